@@ -1,0 +1,67 @@
+/*
+ * The local APIC, in xAPIC and x2APIC mode, and the bus between the APICs of a machine. One per processor; part of cpu/
+ * because interrupt delivery, TPR/CR8 and both vendors' virtual APICs are the processor's business.
+ */
+#ifndef CPU_APIC_H
+#define CPU_APIC_H
+
+#include "arch/arch.h"
+#include "base/clock.h"
+#include "base/state.h"
+
+struct cpu;
+
+enum apic_mode { APIC_DISABLED, APIC_XAPIC, APIC_X2APIC };
+enum apic_delivery { DM_FIXED, DM_LOWEST, DM_SMI, DM_RESERVED3, DM_NMI, DM_INIT, DM_SIPI, DM_EXTINT };
+enum apic_lvt { LVT_TIMER, LVT_THERMAL, LVT_PERF, LVT_LINT0, LVT_LINT1, LVT_ERROR, LVT_CMCI, LVT_COUNT };
+
+struct lapic {
+	u64 base;         /* IA32_APIC_BASE */
+	u32 id;           /* initial APIC ID; xAPIC id register in bits 31:24 of xapic_id */
+	u32 xapic_id;
+	u32 ldr, dfr, svr, tpr, esr, esr_pending, icr_hi, icr_lo;
+	u32 lvt[LVT_COUNT];
+	u32 irr[8], isr[8], tmr[8];
+	u32 timer_init, timer_div;
+	u64 timer_start;  /* clock when the count was written */
+	u64 tsc_deadline; /* in TSC units, 0: disarmed */
+	u32 ext_ctrl, ext_ier[8], ext_lvt[4]; /* AMD extended space: the SVM issue */
+	struct timer timer;   /* cache: armed from the fields above */
+	bool extint;      /* LINT0 as ExtINT is asserted by the 8259 pair */
+};
+
+/* A message on the APIC bus: from an ICR, an I/O APIC or an MSI. */
+struct apic_msg {
+	u8 vector, delivery;  /* enum apic_delivery */
+	bool logical, level, assert, x2apic_dest;
+	u32 dest;
+};
+
+void apic_reset(struct cpu *c, bool init);
+void apic_init(struct cpu *c, u32 id);
+/* Deliver to every processor of c's machine that the message addresses; returns how many took it. */
+unsigned apic_bus_send(struct cpu *const *cpus, unsigned n, const struct apic_msg *m, struct cpu *from, unsigned shorthand);
+void apic_msi(struct cpu *const *cpus, unsigned n, u64 addr, u32 data);
+
+/* MMIO page of this processor (only while enabled in xAPIC mode): offset 0..FFFh. */
+u32 apic_mmio_read(struct cpu *c, u32 offset);
+void apic_mmio_write(struct cpu *c, u32 offset, u32 value);
+/* x2APIC MSRs 800h..8FFh. false: #GP. */
+bool apic_msr_read(struct cpu *c, u32 index, u64 *value);
+bool apic_msr_write(struct cpu *c, u32 index, u64 value);
+bool apic_base_write(struct cpu *c, u64 value); /* IA32_APIC_BASE. false: #GP */
+bool apic_deadline_write(struct cpu *c, u64 value);
+u64 apic_deadline_read(struct cpu *c);
+
+/* The highest-priority deliverable vector (above PPR), -1: none. */
+int apic_pending(const struct cpu *c);
+int apic_ack(struct cpu *c); /* moves it to ISR */
+void apic_set_tpr(struct cpu *c, u8 tpr);  /* CR8 is bits 7:4 */
+void apic_lint(struct cpu *c, unsigned n, bool level); /* LINT0, LINT1 */
+void apic_post_lvt(struct cpu *c, enum apic_lvt n);    /* e.g. performance counter overflow */
+void apic_eoi_hook(struct cpu *const *cpus, unsigned n, void (*fn)(void *arg, u8 vector), void *arg); /* I/O APIC: level EOI */
+
+extern const struct state_row apic_rows[];
+extern const size_t apic_row_count;
+
+#endif

@@ -1,0 +1,48 @@
+/*
+ * decode: Zydis adapter -> struct insn, and the decoded-block cache keyed by (physical page, offset, mode).
+ * No hand-written decode tables: Zydis decodes, the instruction table binds. May call: mem, mmu (fetch).
+ */
+#ifndef CPU_DECODE_H
+#define CPU_DECODE_H
+
+#include <Zydis/Zydis.h>
+
+#include "cpu/cpu.h"
+
+/* What bind() and match() see. */
+struct dec {
+	const ZydisDecodedInstruction *zi;
+	const ZydisDecodedOperand *op; /* zi->operand_count of them */
+	u8 mode;                       /* enum cpu_mode */
+	const struct cpu *cpu;         /* model and features only */
+	const struct insn_row *row;
+};
+
+#define BLOCK_MAX 64
+struct block {
+	u64 key;              /* physical address of the first byte << 8 | mode */
+	u16 n;                /* instructions, without the end */
+	u16 bytes;
+	u32 cost;             /* cycles at least: n */
+	bool valid, gated;
+	struct block *hash_next, *page_next;
+	struct { u16 off; struct block *b; } succ[2]; /* within the same page: next rip's page offset -> block */
+	u8 succ_turn;
+	struct insn insn[];   /* n of them, then the end pseudo-instruction */
+};
+
+enum status decode_index_new(const struct decode_index **out, const struct cpu_model *m);
+void decode_index_free(const struct decode_index *d);
+enum status code_cache_new(struct code_cache **out, struct bus *bus);
+void code_cache_free(struct code_cache *cc);
+void code_cache_written(void *cc, u64 pa, u64 len);  /* bus->page_written */
+void code_cache_flush(struct code_cache *cc);
+
+/* The block at cs:rip; XR_FAULT if its first instruction cannot be fetched. */
+enum xr block_next(struct cpu *c, struct block **out) must_check;
+
+/* One instruction from bytes, for tests, traces, evidence. Returns its length, 0 if it does not decode (#UD), -1 too long. */
+int decode_bytes(const struct cpu *c, u8 mode, const u8 *bytes, size_t n, struct insn *out);
+void disassemble(const struct cpu *c, u64 rip, const u8 *bytes, size_t n, char *text, size_t text_len);
+
+#endif

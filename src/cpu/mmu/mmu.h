@@ -1,0 +1,124 @@
+/*
+ * mmu: one page walker over per-format descriptions, the TLBs, and the only way to guest memory by linear address.
+ * May call: mem (the bus), cpu->virt->stage2. Called by: exec, events, segments, decode.
+ *
+ * Two levels. L2 is the architectural TLB: tagged by struct tlb_tag, entries leave by the architecture's rules or by
+ * capacity, so stale translations persist exactly as written. L1 is a host-pointer cache in front of it, direct-mapped,
+ * tagged by a 12-bit context number that stands for (space, pcid, privilege view); forgetting a context number is the
+ * O(1) flush, so that a world switch clears nothing.
+ */
+#ifndef CPU_MMU_H
+#define CPU_MMU_H
+
+#include "arch/arch.h"
+#include "cpu/insn.h"
+#include "mem/mem.h"
+
+enum acc {
+	ACC_READ = 1, ACC_WRITE = 2, ACC_EXEC = 4, ACC_RMW = ACC_READ | ACC_WRITE,
+	ACC_SUPER = 8, /* implicit supervisor access: descriptor tables, TSS */
+	ACC_STACK = 16, /* non-canonical is #SS(0), not #GP(0) */
+};
+
+/* L1: 1024 entries of 32 bytes. Tag: page of the linear address | context number (never 0). */
+#define L1_BITS 10
+struct l1_entry {
+	u64 tag_r, tag_w; /* tag_w set only if the page may be written without a walk (dirty bit already set) */
+	uintptr_t add;    /* host address = linear address + add */
+	u8 *flag;         /* the page's enum page_flag byte */
+};
+
+/* Space: 0 is the host's (ASID 0, VPID 0 outside guests); others are interned by the vendor: VMX (VPID, EPTP 51:12), SVM
+ * the ASID. */
+struct tlb_tag {
+	u16 space;
+	u16 pcid;
+};
+
+#define TLB_SETS 512
+#define TLB_WAYS 4
+struct tlb_entry {
+	u64 vpn;        /* linear address >> page_shift */
+	u64 pfn;        /* physical address >> 12 of the page's start */
+	gpa_t gpa;      /* where the first stage led (for exits that report it) */
+	u16 space, pcid;
+	u8 page_shift;  /* 12, 21, 22, 30: the smaller of both stages */
+	u8 perms;       /* enum acc bits, both stages */
+	u8 pkey, memtype;
+	bool valid, global, user, dirty, nx_checked;
+};
+
+struct tlb {
+	struct tlb_entry small[TLB_SETS][TLB_WAYS]; /* 4 KiB */
+	struct tlb_entry large[64][TLB_WAYS];       /* 2 MiB, 4 MiB, 1 GiB */
+	u8 small_next[TLB_SETS], large_next[64];    /* round robin */
+};
+
+struct cpu;
+
+/* A range of at most 4096 bytes, every page of it translated before the first byte moves. */
+struct span {
+	la_t la;
+	u32 len;
+	u8 access;
+	unsigned parts;
+	struct span_part {
+		pa_t pa;
+		u32 len;
+		const struct ram_region *ram; /* NULL: MMIO */
+	} part[2];
+};
+enum xr mem_span(struct cpu *c, la_t la, u32 len, unsigned access, struct span *s) must_check;
+void span_read(struct cpu *c, const struct span *s, u32 off, void *buf, u32 len);
+void span_write(struct cpu *c, const struct span *s, u32 off, const void *buf, u32 len);
+
+/* Out-of-line scalars: everything the L1 does not answer (misses, page crossings, MMIO, watched pages, alignment checks,
+ * data breakpoints). size 1, 2, 4, 8. A write-intent read (ACC_RMW) makes the following write of the same bytes infallible. */
+enum xr mmu_read_slow(struct cpu *c, la_t la, unsigned size, unsigned access, void *out) must_check;
+enum xr mmu_write_slow(struct cpu *c, la_t la, unsigned size, unsigned access, const void *in) must_check;
+
+/* One instruction-fetch translation: where the bytes of the page of `la` live. ram NULL: not RAM, fetch by bus_read. */
+struct fetch {
+	pa_t pa;
+	const struct ram_region *ram;
+};
+enum xr mmu_fetch(struct cpu *c, la_t la, struct fetch *f) must_check;
+
+/* No faults, no accessed/dirty updates: debuggers, evidence, explanations. false: not mapped. */
+bool mmu_peek(struct cpu *c, la_t la, pa_t *pa);
+/* The paging entries a walk for `la` reads, for the evidence block's `walk` line. Returns the count. */
+struct walk_step {
+	const char *name; /* "PML4E" */
+	u64 addr, value;
+};
+unsigned mmu_walk_steps(struct cpu *c, la_t la, struct walk_step *steps, unsigned max);
+
+/* Physical access of a second-stage walk etc. is mem's bus_read_u64. */
+
+/* ---- the walker: guest paging, EPT and NPT are the same loop with another description ---- */
+struct walk_format {
+	const char *name;
+	u8 levels;            /* 2, 3, 4, 5 */
+	u8 entry_size;        /* 4 or 8 */
+	u8 index_bits;        /* 10 or 9 */
+	const char *level_name[5]; /* from the root down: "PML4E", ... */
+};
+extern const struct walk_format walk_legacy, walk_pae, walk_long4, walk_long5;
+
+/* ---- flushes, in the architecture's words ---- */
+void tlb_flush_all(struct cpu *c);                                    /* every space */
+void tlb_flush_space(struct cpu *c, u16 space, bool keep_global);     /* one ASID or VPID */
+void tlb_flush_pcid(struct cpu *c, u16 space, u16 pcid, bool keep_global);
+void tlb_flush_page(struct cpu *c, u16 space, u16 pcid, la_t la, bool globals_too); /* INVLPG: with globals */
+void tlb_flush_page_any_pcid(struct cpu *c, u16 space, la_t la);
+void tlb_set_space(struct cpu *c, u16 space);                         /* at VM entry and exit */
+
+/* Recompute the context number after anything that changes how addresses translate: CPL, CR0, CR3, CR4, EFER, RFLAGS.AC,
+ * PKRU, space, second stage on or off, DR7, alignment checking. Cheap. */
+void mmu_update_context(struct cpu *c);
+/* PDPTE registers: MOV CR3 and friends under PAE. XR_FAULT: #GP(0), nothing loaded. */
+enum xr mmu_load_pdptes(struct cpu *c, u64 cr3) must_check;
+enum status mmu_init(struct cpu *c);
+void mmu_fini(struct cpu *c);
+
+#endif

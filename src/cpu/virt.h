@@ -1,0 +1,147 @@
+/*
+ * The vendor interface: what the processor core asks of VMX or SVM, in vendor-neutral words. cpu/ names no vendor; the
+ * model chooses a const struct virt_ops at reset (virt_none where the model has neither).
+ */
+#ifndef CPU_VIRT_H
+#define CPU_VIRT_H
+
+#include "arch/arch.h"
+#include "cpu/insn.h"
+
+/* An intercept is named once, for both vendors. Each vendor's table says which control bit enables it and what its exit
+ * is called. cpu->icpt is the flat bit vector compiled from the controls at entry. */
+enum icpt {
+	ICPT_NONE,
+	ICPT_CR0_READ, /* + n: CR0..CR15 */
+	ICPT_CR0_WRITE = ICPT_CR0_READ + 16,
+	ICPT_DR0_READ = ICPT_CR0_WRITE + 16,
+	ICPT_DR0_WRITE = ICPT_DR0_READ + 16,
+	ICPT_EXC = ICPT_DR0_WRITE + 16, /* + vector 0..31 */
+	ICPT_INTR = ICPT_EXC + 32, ICPT_NMI, ICPT_SMI, ICPT_INIT, ICPT_SIPI, ICPT_VINTR /* interrupt window */, ICPT_NMI_WINDOW,
+	ICPT_MTF, ICPT_PREEMPTION_TIMER, ICPT_TPR_THRESHOLD,
+	ICPT_CR0_SEL_WRITE, ICPT_CLTS, ICPT_LMSW, ICPT_SMSW,
+	ICPT_IDTR_READ, ICPT_GDTR_READ, ICPT_LDTR_READ, ICPT_TR_READ,
+	ICPT_IDTR_WRITE, ICPT_GDTR_WRITE, ICPT_LDTR_WRITE, ICPT_TR_WRITE,
+	ICPT_RDTSC, ICPT_RDTSCP, ICPT_RDPMC, ICPT_PUSHF, ICPT_POPF, ICPT_CPUID, ICPT_RSM, ICPT_IRET, ICPT_SWINT, ICPT_ICEBP,
+	ICPT_INVD, ICPT_WBINVD, ICPT_PAUSE, ICPT_HLT, ICPT_INVLPG, ICPT_INVPCID, ICPT_IOIO, ICPT_MSR, ICPT_TASK_SWITCH,
+	ICPT_FERR_FREEZE, ICPT_SHUTDOWN, ICPT_XSETBV, ICPT_MONITOR, ICPT_MWAIT, ICPT_MWAIT_ARMED, ICPT_RDPRU,
+	ICPT_EFER_WRITE_TRAP, ICPT_CR0_WRITE_TRAP /* + n */, ICPT_CR_WRITE_TRAP_LAST = ICPT_CR0_WRITE_TRAP + 15,
+	ICPT_INVLPGB, ICPT_INVLPGB_ILLEGAL, ICPT_MCOMMIT, ICPT_TLBSYNC, ICPT_BUSLOCK, ICPT_IDLE_HLT,
+	ICPT_RDRAND, ICPT_RDSEED, ICPT_XSAVES, ICPT_XRSTORS, ICPT_UMWAIT, ICPT_TPAUSE, ICPT_SPLIT_LOCK,
+	/* SVM's instructions */
+	ICPT_VMRUN, ICPT_VMMCALL, ICPT_VMLOAD, ICPT_VMSAVE, ICPT_STGI, ICPT_CLGI, ICPT_SKINIT, ICPT_INVLPGA,
+	/* VMX's instructions */
+	ICPT_VMCALL, ICPT_VMCLEAR, ICPT_VMLAUNCH, ICPT_VMPTRLD, ICPT_VMPTRST, ICPT_VMREAD, ICPT_VMRESUME, ICPT_VMWRITE,
+	ICPT_VMXOFF, ICPT_VMXON, ICPT_INVEPT, ICPT_INVVPID, ICPT_VMFUNC, ICPT_GETSEC,
+	/* from the second stage and the virtual APIC */
+	ICPT_STAGE2, ICPT_STAGE2_MISCONFIG, ICPT_APIC_ACCESS, ICPT_APIC_WRITE, ICPT_VIRTUAL_EOI, ICPT_PML_FULL,
+	ICPT_COUNT
+};
+_Static_assert(ICPT_COUNT <= 320, "cpu->icpt holds five words");
+
+/* The wish to leave the guest. Exits are fault-like (rip of the instruction) unless trap is set. */
+struct exit_request {
+	u16 id;             /* enum icpt; ICPT_EXC + vector for exceptions, NMI included */
+	bool trap;          /* the instruction completed: rip is already that of the next one */
+	u64 q[2];           /* the intercept's own: port and direction, MSR and direction, selector and cause, error code... */
+	la_t linear;        /* valid with has_linear */
+	gpa_t gpa;
+	bool has_linear;
+	const struct insn *insn; /* the instruction that caused it, NULL for events between instructions */
+	struct event event;     /* exceptions and interrupts: what was intercepted */
+	struct event vectoring; /* what was being delivered when the exit arose; type EV_NONE: nothing */
+};
+
+/* What hooks see of a finished exit. */
+struct exit_record {
+	u64 code;           /* exit reason or EXITCODE */
+	const char *name;   /* "VMEXIT_NPF", "EPT violation" */
+	u64 info[2];
+	u64 guest;          /* physical address of the VMCS or VMCB */
+	u64 rip;            /* guest rip saved */
+};
+
+/* A refused entry, told by the vendor's check runner. */
+struct check_field {
+	const char *name;   /* "VMCB+0x058 guest ASID" */
+	u64 value;
+	char decoded[96];   /* "" if the value needs no decoding */
+};
+struct refusal {
+	const char *event;  /* the block's first line without the prefix */
+	const char *check, *rule, *manual, *then;
+	struct check_field field[6];
+	unsigned fields;
+	char also[256];     /* every other failing id, comma-separated; "none" */
+	u64 rip, insn;      /* of the entering instruction */
+	unsigned cpu;
+};
+
+enum stage2_why { S2_FINAL, S2_TABLE, S2_PDPTE_LOAD };
+struct stage2_req {
+	gpa_t gpa;
+	enum stage2_why why;
+	u8 access;          /* enum acc bits wanted now */
+	bool user;          /* the guest-linear access is a user access (mode-based execute, GMET) */
+	bool set_dirty;     /* S2_TABLE: the walk is about to write an accessed or dirty bit */
+	la_t linear;
+	bool has_linear;
+};
+struct stage2_res {
+	pa_t pa;
+	u8 perms;           /* enum acc bits this translation allows, for caching */
+	bool dirty_ok;      /* writes may be cached: the entry's dirty bit is set or not kept */
+	u8 page_shift;      /* 12, 21, 22, 30 */
+	u8 memtype;
+};
+
+struct io_access {
+	u16 port;
+	u8 size;      /* 1, 2, 4 */
+	bool in, string, rep, imm;
+	u8 addrsz, seg;
+	la_t linear;  /* string forms */
+};
+
+enum cr_op { CR_MOV, CR_CLTS, CR_LMSW };
+
+struct virt_ops {
+	const char *name; /* "svm", "vmx", "none" */
+	enum status (*init)(struct cpu *c); /* allocate cpu->virt_state */
+	void (*fini)(struct cpu *c);
+	void (*reset)(struct cpu *c, bool init); /* RESET, or INIT */
+	const struct state_row *rows;       /* over cpu->virt_state */
+	size_t row_count;
+
+	/* Guest side; called only while cpu->guest, and where flat bits exist only if the bit is set. Each returns XR_OK to
+	 * go on, XR_EXIT with cpu->exit filled. */
+	enum xr (*intercept)(struct cpu *c, const struct insn *i, enum icpt id, u64 q);
+	enum xr (*io)(struct cpu *c, const struct insn *i, const struct io_access *io);
+	enum xr (*msr)(struct cpu *c, const struct insn *i, u32 index, bool write);
+	enum xr (*cr_write)(struct cpu *c, const struct insn *i, unsigned n, enum cr_op op, u64 *value); /* may merge host-owned bits */
+	u64 (*cr_read)(struct cpu *c, unsigned n, u64 value);   /* read shadow; the intercept is a flat bit */
+	enum xr (*event)(struct cpu *c, const struct event *e, const struct event *vectoring); /* exception about to be delivered */
+	enum xr (*stage2)(struct cpu *c, const struct stage2_req *q, struct stage2_res *r);
+	u64 (*tsc)(struct cpu *c, u64 tsc);                     /* offset and scale */
+	void (*iret)(struct cpu *c);                            /* completed IRET: virtual NMI unblocking */
+
+	/* Leaving: called by run.c only. */
+	void (*exit)(struct cpu *c, const struct exit_request *x);
+	/* Shutdown (triple fault) in the guest: true if it became an exit request. */
+	bool (*shutdown)(struct cpu *c);
+
+	/* Virtual interrupts: is one deliverable now (IF, shadow, priority considered)? and take it. NULL: never. */
+	bool (*virq_ready)(struct cpu *c);
+	int (*virq_take)(struct cpu *c); /* vector */
+	bool (*vnmi_ready)(struct cpu *c);
+	void (*vnmi_take)(struct cpu *c);
+	u64 (*cr8_read)(struct cpu *c);  /* the TPR as the guest sees it; NULL: the local APIC's */
+	enum xr (*cr8_write)(struct cpu *c, const struct insn *i, u64 v);
+	bool (*intr_masked)(struct cpu *c, bool *masked); /* who gates physical interrupts: true: *masked decides instead of IF */
+
+	/* EFER, CR4: extra reserved-bit rules of the architecture while enabled. false: #GP. */
+	bool (*cr_ok)(struct cpu *c, unsigned n, u64 value);
+};
+extern const struct virt_ops virt_none;
+
+#endif

@@ -1,0 +1,85 @@
+/*
+ * The constructors of every device, in one place: machine/pc.c reads like this list. Each allocates, maps its ranges and
+ * registers nothing else; *out is linked and destroyed by the machine.
+ */
+#ifndef DEV_DEVICES_H
+#define DEV_DEVICES_H
+
+#include "dev/dev.h"
+
+struct pci_bus; /* dev/pci.h */
+
+/* What every constructor needs. */
+struct dev_env {
+	struct bus *bus;
+	struct clock *clock;
+	const struct platform *platform;
+	struct pci_bus *pci; /* NULL until the host bridge exists */
+};
+
+/* 8259 pair, ports 20h, 21h, A0h, A1h, 4D0h, 4D1h. output: the INTR pin. pic_ack is the INTA cycle. */
+enum status pic_create(struct device **out, const struct dev_env *e, struct irq_line output);
+void pic_set_irq(struct device *pic, unsigned n, bool level);
+int pic_ack(struct device *pic);
+
+/* 8254, ports 40h-43h and 61h. irq0: channel 0's output. */
+enum status pit_create(struct device **out, const struct dev_env *e, struct irq_line irq0);
+
+/* MC146818 RTC and CMOS, ports 70h-71h. epoch: seconds since 1970 at power-on. cmos: initial bytes 10h.. set by the machine. */
+enum status rtc_create(struct device **out, const struct dev_env *e, struct irq_line irq8, u64 epoch);
+void rtc_set_cmos(struct device *rtc, u8 index, u8 value);
+
+/* i8042 with keyboard and mouse ports, 60h, 64h; port 92h. */
+enum status i8042_create(struct device **out, const struct dev_env *e, struct irq_line irq1, struct irq_line irq12);
+
+/* 16550A at `base`. chan may be NULL. */
+enum status uart_create(struct device **out, const struct dev_env *e, u16 base, struct irq_line irq, struct chan *chan);
+
+/* I/O APIC with 24 inputs at FEC00000h; messages leave through bus->msi-like callback. */
+struct ioapic_sink {
+	void (*send)(void *arg, u8 vector, u8 delivery, bool logical, bool level, u8 dest);
+	void *arg;
+};
+enum status ioapic_create(struct device **out, const struct dev_env *e, u8 id, struct ioapic_sink sink);
+void ioapic_set_irq(struct device *ioapic, unsigned n, bool level);
+void ioapic_eoi(struct device *ioapic, u8 vector);
+
+/* HPET at FED00000h, 3 comparators, legacy replacement; routes to I/O APIC inputs through irq[0..23] and MSI. */
+enum status hpet_create(struct device **out, const struct dev_env *e, const struct irq_line irq[24]);
+
+/* ICH9 ACPI block: PM1 event/control, PM timer, GPE0, SCI; at PMBASE. Also CF9h. */
+enum status acpipm_create(struct device **out, const struct dev_env *e, u16 pmbase, struct irq_line sci);
+
+/* fw_cfg, ports 510h-51Bh, with DMA. Content is added before the first run. */
+enum status fwcfg_create(struct device **out, const struct dev_env *e);
+enum status fwcfg_add_key(struct device *fw, u16 key, const void *data, u32 len);     /* copied */
+enum status fwcfg_add_file(struct device *fw, const char *name, const void *data, u32 len); /* copied */
+
+/* Port E9h. */
+enum status debugcon_create(struct device **out, const struct dev_env *e, u16 port, struct chan *chan);
+/* isa-debug-exit. */
+enum status debugexit_create(struct device **out, const struct dev_env *e, u16 port, u16 size);
+/* pc-testdev: E0h-E3h, E4h, E8h-EBh, 2000h-2017h, scratch at FF000000h. */
+enum status testdev_create(struct device **out, const struct dev_env *e, const struct irq_line irq[24]);
+/* `Shutdown` written to port 8900h. */
+enum status shutdownport_create(struct device **out, const struct dev_env *e);
+
+/* Q35 host bridge 8086:29C0: CF8h/CFCh, ECAM at B0000000h, PAM. Sets *pci. */
+enum status q35_create(struct device **out, const struct dev_env *e, struct pci_bus **pci);
+/* ICH9 LPC 8086:2918 at 00:1F.0: PMBASE, PIRQ routing 60h-6Bh; INTx pins reach irq[16..23] (APIC) and irq[0..15] (PIC). */
+enum status lpc_create(struct device **out, const struct dev_env *e, const struct irq_line irq[24]);
+/* 1B36:0005. */
+enum status pcitestdev_create(struct device **out, const struct dev_env *e, int devfn);
+
+/* Modern virtio-pci. devfn -1: next free slot. */
+enum status virtio_blk_create(struct device **out, const struct dev_env *e, int devfn, const char *path, bool readonly,
+			      bool snapshot, const char *serial, struct err *err);
+enum status virtio_rng_create(struct device **out, const struct dev_env *e, int devfn, u64 seed);
+enum status virtio_console_create(struct device **out, const struct dev_env *e, int devfn, struct chan *chan);
+/* User-mode network by libslirp. hostfwd: QEMU's text, NULL-terminated list. The door polls it. */
+enum status virtio_net_create(struct device **out, const struct dev_env *e, int devfn, const char *const *hostfwd,
+			      const u8 mac[6], struct err *err);
+/* Called at slice boundaries while a network is there: exchange packets with libslirp, non-blocking. timeout_ms >= 0: may sleep. */
+void virtio_net_poll(struct device *net, int timeout_ms);
+
+#endif
