@@ -15,6 +15,7 @@ struct chan_ops {
 	size_t (*read)(struct chan *c, u8 *buf, size_t n);
 	int (*fd)(struct chan *c); /* for poll(2) while idle, -1: none; may be NULL */
 	void (*close)(struct chan *c);
+	void (*flush)(struct chan *c); /* buffered output leaves; NULL: nothing is buffered */
 };
 
 struct chan {
@@ -24,6 +25,11 @@ struct chan {
 	void (*input)(void *dev, const u8 *buf, size_t n); /* n <= room */
 	void *dev;
 	struct chan *next; /* the door's list */
+	/* The program's own terminal: whoever owns it may look at keys first; returns how many bytes stay in buf. */
+	bool terminal;
+	size_t (*filter)(void *arg, u8 *buf, size_t n);
+	void *filter_arg;
+	char note[96]; /* what a person should know, such as the name of the pty; "" if nothing */
 };
 
 static inline void chan_write(struct chan *c, const u8 *buf, size_t n)
@@ -32,8 +38,11 @@ static inline void chan_write(struct chan *c, const u8 *buf, size_t n)
 		c->ops->write(c, buf, n);
 }
 
-/* TYPE as on the command line: null, stdio, file:PATH, unix:PATH, pty. */
+/* spec as on the command line: null, stdio, stdout (output only), file:PATH, unix:PATH[,server=on][,wait=off], pty. */
 enum status chan_open(struct chan **out, const char *spec, struct err *err);
-void chan_close(struct chan *c);
+void chan_close(struct chan *c); /* flushes; NULL is fine */
+void chan_flush(struct chan *c); /* NULL is fine */
+/* Input may still come: the machine must not skip time past it, and its run is not repeatable. */
+bool chan_live(struct chan *c);
 
 #endif

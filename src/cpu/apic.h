@@ -27,7 +27,13 @@ struct lapic {
 	u64 tsc_deadline; /* in TSC units, 0: disarmed */
 	u32 ext_ctrl, ext_ier[8], ext_lvt[4]; /* AMD extended space: the SVM issue */
 	struct timer timer;   /* cache: armed from the fields above */
-	bool extint;      /* LINT0 as ExtINT is asserted by the 8259 pair */
+	bool extint;      /* an ExtINT is asserted: the 8259 pair supplies the vector */
+	bool extint_msg;  /* an ExtINT message came and waits for its INTA cycle */
+	bool lint_level[2]; /* the pins */
+	bool timer_expired; /* one-shot: the count reached 0 */
+	u32 version;      /* what the version register reads; bit 24: EOI-broadcast suppression exists */
+	void (*eoi_fn)(void *arg, u8 vector); /* host: level EOIs go to the I/O APICs */
+	void *eoi_arg;
 };
 
 /* A message on the APIC bus: from an ICR, an I/O APIC or an MSI. */
@@ -53,15 +59,19 @@ bool apic_base_write(struct cpu *c, u64 value); /* IA32_APIC_BASE. false: #GP */
 bool apic_deadline_write(struct cpu *c, u64 value);
 u64 apic_deadline_read(struct cpu *c);
 
-/* The highest-priority deliverable vector (above PPR), -1: none. */
+/* The highest-priority deliverable vector (above PPR), -1: none. ExtINT is not in it: see lapic.extint. */
 int apic_pending(const struct cpu *c);
-int apic_ack(struct cpu *c); /* moves it to ISR */
+/* The INTA cycle: moves the vector to ISR; nothing there: the ExtINT's vector from c->intr_ack, else the spurious vector. */
+int apic_ack(struct cpu *c);
+void apic_eoi(struct cpu *c);
 void apic_set_tpr(struct cpu *c, u8 tpr);  /* CR8 is bits 7:4 */
 void apic_lint(struct cpu *c, unsigned n, bool level); /* LINT0, LINT1 */
 void apic_post_lvt(struct cpu *c, enum apic_lvt n);    /* e.g. performance counter overflow */
 void apic_eoi_hook(struct cpu *const *cpus, unsigned n, void (*fn)(void *arg, u8 vector), void *arg); /* I/O APIC: level EOI */
 
-extern const struct state_row apic_rows[];
+void apic_rearm(struct cpu *c); /* after tsc_offset changed or the rows were loaded: the timer follows its fields */
+
+extern const struct state_row apic_rows[]; /* over struct lapic */
 extern const size_t apic_row_count;
 
 #endif

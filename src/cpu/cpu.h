@@ -49,6 +49,9 @@ enum quirk {
 	QUIRK_NULL_KEEPS_BASE = 1 << 4,      /* AMD before null-selector clearing: loading null keeps base and limit */
 	QUIRK_FXSAVE_PTR_ES = 1 << 5,        /* AMD: FIP/FDP/FOP saved and restored only while FSW.ES = 1 */
 	QUIRK_LSS_FAR_64 = 1 << 6,           /* AMD: far pointers with REX.W are 32-bit offsets */
+	QUIRK_FCOM_UNMASKED_CC = 1 << 7,     /* AMD: x87 comparisons set their flags even when #IA or #D is unmasked */
+	QUIRK_UPPER_BIT8_RESERVED = 1 << 8,  /* AMD: bit 8 of PML5Es, PML4Es and table-pointing PDPEs must be zero */
+	QUIRK_CPUID_LAST_LEAF = 1 << 9,      /* Intel: a leaf above the maximum reads as the highest basic leaf */
 };
 
 union vec {
@@ -132,7 +135,13 @@ struct cpu {
 	struct mtrr_state mtrr;
 	u64 mcg_status, mcg_ctl, mc_bank[32][4];
 	u64 perf_ctr[8], perf_sel[8], perf_fixed[4], perf_fixed_ctrl, perf_global_ctrl, perf_global_status;
-	u64 hwcr, syscfg, top_mem, top_mem2, vm_cr, vm_hsave_pa, svm_key, tsc_ratio, osvw[2], msr_misc[32];
+	struct {
+		u64 base;              /* c->insns when the counters were last brought up to date */
+		u8 level, guest, on;   /* CPL and mode they have been counting in since; any counter enabled */
+		struct timer timer;    /* cache: the next overflow */
+	} perf;
+	struct timer wake_timer;       /* cache: armed from wake_at */
+	u64 hwcr, syscfg, top_mem, top_mem2, vm_cr, vm_hsave_pa, svm_key, tsc_ratio, osvw[2], msr_misc[32], umwait_control;
 	u64 monitor_addr;      /* physical line being monitored, UINT64_MAX: none */
 	u64 wake_at;           /* TPAUSE, MWAITX with a timer: clock time, UINT64_MAX: none */
 	u64 rng;               /* RDRAND, RDSEED: seeded state */
@@ -147,6 +156,7 @@ struct cpu {
 	bool stage2;           /* second-stage translation is on */
 	u16 space;             /* TLB space in use */
 	u64 icpt[5];           /* enabled intercepts; all zero outside guests */
+	bool mtf;              /* monitor trap flag: one instruction, then PEND_MTF */
 	bool pdpte_on_demand;  /* PAE PDPTEs of the guest are read from memory by each walk (nested paging) */
 	struct event inject;   /* VM entry asks run.c to deliver this before the guest's first instruction; EV_NONE: nothing */
 	u64 exits;             /* statistics */
@@ -158,7 +168,13 @@ struct cpu {
 	u8 mode;               /* enum cpu_mode bits: the decoder's key */
 	u8 phys_bits, la_bits; /* MAXPHYADDR, linear width in force (48 or 57) */
 	bool careful;          /* TF, code breakpoints, MTF, shadow, trace or a stress knob: one instruction at a time */
-	u8 block_mode_changed; /* the mode key changed: no block linking */
+	u8 block_mode_changed; /* the mode key or translation context changed: no block linking */
+	u32 fetch_gen;         /* bumped by every flush that keeps the context number: code lookups by linear address are void */
+	u64 until;             /* cache: the bound of the cpu_run() under way, for long repetitions; 0: none */
+	bool push_rf;          /* the event being delivered is a fault: RF is set in the pushed RFLAGS */
+	struct jump_cache *jumps; /* decode's linear address -> block cache */
+	struct event chain[3]; /* evidence: the exceptions that led to a shutdown */
+	u8 chain_n;
 	struct l1_entry l1[1 << L1_BITS];
 	struct tlb tlb;
 	struct l1_contexts *l1_contexts; /* mmu's interning of (space, pcid, view) */
@@ -238,8 +254,10 @@ struct msr_row {
 enum msr_flag { MSR_CONST = 1 /* reads give reset */, MSR_CANONICAL = 2, MSR_INIT_RESETS = 4, MSR_WRITE_IGNORED = 8, MSR_MEMBER = 16 };
 bool msr_read(struct cpu *c, u32 index, u64 *value);  /* false: #GP(0). No privilege or intercept checks */
 bool msr_write(struct cpu *c, u32 index, u64 value);
+void msr_reset(struct cpu *c); /* every row's reset value */
 
 /* ---- life ---- */
+/* The caller has zeroed *c and set index, all, count, code and decode; phys_bits if other than the model's. */
 enum status cpu_init(struct cpu *c, const struct cpu_model *m, const struct feature_set *feat, struct bus *bus, struct err *err);
 void cpu_fini(struct cpu *c);
 void cpu_reset(struct cpu *c, bool init); /* RESET or INIT */
@@ -255,6 +273,7 @@ bool cpu_can_wake(const struct cpu *c); /* deliverable event, or a timer/IPI cou
 enum xr event_poll(struct cpu *c);
 /* Deliver through the IDT or IVT. XR_FAULT: c->fault is the nested exception, nothing pushed. */
 enum xr event_deliver(struct cpu *c, const struct event *e) must_check;
+int cpu_intr_ack(struct cpu *c); /* acknowledge the interrupt that PEND_INTR stands for; -1: it went away */
 void cpu_recheck(struct cpu *c); /* IF, TPR, GIF, shadow or pending changed: look before the next block */
 void cpu_raise(struct cpu *c, enum pend p); /* from any floor: kicks the processor out of its block */
 
@@ -316,6 +335,17 @@ enum xr do_iret(struct cpu *c, const struct insn *i) must_check;
 enum task_cause { TASK_CALL, TASK_IRET, TASK_JMP, TASK_GATE };
 enum xr task_switch(struct cpu *c, u16 sel, enum task_cause cause, bool has_error, u32 error, u64 next_rip) must_check;
 
+/* ---- exec/tsc.c ---- */
+void cpu_wait_until(struct cpu *c, u64 when); /* TPAUSE, UMWAIT, MWAITX: look again when the clock reaches it */
+/* A store went to a watched page: whose monitored line was it? Called for every processor by the bus's page_written. */
+void cpu_monitor_written(struct cpu *c, u64 pa, u64 len);
+
+/* ---- perf.c: performance counters count from c->insns, brought up to date only when someone looks ---- */
+void perf_sync(struct cpu *c);          /* counters are exact now; arms the overflow timer */
+void perf_level_changed(struct cpu *c); /* from cpu_update_mode while c->perf.on: CPL or guest mode changed */
+bool perf_read(struct cpu *c, u32 rdpmc_index, u64 *value); /* RDPMC. false: #GP(0) */
+void perf_reset(struct cpu *c);
+
 /* ---- cpuid.c ---- */
 void cpuid_query(struct cpu *c, u32 leaf, u32 subleaf, u32 out[4]);
 
@@ -327,9 +357,11 @@ void cpu_flags_changed(struct cpu *c, u32 old); /* after TF, IF, AC, VM, RF may 
 /* ---- time: exact inside a block ---- */
 void cpu_sync_time(struct cpu *c);             /* bring the clock up to the running instruction */
 u64 cpu_tsc(struct cpu *c);                    /* as RDTSC reads it, guest offset included */
+/* Cost beyond the one cycle of an instruction. It ends the block, so that the clock never overtakes a timer unseen. */
 static inline void cpu_charge(struct cpu *c, u32 extra)
 {
 	c->clock->now += extra;
+	c->kick = 1;
 }
 
 /* Address of the running instruction and of the next one; valid inside handlers. */

@@ -82,10 +82,11 @@ struct stage2_req {
 	gpa_t gpa;
 	enum stage2_why why;
 	u8 access;          /* enum acc bits wanted now */
-	bool user;          /* the guest-linear access is a user access (mode-based execute, GMET) */
+	bool user;          /* the linear address is a user-mode address: U/S set at every level, or paging off (mode-based execute) */
 	bool set_dirty;     /* S2_TABLE: the walk is about to write an accessed or dirty bit */
 	la_t linear;
 	bool has_linear;
+	bool peek;          /* a debugger asks: no exit is built, no accessed or dirty bits set; not XR_OK: not mapped */
 };
 struct stage2_res {
 	pa_t pa;
@@ -139,8 +140,10 @@ struct virt_ops {
 	enum xr (*cr8_write)(struct cpu *c, const struct insn *i, u64 v);
 	bool (*intr_masked)(struct cpu *c, bool *masked); /* who gates physical interrupts: true: *masked decides instead of IF */
 
-	/* EFER, CR4: extra reserved-bit rules of the architecture while enabled. false: #GP. */
+	/* CR0, CR4, EFER (n = 80h): extra rules of the architecture while enabled. false: #GP. NULL: none. */
 	bool (*cr_ok)(struct cpu *c, unsigned n, u64 value);
+	/* VMX: MOV CR and MOV DR exit before the value, CPL and CR4.DE are checked; otherwise after every non-memory check. */
+	bool intercept_first;
 };
 extern const struct virt_ops virt_none;
 

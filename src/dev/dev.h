@@ -30,6 +30,15 @@ struct device {
 	struct device *next; /* the machine's list */
 };
 
+/* Fill in a range and map it: what every constructor does for each of its ranges. */
+static inline void dev_map(struct device *d, struct bus_range *r, const struct bus_ops *ops, bool port, u64 base,
+			   u64 size)
+{
+	*r = (struct bus_range){
+		.ops = ops, .dev = d, .name = d->ops->name, .base = base, .size = size, .port = port };
+	bus_map(d->bus, r);
+}
+
 /* What a device may ask of the machine as a whole. Set once by the machine, given to those that need it. */
 struct platform {
 	void (*power_off)(void *arg);

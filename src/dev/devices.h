@@ -46,9 +46,14 @@ void ioapic_eoi(struct device *ioapic, u8 vector);
 
 /* HPET at FED00000h, 3 comparators, legacy replacement; routes to I/O APIC inputs through irq[0..23] and MSI. */
 enum status hpet_create(struct device **out, const struct dev_env *e, const struct irq_line irq[24]);
+/* Legacy replacement is on: the machine then keeps the 8254's and the RTC's interrupts away from the controllers. */
+bool hpet_legacy(const struct device *hpet);
 
 /* ICH9 ACPI block: PM1 event/control, PM timer, GPE0, SCI; at PMBASE. Also CF9h. */
 enum status acpipm_create(struct device **out, const struct dev_env *e, u16 pmbase, struct irq_line sci);
+void acpipm_move(struct device *pm, u16 pmbase, bool enabled); /* the LPC bridge's PMBASE and ACPI_CNTL changed */
+void acpipm_power_button(struct device *pm);
+void acpipm_gpe(struct device *pm, unsigned n); /* sets GPE0_STS bit n */
 
 /* fw_cfg, ports 510h-51Bh, with DMA. Content is added before the first run. */
 enum status fwcfg_create(struct device **out, const struct dev_env *e);

@@ -50,13 +50,16 @@ struct bus_range { /* owned by the device; linked into the bus while mapped */
 struct bus {
 	struct ram_region ram[8]; /* sorted by base */
 	unsigned ram_count;
-	struct bus_range *mmio, *ports; /* sorted by base; later-mapped ranges win where two overlap */
+	struct bus_range *mmio, *ports; /* the last mapped first: it wins where two overlap */
 	struct bus_range **port_map;    /* cache: 65536 entries */
 	struct bus_range *last_mmio;    /* cache */
+	bool mmio_overlap;              /* cache: two MMIO ranges overlap, so the order decides */
 	struct hooks *hooks;
 	struct clock *clock;
 	int memfd;
-	u8 *ram_host; /* the memory file, mapped once, low and high RAM back to back */
+	u8 *ram_host; /* the memory file, mapped once, low and high RAM back to back; ROM images follow in the file */
+	u8 *ram_flags;
+	u64 file_size;
 	u64 ram_size;
 	bool a20_masked; /* A20M: bit 20 of every processor access reads as 0 */
 	/* Who wants to know that a page with PAGE_CODE or PAGE_WATCHED was written (the decoded-code cache). */
@@ -97,6 +100,8 @@ u64 bus_mmio_read(struct bus *b, u64 pa, unsigned size);
 void bus_mmio_write(struct bus *b, u64 pa, unsigned size, u64 value);
 u64 bus_port_read(struct bus *b, u16 port, unsigned size);
 void bus_port_write(struct bus *b, u16 port, unsigned size, u64 value);
+
+bool bus_claims(struct bus *b, u64 pa, u64 len); /* every byte is RAM, ROM or a device's */
 
 /* Any length, RAM or MMIO, no side effects on the caller: page walks, VMCB and VMCS, loaders, debuggers. */
 void bus_read(struct bus *b, u64 pa, void *buf, u64 len);

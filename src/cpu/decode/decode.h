@@ -24,24 +24,35 @@ struct block {
 	u16 n;                /* instructions, without the end */
 	u16 bytes;
 	u32 cost;             /* cycles at least: n */
-	bool valid, gated;
+	bool valid;
 	struct block *hash_next, *page_next;
-	struct { u16 off; struct block *b; } succ[2]; /* within the same page: next rip's page offset -> block */
+	struct { u16 off; struct block *b; } succ[2]; /* within the same linear page: next rip's page offset -> block */
 	u8 succ_turn;
+	bool linkable;        /* its last instruction changes neither mode nor translation */
+	bool scratch;         /* not in the cache: page-crossing, cut by a limit, outside RAM */
 	struct insn insn[];   /* n of them, then the end pseudo-instruction */
 };
 
-enum status decode_index_new(const struct decode_index **out, const struct cpu_model *m);
+enum status decode_index_new(const struct decode_index **out, const struct cpu_model *m, const struct feature_set *f);
 void decode_index_free(const struct decode_index *d);
 enum status code_cache_new(struct code_cache **out, struct bus *bus);
 void code_cache_free(struct code_cache *cc);
 void code_cache_written(void *cc, u64 pa, u64 len);  /* bus->page_written */
 void code_cache_flush(struct code_cache *cc);
 
+/* Per-processor scratch: called by cpu_init and cpu_fini. */
+enum status decode_cpu_init(struct cpu *c);
+void decode_cpu_fini(struct cpu *c);
+/* Block at the next rip within the same linear page, NULL if unknown. */
+struct block *block_follow(struct cpu *c, struct block *b, u64 rip_before);
+void block_link(struct cpu *c, struct block *b, struct block *next, u64 rip_before);
+u32 code_generation(const struct code_cache *cc);
+
 /* The block at cs:rip; XR_FAULT if its first instruction cannot be fetched. */
 enum xr block_next(struct cpu *c, struct block **out) must_check;
 
-/* One instruction from bytes, for tests, traces, evidence. Returns its length, 0 if it does not decode (#UD), -1 too long. */
+/* One instruction from bytes; out->off and out->idx are taken from the caller. Returns its length, 0 if n is too few bytes
+ * to tell. What does not decode, has no row, or is too long becomes an instruction that raises #UD or #GP(0). */
 int decode_bytes(const struct cpu *c, u8 mode, const u8 *bytes, size_t n, struct insn *out);
 void disassemble(const struct cpu *c, u64 rip, const u8 *bytes, size_t n, char *text, size_t text_len);
 

@@ -12,6 +12,7 @@
 
 #include "arch/arch.h"
 #include "cpu/insn.h"
+#include "cpu/mmu/walk.h" /* the walker: guest paging, EPT and NPT are the same loop with another description */
 #include "mem/mem.h"
 
 enum acc {
@@ -22,6 +23,7 @@ enum acc {
 
 /* L1: 1024 entries of 32 bytes. Tag: page of the linear address | context number (never 0). */
 #define L1_BITS 10
+#define MMU_CTX_NEVER 4095u /* no entry ever carries this number: every access takes the slow path */
 struct l1_entry {
 	u64 tag_r, tag_w; /* tag_w set only if the page may be written without a walk (dirty bit already set) */
 	uintptr_t add;    /* host address = linear address + add */
@@ -43,9 +45,11 @@ struct tlb_entry {
 	gpa_t gpa;      /* where the first stage led (for exits that report it) */
 	u16 space, pcid;
 	u8 page_shift;  /* 12, 21, 22, 30: the smaller of both stages */
-	u8 perms;       /* enum acc bits, both stages */
+	u8 guest_shift; /* the first stage's page size: INVLPG removes every piece of it */
+	u8 perms;       /* enum acc bits of the first stage; of the second one << 4 */
 	u8 pkey, memtype;
-	bool valid, global, user, dirty, nx_checked;
+	bool valid, global, user, dirty;
+	u64 born;       /* flush epoch in which it was filled: flushes compare, nothing is scanned */
 };
 
 struct tlb {
@@ -94,16 +98,6 @@ struct walk_step {
 unsigned mmu_walk_steps(struct cpu *c, la_t la, struct walk_step *steps, unsigned max);
 
 /* Physical access of a second-stage walk etc. is mem's bus_read_u64. */
-
-/* ---- the walker: guest paging, EPT and NPT are the same loop with another description ---- */
-struct walk_format {
-	const char *name;
-	u8 levels;            /* 2, 3, 4, 5 */
-	u8 entry_size;        /* 4 or 8 */
-	u8 index_bits;        /* 10 or 9 */
-	const char *level_name[5]; /* from the root down: "PML4E", ... */
-};
-extern const struct walk_format walk_legacy, walk_pae, walk_long4, walk_long5;
 
 /* ---- flushes, in the architecture's words ---- */
 void tlb_flush_all(struct cpu *c);                                    /* every space */

@@ -1,0 +1,45 @@
+# The commands a newcomer types. Meson does the work; this file only names it.
+BUILD  ?= build
+PREFIX ?= /usr/local
+CC     ?= cc
+
+.PHONY: all build demo check check-long bench install clean help
+
+all: build
+
+help:
+	@echo 'make             build Turnstile into $(BUILD)/'
+	@echo 'make demo        boot Debian inside, load KVM there, run virtual machines in it'
+	@echo 'make check       run the tests; ends with "N passed, N failed, N skipped"'
+	@echo 'make check-long  the long campaigns and the full matrices'
+	@echo 'make bench       speed ratios against Bochs and QEMU/TCG where they are installed'
+	@echo 'make install     DESTDIR= PREFIX=$(PREFIX)'
+	@echo 'make clean       remove $(BUILD)/'
+
+deps-%:
+	@tools/deps $*
+
+$(BUILD)/build.ninja: | deps-build
+	@meson setup $(BUILD) --prefix=$(PREFIX) >$(BUILD)-setup.log 2>&1 || { cat $(BUILD)-setup.log; exit 2; }
+	@rm -f $(BUILD)-setup.log
+
+build: $(BUILD)/build.ninja
+	@ninja -C $(BUILD) --quiet
+
+demo: deps-demo build
+	@tools/demo $(BUILD)
+
+check: deps-check build
+	@python3 tests/run.py --build $(BUILD)
+
+check-long: deps-check build
+	@python3 tests/run.py --build $(BUILD) --long
+
+bench: deps-build build
+	@python3 bench/run.py --build $(BUILD)
+
+install: build
+	@meson configure $(BUILD) -Dprefix=$(PREFIX) && DESTDIR='$(DESTDIR)' meson install -C $(BUILD) --no-rebuild
+
+clean:
+	@rm -rf $(BUILD)

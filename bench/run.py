@@ -1,0 +1,140 @@
+#!/usr/bin/env python3
+"""Speed ratios, measured side by side in one run: Turnstile against Debian's Bochs and QEMU/TCG where they are installed.
+Absolute times mean little on a shared machine; each figure is the best of --repeat rounds taken in turn.
+
+  run.py [--build DIR] [--repeat N] [--only NAME] [--markdown FILE]"""
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'))
+GUESTS = ['intloop', 'memloop', 'vmrun', 'nested']
+
+BOCHSRC = """megs: 256
+romimage: file=/usr/share/bochs/BIOS-bochs-latest
+vgaromimage: file=/usr/share/bochs/VGABIOS-lgpl-latest
+cpu: model=ryzen, count=1, ips=1000000000, reset_on_triple_fault=0
+clock: sync=none
+display_library: term
+ata0-master: type=disk, path={disk}, mode=flat, cylinders=20, heads=16, spt=63
+boot: disk
+com1: enabled=1, mode=file, dev={out}
+log: /dev/null
+panic: action=fatal
+error: action=ignore
+info: action=ignore
+debug: action=ignore
+"""
+
+
+def boot_disk(elf, path):
+    with tempfile.TemporaryDirectory() as d:
+        subprocess.run(['gcc', '-nostdlib', '-static', '-no-pie', '-m32', '-Wl,-Ttext=0x7c00,--oformat=binary,--build-id=none',
+                        os.path.join(ROOT, 'bench/boot.S'), '-o', d + '/boot'], check=True, stderr=subprocess.DEVNULL)
+        subprocess.run(['objcopy', '-O', 'binary', elf, d + '/image'], check=True)
+        data = open(d + '/boot', 'rb').read()[:512] + open(d + '/image', 'rb').read()
+    size = 20 * 16 * 63 * 512
+    open(path, 'wb').write(data + bytes(size - len(data)))
+
+
+def follow(command, out_path, limit):
+    """Run command until its COM1 file ends a benchmark named `Shutdown` or the process leaves; {name: seconds / count}."""
+    open(out_path, 'w').close()
+    p = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                         env=dict(os.environ, TERM='xterm'))
+    started, results, seen, deadline = {}, {}, '', time.time() + limit
+    with open(out_path, errors='replace') as f:
+        while time.time() < deadline:
+            text = f.read()
+            now = time.time()
+            seen += text
+            lines = seen.split('\n')
+            seen = lines.pop()
+            for line in lines:
+                m = re.match(r'(start|end) (\S+)(?: (\d+))?', line)
+                if m and m.group(1) == 'start':
+                    started[m.group(2)] = now
+                elif m:
+                    results[m.group(2)] = (now - started[m.group(2)]) / int(m.group(3))
+            if p.poll() is not None and not text:
+                break
+            if not text:
+                time.sleep(0.001)
+    p.kill()
+    p.wait()
+    return results
+
+
+def machines(build, work, elf):
+    out = os.path.join(work, 'out')
+    yield 'turnstile', [os.path.join(build, 'turnstile'), 'run', '--cpu', 'amd', '--serial', 'file:' + out, elf], out
+    if shutil.which('qemu-system-x86_64'):
+        yield 'tcg', ['qemu-system-x86_64', '-M', 'q35', '-accel', 'tcg', '-cpu', 'max', '-display', 'none', '-monitor', 'none',
+                      '-serial', 'file:' + out, '-no-reboot', '-kernel', elf], out
+    if shutil.which('bochs') and os.path.exists('/usr/share/bochs/BIOS-bochs-latest'):
+        disk, rc, go = work + '/disk.img', work + '/bochsrc', work + '/go'
+        boot_disk(elf, disk)
+        open(rc, 'w').write(BOCHSRC.format(disk=disk, out=out))
+        open(go, 'w').write('continue\n')
+        yield 'bochs', ['script', '-qfc', f'bochs -q -f {rc} -rc {go}', '/dev/null'], out
+
+
+def measure(build, names, repeat):
+    best = {}
+    for name in names:
+        elf = os.path.join(build, 'guests', f'bench-{name}.elf')
+        for _ in range(repeat):
+            with tempfile.TemporaryDirectory() as work:
+                for who, command, out in machines(build, work, elf):
+                    for bench, seconds in follow(command, out, 300).items():
+                        row = best.setdefault(bench, {})
+                        row[who] = min(seconds, row.get(who, seconds))
+    return best
+
+
+def report(best):
+    lines = ['| measure | Turnstile | TCG | Bochs | Turnstile / TCG | Bochs / Turnstile |', '|---|---|---|---|---|---|']
+    for bench, row in best.items():
+        own = row.get('turnstile')
+
+        def cell(who):
+            return f'{row[who] * 1e9:,.1f} ns' if who in row else '-'
+
+        tcg = f'{own / row["tcg"]:.2f}' if own and 'tcg' in row else '-'
+        bochs = f'{row["bochs"] / own:.2f}' if own and 'bochs' in row else '-'
+        lines.append(f'| {bench} | {cell("turnstile")} | {cell("tcg")} | {cell("bochs")} | {tcg} | {bochs} |')
+    if 'inside' in best and 'turnstile' in best['inside']:
+        ratio = best['inside']['turnstile'] / best['outside']['turnstile']
+        lines.append(f'| code under nested paging / outside | {ratio:.3f} | | | | |')
+    return '\n'.join(lines)
+
+
+def versions():
+    out = []
+    for command in (['qemu-system-x86_64', '--version'], ['bochs', '--help']):
+        if shutil.which(command[0]):
+            text = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT).stdout.decode(errors='replace')
+            m = re.search(r'.*(?:version|Bochs x86).*', text)
+            out.append(m.group(0).strip() if m else command[0])
+    return out
+
+
+def main():
+    ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ap.add_argument('--build', default='build')
+    ap.add_argument('--repeat', type=int, default=2)
+    ap.add_argument('--only', action='append')
+    a = ap.parse_args()
+    for v in versions():
+        print('peer: ' + v)
+    print('settings: QEMU -M q35 -accel tcg -cpu max; Bochs model=ryzen, ips=1000000000, sync=none, disk boot')
+    print(report(measure(os.path.abspath(a.build), a.only or GUESTS, a.repeat)))
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,297 @@
+#include "api/api.h"
+
+#include "api/options.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#define EARLY_NOTES 16
+
+struct ts_machine {
+	struct options o;
+	struct machine *m;
+	struct inspect *inspect;
+	uint32_t mask;
+	ts_hook_fn *hook;
+	void *hook_arg;
+	char *early[EARLY_NOTES]; /* notes from before there was a hook */
+	unsigned early_count;
+	struct err error;
+};
+
+static ts_status status_of(enum status s)
+{
+	static const ts_status map[] = {
+		[ST_OK] = TS_OK, [ST_ARG] = TS_EARG, [ST_NOMEM] = TS_ENOMEM, [ST_IO] = TS_EIO, [ST_FAULT] = TS_EFAULT,
+		[ST_STATE] = TS_ESTATE,
+	};
+
+	return map[s];
+}
+
+/* ---- events ---- */
+
+static void emit(ts_machine *t, uint32_t kind, struct cpu *c, const char *id, const char *text)
+{
+	ts_event e = {
+		.kind = kind, .cpu = c ? c->index : 0, .insn = t->m ? machine_insns(t->m) : 0, .rip = c ? c->r[REG_RIP] : 0,
+		.guest = UINT64_MAX, .id = id, .json = "", .text = text,
+	};
+
+	if ((t->mask & kind) && t->hook(t, &e, t->hook_arg) && t->m)
+		machine_request_stop(t->m);
+}
+
+static void note(void *arg, const char *text)
+{
+	ts_machine *t = arg;
+
+	if (t->mask & TS_ON_NOTE)
+		emit(t, TS_ON_NOTE, NULL, "note", text);
+	else if (t->early_count < EARLY_NOTES && (t->early[t->early_count] = opt_copy(&t->o, text, strlen(text))))
+		t->early_count++;
+}
+
+static void put(void *arg, const char *kind, struct cpu *c, const char *text)
+{
+	ts_machine *t = arg;
+
+	if (!strcmp(kind, "death"))
+		emit(t, TS_ON_DEATH, c, "death", text);
+	else if (!strcmp(kind, "refused"))
+		emit(t, TS_ON_REFUSED, c, "refused", text);
+	else
+		note(t, text);
+}
+
+ts_status ts_hook(ts_machine *t, uint32_t mask, ts_hook_fn *fn, void *arg)
+{
+	const uint32_t served = TS_ON_REFUSED | TS_ON_DEATH | TS_ON_NOTE;
+
+	if ((mask & ~served) || (mask && !fn))
+		return TS_EARG;
+	t->mask = mask;
+	t->hook = fn;
+	t->hook_arg = arg;
+	for (unsigned i = 0; (mask & TS_ON_NOTE) && i < t->early_count; i++)
+		emit(t, TS_ON_NOTE, NULL, "note", t->early[i]);
+	if (mask & TS_ON_NOTE)
+		t->early_count = 0;
+	return TS_OK;
+}
+
+/* ---- life ---- */
+
+static enum status build(ts_machine *t, int argc, const char *const argv[], struct err *err)
+{
+	enum status s = options_parse(&t->o, argc, argv, err);
+
+	if (s != ST_OK)
+		return s;
+	t->o.cfg.note = note;
+	t->o.cfg.note_arg = t;
+	for (unsigned i = 0; i < t->o.notes; i++)
+		note(t, t->o.note[i]);
+	s = machine_create(&t->m, &t->o.cfg, err);
+	if (s != ST_OK)
+		return s;
+	const struct inspect_options io = {
+		.trace = t->o.trace, .trace_file = t->o.trace_file, .stats = t->o.stats, .put = put, .arg = t,
+	};
+	return inspect_new(&t->inspect, t->m, &io, err);
+}
+
+ts_status ts_create(int argc, const char *const argv[], ts_machine **out, char *err, size_t err_len)
+{
+	struct err e = { "" };
+	ts_machine *t = base_alloc(sizeof(*t));
+	enum status s = t ? build(t, argc, argv, &e) : err_set(&e, ST_NOMEM, "out of memory");
+
+	*out = NULL;
+	if (s != ST_OK) {
+		if (err && err_len)
+			snprintf(err, err_len, "turnstile: %s", e.text);
+		ts_destroy(t);
+		return status_of(s);
+	}
+	*out = t;
+	return TS_OK;
+}
+
+void ts_destroy(ts_machine *t)
+{
+	if (!t)
+		return;
+	inspect_free(t->inspect);
+	machine_destroy(t->m);
+	options_free(&t->o);
+	base_free(t);
+}
+
+ts_status ts_run(ts_machine *t, uint64_t max, ts_stop *why, uint32_t *value)
+{
+	static const ts_stop map[] = {
+		[MSTOP_NONE] = TS_FAULT, [MSTOP_POWEROFF] = TS_POWEROFF, [MSTOP_EXIT_PORT] = TS_EXIT_PORT,
+		[MSTOP_RESET] = TS_RESET, [MSTOP_SHUTDOWN] = TS_SHUTDOWN, [MSTOP_DEADLOCK] = TS_DEADLOCK,
+		[MSTOP_LIMIT] = TS_LIMIT, [MSTOP_REQUEST] = TS_STOPPED, [MSTOP_INTERNAL] = TS_FAULT,
+	};
+	enum machine_stop stop;
+
+	if (!why)
+		return TS_EARG;
+	t->error.text[0] = 0;
+	stop = machine_run(t->m, max, &t->error);
+	inspect_flush(t->inspect);
+	*why = map[stop];
+	if (value)
+		*value = t->m->stop_value;
+	return TS_OK;
+}
+
+void ts_request_stop(ts_machine *t)
+{
+	machine_request_stop(t->m);
+}
+
+const char *ts_error(ts_machine *t)
+{
+	return t->error.text[0] ? t->error.text : "an internal error without a description";
+}
+
+/* ---- what a client asks about ---- */
+
+ts_status ts_help(int argc, const char *const argv[], ts_put_fn *fn, void *arg)
+{
+	char *text = NULL;
+	size_t n = 0;
+	FILE *f = open_memstream(&text, &n);
+	struct err e;
+	enum status s;
+
+	if (!f)
+		return TS_ENOMEM;
+	bool asked = options_help(argc, argv, f, &s, &e);
+	fclose(f);
+	if (asked && n)
+		fn(arg, text, n);
+	free(text);
+	return asked ? status_of(s) : TS_ESTATE;
+}
+
+static bool reads_terminal(const ts_machine *t)
+{
+	for (const struct chan *c = t->m->door.chans; c; c = c->next)
+		if (c->terminal)
+			return true;
+	return false;
+}
+
+const char *ts_option(ts_machine *t, const char *name)
+{
+	if (!strcmp(name, "profile"))
+		return t->o.profile == PROFILE_QEMU ? "qemu" : "turnstile";
+	if (!strcmp(name, "stats"))
+		return t->o.stats ? t->o.stats_file ? t->o.stats_file : "" : NULL;
+	if (!strcmp(name, "terminal"))
+		return reads_terminal(t) ? "raw" : NULL;
+	return NULL;
+}
+
+static void status_line(ts_machine *t, FILE *f)
+{
+	u64 exits = 0;
+
+	for (unsigned i = 0; i < t->m->count; i++)
+		exits += t->m->cpus[i]->exits;
+	fprintf(f, "%" PRIu64 " instructions, virtual time %" PRIu64 ".%03u s, %" PRIu64 " VM exits\n", machine_insns(t->m),
+		t->m->clock.now / 1000000000, (unsigned)(t->m->clock.now / 1000000 % 1000), exits);
+}
+
+ts_status ts_report(ts_machine *t, const char *what, ts_put_fn *fn, void *arg)
+{
+	char *text = NULL;
+	size_t n = 0;
+	FILE *f = open_memstream(&text, &n);
+	ts_status s = TS_OK;
+
+	if (!f)
+		return TS_ENOMEM;
+	if (!strcmp(what, "stats"))
+		inspect_stats(t->inspect, f);
+	else if (!strcmp(what, "status"))
+		status_line(t, f);
+	else
+		s = TS_EARG;
+	fclose(f);
+	if (s == TS_OK)
+		fn(arg, text, n);
+	free(text);
+	return s;
+}
+
+ts_status ts_key_filter(ts_machine *t, size_t (*fn)(void *arg, uint8_t *buf, size_t n), void *arg)
+{
+	for (struct chan *c = t->m->door.chans; c; c = c->next) {
+		if (!c->terminal)
+			continue;
+		c->filter = fn;
+		c->filter_arg = arg;
+	}
+	return TS_OK;
+}
+
+struct cpu *api_cpu(ts_machine *t, unsigned cpu)
+{
+	return cpu < t->m->count ? t->m->cpus[cpu] : NULL;
+}
+
+/* ---- memory ---- */
+
+/* Where [addr, ...) lies in RAM, and how much of it up to the page's end. false: nowhere. */
+static bool locate(ts_machine *t, struct cpu *c, ts_space s, uint64_t addr, const struct ram_region **r, u64 *pa)
+{
+	*pa = addr;
+	if (s != TS_PHYS && !mmu_peek(c, addr, pa))
+		return false;
+	*r = bus_ram(&t->m->bus, *pa);
+	return *r != NULL;
+}
+
+static ts_status access_memory(ts_machine *t, unsigned cpu, ts_space s, uint64_t addr, void *in, const void *from,
+			       size_t len, size_t *done)
+{
+	size_t n = 0;
+
+	if (done)
+		*done = 0;
+	if (cpu >= t->m->count || (unsigned)s > TS_GUEST_LINEAR)
+		return TS_EARG;
+	struct cpu *c = t->m->cpus[cpu];
+	/* A guest's own view exists only inside one; its physical space alone has no name in the walker yet. */
+	if (s == TS_GUEST_PHYS || (s == TS_GUEST_LINEAR && !c->guest))
+		return TS_ESTATE;
+	while (n < len) {
+		const struct ram_region *r;
+		u64 pa, piece = min_u64(len - n, PAGE_SIZE - ((addr + n) & (PAGE_SIZE - 1)));
+		if (!locate(t, c, s, addr + n, &r, &pa))
+			return TS_EFAULT;
+		if (in)
+			memcpy((u8 *)in + n, ram_ptr(r, pa), piece);
+		else
+			bus_write(&t->m->bus, pa, (const u8 *)from + n, piece);
+		n += piece;
+		if (done)
+			*done = n;
+	}
+	return TS_OK;
+}
+
+ts_status ts_read(ts_machine *t, unsigned cpu, ts_space s, uint64_t addr, void *buf, size_t len, size_t *done)
+{
+	return access_memory(t, cpu, s, addr, buf, NULL, len, done);
+}
+
+ts_status ts_write(ts_machine *t, unsigned cpu, ts_space s, uint64_t addr, const void *buf, size_t len, size_t *done)
+{
+	return access_memory(t, cpu, s, addr, NULL, buf, len, done);
+}

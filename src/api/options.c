@@ -1,0 +1,294 @@
+/* The one option table of the command line: parsing, help and QEMU's spelling derive from it. */
+#include "api/options.h"
+
+#include "model/model.h"
+
+#include <turnstile/turnstile.h>
+
+/* clang-format off */
+static const struct option_row table[] = {
+	/* what is built */
+	{ "cpu", NULL, ARG_VALUE, PROFILE_BOTH, "NAME[,+FEATURE|-FEATURE|KEY=VALUE...]", "processor model; --cpu help lists them (amd)", opt_cpu, NULL },
+	{ "m", "memory", ARG_VALUE, PROFILE_BOTH, "SIZE", "RAM in MiB, or with K, M, G, T; at most 1 TiB (512M)", opt_memory, NULL },
+	{ "smp", NULL, ARG_VALUE, PROFILE_BOTH, "N", "processors, 1 to 32 (1)", opt_smp, NULL },
+	{ "kernel", NULL, ARG_VALUE, PROFILE_BOTH, "FILE", "bzImage, ELF with a PVH note, Multiboot 1 or 2", opt_kernel, NULL },
+	{ "initrd", NULL, ARG_VALUE, PROFILE_BOTH, "FILE[,FILE...]", "initial RAM disk; for Multiboot modules, each 'FILE ARGS'", opt_initrd, NULL },
+	{ "append", NULL, ARG_VALUE, PROFILE_BOTH, "STRING", "the kernel's command line", opt_append, NULL },
+	{ "serial", NULL, ARG_VALUE, PROFILE_BOTH, "stdio|mon:stdio|null|file:PATH|unix:PATH|pty", "COM1, and given twice COM2 (stdio)", opt_serial, NULL },
+	{ "debugcon", NULL, ARG_VALUE, PROFILE_BOTH, "stdio|file:PATH", "port E9h", opt_debugcon, NULL },
+	{ "disk", NULL, ARG_VALUE, PROFILE_TURNSTILE, "FILE[,ro][,snapshot]", "a raw image as a virtio disk; may be given several times", opt_disk, NULL },
+	{ "net", NULL, ARG_VALUE, PROFILE_BOTH, "user[,hostfwd=...]|none", "a virtio network card in a user-mode network (none)", opt_net, NULL },
+	{ "rng", NULL, ARG_NONE, PROFILE_TURNSTILE, "", "a virtio entropy source, seeded by --seed", opt_flag, NULL },
+	{ "fw-cfg", "fw_cfg", ARG_VALUE, PROFILE_BOTH, "name=NAME,file=FILE|string=TEXT", "a file for fw_cfg", opt_fwcfg, NULL },
+	{ "device", NULL, ARG_VALUE, PROFILE_BOTH, "NAME[,KEY=VALUE...]", "one more device; --device help lists them", opt_device, NULL },
+	/* how it runs */
+	{ "rtc", NULL, ARG_VALUE, PROFILE_BOTH, "base=DATE|utc", "the clock's date at power-on (2024-01-01)", opt_rtc, NULL },
+	{ "seed", NULL, ARG_VALUE, PROFILE_BOTH, "N", "seeds everything that is random to the guest (0)", opt_seed, NULL },
+	{ "max-insns", NULL, ARG_VALUE, PROFILE_BOTH, "N", "stop after N instructions, status 6", opt_max_insns, NULL },
+	{ "max-time", NULL, ARG_VALUE, PROFILE_BOTH, "TIME", "stop after this virtual time (10s, 500ms), status 6", opt_max_time, NULL },
+	{ "timeout", NULL, ARG_VALUE, PROFILE_BOTH, "TIME", "stop after this real time, status 6", opt_timeout, NULL },
+	{ "idle", NULL, ARG_VALUE, PROFILE_BOTH, "skip|wait", "an idle machine skips time, or waits as long (waits while input may come)", opt_idle, NULL },
+	{ "no-reboot", NULL, ARG_NONE, PROFILE_BOTH, "", "end at a reset, status 10", opt_flag, NULL },
+	{ "on-triple-fault", NULL, ARG_VALUE, PROFILE_BOTH, "stop|reset", "what a triple fault does (stop)", opt_triple, NULL },
+	/* what is told */
+	{ "trace", NULL, ARG_VALUE, PROFILE_BOTH, "KIND[,KIND...][:FILE]", "vm, insn, int, mmio, io, msr", opt_trace, NULL },
+	{ "stats", NULL, ARG_OPTIONAL, PROFILE_BOTH, "[=FILE]", "counts at the end", opt_stats, NULL },
+	{ "version", NULL, ARG_NONE, PROFILE_BOTH, "", "print the version", opt_accept, "*" },
+	{ "help", "h", ARG_NONE, PROFILE_BOTH, "", "print this", opt_accept, "*" },
+	/* QEMU's words */
+	{ "machine", "M", ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_machine, NULL },
+	{ "accel", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_machine, NULL },
+	{ "enable-kvm", NULL, ARG_NONE, PROFILE_BOTH, NULL, NULL, opt_machine, NULL },
+	{ "nodefaults", NULL, ARG_NONE, PROFILE_BOTH, NULL, NULL, opt_flag, NULL },
+	{ "snapshot", NULL, ARG_NONE, PROFILE_BOTH, NULL, NULL, opt_flag, NULL },
+	{ "nographic", NULL, ARG_NONE, PROFILE_BOTH, NULL, NULL, opt_accept, "*" },
+	{ "display", NULL, ARG_VALUE, PROFILE_BOTH, "no display yet; use -display none", NULL, opt_accept, "none" },
+	{ "vga", NULL, ARG_VALUE, PROFILE_BOTH, "no display yet; use -vga none", NULL, opt_accept, "none" },
+	{ "vnc", NULL, ARG_VALUE, PROFILE_BOTH, "no display yet; use -vnc none", NULL, opt_accept, "none" },
+	{ "monitor", NULL, ARG_VALUE, PROFILE_BOTH, "no monitor; use -monitor none", NULL, opt_accept, "none null" },
+	{ "parallel", NULL, ARG_VALUE, PROFILE_BOTH, "no parallel port; use -parallel none", NULL, opt_accept, "none null" },
+	{ "no-user-config", NULL, ARG_NONE, PROFILE_BOTH, NULL, NULL, opt_accept, "*" },
+	{ "no-shutdown", NULL, ARG_NONE, PROFILE_BOTH, NULL, NULL, opt_accept, "*" },
+	{ "no-fd-bootchk", NULL, ARG_NONE, PROFILE_BOTH, NULL, NULL, opt_accept, "*" },
+	{ "global", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_accept, "*" },
+	{ "name", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_accept, "*" },
+	{ "uuid", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_accept, "*" },
+	{ "boot", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_accept, "*" },
+	{ "msg", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_accept, "*" },
+	{ "overcommit", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_accept, "*" },
+	{ "nic", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_net, NULL },
+	{ "netdev", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_netdev, NULL },
+	{ "drive", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_drive, NULL },
+	{ "hda", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_hda, NULL },
+	{ "hdb", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_hda, NULL },
+	{ "chardev", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_chardev, NULL },
+	{ "object", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_object, NULL },
+	/* what is not there yet, or never will be, and what to do instead */
+	{ "bios", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_refuse, "no firmware yet; use --kernel" },
+	{ "pflash", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_refuse, "no firmware yet; use --kernel" },
+	{ "cdrom", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_refuse, "no CD drive; use --disk FILE,ro" },
+	{ "fda", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_refuse, "no floppy drive; use --disk" },
+	{ "s", NULL, ARG_NONE, PROFILE_BOTH, NULL, NULL, opt_refuse, "no gdb server yet; use --trace" },
+	{ "S", NULL, ARG_NONE, PROFILE_BOTH, NULL, NULL, opt_refuse, "no gdb server yet; use --max-insns" },
+	{ "gdb", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_refuse, "no gdb server yet; use --trace" },
+	{ "qmp", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_refuse, "no monitor protocol; use signals and the exit status" },
+	{ "mon", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_refuse, "no monitor; use --serial mon:stdio and Ctrl-A" },
+	{ "daemonize", NULL, ARG_NONE, PROFILE_BOTH, NULL, NULL, opt_refuse, "it stays in the foreground; use the shell's &" },
+	{ "loadvm", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_refuse, "no saved machines yet" },
+	{ "incoming", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_refuse, "no migration" },
+	{ "usb", NULL, ARG_NONE, PROFILE_BOTH, NULL, NULL, opt_refuse, "no USB; use virtio devices" },
+	{ "icount", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_refuse, "not needed: time is always counted in instructions" },
+	{ "d", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_refuse, "use --trace=vm,insn,int,mmio,io,msr" },
+	{ "explain", NULL, ARG_OPTIONAL, PROFILE_BOTH, NULL, NULL, opt_refuse, "comes later; evidence of a death is always printed" },
+	{ "fail-on", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_refuse, "comes later" },
+	{ "expect", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_refuse, "comes later" },
+};
+/* clang-format on */
+
+enum profile options_profile(const char *argv0)
+{
+	const char *base = argv0 ? strrchr(argv0, '/') : NULL;
+
+	base = base ? base + 1 : argv0;
+	return base && !strncmp(base, "turnstile-system-", 17) ? PROFILE_QEMU : PROFILE_TURNSTILE;
+}
+
+/* ---- parsing ---- */
+
+static const struct option_row *find(const char *name, size_t n, enum profile p)
+{
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		const struct option_row *r = &table[i];
+		if (!(r->profiles & p))
+			continue;
+		if ((strlen(r->name) == n && !memcmp(r->name, name, n)) ||
+		    (r->alias && strlen(r->alias) == n && !memcmp(r->alias, name, n)))
+			return r;
+	}
+	return NULL;
+}
+
+static const char *row_name(unsigned i, const void *arg)
+{
+	(void)arg;
+	return i < ARRAY_LEN(table) ? table[i].name : NULL;
+}
+
+static enum status unknown(const char *word, const char *name, size_t n, struct err *err)
+{
+	char bare[65];
+
+	snprintf(bare, sizeof(bare), "%.*s", (int)min_u64(n, 64), name);
+	const char *near = n > 1 ? opt_nearest(bare, row_name, NULL) : NULL;
+	if (near)
+		return err_set(err, ST_ARG, "%s: unknown option; did you mean --%s?", word, near);
+	return err_set(err, ST_ARG, "%s: unknown option; --help lists them", word);
+}
+
+/* A file is a kernel; under QEMU's name it is the first disk. */
+static enum status positional(struct options *o, const char *word, struct err *err)
+{
+	const struct option_row *r = o->profile == PROFILE_QEMU ? find("hda", 3, o->profile) : find("kernel", 6, o->profile);
+	char *copy = opt_copy(o, word, strlen(word));
+
+	return copy ? r->set(o, r, copy, err) : opt_nomem(err);
+}
+
+static enum status one_option(struct options *o, int argc, const char *const argv[], int *at, struct err *err)
+{
+	const char *word = argv[*at], *name = word + (word[1] == '-' ? 2 : 1);
+	size_t n = strcspn(name, "=");
+	const struct option_row *r = find(name, n, o->profile);
+	const char *value = name[n] ? name + n + 1 : NULL;
+
+	if (!r)
+		return unknown(word, name, n, err);
+	if (r->arg == ARG_NONE && value)
+		return err_set(err, ST_ARG, "-%s%s takes no value", word[1] == '-' ? "-" : "", r->name);
+	if (r->arg == ARG_VALUE && !value) {
+		if (*at + 1 >= argc)
+			return err_set(err, ST_ARG, "%s: a value is missing%s%s", word, r->help ? ": " : "",
+				       r->help ? r->argname : "");
+		value = argv[++*at];
+	}
+	char *copy = value ? opt_copy(o, value, strlen(value)) : NULL;
+	if (value && !copy)
+		return opt_nomem(err);
+	return r->set(o, r, copy, err);
+}
+
+static enum status finish(struct options *o, struct err *err)
+{
+	if (!o->serials && !o->nodefaults)
+		o->cfg.serial[0] = opt_copy(o, "stdio", 5);
+	enum status s = opt_finish_devices(o, err);
+	if (s != ST_OK)
+		return s;
+	if (!o->cfg.kernel)
+		return err_set(err, ST_ARG, "no kernel: give FILE or --kernel FILE");
+	if (o->cfg.debugcon && o->cfg.testdev)
+		return err_set(err, ST_ARG, "--debugcon and -device pc-testdev both want port E9h; use one of them");
+	return model_parse(o->cpu, &o->cfg.model, &o->cfg.feat, err);
+}
+
+static void defaults(struct options *o)
+{
+	o->cfg.ram = 512ull << 20;
+	o->cfg.cpus = 1;
+	o->cfg.rtc_epoch = 1704067200; /* 2024-01-01 00:00:00: fixed, so that runs repeat */
+	o->cfg.triple_fault_resets = o->profile == PROFILE_QEMU;
+	o->cpu = opt_copy(o, "amd", 3);
+}
+
+static bool is_run(const struct options *o, int argc, const char *const argv[])
+{
+	return o->profile == PROFILE_TURNSTILE && argc > 1 && !strcmp(argv[1], "run");
+}
+
+enum status options_parse(struct options *o, int argc, const char *const argv[], struct err *err)
+{
+	*o = (struct options){ .profile = options_profile(argc > 0 ? argv[0] : NULL) };
+	defaults(o);
+	if (!o->cpu)
+		return opt_nomem(err);
+	for (int i = is_run(o, argc, argv) ? 2 : 1; i < argc; i++) {
+		enum status s = argv[i][0] == '-' && argv[i][1] ? one_option(o, argc, argv, &i, err) :
+								  positional(o, argv[i], err);
+		if (s != ST_OK)
+			return s;
+	}
+	return finish(o, err);
+}
+
+/* ---- help ---- */
+
+static void usage(FILE *f, enum profile p)
+{
+	if (p == PROFILE_QEMU)
+		fprintf(f, "Turnstile %s, under a name that takes QEMU's options\nusage: turnstile-system-x86_64 [options]\n\n",
+			TS_VERSION);
+	else
+		fprintf(f, "usage: turnstile run [options] [FILE]\nAn x86-64 PC in software with Intel VMX and AMD SVM. "
+			   "FILE is a kernel.\n\n");
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		const struct option_row *r = &table[i];
+		char left[96];
+		if (!(r->profiles & p) || !r->help)
+			continue;
+		snprintf(left, sizeof(left), "%s%s%s%s", p == PROFILE_QEMU ? "-" : "--", r->name,
+			 r->arg == ARG_VALUE ? " " : "", r->argname);
+		if (strlen(left) < 27)
+			fprintf(f, "  %-27s %s\n", left, r->help);
+		else
+			fprintf(f, "  %s\n  %27s %s\n", left, "", r->help);
+	}
+	fprintf(f, "\nOne or two dashes. QEMU's words that test runners use are accepted too.\n");
+}
+
+static void version(FILE *f, enum profile p)
+{
+	/* Scripts look for "QEMU emulator version N"; the rest of the line says what this is. */
+	if (p == PROFILE_QEMU)
+		fprintf(f, "QEMU emulator version 7.2.0 (answered by Turnstile %s, which is not QEMU)\n", TS_VERSION);
+	else
+		fprintf(f, "turnstile %s\n", TS_VERSION);
+}
+
+static void machine_help(FILE *f)
+{
+	fprintf(f, "Supported machines are:\nq35                  Standard PC (Q35 + ICH9, 2009) (default)\n"
+		   "pc                   Standard PC (alias of q35)\n");
+}
+
+static bool is_word(const char *value, const char *word)
+{
+	return value && (!strcmp(value, word) || !strcmp(value, "?"));
+}
+
+static bool answer(const char *name, size_t n, const char *value, enum profile p, FILE *f)
+{
+	const struct option_row *r = find(name, n, p);
+
+	if (!r)
+		return false;
+	if (!strcmp(r->name, "help"))
+		usage(f, p);
+	else if (!strcmp(r->name, "version"))
+		version(f, p);
+	else if (!strcmp(r->name, "cpu") && is_word(value, "help"))
+		model_list(f, p == PROFILE_QEMU);
+	else if (!strcmp(r->name, "device") && is_word(value, "help"))
+		opt_device_help(f);
+	else if (!strcmp(r->name, "machine") && is_word(value, "help"))
+		machine_help(f);
+	else if (!strcmp(r->name, "accel") && is_word(value, "help"))
+		fprintf(f, "Accelerators supported in QEMU binary:\ntcg\n");
+	else
+		return false;
+	return true;
+}
+
+bool options_help(int argc, const char *const argv[], FILE *f, enum status *s, struct err *err)
+{
+	enum profile p = options_profile(argc > 0 ? argv[0] : NULL);
+
+	*s = ST_OK;
+	(void)err;
+	if (argc > 1 && p == PROFILE_TURNSTILE && !strcmp(argv[1], "help")) {
+		usage(f, p);
+		return true;
+	}
+	for (int i = 1; i < argc; i++) {
+		const char *name = argv[i] + (argv[i][0] == '-' && argv[i][1] == '-' ? 2 : 1);
+		if (argv[i][0] != '-' || !argv[i][1])
+			continue;
+		size_t n = strcspn(name, "=");
+		const char *value = name[n] ? name + n + 1 : i + 1 < argc ? argv[i + 1] : NULL;
+		if (answer(name, n, value, p, f))
+			return true;
+		const struct option_row *r = find(name, n, p);
+		if (r && r->arg == ARG_VALUE && !name[n])
+			i++; /* a value is not an option, whatever it looks like */
+	}
+	return false;
+}

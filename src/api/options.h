@@ -1,0 +1,108 @@
+/*
+ * api: the implementation of include/turnstile/turnstile.h. options.c holds the one option table of the command line, from
+ * which parsing, help and QEMU's spelling derive; opt_*.c the meaning of the words. May call: everything below, include/.
+ */
+#ifndef API_OPTIONS_H
+#define API_OPTIONS_H
+
+#include "inspect/inspect.h"
+
+enum profile { PROFILE_TURNSTILE = 1, PROFILE_QEMU = 2, PROFILE_BOTH = 3 };
+
+/* A -drive or -netdev or -chardev that a later -device refers to by its id. */
+struct named_backend {
+	enum { BACKEND_DRIVE, BACKEND_NET, BACKEND_CHAR, BACKEND_RNG } kind;
+	char *id;
+	char *path; /* drive: file; char: channel spec */
+	char *serial;
+	bool readonly, snapshot, used;
+	struct net_config net;
+};
+#define OPT_BACKENDS 32
+#define OPT_NOTES    4
+
+struct options {
+	struct machine_config cfg;
+	enum profile profile;
+	char *cpu; /* spec; parsed at the end */
+	u32 trace;
+	char *trace_file;
+	bool stats, nodefaults, no_user_serial, snapshot_all;
+	char *stats_file;
+	unsigned serials;
+	struct named_backend backend[OPT_BACKENDS];
+	unsigned backends;
+	char *device[OPT_BACKENDS]; /* -device, resolved when every backend is known */
+	unsigned devices;
+	const char *note[OPT_NOTES]; /* what was accepted without effect and deserves a word */
+	unsigned notes;
+	struct opt_string *strings; /* everything that was copied */
+};
+
+enum option_arg { ARG_NONE, ARG_VALUE, ARG_OPTIONAL /* only as --name=VALUE */ };
+struct option_row {
+	const char *name, *alias; /* alias: another spelling, or NULL */
+	u8 arg, profiles;         /* enum option_arg; enum profile bits */
+	const char *argname;      /* for the help; opt_accept: what to say of any other value */
+	const char *help;         /* NULL: not listed */
+	enum status (*set)(struct options *o, const struct option_row *row, char *value, struct err *err);
+	const char *accepts;      /* set == opt_accept: the values, space-separated, or "*"; opt_refuse: the reason */
+};
+
+enum status options_parse(struct options *o, int argc, const char *const argv[], struct err *err) must_check;
+void options_free(struct options *o);
+/* true: argv asks for information, which was written to f. */
+bool options_help(int argc, const char *const argv[], FILE *f, enum status *s, struct err *err);
+enum profile options_profile(const char *argv0);
+
+/* ---- opt_values.c ---- */
+char *opt_copy(struct options *o, const char *s, size_t n); /* NULL: out of memory */
+/* The next item of a comma-separated list; ",," is a comma. *key is NULL where there is no '='. false: the end. */
+bool opt_item(struct options *o, const char **p, char **key, char **value);
+bool opt_size(const char *s, u64 unit, u64 *bytes);   /* 512, 512M, 6G */
+bool opt_number(const char *s, u64 *v);               /* decimal or 0x */
+bool opt_count(const char *s, u64 *v);                /* with k, M, G as powers of ten */
+bool opt_duration(const char *s, u64 *ns);            /* 10s, 500ms, 2m; plain: seconds */
+bool opt_bool(const char *s, bool *v);                /* NULL, on, off, yes, no, true, false */
+bool opt_date(const char *s, u64 *epoch);
+/* The candidate nearest to word, NULL if none is near. */
+const char *opt_nearest(const char *word, const char *(*name)(unsigned i, const void *arg), const void *arg);
+enum status opt_nomem(struct err *err);
+
+/* ---- opt_set.c, opt_devices.c: what the rows call ---- */
+#define OPT_SET(name) \
+	enum status opt_##name(struct options *o, const struct option_row *row, char *value, struct err *err)
+OPT_SET(accept);
+OPT_SET(refuse);
+OPT_SET(cpu);
+OPT_SET(memory);
+OPT_SET(smp);
+OPT_SET(kernel);
+OPT_SET(initrd);
+OPT_SET(append);
+OPT_SET(serial);
+OPT_SET(debugcon);
+OPT_SET(rtc);
+OPT_SET(trace);
+OPT_SET(stats);
+OPT_SET(max_insns);
+OPT_SET(max_time);
+OPT_SET(timeout);
+OPT_SET(idle);
+OPT_SET(flag);
+OPT_SET(triple);
+OPT_SET(seed);
+OPT_SET(fwcfg);
+OPT_SET(machine);
+OPT_SET(disk);
+OPT_SET(hda);
+OPT_SET(drive);
+OPT_SET(net);
+OPT_SET(netdev);
+OPT_SET(chardev);
+OPT_SET(object);
+OPT_SET(device);
+void opt_device_help(FILE *f);
+enum status opt_finish_devices(struct options *o, struct err *err) must_check;
+
+#endif

@@ -1,0 +1,44 @@
+#include "base/base.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum status err_set(struct err *e, enum status s, const char *fmt, ...)
+{
+	if (e) {
+		va_list ap;
+		va_start(ap, fmt);
+		vsnprintf(e->text, sizeof(e->text), fmt, ap);
+		va_end(ap);
+	}
+	return s;
+}
+
+/* A test's knob, not machine state: it follows the thread that tests. */
+static _Thread_local struct alloc_knob knob;
+
+void base_alloc_knob(const struct alloc_knob *k)
+{
+	knob = k ? *k : (struct alloc_knob){.fail_at = 0};
+}
+
+static bool refuses(void)
+{
+	return unlikely(knob.fail_at) && ++knob.count == knob.fail_at;
+}
+
+void *base_alloc(size_t n)
+{
+	return refuses() ? NULL : calloc(1, n ? n : 1);
+}
+
+void *base_realloc(void *p, size_t n)
+{
+	return refuses() ? NULL : realloc(p, n ? n : 1);
+}
+
+void base_free(void *p)
+{
+	free(p);
+}

@@ -1,0 +1,36 @@
+/*
+ * What the program asks of the computer it runs on, apart from memory: whole files, real time, waiting for input. Real
+ * time is read by the machine's door (machine/door.c) and by --timeout only; nothing a guest can see derives from it.
+ */
+#ifndef BASE_OS_H
+#define BASE_OS_H
+
+#include "base/base.h"
+
+/* A file's content, mapped read-only. */
+struct os_file {
+	const u8 *data;
+	u64 size;
+};
+/* Refuses what is missing, empty, a folder or not a plain file; err->text names the path. */
+enum status os_file_map(struct os_file *f, const char *path, struct err *err) must_check;
+void os_file_unmap(struct os_file *f);
+
+u64 os_real_ns(void);   /* monotonic */
+u64 os_date_seconds(void); /* since 1970, for --rtc base=utc alone */
+
+/* Sleep until one of the descriptors is readable or timeout_ms passed (-1: no limit). */
+void os_wait_readable(const int *fds, unsigned n, int timeout_ms);
+
+/* Descriptors behind a channel. Every function returns -1 on failure with errno set. */
+int os_open_output(const char *path);
+int os_unix_connect(const char *path);
+int os_unix_listen(const char *path);
+int os_accept(int fd);
+int os_pty(char *name, size_t len);
+size_t os_read_ready(int fd, void *buf, size_t n, bool *eof); /* never blocks */
+bool os_write_all(int fd, const void *buf, size_t n);
+bool os_readable_source(int fd);                              /* not /dev/null, not closed */
+void os_close(int fd);
+
+#endif

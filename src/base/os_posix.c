@@ -1,0 +1,205 @@
+#include "base/os.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/un.h>
+#include <termios.h>
+#include <time.h>
+#include <unistd.h>
+
+static enum status map_fd(struct os_file *f, int fd, const char *path, struct err *err)
+{
+	struct stat st;
+
+	if (fstat(fd, &st))
+		return err_set(err, ST_IO, "%s: %s", path, strerror(errno));
+	if (S_ISDIR(st.st_mode))
+		return err_set(err, ST_ARG, "%s: is a folder, not a file", path);
+	if (!S_ISREG(st.st_mode))
+		return err_set(err, ST_ARG, "%s: not a plain file", path);
+	if (st.st_size == 0)
+		return err_set(err, ST_ARG, "%s: the file is empty", path);
+	void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (p == MAP_FAILED)
+		return err_set(err, ST_IO, "%s: %s", path, strerror(errno));
+	f->data = p;
+	f->size = (u64)st.st_size;
+	return ST_OK;
+}
+
+enum status os_file_map(struct os_file *f, const char *path, struct err *err)
+{
+	/* O_NONBLOCK: a FIFO without a writer must be refused, not waited for. */
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+	*f = (struct os_file){ 0 };
+	if (fd < 0)
+		return err_set(err, ST_ARG, "%s: %s", path, strerror(errno));
+	enum status s = map_fd(f, fd, path, err);
+	close(fd);
+	return s;
+}
+
+void os_file_unmap(struct os_file *f)
+{
+	if (f->data)
+		munmap((void *)(uintptr_t)f->data, (size_t)f->size);
+	*f = (struct os_file){ 0 };
+}
+
+u64 os_real_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (u64)t.tv_sec * 1000000000u + (u64)t.tv_nsec;
+}
+
+u64 os_date_seconds(void)
+{
+	return (u64)time(NULL);
+}
+
+void os_wait_readable(const int *fds, unsigned n, int timeout_ms)
+{
+	struct pollfd p[16];
+	unsigned k = 0;
+
+	for (unsigned i = 0; i < n && k < ARRAY_LEN(p); i++)
+		if (fds[i] >= 0)
+			p[k++] = (struct pollfd){ .fd = fds[i], .events = POLLIN };
+	/* An interrupting signal ends the wait, which is what whoever sent it wants. */
+	(void)poll(p, k, timeout_ms);
+}
+
+int os_open_output(const char *path)
+{
+	return open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+}
+
+static bool unix_address(struct sockaddr_un *a, const char *path)
+{
+	*a = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	if (strlen(path) >= sizeof(a->sun_path)) {
+		errno = ENAMETOOLONG;
+		return false;
+	}
+	memcpy(a->sun_path, path, strlen(path));
+	return true;
+}
+
+int os_unix_connect(const char *path)
+{
+	struct sockaddr_un a;
+
+	if (!unix_address(&a, path))
+		return -1;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd >= 0 && connect(fd, (const struct sockaddr *)&a, sizeof(a))) {
+		int e = errno;
+		close(fd);
+		errno = e;
+		return -1;
+	}
+	return fd;
+}
+
+int os_unix_listen(const char *path)
+{
+	struct sockaddr_un a;
+	struct stat st;
+
+	if (!unix_address(&a, path))
+		return -1;
+	/* A socket left by an earlier run is in the way; anything else at that path is somebody's file. */
+	if (!lstat(path, &st) && S_ISSOCK(st.st_mode))
+		unlink(path);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd >= 0 && (bind(fd, (const struct sockaddr *)&a, sizeof(a)) || listen(fd, 1))) {
+		int e = errno;
+		close(fd);
+		errno = e;
+		return -1;
+	}
+	return fd;
+}
+
+int os_accept(int fd)
+{
+	return accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+}
+
+int os_pty(char *name, size_t len)
+{
+	int fd = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+	struct termios t;
+
+	if (fd < 0)
+		return -1;
+	if (grantpt(fd) || unlockpt(fd) || ptsname_r(fd, name, len)) {
+		close(fd);
+		return -1;
+	}
+	/* The line discipline is the guest's business. */
+	if (!tcgetattr(fd, &t)) {
+		cfmakeraw(&t);
+		tcsetattr(fd, TCSANOW, &t);
+	}
+	return fd;
+}
+
+size_t os_read_ready(int fd, void *buf, size_t n, bool *eof)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	*eof = false;
+	if (poll(&p, 1, 0) <= 0)
+		return 0;
+	ssize_t got = read(fd, buf, n);
+	/* A pty whose other side is closed gives EIO; somebody may open it again. */
+	if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR && errno != EIO))
+		*eof = true;
+	return got > 0 ? (size_t)got : 0;
+}
+
+bool os_write_all(int fd, const void *buf, size_t n)
+{
+	const u8 *p = buf;
+
+	while (n) {
+		ssize_t done = write(fd, p, n);
+		if (done < 0 && errno == EAGAIN) {
+			struct pollfd w = { .fd = fd, .events = POLLOUT };
+			(void)poll(&w, 1, 1000);
+			continue;
+		}
+		if (done < 0 && errno == EINTR)
+			continue;
+		if (done <= 0)
+			return false;
+		p += done;
+		n -= (size_t)done;
+	}
+	return true;
+}
+
+bool os_readable_source(int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st))
+		return false;
+	return !(S_ISCHR(st.st_mode) && major(st.st_rdev) == 1 && minor(st.st_rdev) == 3); /* /dev/null */
+}
+
+void os_close(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}

@@ -1,0 +1,371 @@
+/*
+ * The decoded-block cache of a machine. A block is a straight run of instructions inside one physical page, keyed by
+ * (physical address, mode); all blocks lie in one bounded arena that is recycled whole. A store into a page that holds
+ * code invalidates the blocks it touches and ends the running one after that instruction.
+ */
+#include "cpu/decode/decode.h"
+
+#include <sys/mman.h>
+
+#define ARENA_SIZE   (32u << 20)
+#define HASH_SIZE    (1u << 15)
+#define PAGES_SIZE   (1u << 12)
+#define JUMP_SIZE    (1u << 12)
+#define BLOCK_BYTES(n) (sizeof(struct block) + ((size_t)(n) + 1) * sizeof(struct insn))
+
+struct code_page {
+	u64 pfn;
+	struct block *blocks;
+	struct code_page *next;
+};
+
+struct code_cache {
+	struct bus *bus;
+	struct cpu *running; /* whose block a store may hit */
+	u8 *arena;
+	size_t used;
+	u32 generation;      /* arena recycled: every block pointer held elsewhere is void */
+	struct block *hash[HASH_SIZE];
+	struct code_page *pages[PAGES_SIZE];
+};
+
+/* Linear address -> block, valid within one translation context. */
+struct jump_entry {
+	u64 la, ctx;
+	struct block *b;
+};
+struct jump_cache {
+	u32 generation;
+	struct jump_entry e[JUMP_SIZE];
+	struct block *scratch;
+};
+
+static const struct insn_row end_row = {.form = "(end)", .fn = insn_end};
+
+static unsigned hash_key(u64 key)
+{
+	return (unsigned)((key * 0x9e3779b97f4a7c15ull) >> 49);
+}
+
+enum status code_cache_new(struct code_cache **out, struct bus *bus)
+{
+	struct code_cache *cc = base_alloc(sizeof(*cc));
+
+	if (!cc)
+		return ST_NOMEM;
+	cc->arena = mmap(NULL, ARENA_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (cc->arena == MAP_FAILED) {
+		base_free(cc);
+		return ST_NOMEM;
+	}
+	cc->bus = bus;
+	*out = cc;
+	return ST_OK;
+}
+
+void code_cache_free(struct code_cache *cc)
+{
+	if (!cc)
+		return;
+	munmap(cc->arena, ARENA_SIZE);
+	base_free(cc);
+}
+
+enum status decode_cpu_init(struct cpu *c)
+{
+	c->jumps = base_alloc(sizeof(*c->jumps));
+	if (!c->jumps)
+		return ST_NOMEM;
+	c->jumps->scratch = base_alloc(BLOCK_BYTES(BLOCK_MAX));
+	return c->jumps->scratch ? ST_OK : ST_NOMEM;
+}
+
+void decode_cpu_fini(struct cpu *c)
+{
+	if (!c->jumps)
+		return;
+	base_free(c->jumps->scratch);
+	base_free(c->jumps);
+	c->jumps = NULL;
+}
+
+static void *arena_take(struct code_cache *cc, size_t n)
+{
+	void *p = cc->arena + cc->used;
+
+	cc->used += (n + 63) & ~(size_t)63;
+	return p;
+}
+
+void code_cache_flush(struct code_cache *cc)
+{
+	for (unsigned k = 0; k < PAGES_SIZE; k++) {
+		for (struct code_page *p = cc->pages[k]; p; p = p->next) {
+			const struct ram_region *r = bus_ram(cc->bus, p->pfn << PAGE_SHIFT);
+
+			if (r)
+				*ram_flag(r, p->pfn << PAGE_SHIFT) &= (u8)~PAGE_CODE;
+		}
+	}
+	memset(cc->hash, 0, sizeof(cc->hash));
+	memset(cc->pages, 0, sizeof(cc->pages));
+	cc->used = 0;
+	cc->generation++;
+}
+
+static void unhash(struct code_cache *cc, struct block *b)
+{
+	struct block **p = &cc->hash[hash_key(b->key)];
+
+	while (*p && *p != b)
+		p = &(*p)->hash_next;
+	if (*p)
+		*p = b->hash_next;
+}
+
+/* Drop the blocks of one page that overlap [from, to) and say whether any is left. */
+static bool drop_blocks(struct code_cache *cc, struct code_page *p, u64 from, u64 to)
+{
+	struct block **link = &p->blocks;
+
+	while (*link) {
+		struct block *b = *link;
+		u64 pa = b->key >> 8;
+
+		if (pa < to && pa + b->bytes > from) {
+			*link = b->page_next;
+			b->valid = false;
+			unhash(cc, b);
+			if (cc->running)
+				cc->running->kick = 1;
+		} else {
+			link = &b->page_next;
+		}
+	}
+	return p->blocks != NULL;
+}
+
+void code_cache_written(void *arg, u64 pa, u64 len)
+{
+	struct code_cache *cc = arg;
+
+	for (u64 pfn = pa >> PAGE_SHIFT; pfn <= (pa + len - 1) >> PAGE_SHIFT; pfn++) {
+		struct code_page **link = &cc->pages[pfn % PAGES_SIZE];
+
+		while (*link && (*link)->pfn != pfn)
+			link = &(*link)->next;
+		if (!*link || drop_blocks(cc, *link, pa, pa + len))
+			continue;
+		const struct ram_region *r = bus_ram(cc->bus, pfn << PAGE_SHIFT);
+
+		*link = (*link)->next;
+		if (r)
+			*ram_flag(r, pfn << PAGE_SHIFT) &= (u8)~PAGE_CODE;
+	}
+}
+
+static void page_add(struct code_cache *cc, struct block *b, const struct ram_region *r)
+{
+	u64 pa = b->key >> 8;
+	struct code_page **head = &cc->pages[(pa >> PAGE_SHIFT) % PAGES_SIZE], *p = *head;
+
+	while (p && p->pfn != pa >> PAGE_SHIFT)
+		p = p->next;
+	if (!p) {
+		p = arena_take(cc, sizeof(*p));
+		p->pfn = pa >> PAGE_SHIFT;
+		p->blocks = NULL;
+		p->next = *head;
+		*head = p;
+		*ram_flag(r, pa) |= PAGE_CODE;
+	}
+	b->page_next = p->blocks;
+	p->blocks = b;
+}
+
+static void add_end(struct block *b)
+{
+	struct insn *e = &b->insn[b->n];
+
+	memset(e, 0, sizeof(*e));
+	e->row = &end_row;
+	e->fn = e->fast = insn_end;
+	e->off = b->bytes;
+	e->idx = (u8)b->n;
+	b->cost = b->n;
+}
+
+/* Decode from `bytes` until a branch, the end of the bytes, or max instructions. 0 decoded: the first needs more bytes. */
+static void fill_block(const struct cpu *c, struct block *b, const u8 *bytes, size_t n, unsigned max)
+{
+	b->n = 0;
+	b->bytes = 0;
+	b->linkable = true;
+	while (b->n < max && b->bytes < n) {
+		struct insn *i = &b->insn[b->n];
+
+		i->off = b->bytes;
+		i->idx = (u8)b->n;
+		int len = decode_bytes(c, c->mode, bytes + b->bytes, n - b->bytes, i);
+
+		if (len == 0)
+			break;
+		b->n++;
+		b->bytes = (u16)(b->bytes + len);
+		if (i->row->flags & (ROW_BRANCH | ROW_END)) {
+			b->linkable = !(i->row->flags & ROW_END);
+			break;
+		}
+	}
+	add_end(b);
+}
+
+static size_t limited(const struct cpu *c, u64 ip, size_t n)
+{
+	if (mode64(c))
+		return n;
+	u64 limit = c->seg[SEG_CS].limit;
+
+	return ip > limit ? 0 : (size_t)min_u64(n, limit - ip + 1);
+}
+
+static void fetch_bytes(struct cpu *c, const struct fetch *f, void *buf, size_t n)
+{
+	if (f->ram)
+		memcpy(buf, ram_ptr(f->ram, f->pa), n);
+	else
+		bus_read(c->bus, f->pa, buf, n);
+}
+
+/* One instruction, not cached: it crosses a page, lies outside RAM, or is cut by the segment limit. */
+static enum xr scratch_block(struct cpu *c, la_t la, const struct fetch *f, struct block **out)
+{
+	struct block *b = c->jumps->scratch;
+	u8 bytes[ZYDIS_MAX_INSTRUCTION_LENGTH];
+	size_t want = limited(c, c->r[REG_RIP], sizeof(bytes)), here = (size_t)min_u64(want, PAGE_SIZE - (la & ~PAGE_MASK));
+
+	if (want == 0)
+		return fault_gp(c, 0);
+	memset(b, 0, sizeof(*b));
+	b->valid = b->scratch = true;
+	fetch_bytes(c, f, bytes, here);
+	fill_block(c, b, bytes, here, 1);
+	if (b->n == 0 && here < want) {
+		struct fetch second;
+
+		TRY(mmu_fetch(c, (la & PAGE_MASK) + PAGE_SIZE, &second));
+		fetch_bytes(c, &second, bytes + here, want - here);
+		fill_block(c, b, bytes, want, 1);
+	}
+	if (b->n == 0)
+		return fault_gp(c, 0); /* the segment limit cuts it */
+	b->linkable = false;
+	*out = b;
+	return XR_OK;
+}
+
+static struct block *lookup(struct code_cache *cc, u64 key)
+{
+	struct block *b = cc->hash[hash_key(key)];
+
+	while (b && b->key != key)
+		b = b->hash_next;
+	return b;
+}
+
+static struct block *build(struct cpu *c, u64 key, const struct fetch *f)
+{
+	struct code_cache *cc = c->code;
+
+	if (cc->used + BLOCK_BYTES(BLOCK_MAX) + sizeof(struct code_page) + 128 > ARENA_SIZE)
+		code_cache_flush(cc);
+	struct block *b = (struct block *)(cc->arena + cc->used);
+
+	memset(b, 0, sizeof(*b));
+	fill_block(c, b, ram_ptr(f->ram, f->pa), PAGE_SIZE - (f->pa & ~PAGE_MASK), BLOCK_MAX);
+	if (b->n == 0)
+		return NULL;
+	arena_take(cc, BLOCK_BYTES(b->n));
+	b->key = key;
+	b->valid = true;
+	b->hash_next = cc->hash[hash_key(key)];
+	cc->hash[hash_key(key)] = b;
+	page_add(cc, b, f->ram);
+	return b;
+}
+
+/* A cached block fits unless the segment limit cuts it here. */
+static bool fits(const struct cpu *c, const struct block *b)
+{
+	return mode64(c) || c->r[REG_RIP] + b->bytes - 1 <= c->seg[SEG_CS].limit;
+}
+
+static enum xr block_lookup(struct cpu *c, la_t la, struct block **out)
+{
+	struct fetch f;
+
+	TRY(mmu_fetch(c, la, &f));
+	if (!f.ram || c->careful || c->stress.no_blocks)
+		return scratch_block(c, la, &f, out);
+
+	u64 key = f.pa << 8 | c->mode;
+	struct block *b = lookup(c->code, key);
+
+	if (!b)
+		b = build(c, key, &f);
+	if (!b || !fits(c, b))
+		return scratch_block(c, la, &f, out);
+	*out = b;
+	return XR_OK;
+}
+
+enum xr block_next(struct cpu *c, struct block **out)
+{
+	struct jump_cache *j = c->jumps;
+	la_t la = mode64(c) ? c->r[REG_RIP] : (u32)(c->seg[SEG_CS].base + c->r[REG_RIP]);
+	struct jump_entry *e = &j->e[(la ^ la >> 12) % JUMP_SIZE];
+	u64 ctx = c->ctx | (u64)c->mode << 16 | (u64)c->fetch_gen << 32; /* MMU_CTX_NEVER is never stored */
+
+	c->code->running = c;
+	if (unlikely(j->generation != c->code->generation)) {
+		memset(j->e, 0, sizeof(j->e));
+		j->generation = c->code->generation;
+	}
+	if (likely(e->b && e->la == la && e->ctx == ctx && e->b->valid && !c->careful && fits(c, e->b))) {
+		*out = e->b;
+		return XR_OK;
+	}
+	TRY(block_lookup(c, la, out));
+	if (!(*out)->scratch && j->generation == c->code->generation && c->ctx != MMU_CTX_NEVER)
+		*e = (struct jump_entry){.la = la, .ctx = ctx, .b = *out};
+	return XR_OK;
+}
+
+struct block *block_follow(struct cpu *c, struct block *b, u64 rip_before)
+{
+	u64 rip = c->r[REG_RIP];
+	u16 off = rip & ~PAGE_MASK;
+
+	if (unlikely(!b->linkable || ((rip ^ rip_before) & PAGE_MASK) || (!mode64(c) && c->seg[SEG_CS].base & ~PAGE_MASK)))
+		return NULL;
+	for (unsigned k = 0; k < 2; k++) {
+		struct block *n = b->succ[k].b;
+
+		if (n && b->succ[k].off == off && n->valid && fits(c, n))
+			return n;
+	}
+	return NULL;
+}
+
+void block_link(struct cpu *c, struct block *b, struct block *next, u64 rip_before)
+{
+	if (!b->linkable || next->scratch || ((c->r[REG_RIP] ^ rip_before) & PAGE_MASK))
+		return;
+	b->succ[b->succ_turn & 1].off = c->r[REG_RIP] & ~PAGE_MASK;
+	b->succ[b->succ_turn++ & 1].b = next;
+}
+
+u32 code_generation(const struct code_cache *cc)
+{
+	return cc->generation;
+}

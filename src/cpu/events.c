@@ -1,0 +1,311 @@
+/*
+ * Events between instructions: what is pending, in which order it is looked at, and when it may be taken. One table holds
+ * both vendors' rows; a model may choose another order. SDM 3A "Priority Among Concurrent Events", APM 2 "Priorities".
+ */
+#include "cpu/cpu.h"
+
+/* ---- raising ---- */
+
+enum xr cpu_fault(struct cpu *c, unsigned vector, u32 error)
+{
+	c->fault = (struct event){.type = EV_HW, .vector = (u8)vector, .has_error = arch_exceptions[vector].has_error};
+	c->fault.error = c->fault.has_error ? error : 0;
+	return XR_FAULT;
+}
+
+enum xr fault_pf(struct cpu *c, la_t la, u32 error)
+{
+	cpu_fault(c, EX_PF, error);
+	c->fault.payload = la;
+	return XR_FAULT;
+}
+
+enum xr fault_db(struct cpu *c, u64 dr6_bits)
+{
+	cpu_fault(c, EX_DB, 0);
+	c->fault.payload = dr6_bits;
+	return XR_FAULT;
+}
+
+enum xr raise_soft(struct cpu *c, const struct insn *i, enum event_type type, u8 vector)
+{
+	c->fault = (struct event){.type = (u8)type, .vector = vector, .insn_len = i->len};
+	return XR_FAULT;
+}
+
+enum xr cpu_exit(struct cpu *c, const struct insn *i, enum icpt id, u64 q0, u64 q1)
+{
+	c->exit = (struct exit_request){.id = (u16)id, .q = {q0, q1}, .insn = i};
+	return XR_EXIT;
+}
+
+void cpu_recheck(struct cpu *c)
+{
+	c->attention = 1;
+	c->kick = 1;
+}
+
+void cpu_raise(struct cpu *c, enum pend p)
+{
+	c->pend |= p;
+	cpu_recheck(c);
+}
+
+/* ---- may it be taken now? ---- */
+
+static bool awake(const struct cpu *c)
+{
+	return c->activity != ACT_WAIT_SIPI && c->activity != ACT_SHUTDOWN && c->activity != ACT_OFF;
+}
+
+static bool always(struct cpu *c)
+{
+	(void)c;
+	return true;
+}
+
+static bool gif_and_awake(struct cpu *c)
+{
+	return c->gif && awake(c);
+}
+
+static bool init_ready(struct cpu *c)
+{
+	return c->gif;
+}
+
+static bool sipi_ready(struct cpu *c)
+{
+	(void)c;
+	return true; /* outside wait-for-SIPI it is dropped */
+}
+
+static bool db_ready(struct cpu *c)
+{
+	return awake(c) && !(c->shadow & SHADOW_MOVSS);
+}
+
+static bool nmi_ready(struct cpu *c)
+{
+	return c->gif && !c->nmi_blocked && !c->shadow && c->activity != ACT_WAIT_SIPI && c->activity != ACT_OFF;
+}
+
+static bool intr_ready(struct cpu *c)
+{
+	bool masked = !(c->rflags & FL_IF);
+
+	if (c->guest && c->virt->intr_masked)
+		c->virt->intr_masked(c, &masked);
+	if (masked && c->activity == ACT_MWAIT && c->halted_by_mwait_if)
+		c->activity = ACT_RUN;
+	return c->gif && !masked && !c->shadow && awake(c);
+}
+
+static bool virq_ready(struct cpu *c)
+{
+	return c->guest && c->virt->virq_ready && awake(c) && c->virt->virq_ready(c);
+}
+
+static bool vnmi_ready(struct cpu *c)
+{
+	return c->guest && c->virt->vnmi_ready && awake(c) && c->virt->vnmi_ready(c);
+}
+
+/* ---- taking it ---- */
+
+static enum xr take(struct cpu *c, enum event_type type, u8 vector)
+{
+	c->fault = (struct event){.type = (u8)type, .vector = vector};
+	return XR_FAULT;
+}
+
+static enum xr act_reset(struct cpu *c)
+{
+	c->pend = 0;
+	c->stop = CPU_STOP_MACHINE;
+	return XR_STOP;
+}
+
+static enum xr act_smi(struct cpu *c)
+{
+	if (icpt_on(c, ICPT_SMI))
+		return cpu_exit(c, NULL, ICPT_SMI, 0, 0);
+	c->pend &= ~(u32)PEND_SMI;
+	if (c->hooks->note)
+		c->hooks->note(c->hooks->arg, "SMI dropped: no system-management mode yet");
+	return XR_OK;
+}
+
+static enum xr act_init(struct cpu *c)
+{
+	if (icpt_on(c, ICPT_INIT))
+		return cpu_exit(c, NULL, ICPT_INIT, 0, 0);
+	if (c->virt_root && c->virt->cr_ok && !c->virt->cr_ok(c, 0x81, 0))
+		return XR_OK; /* blocked: VMX root operation keeps INIT pending */
+	c->pend &= ~(u32)PEND_INIT;
+	cpu_reset(c, true);
+	return XR_OK;
+}
+
+static enum xr act_sipi(struct cpu *c)
+{
+	c->pend &= ~(u32)PEND_SIPI;
+	if (c->activity != ACT_WAIT_SIPI)
+		return XR_OK;
+	if (icpt_on(c, ICPT_SIPI))
+		return cpu_exit(c, NULL, ICPT_SIPI, c->sipi_vector, 0);
+	seg_set_real(c, SEG_CS, (u16)(c->sipi_vector << 8));
+	c->r[REG_RIP] = 0;
+	c->activity = ACT_RUN;
+	cpu_update_mode(c);
+	return XR_OK;
+}
+
+static enum xr act_mtf(struct cpu *c)
+{
+	c->pend &= ~(u32)PEND_MTF;
+	return c->guest ? cpu_exit(c, NULL, ICPT_MTF, 0, 0) : XR_OK;
+}
+
+static enum xr act_db(struct cpu *c)
+{
+	u64 hit = c->pending_db;
+
+	c->pend &= ~(u32)PEND_DB;
+	c->pending_db = 0;
+	return hit ? fault_db(c, hit) : XR_OK;
+}
+
+static enum xr act_preempt(struct cpu *c)
+{
+	c->pend &= ~(u32)PEND_PREEMPT;
+	return c->guest ? cpu_exit(c, NULL, ICPT_PREEMPTION_TIMER, 0, 0) : XR_OK;
+}
+
+static enum xr act_nmi(struct cpu *c)
+{
+	if (icpt_on(c, ICPT_NMI))
+		return cpu_exit(c, NULL, ICPT_NMI, 0, 0);
+	c->pend &= ~(u32)PEND_NMI;
+	c->nmi_blocked = true;
+	return take(c, EV_NMI, EX_NMI);
+}
+
+static enum xr act_nmi_window(struct cpu *c)
+{
+	return cpu_exit(c, NULL, ICPT_NMI_WINDOW, 0, 0);
+}
+
+static enum xr act_intr_window(struct cpu *c)
+{
+	return cpu_exit(c, NULL, ICPT_VINTR, 0, 0);
+}
+
+static enum xr act_intr(struct cpu *c)
+{
+	int vector;
+
+	if (icpt_on(c, ICPT_INTR))
+		return cpu_exit(c, NULL, ICPT_INTR, 0, 0);
+	vector = cpu_intr_ack(c);
+	return vector < 0 ? XR_OK : take(c, EV_EXT, (u8)vector);
+}
+
+static enum xr act_virq(struct cpu *c)
+{
+	if (icpt_on(c, ICPT_VINTR))
+		return cpu_exit(c, NULL, ICPT_VINTR, 0, 0);
+	return take(c, EV_EXT, (u8)c->virt->virq_take(c));
+}
+
+static enum xr act_vnmi(struct cpu *c)
+{
+	c->virt->vnmi_take(c);
+	return take(c, EV_NMI, EX_NMI);
+}
+
+static enum xr act_mce(struct cpu *c)
+{
+	c->pend &= ~(u32)PEND_MCE;
+	if (!(c->cr4 & CR4_MCE)) {
+		c->stop = CPU_STOP_SHUTDOWN;
+		return XR_STOP;
+	}
+	return cpu_fault(c, EX_MC, 0);
+}
+
+int cpu_intr_ack(struct cpu *c)
+{
+	if (apic_pending(c) >= 0)
+		return apic_ack(c);
+	if (c->apic.extint && c->intr_ack)
+		return c->intr_ack(c->intr_ack_arg);
+	c->pend &= ~(u32)PEND_INTR;
+	return -1;
+}
+
+/* ---- the table ---- */
+
+struct event_row {
+	u16 pend;
+	bool by_vendor; /* pending is asked of the vendor, not of cpu->pend */
+	bool wakes;     /* leaves HLT and MWAIT */
+	bool (*ready)(struct cpu *c);
+	enum xr (*act)(struct cpu *c);
+};
+
+static const struct event_row event_rows[] = {
+	{PEND_RESET, false, true, always, act_reset},
+	{PEND_MCE, false, true, gif_and_awake, act_mce},
+	{PEND_SMI, false, true, gif_and_awake, act_smi},
+	{PEND_INIT, false, true, init_ready, act_init},
+	{PEND_SIPI, false, false, sipi_ready, act_sipi},
+	{PEND_MTF, false, false, gif_and_awake, act_mtf},
+	{PEND_DB, false, true, db_ready, act_db},
+	{PEND_PREEMPT, false, true, gif_and_awake, act_preempt},
+	{PEND_NMI_WINDOW, false, true, nmi_ready, act_nmi_window},
+	{PEND_NMI, false, true, nmi_ready, act_nmi},
+	{PEND_VNMI, true, true, vnmi_ready, act_vnmi},
+	{PEND_INTR_WINDOW, false, true, intr_ready, act_intr_window},
+	{PEND_INTR, false, true, intr_ready, act_intr},
+	{PEND_VIRQ, true, true, virq_ready, act_virq},
+};
+
+static void wake(struct cpu *c, const struct event_row *row)
+{
+	if (row->wakes && (c->activity == ACT_HLT || c->activity == ACT_MWAIT || c->activity == ACT_TPAUSE))
+		c->activity = ACT_RUN;
+	if (c->activity == ACT_SHUTDOWN && (row->pend & (PEND_NMI | PEND_INIT)))
+		c->activity = ACT_RUN;
+}
+
+/* TPAUSE, UMWAIT and MWAITX end by time. */
+static void wake_by_time(struct cpu *c)
+{
+	if ((c->activity == ACT_TPAUSE || c->activity == ACT_MWAIT) && c->wake_at <= c->clock->now) {
+		c->activity = ACT_RUN;
+		c->wake_at = UINT64_MAX;
+	}
+}
+
+enum xr event_poll(struct cpu *c)
+{
+	wake_by_time(c);
+	for (const struct event_row *row = event_rows; row < event_rows + ARRAY_LEN(event_rows); row++) {
+		if (!row->by_vendor && !(c->pend & row->pend))
+			continue;
+		if (row->by_vendor && !c->guest)
+			continue;
+		if (!row->ready(c))
+			continue;
+		wake(c, row);
+		return row->act(c);
+	}
+	c->attention = 0;
+	return XR_OK;
+}
+
+bool cpu_can_wake(const struct cpu *c)
+{
+	return c->activity == ACT_RUN || c->attention || c->wake_at != UINT64_MAX;
+}

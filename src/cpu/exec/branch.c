@@ -1,0 +1,471 @@
+/* Near branches, software interrupts, BOUND, and the undefined instructions. */
+#include "cpu/exec/cond.h"
+#include "cpu/exec/flat.h"
+
+#define HANDLER(NAME) static inline enum xr NAME(struct cpu *c, const struct insn *i)
+
+/* ---- the end of every taken branch ---- */
+
+#define DEBUGCTL_LBR BIT(0)
+#define DEBUGCTL_BTF BIT(1)
+
+static enum xr branch_check(struct cpu *c, u64 rip)
+{
+	if (mode64(c) ? !is_canonical(rip, c->la_bits) : rip > c->seg[SEG_CS].limit)
+		return fault_gp(c, 0);
+	return XR_OK;
+}
+
+static inline void note_branch(struct cpu *c, u64 from, u64 to)
+{
+	c->lastbr[c->lastbr_n++ % ARRAY_LEN(c->lastbr)] = (struct branch_record){.from = from, .to = to};
+}
+
+/* "Last Branch Recording": the MSR pair of one vendor and the stack of the other. "Single-Stepping on Branches". */
+static cold void debug_branch(struct cpu *c, u64 from, u64 to)
+{
+	if (c->debugctl & DEBUGCTL_LBR) {
+		c->lbr_from = from;
+		c->lbr_to = to;
+		c->lbr_tos = (c->lbr_tos + 1) % LBR_DEPTH;
+		c->lbr_stack_from[c->lbr_tos] = from;
+		c->lbr_stack_to[c->lbr_tos] = to;
+	}
+	if ((c->debugctl & DEBUGCTL_BTF) && (c->rflags & FL_TF)) {
+		c->pending_db |= DR6_BS;
+		cpu_raise(c, PEND_DB);
+	}
+}
+
+static inline void branch_commit(struct cpu *c, const struct insn *i, u64 rip)
+{
+	u64 from = insn_rip(c, i);
+
+	note_branch(c, from, rip);
+	if (unlikely(c->debugctl))
+		debug_branch(c, from, rip);
+	c->r[REG_RIP] = rip;
+}
+
+enum xr branch_to(struct cpu *c, const struct insn *i, u64 rip)
+{
+	TRY(branch_check(c, rip));
+	branch_commit(c, i, rip);
+	return XR_OK;
+}
+
+/* ---- 64-bit mode, 64-bit operand size: i->aux is the next instruction, i->disp the target, both from the block's start ---- */
+
+static inline bool plain_target(const struct cpu *c, u64 rip)
+{
+	return likely((rip + BIT(47)) >> 48 == 0 && !c->debugctl);
+}
+
+static inline enum xr jump64(struct cpu *c, const struct insn *i, u64 target)
+{
+	if (unlikely(!plain_target(c, target)))
+		return branch_to(c, i, target);
+	note_branch(c, c->r[REG_RIP] + i->off, target);
+	c->r[REG_RIP] = target;
+	return XR_OK;
+}
+
+HANDLER(jmp64)
+{
+	return jump64(c, i, c->r[REG_RIP] + (u64)i->disp);
+}
+CHAIN_BRANCH(jmp64)
+
+#define JCC64(CC, NAME)                                                                                                \
+	HANDLER(j64_##NAME)                                                                                            \
+	{                                                                                                              \
+		if (cond_now(c, CC))                                                                                   \
+			return jump64(c, i, c->r[REG_RIP] + (u64)i->disp);                                             \
+		c->r[REG_RIP] += i->aux;                                                                               \
+		return XR_OK;                                                                                          \
+	}                                                                                                              \
+	CHAIN_BRANCH(j64_##NAME)
+COND_LIST(JCC64)
+#define JCC64_FORM(CC, NAME) FORM(j64_##NAME),
+static const struct form jcc64_forms[16] = { COND_LIST(JCC64_FORM) };
+
+HANDLER(jmp64_r)
+{
+	return jump64(c, i, reg64(c, i->r0));
+}
+CHAIN_BRANCH(jmp64_r)
+
+HANDLER(jmp64_m)
+{
+	u64 target;
+
+	TRY(op_read64(c, i, &target));
+	return jump64(c, i, target);
+}
+CHAIN_BRANCH(jmp64_m)
+
+static inline enum xr call64_to(struct cpu *c, const struct insn *i, u64 target)
+{
+	u64 sp = c->r[REG_RSP] - 8;
+
+	TRY(branch_check(c, target));
+	TRY(mem_write64(c, sp, ACC_STACK, c->r[REG_RIP] + i->aux));
+	c->r[REG_RSP] = sp;
+	return jump64(c, i, target);
+}
+
+HANDLER(call64)
+{
+	return call64_to(c, i, c->r[REG_RIP] + (u64)i->disp);
+}
+CHAIN_BRANCH(call64)
+
+HANDLER(call64_r)
+{
+	return call64_to(c, i, reg64(c, i->r0));
+}
+CHAIN_BRANCH(call64_r)
+
+HANDLER(call64_m)
+{
+	u64 target;
+
+	TRY(op_read64(c, i, &target));
+	return call64_to(c, i, target);
+}
+CHAIN_BRANCH(call64_m)
+
+HANDLER(ret64)
+{
+	u64 sp = c->r[REG_RSP], target;
+
+	TRY(mem_read64(c, sp, ACC_STACK, &target));
+	TRY(jump64(c, i, target));
+	c->r[REG_RSP] = sp + 8 + (u16)i->imm;
+	return XR_OK;
+}
+CHAIN_BRANCH(ret64)
+
+/* ---- every other mode and size ---- */
+
+static inline u64 near_ip(const struct insn *i, u64 v)
+{
+	return low_bytes(v, i->opsz);
+}
+
+static u64 relative(struct cpu *c, const struct insn *i)
+{
+	return near_ip(i, next_rip(c, i) + i->imm);
+}
+
+static enum xr fall_through(struct cpu *c, const struct insn *i)
+{
+	c->r[REG_RIP] = next_rip(c, i);
+	return XR_OK;
+}
+
+HANDLER(jmp_rel)
+{
+	return branch_to(c, i, relative(c, i));
+}
+CHAIN_BRANCH(jmp_rel)
+
+HANDLER(jcc_rel)
+{
+	return cc_eval(c, i->cc) ? branch_to(c, i, relative(c, i)) : fall_through(c, i);
+}
+CHAIN_BRANCH(jcc_rel)
+
+HANDLER(jmp_ind)
+{
+	u64 target;
+
+	TRY(src_get(c, i, i->r0, &target));
+	return branch_to(c, i, target);
+}
+CHAIN_BRANCH(jmp_ind)
+
+static enum xr call_to(struct cpu *c, const struct insn *i, u64 target)
+{
+	TRY(branch_check(c, target));
+	TRY(push(c, i->opsz, next_rip(c, i)));
+	branch_commit(c, i, target);
+	return XR_OK;
+}
+
+HANDLER(call_rel)
+{
+	return call_to(c, i, relative(c, i));
+}
+CHAIN_BRANCH(call_rel)
+
+HANDLER(call_ind)
+{
+	u64 target;
+
+	TRY(src_get(c, i, i->r0, &target));
+	return call_to(c, i, target);
+}
+CHAIN_BRANCH(call_ind)
+
+HANDLER(ret_near)
+{
+	u64 sp = c->r[REG_RSP], target;
+
+	TRY(pop(c, i->opsz, &target));
+
+	enum xr r = branch_to(c, i, target);
+
+	if (r != XR_OK)
+		c->r[REG_RSP] = sp;
+	else if ((u16)i->imm)
+		set_sp(c, c->r[REG_RSP] + (u16)i->imm);
+	return r;
+}
+CHAIN_BRANCH(ret_near)
+
+/* Counts are at the address size; the target is checked before the count is committed. */
+static inline enum xr loop_if(struct cpu *c, const struct insn *i, bool more)
+{
+	u64 count = (addr_reg(c, i, REG_RCX) - 1) & addr_mask(i);
+
+	TRY(count && more ? branch_to(c, i, relative(c, i)) : fall_through(c, i));
+	set_addr_reg(c, i, REG_RCX, count);
+	return XR_OK;
+}
+
+HANDLER(loop)
+{
+	return loop_if(c, i, true);
+}
+CHAIN_BRANCH(loop)
+
+HANDLER(loope)
+{
+	return loop_if(c, i, zf_now(c));
+}
+CHAIN_BRANCH(loope)
+
+HANDLER(loopne)
+{
+	return loop_if(c, i, !zf_now(c));
+}
+CHAIN_BRANCH(loopne)
+
+HANDLER(jrcxz)
+{
+	return addr_reg(c, i, REG_RCX) == 0 ? branch_to(c, i, relative(c, i)) : fall_through(c, i);
+}
+CHAIN_BRANCH(jrcxz)
+
+/* ---- binding ---- */
+
+/* Near branches in 64-bit mode are 64 bits wide; where 66h is not ignored it makes them 16 bits wide. */
+static void near_size(struct insn *i, const struct dec *d)
+{
+	bool o16 = (i->flags & INSN_O16) != 0;
+
+	if (dec_mode64(d))
+		i->opsz = o16 && !quirk(d->cpu, QUIRK_BRANCH_IGNORE_66) ? 2 : 8;
+	else
+		i->opsz = ((d->mode & MODE_SIZE) == MODE_32) != o16 ? 4 : 2;
+	if (i->opsz == 8) {
+		i->aux = (u32)(i->off + i->len);
+		if (is_imm(d, 0) && !is_mem(d, 0))
+			i->disp = (s64)i->imm + i->aux;
+	}
+}
+
+static void bind_jmp(struct insn *i, const struct dec *d)
+{
+	static const struct form wide[3] = {FORM(jmp64), FORM(jmp64_r), FORM(jmp64_m)};
+	static const struct form other[3] = {FORM(jmp_rel), FORM(jmp_ind), FORM(jmp_ind)};
+
+	near_size(i, d);
+	use_form(i, &(i->opsz == 8 ? wide : other)[is_imm(d, 0) ? 0 : is_mem(d, 0) ? 2 : 1]);
+}
+
+static void bind_call(struct insn *i, const struct dec *d)
+{
+	static const struct form wide[3] = {FORM(call64), FORM(call64_r), FORM(call64_m)};
+	static const struct form other[3] = {FORM(call_rel), FORM(call_ind), FORM(call_ind)};
+
+	near_size(i, d);
+	use_form(i, &(i->opsz == 8 ? wide : other)[is_imm(d, 0) ? 0 : is_mem(d, 0) ? 2 : 1]);
+}
+
+static void bind_jcc(struct insn *i, const struct dec *d)
+{
+	near_size(i, d);
+	i->cc = d->zi->opcode & 15;
+	if (i->opsz == 8)
+		use_form(i, &jcc64_forms[i->cc]);
+	else
+		BIND(i, jcc_rel);
+}
+
+/* RET imm16 keeps its operand; without one imm is 0. */
+static void bind_ret(struct insn *i, const struct dec *d)
+{
+	i->imm = is_imm(d, 0) ? d->op[0].imm.value.u : 0;
+	near_size(i, d);
+	i->disp = 0;
+	if (i->opsz == 8)
+		BIND(i, ret64);
+	else
+		BIND(i, ret_near);
+}
+
+static void bind_loop(struct insn *i, const struct dec *d)
+{
+	near_size(i, d);
+	use_form(i, d->row->op);
+}
+
+/* ---- software interrupts ---- */
+
+/* "Software Interrupt Handling Methods While in Virtual-8086 Mode With VME": the redirection bitmap is the 32 bytes below
+ * the I/O permission bitmap; a clear bit redirects to the 8086 program. */
+static enum xr vme_redirected(struct cpu *c, u8 vector, bool *redirected)
+{
+	const struct seg *tr = &c->seg[SEG_TR];
+	u16 base;
+	u8 byte;
+
+	if (tr->limit < 103)
+		return fault_gp(c, 0);
+	TRY(mem_read16(c, tr->base + 102, ACC_SUPER, &base));
+
+	u32 at = base - 32u + vector / 8u;
+
+	if (base < 32 || at > tr->limit)
+		return fault_gp(c, 0);
+	TRY(mem_read8(c, tr->base + at, ACC_SUPER, &byte));
+	*redirected = !((byte >> (vector % 8)) & 1);
+	return XR_OK;
+}
+
+static enum xr push_frame86(struct cpu *c, const u16 v[3])
+{
+	la_t la[3];
+	u16 old;
+
+	for (unsigned k = 0; k < 3; k++) {
+		TRY(seg_address(c, SEG_SS, (u16)(c->r[REG_RSP] - 2 * (k + 1)), 2, ACC_WRITE | ACC_STACK, &la[k]));
+		TRY(mem_rmw16(c, la[k], ACC_STACK, &old));
+	}
+	for (unsigned k = 0; k < 3; k++)
+		TRY(mem_write16(c, la[k], ACC_STACK, v[k]));
+	return XR_OK;
+}
+
+/* INT n as the 8086 knew it, without leaving virtual-8086 mode. With IOPL < 3 the virtual interrupt flag stands for IF. */
+static enum xr redirect86(struct cpu *c, const struct insn *i, u8 vector)
+{
+	u32 f = flags_get(c), image = f, clear = FL_IF;
+	u16 ip, cs;
+
+	if ((f & FL_IOPL) != FL_IOPL) {
+		image = (f & ~(u32)FL_IF) | FL_IOPL | (f & FL_VIF ? FL_IF : 0);
+		clear = FL_VIF;
+	}
+	TRY(mem_read16(c, vector * 4u, 0, &ip));
+	TRY(mem_read16(c, vector * 4u + 2, 0, &cs));
+
+	const u16 frame[3] = {(u16)image, c->seg[SEG_CS].sel, (u16)next_rip(c, i)};
+
+	TRY(push_frame86(c, frame));
+	set_sp(c, c->r[REG_RSP] - 6);
+	branch_commit(c, i, ip);
+	seg_set_real(c, SEG_CS, cs);
+	flags_set(c, f & ~(clear | FL_TF));
+	cpu_flags_changed(c, f);
+	return XR_OK;
+}
+
+HANDLER(int_n)
+{
+	u8 vector = (u8)i->imm;
+
+	if (v86_mode(c)) {
+		bool redirected = false;
+
+		if (c->cr4 & CR4_VME)
+			TRY(vme_redirected(c, vector, &redirected));
+		if (redirected)
+			return redirect86(c, i, vector);
+		if ((c->rflags & FL_IOPL) != FL_IOPL)
+			return fault_gp(c, 0);
+	}
+	return raise_soft(c, i, EV_SW, vector);
+}
+
+HANDLER(int3)
+{
+	return raise_soft(c, i, EV_SWEX, EX_BP);
+}
+
+HANDLER(int1)
+{
+	return raise_soft(c, i, EV_PRIVSW, EX_DB);
+}
+
+HANDLER(into)
+{
+	return cc_of(c) ? raise_soft(c, i, EV_SWEX, EX_OF) : fall_through(c, i);
+}
+
+/* BOUND r, m: two signed bounds in memory. */
+HANDLER(bound)
+{
+	unsigned nbits = i->opsz * 8u;
+	u64 low, high;
+	la_t la;
+
+	TRY(insn_la(c, i, 2u * i->opsz, ACC_READ, &la));
+	TRY(mem_read(c, la, i->opsz, stack_acc(i), &low));
+	TRY(mem_read(c, la + i->opsz, i->opsz, stack_acc(i), &high));
+
+	s64 v = sign_extend(reg_get(c, i->r0, i->opsz), nbits);
+
+	if (v < sign_extend(low, nbits) || v > sign_extend(high, nbits))
+		return cpu_fault(c, EX_BR, 0);
+	return XR_OK;
+}
+
+static void bind_bound(struct insn *i, const struct dec *d)
+{
+	i->opsz = (u8)(d->op[0].size / 8);
+}
+
+HANDLER(undefined)
+{
+	(void)i;
+	return fault_ud(c);
+}
+
+#define SINGLE(op) static const struct form op##_form = FORM(op);
+SINGLE(loop) SINGLE(loope) SINGLE(loopne) SINGLE(jrcxz)
+
+/* clang-format off */
+#define JCC_ROW(CC, NAME) \
+	{ .mnemonic = ZYDIS_MNEMONIC_J##NAME, .flags = ROW_BRANCH, .form = "J" #NAME " rel", .bind = bind_jcc },
+#define LOOP_ROW(MN, nm) \
+	{ .mnemonic = ZYDIS_MNEMONIC_##MN, .flags = ROW_BRANCH, .form = #MN " rel", .bind = bind_loop, .op = &nm##_form }
+#define NEAR(MN, what, how) \
+	{ .mnemonic = ZYDIS_MNEMONIC_##MN, .flags = ROW_BRANCH, .form = #MN " " what, .match = match_near, .bind = how }
+#define TRAP(MN, nm, fl, ic) \
+	{ .mnemonic = ZYDIS_MNEMONIC_##MN, .flags = ROW_BRANCH | (fl), .icpt = ic, .form = #MN, .fn = nm }
+
+static const struct insn_row rows[] = {
+	COND_LIST(JCC_ROW)
+	NEAR(JMP, "near", bind_jmp), NEAR(CALL, "near", bind_call), NEAR(RET, "near", bind_ret),
+	LOOP_ROW(LOOP, loop), LOOP_ROW(LOOPE, loope), LOOP_ROW(LOOPNE, loopne),
+	LOOP_ROW(JCXZ, jrcxz), LOOP_ROW(JECXZ, jrcxz), LOOP_ROW(JRCXZ, jrcxz),
+	TRAP(INT, int_n, 0, ICPT_SWINT), TRAP(INT3, int3, 0, ICPT_NONE), TRAP(INT1, int1, 0, ICPT_ICEBP),
+	TRAP(INTO, into, ROW_NOT64, ICPT_NONE),
+	TRAP(UD0, undefined, 0, ICPT_NONE), TRAP(UD1, undefined, 0, ICPT_NONE), TRAP(UD2, undefined, 0, ICPT_NONE),
+	{ .mnemonic = ZYDIS_MNEMONIC_BOUND, .flags = ROW_NOT64, .form = "BOUND r, m", .bind = bind_bound, .fn = bound },
+};
+/* clang-format on */
+const struct row_set exec_branch_rows = {rows, ARRAY_LEN(rows)};

@@ -1,0 +1,112 @@
+/*
+ * The sixteen conditions over lazy flags, inline for the cases that compilers produce: a compare or test followed by
+ * the branch. Private to exec/.
+ */
+#ifndef CPU_EXEC_COND_H
+#define CPU_EXEC_COND_H
+
+#include "cpu/exec/exec.h"
+
+/* X(condition code, mnemonic suffix as Zydis spells it) */
+#define COND_LIST(X)                                                                                                   \
+	X(0, O) X(1, NO) X(2, B) X(3, NB) X(4, Z) X(5, NZ) X(6, BE) X(7, NBE)                                          \
+	X(8, S) X(9, NS) X(10, P) X(11, NP) X(12, L) X(13, NL) X(14, LE) X(15, NLE)
+
+#define cond_inline static inline __attribute__((always_inline))
+
+cond_inline bool cf_now(struct cpu *c)
+{
+	if (c->cc_op == CC_SUB)
+		return c->cc_src1 < c->cc_src2;
+	if (c->cc_op == CC_LOGIC)
+		return false;
+	return cc_cf(c);
+}
+
+cond_inline bool zf_now(struct cpu *c)
+{
+	return c->cc_op != CC_FLAGS ? c->cc_res == 0 : (c->rflags & FL_ZF) != 0;
+}
+
+cond_inline bool sf_now(struct cpu *c)
+{
+	return c->cc_op != CC_FLAGS ? (s64)c->cc_res < 0 : (c->rflags & FL_SF) != 0;
+}
+
+cond_inline bool pf_now(struct cpu *c)
+{
+	return c->cc_op != CC_FLAGS ? !__builtin_parity((u8)c->cc_res) : (c->rflags & FL_PF) != 0;
+}
+
+/* Sources are zero-extended: move their sign bits up to compare them as signed. */
+cond_inline s64 cc_signed(const struct cpu *c, u64 v)
+{
+	return (s64)(v << (64 - 8 * c->cc_size));
+}
+
+cond_inline bool less_now(struct cpu *c)
+{
+	if (c->cc_op == CC_SUB)
+		return cc_signed(c, c->cc_src1) < cc_signed(c, c->cc_src2);
+	if (c->cc_op == CC_LOGIC)
+		return (s64)c->cc_res < 0;
+	return sf_now(c) != cc_of(c);
+}
+
+cond_inline bool below_equal_now(struct cpu *c)
+{
+	if (c->cc_op == CC_SUB)
+		return c->cc_src1 <= c->cc_src2;
+	return cf_now(c) || zf_now(c);
+}
+
+cond_inline bool less_equal_now(struct cpu *c)
+{
+	if (c->cc_op == CC_SUB)
+		return cc_signed(c, c->cc_src1) <= cc_signed(c, c->cc_src2);
+	return zf_now(c) || less_now(c);
+}
+
+/* Condition cc as in Jcc; folds to one case where cc is a constant. */
+cond_inline bool cond_now(struct cpu *c, unsigned cc)
+{
+	bool v;
+
+	switch (cc >> 1) {
+	case 0: v = cc_of(c); break;
+	case 1: v = cf_now(c); break;
+	case 2: v = zf_now(c); break;
+	case 3: v = below_equal_now(c); break;
+	case 4: v = sf_now(c); break;
+	case 5: v = pf_now(c); break;
+	case 6: v = less_now(c); break;
+	default: v = less_equal_now(c); break;
+	}
+	return v != (cc & 1);
+}
+
+/* A result with CF and OF known: SF, ZF, PF follow from it, AF is 0. */
+cond_inline void cc_set_co(struct cpu *c, unsigned size, u64 res, unsigned cf, unsigned of)
+{
+	unsigned top = size * 8 - 1;
+
+	cc_set(c, CC_COUT, size, res, (u64)cf << top | (u64)(cf ^ of) << (top - 1), 0);
+}
+
+/* Only CF changes. */
+static inline void cc_set_cf(struct cpu *c, bool cf)
+{
+	u32 f = flags_get(c);
+
+	cc_set_flags(c, (f & FL_ARITH & ~(u32)FL_CF) | (cf ? FL_CF : 0));
+}
+
+/* Only CF and OF change: rotates. */
+static inline void cc_set_cf_of(struct cpu *c, unsigned cf, unsigned of)
+{
+	u32 f = flags_get(c);
+
+	cc_set_flags(c, (f & FL_ARITH & ~(u32)(FL_CF | FL_OF)) | (cf ? FL_CF : 0) | (of ? FL_OF : 0));
+}
+
+#endif

@@ -1,0 +1,208 @@
+/* MOVS CMPS SCAS LODS STOS, alone and repeated. */
+#include "cpu/exec/rep.h"
+
+#define HANDLER(NAME) static inline enum xr NAME(struct cpu *c, const struct insn *i)
+
+/*
+ * One iteration each. MOVS reads before it writes, but what it reads may be a device: unless the source is plain memory at
+ * hand, both translations are proved first.
+ */
+static enum xr movs_prove(struct cpu *c, const struct insn *i, la_t from, la_t to)
+{
+	struct span s;
+
+	TRY(mem_span(c, from, i->opsz, ACC_READ | stack_acc(i), &s));
+	return mem_span(c, to, i->opsz, ACC_WRITE, &s);
+}
+
+#define STRING_SIZE(N)                                                                                                 \
+	HANDLER(movs##N)                                                                                               \
+	{                                                                                                              \
+		la_t from, to;                                                                                         \
+		u##N v;                                                                                                \
+		TRY(linear(c, i->seg, addr_reg(c, i, REG_RSI), N / 8, ACC_READ, &from));                               \
+		TRY(linear(c, SEG_ES, addr_reg(c, i, REG_RDI), N / 8, ACC_WRITE, &to));                                \
+		if (unlikely(!l1_read(c, from, N / 8)))                                                                \
+			TRY(movs_prove(c, i, from, to));                                                               \
+		TRY(mem_read##N(c, from, stack_acc(i), &v));                                                           \
+		TRY(mem_write##N(c, to, 0, v));                                                                        \
+		string_advance(c, i, REG_RSI);                                                                         \
+		string_advance(c, i, REG_RDI);                                                                         \
+		return XR_OK;                                                                                          \
+	}                                                                                                              \
+	CHAIN(movs##N)                                                                                                 \
+	HANDLER(stos##N)                                                                                               \
+	{                                                                                                              \
+		la_t to;                                                                                               \
+		TRY(linear(c, SEG_ES, addr_reg(c, i, REG_RDI), N / 8, ACC_WRITE, &to));                                \
+		TRY(mem_write##N(c, to, 0, reg##N(c, REG_OFF(REG_RAX))));                                              \
+		string_advance(c, i, REG_RDI);                                                                         \
+		return XR_OK;                                                                                          \
+	}                                                                                                              \
+	CHAIN(stos##N)                                                                                                 \
+	HANDLER(lods##N)                                                                                               \
+	{                                                                                                              \
+		la_t from;                                                                                             \
+		u##N v;                                                                                                \
+		TRY(linear(c, i->seg, addr_reg(c, i, REG_RSI), N / 8, ACC_READ, &from));                               \
+		TRY(mem_read##N(c, from, stack_acc(i), &v));                                                           \
+		set_reg##N(c, REG_OFF(REG_RAX), v);                                                                    \
+		string_advance(c, i, REG_RSI);                                                                         \
+		return XR_OK;                                                                                          \
+	}                                                                                                              \
+	CHAIN(lods##N)                                                                                                 \
+	HANDLER(scas##N)                                                                                               \
+	{                                                                                                              \
+		la_t at;                                                                                               \
+		u##N a = reg##N(c, REG_OFF(REG_RAX)), b;                                                               \
+		TRY(linear(c, SEG_ES, addr_reg(c, i, REG_RDI), N / 8, ACC_READ, &at));                                 \
+		TRY(mem_read##N(c, at, 0, &b));                                                                        \
+		cc_set(c, CC_SUB, N / 8, (u##N)(a - b), a, b);                                                         \
+		string_advance(c, i, REG_RDI);                                                                         \
+		return XR_OK;                                                                                          \
+	}                                                                                                              \
+	CHAIN(scas##N)                                                                                                 \
+	HANDLER(cmps##N)                                                                                               \
+	{                                                                                                              \
+		la_t at1, at2;                                                                                         \
+		u##N a, b;                                                                                             \
+		TRY(linear(c, i->seg, addr_reg(c, i, REG_RSI), N / 8, ACC_READ, &at1));                                \
+		TRY(mem_read##N(c, at1, stack_acc(i), &a));                                                            \
+		TRY(linear(c, SEG_ES, addr_reg(c, i, REG_RDI), N / 8, ACC_READ, &at2));                                \
+		TRY(mem_read##N(c, at2, 0, &b));                                                                       \
+		cc_set(c, CC_SUB, N / 8, (u##N)(a - b), a, b);                                                         \
+		string_advance(c, i, REG_RSI);                                                                         \
+		string_advance(c, i, REG_RDI);                                                                         \
+		return XR_OK;                                                                                          \
+	}                                                                                                              \
+	CHAIN(cmps##N)
+STRING_SIZE(8)
+STRING_SIZE(16)
+STRING_SIZE(32)
+STRING_SIZE(64)
+
+/* ---- forward runs inside one page of plain memory ---- */
+
+/*
+ * The elements of [seg:r] that lie in one page, for which the segment allows every byte and the offset does not wrap.
+ * 0: take the slow way, which finds the fault if there is one. Direction up only.
+ */
+static u64 run_of(struct cpu *c, const struct insn *i, unsigned seg, unsigned r, unsigned access, u64 max, la_t *la)
+{
+	u64 ea = addr_reg(c, i, r), n = min_u64(max, (addr_mask(i) - ea) / i->opsz);
+
+	if (n == 0 || linear(c, seg, ea, i->opsz, access, la) != XR_OK)
+		return 0;
+	n = min_u64(n, (PAGE_SIZE - (*la & ~PAGE_MASK)) / i->opsz);
+	if (n == 0 || linear(c, seg, ea, (u32)n * i->opsz, access, la) != XR_OK)
+		return 0;
+	return n;
+}
+
+/* Element by element upward, so that overlapping runs repeat as the processor repeats them. */
+static void copy_up(u8 *to, const u8 *from, u64 n, unsigned size)
+{
+	if (to <= from || (u64)(to - from) >= n * size) {
+		memmove(to, from, n * size);
+		return;
+	}
+	for (u64 k = 0; k < n; k++) {
+		u64 v;
+
+		memcpy(&v, from + k * size, size);
+		memcpy(to + k * size, &v, size);
+	}
+}
+
+static u64 movs_bulk(struct cpu *c, const struct insn *i, u64 max)
+{
+	la_t from, to;
+	u64 n, bytes;
+
+	if (max < 2 || (c->rflags & FL_DF))
+		return 0;
+	n = run_of(c, i, i->seg, REG_RSI, ACC_READ, max, &from);
+	if (n)
+		n = run_of(c, i, SEG_ES, REG_RDI, ACC_WRITE, n, &to);
+	if (n == 0)
+		return 0;
+	bytes = n * i->opsz;
+
+	u8 *src = l1_read(c, from, (unsigned)bytes), *dst = l1_write(c, to, (unsigned)bytes);
+
+	if (!src || !dst)
+		return 0;
+	copy_up(dst, src, n, i->opsz);
+	set_addr_reg(c, i, REG_RSI, c->r[REG_RSI] + bytes);
+	set_addr_reg(c, i, REG_RDI, c->r[REG_RDI] + bytes);
+	return n;
+}
+
+static void fill_up(u8 *to, u64 v, u64 n, unsigned size)
+{
+	if (size == 1) {
+		memset(to, (int)(v & 0xff), n);
+		return;
+	}
+	for (u64 k = 0; k < n; k++)
+		memcpy(to + k * size, &v, size);
+}
+
+static u64 stos_bulk(struct cpu *c, const struct insn *i, u64 max)
+{
+	la_t to;
+	u64 n, bytes;
+
+	if (max < 2 || (c->rflags & FL_DF))
+		return 0;
+	n = run_of(c, i, SEG_ES, REG_RDI, ACC_WRITE, max, &to);
+	if (n == 0)
+		return 0;
+	bytes = n * i->opsz;
+
+	u8 *dst = l1_write(c, to, (unsigned)bytes);
+
+	if (!dst)
+		return 0;
+	fill_up(dst, c->r[REG_RAX], n, i->opsz);
+	set_addr_reg(c, i, REG_RDI, c->r[REG_RDI] + bytes);
+	return n;
+}
+
+/* ---- repeated ---- */
+
+#define REPEATED_SIZE(op, N, BULK, COMPARES)                                                                           \
+	HANDLER(rep_##op##N)                                                                                           \
+	{                                                                                                              \
+		return rep_run(c, i, op##N, BULK, COMPARES);                                                           \
+	}                                                                                                              \
+	CHAIN_BRANCH(rep_##op##N)
+#define REPEATED(op, BULK, COMPARES)                                                                                   \
+	REPEATED_SIZE(op, 8, BULK, COMPARES) REPEATED_SIZE(op, 16, BULK, COMPARES)                                     \
+	REPEATED_SIZE(op, 32, BULK, COMPARES) REPEATED_SIZE(op, 64, BULK, COMPARES)                                    \
+	static const struct form op##_forms[2][4] = { FORM_SIZES(op), FORM_SIZES(rep_##op) };
+REPEATED(movs, movs_bulk, false)
+REPEATED(stos, stos_bulk, false)
+REPEATED(lods, NULL, false)
+REPEATED(scas, NULL, true)
+REPEATED(cmps, NULL, true)
+
+static void bind_strings(struct insn *i, const struct dec *d)
+{
+	const struct form(*t)[4] = d->row->op;
+
+	bind_string(i, d);
+	use_form(i, &t[(i->flags & (INSN_REP | INSN_REPNE)) != 0][size_index(i->opsz * 8u)]);
+}
+
+/* clang-format off */
+#define ONE(MN, nm) \
+	{ .mnemonic = ZYDIS_MNEMONIC_##MN, .flags = ROW_BRANCH, .form = "REP " #MN, .match = match_repeated, .bind = bind_strings, .op = nm##_forms }, \
+	{ .mnemonic = ZYDIS_MNEMONIC_##MN, .form = #MN, .match = match_single, .bind = bind_strings, .op = nm##_forms }
+#define ALL(MN, nm) ONE(MN##B, nm), ONE(MN##W, nm), ONE(MN##D, nm), ONE(MN##Q, nm)
+
+static const struct insn_row rows[] = {
+	ALL(MOVS, movs), ALL(STOS, stos), ALL(LODS, lods), ALL(SCAS, scas), ALL(CMPS, cmps),
+};
+/* clang-format on */
+const struct row_set exec_string_rows = {rows, ARRAY_LEN(rows)};

@@ -1,0 +1,326 @@
+/*
+ * Guest memory by linear address, out of line: what the L1 does not answer. Every page of an access is translated
+ * before its first byte moves.
+ */
+#include "cpu/mmu/mmu_priv.h"
+
+/* "Canonical Addressing". Outside long mode linear addresses have 32 bits and wrap. */
+static enum xr check_canonical(struct cpu *c, la_t la, u32 len, unsigned access)
+{
+	if (!(c->efer & EFER_LMA) || likely(is_canonical(la, c->la_bits) && is_canonical(la + len - 1, c->la_bits)))
+		return XR_OK;
+	return cpu_fault(c, (access & ACC_STACK) ? EX_SS : EX_GP, 0);
+}
+
+static la_t wrap(const struct cpu *c, la_t la)
+{
+	return (c->efer & EFER_LMA) ? la : (u32)la;
+}
+
+/* ---- debug registers: "Data Breakpoint Exception Conditions" ---- */
+static void data_breakpoints(struct cpu *c, la_t la, u32 len, unsigned access)
+{
+	static const u8 lengths[4] = {1, 2, 8, 4};
+	u64 hits = 0;
+
+	if (likely(!(c->dr7 & 0xff)))
+		return;
+	for (unsigned n = 0; n < 4; n++) {
+		unsigned rw = (c->dr7 >> (16 + 4 * n)) & 3, size = lengths[(c->dr7 >> (18 + 4 * n)) & 3];
+		la_t at = c->dr[n] & ~(la_t)(size - 1);
+		bool kind = rw == 3 || (rw == 1 && (access & ACC_WRITE));
+		if (((c->dr7 >> (2 * n)) & 3) && kind && (at - la < len || la - at < size))
+			hits |= BIT(n);
+	}
+	if (hits) {
+		c->pending_db |= hits;
+		cpu_raise(c, PEND_DB);
+	}
+}
+
+/* ---- what is not RAM ---- */
+static u64 apic_read(struct cpu *c, u32 offset, unsigned size)
+{
+	/* "Accessing the local APIC registers": 32-bit registers; other widths are undefined there and defined here as
+	 * the bytes of the containing dwords. */
+	if (size == 8)
+		return apic_mmio_read(c, offset & ~3u) | (u64)apic_mmio_read(c, (offset & ~3u) + 4) << 32;
+	return low_bytes((u64)apic_mmio_read(c, offset & ~3u) >> (8 * (offset & 3)), size);
+}
+
+static void apic_write(struct cpu *c, u32 offset, unsigned size, u64 v)
+{
+	if (size >= 4) {
+		apic_mmio_write(c, offset & ~3u, (u32)v);
+		if (size == 8)
+			apic_mmio_write(c, (offset & ~3u) + 4, (u32)(v >> 32));
+		return;
+	}
+	unsigned shift = 8 * (offset & 3);
+	u64 field = (~0ull >> (64 - 8 * size)) << shift;
+	u64 old = apic_mmio_read(c, offset & ~3u);
+	apic_mmio_write(c, offset & ~3u, (u32)((old & ~field) | ((v << shift) & field)));
+}
+
+static void trace_apic(struct cpu *c, bool write, pa_t pa, unsigned size, u64 v)
+{
+	const struct hooks *h = c->bus->hooks;
+
+	if (h && (h->trace & TRACE_MMIO) && h->io)
+		h->io(h->arg, true, write, pa, size, v);
+}
+
+static u64 mmio_read(struct cpu *c, pa_t pa, unsigned size)
+{
+	u64 v;
+
+	cpu_sync_time(c);
+	if ((pa & PAGE_MASK) == mmu_apic_page(c)) {
+		v = apic_read(c, (u32)(pa & ~PAGE_MASK), size);
+		trace_apic(c, false, pa, size, v);
+	} else {
+		v = bus_mmio_read(c->bus, pa, size);
+	}
+	cpu_charge(c, c->model->cost.mmio);
+	return v;
+}
+
+static void mmio_write(struct cpu *c, pa_t pa, unsigned size, u64 v)
+{
+	cpu_sync_time(c);
+	if ((pa & PAGE_MASK) == mmu_apic_page(c)) {
+		trace_apic(c, true, pa, size, v);
+		apic_write(c, (u32)(pa & ~PAGE_MASK), size, v);
+	} else {
+		bus_mmio_write(c->bus, pa, size, v);
+	}
+	cpu_charge(c, c->model->cost.mmio);
+}
+
+/* The largest naturally aligned piece at the front of a range. */
+static unsigned piece_at(pa_t pa, u32 len)
+{
+	unsigned n = 8;
+	while (n > len || (pa & (n - 1)))
+		n /= 2;
+	return n;
+}
+
+/* ---- the bytes ---- */
+static void ram_store(struct cpu *c, const struct ram_region *ram, pa_t pa, const void *in, u32 len)
+{
+	if (ram->rom)
+		return;
+	memcpy(ram_ptr(ram, pa), in, len);
+	if (*ram_flag(ram, pa))
+		mem_page_written(c->bus, ram, pa, len);
+}
+
+static void part_read(struct cpu *c, const struct span_part *p, u32 off, u8 *buf, u32 len)
+{
+	pa_t pa = p->pa + off;
+
+	if (p->ram) {
+		memcpy(buf, ram_ptr(p->ram, pa), len);
+		return;
+	}
+	while (len) {
+		unsigned n = piece_at(pa, len);
+		u64 v = mmio_read(c, pa, n);
+		memcpy(buf, &v, n);
+		buf += n, pa += n, len -= n;
+	}
+}
+
+static void part_write(struct cpu *c, const struct span_part *p, u32 off, const u8 *buf, u32 len)
+{
+	pa_t pa = p->pa + off;
+
+	if (p->ram) {
+		ram_store(c, p->ram, pa, buf, len);
+		return;
+	}
+	while (len) {
+		unsigned n = piece_at(pa, len);
+		u64 v = 0;
+		memcpy(&v, buf, n);
+		mmio_write(c, pa, n, v);
+		buf += n, pa += n, len -= n;
+	}
+}
+
+void span_read(struct cpu *c, const struct span *s, u32 off, void *buf, u32 len)
+{
+	u8 *to = buf;
+
+	for (unsigned n = 0; n < s->parts && len; n++) {
+		const struct span_part *p = &s->part[n];
+		if (off < p->len) {
+			u32 now = (u32)min_u64(len, p->len - off);
+			part_read(c, p, off, to, now);
+			to += now, len -= now, off += now;
+		}
+		off -= p->len;
+	}
+}
+
+void span_write(struct cpu *c, const struct span *s, u32 off, const void *buf, u32 len)
+{
+	const u8 *from = buf;
+
+	for (unsigned n = 0; n < s->parts && len; n++) {
+		const struct span_part *p = &s->part[n];
+		if (off < p->len) {
+			u32 now = (u32)min_u64(len, p->len - off);
+			part_write(c, p, off, from, now);
+			from += now, len -= now, off += now;
+		}
+		off -= p->len;
+	}
+}
+
+/* ---- L1 ---- */
+/* Filled by what the current context may do, whatever the access at hand was: an implicit supervisor access at CPL 3
+ * leaves a user entry, or none. */
+static void fill_l1(struct cpu *c, la_t la, const struct xlate *x)
+{
+	struct l1_contexts *h = c->l1_contexts;
+	unsigned n = (unsigned)(la >> PAGE_SHIFT) % (1u << L1_BITS);
+	bool r = true, w = !x->ram->rom;
+
+	if (c->ctx == CTX_NEVER)
+		return;
+	if (x->entry) {
+		r = mmu_allowed(c, x->entry, ACC_READ);
+		w = w && x->entry->dirty && mmu_allowed(c, x->entry, ACC_WRITE);
+	}
+	if (!r && !w)
+		return;
+	u64 tag = (la & PAGE_MASK) | c->ctx;
+	c->l1[n] = (struct l1_entry){
+	        .tag_r = r ? tag : 0,
+	        .tag_w = w ? tag : 0,
+	        .add = (uintptr_t)ram_ptr(x->ram, x->pa) - (uintptr_t)la,
+	        .flag = ram_flag(x->ram, x->pa),
+	};
+	h->side[n] = (struct l1_side){.page = x->pa & PAGE_MASK, .ram = x->ram};
+	if (x->entry && x->entry->guest_shift > PAGE_SHIFT)
+		bloom_put(&h->l1_large, la, x->entry->guest_shift);
+}
+
+static bool l1_part(struct cpu *c, la_t la, unsigned access, struct span_part *p)
+{
+	const struct l1_entry *e = &c->l1[(la >> PAGE_SHIFT) % (1u << L1_BITS)];
+	const struct l1_side *s = &c->l1_contexts->side[(la >> PAGE_SHIFT) % (1u << L1_BITS)];
+	u64 tag = (la & PAGE_MASK) | c->ctx;
+
+	if ((access & ACC_SUPER) || ((access & ACC_WRITE) ? e->tag_w : e->tag_r) != tag)
+		return false;
+	p->pa = s->page | (la & ~PAGE_MASK);
+	p->ram = s->ram;
+	return true;
+}
+
+static enum xr translate_part(struct cpu *c, la_t la, u32 len, unsigned access, struct span_part *p)
+{
+	struct xlate x;
+
+	p->len = len;
+	if (l1_part(c, la, access, p))
+		return XR_OK;
+	TRY(mmu_translate(c, la, access, &x));
+	p->pa = x.pa;
+	p->ram = x.ram;
+	if (x.ram)
+		fill_l1(c, la, &x);
+	return XR_OK;
+}
+
+static enum xr translate_span(struct cpu *c, la_t la, u32 len, unsigned access, struct span *s)
+{
+	u32 first = (u32)min_u64(len, PAGE_SIZE - (la & ~PAGE_MASK));
+
+	s->la = la;
+	s->len = len;
+	s->access = (u8)access;
+	s->parts = 0;
+	if (!len)
+		return XR_OK;
+	TRY(check_canonical(c, la, len, access));
+	TRY(translate_part(c, la, first, access, &s->part[0]));
+	s->parts = 1;
+	if (c->stress.split_access && first == len && len > 1 && s->part[0].ram)
+		s->part[0].len = first = len / 2; /* the stress knob: as if a page ended in the middle */
+	if (first == len)
+		return XR_OK;
+	TRY(translate_part(c, wrap(c, la + first), len - first, access, &s->part[1]));
+	s->parts = 2;
+	return XR_OK;
+}
+
+enum xr mem_span(struct cpu *c, la_t la, u32 len, unsigned access, struct span *s)
+{
+	TRY(translate_span(c, la, len, access, s));
+	data_breakpoints(c, la, len, access);
+	return XR_OK;
+}
+
+/* ---- scalars ---- */
+/* "Alignment Check Exception (#AC)": tested behind the translation, whose faults are of higher priority. */
+static enum xr check_alignment(struct cpu *c, la_t la, unsigned size, unsigned access)
+{
+	if (likely(!(la & (size - 1)) || c->cpl != 3 || !(c->cr0 & CR0_AM) || !(c->rflags & FL_AC) ||
+	           (access & ACC_SUPER)))
+		return XR_OK;
+	return cpu_fault(c, EX_AC, 0);
+}
+
+enum xr mmu_read_slow(struct cpu *c, la_t la, unsigned size, unsigned access, void *out)
+{
+	struct span s;
+
+	TRY(translate_span(c, la, size, access, &s));
+	TRY(check_alignment(c, la, size, access));
+	if (likely(s.parts == 1))
+		part_read(c, &s.part[0], 0, out, size);
+	else
+		span_read(c, &s, 0, out, size);
+	data_breakpoints(c, la, size, ACC_READ);
+	return XR_OK;
+}
+
+enum xr mmu_write_slow(struct cpu *c, la_t la, unsigned size, unsigned access, const void *in)
+{
+	struct span s;
+
+	TRY(translate_span(c, la, size, access, &s));
+	TRY(check_alignment(c, la, size, access));
+	if (likely(s.parts == 1))
+		part_write(c, &s.part[0], 0, in, size);
+	else
+		span_write(c, &s, 0, in, size);
+	data_breakpoints(c, la, size, ACC_WRITE);
+	return XR_OK;
+}
+
+/* ---- instruction fetch ---- */
+enum xr mmu_fetch(struct cpu *c, la_t la, struct fetch *f)
+{
+	struct l1_contexts *h = c->l1_contexts;
+	la = wrap(c, la);
+	struct fetch_entry *e = &h->fetch[(la >> PAGE_SHIFT) % FETCH_ENTRIES];
+	u64 tag = (la & PAGE_MASK) | h->ctx;
+
+	if (unlikely(e->tag != tag)) {
+		struct xlate x;
+		TRY(check_canonical(c, la, 1, 0));
+		TRY(mmu_translate(c, la, ACC_EXEC, &x));
+		/* The number may have changed: a two-entry TLB drops contexts as it evicts. */
+		*e = (struct fetch_entry){.tag = (la & PAGE_MASK) | h->ctx, .page = x.pa & PAGE_MASK, .ram = x.ram};
+		if (x.entry && x.entry->guest_shift > PAGE_SHIFT)
+			bloom_put(&h->l1_large, la, x.entry->guest_shift);
+	}
+	f->pa = e->page | (la & ~PAGE_MASK);
+	f->ram = e->ram;
+	return XR_OK;
+}

@@ -1,0 +1,122 @@
+/*
+ * What mmu.c, tlb.c, walk.c and access.c share and nobody else sees.
+ */
+#ifndef CPU_MMU_PRIV_H
+#define CPU_MMU_PRIV_H
+
+#include "cpu/cpu.h"
+
+/* A20M: "bit 20 of every processor access reads as 0". */
+static inline pa_t mmu_phys(const struct cpu *c, pa_t pa)
+{
+	return unlikely(c->bus->a20_masked) ? pa & ~BIT(20) : pa;
+}
+
+/* ---- contexts: the 12-bit numbers in L1 tags ---- */
+#define CTX_NEVER MMU_CTX_NEVER
+#define CTX_MAX   1022u /* numbers 1..CTX_MAX are given out; then the L1 is cleared and numbering restarts */
+#define CTX_HASH  1024u
+
+/* Everything that decides whether an L1 entry may answer. Flushes change an epoch, hence the key, hence the number. */
+struct ctx_key {
+	u64 epoch_all, epoch_some; /* entries born before these are gone: global ones, others */
+	u64 apic;                  /* the local APIC's page, which hides RAM; ~0: none */
+	u32 signature;             /* view (user, supervisor, supervisor with AC) and paging-mode bits */
+	u32 pkru;
+	u32 l1_gen; /* raised when pieces of a large page must leave the L1 */
+	u16 space, pcid;
+};
+
+struct ctx_slot {
+	struct ctx_key key;
+	u16 next; /* in its hash chain; 0: last */
+};
+
+/* In L2, translations made while paging is off (second stage alone) must not mix with PCID 0's. */
+#define PCID_UNPAGED 0x1000u
+
+#define FETCH_ENTRIES 256u
+struct fetch_entry {
+	u64 tag;
+	pa_t page;
+	const struct ram_region *ram;
+};
+
+struct l1_side { /* beside each L1 entry: what a span wants to know */
+	pa_t page;
+	const struct ram_region *ram;
+};
+
+#define BLOOM_BITS 4096u
+struct bloom {
+	u64 w[BLOOM_BITS / 64];
+};
+
+#define PCID_FLUSHES 1024u
+struct pcid_flush { /* the last flush of one (space, pcid) */
+	u32 key;    /* space << 13 | pcid, plus 1; 0: empty */
+	u64 epoch;
+};
+
+struct l1_contexts {
+	u64 ctx;            /* the real number, even while cpu->ctx is CTX_NEVER */
+	struct ctx_key key; /* of the current context */
+	bool key_valid;
+	u64 epoch; /* now */
+	u64 flushed_everything;
+	u64 *flushed_all;   /* per space: all entries */
+	u64 *flushed_local; /* per space: all but global ones */
+	struct pcid_flush pcid_flush[PCID_FLUSHES];
+	u32 l1_gen;
+	u16 used; /* numbers given out */
+	u16 bucket[CTX_HASH];
+	struct ctx_slot slot[CTX_MAX + 1];
+	struct l1_side side[1 << L1_BITS];
+	struct fetch_entry fetch[FETCH_ENTRIES];
+	struct bloom l1_large;  /* large guest pages with pieces in the L1 or the fetch cache since the last l1_gen */
+	struct bloom l2_pieces; /* large guest pages that are in L2 as smaller pieces */
+	u32 large_sizes;        /* bit n: pages of 2^n bytes were put into tlb.large since the last full flush */
+};
+
+/* Where an access leads. */
+struct xlate {
+	pa_t pa;                       /* A20 applied */
+	const struct ram_region *ram;  /* NULL: not RAM, or the local APIC's page */
+	const struct tlb_entry *entry; /* NULL: no paging and no second stage */
+};
+
+/* One page: TLB, else walk. user: the access counts as CPL 3. */
+enum xr mmu_translate(struct cpu *c, la_t la, unsigned access, struct xlate *x) must_check;
+static inline bool mmu_is_user(const struct cpu *c, unsigned access)
+{
+	return c->cpl == 3 && !(access & ACC_SUPER);
+}
+/* Do the cached rights allow the access under the registers of this moment? */
+bool mmu_allowed(const struct cpu *c, const struct tlb_entry *e, unsigned access);
+/* The page of the local APIC while it answers to memory accesses, else ~0. */
+static inline u64 mmu_apic_page(const struct cpu *c)
+{
+	return (c->apic.base & (BIT(11) | BIT(10))) == BIT(11) ? c->apic.base & mask(51, 12) : ~0ull;
+}
+
+/* ---- tlb.c ---- */
+const struct tlb_entry *tlb_lookup(struct cpu *c, la_t la);
+const struct tlb_entry *tlb_insert(struct cpu *c, la_t la, struct tlb_entry e);
+u16 tlb_current_pcid(const struct cpu *c);
+
+static inline unsigned bloom_slot(u64 page, unsigned shift)
+{
+	return (unsigned)(((page + shift) * 0x9e3779b97f4a7c15ull) >> 52);
+}
+static inline void bloom_put(struct bloom *b, la_t la, unsigned shift)
+{
+	unsigned n = bloom_slot(la >> shift, shift);
+	b->w[n / 64] |= BIT(n % 64);
+}
+static inline bool bloom_has(const struct bloom *b, la_t la, unsigned shift)
+{
+	unsigned n = bloom_slot(la >> shift, shift);
+	return (b->w[n / 64] >> (n % 64)) & 1;
+}
+
+#endif

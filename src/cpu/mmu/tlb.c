@@ -1,0 +1,416 @@
+/*
+ * The architectural TLB (L2), the context numbers of the L1, and the flushes.
+ *
+ * No flush scans anything it can avoid. Every entry remembers the epoch of its birth; a flush of everything, a space or
+ * a PCID writes down the epoch before which such entries are dead. The epochs of the current (space, pcid) are part of
+ * the key that stands behind an L1 context number, so that the same step makes the L1 copies unreachable, in every
+ * context they were made in.
+ */
+#include "cpu/mmu/mmu_priv.h"
+
+u16 tlb_current_pcid(const struct cpu *c)
+{
+	if (!(c->cr0 & CR0_PG))
+		return PCID_UNPAGED;
+	return (c->cr4 & CR4_PCIDE) ? (u16)(c->cr3 & 0xfff) : 0;
+}
+
+/* ---- epochs ---- */
+static u32 pcid_key(u16 space, u16 pcid)
+{
+	return ((u32)space << 13 | pcid) + 1;
+}
+
+static struct pcid_flush *pcid_slot(struct l1_contexts *h, u32 key)
+{
+	return &h->pcid_flush[(key * 0x9e3779b1u) >> 22];
+}
+
+static u64 epoch_all(const struct l1_contexts *h, u16 space)
+{
+	return max_u64(h->flushed_everything, h->flushed_all[space]);
+}
+
+static u64 epoch_some(struct l1_contexts *h, u16 space, u16 pcid)
+{
+	u64 e = max_u64(epoch_all(h, space), h->flushed_local[space]);
+	u32 key = pcid_key(space, pcid);
+	const struct pcid_flush *p = pcid_slot(h, key);
+	return p->key == key ? max_u64(e, p->epoch) : e;
+}
+
+/* ---- contexts ---- */
+static u32 signature(const struct cpu *c)
+{
+	bool user = c->cpl == 3;
+	bool smap_blocks = !user && (c->cr4 & CR4_SMAP) && !(c->rflags & FL_AC);
+	u32 s = (user ? 1u : 0) | (smap_blocks ? 2u : 0) | (c->stage2 ? 4u : 0) | (c->bus->a20_masked ? 8u : 0);
+
+	s |= (c->cr0 & CR0_PG) ? 16u : 0;
+	s |= (c->cr0 & CR0_WP) ? 32u : 0;
+	s |= (u32)bits(c->efer, 11, 10) << 6; /* LMA, NXE */
+	s |= (u32)bits(c->cr4, 7, 4) << 8;    /* PSE, PAE, MCE, PGE */
+	s |= (c->cr4 & CR4_LA57) ? 0x1000u : 0;
+	s |= (u32)bits(c->cr4, 22, 20) << 13; /* SMEP, SMAP, PKE */
+	s |= (c->cr4 & CR4_PCIDE) ? 0x10000u : 0;
+	return s;
+}
+
+static struct ctx_key current_key(struct cpu *c)
+{
+	struct l1_contexts *h = c->l1_contexts;
+	struct ctx_key k;
+
+	k.space = c->space;
+	k.pcid = tlb_current_pcid(c);
+	k.epoch_all = epoch_all(h, k.space);
+	k.epoch_some = epoch_some(h, k.space, k.pcid);
+	k.apic = mmu_apic_page(c);
+	k.signature = signature(c);
+	k.pkru = (c->cr4 & CR4_PKE) ? c->pkru : 0;
+	k.l1_gen = h->l1_gen;
+	return k;
+}
+_Static_assert(sizeof(struct ctx_key) == 40, "keys are compared and hashed as bytes: no padding");
+
+static bool same_key(const struct ctx_key *a, const struct ctx_key *b)
+{
+	return memcmp(a, b, sizeof(*a)) == 0;
+}
+
+static unsigned hash_key(const struct ctx_key *k)
+{
+	u64 w[5], x = 0;
+	memcpy(w, k, sizeof(w));
+	for (unsigned i = 0; i < 5; i++)
+		x = (x ^ w[i]) * 0x9e3779b97f4a7c15ull, x ^= x >> 29;
+	return (unsigned)(x >> 40) % CTX_HASH;
+}
+
+static void forget_contexts(struct cpu *c)
+{
+	struct l1_contexts *h = c->l1_contexts;
+
+	memset(c->l1, 0, sizeof(c->l1));
+	memset(h->fetch, 0, sizeof(h->fetch));
+	memset(h->bucket, 0, sizeof(h->bucket));
+	memset(&h->l1_large, 0, sizeof(h->l1_large));
+	h->used = 0;
+	c->fetch_gen++;
+}
+
+static u16 intern(struct cpu *c, const struct ctx_key *k)
+{
+	struct l1_contexts *h = c->l1_contexts;
+	unsigned b = hash_key(k);
+
+	for (u16 n = h->bucket[b]; n; n = h->slot[n].next)
+		if (same_key(&h->slot[n].key, k))
+			return n;
+	if (h->used == CTX_MAX)
+		forget_contexts(c);
+	u16 n = ++h->used;
+	h->slot[n] = (struct ctx_slot){.key = *k, .next = h->bucket[b]};
+	h->bucket[b] = n;
+	return n;
+}
+
+/* What must see every access: data breakpoints ("Debug Control Register (DR7)"), "Alignment Checking", and a knob. */
+static bool sees_every_access(const struct cpu *c)
+{
+	if (c->stress.split_access)
+		return true;
+	if (c->cpl == 3 && (c->cr0 & CR0_AM) && (c->rflags & FL_AC))
+		return true;
+	if (likely(!(c->dr7 & 0xff)))
+		return false;
+	for (unsigned n = 0; n < 4; n++)
+		if (((c->dr7 >> (2 * n)) & 3) && ((c->dr7 >> (16 + 4 * n)) & 1)) /* R/Wn is 01b or 11b */
+			return true;
+	return false;
+}
+
+void mmu_update_context(struct cpu *c)
+{
+	struct l1_contexts *h = c->l1_contexts;
+	struct ctx_key k = current_key(c);
+	u64 before = c->ctx;
+
+	if (!h->key_valid || !same_key(&k, &h->key)) {
+		h->key = k;
+		h->key_valid = true;
+		h->ctx = intern(c, &k);
+	}
+	c->ctx = sees_every_access(c) ? CTX_NEVER : h->ctx;
+	if (c->ctx != before)
+		c->block_mode_changed = 1;
+}
+
+void tlb_set_space(struct cpu *c, u16 space)
+{
+	c->space = space;
+	mmu_update_context(c);
+}
+
+/* ---- lookup and fill ---- */
+static unsigned small_set(const struct cpu *c, u64 vpn, u16 space)
+{
+	return c->stress.tiny_tlb ? 0 : (unsigned)(vpn ^ space * 37u) % TLB_SETS;
+}
+
+static unsigned large_set(u64 vpn, u16 space)
+{
+	return (unsigned)(vpn ^ space * 5u) % ARRAY_LEN(((struct tlb *)0)->large);
+}
+
+static bool usable(const struct tlb_entry *e, const struct ctx_key *k, u64 vpn, unsigned shift)
+{
+	if (!e->valid || e->vpn != vpn || e->page_shift != shift || e->space != k->space)
+		return false;
+	if (e->global && k->pcid != PCID_UNPAGED)
+		return e->born >= k->epoch_all;
+	return e->pcid == k->pcid && e->born >= k->epoch_some;
+}
+
+static struct tlb_entry *find(struct cpu *c, la_t la)
+{
+	struct l1_contexts *h = c->l1_contexts;
+	struct tlb_entry *set = c->tlb.small[small_set(c, la >> PAGE_SHIFT, c->space)];
+
+	for (unsigned w = 0; w < TLB_WAYS; w++)
+		if (usable(&set[w], &h->key, la >> PAGE_SHIFT, PAGE_SHIFT))
+			return &set[w];
+	for (u32 sizes = h->large_sizes; sizes; sizes &= sizes - 1) {
+		unsigned shift = (unsigned)__builtin_ctz(sizes);
+		set = c->tlb.large[large_set(la >> shift, c->space)];
+		for (unsigned w = 0; w < TLB_WAYS; w++)
+			if (usable(&set[w], &h->key, la >> shift, shift))
+				return &set[w];
+	}
+	return NULL;
+}
+
+const struct tlb_entry *tlb_lookup(struct cpu *c, la_t la)
+{
+	return find(c, la);
+}
+
+static void drop_l1(struct cpu *c)
+{
+	struct l1_contexts *h = c->l1_contexts;
+
+	h->l1_gen++;
+	memset(&h->l1_large, 0, sizeof(h->l1_large));
+	mmu_update_context(c);
+}
+
+static bool is_dead(const struct tlb_entry *e, const struct ctx_key *k)
+{
+	if (!e->valid)
+		return true;
+	if (e->space != k->space)
+		return false;
+	return e->born < (!e->global && e->pcid == k->pcid ? k->epoch_some : k->epoch_all);
+}
+
+/* Where a new entry goes: into a free or dead way, else round robin. */
+static struct tlb_entry *victim(const struct ctx_key *k, struct tlb_entry *set, unsigned ways, u8 *next)
+{
+	for (unsigned w = 0; w < ways; w++)
+		if (is_dead(&set[w], k))
+			return &set[w];
+	*next = (u8)((*next + 1u) % ways);
+	return &set[*next];
+}
+
+const struct tlb_entry *tlb_insert(struct cpu *c, la_t la, struct tlb_entry e)
+{
+	struct l1_contexts *h = c->l1_contexts;
+	struct tlb_entry *slot = find(c, la);
+
+	if (slot)
+		slot->valid = false; /* a re-walk may come back with another page size */
+	if (c->stress.tiny_tlb && e.page_shift > PAGE_SHIFT) {
+		u64 inside = la & (BIT(e.page_shift) - 1) & PAGE_MASK;
+		e.pfn += inside >> PAGE_SHIFT;
+		e.gpa += inside;
+		e.page_shift = PAGE_SHIFT;
+	}
+	e.vpn = la >> e.page_shift;
+	e.space = h->key.space;
+	e.pcid = h->key.pcid;
+	e.born = h->epoch;
+	e.valid = true;
+	if (e.guest_shift > e.page_shift)
+		bloom_put(&h->l2_pieces, la, e.guest_shift);
+	if (e.page_shift == PAGE_SHIFT) {
+		unsigned s = small_set(c, e.vpn, e.space);
+		slot = victim(&h->key, c->tlb.small[s], c->stress.tiny_tlb ? 2 : TLB_WAYS, &c->tlb.small_next[s]);
+	} else {
+		unsigned s = large_set(e.vpn, e.space);
+		h->large_sizes |= 1u << e.page_shift;
+		slot = victim(&h->key, c->tlb.large[s], TLB_WAYS, &c->tlb.large_next[s]);
+	}
+	if (c->stress.tiny_tlb && slot->valid)
+		drop_l1(c); /* or the L1 would hide how small the TLB is */
+	*slot = e;
+	return slot;
+}
+
+/* ---- flushes ---- */
+void tlb_flush_all(struct cpu *c)
+{
+	struct l1_contexts *h = c->l1_contexts;
+
+	h->flushed_everything = ++h->epoch;
+	h->large_sizes = 0;
+	memset(&h->l2_pieces, 0, sizeof(h->l2_pieces));
+	memset(&h->l1_large, 0, sizeof(h->l1_large));
+	mmu_update_context(c);
+}
+
+void tlb_flush_space(struct cpu *c, u16 space, bool keep_global)
+{
+	struct l1_contexts *h = c->l1_contexts;
+
+	*(keep_global ? &h->flushed_local[space] : &h->flushed_all[space]) = ++h->epoch;
+	if (space == c->space)
+		mmu_update_context(c);
+}
+
+static void for_each_entry(struct cpu *c, bool (*dead)(const struct tlb_entry *e, const void *arg), const void *arg)
+{
+	struct tlb_entry *small = &c->tlb.small[0][0], *large = &c->tlb.large[0][0];
+
+	for (size_t i = 0; i < sizeof(c->tlb.small) / sizeof(*small); i++)
+		if (small[i].valid && dead(&small[i], arg))
+			small[i].valid = false;
+	for (size_t i = 0; i < sizeof(c->tlb.large) / sizeof(*large); i++)
+		if (large[i].valid && dead(&large[i], arg))
+			large[i].valid = false;
+}
+
+struct victimise {
+	u16 space, pcid;
+	bool any_pcid, globals;
+	la_t la;
+};
+
+static bool is_global_of_pcid(const struct tlb_entry *e, const void *arg)
+{
+	const struct victimise *v = arg;
+	return e->global && e->space == v->space && e->pcid == v->pcid;
+}
+
+void tlb_flush_pcid(struct cpu *c, u16 space, u16 pcid, bool keep_global)
+{
+	struct l1_contexts *h = c->l1_contexts;
+	u32 key = pcid_key(space, pcid);
+	struct pcid_flush *p = pcid_slot(h, key);
+
+	if (p->key && p->key != key) {
+		/* The slot is needed: widen the older flush to all PCIDs of its space, which is always allowed
+		 * ("Operations that Invalidate TLBs and Paging-Structure Caches": more may go than is asked). */
+		u16 old = (u16)((p->key - 1) >> 13);
+		h->flushed_local[old] = max_u64(h->flushed_local[old], p->epoch);
+	}
+	*p = (struct pcid_flush){.key = key, .epoch = ++h->epoch};
+	if (!keep_global) {
+		struct victimise v = {.space = space, .pcid = pcid};
+		for_each_entry(c, is_global_of_pcid, &v);
+		drop_l1(c);
+	}
+	if (space == c->space)
+		mmu_update_context(c);
+}
+
+static bool selected(const struct tlb_entry *e, const struct victimise *v)
+{
+	if (e->space != v->space)
+		return false;
+	if (e->global)
+		return v->globals;
+	return v->any_pcid || e->pcid == v->pcid || e->pcid == PCID_UNPAGED;
+}
+
+static bool is_piece(const struct tlb_entry *e, const void *arg)
+{
+	const struct victimise *v = arg;
+	return e->guest_shift > e->page_shift &&
+	       (e->vpn << e->page_shift) >> e->guest_shift == v->la >> e->guest_shift && selected(e, v);
+}
+
+static void drop_from_set(struct tlb_entry *set, const struct victimise *v, unsigned shift)
+{
+	for (unsigned w = 0; w < TLB_WAYS; w++)
+		if (set[w].valid && set[w].page_shift == shift && set[w].vpn == v->la >> shift && selected(&set[w], v))
+			set[w].valid = false;
+}
+
+static bool any_large(const struct bloom *b, la_t la)
+{
+	return bloom_has(b, la, 21) || bloom_has(b, la, 22) || bloom_has(b, la, 30);
+}
+
+/* "INVLPG ... if the page is larger than 4 KBytes and there are multiple TLB entries for it, all of them". */
+static void flush_page(struct cpu *c, const struct victimise *v)
+{
+	struct l1_contexts *h = c->l1_contexts;
+
+	drop_from_set(c->tlb.small[small_set(c, v->la >> PAGE_SHIFT, v->space)], v, PAGE_SHIFT);
+	for (u32 sizes = h->large_sizes; sizes; sizes &= sizes - 1) {
+		unsigned shift = (unsigned)__builtin_ctz(sizes);
+		drop_from_set(c->tlb.large[large_set(v->la >> shift, v->space)], v, shift);
+	}
+	if (any_large(&h->l2_pieces, v->la))
+		for_each_entry(c, is_piece, v);
+	/* L1 and fetch cache are direct-mapped by linear page: one slot holds it, whichever context filled it. */
+	c->l1[(v->la >> PAGE_SHIFT) % (1u << L1_BITS)] = (struct l1_entry){.tag_r = 0};
+	h->fetch[(v->la >> PAGE_SHIFT) % FETCH_ENTRIES].tag = 0;
+	c->fetch_gen++;
+	if (any_large(&h->l1_large, v->la))
+		drop_l1(c);
+}
+
+void tlb_flush_page(struct cpu *c, u16 space, u16 pcid, la_t la, bool globals_too)
+{
+	struct victimise v = {.space = space, .pcid = pcid, .globals = globals_too, .la = la};
+	flush_page(c, &v);
+}
+
+void tlb_flush_page_any_pcid(struct cpu *c, u16 space, la_t la)
+{
+	struct victimise v = {.space = space, .any_pcid = true, .globals = true, .la = la};
+	flush_page(c, &v);
+}
+
+enum status mmu_init(struct cpu *c)
+{
+	struct l1_contexts *h = base_alloc(sizeof(*h));
+
+	if (!h)
+		return ST_NOMEM;
+	c->l1_contexts = h;
+	h->flushed_all = base_alloc(sizeof(u64) << 16);
+	h->flushed_local = base_alloc(sizeof(u64) << 16);
+	if (!h->flushed_all || !h->flushed_local) {
+		mmu_fini(c);
+		return ST_NOMEM;
+	}
+	memset(&c->tlb, 0, sizeof(c->tlb));
+	memset(c->l1, 0, sizeof(c->l1));
+	mmu_update_context(c);
+	return ST_OK;
+}
+
+void mmu_fini(struct cpu *c)
+{
+	struct l1_contexts *h = c->l1_contexts;
+
+	if (!h)
+		return;
+	base_free(h->flushed_all);
+	base_free(h->flushed_local);
+	base_free(h);
+	c->l1_contexts = NULL;
+}

@@ -1,0 +1,107 @@
+/*
+ * MSRs: finding the row and what a row means. The rows themselves: msr_common.c for both vendors, the model's table file,
+ * and the vendor's folder. SDM 4 "Model-Specific Registers", APM 2 "MSR Cross-Reference".
+ */
+#include "cpu/msr.h"
+
+/* Longer sets are ordered by index and searched by halves; the vendors' short ones need not be. */
+#define LINEAR_MAX 32
+
+static bool covers(const struct msr_row *r, u32 index)
+{
+	return index - r->index < (r->count ? r->count : 1);
+}
+
+static const struct msr_row *find_linear(const struct msr_set *s, u32 index)
+{
+	for (size_t k = 0; k < s->count; k++)
+		if (covers(&s->rows[k], index))
+			return &s->rows[k];
+	return NULL;
+}
+
+static const struct msr_row *find_sorted(const struct msr_set *s, u32 index)
+{
+	size_t lo = 0, hi = s->count;
+
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+
+		if (s->rows[mid].index <= index)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo && covers(&s->rows[lo - 1], index) ? &s->rows[lo - 1] : NULL;
+}
+
+const struct msr_row *msr_find(const struct cpu *c, u32 index)
+{
+	for (const struct msr_set *s = c->model->msrs; s->rows; s++) {
+		const struct msr_row *r = s->count <= LINEAR_MAX ? find_linear(s, index) : find_sorted(s, index);
+
+		if (r && (r->feature == FEAT_NONE || has(c, r->feature)))
+			return r;
+	}
+	return NULL;
+}
+
+static u64 *member(struct cpu *c, const struct msr_row *r, u32 index)
+{
+	return (u64 *)(void *)((u8 *)c + r->offset) + (index - r->index);
+}
+
+static bool has_member(const struct msr_row *r)
+{
+	return (r->flags & MSR_MEMBER) || r->offset;
+}
+
+bool msr_read(struct cpu *c, u32 index, u64 *value)
+{
+	const struct msr_row *r = msr_find(c, index);
+
+	if (!r)
+		return false;
+	if (r->read)
+		return r->read(c, index, value);
+	if (r->flags & MSR_CONST)
+		*value = r->reset;
+	else if (has_member(r))
+		*value = *member(c, r, index);
+	else
+		return false; /* write-only */
+	return true;
+}
+
+bool msr_write(struct cpu *c, u32 index, u64 value)
+{
+	const struct msr_row *r = msr_find(c, index);
+	u64 *m;
+
+	if (!r)
+		return false;
+	if (r->write)
+		return r->write(c, index, value);
+	if (r->flags & MSR_WRITE_IGNORED)
+		return true;
+	if (!r->writable || !has_member(r) || (value & ~(r->writable | r->ignored)))
+		return false;
+	if ((r->flags & MSR_CANONICAL) && !is_canonical(value, msr_la_bits(c)))
+		return false;
+	m = member(c, r, index);
+	*m = (*m & ~r->writable) | (value & r->writable);
+	return true;
+}
+
+void msr_reset(struct cpu *c)
+{
+	for (const struct msr_set *s = c->model->msrs; s->rows; s++)
+		for (size_t k = 0; k < s->count; k++)
+			if (has_member(&s->rows[k]))
+				for (u32 n = 0; n < (s->rows[k].count ? s->rows[k].count : 1); n++)
+					*member(c, &s->rows[k], s->rows[k].index + n) = s->rows[k].reset;
+	c->tsc_offset = 0 - c->clock->now; /* the time-stamp counter restarts; INIT leaves it alone */
+	if (c->wake_timer.fn)
+		timer_disarm(&c->wake_timer);
+	perf_reset(c);
+}

@@ -1,0 +1,432 @@
+/*
+ * The run loop. A newcomer reads this file first: poll events, find the next block, run it, settle what it asked for.
+ *
+ *   event_poll   interrupts, traps, windows, in the documented priority (events.c)
+ *   block_next   fetch and decode, cached by (physical address, mode) (decode/block.c)
+ *   gate         from the instruction's row: coprocessor state, privilege, intercept
+ *   fn           the semantics (exec/)
+ *   settle       fault -> may the vendor intercept it? -> deliver or exit;  exit -> virt->exit()
+ *
+ * While a block runs, r[REG_RIP] holds the address of its first instruction; insn_rip() and next_rip() add the rest.
+ * The fast loop lets a block's handlers tail-call each other; the careful loop runs the same handlers one at a time.
+ */
+#include "cpu/decode/decode.h"
+#include "cpu/exec/exec.h"
+#include "cpu/exec/fpu.h"
+
+/* ---- gate ---- */
+
+static enum xr unit_gate(struct cpu *c, const struct insn *i, u32 flags)
+{
+	if (flags & ROW_SSE)
+		return sse_gate(c, i);
+	if (flags & ROW_AVX)
+		return avx_gate(c, i);
+	if (flags & ROW_MMX)
+		return mmx_gate(c, i);
+	return fpu_gate(c, i);
+}
+
+static enum xr gate(struct cpu *c, const struct insn *i)
+{
+	const struct insn_row *row = i->row;
+
+	if (row->flags & (ROW_SSE | ROW_AVX | ROW_MMX | ROW_FPU))
+		TRY(unit_gate(c, i, row->flags));
+	if ((row->flags & ROW_CPL0) && c->cpl != 0)
+		return fault_gp(c, 0);
+	if (row->icpt && !(row->flags & ROW_LATE_ICPT))
+		return icpt_test(c, i, row->icpt, 0);
+	return XR_OK;
+}
+
+static bool is_gated(const struct insn_row *row)
+{
+	return (row->flags & (ROW_CPL0 | ROW_SSE | ROW_AVX | ROW_MMX | ROW_FPU)) || row->icpt;
+}
+
+/* ---- ends of a chain ---- */
+
+enum xr insn_leave(struct cpu *c, const struct insn *i, enum xr r)
+{
+	c->cur = i;
+	if (r != XR_OK) {
+		c->left = i->idx;
+		return r;
+	}
+	c->left = i->idx + 1u;
+	if (!(i->row->flags & ROW_BRANCH))
+		c->r[REG_RIP] = next_rip(c, i);
+	return XR_OK;
+}
+
+enum xr insn_end(struct cpu *c, const struct insn *i)
+{
+	c->r[REG_RIP] = insn_rip(c, i);
+	c->left = i->idx;
+	return XR_OK;
+}
+
+static enum xr chain_on(struct cpu *c, const struct insn *i, enum xr r)
+{
+	if (unlikely(r != XR_OK || c->kick || (i->row->flags & ROW_BRANCH)))
+		return insn_leave(c, i, r);
+	return NEXT(c, i);
+}
+
+enum xr insn_chain_call(struct cpu *c, const struct insn *i)
+{
+	c->cur = i;
+	return chain_on(c, i, i->fn(c, i));
+}
+
+enum xr insn_chain_gated(struct cpu *c, const struct insn *i)
+{
+	c->cur = i;
+
+	enum xr r = gate(c, i);
+
+	if (likely(r == XR_OK))
+		r = i->fn(c, i);
+	return chain_on(c, i, r);
+}
+
+/* ---- time ---- */
+
+void cpu_sync_time(struct cpu *c)
+{
+	if (!c->cur || c->cur->idx <= c->charged)
+		return;
+	c->clock->now += c->cur->idx - c->charged;
+	c->charged = c->cur->idx;
+}
+
+static void account(struct cpu *c)
+{
+	u32 n = c->left;
+
+	c->clock->now += n - c->charged;
+	c->insns += n;
+	if (c->guest)
+		c->guest_insns += n;
+	c->charged = 0;
+	c->left = 0;
+	c->cur = NULL;
+}
+
+/* ---- settle ---- */
+
+static bool contributory_pair(u8 first, u8 second)
+{
+	enum ex_class a = (enum ex_class)arch_exceptions[first].class, b = (enum ex_class)arch_exceptions[second].class;
+
+	if (a == EXC_CONTRIBUTORY)
+		return b == EXC_CONTRIBUTORY;
+	return a == EXC_PAGE_FAULT && (b == EXC_CONTRIBUTORY || b == EXC_PAGE_FAULT);
+}
+
+static void leave_guest(struct cpu *c)
+{
+	struct exit_request x = c->exit;
+
+	x.vectoring = c->delivering;
+	c->delivering.type = EV_NONE;
+	c->block_mode_changed = 1;
+	c->virt->exit(c, &x);
+	c->exits++;
+	c->attention = 1;
+}
+
+static void shut_down(struct cpu *c)
+{
+	c->delivering.type = EV_NONE;
+	if (c->guest && c->virt->shutdown(c)) {
+		leave_guest(c);
+		return;
+	}
+	if (c->hooks->death)
+		c->hooks->death(c->hooks->arg, c);
+	c->activity = ACT_SHUTDOWN;
+	c->stop = CPU_STOP_SHUTDOWN;
+}
+
+static void note_chain(struct cpu *c, const struct event *e)
+{
+	if (c->chain_n < ARRAY_LEN(c->chain))
+		c->chain[c->chain_n++] = *e;
+}
+
+/* "Double Fault Exception", table of conditions: e was raised while `prior` was being delivered. false: shutdown. */
+static bool combine(struct event *e, const struct event *prior)
+{
+	if (prior->type != EV_HW)
+		return true;
+	if (prior->vector == EX_DF) {
+		return arch_exceptions[e->vector].class == EXC_BENIGN;
+	}
+	if (contributory_pair(prior->vector, e->vector))
+		*e = (struct event){.type = EV_HW, .vector = EX_DF, .has_error = true};
+	return true;
+}
+
+/*
+ * Deliver an event, and whatever its delivery raises, until one arrives, the guest is left, or the processor shuts
+ * down. Exceptions are offered to the vendor before they combine; #DF and shutdown after.
+ */
+static void deliver(struct cpu *c, struct event e)
+{
+	struct event prior = {0};
+
+	c->chain_n = 0;
+	for (;;) {
+		if (e.type == EV_HW)
+			note_chain(c, &e);
+		if (c->guest && (e.type == EV_HW || e.type == EV_SWEX || e.type == EV_PRIVSW)) {
+			c->delivering = prior;
+			if (c->virt->event(c, &e, &prior) == XR_EXIT) {
+				leave_guest(c);
+				return;
+			}
+		}
+		if (!combine(&e, &prior)) {
+			shut_down(c);
+			return;
+		}
+		if (e.vector == EX_DF && e.type == EV_HW && c->guest && prior.type != EV_NONE) {
+			c->delivering = prior;
+			if (c->virt->event(c, &e, &prior) == XR_EXIT) {
+				leave_guest(c);
+				return;
+			}
+		}
+		c->delivering = e;
+		if (unlikely(c->hooks->trace & TRACE_INT) && c->hooks->event)
+			c->hooks->event(c->hooks->arg, c, &e);
+
+		enum xr r = event_deliver(c, &e);
+
+		if (r == XR_EXIT) {
+			leave_guest(c);
+			return;
+		}
+		c->delivering.type = EV_NONE;
+		if (r != XR_FAULT)
+			return;
+		prior = e;
+		e = c->fault;
+		c->push_rf = true;
+	}
+}
+
+/* A data breakpoint is a trap: an instruction that did not complete has none. */
+static void forget_data_breakpoints(struct cpu *c)
+{
+	c->pending_db &= ~0xfull;
+	if (!c->pending_db)
+		c->pend &= ~(u32)PEND_DB;
+}
+
+/* The instruction that ended with r is c->cur; NULL: the fetch of the instruction at rip. */
+static void settle(struct cpu *c, enum xr r, const struct insn *i)
+{
+	if (i && !(r == XR_EXIT && c->exit.trap && (i->row->flags & ROW_BRANCH)))
+		c->r[REG_RIP] = r == XR_EXIT && c->exit.trap ? next_rip(c, i) : insn_rip(c, i);
+	c->block_mode_changed = 1;
+	if (i && !(r == XR_EXIT && c->exit.trap))
+		forget_data_breakpoints(c);
+	if (r == XR_FAULT) {
+		c->push_rf = c->fault.type == EV_HW;
+		deliver(c, c->fault);
+	} else if (r == XR_EXIT) {
+		c->delivering.type = EV_NONE;
+		c->exit.insn = i;
+		leave_guest(c);
+	}
+}
+
+/* Events between instructions. */
+static void poll(struct cpu *c)
+{
+	if (c->inject.type != EV_NONE) {
+		struct event e = c->inject;
+
+		c->inject.type = EV_NONE;
+		c->push_rf = false;
+		deliver(c, e);
+		return;
+	}
+
+	enum xr r = event_poll(c);
+
+	c->push_rf = false;
+	if (r == XR_FAULT)
+		deliver(c, c->fault);
+	else if (r == XR_EXIT)
+		leave_guest(c);
+}
+
+/* ---- the careful loop: breakpoints, single step, shadows, traces, stress ---- */
+
+/* Code breakpoints match before the instruction runs, unless RF. "Instruction-Breakpoint Exception Condition" */
+static enum xr code_breakpoint(struct cpu *c)
+{
+	u64 la = (mode64(c) ? 0 : c->seg[SEG_CS].base) + c->r[REG_RIP], hit = 0;
+
+	if ((c->rflags & FL_RF) || !(c->dr7 & 0xff))
+		return XR_OK;
+	for (unsigned n = 0; n < 4; n++)
+		if (((c->dr7 >> (2 * n)) & 3) && bits(c->dr7, 17 + 4 * n, 16 + 4 * n) == 0 && c->dr[n] == la)
+			hit |= BIT(n);
+	return hit && c->gif ? fault_db(c, hit) : XR_OK;
+}
+
+static enum xr run_one(struct cpu *c, const struct insn *i)
+{
+	if (is_gated(i->row))
+		TRY(gate(c, i));
+	return i->fn(c, i);
+}
+
+/* After an instruction completed: RF, shadows and the single-step trap. */
+static void after_insn(struct cpu *c, u8 old_shadow, u32 old_flags)
+{
+	if ((old_flags & c->rflags) & FL_RF)
+		c->rflags &= ~(u32)FL_RF;
+	if (old_shadow)
+		c->attention = 1;
+	if ((old_flags & FL_TF) && !(c->shadow & SHADOW_MOVSS) && (!(c->debugctl & 2) || c->block_mode_changed)) {
+		c->pending_db |= DR6_BS;
+		cpu_raise(c, PEND_DB);
+	}
+	cpu_flags_changed(c, old_flags);
+}
+
+static void step(struct cpu *c)
+{
+	struct block *b;
+	u8 shadow = c->shadow;
+	u32 old = c->rflags;
+	enum xr r = code_breakpoint(c);
+
+	c->cur = NULL;
+	if (r == XR_OK)
+		r = block_next(c, &b);
+	if (r != XR_OK) {
+		settle(c, r, NULL);
+		return;
+	}
+
+	const struct insn *i = b->insn;
+
+	if (unlikely(c->hooks->trace & TRACE_INSN) && c->hooks->insn)
+		c->hooks->insn(c->hooks->arg, c, i);
+	c->shadow = 0;
+	c->cur = i;
+	r = run_one(c, i);
+	if (r != XR_OK) {
+		if (r == XR_EXIT)
+			c->shadow = shadow;
+		if (shadow)
+			cpu_flags_changed(c, old);
+		c->left = r == XR_EXIT && c->exit.trap ? 1 : 0;
+		account(c);
+		settle(c, r, i);
+		return;
+	}
+	if (!(i->row->flags & ROW_BRANCH))
+		c->r[REG_RIP] = next_rip(c, i);
+	c->left = 1;
+	account(c);
+	after_insn(c, shadow, old);
+	if (unlikely(c->stress.poll_every))
+		c->attention = 1;
+}
+
+/* The next event falls inside this block: run up to it, instruction by instruction. */
+static enum xr run_partial(struct cpu *c, const struct block *b, u64 until)
+{
+	for (const struct insn *i = b->insn; i->idx < b->n; i++) {
+		c->cur = i;
+
+		enum xr r = run_one(c, i);
+
+		if (r != XR_OK || c->kick || (i->row->flags & ROW_BRANCH) || c->clock->now + (i->idx + 1u - c->charged) >= until)
+			return insn_leave(c, i, r);
+	}
+	return insn_end(c, &b->insn[b->n]);
+}
+
+/* ---- the fast loop ---- */
+
+/* Run blocks until something other than plain code needs attention. */
+static void run_blocks(struct cpu *c, u64 until)
+{
+	struct block *b = NULL;
+
+	while (c->clock->now < until) {
+		if (unlikely(c->attention || c->careful || c->stop || c->yield))
+			return;
+		if (!b) {
+			enum xr r = block_next(c, &b);
+
+			if (unlikely(r != XR_OK)) {
+				settle(c, r, NULL);
+				return;
+			}
+		}
+
+		u64 before = c->r[REG_RIP];
+		u32 generation = code_generation(c->code);
+		enum xr r;
+
+		c->kick = 0;
+		c->block_mode_changed = 0;
+		if (likely(c->clock->now + b->cost <= until))
+			r = b->insn[0].fast(c, b->insn);
+		else
+			r = run_partial(c, b, until);
+
+		const struct insn *cur = c->cur;
+
+		account(c);
+		if (unlikely(r != XR_OK)) {
+			settle(c, r, cur);
+			return;
+		}
+		if (unlikely(c->kick || c->block_mode_changed)) {
+			b = NULL;
+			continue;
+		}
+
+		struct block *next = block_follow(c, b, before);
+
+		if (!next && !c->attention && !c->careful) {
+			r = block_next(c, &next);
+			if (unlikely(r != XR_OK)) {
+				settle(c, r, NULL);
+				return;
+			}
+			if (generation == code_generation(c->code))
+				block_link(c, b, next, before);
+		}
+		b = next;
+	}
+}
+
+void cpu_run(struct cpu *c, u64 until)
+{
+	c->yield = false;
+	c->cur = NULL;
+	while (c->clock->now < until && !c->stop && !c->yield) {
+		if (c->attention || c->inject.type != EV_NONE)
+			poll(c);
+		if (c->activity != ACT_RUN)
+			return;
+		if (c->attention)
+			continue;
+		if (c->careful)
+			step(c);
+		else
+			run_blocks(c, until);
+	}
+}

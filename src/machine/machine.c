@@ -1,0 +1,420 @@
+/*
+ * The scheduler. Processors take turns in one thread: a slice is run, timers fire, the door is looked at. One processor
+ * alone runs to the next timer; when none can run, the clock skips to the next timer, or, with a live source outside,
+ * sleeps for as long.
+ */
+#include "base/os.h"
+#include "cpu/decode/decode.h"
+#include "machine/acpi/acpi.h"
+#include "machine/boot/boot.h"
+#include "machine/machine.h"
+
+#include <stdlib.h>
+
+/* How far the clock may run before somebody looks outside: about 10 ms of real time. */
+#define DOOR_INTERVAL 1000000ull
+/* Idle for so long with interrupts enabled means that nothing is coming: an RTC alarm repeats every 24 hours. */
+#define IDLE_LIMIT (25ull * 3600 * 1000000000)
+/* With interrupts disabled only an NMI can help; a watchdog would have fired by then. */
+#define IDLE_LIMIT_MASKED 1000000000ull
+
+/* ---- the memory map ---- */
+
+u64 machine_low_ram(const struct machine *m)
+{
+	return min_u64(m->bus.ram_size, MACHINE_LOW_END);
+}
+
+u64 machine_high_ram(const struct machine *m)
+{
+	return m->bus.ram_size > MACHINE_LOW_END ? m->bus.ram_size - MACHINE_LOW_END : 0;
+}
+
+unsigned machine_memory_map(const struct machine *m, struct map_entry out[MAP_MAX])
+{
+	const struct map_entry map[] = {
+		{ 0, MACHINE_EBDA, MAP_RAM },
+		{ MACHINE_EBDA, 0xa0000 - MACHINE_EBDA, MAP_RESERVED },
+		{ MACHINE_ACPI_BASE, MACHINE_ACPI_END - MACHINE_ACPI_BASE, MAP_RESERVED },
+		{ 0x100000, machine_low_ram(m) - 0x100000, MAP_RAM },
+		{ MACHINE_ECAM, MACHINE_ECAM_SIZE, MAP_RESERVED },
+		{ MACHINE_HIGH_BASE, machine_high_ram(m), MAP_RAM },
+	};
+	unsigned n = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(map); i++)
+		if (map[i].size)
+			out[n++] = map[i];
+	return n;
+}
+
+/* ---- life ---- */
+
+/* A store hit a page that holds decoded code: forget it, and let every processor look up its next block anew. */
+static void page_written(void *arg, u64 pa, u64 len)
+{
+	struct machine *m = arg;
+
+	code_cache_written(m->code, pa, len);
+	for (unsigned i = 0; i < m->count; i++)
+		m->cpus[i]->kick = 1;
+}
+
+static enum status make_cpu(struct machine *m, unsigned i, struct err *err)
+{
+	enum { ALIGN = 64 };
+	/* The vector registers want more alignment than the allocator gives. */
+	m->cpu_mem[i] = base_alloc(sizeof(struct cpu) + ALIGN);
+	if (!m->cpu_mem[i])
+		return err_set(err, ST_NOMEM, "out of memory for processor %u", i);
+	struct cpu *c = (struct cpu *)(((uintptr_t)m->cpu_mem[i] + ALIGN - 1) & ~(uintptr_t)(ALIGN - 1));
+	m->cpus[i] = c;
+	c->index = i;
+	c->all = m->cpus;
+	c->count = m->cfg.cpus;
+	c->code = m->code;
+	c->decode = m->decode;
+	c->phys_bits = m->cfg.phys_bits;
+	/* Distinct, never zero, and a function of the seed alone. */
+	c->rng = (m->cfg.seed + i + 1) * 0x9e3779b97f4a7c15ull | 1;
+	return cpu_init(c, m->cfg.model, &m->cfg.feat, &m->bus, err);
+}
+
+static enum status make_cpus(struct machine *m, struct err *err)
+{
+	if (decode_index_new(&m->decode, m->cfg.model, &m->cfg.feat) != ST_OK || code_cache_new(&m->code, &m->bus) != ST_OK)
+		return err_set(err, ST_NOMEM, "out of memory for the decoder");
+	m->bus.page_written = page_written;
+	m->bus.page_written_arg = m;
+	for (unsigned i = 0; i < m->cfg.cpus; i++) {
+		enum status s = make_cpu(m, i, err);
+		if (s != ST_OK)
+			return s;
+		m->count = i + 1;
+	}
+	return ST_OK;
+}
+
+static enum status build(struct machine *m, struct err *err)
+{
+	enum status s = bus_init(&m->bus, &m->clock, &m->hooks, m->cfg.ram, MACHINE_LOW_END, err);
+
+	if (s == ST_OK)
+		s = make_cpus(m, err);
+	if (s == ST_OK)
+		s = pc_build(m, err);
+	if (s == ST_OK)
+		s = acpi_build(m, err);
+	return s == ST_OK ? boot_load(m, err) : s;
+}
+
+enum status machine_create(struct machine **out, const struct machine_config *cfg, struct err *err)
+{
+	struct machine *m = base_alloc(sizeof(*m));
+
+	*out = NULL;
+	err->text[0] = 0;
+	if (!m)
+		return err_set(err, ST_NOMEM, "out of memory");
+	m->cfg = *cfg;
+	clock_init(&m->clock);
+	m->bus.memfd = -1;
+	m->idle_since = UINT64_MAX;
+	m->note = cfg->note;
+	m->note_arg = cfg->note_arg;
+	enum status s = build(m, err);
+	if (s != ST_OK) {
+		machine_destroy(m);
+		return s;
+	}
+	*out = m;
+	return ST_OK;
+}
+
+void machine_destroy(struct machine *m)
+{
+	if (!m)
+		return;
+	pc_fini(m);
+	for (unsigned i = 0; i < CPU_MAX; i++) {
+		if (!m->cpu_mem[i])
+			continue;
+		cpu_fini(m->cpus[i]);
+		base_free(m->cpu_mem[i]);
+	}
+	if (m->code)
+		code_cache_free(m->code);
+	if (m->decode)
+		decode_index_free(m->decode);
+	if (m->bus.ram_size)
+		bus_fini(&m->bus);
+	base_free(m);
+}
+
+/* Platform reset. RAM keeps its content, the loader does its work again, as firmware would. */
+static enum status reset_machine(struct machine *m, struct err *err)
+{
+	m->reset_pending = false;
+	pc_reset(m);
+	for (unsigned i = 0; i < m->count; i++) {
+		m->cpus[i]->stop = CPU_GO;
+		cpu_reset(m->cpus[i], false);
+	}
+	enum status s = acpi_build(m, err);
+	return s == ST_OK ? boot_load(m, err) : s;
+}
+
+/* ---- running ---- */
+
+u64 machine_insns(const struct machine *m)
+{
+	u64 sum = 0;
+
+	for (unsigned i = 0; i < m->count; i++)
+		sum += m->cpus[i]->insns;
+	return sum;
+}
+
+void machine_request_stop(struct machine *m)
+{
+	m->stop_request = 1;
+}
+
+/* Instructions that may still retire; every one costs at least a unit of the clock. */
+static u64 budget(const struct machine *m, u64 target)
+{
+	u64 done = machine_insns(m), end = m->cfg.max_insns ? min_u64(m->cfg.max_insns, target) : target;
+
+	return done < end ? end - done : 0;
+}
+
+static u64 time_limit(const struct machine *m)
+{
+	return m->cfg.max_time_ns ? m->cfg.max_time_ns : UINT64_MAX;
+}
+
+static void stopped(struct machine *m, struct cpu *c)
+{
+	if (c->stop == CPU_STOP_SHUTDOWN) {
+		c->stop = CPU_GO;
+		if (m->cfg.triple_fault_resets && !m->cfg.no_reboot)
+			m->reset_pending = true;
+		else
+			pc_stop(m, m->cfg.triple_fault_resets ? MSTOP_RESET : MSTOP_SHUTDOWN, c->index);
+	} else if (c->stop == CPU_STOP_INTERNAL) {
+		pc_stop(m, MSTOP_INTERNAL, c->index);
+	}
+}
+
+static bool may_run(struct cpu *c)
+{
+	if (c->wake_at <= c->clock->now)
+		c->attention = 1;
+	return c->activity == ACT_RUN || c->attention;
+}
+
+/* One slice of one processor. true: it did something. */
+static bool run_slice(struct machine *m, struct cpu *c, u64 target)
+{
+	u64 now = m->clock.now, left = budget(m, target), insns = c->insns;
+
+	if (!left || !may_run(c))
+		return false;
+	u64 until = now + min_u64(left, m->count > 1 ? MACHINE_SLICE : DOOR_INTERVAL);
+	until = min_u64(until, min_u64(m->clock.next, time_limit(m)));
+	if (until <= now)
+		return true; /* a timer is due first */
+	cpu_run(c, until);
+	if (unlikely(c->stop))
+		stopped(m, c);
+	return c->insns != insns || m->clock.now != now || c->activity == ACT_RUN;
+}
+
+/* Everybody's turn, beginning with the one after the last. */
+static bool run_turns(struct machine *m, u64 target)
+{
+	bool ran = false;
+
+	for (unsigned k = 0; k < m->count; k++) {
+		struct cpu *c = m->cpus[m->turn];
+		m->turn = m->turn + 1 < m->count ? m->turn + 1 : 0;
+		ran |= run_slice(m, c, target);
+		if (m->stop != MSTOP_NONE || m->reset_pending)
+			return true;
+		if (m->clock.now >= m->clock.next)
+			clock_fire(&m->clock);
+	}
+	return ran;
+}
+
+/* Interrupts cannot reach it where it sleeps. In guest mode the vendor decides, whatever IF says. */
+static bool masked(const struct cpu *c)
+{
+	if (c->activity == ACT_WAIT_SIPI || c->activity == ACT_SHUTDOWN || c->activity == ACT_OFF)
+		return true;
+	return !(c->rflags & FL_IF) && !c->guest && !c->halted_by_mwait_if && c->wake_at == UINT64_MAX;
+}
+
+static bool all_masked(const struct machine *m)
+{
+	for (unsigned i = 0; i < m->count; i++)
+		if (!masked(m->cpus[i]))
+			return false;
+	return true;
+}
+
+static u64 next_event(const struct machine *m)
+{
+	u64 next = m->clock.next;
+
+	for (unsigned i = 0; i < m->count; i++)
+		next = min_u64(next, m->cpus[i]->wake_at);
+	return next;
+}
+
+/* Real time for virtual time, in pieces the computer can sleep for. */
+static void sleep_for(struct machine *m, u64 ns)
+{
+	m->sleep_debt += ns;
+	if (m->sleep_debt < 1000000)
+		return;
+	u64 start = os_real_ns();
+	door_wait(m, m->sleep_debt);
+	u64 slept = os_real_ns() - start;
+	m->sleep_debt -= min_u64(slept, m->sleep_debt);
+}
+
+/* Nobody can run: go to the next event, or wait for the outside. */
+static void idle(struct machine *m)
+{
+	bool live = door_live(m);
+	bool wait = m->cfg.idle == IDLE_WAIT || (m->cfg.idle == IDLE_AUTO && live);
+	u64 next = next_event(m), now = m->clock.now;
+
+	if (m->idle_since == UINT64_MAX)
+		m->idle_since = now;
+	if (all_masked(m) ? next == UINT64_MAX || now - m->idle_since > IDLE_LIMIT_MASKED :
+			    !live && (next == UINT64_MAX || now - m->idle_since > IDLE_LIMIT)) {
+		pc_stop(m, MSTOP_DEADLOCK, 0);
+		return;
+	}
+	if (next == UINT64_MAX) {
+		/* Only the outside can wake it: time passes as it does there. */
+		u64 start = os_real_ns();
+		door_wait(m, 100000000);
+		m->clock.now += os_real_ns() - start;
+		m->door.next_poll = 0;
+		return;
+	}
+	u64 gap = next > now ? next - now : 0;
+	if (wait) {
+		gap = min_u64(gap, 10000000); /* look outside at least so often */
+		sleep_for(m, gap);
+		m->door.next_poll = 0;
+	}
+	m->clock.now = min_u64(now + gap, max_u64(time_limit(m), now));
+}
+
+static void look_outside(struct machine *m)
+{
+	m->door.next_poll = m->clock.now + DOOR_INTERVAL;
+	door_poll(m);
+	if (m->cfg.timeout_ns && os_real_ns() - m->started_ns >= m->cfg.timeout_ns)
+		pc_stop(m, MSTOP_LIMIT, LIMIT_TIMEOUT);
+}
+
+static void check_limits(struct machine *m, u64 target)
+{
+	if (m->stop_request) {
+		m->stop_request = 0;
+		pc_stop(m, MSTOP_REQUEST, 0);
+	} else if (!budget(m, target)) {
+		pc_stop(m, MSTOP_LIMIT, LIMIT_INSNS);
+	} else if (m->clock.now >= time_limit(m)) {
+		pc_stop(m, MSTOP_LIMIT, LIMIT_TIME);
+	}
+}
+
+static void go_on(struct machine *m)
+{
+	m->stop = MSTOP_NONE;
+	m->stop_value = 0;
+	for (unsigned i = 0; i < m->count; i++)
+		m->cpus[i]->stop = CPU_GO;
+	if (!m->started_ns)
+		m->started_ns = os_real_ns();
+}
+
+enum machine_stop machine_run(struct machine *m, u64 max_insns, struct err *err)
+{
+	u64 target = max_insns ? machine_insns(m) + max_insns : UINT64_MAX;
+
+	go_on(m);
+	while (m->stop == MSTOP_NONE) {
+		if (m->clock.now >= m->door.next_poll)
+			look_outside(m);
+		check_limits(m, target);
+		if (m->stop != MSTOP_NONE)
+			break;
+		if (m->clock.now >= m->clock.next)
+			clock_fire(&m->clock);
+		if (run_turns(m, target))
+			m->idle_since = UINT64_MAX;
+		else
+			idle(m);
+		if (m->reset_pending && m->stop == MSTOP_NONE && reset_machine(m, err) != ST_OK)
+			pc_stop(m, MSTOP_INTERNAL, 0);
+	}
+	door_flush(m);
+	return m->stop;
+}
+
+/* ---- is the run repeatable, and what came of it ---- */
+
+const char *machine_unrepeatable(const struct machine *m)
+{
+	if (m->door.typed)
+		return m->door.net_count ? "typed input, network" : "typed input";
+	if (m->door.net_count)
+		return "network";
+	return m->cfg.rtc_host ? "the computer's clock" : NULL;
+}
+
+static u64 hash_cpu(u64 h, struct cpu *c)
+{
+	flags_set(c, flags_get(c)); /* lazy flags are not state until materialised */
+	h = state_hash(h, cpu_rows, cpu_row_count, c);
+	h = state_hash(h, apic_rows, apic_row_count, &c->apic);
+	if (c->virt->row_count)
+		h = state_hash(h, c->virt->rows, c->virt->row_count, c->virt_state);
+	return h;
+}
+
+static u64 hash_ram(u64 h, const struct ram_region *r)
+{
+	for (u64 page = 0; page < r->size >> PAGE_SHIFT; page++) {
+		if (r->flags[page] & PAGE_CLEAN)
+			continue;
+		u64 pa = r->base + (page << PAGE_SHIFT);
+		h = state_mix(h, &pa, sizeof(pa));
+		h = state_mix(h, r->host + (page << PAGE_SHIFT), PAGE_SIZE);
+	}
+	return h;
+}
+
+/* Registers, devices, the clock, and every page written since the start. */
+u64 machine_hash(struct machine *m)
+{
+	u64 h = state_mix(0, &m->clock.now, sizeof(m->clock.now));
+
+	for (unsigned i = 0; i < m->count; i++)
+		h = hash_cpu(h, m->cpus[i]);
+	for (struct device *d = m->devices; d; d = d->next) {
+		h = state_hash(h, d->ops->rows, d->ops->row_count, d);
+		if (d->ops->extra_hash)
+			h = d->ops->extra_hash(d, h);
+	}
+	for (unsigned i = 0; i < m->bus.ram_count; i++)
+		h = hash_ram(h, &m->bus.ram[i]);
+	return h;
+}

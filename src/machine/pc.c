@@ -1,0 +1,386 @@
+/*
+ * The wiring of the PC: which device sits where and which wire goes to which controller. Reads like the list of
+ * constructors in dev/devices.h.
+ */
+#include "dev/devices.h"
+#include "base/os.h"
+#include "machine/machine.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+void pc_note(struct machine *m, const char *fmt, ...)
+{
+	char text[512];
+	va_list ap;
+
+	if (!m->note)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	m->note(m->note_arg, text);
+}
+
+void pc_stop(struct machine *m, enum machine_stop why, u32 value)
+{
+	if (m->stop == MSTOP_NONE) {
+		m->stop = why;
+		m->stop_value = value;
+	}
+	for (unsigned i = 0; i < m->count; i++) {
+		m->cpus[i]->stop = CPU_STOP_MACHINE;
+		m->cpus[i]->kick = 1;
+	}
+}
+
+/* ---- what devices may ask of the machine ---- */
+
+static void power_off(void *arg)
+{
+	pc_stop(arg, MSTOP_POWEROFF, 0);
+}
+
+static void reset(void *arg)
+{
+	struct machine *m = arg;
+
+	if (m->cfg.no_reboot) {
+		pc_stop(m, MSTOP_RESET, 0);
+		return;
+	}
+	m->reset_pending = true;
+	for (unsigned i = 0; i < m->count; i++) {
+		m->cpus[i]->stop = CPU_STOP_MACHINE;
+		m->cpus[i]->kick = 1;
+	}
+}
+
+static void debug_exit(void *arg, u32 v)
+{
+	pc_stop(arg, MSTOP_EXIT_PORT, v);
+}
+
+static void a20(void *arg, bool enabled)
+{
+	struct machine *m = arg;
+
+	if (m->bus.a20_masked == !enabled)
+		return;
+	m->bus.a20_masked = !enabled;
+	for (unsigned i = 0; i < m->count; i++)
+		tlb_flush_all(m->cpus[i]);
+}
+
+static void note(void *arg, const char *text)
+{
+	pc_note(arg, "%s", text);
+}
+
+/* ---- interrupt wires ---- */
+
+struct wires {
+	u32 pic, apic;
+};
+
+/* Who reaches which input. ISA line 0 is I/O APIC input 2 (the MADT says so), line 2 is the 8259s' own cascade. Under
+ * legacy replacement the HPET takes lines 0 and 8 from the 8254 and the RTC ("LegacyReplacement Route Capability"). */
+static struct wires wires(const struct machine *m)
+{
+	bool legacy = m->hpet && hpet_legacy(m->hpet);
+	u32 isa = m->irqs[IRQSRC_ISA].levels & (legacy ? ~0x101u : ~0u), test = m->irqs[IRQSRC_TEST].levels;
+	u32 hpet = m->irqs[IRQSRC_HPET].levels, pci = m->irqs[IRQSRC_PCI].levels;
+	struct wires w = { 0, 0 };
+
+	isa |= test & ~4u;
+	w.pic = (isa & 0xfffb) | (pci & 0xffff);
+	w.apic = (isa & ~5u) | (isa & 1) << 2 | (test & 4) | (pci & 0xff0000);
+	if (legacy) {
+		w.pic |= (hpet & 5 ? 1u : 0u) | (hpet & 0x100);
+		w.apic |= (hpet & 5 ? 4u : 0u) | (hpet & ~5u);
+	} else {
+		w.apic |= hpet;
+	}
+	return w;
+}
+
+static void irq_changed(void *arg, unsigned n, bool level)
+{
+	struct irq_source *s = arg;
+	struct machine *m = s->m;
+	struct wires w;
+
+	s->levels = level ? s->levels | 1u << n : s->levels & ~(1u << n);
+	w = wires(m);
+	u32 pic = w.pic ^ m->irq_wire[0], apic = w.apic ^ m->irq_wire[1];
+	m->irq_wire[0] = w.pic;
+	m->irq_wire[1] = w.apic;
+	for (; pic && m->pic; pic &= pic - 1) {
+		unsigned k = (unsigned)__builtin_ctz(pic);
+		pic_set_irq(m->pic, k, (w.pic >> k) & 1);
+	}
+	for (; apic && m->ioapic; apic &= apic - 1) {
+		unsigned k = (unsigned)__builtin_ctz(apic);
+		ioapic_set_irq(m->ioapic, k, (w.apic >> k) & 1);
+	}
+}
+
+static struct irq_line line(struct machine *m, unsigned source, unsigned n)
+{
+	return (struct irq_line){ .set = irq_changed, .arg = &m->irqs[source], .n = n };
+}
+
+static void lines(struct machine *m, unsigned source, struct irq_line out[24])
+{
+	for (unsigned n = 0; n < 24; n++)
+		out[n] = line(m, source, n);
+}
+
+static void intr_pin(void *arg, unsigned n, bool level)
+{
+	struct machine *m = arg;
+
+	apic_lint(m->cpus[0], n, level);
+}
+
+static int intr_ack(void *arg)
+{
+	return pic_ack(arg);
+}
+
+static void apic_message(void *arg, u8 vector, u8 delivery, bool logical, bool level, u8 dest)
+{
+	struct machine *m = arg;
+	struct apic_msg msg = {
+		.vector = vector, .delivery = delivery, .logical = logical, .level = level, .assert = true, .dest = dest,
+	};
+
+	apic_bus_send(m->cpus, m->count, &msg, NULL, 0);
+}
+
+static void msi(void *arg, u64 addr, u32 data)
+{
+	struct machine *m = arg;
+
+	apic_msi(m->cpus, m->count, addr, data);
+}
+
+static void level_eoi(void *arg, u8 vector)
+{
+	struct machine *m = arg;
+
+	if (m->ioapic)
+		ioapic_eoi(m->ioapic, vector);
+}
+
+/* ---- building ---- */
+
+struct build {
+	struct machine *m;
+	struct dev_env env;
+	struct err *err;
+};
+
+/* Link what a constructor made. */
+static enum status keep(struct build *b, enum status s, struct device *d, const char *what)
+{
+	if (s != ST_OK) {
+		if (!b->err->text[0])
+			err_set(b->err, s, "%s: %s", what, s == ST_NOMEM ? "out of memory" : "cannot be created");
+		return s;
+	}
+	d->next = b->m->devices;
+	b->m->devices = d;
+	return ST_OK;
+}
+
+#define MAKE(what, call)                                                                                               \
+	do {                                                                                                           \
+		d = NULL;                                                                                              \
+		enum status make_ = (call);                                                                            \
+		make_ = keep(b, make_, d, what);                                                                       \
+		if (make_ != ST_OK)                                                                                    \
+			return make_;                                                                                  \
+	} while (0)
+
+static enum status controllers(struct build *b)
+{
+	struct machine *m = b->m;
+	struct irq_line out = { .set = intr_pin, .arg = m, .n = 0 };
+	struct ioapic_sink sink = { .send = apic_message, .arg = m };
+	struct device *d;
+
+	MAKE("i8259", pic_create(&d, &b->env, out));
+	m->pic = d;
+	MAKE("ioapic", ioapic_create(&d, &b->env, 0, sink));
+	m->ioapic = d;
+	m->cpus[0]->intr_ack = intr_ack;
+	m->cpus[0]->intr_ack_arg = m->pic;
+	apic_eoi_hook(m->cpus, m->count, level_eoi, m);
+	m->bus.msi = msi;
+	m->bus.msi_arg = m;
+	return ST_OK;
+}
+
+static enum status platform_devices(struct build *b)
+{
+	struct machine *m = b->m;
+	struct irq_line all[24];
+	struct device *d;
+
+	MAKE("i8254", pit_create(&d, &b->env, line(m, IRQSRC_ISA, 0)));
+	MAKE("rtc", rtc_create(&d, &b->env, line(m, IRQSRC_ISA, 8), m->cfg.rtc_host ? os_date_seconds() : m->cfg.rtc_epoch));
+	m->rtc = d;
+	MAKE("i8042", i8042_create(&d, &b->env, line(m, IRQSRC_ISA, 1), line(m, IRQSRC_ISA, 12)));
+	lines(m, IRQSRC_HPET, all);
+	MAKE("hpet", hpet_create(&d, &b->env, all));
+	m->hpet = d;
+	MAKE("acpi", acpipm_create(&d, &b->env, MACHINE_PMBASE, line(m, IRQSRC_ISA, 9)));
+	MAKE("fw_cfg", fwcfg_create(&d, &b->env));
+	m->fwcfg = d;
+	return ST_OK;
+}
+
+/* A channel for a device; the door polls and closes it. */
+static enum status open_chan(struct build *b, const char *spec, struct chan **out)
+{
+	*out = NULL;
+	if (!spec)
+		return ST_OK;
+	enum status s = chan_open(out, spec, b->err);
+	if (s != ST_OK)
+		return s;
+	door_add(&b->m->door, *out);
+	if ((*out)->note[0])
+		pc_note(b->m, "%s", (*out)->note);
+	return ST_OK;
+}
+
+static enum status serial_ports(struct build *b)
+{
+	static const u16 base[2] = { 0x3f8, 0x2f8 };
+	static const u8 irq[2] = { 4, 3 };
+	struct chan *c;
+	struct device *d;
+
+	for (unsigned i = 0; i < 2; i++) {
+		enum status s = open_chan(b, b->m->cfg.serial[i], &c);
+		if (s != ST_OK)
+			return s;
+		MAKE("uart", uart_create(&d, &b->env, base[i], line(b->m, IRQSRC_ISA, irq[i]), c));
+	}
+	if (!b->m->cfg.debugcon)
+		return ST_OK;
+	enum status s = open_chan(b, b->m->cfg.debugcon, &c);
+	if (s != ST_OK)
+		return s;
+	MAKE("debugcon", debugcon_create(&d, &b->env, 0xe9, c));
+	return ST_OK;
+}
+
+static enum status pci_bridges(struct build *b)
+{
+	struct irq_line all[24];
+	struct device *d;
+
+	MAKE("q35", q35_create(&d, &b->env, &b->m->pci));
+	b->env.pci = b->m->pci;
+	lines(b->m, IRQSRC_PCI, all);
+	MAKE("lpc", lpc_create(&d, &b->env, all));
+	return ST_OK;
+}
+
+static enum status pci_devices(struct build *b)
+{
+	const struct machine_config *cfg = &b->m->cfg;
+	struct device *d;
+
+	for (unsigned i = 0; i < cfg->disks; i++) {
+		const struct disk_config *k = &cfg->disk[i];
+		MAKE("virtio-blk", virtio_blk_create(&d, &b->env, k->devfn, k->path, k->readonly, k->snapshot, k->serial, b->err));
+	}
+	for (unsigned i = 0; i < cfg->nets; i++) {
+		const struct net_config *k = &cfg->net[i];
+		MAKE("virtio-net", virtio_net_create(&d, &b->env, k->devfn, (const char *const *)k->hostfwd, k->mac, b->err));
+		b->m->door.nets[b->m->door.net_count++] = d;
+	}
+	for (unsigned i = 0; i < cfg->rngs; i++)
+		MAKE("virtio-rng", virtio_rng_create(&d, &b->env, -1, cfg->seed + 0x9e3779b97f4a7c15ull * (i + 1)));
+	for (unsigned i = 0; i < cfg->consoles; i++) {
+		struct chan *c;
+		enum status s = open_chan(b, cfg->console[i], &c);
+		if (s != ST_OK)
+			return s;
+		MAKE("virtio-console", virtio_console_create(&d, &b->env, -1, c));
+	}
+	if (cfg->pcitestdev)
+		MAKE("pci-testdev", pcitestdev_create(&d, &b->env, -1));
+	return ST_OK;
+}
+
+static enum status test_devices(struct build *b)
+{
+	const struct machine_config *cfg = &b->m->cfg;
+	struct irq_line all[24];
+	struct device *d;
+
+	if (cfg->debugexit_size)
+		MAKE("isa-debug-exit", debugexit_create(&d, &b->env, cfg->debugexit_port, cfg->debugexit_size));
+	if (cfg->testdev) {
+		lines(b->m, IRQSRC_TEST, all);
+		MAKE("pc-testdev", testdev_create(&d, &b->env, all));
+		MAKE("shutdown port", shutdownport_create(&d, &b->env));
+	}
+	return ST_OK;
+}
+
+static enum status fwcfg_files(struct build *b)
+{
+	const struct machine_config *cfg = &b->m->cfg;
+
+	for (unsigned i = 0; i < cfg->fwcfgs; i++) {
+		enum status s = fwcfg_add_file(b->m->fwcfg, cfg->fwcfg[i].name, cfg->fwcfg[i].data, cfg->fwcfg[i].len);
+		if (s != ST_OK)
+			return err_set(b->err, s, "--fw-cfg: %s cannot be added", cfg->fwcfg[i].name);
+	}
+	return ST_OK;
+}
+
+enum status pc_build(struct machine *m, struct err *err)
+{
+	static enum status (*const steps[])(struct build *b) = {
+		controllers, platform_devices, serial_ports, pci_bridges, pci_devices, test_devices, fwcfg_files,
+	};
+	struct build b = {
+		.m = m, .err = err, .env = { .bus = &m->bus, .clock = &m->clock, .platform = &m->platform },
+	};
+
+	m->platform = (struct platform){ power_off, reset, debug_exit, a20, note, m };
+	for (unsigned i = 0; i < IRQSRC_COUNT; i++)
+		m->irqs[i].m = m;
+	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+		enum status s = steps[i](&b);
+		if (s != ST_OK)
+			return s;
+	}
+	return ST_OK;
+}
+
+void pc_reset(struct machine *m)
+{
+	for (struct device *d = m->devices; d; d = d->next)
+		if (d->ops->reset)
+			d->ops->reset(d);
+	m->bus.a20_masked = false;
+}
+
+void pc_fini(struct machine *m)
+{
+	/* Last made, first destroyed: a device may still use the bridge or the wires of an earlier one. */
+	while (m->devices) {
+		struct device *d = m->devices;
+		m->devices = d->next;
+		d->ops->destroy(d);
+	}
+	door_close(m);
+}

@@ -1,0 +1,393 @@
+/*
+ * VMRUN: copy, check, commit. "VMRUN Instruction". The VMCB is read once into an image; the checks look at the image only,
+ * and so does everything that is loaded afterwards. Nothing of the processor changes before the checks have passed, except
+ * the host state save area.
+ */
+#include "svm/svm.h"
+
+/* ---- the VMCB and save area in memory ---- */
+
+bool svm_pa_ok(const struct cpu *c, pa_t pa)
+{
+	return is_aligned(pa, PAGE_SIZE) && !(pa >> c->phys_bits);
+}
+
+void svm_open(struct cpu *c, struct svm_access *a, pa_t pa, struct vmcb_page *tmp)
+{
+	a->pa = c->bus->a20_masked ? pa & ~BIT(20) : pa;
+	a->ram = bus_ram(c->bus, a->pa);
+	a->tmp = tmp;
+	if (likely(a->ram && !a->ram->rom)) {
+		a->page = (struct vmcb_page *)(void *)ram_ptr(a->ram, a->pa);
+		return;
+	}
+	a->ram = NULL;
+	a->page = tmp;
+	bus_read(c->bus, a->pa, tmp, sizeof(*tmp));
+}
+
+void svm_close_written(struct cpu *c, struct svm_access *a)
+{
+	if (unlikely(!a->ram))
+		bus_write(c->bus, a->pa, a->tmp, sizeof(*a->tmp));
+	else if (unlikely(*ram_flag(a->ram, a->pa)))
+		mem_page_written(c->bus, a->ram, a->pa, PAGE_SIZE);
+}
+
+/* ---- segments: "Segment State in the VMCB" ---- */
+
+u64 svm_canonical(const struct cpu *c, u64 base)
+{
+	return (u64)sign_extend(base, has(c, FEAT_LA57) ? 57 : 48);
+}
+
+static u32 unpack_attrib(u16 attrib)
+{
+	return (attrib & 0xffu) | (attrib & 0xf00u) << 4;
+}
+
+/* What is not observed is made well-formed, so that the rest of the processor sees an ordinary segment. */
+struct seg svm_seg_load(const struct vmcb_seg *v, unsigned which, unsigned la_bits)
+{
+	struct seg s = {.sel = v->sel, .ar = unpack_attrib(v->attrib), .limit = v->limit, .base = (u64)sign_extend(v->base, la_bits)};
+
+	switch (which) {
+	case SEG_CS: s.ar |= AR_P | AR_S; break;
+	case SEG_TR: s.ar = (s.ar & ~(u32)AR_S) | AR_P | 3; break;
+	case SEG_LDTR: s.ar = (s.ar & ~(u32)(AR_S | AR_TYPE)) | SYS_LDT; break;
+	default: s.ar |= AR_S; break;
+	}
+	if (!(s.ar & AR_P))
+		s.ar |= AR_UNUSABLE;
+	if (which != SEG_FS && which != SEG_GS && which < SEG_LDTR)
+		s.base = (u32)s.base;
+	return s;
+}
+
+void svm_seg_store(struct vmcb_seg *v, const struct seg *s)
+{
+	u32 attrib = (s->ar & 0xff) | (s->ar >> 4 & 0xf00);
+
+	v->sel = s->sel;
+	v->attrib = (u16)(s->ar & AR_UNUSABLE ? attrib & ~(u32)AR_P : attrib);
+	v->limit = s->limit;
+	v->base = s->base;
+}
+
+/* ---- copy ---- */
+
+static u64 efer_bits(const struct cpu *c)
+{
+	u64 v = 0xfe | EFER_SCE | EFER_SVME | EFER_LMSLE | EFER_TCE; /* bits 7:1 are not checked */
+
+	v |= has(c, FEAT_LM) ? EFER_LME | EFER_LMA : 0;
+	v |= has(c, FEAT_NX) ? EFER_NXE : 0;
+	v |= has(c, FEAT_FXSR_OPT) ? EFER_FFXSR : 0;
+	v |= has(c, FEAT_AUTO_IBRS) ? EFER_AIBRSE : 0;
+	return v;
+}
+
+static u64 cr4_bits(const struct cpu *c)
+{
+	static const struct {
+		u16 feature, bit;
+	} rows[] = {
+		{FEAT_VME, 0}, {FEAT_VME, 1}, {FEAT_TSC, 2}, {FEAT_DE, 3}, {FEAT_PSE, 4}, {FEAT_PAE, 5}, {FEAT_MCE, 6},
+		{FEAT_PGE, 7}, {FEAT_NONE, 8}, {FEAT_FXSR, 9}, {FEAT_SSE, 10}, {FEAT_UMIP, 11}, {FEAT_LA57, 12},
+		{FEAT_FSGSBASE, 16}, {FEAT_PCID, 17}, {FEAT_XSAVE, 18}, {FEAT_SMEP, 20}, {FEAT_SMAP, 21}, {FEAT_PKU, 22},
+	};
+	u64 v = 0;
+
+	for (unsigned n = 0; n < ARRAY_LEN(rows); n++)
+		if (rows[n].feature == FEAT_NONE || has(c, (enum feature)rows[n].feature))
+			v |= BIT(rows[n].bit);
+	return v;
+}
+
+/* Legacy PAE paging without nested paging: the four PDPEs are read now and used until the guest's next CR3 load. */
+static void read_pdptes(struct cpu *c, struct svm_image *v)
+{
+	memset(v->env.pdpte, 0, sizeof(v->env.pdpte));
+	if (!(v->save.cr0 & CR0_PG) || !(v->save.cr4 & CR4_PAE) || (v->save.efer & EFER_LME) ||
+	    (v->env.nested_paging && (v->control.nested_ctl & NESTED_NP_ENABLE)))
+		return;
+	for (unsigned n = 0; n < 4; n++)
+		v->env.pdpte[n] = bus_read_u64(c->bus, (v->save.cr3 & 0xffffffe0) + 8 * n);
+}
+
+static void copy_vmcb(struct cpu *c, struct svm_image *v, const struct svm_image *last, pa_t pa)
+{
+	struct vmcb_page tmp;
+	struct svm_access a;
+
+	svm_open(c, &a, pa, &tmp);
+	v->control = a.page->control;
+	v->save = a.page->save;
+	v->env = last->env;
+	if (unlikely(!v->env.cr4_bits)) {
+		v->env.cr4_bits = cr4_bits(c);
+		v->env.efer_bits = efer_bits(c);
+		v->env.phys_bits = c->phys_bits;
+		v->env.long_mode = has(c, FEAT_LM);
+		v->env.nested_paging = has(c, FEAT_NPT);
+	}
+	v->env.host_cr0 = c->cr0;
+	read_pdptes(c, v);
+}
+
+/* ---- "Saving Host State" ---- */
+
+static void save_host_registers(struct cpu *c, struct svm_host *h, u64 rip)
+{
+	h->rip = rip;
+	h->rsp = c->r[REG_RSP];
+	h->rax = c->r[REG_RAX];
+	h->rflags = flags_get(c) & ~(u32)FL_RF;
+	h->cr0 = c->cr0;
+	h->cr3 = c->cr3;
+	h->cr4 = c->cr4;
+	h->efer = c->efer;
+	h->gdtr_base = c->gdtr.base;
+	h->gdtr_limit = c->gdtr.limit;
+	h->idtr_base = c->idtr.base;
+	h->idtr_limit = c->idtr.limit;
+	h->pat = c->pat;
+	h->spec_ctrl = c->spec_ctrl;
+	h->lbr[0] = c->debugctl;
+	h->lbr[1] = c->lbr_from;
+	h->lbr[2] = c->lbr_to;
+	h->lbr[3] = c->lex_from;
+	h->lbr[4] = c->lex_to;
+	for (unsigned n = SEG_ES; n <= SEG_DS; n++) {
+		h->seg_sel[n] = c->seg[n].sel;
+		h->seg_ar[n] = c->seg[n].ar;
+		h->seg_limit[n] = c->seg[n].limit;
+		h->seg_base[n] = c->seg[n].base;
+	}
+}
+
+/* VM_HSAVE_PA has the layout of a save area; the fields of VMSAVE in it belong to software. */
+static void save_host_area(struct cpu *c, const struct svm_host *h)
+{
+	struct vmcb_page tmp;
+	struct svm_access a;
+
+	svm_open(c, &a, c->vm_hsave_pa, &tmp);
+
+	struct vmcb_save *sa = &a.page->save;
+
+	svm_seg_store(&sa->es, &c->seg[SEG_ES]);
+	svm_seg_store(&sa->cs, &c->seg[SEG_CS]);
+	svm_seg_store(&sa->ss, &c->seg[SEG_SS]);
+	svm_seg_store(&sa->ds, &c->seg[SEG_DS]);
+	sa->gdtr.base = h->gdtr_base;
+	sa->gdtr.limit = (u32)h->gdtr_limit;
+	sa->idtr.base = h->idtr_base;
+	sa->idtr.limit = (u32)h->idtr_limit;
+	sa->cpl = c->cpl;
+	sa->efer = h->efer;
+	sa->cr0 = h->cr0;
+	sa->cr3 = h->cr3;
+	sa->cr4 = h->cr4;
+	sa->rflags = h->rflags;
+	sa->rip = h->rip;
+	sa->rsp = h->rsp;
+	sa->rax = h->rax;
+	svm_close_written(c, &a);
+}
+
+/* ---- "Loading Guest State" ---- */
+
+static u8 guest_cpl(const struct vmcb_save *sa)
+{
+	if (!(sa->cr0 & CR0_PE))
+		return 0;
+	return sa->rflags & FL_VM && !((sa->efer & EFER_LME) && (sa->cr0 & CR0_PG)) ? 3 : sa->cpl & 3;
+}
+
+static void load_guest_segments(struct cpu *c, const struct vmcb_save *sa)
+{
+	unsigned la_bits = has(c, FEAT_LA57) ? 57 : 48;
+
+	c->seg[SEG_ES] = svm_seg_load(&sa->es, SEG_ES, la_bits);
+	c->seg[SEG_CS] = svm_seg_load(&sa->cs, SEG_CS, la_bits);
+	c->seg[SEG_SS] = svm_seg_load(&sa->ss, SEG_SS, la_bits);
+	c->seg[SEG_DS] = svm_seg_load(&sa->ds, SEG_DS, la_bits);
+	c->gdtr.base = (u64)sign_extend(sa->gdtr.base, la_bits);
+	c->gdtr.limit = sa->gdtr.limit & 0xffff;
+	c->idtr.base = (u64)sign_extend(sa->idtr.base, la_bits);
+	c->idtr.limit = sa->idtr.limit & 0xffff;
+}
+
+static void load_guest_registers(struct cpu *c, const struct svm_image *v)
+{
+	const struct vmcb_save *sa = &v->save;
+	bool lma = (sa->efer & EFER_LME) && (sa->cr0 & CR0_PG);
+
+	c->efer = (sa->efer & ~EFER_LMA) | (lma ? EFER_LMA : 0);
+	c->cr0 = sa->cr0 | CR0_ET;
+	c->cr2 = sa->cr2;
+	c->cr3 = sa->cr3;
+	c->cr4 = sa->cr4;
+	memcpy(c->pdpte, v->env.pdpte, sizeof(c->pdpte));
+	c->dr6 = (sa->dr6 & 0xe00f) | DR6_RESET;
+	c->dr7 = (sa->dr7 & 0xffff2fff) | DR7_RESET;
+	flags_set(c, (u32)((sa->rflags & FL_ALL) | FL_1));
+	c->r[REG_RIP] = lma && (sa->cs.attrib & BIT(9)) ? sa->rip : (u32)sa->rip;
+	c->r[REG_RSP] = sa->rsp;
+	c->r[REG_RAX] = sa->rax;
+	c->cpl = guest_cpl(sa);
+	c->shadow = v->control.int_state & INT_STATE_SHADOW ? SHADOW_STI : 0;
+	c->pending_db = 0;
+	c->pend &= ~(u32)PEND_DB;
+}
+
+static void load_optional_state(struct cpu *c, const struct svm *s, const struct svm_image *v)
+{
+	const struct vmcb_save *sa = &v->save;
+
+	if (s->nested)
+		c->pat = sa->g_pat;
+	if (has(c, FEAT_SVM_SPEC_CTRL))
+		c->spec_ctrl = sa->spec_ctrl;
+	if ((v->control.virt_ext & VIRT_EXT_LBRV) && has(c, FEAT_LBRV)) {
+		c->debugctl = sa->dbgctl;
+		c->lbr_from = sa->br_from;
+		c->lbr_to = sa->br_to;
+		c->lex_from = sa->lastexcpfrom;
+		c->lex_to = sa->lastexcpto;
+	}
+}
+
+/* ---- "Control Bits" ---- */
+
+static void load_control(struct cpu *c, struct svm *s, const struct vmcb_control *ctl)
+{
+	if (memcmp(ctl->icpt, s->compiled_for, sizeof(s->compiled_for)) != 0) {
+		memcpy(s->compiled_for, ctl->icpt, sizeof(s->compiled_for));
+		svm_compile_intercepts(ctl->icpt, s->compiled);
+	}
+	memcpy(c->icpt, s->compiled, sizeof(c->icpt));
+	s->vintr = ctl->vintr;
+	s->nested = has(c, FEAT_NPT) && (ctl->nested_ctl & NESTED_NP_ENABLE);
+	s->pause_left = ctl->pause_count;
+	s->pause_last = c->clock->now;
+	c->stage2 = c->pdpte_on_demand = s->nested;
+	c->guest = true;
+}
+
+/* "TLB Flush": the field's reserved values do nothing. */
+static void tlb_control(struct cpu *c, const struct vmcb_control *ctl)
+{
+	u16 space = (u16)ctl->asid; /* checked: below SVM_ASIDS */
+
+	switch (ctl->tlb_control) {
+	case TLB_CONTROL_ALL: tlb_flush_all(c); break;
+	case TLB_CONTROL_ASID: tlb_flush_space(c, space, false); break;
+	case TLB_CONTROL_ASID_NON_GLOBAL: tlb_flush_space(c, space, true); break;
+	default: break;
+	}
+	tlb_set_space(c, space);
+}
+
+/* ---- "Event Injection" ---- */
+
+struct event svm_event_from_intinfo(u64 info, unsigned insn_len)
+{
+	static const u8 type[8] = {EV_EXT, EV_NONE, EV_NMI, EV_HW, EV_SW, EV_NONE, EV_NONE, EV_NONE};
+	struct event e = {.type = type[bits(info, 10, 8)], .vector = (u8)info};
+
+	if (e.type == EV_NMI)
+		e.vector = EX_NMI;
+	if (e.type == EV_HW && (e.vector == EX_BP || e.vector == EX_OF))
+		e.type = EV_SWEX;
+	if (e.type == EV_SW || e.type == EV_SWEX)
+		e.insn_len = (u8)insn_len;
+	e.has_error = (info & INTINFO_EV) != 0;
+	e.error = e.has_error ? (u32)(info >> 32) : 0;
+	return e;
+}
+
+u64 svm_intinfo_from_event(const struct event *e)
+{
+	static const u8 type[] = {
+		[EV_EXT] = INTINFO_INTR, [EV_NMI] = INTINFO_NMI, [EV_HW] = INTINFO_EXCEPTION, [EV_SW] = INTINFO_SOFT,
+		[EV_PRIVSW] = INTINFO_EXCEPTION, [EV_SWEX] = INTINFO_EXCEPTION,
+	};
+
+	if (e->type == EV_NONE || e->type >= ARRAY_LEN(type))
+		return 0;
+	return e->vector | (u64)type[e->type] << 8 | INTINFO_V | (e->has_error ? INTINFO_EV | (u64)e->error << 32 : 0);
+}
+
+static void inject_event(struct cpu *c, struct svm *s, const struct vmcb_control *ctl)
+{
+	u64 len = has(c, FEAT_NRIP_SAVE) ? ctl->nrip - c->r[REG_RIP] : 0;
+
+	c->inject.type = EV_NONE;
+	s->injecting = false;
+	if (!(ctl->eventinj & INTINFO_V))
+		return;
+	c->inject = svm_event_from_intinfo(ctl->eventinj, len <= 15 ? (unsigned)len : 0);
+	if (len > 15 && (c->inject.type == EV_SW || c->inject.type == EV_SWEX))
+		c->r[REG_RIP] = ctl->nrip; /* the return address is nRIP, wherever that is */
+	if (c->inject.type == EV_HW && c->inject.vector == EX_PF)
+		c->inject.payload = c->cr2; /* software put the address there: delivery must not change it */
+	if (c->inject.type == EV_HW && c->inject.vector == EX_DB)
+		c->inject.payload = c->dr6 & 0xe00f;
+	s->injecting = c->inject.type == EV_HW || c->inject.type == EV_SWEX;
+}
+
+/* ---- the page this file is about ---- */
+
+static cold enum xr vmrun_invalid(struct cpu *c, const struct svm_image *v, const struct svm_check *check, pa_t pa, u64 rip)
+{
+	struct vmcb_page tmp;
+	struct svm_access a;
+
+	svm_check_refuse(c, v, check, rip);
+	svm_open(c, &a, pa, &tmp);
+	a.page->control.exitcode = EXITCODE_INVALID;
+	a.page->control.exitinfo1 = a.page->control.exitinfo2 = a.page->control.exitintinfo = 0;
+	a.page->control.eventinj = 0;
+	svm_close_written(c, &a);
+	svm_of(c)->vmcb_pa = pa;
+	svm_record_exit(c, EXITCODE_INVALID, 0, 0, v->save.rip);
+	c->exits++;
+	svm_host_reload(c);
+	return XR_OK;
+}
+
+enum xr svm_enter(struct cpu *c, const struct insn *i, pa_t vmcb)
+{
+	struct svm *s = svm_of(c);
+	const struct svm_image *last = &s->image[s->cur];
+	struct svm_image *v = &s->image[!s->cur];
+	const struct svm_check *failed;
+
+	copy_vmcb(c, v, last, vmcb);
+	save_host_registers(c, &s->host, next_rip(c, i));
+	save_host_area(c, &s->host);
+
+	failed = svm_check_next(v, svm_checks, svm_check_groups(v, s->good ? last : NULL));
+	if (unlikely(failed))
+		return vmrun_invalid(c, v, failed, vmcb, insn_rip(c, i));
+
+	s->cur = !s->cur;
+	s->good = true;
+	s->vmcb_pa = vmcb;
+	load_control(c, s, &v->control);
+	load_guest_segments(c, &v->save);
+	load_guest_registers(c, v);
+	load_optional_state(c, s, v);
+	tlb_control(c, &v->control);
+	cpu_update_mode(c);
+	c->gif = true;
+	inject_event(c, s, &v->control);
+	if (s->vintr & VINTR_IRQ)
+		cpu_raise(c, PEND_VIRQ);
+	c->attention = 1;
+	if (c->hooks->vm_entry)
+		c->hooks->vm_entry(c->hooks->arg, c);
+	return XR_OK;
+}

@@ -1,0 +1,84 @@
+/* The MSRs of SVM, reachable whatever EFER.SVME is. "New and Changed MSRs", "SVM-Lock". */
+#include "svm/svm.h"
+
+static bool vm_cr_read(struct cpu *c, u32 index, u64 *value)
+{
+	(void)index;
+	*value = c->vm_cr;
+	return true;
+}
+
+/* Writing SVMDIS = 1 while SVM is enabled faults whatever LOCK says; LOCK protects bits 4:3 silently. */
+static bool vm_cr_write(struct cpu *c, u32 index, u64 value)
+{
+	const u64 lock_bits = VM_CR_LOCK | VM_CR_SVMDIS;
+
+	(void)index;
+	if (value >> 5 || ((value & VM_CR_SVMDIS) && (c->efer & EFER_SVME)))
+		return false;
+	if ((c->vm_cr & VM_CR_LOCK) || !has(c, FEAT_SVM_LOCK))
+		value = (value & ~lock_bits) | (c->vm_cr & lock_bits);
+	c->vm_cr = value;
+	return true;
+}
+
+static bool hsave_read(struct cpu *c, u32 index, u64 *value)
+{
+	(void)index;
+	*value = c->vm_hsave_pa;
+	return true;
+}
+
+static bool hsave_write(struct cpu *c, u32 index, u64 value)
+{
+	(void)index;
+	if (!svm_pa_ok(c, value))
+		return false;
+	c->vm_hsave_pa = value;
+	return true;
+}
+
+static bool key_read(struct cpu *c, u32 index, u64 *value)
+{
+	(void)c, (void)index;
+	*value = 0;
+	return true;
+}
+
+/* Unlocked: sets the key. Locked: the same non-zero key unlocks, anything else is ignored. */
+static bool key_write(struct cpu *c, u32 index, u64 value)
+{
+	(void)index;
+	if (!(c->vm_cr & VM_CR_LOCK))
+		c->svm_key = value;
+	else if (value && value == c->svm_key)
+		c->vm_cr &= ~VM_CR_LOCK;
+	return true;
+}
+
+static bool ratio_read(struct cpu *c, u32 index, u64 *value)
+{
+	(void)index;
+	*value = c->tsc_ratio;
+	return true;
+}
+
+static bool ratio_write(struct cpu *c, u32 index, u64 value)
+{
+	(void)index;
+	if (value >> 40)
+		return false;
+	c->tsc_ratio = value;
+	return true;
+}
+
+/* clang-format off */
+static const struct msr_row rows[] = {
+	{.index = 0xc0000104, .count = 1, .name = "TSC_RATIO", .feature = FEAT_TSC_SCALE, .read = ratio_read, .write = ratio_write},
+	{.index = 0xc0010114, .count = 1, .name = "VM_CR", .feature = FEAT_SVM, .read = vm_cr_read, .write = vm_cr_write},
+	{.index = 0xc0010117, .count = 1, .name = "VM_HSAVE_PA", .feature = FEAT_SVM, .read = hsave_read, .write = hsave_write},
+	{.index = 0xc0010118, .count = 1, .name = "SVM_KEY", .feature = FEAT_SVM_LOCK, .read = key_read, .write = key_write},
+};
+/* clang-format on */
+
+const struct msr_set svm_msrs = {rows, ARRAY_LEN(rows)};

@@ -1,0 +1,112 @@
+/*
+ * Nested paging: guest-physical to physical by the tables at N_CR3, in the paging mode the host was in at VMRUN.
+ * "Nested Paging", "Nested Versus Guest Page Faults, Fault Ordering".
+ */
+#include "svm/svm.h"
+
+static const struct walk_format *nested_format(const struct svm_host *h)
+{
+	if (!(h->cr4 & CR4_PAE))
+		return &walk_legacy;
+	if (!(h->efer & EFER_LMA))
+		return &walk_pae;
+	return h->cr4 & CR4_LA57 ? &walk_long5 : &walk_long4;
+}
+
+static u8 large_levels(const struct cpu *c, const struct svm_host *h, const struct walk_format *f)
+{
+	if (f == &walk_legacy)
+		return h->cr4 & CR4_PSE ? 1 << 2 : 0;
+	if (f == &walk_pae)
+		return 1 << 2;
+	return has(c, FEAT_PDPE1GB) ? 1 << 2 | 1 << 3 : 1 << 2;
+}
+
+static struct walk_request nested_request(const struct cpu *c, gpa_t gpa, bool peek)
+{
+	const struct svm *s = svm_of(c);
+	const struct walk_format *f = nested_format(&s->host);
+	u64 ncr3 = svm_control(c)->n_cr3;
+
+	return (struct walk_request){
+		.format = f,
+		.root = f == &walk_legacy ? ncr3 & 0xfffff000 : f == &walk_pae ? ncr3 & 0xffffffe0 : ncr3 & mask(51, 12),
+		.addr = gpa,
+		.present = PTE_P,
+		.reserved = s->host.efer & EFER_NXE ? 0 : PTE_NX,
+		.reserved_upper = f == &walk_legacy || f == &walk_pae ? 0 : PTE_G,
+		.phys_bits = c->phys_bits,
+		.large = large_levels(c, &s->host, f),
+		.pse36 = has(c, FEAT_PSE36),
+		.keep_ad = true,
+		.peek = peek,
+	};
+}
+
+/* What a walk of guest tables asks of the nested level is always a user write; the final access is what it is. */
+static u8 nested_access(const struct stage2_req *q)
+{
+	return q->why == S2_FINAL ? q->access : (u8)(ACC_READ | ACC_WRITE);
+}
+
+static enum xr nested_fault(struct cpu *c, const struct stage2_req *q, u8 access, bool present, bool reserved)
+{
+	const struct svm_host *h = &svm_of(c)->host;
+	bool id = (access & ACC_EXEC) && ((h->efer & EFER_NXE) || (h->cr4 & CR4_SMEP));
+	u64 code = PF_U;
+
+	if (q->peek)
+		return XR_EXIT;
+	code |= present || reserved ? PF_P : 0;
+	code |= access & ACC_WRITE ? PF_W : 0;
+	code |= reserved ? PF_RSV : 0;
+	code |= id ? PF_I : 0;
+	code |= q->why == S2_FINAL ? BIT(32) : BIT(33);
+
+	enum xr r = cpu_exit(c, NULL, ICPT_STAGE2, code, q->gpa);
+
+	c->exit.gpa = q->gpa;
+	c->exit.linear = q->linear;
+	c->exit.has_linear = q->has_linear;
+	return r;
+}
+
+static bool permitted(const struct walk_result *w, u8 access)
+{
+	if (!(w->all & PTE_U) || ((access & ACC_WRITE) && !(w->all & PTE_W)))
+		return false;
+	return !((access & ACC_EXEC) && (w->any & PTE_NX));
+}
+
+/* The host's PAT type of the entry that maps the page: PAT, PCD and PWT bits. */
+static u8 nested_memtype(const struct svm *s, const struct walk_result *w)
+{
+	unsigned pat = w->page_shift == PAGE_SHIFT ? (unsigned)bits(w->entry, 7, 7) : (unsigned)bits(w->entry, 12, 12);
+	unsigned index = pat << 2 | (unsigned)bits(w->entry, 4, 3);
+
+	return (u8)(s->host.pat >> (8 * index) & 7);
+}
+
+enum xr svm_stage2(struct cpu *c, const struct stage2_req *q, struct stage2_res *r)
+{
+	struct walk_request wq = nested_request(c, q->gpa, q->peek);
+	u8 access = nested_access(q);
+	struct walk_result w;
+
+	if (unlikely(q->gpa >> wq.format->addr_bits)) /* wider than the nested mode maps */
+		return nested_fault(c, q, access, false, false);
+	TRY(walk_run(c, &wq, &w));
+	if (w.kind != WALK_OK)
+		return nested_fault(c, q, access, false, w.kind == WALK_RESERVED);
+	if (!permitted(&w, access))
+		return nested_fault(c, q, access, true, false);
+	TRY(walk_mark(c, &wq, &w, (access & ACC_WRITE) != 0));
+	*r = (struct stage2_res){
+		.pa = w.pa,
+		.perms = (u8)(ACC_READ | (w.all & PTE_W ? ACC_WRITE : 0) | (w.any & PTE_NX ? 0 : ACC_EXEC)),
+		.dirty_ok = (w.entry & PTE_D) != 0,
+		.page_shift = w.page_shift,
+		.memtype = nested_memtype(svm_of(c), &w),
+	};
+	return XR_OK;
+}

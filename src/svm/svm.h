@@ -1,0 +1,172 @@
+/*
+ * svm: AMD's Secure Virtual Machine. entry.c: VMRUN (read it first); checks.c: the consistency checks as rows; exit.c:
+ * #VMEXIT; intercepts.c: the intercept table and the decisions taken in the guest; npt.c: nested paging; virq.c: virtual
+ * interrupts, TPR, GIF; insns.c and msrs.c: the vendor's rows; fields.c: the VMCB field table.
+ * May call: base, arch, mem, cpu. Called by: the processor through cpu->virt, and the models that join the rows below.
+ *
+ * What CPUID 8000_000A says for a model with SVM. EAX: revision 1; EBX: SVM_ASIDS; ECX: 0; EDX, by feature name:
+ *   real:      NPT LBRV SVM_LOCK NRIP_SAVE TSC_SCALE VMCB_CLEAN FLUSHBYASID DECODEASSISTS PAUSE_FILTER PFTHRESHOLD
+ *              V_VMSAVE_VMLOAD VGIF SVM_SPEC_CTRL; bit 28 (NestedVirtVmcbAddrChk: the intercept precedes the address
+ *              check) has no feature name but is how VMRUN, VMLOAD and VMSAVE behave
+ *   not there: PmcVirt AVIC GMET x2AVIC SSSCheck ROGPT HOST_MCE_OVERRIDE TlbiCtl VNMI IbsVirt ExtLvtAvicAccessChg
+ *              BusLockThreshold IdleHltIntercept; SKINIT (8000_0001 ECX[12]); INVLPGB, MCOMMIT (8000_0008 EBX)
+ */
+#ifndef SVM_SVM_H
+#define SVM_SVM_H
+
+#include "cpu/cpu.h"
+#include "svm/vmcb.h"
+
+extern const struct virt_ops svm_ops;
+extern const struct row_set svm_rows;
+extern const struct msr_set svm_msrs;
+
+#define SVM_ASIDS 0x8000u
+
+/* VM_CR */
+#define VM_CR_LOCK   BIT(3)
+#define VM_CR_SVMDIS BIT(4)
+
+/* What the checks look at beside the VMCB: the processor's own limits and the host's paging mode. */
+struct svm_env {
+	u8 phys_bits;
+	bool long_mode, nested_paging; /* this processor has them */
+	u8 pad[5];
+	u64 cr4_bits, efer_bits;       /* every bit that is defined here */
+	u64 host_cr0;
+	u64 pdpte[4];                  /* read at the guest's CR3 when the check applies, otherwise 0 */
+};
+
+/* One VMCB, read once: everything VMRUN decides and loads comes from here. */
+struct svm_image {
+	struct vmcb_control control;
+	struct vmcb_save save;
+	struct svm_env env;
+};
+
+/* What VMRUN saves of the host and #VMEXIT reloads. The part that the manual names also goes to VM_HSAVE_PA; #VMEXIT uses
+ * this copy ("may store some or all host state in hidden on-chip memory"). */
+struct svm_host {
+	u64 rip, rsp, rax, rflags;
+	u64 cr0, cr3, cr4, efer;
+	u64 gdtr_base, idtr_base;
+	u64 gdtr_limit, idtr_limit;
+	u64 pat, spec_ctrl;
+	u64 lbr[5]; /* DBGCTL, BR_FROM, BR_TO, LASTEXCPFROM, LASTEXCPTO */
+	u64 seg_base[4]; /* ES, CS, SS, DS, hidden parts included; no padding, so that the state hash repeats */
+	u32 seg_limit[4], seg_ar[4];
+	u16 seg_sel[4];
+};
+
+/* cpu->virt_state */
+struct svm {
+	u64 vmcb_pa;     /* of the guest that runs, or ran last */
+	u64 vintr;       /* 060h as it changes while the guest runs */
+	u64 pause_left, pause_last; /* PAUSE filter: count and time of the last PAUSE */
+	struct svm_host host;
+	u8 cur;          /* which image is the guest's */
+	u8 nested;       /* nested paging is on */
+	u8 injecting;    /* the next exception offered is the injected one: no intercept check */
+	u8 good;         /* image[cur] passed all checks */
+	u8 pad[4];
+	struct svm_image image[2]; /* the current one, and room for the next: group comparison needs the last good one */
+	u32 compiled_for[6]; /* cache: the intercept words behind compiled[] */
+	u64 compiled[5];
+};
+
+static inline struct svm *svm_of(const struct cpu *c)
+{
+	return c->virt_state;
+}
+static inline const struct vmcb_control *svm_control(const struct cpu *c)
+{
+	const struct svm *s = c->virt_state;
+
+	return &s->image[s->cur].control;
+}
+
+/* ---- checks.c ---- */
+enum svm_group { SVM_GROUP_CONTROL, SVM_GROUP_NESTED, SVM_GROUP_CRX, SVM_GROUP_DRX, SVM_GROUP_EVENT, SVM_GROUPS };
+#define SVM_CHECK_FIELDS 6
+struct svm_check {
+	const char *id;
+	u8 group;
+	bool (*bad)(const struct svm_image *v);
+	const char *rule;
+	const char *manual;
+	u16 field[SVM_CHECK_FIELDS]; /* VMCB offsets of all it reads; 0xffff ends the list */
+};
+extern const struct svm_check svm_checks[];
+extern const size_t svm_check_count;
+/* The first row that fails from `from` on, within the groups of the mask; NULL: all pass. */
+const struct svm_check *svm_check_next(const struct svm_image *v, const struct svm_check *from, u32 groups);
+/* The groups whose inputs differ from the last image that passed. */
+u32 svm_check_groups(const struct svm_image *v, const struct svm_image *good); /* good NULL: all */
+void svm_check_refuse(struct cpu *c, const struct svm_image *v, const struct svm_check *first, u64 rip);
+u64 svm_field_value(const struct svm_image *v, unsigned offset);
+
+/* ---- intercepts.c ---- */
+enum svm_info {
+	INFO_NONE,   /* EXITINFO1 and 2 are 0 */
+	INFO_VALUE,  /* EXITINFO1 = q[0], EXITINFO2 = q[1] */
+	INFO_EXC,    /* error code; #PF: and the address */
+	INFO_TASK,   /* selector; q[1] is EXITINFO2 as it is */
+	INFO_NPF,
+};
+struct svm_exit_row {
+	const char *name;
+	u16 icpt;
+	u8 info;  /* enum svm_info */
+	bool nrip;
+};
+#define SVM_EXIT_ROWS 0xa7u
+extern const struct svm_exit_row svm_exit_rows[SVM_EXIT_ROWS]; /* indexed by exit code = bit number of the words */
+const struct svm_exit_row *svm_exit_row(u64 code);  /* also NPF, INVALID; NULL: reserved */
+u64 svm_exit_code(unsigned icpt);
+void svm_compile_intercepts(const u32 words[6], u64 icpt[5]);
+enum xr svm_intercept(struct cpu *c, const struct insn *i, enum icpt id, u64 q);
+enum xr svm_io(struct cpu *c, const struct insn *i, const struct io_access *io);
+enum xr svm_msr(struct cpu *c, const struct insn *i, u32 index, bool write);
+enum xr svm_cr_write(struct cpu *c, const struct insn *i, unsigned n, enum cr_op op, u64 *value);
+enum xr svm_event(struct cpu *c, const struct event *e, const struct event *vectoring);
+bool svm_shutdown(struct cpu *c);
+
+/* ---- entry.c ---- */
+/* The page of a VMCB, for VMRUN's reads and #VMEXIT's and VMSAVE's writes: the RAM itself, or `tmp` where it is not RAM. */
+struct svm_access {
+	pa_t pa;
+	const struct ram_region *ram;
+	struct vmcb_page *page;
+	struct vmcb_page *tmp;
+};
+void svm_open(struct cpu *c, struct svm_access *a, pa_t pa, struct vmcb_page *tmp);
+void svm_close_written(struct cpu *c, struct svm_access *a);
+enum xr svm_enter(struct cpu *c, const struct insn *i, pa_t vmcb);
+bool svm_pa_ok(const struct cpu *c, pa_t pa); /* aligned and within the physical address width */
+
+/* Segments at the edge: 12-bit attributes and our access rights. */
+struct seg svm_seg_load(const struct vmcb_seg *v, unsigned which, unsigned la_bits);
+void svm_seg_store(struct vmcb_seg *v, const struct seg *s);
+u64 svm_canonical(const struct cpu *c, u64 base);
+/* Events at the edge: EVENTINJ and EXITINTINFO. */
+struct event svm_event_from_intinfo(u64 info, unsigned insn_len);
+u64 svm_intinfo_from_event(const struct event *e);
+
+/* ---- exit.c ---- */
+void svm_exit(struct cpu *c, const struct exit_request *x);
+void svm_record_exit(struct cpu *c, u64 code, u64 info1, u64 info2, u64 rip);
+/* #VMEXIT's last part, also for a VMRUN that never entered: registers of the host, GIF 0, DR7. */
+void svm_host_reload(struct cpu *c);
+
+/* ---- npt.c ---- */
+enum xr svm_stage2(struct cpu *c, const struct stage2_req *q, struct stage2_res *r);
+
+/* ---- virq.c ---- */
+bool svm_virq_ready(struct cpu *c);
+int svm_virq_take(struct cpu *c);
+u64 svm_cr8_read(struct cpu *c);
+enum xr svm_cr8_write(struct cpu *c, const struct insn *i, u64 v);
+bool svm_intr_masked(struct cpu *c, bool *masked);
+u64 svm_tsc(struct cpu *c, u64 tsc);
+
+#endif

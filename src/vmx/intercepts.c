@@ -1,0 +1,342 @@
+/*
+ * Controls to flat intercepts, intercepts to exit reasons, and the decisions of a guest's instruction that a flat bit does
+ * not settle: CR masks and shadows, CR3 targets, I/O and MSR bitmaps, #PF mask and match. "VMX Non-Root Operation".
+ */
+#include "cpu/exec/exec.h"
+#include "vmx/vmx.h"
+
+/* clang-format off */
+static const struct vmx_exit_row exit_rows[] = {
+	{ICPT_SHUTDOWN, 2, false}, {ICPT_INTR, 1, false}, {ICPT_NMI, 0, false}, {ICPT_INIT, 3, false}, {ICPT_SIPI, 4, false},
+	{ICPT_SMI, 6, false}, {ICPT_VINTR, 7, false}, {ICPT_NMI_WINDOW, 8, false}, {ICPT_TASK_SWITCH, 9, true},
+	{ICPT_CPUID, 10, true}, {ICPT_GETSEC, 11, true}, {ICPT_HLT, 12, true}, {ICPT_INVD, 13, true}, {ICPT_INVLPG, 14, true},
+	{ICPT_RDPMC, 15, true}, {ICPT_RDTSC, 16, true}, {ICPT_RSM, 17, true}, {ICPT_VMCALL, 18, true}, {ICPT_VMCLEAR, 19, true},
+	{ICPT_VMLAUNCH, 20, true}, {ICPT_VMPTRLD, 21, true}, {ICPT_VMPTRST, 22, true}, {ICPT_VMREAD, 23, true},
+	{ICPT_VMRESUME, 24, true}, {ICPT_VMWRITE, 25, true}, {ICPT_VMXOFF, 26, true}, {ICPT_VMXON, 27, true},
+	{ICPT_IOIO, 30, true}, {ICPT_MSR, 31, true}, {ICPT_MWAIT, 36, true}, {ICPT_MTF, 37, false}, {ICPT_MONITOR, 39, true},
+	{ICPT_PAUSE, 40, true}, {ICPT_TPR_THRESHOLD, 43, false}, {ICPT_GDTR_READ, 46, true}, {ICPT_IDTR_READ, 46, true},
+	{ICPT_GDTR_WRITE, 46, true}, {ICPT_IDTR_WRITE, 46, true}, {ICPT_LDTR_READ, 47, true}, {ICPT_TR_READ, 47, true},
+	{ICPT_LDTR_WRITE, 47, true}, {ICPT_TR_WRITE, 47, true}, {ICPT_STAGE2, 48, false}, {ICPT_STAGE2_MISCONFIG, 49, false},
+	{ICPT_INVEPT, 50, true}, {ICPT_RDTSCP, 51, true}, {ICPT_PREEMPTION_TIMER, 52, false}, {ICPT_INVVPID, 53, true},
+	{ICPT_WBINVD, 54, true}, {ICPT_XSETBV, 55, true}, {ICPT_RDRAND, 57, true}, {ICPT_INVPCID, 58, true},
+	{ICPT_RDSEED, 61, true}, {ICPT_XSAVES, 63, true}, {ICPT_XRSTORS, 64, true},
+};
+
+/* What always exits, and what a control adds. */
+static const u16 always[] = {
+	ICPT_CPUID, ICPT_GETSEC, ICPT_INVD, ICPT_XSETBV, ICPT_INVEPT, ICPT_INVVPID, ICPT_VMCALL, ICPT_VMCLEAR, ICPT_VMLAUNCH,
+	ICPT_VMPTRLD, ICPT_VMPTRST, ICPT_VMREAD, ICPT_VMWRITE, ICPT_VMRESUME, ICPT_VMXOFF, ICPT_VMXON, ICPT_INIT, ICPT_SIPI,
+	ICPT_TASK_SWITCH, ICPT_SHUTDOWN, ICPT_XSAVES, ICPT_XRSTORS, ICPT_UMWAIT, ICPT_TPAUSE,
+};
+static const struct { u8 word; u32 bit; u16 icpt; } by_control[] = {
+	{VMX_PIN, PIN_EXT_INT, ICPT_INTR}, {VMX_PIN, PIN_NMI, ICPT_NMI},
+	{VMX_PROC, PROC_HLT, ICPT_HLT}, {VMX_PROC, PROC_INVLPG, ICPT_INVLPG}, {VMX_PROC, PROC_MWAIT, ICPT_MWAIT},
+	{VMX_PROC, PROC_RDPMC, ICPT_RDPMC}, {VMX_PROC, PROC_RDTSC, ICPT_RDTSC}, {VMX_PROC, PROC_RDTSC, ICPT_RDTSCP},
+	{VMX_PROC, PROC_CR3_LOAD, ICPT_CR0_WRITE + 3}, {VMX_PROC, PROC_CR3_STORE, ICPT_CR0_READ + 3},
+	{VMX_PROC, PROC_CR8_LOAD, ICPT_CR0_WRITE + 8}, {VMX_PROC, PROC_CR8_STORE, ICPT_CR0_READ + 8},
+	{VMX_PROC, PROC_UNCOND_IO, ICPT_IOIO}, {VMX_PROC, PROC_IO_BITMAPS, ICPT_IOIO}, {VMX_PROC, PROC_MONITOR, ICPT_MONITOR},
+	{VMX_PROC, PROC_PAUSE, ICPT_PAUSE}, {VMX_PROC, PROC_INVLPG, ICPT_INVPCID},
+	{VMX_PROC2, PROC2_DESCRIPTOR, ICPT_GDTR_READ}, {VMX_PROC2, PROC2_DESCRIPTOR, ICPT_IDTR_READ},
+	{VMX_PROC2, PROC2_DESCRIPTOR, ICPT_LDTR_READ}, {VMX_PROC2, PROC2_DESCRIPTOR, ICPT_TR_READ},
+	{VMX_PROC2, PROC2_DESCRIPTOR, ICPT_GDTR_WRITE}, {VMX_PROC2, PROC2_DESCRIPTOR, ICPT_IDTR_WRITE},
+	{VMX_PROC2, PROC2_DESCRIPTOR, ICPT_LDTR_WRITE}, {VMX_PROC2, PROC2_DESCRIPTOR, ICPT_TR_WRITE},
+	{VMX_PROC2, PROC2_WBINVD, ICPT_WBINVD}, {VMX_PROC2, PROC2_RDRAND, ICPT_RDRAND}, {VMX_PROC2, PROC2_RDSEED, ICPT_RDSEED},
+};
+
+static const char *const reason_names[] = {
+	[0] = "exception or NMI", [1] = "external interrupt", [2] = "triple fault", [3] = "INIT", [4] = "SIPI", [6] = "SMI",
+	[7] = "interrupt window", [8] = "NMI window", [9] = "task switch", [10] = "CPUID", [11] = "GETSEC", [12] = "HLT",
+	[13] = "INVD", [14] = "INVLPG", [15] = "RDPMC", [16] = "RDTSC", [17] = "RSM", [18] = "VMCALL", [19] = "VMCLEAR",
+	[20] = "VMLAUNCH", [21] = "VMPTRLD", [22] = "VMPTRST", [23] = "VMREAD", [24] = "VMRESUME", [25] = "VMWRITE",
+	[26] = "VMXOFF", [27] = "VMXON", [28] = "CR access", [29] = "MOV DR", [30] = "I/O instruction", [31] = "RDMSR",
+	[32] = "WRMSR", [33] = "VM-entry failure, invalid guest state", [34] = "VM-entry failure, MSR loading", [36] = "MWAIT",
+	[37] = "monitor trap flag", [39] = "MONITOR", [40] = "PAUSE", [41] = "VM-entry failure, machine check",
+	[43] = "TPR below threshold", [44] = "APIC access", [46] = "GDTR or IDTR access", [47] = "LDTR or TR access",
+	[48] = "EPT violation", [49] = "EPT misconfiguration", [50] = "INVEPT", [51] = "RDTSCP", [52] = "preemption timer",
+	[53] = "INVVPID", [54] = "WBINVD", [55] = "XSETBV", [57] = "RDRAND", [58] = "INVPCID", [61] = "RDSEED", [63] = "XSAVES",
+	[64] = "XRSTORS",
+};
+/* clang-format on */
+
+const char *vmx_reason_name(unsigned reason)
+{
+	return reason < ARRAY_LEN(reason_names) && reason_names[reason] ? reason_names[reason] : "VM exit";
+}
+
+const struct vmx_exit_row *vmx_exit_row(unsigned icpt)
+{
+	static const struct vmx_exit_row exception = {ICPT_EXC, 0, false}, cr = {ICPT_CR0_READ, 28, true}, dr = {ICPT_DR0_READ, 29, true};
+
+	if (icpt >= ICPT_CR0_READ && icpt < ICPT_DR0_READ)
+		return &cr;
+	if (icpt >= ICPT_DR0_READ && icpt < ICPT_EXC)
+		return &dr;
+	if (icpt >= ICPT_EXC && icpt < ICPT_EXC + 32)
+		return &exception;
+	for (size_t n = 0; n < ARRAY_LEN(exit_rows); n++)
+		if (exit_rows[n].icpt == icpt)
+			return &exit_rows[n];
+	return NULL;
+}
+
+static void turn_on(struct cpu *c, unsigned id)
+{
+	c->icpt[id / 64] |= BIT(id % 64);
+}
+
+void vmx_compile_intercepts(struct cpu *c)
+{
+	const struct vmx *v = vmx_of(c);
+	const u32 words[VMX_WORDS] = {
+		[VMX_PIN] = (u32)vmcs_get(v, VMCS_PIN_CONTROLS),
+		[VMX_PROC] = (u32)vmcs_get(v, VMCS_PROC_CONTROLS),
+		[VMX_PROC2] = vmx_proc2(v),
+	};
+	u32 exceptions = (u32)vmcs_get(v, VMCS_EXCEPTION_BITMAP) | 1u << EX_PF; /* mask and match decide #PF */
+
+	memset(c->icpt, 0, sizeof(c->icpt));
+	for (size_t n = 0; n < ARRAY_LEN(always); n++)
+		turn_on(c, always[n]);
+	for (size_t n = 0; n < ARRAY_LEN(by_control); n++)
+		if (words[by_control[n].word] & by_control[n].bit)
+			turn_on(c, by_control[n].icpt);
+	for (unsigned n = 0; n < 32; n++)
+		if (exceptions >> n & 1)
+			turn_on(c, ICPT_EXC + n);
+	for (unsigned n = 0; n < 16 && (words[VMX_PROC] & PROC_MOV_DR); n++) {
+		turn_on(c, ICPT_DR0_READ + n);
+		turn_on(c, ICPT_DR0_WRITE + n);
+	}
+	/* No bitmaps: every access exits. Instructions whose enabling control is 0 do not exist: the intercept says #UD. */
+	turn_on(c, ICPT_MSR);
+	if (!(words[VMX_PROC2] & PROC2_RDTSCP))
+		turn_on(c, ICPT_RDTSCP);
+	if (!(words[VMX_PROC2] & PROC2_INVPCID))
+		turn_on(c, ICPT_INVPCID);
+}
+
+/* ---- qualifications ---- */
+
+static unsigned gpr(u8 offset)
+{
+	return offset / 8 & 15;
+}
+
+/* "Exit Qualification for Control-Register Accesses", "... for MOV DR" */
+static u64 register_qualification(const struct insn *i, enum icpt id)
+{
+	bool dr = id >= ICPT_DR0_READ;
+	bool read = dr ? id < ICPT_DR0_WRITE : id < ICPT_CR0_WRITE;
+	unsigned n = ((unsigned)id - ICPT_CR0_READ) & 15;
+	u64 reg = gpr(read ? i->r0 : i->r1);
+
+	return n | reg << 8 | (read ? 1ull << 4 : 0);
+}
+
+static bool cr3_target(const struct vmx *v, u64 value)
+{
+	for (unsigned n = 0; n < vmcs_get(v, VMCS_CR3_TARGET_COUNT); n++)
+		if (vmcs_get(v, VMCS_CR3_TARGET0 + 2 * n) == value)
+			return true;
+	return false;
+}
+
+static u64 linear_operand(const struct cpu *c, const struct insn *i)
+{
+	u64 la = insn_ea(c, i) + (i->flags & INSN_FLAT ? c->sb.base[i->seg] : c->seg[i->seg].base);
+
+	return i->flags & INSN_FLAT ? la : (u32)la;
+}
+
+/* Displacement of a memory operand; RIP-relative: with the next instruction's address. */
+static u64 displacement(const struct cpu *c, const struct insn *i)
+{
+	if (!(i->flags & INSN_MEM))
+		return 0;
+	return i->base == REG_OFF(REG_RIP) ? c->r[REG_RIP] + (u64)i->disp : (u64)i->disp;
+}
+
+/* An instruction whose enabling control is 0. */
+static bool disabled(const struct cpu *c, enum icpt id)
+{
+	u32 proc2 = vmx_proc2(vmx_of(c));
+
+	return (id == ICPT_RDTSCP && !(proc2 & PROC2_RDTSCP)) || (id == ICPT_INVPCID && !(proc2 & PROC2_INVPCID)) ||
+	       id == ICPT_XSAVES || id == ICPT_XRSTORS || id == ICPT_UMWAIT || id == ICPT_TPAUSE;
+}
+
+enum xr vmx_intercept(struct cpu *c, const struct insn *i, enum icpt id, u64 q)
+{
+	if (disabled(c, id))
+		return fault_ud(c);
+	if (id >= ICPT_CR0_READ && id < ICPT_EXC) {
+		if (id == ICPT_CR0_WRITE + 3 && cr3_target(vmx_of(c), c->r[gpr(i->r1)]))
+			return XR_OK;
+		return cpu_exit(c, i, id, register_qualification(i, id), 0);
+	}
+	switch (id) {
+	case ICPT_INVLPG: q = linear_operand(c, i); break;
+	case ICPT_MWAIT: q = c->monitor_addr != ~0ull; break;
+	case ICPT_WBINVD: q = (i->flags & INSN_REP) != 0; break; /* F3: WBNOINVD */
+	default:
+		if (i && (i->flags & INSN_MEM))
+			q = displacement(c, i);
+		break;
+	}
+	return cpu_exit(c, i, id, q, 0);
+}
+
+static u64 map_bits(struct cpu *c, pa_t pa)
+{
+	u8 b[2];
+
+	bus_read(c->bus, pa, b, (pa & ~PAGE_MASK) == PAGE_SIZE - 1 ? 1 : 2);
+	return (u64)b[0] | ((pa & ~PAGE_MASK) == PAGE_SIZE - 1 ? 0 : (u64)b[1] << 8);
+}
+
+/* "I/O bitmaps" override unconditional exiting; an access that wraps around exits. */
+static bool io_exits(struct cpu *c, const struct io_access *io)
+{
+	const struct vmx *v = vmx_of(c);
+
+	if (!(vmcs_get(v, VMCS_PROC_CONTROLS) & PROC_IO_BITMAPS))
+		return true;
+	for (unsigned n = 0; n < io->size; n++) {
+		u32 port = io->port + n;
+		pa_t map = vmcs_get(v, port & 0x8000 ? VMCS_IO_BITMAP_B : VMCS_IO_BITMAP_A);
+
+		if (port > 0xffff || (map_bits(c, map + (port & 0x7fff) / 8) >> (port & 7) & 1))
+			return true;
+	}
+	return false;
+}
+
+enum xr vmx_io(struct cpu *c, const struct insn *i, const struct io_access *io)
+{
+	u64 q;
+
+	if (!io_exits(c, io))
+		return XR_OK;
+	q = (u64)io->size - 1;
+	q |= (io->in ? BIT(3) : 0) | (io->string ? BIT(4) : 0) | (io->rep ? BIT(5) : 0) |
+	    (io->imm ? BIT(6) : 0) | (u64)io->port << 16;
+
+	enum xr r = cpu_exit(c, i, ICPT_IOIO, q, 0);
+
+	if (io->string) {
+		c->exit.linear = io->linear;
+		c->exit.has_linear = true;
+		c->exit.q[1] = (u64)(io->addrsz / 4) << 7 | (io->in ? 0 : (u64)io->seg << 15);
+	}
+	return r;
+}
+
+enum xr vmx_msr(struct cpu *c, const struct insn *i, u32 index, bool write)
+{
+	const struct vmx *v = vmx_of(c);
+	u32 low = index & 0x1fff;
+
+	if ((vmcs_get(v, VMCS_PROC_CONTROLS) & PROC_MSR_BITMAPS) && (index <= 0x1fff || (index & ~0x1fffu) == 0xc0000000)) {
+		pa_t map = vmcs_get(v, VMCS_MSR_BITMAP) + (write ? 0x800 : 0) + (index > 0x1fff ? 0x400 : 0);
+
+		if (!(map_bits(c, map + low / 8) >> (low & 7) & 1))
+			return XR_OK;
+	}
+	return cpu_exit(c, i, ICPT_MSR, 0, write);
+}
+
+/* ---- control registers: guest/host masks and read shadows ---- */
+
+static enum xr cr_exit(struct cpu *c, const struct insn *i, unsigned n, enum cr_op op, u64 value)
+{
+	u64 q = n;
+
+	if (op == CR_CLTS)
+		q |= 2ull << 4;
+	else if (op == CR_LMSW)
+		q |= 3ull << 4 | (value & 0xffff) << 16 | (i->flags & INSN_MEM ? BIT(6) : 0);
+	else
+		q |= (u64)gpr(i->r1) << 8;
+
+	u64 la = i->flags & INSN_MEM ? linear_operand(c, i) : 0;
+	enum xr r = cpu_exit(c, i, (enum icpt)(ICPT_CR0_WRITE + n), q, 0);
+
+	c->exit.linear = la;
+	c->exit.has_linear = op == CR_LMSW && (i->flags & INSN_MEM);
+	return r;
+}
+
+static bool lmsw_exits(u64 value, u64 mask_, u64 shadow)
+{
+	if ((mask_ & CR0_PE) && (value & CR0_PE) && !(shadow & CR0_PE))
+		return true;
+	return ((value ^ shadow) & mask_ & (CR0_MP | CR0_EM | CR0_TS)) != 0;
+}
+
+/* `value` is what the instruction would write to the register; host-owned bits keep what is there. */
+enum xr vmx_cr_write(struct cpu *c, const struct insn *i, unsigned n, enum cr_op op, u64 *value)
+{
+	const struct vmx *v = vmx_of(c);
+	u64 own, shadow, now;
+	bool exits;
+
+	if (n != 0 && n != 4)
+		return XR_OK;
+	own = vmcs_get(v, n ? VMCS_CR4_MASK : VMCS_CR0_MASK);
+	shadow = vmcs_get(v, n ? VMCS_CR4_SHADOW : VMCS_CR0_SHADOW);
+	now = n ? c->cr4 : c->cr0;
+	switch (op) {
+	case CR_CLTS: exits = (own & shadow & CR0_TS) != 0; break;
+	case CR_LMSW: exits = lmsw_exits(*value, own, shadow); break;
+	default: exits = ((*value ^ shadow) & own) != 0; break;
+	}
+	if (exits)
+		return cr_exit(c, i, n, op, *value);
+	*value = (*value & ~own) | (now & own);
+	return XR_OK;
+}
+
+u64 vmx_cr_read(struct cpu *c, unsigned n, u64 value)
+{
+	const struct vmx *v = vmx_of(c);
+	u64 own;
+
+	if (n != 0 && n != 4)
+		return value;
+	own = vmcs_get(v, n ? VMCS_CR4_MASK : VMCS_CR0_MASK);
+	return (value & ~own) | (vmcs_get(v, n ? VMCS_CR4_SHADOW : VMCS_CR0_SHADOW) & own);
+}
+
+/* ---- exceptions ---- */
+
+/* "Exceptions": the bitmap, and for #PF whether it equals the bitmap's bit that the error code matches. */
+static bool page_fault_exits(const struct vmx *v, u32 error)
+{
+	bool bit = vmcs_get(v, VMCS_EXCEPTION_BITMAP) >> EX_PF & 1;
+	bool match = (error & (u32)vmcs_get(v, VMCS_PF_MASK)) == (u32)vmcs_get(v, VMCS_PF_MATCH);
+
+	return bit == match;
+}
+
+enum xr vmx_event(struct cpu *c, const struct event *e, const struct event *vectoring)
+{
+	struct vmx *v = vmx_of(c);
+
+	if (v->injecting) { /* "Event Injection": injection never exits by itself */
+		v->injecting = false;
+		return XR_OK;
+	}
+	if (e->vector > 31 || !icpt_on(c, ICPT_EXC + e->vector) || (e->vector == EX_PF && !page_fault_exits(v, e->error)))
+		return XR_OK;
+	enum xr r = cpu_exit(c, NULL, (enum icpt)(ICPT_EXC + e->vector), e->vector == EX_PF || e->vector == EX_DB ? e->payload : 0, 0);
+
+	c->exit.event = *e;
+	if (vectoring)
+		c->exit.vectoring = *vectoring;
+	return r;
+}
+
+bool vmx_shutdown(struct cpu *c)
+{
+	return cpu_exit(c, NULL, ICPT_SHUTDOWN, 0, 0) == XR_EXIT;
+}

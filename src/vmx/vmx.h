@@ -1,0 +1,141 @@
+/*
+ * vmx: Intel's Virtual Machine Extensions. entry.c: VMLAUNCH and VMRESUME (read it first); checks.c: the entry checks as
+ * rows; exit.c: VM exits; intercepts.c: controls to intercepts, intercepts to exit reasons; ept.c: the second stage and
+ * the TLB spaces; insns.c: the instructions; msrs.c: capability MSRs from the table of controls; fields.h: the VMCS.
+ * A first slice: what CPUID and the capability MSRs announce works; everything else reads as unsupported.
+ * May call: base, arch, mem, cpu. Called by: the processor through cpu->virt, and the models that join the rows below.
+ */
+#ifndef VMX_VMX_H
+#define VMX_VMX_H
+
+#include "cpu/cpu.h"
+#include "vmx/fields.h"
+
+extern const struct virt_ops vmx_ops;
+extern const struct row_set vmx_rows;
+extern const struct msr_set vmx_msrs;
+
+#define VMX_REVISION 0x00545301u
+#define VMCS_NONE    (~0ull)
+
+/* Controls in use, by word and bit. */
+enum {
+	PIN_EXT_INT = 1 << 0, PIN_NMI = 1 << 3,
+	PROC_INT_WINDOW = 1 << 2, PROC_TSC_OFFSET = 1 << 3, PROC_HLT = 1 << 7, PROC_INVLPG = 1 << 9, PROC_MWAIT = 1 << 10,
+	PROC_RDPMC = 1 << 11, PROC_RDTSC = 1 << 12, PROC_CR3_LOAD = 1 << 15, PROC_CR3_STORE = 1 << 16, PROC_CR8_LOAD = 1 << 19,
+	PROC_CR8_STORE = 1 << 20, PROC_NMI_WINDOW = 1 << 22, PROC_MOV_DR = 1 << 23, PROC_UNCOND_IO = 1 << 24,
+	PROC_IO_BITMAPS = 1 << 25, PROC_MSR_BITMAPS = 1 << 28, PROC_MONITOR = 1 << 29, PROC_PAUSE = 1 << 30,
+	PROC2_EPT = 1 << 1, PROC2_DESCRIPTOR = 1 << 2, PROC2_RDTSCP = 1 << 3, PROC2_VPID = 1 << 5, PROC2_WBINVD = 1 << 6,
+	PROC2_UNRESTRICTED = 1 << 7, PROC2_RDRAND = 1 << 11, PROC2_INVPCID = 1 << 12, PROC2_RDSEED = 1 << 16,
+	EXIT_SAVE_DEBUG = 1 << 2, EXIT_HOST64 = 1 << 9, EXIT_ACK_INT = 1 << 15, EXIT_SAVE_PAT = 1 << 18, EXIT_LOAD_PAT = 1 << 19,
+	EXIT_SAVE_EFER = 1 << 20, EXIT_LOAD_EFER = 1 << 21,
+	ENTRY_LOAD_DEBUG = 1 << 2, ENTRY_GUEST64 = 1 << 9, ENTRY_LOAD_PAT = 1 << 14, ENTRY_LOAD_EFER = 1 << 15,
+};
+#define PROC_SECONDARY (1u << 31)
+
+/* cpu->virt_state */
+struct vmx {
+	u64 vmxon_pa;   /* valid while cpu->virt_root */
+	u64 current;    /* VMCS_NONE: none */
+	u64 f[VMCS_SLOTS]; /* the current VMCS */
+	u64 launched;
+	u64 space_key[64]; /* (VPID << 52 | EPTP 51:12 >> 12), interned: slot n is TLB space n + 1 */
+	u64 space_next;
+	u8 injecting;
+	u8 pad[7];
+};
+
+static inline struct vmx *vmx_of(const struct cpu *c)
+{
+	return c->virt_state;
+}
+static inline u64 vmcs_get(const struct vmx *v, u32 encoding)
+{
+	return v->f[vmcs_slot(encoding)];
+}
+static inline void vmcs_set(struct vmx *v, u32 encoding, u64 value)
+{
+	v->f[vmcs_slot(encoding)] = value;
+}
+static inline u32 vmx_proc2(const struct vmx *v)
+{
+	return vmcs_get(v, VMCS_PROC_CONTROLS) & PROC_SECONDARY ? (u32)vmcs_get(v, VMCS_PROC2_CONTROLS) : 0;
+}
+
+/* ---- msrs.c: what is supported ---- */
+u32 vmx_allowed1(enum vmx_word w);  /* bits that may be 1 */
+u32 vmx_required1(enum vmx_word w); /* bits that must be 1, by the TRUE capability MSRs */
+bool vmx_field_exists(u32 encoding);
+u64 vmx_cr4_fixed1(struct cpu *c);
+#define VMX_CR0_FIXED0 (CR0_PE | CR0_NE | CR0_PG)
+#define VMX_CR4_FIXED0 CR4_VMXE
+#define VMX_EPT_AD_SUPPORTED true
+
+/* ---- checks.c ---- */
+enum vmx_group { VMX_GROUP_CONTROL, VMX_GROUP_HOST, VMX_GROUP_GUEST, VMX_GROUPS };
+struct vmx_image { /* what the checks look at: the cached VMCS, and the processor */
+	const struct vmx *v;
+	u8 phys_bits, la_bits;
+	bool long_mode_now;
+	u64 cr4_fixed1, efer_bits;
+	u32 link_revision; /* first word at the link pointer, if it is one */
+};
+#define VMX_CHECK_FIELDS 6
+struct vmx_check {
+	const char *id;
+	u8 group;
+	u8 qualification; /* of reason 33 */
+	bool (*bad)(const struct vmx_image *g);
+	const char *rule, *manual;
+	u16 field[VMX_CHECK_FIELDS]; /* 0xffff ends the list */
+};
+extern const struct vmx_check vmx_checks[];
+extern const size_t vmx_check_count;
+const struct vmx_check *vmx_check_next(const struct vmx_image *g, const struct vmx_check *from, u32 groups);
+void vmx_check_refuse(struct cpu *c, const struct vmx_image *g, const struct vmx_check *k, u64 rip, const char *event,
+		      const char *then);
+
+/* ---- insns.c ---- */
+enum xr vmx_succeed(struct cpu *c);
+enum xr vmx_fail_invalid(struct cpu *c);
+enum xr vmx_fail(struct cpu *c, unsigned error); /* VMfailValid with a current VMCS, otherwise VMfailInvalid */
+u32 vmx_insn_info(struct cpu *c, const struct insn *i);
+
+/* ---- entry.c ---- */
+enum xr vmx_enter(struct cpu *c, const struct insn *i);
+struct event vmx_event_from_info(u64 info, u32 error, unsigned len);
+u64 vmx_info_from_event(const struct event *e);
+
+/* ---- exit.c ---- */
+void vmx_exit(struct cpu *c, const struct exit_request *x);
+void vmx_load_host(struct cpu *c);
+void vmx_record_exit(struct cpu *c, u64 reason, u64 qualification, u64 rip);
+void vmx_abort(struct cpu *c, u32 indicator);
+/* "VM-Entry MSR-load area" and its siblings: 0, or the 1-based entry that failed. */
+u32 vmx_load_msrs(struct cpu *c, u64 addr, u32 count);
+
+/* ---- intercepts.c ---- */
+void vmx_compile_intercepts(struct cpu *c);
+const char *vmx_reason_name(unsigned reason);
+struct vmx_exit_row {
+	u16 icpt;
+	u8 reason;
+	bool length; /* instruction length is valid */
+};
+const struct vmx_exit_row *vmx_exit_row(unsigned icpt);
+enum xr vmx_intercept(struct cpu *c, const struct insn *i, enum icpt id, u64 q);
+enum xr vmx_io(struct cpu *c, const struct insn *i, const struct io_access *io);
+enum xr vmx_msr(struct cpu *c, const struct insn *i, u32 index, bool write);
+enum xr vmx_cr_write(struct cpu *c, const struct insn *i, unsigned n, enum cr_op op, u64 *value);
+u64 vmx_cr_read(struct cpu *c, unsigned n, u64 value);
+enum xr vmx_event(struct cpu *c, const struct event *e, const struct event *vectoring);
+bool vmx_shutdown(struct cpu *c);
+
+/* ---- ept.c ---- */
+enum xr vmx_stage2(struct cpu *c, const struct stage2_req *q, struct stage2_res *r);
+u16 vmx_space(struct cpu *c);
+void vmx_flush_vpid(struct cpu *c, u32 vpid, bool all, bool keep_global); /* all: every VPID but 0 */
+void vmx_flush_vpid_page(struct cpu *c, u32 vpid, la_t la);
+void vmx_flush_ept(struct cpu *c, u64 eptp, bool all);
+
+#endif
