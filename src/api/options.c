@@ -168,7 +168,10 @@ static enum status finish(struct options *o, struct err *err)
 		return err_set(err, ST_ARG, "no kernel: give FILE or --kernel FILE");
 	if (o->cfg.debugcon && o->cfg.testdev)
 		return err_set(err, ST_ARG, "--debugcon and -device pc-testdev both want port E9h; use one of them");
-	return model_parse(o->cpu, &o->cfg.model, &o->cfg.feat, err);
+	s = model_parse(o->cpu, &o->cfg.model, &o->cfg.feat, err);
+	if (s == ST_OK)
+		o->cfg.phys_bits = model_phys_bits(o->cpu, o->cfg.model);
+	return s;
 }
 
 static void defaults(struct options *o)
@@ -240,6 +243,27 @@ static void machine_help(FILE *f)
 		   "pc                   Standard PC (alias of q35)\n");
 }
 
+/* In the form scripts for QEMU cut apart: "x86 NAME  text", then the flags. */
+static void cpu_help(FILE *f, enum profile p)
+{
+	size_t n, column = 0;
+	const struct model_name *m = model_list(&n);
+
+	fprintf(f, p == PROFILE_QEMU ? "Available CPUs:\n" : "Models:\n");
+	for (size_t i = 0; i < n; i++)
+		fprintf(f, "%s%-20s  %s\n", p == PROFILE_QEMU ? "x86 " : "  ", m[i].name, m[i].about);
+	fprintf(f, p == PROFILE_QEMU ? "\nRecognized CPUID flags:\n" : "\nFeatures:\n");
+	for (unsigned i = 1; i < FEAT_COUNT; i++) {
+		const char *name = arch_features[i].name;
+		if (column && column + 1 + strlen(name) > 75) {
+			fputc('\n', f);
+			column = 0;
+		}
+		column += (size_t)fprintf(f, "%s%s", column ? " " : "  ", name);
+	}
+	fputc('\n', f);
+}
+
 static bool is_word(const char *value, const char *word)
 {
 	return value && (!strcmp(value, word) || !strcmp(value, "?"));
@@ -256,7 +280,7 @@ static bool answer(const char *name, size_t n, const char *value, enum profile p
 	else if (!strcmp(r->name, "version"))
 		version(f, p);
 	else if (!strcmp(r->name, "cpu") && is_word(value, "help"))
-		model_list(f, p == PROFILE_QEMU);
+		cpu_help(f, p);
 	else if (!strcmp(r->name, "device") && is_word(value, "help"))
 		opt_device_help(f);
 	else if (!strcmp(r->name, "machine") && is_word(value, "help"))

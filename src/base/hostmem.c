@@ -1,4 +1,3 @@
-#define _GNU_SOURCE
 #include "base/hostmem.h"
 
 #include <sys/mman.h>

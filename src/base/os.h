@@ -30,6 +30,7 @@ int os_accept(int fd);
 int os_pty(char *name, size_t len);
 size_t os_read_ready(int fd, void *buf, size_t n, bool *eof); /* never blocks */
 bool os_write_all(int fd, const void *buf, size_t n);
+bool os_write_at(int fd, u64 offset, const void *buf, size_t n);
 bool os_readable_source(int fd);                              /* not /dev/null, not closed */
 void os_close(int fd);
 

@@ -189,6 +189,21 @@ bool os_write_all(int fd, const void *buf, size_t n)
 	return true;
 }
 
+bool os_write_at(int fd, u64 offset, const void *buf, size_t n)
+{
+	const u8 *p = buf;
+
+	while (n) {
+		ssize_t done = pwrite(fd, p, n, (off_t)offset);
+		if (done <= 0)
+			return false;
+		p += done;
+		offset += (u64)done;
+		n -= (size_t)done;
+	}
+	return true;
+}
+
 bool os_readable_source(int fd)
 {
 	struct stat st;

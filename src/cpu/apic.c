@@ -228,10 +228,8 @@ void apic_eoi(struct cpu *c)
 
 void apic_eoi_hook(struct cpu *const *cpus, unsigned n, void (*fn)(void *arg, u8 vector), void *arg)
 {
-	for (unsigned i = 0; i < n; i++) {
-		cpus[i]->apic.eoi_fn = fn;
-		cpus[i]->apic.eoi_arg = arg;
-	}
+	for (unsigned i = 0; i < n; i++)
+		cpus[i]->apic.eoi_fn = fn, cpus[i]->apic.eoi_arg = arg;
 }
 
 /* ---- the timer: counts at 1 GHz over the divide value ---- */
@@ -291,7 +289,8 @@ void apic_rearm(struct cpu *c)
 			when = now + period - (now - a->timer_start) % period;
 	}
 	timer_arm(&a->timer, when);
-	c->kick = 1; /* the slice may have to end sooner than the run loop thinks */
+	if (c->clock->next == when)
+		c->kick = c->yield = 1; /* the slice must end sooner than was planned */
 }
 
 static void timer_fired(void *arg)

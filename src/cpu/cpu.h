@@ -229,8 +229,8 @@ struct cpu_model {
 	u32 quirks;               /* enum quirk */
 	const struct virt_ops *virt;
 	const enum feature *features; /* FEAT_NONE-terminated */
-	const struct row_set *insns;  /* NULL-rows-terminated */
-	const struct msr_set { const struct msr_row *rows; size_t count; } *msrs;
+	const struct row_set *const *insns; /* NULL-terminated; the first row that matches wins */
+	const struct msr_set { const struct msr_row *rows; size_t count; } *const *msrs; /* NULL-terminated */
 	const struct cpuid_leaf *leaves; /* everything that is not a feature bit; leaf ~0 terminated */
 	u32 max_leaf, max_ext_leaf;
 	const u16 *event_order;   /* enum pend bits, highest priority first, 0-terminated; NULL: the common order */

@@ -36,8 +36,7 @@ void cpuid_fix_address(struct cpu *c, u32 out[4]);   /* 80000008h: address width
 	{0x0000000d, 0, {0}, cpuid_fix_d0}, \
 	{0x0000000d, 1, {0}, cpuid_fix_d1}, \
 	{0x0000000d, 2, {0}, cpuid_fix_d_avx}, \
-	{0x0000000d, 9, {0}, cpuid_fix_d_pkru}, \
-	{0x80000001, 0, {0}, cpuid_fix_ext1}
+	{0x0000000d, 9, {0}, cpuid_fix_d_pkru}
 /* clang-format on */
 
 #endif

@@ -236,12 +236,11 @@ static enum xr act_mce(struct cpu *c)
 
 int cpu_intr_ack(struct cpu *c)
 {
-	if (apic_pending(c) >= 0)
-		return apic_ack(c);
-	if (c->apic.extint && c->intr_ack)
-		return c->intr_ack(c->intr_ack_arg);
-	c->pend &= ~(u32)PEND_INTR;
-	return -1;
+	int vector = apic_ack(c);
+
+	if (vector < 0)
+		c->pend &= ~(u32)PEND_INTR;
+	return vector;
 }
 
 /* ---- the table ---- */

@@ -37,8 +37,8 @@ static const struct msr_row *find_sorted(const struct msr_set *s, u32 index)
 
 const struct msr_row *msr_find(const struct cpu *c, u32 index)
 {
-	for (const struct msr_set *s = c->model->msrs; s->rows; s++) {
-		const struct msr_row *r = s->count <= LINEAR_MAX ? find_linear(s, index) : find_sorted(s, index);
+	for (const struct msr_set *const *s = c->model->msrs; *s; s++) {
+		const struct msr_row *r = (*s)->count <= LINEAR_MAX ? find_linear(*s, index) : find_sorted(*s, index);
 
 		if (r && (r->feature == FEAT_NONE || has(c, r->feature)))
 			return r;
@@ -93,13 +93,18 @@ bool msr_write(struct cpu *c, u32 index, u64 value)
 	return true;
 }
 
+static void reset_row(struct cpu *c, const struct msr_row *r)
+{
+	for (u32 n = 0; n < (r->count ? r->count : 1); n++)
+		*member(c, r, r->index + n) = r->reset;
+}
+
 void msr_reset(struct cpu *c)
 {
-	for (const struct msr_set *s = c->model->msrs; s->rows; s++)
-		for (size_t k = 0; k < s->count; k++)
-			if (has_member(&s->rows[k]))
-				for (u32 n = 0; n < (s->rows[k].count ? s->rows[k].count : 1); n++)
-					*member(c, &s->rows[k], s->rows[k].index + n) = s->rows[k].reset;
+	for (const struct msr_set *const *s = c->model->msrs; *s; s++)
+		for (size_t k = 0; k < (*s)->count; k++)
+			if (has_member(&(*s)->rows[k]))
+				reset_row(c, &(*s)->rows[k]);
 	c->tsc_offset = 0 - c->clock->now; /* the time-stamp counter restarts; INIT leaves it alone */
 	if (c->wake_timer.fn)
 		timer_disarm(&c->wake_timer);

@@ -288,9 +288,11 @@ static enum xr run_one(struct cpu *c, const struct insn *i)
 }
 
 /* After an instruction completed: RF, shadows and the single-step trap. */
-static void after_insn(struct cpu *c, u8 old_shadow, u32 old_flags)
+static void after_insn(struct cpu *c, const struct insn *i, u64 rip, u8 old_shadow, u32 old_flags)
 {
-	if ((old_flags & c->rflags) & FL_RF)
+	bool suspended = (i->flags & (INSN_REP | INSN_REPNE)) && c->r[REG_RIP] == rip;
+
+	if (((old_flags & c->rflags) & FL_RF) && !suspended)
 		c->rflags &= ~(u32)FL_RF;
 	if (old_shadow)
 		c->attention = 1;
@@ -306,6 +308,7 @@ static void step(struct cpu *c)
 	struct block *b;
 	u8 shadow = c->shadow;
 	u32 old = c->rflags;
+	u64 rip = c->r[REG_RIP];
 	enum xr r = code_breakpoint(c);
 
 	c->cur = NULL;
@@ -337,7 +340,7 @@ static void step(struct cpu *c)
 		c->r[REG_RIP] = next_rip(c, i);
 	c->left = 1;
 	account(c);
-	after_insn(c, shadow, old);
+	after_insn(c, i, rip, shadow, old);
 	if (unlikely(c->stress.poll_every))
 		c->attention = 1;
 }
@@ -358,10 +361,17 @@ static enum xr run_partial(struct cpu *c, const struct block *b, u64 until)
 
 /* ---- the fast loop ---- */
 
+/* A timer that the program itself armed may come before the end of the slice. Arming one kicks the processor. */
+static u64 horizon(const struct cpu *c, u64 until)
+{
+	return min_u64(until, c->clock->next);
+}
+
 /* Run blocks until something other than plain code needs attention. */
-static void run_blocks(struct cpu *c, u64 until)
+static void run_blocks(struct cpu *c, u64 end)
 {
 	struct block *b = NULL;
+	u64 until = horizon(c, end);
 
 	while (c->clock->now < until) {
 		if (unlikely(c->attention || c->careful || c->stop || c->yield))
@@ -394,6 +404,7 @@ static void run_blocks(struct cpu *c, u64 until)
 			return;
 		}
 		if (unlikely(c->kick || c->block_mode_changed)) {
+			until = horizon(c, end);
 			b = NULL;
 			continue;
 		}
@@ -417,7 +428,8 @@ void cpu_run(struct cpu *c, u64 until)
 {
 	c->yield = false;
 	c->cur = NULL;
-	while (c->clock->now < until && !c->stop && !c->yield) {
+	c->until = until;
+	while (c->clock->now < horizon(c, until) && !c->stop && !c->yield) {
 		if (c->attention || c->inject.type != EV_NONE)
 			poll(c);
 		if (c->activity != ACT_RUN)

@@ -73,6 +73,8 @@ enum status shutdownport_create(struct device **out, const struct dev_env *e);
 enum status q35_create(struct device **out, const struct dev_env *e, struct pci_bus **pci);
 /* ICH9 LPC 8086:2918 at 00:1F.0: PMBASE, PIRQ routing 60h-6Bh; INTx pins reach irq[16..23] (APIC) and irq[0..15] (PIC). */
 enum status lpc_create(struct device **out, const struct dev_env *e, const struct irq_line irq[24]);
+/* The ACPI block that PMBASE and ACPI_CNTL move. */
+void lpc_set_pm(struct device *lpc, struct device *pm);
 /* 1B36:0005. */
 enum status pcitestdev_create(struct device **out, const struct dev_env *e, int devfn);
 

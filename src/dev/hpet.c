@@ -204,6 +204,13 @@ static void write_comparator(struct hpet *h, struct hpet_timer *t, u64 v, u64 wr
 	arm(h, t, false);
 }
 
+/* Legacy replacement came or went: the machine looks at its wires again although none of ours changed. */
+static void announce_legacy(struct hpet *h)
+{
+	if (h->irq[0].set)
+		h->irq[0].set(h->irq[0].arg, h->irq[0].n, h->irq[0].level);
+}
+
 static void write_conf(struct hpet *h, u64 v)
 {
 	u64 now = counter(h);
@@ -212,6 +219,7 @@ static void write_conf(struct hpet *h, u64 v)
 	h->base = now;
 	h->start = h->dev.clock->now;
 	h->conf = v & (CONF_ENABLE | CONF_LEGACY);
+	announce_legacy(h);
 	update_levels(h);
 	arm_all(h);
 }
@@ -274,6 +282,7 @@ static void hpet_reset(struct device *d)
 
 	drop_lines(h);
 	h->conf = h->status = h->base = 0;
+	announce_legacy(h);
 	h->start = d->clock->now;
 	for (unsigned n = 0; n < TIMERS; n++) {
 		h->t[n].conf = h->t[n].period = h->t[n].fsb = 0;

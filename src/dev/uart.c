@@ -1,7 +1,7 @@
 /*
- * 16550A UART. Transmission takes no virtual time: THR and shift register are empty again when the store retires, with
- * the interrupts that belong to it. Received bytes enter by the channel's callback. National Semiconductor PC16550D data
- * sheet.
+ * 16550A UART. Transmission takes no virtual time: THR and shift register are empty again when the store retires. Only
+ * the interrupt that says so comes a little later, so that a burst into the FIFO causes one and not sixteen. Received
+ * bytes enter by the channel's callback. National Semiconductor PC16550D data sheet.
  */
 #include "dev/devices.h"
 
@@ -13,7 +13,7 @@ enum { LCR_BREAK = 0x40, LCR_DLAB = 0x80 };
 enum { MCR_DTR = 1, MCR_RTS = 2, MCR_OUT1 = 4, MCR_OUT2 = 8, MCR_LOOP = 16 };
 enum { LSR_DR = 1, LSR_OE = 2, LSR_BI = 16, LSR_THRE = 32, LSR_TEMT = 64, LSR_FIFO_ERROR = 128 };
 enum { MSR_CTS = 16, MSR_DSR = 32, MSR_RI = 64, MSR_DCD = 128, MSR_TERI = 4 };
-enum { DEPTH = 16 };
+enum { DEPTH = 16, THRE_LATENCY = 10000 /* ns after the last store */ };
 
 struct uart {
 	struct device dev;
@@ -26,7 +26,9 @@ struct uart {
 	struct irq_line irq;
 	struct chan *chan;
 	struct timer timer;   /* cache: character timeout, armed from timeout_at */
+	struct timer thre_timer; /* cache: armed from thre_at */
 	u64 timeout_at;       /* 0: none */
+	u64 thre_at;          /* the THRE interrupt becomes pending, 0: not on its way */
 	struct bus_range range;
 };
 
@@ -109,6 +111,15 @@ static void timeout_fired(void *arg)
 	update(u);
 }
 
+static void thre_fired(void *arg)
+{
+	struct uart *u = arg;
+
+	u->thre_pending = true;
+	u->thre_at = 0;
+	update(u);
+}
+
 static void receive(struct uart *u, u8 v, u8 error)
 {
 	unsigned depth = fifo_on(u) ? DEPTH : 1;
@@ -147,12 +158,16 @@ static u8 read_rbr(struct uart *u)
 static void write_thr(struct uart *u, u8 v)
 {
 	u->thre_pending = false;
-	update(u); /* the interrupt falls and rises: edge-triggered controllers see the next one */
 	if (u->mcr & MCR_LOOP)
 		receive(u, v, 0);
 	else
 		chan_write(u->chan, &v, 1);
-	u->thre_pending = true;
+	if (!(u->ier & IER_THRE)) {
+		u->thre_pending = true; /* nobody listens: no need to wake anybody */
+		return;
+	}
+	u->thre_at = u->dev.clock->now + THRE_LATENCY;
+	timer_arm(&u->thre_timer, u->thre_at);
 }
 
 static void write_ier(struct uart *u, u8 v)
@@ -297,6 +312,8 @@ static void uart_reset(struct device *d)
 
 	u->ier = u->fcr = u->lcr = u->mcr = u->msr_delta = 0;
 	u->overrun = u->thre_pending = false;
+	u->thre_at = 0;
+	timer_disarm(&u->thre_timer);
 	clear_rx(u);
 	update(u);
 }
@@ -306,6 +323,7 @@ static void uart_destroy(struct device *d)
 	struct uart *u = (struct uart *)d;
 
 	timer_disarm(&u->timer);
+	timer_disarm(&u->thre_timer);
 	bus_unmap(d->bus, &u->range);
 	base_free(u);
 }
@@ -316,7 +334,7 @@ static const struct state_row rows[] = {
 	STATE(5, struct uart, scr), STATE(6, struct uart, divisor), STATE_ARRAY(7, struct uart, rx),
 	STATE_ARRAY(8, struct uart, rx_error), STATE(9, struct uart, rx_len), STATE(10, struct uart, overrun),
 	STATE(11, struct uart, thre_pending), STATE(12, struct uart, timeout), STATE(13, struct uart, msr_delta),
-	STATE(14, struct uart, timeout_at), STATE(15, struct uart, irq.level),
+	STATE(14, struct uart, timeout_at), STATE(15, struct uart, thre_at), STATE(16, struct uart, irq.level),
 };
 /* clang-format on */
 
@@ -335,6 +353,7 @@ enum status uart_create(struct device **out, const struct dev_env *e, u16 base, 
 	u->divisor = 12;
 	u->chan = chan;
 	timer_init(&u->timer, e->clock, timeout_fired, u);
+	timer_init(&u->thre_timer, e->clock, thre_fired, u);
 	if (chan) {
 		chan->room = chan_room;
 		chan->input = chan_input;

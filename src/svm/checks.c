@@ -242,6 +242,8 @@ const size_t svm_check_count = ARRAY_LEN(svm_checks);
 
 const struct svm_check *svm_check_next(const struct svm_image *v, const struct svm_check *from, u32 groups)
 {
+	if (likely(!groups))
+		return NULL;
 	for (; from < svm_checks + svm_check_count; from++)
 		if ((groups >> from->group & 1) && from->bad(v))
 			return from;

@@ -115,14 +115,30 @@ static void read_pdptes(struct cpu *c, struct svm_image *v)
 		v->env.pdpte[n] = bus_read_u64(c->bus, (v->save.cr3 & 0xffffffe0) + 8 * n);
 }
 
+/* Only what VMRUN loads: FS to TR, the SYSCALL and SYSENTER registers belong to VMLOAD. */
+static void copy_save(struct vmcb_save *to, const struct vmcb_save *from)
+{
+	memcpy(&to->es, &from->es, 4 * sizeof(to->es));
+	to->gdtr = from->gdtr;
+	to->idtr = from->idtr;
+	to->cpl = from->cpl;
+	to->efer = from->efer;
+	memcpy(&to->cr4, &from->cr4, offsetof(struct vmcb_save, rsvd_180) - offsetof(struct vmcb_save, cr4));
+	to->rsp = from->rsp;
+	to->rax = from->rax;
+	to->cr2 = from->cr2;
+	memcpy(&to->g_pat, &from->g_pat, offsetof(struct vmcb_save, rsvd_298) - offsetof(struct vmcb_save, g_pat));
+	to->spec_ctrl = from->spec_ctrl;
+}
+
 static void copy_vmcb(struct cpu *c, struct svm_image *v, const struct svm_image *last, pa_t pa)
 {
 	struct vmcb_page tmp;
 	struct svm_access a;
 
 	svm_open(c, &a, pa, &tmp);
-	v->control = a.page->control;
-	v->save = a.page->save;
+	memcpy(&v->control, &a.page->control, offsetof(struct vmcb_control, bytes_fetched));
+	copy_save(&v->save, &a.page->save);
 	v->env = last->env;
 	if (unlikely(!v->env.cr4_bits)) {
 		v->env.cr4_bits = cr4_bits(c);
@@ -287,7 +303,7 @@ static void tlb_control(struct cpu *c, const struct vmcb_control *ctl)
 	case TLB_CONTROL_ASID_NON_GLOBAL: tlb_flush_space(c, space, true); break;
 	default: break;
 	}
-	tlb_set_space(c, space);
+	c->space = space; /* cpu_update_mode() follows and takes the context from it, once */
 }
 
 /* ---- "Event Injection" ---- */

@@ -200,7 +200,7 @@ void svm_host_reload(struct cpu *c)
 	c->activity = ACT_RUN;
 	c->pend &= ~(u32)(PEND_VIRQ | PEND_DB);
 	c->pending_db = 0;
-	tlb_set_space(c, 0);
+	c->space = 0; /* the context follows in cpu_update_mode(), once */
 	cpu_update_mode(c);
 	if ((h->cr0 & CR0_PG) && (h->cr4 & CR4_PAE) && !(h->efer & EFER_LMA) && mmu_load_pdptes(c, h->cr3) != XR_OK)
 		shut_down(c);

@@ -136,17 +136,6 @@ static u64 assist_register(const struct cpu *c, const struct insn *i, bool read,
 	return (u64)((read ? i->r0 : i->r1) / 8 & 15) | (control ? BIT(63) : 0);
 }
 
-/* The address of INVLPG: base added, cut to the address size. */
-static u64 assist_address(const struct cpu *c, const struct insn *i)
-{
-	u64 la;
-
-	if (!has(c, FEAT_DECODEASSISTS) || !i)
-		return 0;
-	la = insn_ea(c, i) + (i->flags & INSN_FLAT ? c->sb.base[i->seg] : c->seg[i->seg].base);
-	return i->flags & INSN_FLAT ? la : (u32)la;
-}
-
 /* "Pause Intercept Filtering". The count is loaded at VMRUN; with a threshold, a gap longer than it reloads the count. */
 static bool pause_filtered(struct cpu *c)
 {
@@ -201,8 +190,9 @@ enum xr svm_intercept(struct cpu *c, const struct insn *i, enum icpt id, u64 q)
 			return XR_OK;
 		break;
 	case ICPT_SWINT: q0 = has(c, FEAT_DECODEASSISTS) && i ? i->imm & 0xff : 0; break;
-	case ICPT_INVLPG: q0 = assist_address(c, i); break;
-	default: q0 = q; break;
+	case ICPT_INVLPG: q0 = has(c, FEAT_DECODEASSISTS) ? q : 0; break;
+	case ICPT_EFER_WRITE_TRAP: q0 = q; break;
+	default: q0 = id >= ICPT_CR0_WRITE_TRAP && id <= ICPT_CR_WRITE_TRAP_LAST ? q : 0; break;
 	}
 	enum xr r = cpu_exit(c, i, id, q0, 0);
 

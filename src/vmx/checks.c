@@ -23,11 +23,6 @@ static bool noncanonical(const struct vmx_image *g, u64 la)
 	return !is_canonical(la, g->la_bits);
 }
 
-static bool pin(const struct vmx_image *g, u32 bit)
-{
-	return (F(PIN_CONTROLS) & bit) != 0;
-}
-
 static bool proc(const struct vmx_image *g, u32 bit)
 {
 	return (F(PROC_CONTROLS) & bit) != 0;
@@ -93,11 +88,6 @@ static bool io_bitmaps(const struct vmx_image *g)
 static bool msr_bitmap(const struct vmx_image *g)
 {
 	return proc(g, PROC_MSR_BITMAPS) && bad_page(g, F(MSR_BITMAP));
-}
-
-static bool nmi_window(const struct vmx_image *g)
-{
-	return proc(g, PROC_NMI_WINDOW); /* needs virtual NMIs, which are not supported yet */
 }
 
 static bool vpid_zero(const struct vmx_image *g)
@@ -504,7 +494,6 @@ const struct vmx_check vmx_checks[] = {
 	  V(PROC_CONTROLS), V(IO_BITMAP_A), V(IO_BITMAP_B)),
 	C("msr-bitmap", msr_bitmap, "the MSR-bitmap address must be page-aligned and within the physical address width",
 	  V(PROC_CONTROLS), V(MSR_BITMAP)),
-	C("nmi-window", nmi_window, "NMI-window exiting needs virtual NMIs", V(PROC_CONTROLS)),
 	C("vpid-zero", vpid_zero, "VPID must not be 0", V(PROC_CONTROLS), V(PROC2_CONTROLS), V(VPID)),
 	C("eptp", eptp, "memory type, walk length and reserved bits of the EPT pointer must be supported", V(PROC_CONTROLS),
 	  V(PROC2_CONTROLS), V(EPTP)),

@@ -107,6 +107,7 @@ void vmx_compile_intercepts(struct cpu *c)
 		turn_on(c, ICPT_DR0_READ + n);
 		turn_on(c, ICPT_DR0_WRITE + n);
 	}
+	turn_on(c, ICPT_VINTR); /* the window itself asks the control */
 	/* No bitmaps: every access exits. Instructions whose enabling control is 0 do not exist: the intercept says #UD. */
 	turn_on(c, ICPT_MSR);
 	if (!(words[VMX_PROC2] & PROC2_RDTSCP))

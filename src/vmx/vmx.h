@@ -101,6 +101,12 @@ enum xr vmx_fail_invalid(struct cpu *c);
 enum xr vmx_fail(struct cpu *c, unsigned error); /* VMfailValid with a current VMCS, otherwise VMfailInvalid */
 u32 vmx_insn_info(struct cpu *c, const struct insn *i);
 
+/* The VMCS region: revision, abort indicator, launch state, then the fields. */
+void vmx_write_back(struct cpu *c);
+#define VMCS_REGION_ABORT    4
+#define VMCS_REGION_LAUNCHED 8
+#define VMCS_REGION_FIELDS   16
+
 /* ---- entry.c ---- */
 enum xr vmx_enter(struct cpu *c, const struct insn *i);
 struct event vmx_event_from_info(u64 info, u32 error, unsigned len);

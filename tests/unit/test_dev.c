@@ -667,8 +667,14 @@ static void uart_transmit(void **state)
 	assert_int_equal(in8(pc, 0x3fa), 0xc2);
 	assert_false(pc->level[4]); /* reading IIR acknowledges it */
 	out8(pc, 0x3f8, 'h');
-	assert_int_equal(pc->rises[4], 2);
 	out8(pc, 0x3f8, 'i');
+	assert_int_equal(in8(pc, 0x3fd), 0x60);
+	assert_false(pc->level[4]);
+	run(pc, 10000);
+	assert_int_equal(pc->rises[4], 2); /* one interrupt for the burst */
+	out8(pc, 0x3f8, '!');
+	assert_false(pc->level[4]); /* writing THR acknowledges it too */
+	run(pc, 10000);
 	assert_int_equal(pc->rises[4], 3);
 	assert_memory_equal(pc->out, "hi", 2);
 	out8(pc, 0x3ff, 0x5a);

@@ -12,103 +12,7 @@
 #include <sys/mman.h>
 #include <cmocka.h>
 
-#include "cpu/exec/exec.h"
-
-/* ---- what the handlers call besides each other: no faults but #DE, memory is the computer's own ---- */
-
-enum xr cpu_fault(struct cpu *c, unsigned vector, u32 error)
-{
-	c->fault = (struct event){.type = EV_HW, .vector = (u8)vector, .error = error};
-	return XR_FAULT;
-}
-
-enum xr mmu_read_slow(struct cpu *c, la_t la, unsigned size, unsigned access, void *out)
-{
-	(void)c;
-	(void)access;
-	memcpy(out, (const void *)la, size);
-	return XR_OK;
-}
-
-enum xr mmu_write_slow(struct cpu *c, la_t la, unsigned size, unsigned access, const void *in)
-{
-	(void)c;
-	(void)access;
-	memcpy((void *)la, in, size);
-	return XR_OK;
-}
-
-enum xr mem_span(struct cpu *c, la_t la, u32 len, unsigned access, struct span *s)
-{
-	(void)c;
-	*s = (struct span){.la = la, .len = len, .access = (u8)access};
-	return XR_OK;
-}
-
-enum xr seg_address(struct cpu *c, unsigned seg, u64 ea, u32 size, unsigned access, la_t *la)
-{
-	(void)c;
-	(void)seg;
-	(void)size;
-	(void)access;
-	*la = ea;
-	return XR_OK;
-}
-
-enum xr insn_leave(struct cpu *c, const struct insn *i, enum xr r)
-{
-	(void)c;
-	(void)i;
-	return r;
-}
-
-enum xr insn_end(struct cpu *c, const struct insn *i)
-{
-	(void)c;
-	(void)i;
-	return XR_OK;
-}
-
-enum xr insn_chain_call(struct cpu *c, const struct insn *i)
-{
-	return i->fn(c, i);
-}
-
-enum xr insn_chain_gated(struct cpu *c, const struct insn *i)
-{
-	return i->fn(c, i);
-}
-
-enum xr raise_soft(struct cpu *c, const struct insn *i, enum event_type type, u8 vector)
-{
-	(void)i;
-	c->fault = (struct event){.type = (u8)type, .vector = vector};
-	return XR_FAULT;
-}
-
-void cpu_raise(struct cpu *c, enum pend p)
-{
-	(void)c;
-	(void)p;
-}
-
-void cpu_flags_changed(struct cpu *c, u32 old)
-{
-	(void)c;
-	(void)old;
-}
-
-void cpu_sync_time(struct cpu *c)
-{
-	(void)c;
-}
-
-void seg_set_real(struct cpu *c, unsigned seg, u16 sel)
-{
-	(void)c;
-	(void)seg;
-	(void)sel;
-}
+#include "integer_fixture.h"
 
 /* ---- native execution ---- */
 
@@ -381,8 +285,6 @@ static struct cpu cpu;
 static const struct decode_index *decode_index;
 static struct clock virtual_clock = {.next = UINT64_MAX};
 
-static const struct row_set sets[] = {{NULL, 0}};
-
 struct outcome {
 	u64 r[16];
 	u32 flags;
@@ -408,7 +310,7 @@ static void prepare(const struct tmpl *t)
 	if (t->flags & BITSTRING)
 		for (unsigned k = 0; k < 16; k++)
 			if (k != REG_RBX && k != REG_RSP && k != REG_RSI)
-				start.r[k] = (start.r[k] & 0xffffffff00000000ull & (rnd() & 1 ? 0 : 0)) | (u64)(s64)((s64)(rnd() % 16384) - 8192);
+				start.r[k] = (u64)((s64)(rnd() % 16384) - 8192);
 	start.flags = (u32)(rnd() & (FL_ARITH | ((t->flags & STRING) && t->op != 0xd7 ? FL_DF : 0))) | FL_1 | FL_IF;
 	for (unsigned k = 0; k < DATA_SIZE; k += 8)
 		*(u64 *)(start.data + k) = t->flags & STRING ? (rnd() & 1 ? 0x0101010101010101ull * (rnd() & 1) : rnd()) : value();
@@ -502,11 +404,11 @@ static void report(const struct built *b, const struct outcome *a, const char *h
 /* Results the manuals leave undefined, beyond flags. */
 static bool undefined_result(const struct insn *i)
 {
-	unsigned n = (i->r2 == 0xff && i->imm ? (unsigned)i->imm : (unsigned)start.r[REG_RCX]) & 31;
+	unsigned n = (i->aux ? (unsigned)start.r[REG_RCX] : (unsigned)i->imm) & 31;
 
 	switch (i->row->mnemonic) {
 	case ZYDIS_MNEMONIC_SHLD:
-	case ZYDIS_MNEMONIC_SHRD: n = i->aux ? (unsigned)start.r[REG_RCX] & 31 : (unsigned)i->imm & 31; return i->opsz == 2 && n > 16;
+	case ZYDIS_MNEMONIC_SHRD: return i->opsz == 2 && n > 16;
 	case ZYDIS_MNEMONIC_BSWAP: return i->opsz == 2;
 	default: return false;
 	}
@@ -525,7 +427,12 @@ static bool one_case(const struct tmpl *t)
 		return false;
 	}
 	enter_native();
-	native.fault = run_native(b.b, b.n) != 0;
+
+	int sig = run_native(b.b, b.n);
+
+	if (sig == SIGILL) /* this computer lacks it */
+		return true;
+	native.fault = sig != 0;
 	memcpy(native.r, sh->r, sizeof(native.r));
 	native.flags = (u32)sh->flags;
 	memcpy(native.data, sh->data, DATA_SIZE);
@@ -543,11 +450,25 @@ static bool one_case(const struct tmpl *t)
 	return true;
 }
 
+/* On a stack of their own: a faulting case has its stack pointer inside the data. cmocka catches signals too. */
+static void catch_faults(void)
+{
+	static u8 stack[65536];
+	stack_t alt = {.ss_sp = stack, .ss_size = sizeof(stack)};
+	struct sigaction sa = {.sa_handler = fault_handler, .sa_flags = SA_ONSTACK};
+
+	sigaltstack(&alt, NULL);
+	sigaction(SIGFPE, &sa, NULL);
+	sigaction(SIGSEGV, &sa, NULL);
+	sigaction(SIGILL, &sa, NULL);
+}
+
 static void against_the_computer(void **state)
 {
 	unsigned bad = 0;
 
 	(void)state;
+	catch_faults();
 	for (unsigned long k = 0; k < case_count && bad < 20; k++)
 		bad += !one_case(&tmpls[rnd() % ARRAY_LEN(tmpls)]);
 	assert_int_equal(bad, 0);
@@ -556,17 +477,13 @@ static void against_the_computer(void **state)
 static int set_up(void **state)
 {
 	static struct cpu_model model;
-	static struct row_set all[8];
-	const struct row_set *list[] = {&exec_alu_rows, &exec_shift_rows, &exec_muldiv_rows, &exec_move_rows,
-					&exec_string_rows, &exec_stack_rows, &exec_bit_rows};
+	static const struct row_set *const sets[] = {&exec_alu_rows,	&exec_shift_rows, &exec_muldiv_rows, &exec_move_rows,
+						     &exec_string_rows, &exec_stack_rows, &exec_bit_rows,    NULL};
 	struct feature_set f;
 
 	(void)state;
-	(void)sets;
-	for (unsigned k = 0; k < ARRAY_LEN(list); k++)
-		all[k] = *list[k];
 	memset(&f, 0xff, sizeof(f));
-	model.insns = all;
+	model.insns = sets;
 	cpu.model = &model;
 	cpu.feat = f;
 	cpu.clock = &virtual_clock;
@@ -578,9 +495,6 @@ static int set_up(void **state)
 	if (sh == MAP_FAILED || decode_index_new(&decode_index, &model, &f) != ST_OK)
 		return -1;
 	cpu.decode = decode_index;
-	signal(SIGFPE, fault_handler);
-	signal(SIGSEGV, fault_handler);
-	signal(SIGILL, fault_handler);
 	return 0;
 }
 

@@ -250,7 +250,7 @@ static unsigned try_bytes(const u8 *bytes, unsigned rounds, unsigned *total)
 static void test_against_host(void **state)
 {
 	static const u8 prefixes[] = {0, 0x66, 0xf2, 0xf3, 0x48};
-	static const u8 modrms[] = {0xc1, 0xc8, 0xd1, 0xe1, 0xf1, 0xf7, 0x07, 0xc0};
+	static const u8 modrms[] = {0xc1, 0xc8, 0xd1, 0xe1, 0xf1, 0xf9, 0x07, 0xc0};
 	unsigned p, op, m, map, bad = 0, total = 0, missed = 0;
 
 	(void)state;
@@ -261,6 +261,8 @@ static void test_against_host(void **state)
 					u8 b[15] = {0};
 					unsigned n = 0;
 
+					if (!map && (op == 0x38 || op == 0x3a)) /* the other maps */
+						continue;
 					if (prefixes[p])
 						b[n++] = prefixes[p];
 					b[n++] = 0x0f;

@@ -1,6 +1,6 @@
 /*
- * x87: every register form and memory form against the computer's own processor, with random stacks, tags, control words
- * and status words; approximation rows within one unit of the last place. One instruction at a time: FRSTOR, the
+ * x87: every register form and memory form against the computer's own processor, with random stacks, tags, control
+ * words and status words; approximation rows within one unit of the last place. One instruction at a time: FRSTOR, the
  * instruction's bytes, FNSAVE.
  */
 #include <setjmp.h>
@@ -133,7 +133,7 @@ static void rnd_memory(u8 *buf)
 		memcpy(buf, &f, 4);
 		break;
 	case 2: /* exponents at the edges of m32 and m64 */
-		q = (q & ~0x7ff0000000000000) | (pick(2) ? 0x7ff0000000000000 : 0);
+		q = (q & ~0x7ff0000000000000ull) | (pick(2) ? 0x7ff0000000000000ull : 0);
 		q = (q & ~0x7f800000ull) | (pick(2) ? 0x7f800000 : 0);
 		memcpy(buf, &q, 8);
 		break;
@@ -235,7 +235,7 @@ static void cpu_load(const struct image *im)
 {
 	unsigned n, p;
 
-	cpu->fpu = (struct x87){.cw = (u16)im->cw, .sw = im->sw & ~0xb880u, .top = im->sw >> 11 & 7, .op = im->op};
+	cpu->fpu = (struct x87){.cw = (u16)im->cw, .sw = (u16)(im->sw & 0x477f), .top = im->sw >> 11 & 7, .op = im->op};
 	for (n = 0; n < 8; n++) {
 		p = (cpu->fpu.top + n) & 7;
 		memcpy(cpu->fpu.st[p], im->st[n], F80_BYTES);
@@ -504,7 +504,13 @@ static void test_gates(void **state)
 	cpu->cr4 = CR4_OSFXSR;
 	assert_int_equal(sse_gate(cpu, &i), XR_FAULT);
 	assert_int_equal(cpu->fault.vector, EX_NM);
-	cpu->cr0 = 0;
+	cpu->cr0 = CR0_NE;
+	fpu_finit(cpu);
+	cpu->fpu.sw = X87_ES | X87_ZE;
+	assert_int_equal(sse_gate(cpu, &i), XR_OK);
+	row.flags = ROW_SSE | ROW_MMX; /* CVTPI2PS and the like */
+	assert_int_equal(sse_gate(cpu, &i), XR_FAULT);
+	assert_int_equal(cpu->fault.vector, EX_MF);
 }
 
 static int setup(void **state)

@@ -1,29 +1,29 @@
 /* The instruction table of one model: its row sets joined and ordered by mnemonic, so that a lookup is one subscript. */
 #include "cpu/decode/index.h"
 
-static size_t count_rows(const struct row_set *sets)
+static size_t count_rows(const struct row_set *const *sets)
 {
 	size_t n = 0;
 
-	for (const struct row_set *s = sets; s->rows; s++)
-		n += s->count;
+	for (; *sets; sets++)
+		n += (*sets)->count;
 	return n;
 }
 
 /* Rows of one mnemonic keep the order of their sets: first match wins. */
-static void fill_index(struct decode_index *d, const struct row_set *sets)
+static void fill_index(struct decode_index *d, const struct row_set *const *sets)
 {
 	u32 count[ZYDIS_MNEMONIC_MAX_VALUE + 2] = {0};
 
-	for (const struct row_set *s = sets; s->rows; s++)
-		for (size_t k = 0; k < s->count; k++)
-			count[s->rows[k].mnemonic + 1]++;
+	for (const struct row_set *const *s = sets; *s; s++)
+		for (size_t k = 0; k < (*s)->count; k++)
+			count[(*s)->rows[k].mnemonic + 1]++;
 	for (size_t m = 1; m < ARRAY_LEN(count); m++)
 		count[m] += count[m - 1];
 	memcpy(d->first, count, sizeof(d->first));
-	for (const struct row_set *s = sets; s->rows; s++)
-		for (size_t k = 0; k < s->count; k++)
-			d->rows[count[s->rows[k].mnemonic]++] = &s->rows[k];
+	for (const struct row_set *const *s = sets; *s; s++)
+		for (size_t k = 0; k < (*s)->count; k++)
+			d->rows[count[(*s)->rows[k].mnemonic]++] = &(*s)->rows[k];
 }
 
 static void init_decoder(ZydisDecoder *z, ZydisMachineMode machine, ZydisStackWidth stack, const struct cpu_model *m,

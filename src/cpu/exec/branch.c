@@ -70,23 +70,73 @@ static inline enum xr jump64(struct cpu *c, const struct insn *i, u64 target)
 	return XR_OK;
 }
 
+/* The short ways: nothing can fault and nothing is called; else on to the full handler. */
+static inline bool jump64_quick(struct cpu *c, const struct insn *i, u64 target)
+{
+	if (unlikely(!plain_target(c, target)))
+		return false;
+	note_branch(c, c->r[REG_RIP] + i->off, target);
+	c->r[REG_RIP] = target;
+	c->left = i->idx + 1u;
+	return true;
+}
+
+static inline bool call64_quick(struct cpu *c, const struct insn *i, u64 target)
+{
+	u64 sp = c->r[REG_RSP] - 8, *m = l1_write(c, sp, 8);
+
+	if (unlikely(!m || !plain_target(c, target)))
+		return false;
+	*m = c->r[REG_RIP] + i->aux;
+	c->r[REG_RSP] = sp;
+	return jump64_quick(c, i, target);
+}
+
+static inline bool ret64_quick(struct cpu *c, const struct insn *i)
+{
+	u64 sp = c->r[REG_RSP], *m = l1_read(c, sp, 8);
+
+	if (unlikely(!m || !jump64_quick(c, i, *m)))
+		return false;
+	c->r[REG_RSP] = sp + 8 + (u16)i->imm;
+	return true;
+}
+
+#define QUICK(NAME, DONE)                                                                                              \
+	static enum xr NAME##_flat(struct cpu *c, const struct insn *i)                                                \
+	{                                                                                                              \
+		return likely(DONE) ? XR_OK : NAME##_fast(c, i);                                                       \
+	}
+#define TARGET64 (c->r[REG_RIP] + (u64)i->disp)
+
 HANDLER(jmp64)
 {
-	return jump64(c, i, c->r[REG_RIP] + (u64)i->disp);
+	return jump64(c, i, TARGET64);
 }
 CHAIN_BRANCH(jmp64)
+QUICK(jmp64, jump64_quick(c, i, TARGET64))
 
 #define JCC64(CC, NAME)                                                                                                \
 	HANDLER(j64_##NAME)                                                                                            \
 	{                                                                                                              \
 		if (cond_now(c, CC))                                                                                   \
-			return jump64(c, i, c->r[REG_RIP] + (u64)i->disp);                                             \
+			return jump64(c, i, TARGET64);                                                                 \
 		c->r[REG_RIP] += i->aux;                                                                               \
 		return XR_OK;                                                                                          \
 	}                                                                                                              \
-	CHAIN_BRANCH(j64_##NAME)
+	CHAIN_BRANCH(j64_##NAME)                                                                                       \
+	static enum xr j64_##NAME##_flat(struct cpu *c, const struct insn *i)                                          \
+	{                                                                                                              \
+		int taken = cond_quick(c, CC);                                                                         \
+		if (taken == 0) {                                                                                      \
+			c->r[REG_RIP] += i->aux;                                                                       \
+			c->left = i->idx + 1u;                                                                         \
+			return XR_OK;                                                                                  \
+		}                                                                                                      \
+		return likely(taken > 0 && jump64_quick(c, i, TARGET64)) ? XR_OK : j64_##NAME##_fast(c, i);            \
+	}
 COND_LIST(JCC64)
-#define JCC64_FORM(CC, NAME) FORM(j64_##NAME),
+#define JCC64_FORM(CC, NAME) FLAT_FORM(j64_##NAME),
 static const struct form jcc64_forms[16] = { COND_LIST(JCC64_FORM) };
 
 HANDLER(jmp64_r)
@@ -94,6 +144,7 @@ HANDLER(jmp64_r)
 	return jump64(c, i, reg64(c, i->r0));
 }
 CHAIN_BRANCH(jmp64_r)
+QUICK(jmp64_r, jump64_quick(c, i, reg64(c, i->r0)))
 
 HANDLER(jmp64_m)
 {
@@ -116,15 +167,17 @@ static inline enum xr call64_to(struct cpu *c, const struct insn *i, u64 target)
 
 HANDLER(call64)
 {
-	return call64_to(c, i, c->r[REG_RIP] + (u64)i->disp);
+	return call64_to(c, i, TARGET64);
 }
 CHAIN_BRANCH(call64)
+QUICK(call64, call64_quick(c, i, TARGET64))
 
 HANDLER(call64_r)
 {
 	return call64_to(c, i, reg64(c, i->r0));
 }
 CHAIN_BRANCH(call64_r)
+QUICK(call64_r, call64_quick(c, i, reg64(c, i->r0)))
 
 HANDLER(call64_m)
 {
@@ -145,6 +198,7 @@ HANDLER(ret64)
 	return XR_OK;
 }
 CHAIN_BRANCH(ret64)
+QUICK(ret64, ret64_quick(c, i))
 
 /* ---- every other mode and size ---- */
 
@@ -278,7 +332,7 @@ static void near_size(struct insn *i, const struct dec *d)
 
 static void bind_jmp(struct insn *i, const struct dec *d)
 {
-	static const struct form wide[3] = {FORM(jmp64), FORM(jmp64_r), FORM(jmp64_m)};
+	static const struct form wide[3] = {FLAT_FORM(jmp64), FLAT_FORM(jmp64_r), FORM(jmp64_m)};
 	static const struct form other[3] = {FORM(jmp_rel), FORM(jmp_ind), FORM(jmp_ind)};
 
 	near_size(i, d);
@@ -287,7 +341,7 @@ static void bind_jmp(struct insn *i, const struct dec *d)
 
 static void bind_call(struct insn *i, const struct dec *d)
 {
-	static const struct form wide[3] = {FORM(call64), FORM(call64_r), FORM(call64_m)};
+	static const struct form wide[3] = {FLAT_FORM(call64), FLAT_FORM(call64_r), FORM(call64_m)};
 	static const struct form other[3] = {FORM(call_rel), FORM(call_ind), FORM(call_ind)};
 
 	near_size(i, d);
@@ -307,13 +361,12 @@ static void bind_jcc(struct insn *i, const struct dec *d)
 /* RET imm16 keeps its operand; without one imm is 0. */
 static void bind_ret(struct insn *i, const struct dec *d)
 {
+	static const struct form forms[2] = {FORM(ret_near), FLAT_FORM(ret64)};
+
 	i->imm = is_imm(d, 0) ? d->op[0].imm.value.u : 0;
 	near_size(i, d);
 	i->disp = 0;
-	if (i->opsz == 8)
-		BIND(i, ret64);
-	else
-		BIND(i, ret_near);
+	use_form(i, &forms[i->opsz == 8]);
 }
 
 static void bind_loop(struct insn *i, const struct dec *d)

@@ -85,6 +85,45 @@ cond_inline bool cond_now(struct cpu *c, unsigned cc)
 	return v != (cc & 1);
 }
 
+/*
+ * The same without ever calling anything: 0, 1, or -1 where only cond_now() knows. For handlers that must stay leaves.
+ */
+cond_inline int cond_quick(struct cpu *c, unsigned cc)
+{
+	const u32 f = c->rflags;
+	int v;
+
+	switch (cc >> 1) {
+	case 0: v = c->cc_op == CC_FLAGS ? (f & FL_OF) != 0 : c->cc_op == CC_LOGIC ? 0 : -1; break;
+	case 1:
+		v = c->cc_op == CC_SUB	   ? c->cc_src1 < c->cc_src2
+		    : c->cc_op == CC_LOGIC ? 0
+		    : c->cc_op == CC_FLAGS ? (f & FL_CF) != 0
+					   : -1;
+		break;
+	case 3:
+		v = c->cc_op == CC_SUB	   ? c->cc_src1 <= c->cc_src2
+		    : c->cc_op == CC_LOGIC ? c->cc_res == 0
+		    : c->cc_op == CC_FLAGS ? (f & (FL_CF | FL_ZF)) != 0
+					   : -1;
+		break;
+	case 6:
+		v = c->cc_op == CC_SUB	   ? cc_signed(c, c->cc_src1) < cc_signed(c, c->cc_src2)
+		    : c->cc_op == CC_LOGIC ? (s64)c->cc_res < 0
+		    : c->cc_op == CC_FLAGS ? ((f >> 4 ^ f) & FL_SF) != 0
+					   : -1;
+		break;
+	case 7:
+		v = c->cc_op == CC_SUB	   ? cc_signed(c, c->cc_src1) <= cc_signed(c, c->cc_src2)
+		    : c->cc_op == CC_LOGIC ? (s64)c->cc_res <= 0
+		    : c->cc_op == CC_FLAGS ? ((f >> 4 ^ f) & FL_SF) || (f & FL_ZF)
+					   : -1;
+		break;
+	default: return cond_now(c, cc);
+	}
+	return unlikely(v < 0) ? v : v ^ (int)(cc & 1);
+}
+
 /* A result with CF and OF known: SF, ZF, PF follow from it, AF is 0. */
 cond_inline void cc_set_co(struct cpu *c, unsigned size, u64 res, unsigned cf, unsigned of)
 {

@@ -58,7 +58,8 @@ enum xr mmx_gate(struct cpu *c, const struct insn *i)
 
 enum xr sse_gate(struct cpu *c, const struct insn *i)
 {
-	(void)i;
+	if (unlikely(i->row->flags & ROW_MMX))
+		return mmx_gate(c, i);
 	if ((c->cr0 & CR0_EM) || !(c->cr4 & CR4_OSFXSR))
 		return fault_ud(c);
 	return c->cr0 & CR0_TS ? fault_nm(c) : XR_OK;

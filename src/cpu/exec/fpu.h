@@ -1,6 +1,6 @@
 /*
  * The x87 environment and everything that MMX, FXSAVE and XSAVE share with it. Private to exec and the run loop's gate.
- * Stack, tags, condition codes, pointers and faults are kept here in software; the thunks of x87_arith.c only do arithmetic.
+ * Stack, tags, condition codes, pointers and faults are kept here in software; x87_arith.c's thunks only do arithmetic.
  */
 #ifndef CPU_EXEC_FPU_H
 #define CPU_EXEC_FPU_H

@@ -1,10 +1,12 @@
 /*
- * The kernels of hostfp.h. Everything that computes is a volatile asm between fp_begin() and fp_end(), so that no
- * floating-point operation of the compiler's moves across a change of MXCSR.
+ * The kernels of hostfp.h that run on the processor; the portable ones are hostfp_soft.c's. Everything that computes is
+ * a volatile asm between fp_begin() and fp_end(), so that no floating-point operation of the compiler's moves across a
+ * change of MXCSR. With every exception masked that is all there is to it; with one unmasked the flags of the masked
+ * response are not quite those of an exception, and the slow paths below put them right.
  */
 #include <math.h>
 
-#include "cpu/exec/hostfp.h"
+#include "cpu/exec/hostfp_bits.h"
 
 typedef long long v16 __attribute__((vector_size(16), may_alias, aligned(1)));
 typedef long long x16 __attribute__((vector_size(16)));
@@ -19,29 +21,13 @@ static inline void store16(void *p, x16 x)
 	*(v16 *)p = x;
 }
 
-/*
- * Changing MXCSR is slow, reading it is not. With every exception masked the guest's sticky flags may stand in the
- * computer's register already, so in the steady state nothing is loaded. With an unmasked exception the flags start
- * from zero, since what is new matters. FTZ counts only while underflow is masked ("Flush-To-Zero").
- */
-static inline void fp_begin(u32 csr)
+/* MXCSR from nothing, and back to the default that everybody else's code runs with. */
+static inline void fp_enter(u32 want)
 {
-	u32 now, want = (csr & (MXCSR_RC | MXCSR_FTZ | MXCSR_DAZ)) | MXCSR_MASKS;
-
-	if (unlikely((csr & MXCSR_MASKS) != MXCSR_MASKS)) {
-		if (!(csr & MXCSR_UM))
-			want &= ~(u32)MXCSR_FTZ;
-	} else {
-		__asm__ volatile("stmxcsr %0" : "=m"(now));
-		if (likely((now & ~(u32)MXCSR_FLAGS) == want && !(now & ~csr & MXCSR_FLAGS)))
-			return;
-		want |= csr & MXCSR_FLAGS;
-	}
 	__asm__ volatile("ldmxcsr %0" : : "m"(want));
 }
 
-/* The flags; everybody else's code runs with the default controls. */
-static inline u32 fp_end(void)
+static inline u32 fp_leave(void)
 {
 	u32 now, standard = MXCSR_RESET;
 
@@ -51,27 +37,43 @@ static inline u32 fp_end(void)
 	return now & MXCSR_FLAGS;
 }
 
-/* ---- single and double precision as integers ---- */
-
-static inline bool f32_nan(u32 v) { return (v & 0x7fffffff) > 0x7f800000; }
-static inline bool f32_snan(u32 v) { return f32_nan(v) && !(v & 0x400000); }
-static inline bool f32_denormal(u32 v) { return !(v & 0x7f800000) && (v & 0x7fffff); }
-static inline bool f64_nan(u64 v) { return (v & ~BIT(63)) > 0x7ff0000000000000; }
-static inline bool f64_snan(u64 v) { return f64_nan(v) && !(v & BIT(51)); }
-static inline bool f64_denormal(u64 v) { return !bits(v, 62, 52) && bits(v, 51, 0); }
-
-static inline u32 get32(const void *p, unsigned k)
+/*
+ * The same for instructions: `bool loaded = fp_begin(csr); do ... while (!fp_end(csr, &loaded, &flags));`
+ *
+ * Touching MXCSR costs more than the operation. While the guest has the default controls nothing is loaded: MXCSR
+ * has them already, and flags of anybody's. If it shows afterwards nothing that the guest's sticky flags do not have,
+ * that is the answer. Otherwise the operation runs again from the guest's flags. With an unmasked exception the flags
+ * start from zero, since what is new matters. FTZ counts only while underflow is masked ("Flush-To-Zero").
+ */
+static inline bool fp_begin(u32 csr)
 {
-	u32 v;
-	memcpy(&v, (const u8 *)p + 4 * k, 4);
-	return v;
+	u32 want = (csr & (MXCSR_RC | MXCSR_FTZ | MXCSR_DAZ)) | MXCSR_MASKS;
+
+	if (likely((csr & ~(u32)(MXCSR_FLAGS | MXCSR_MM)) == MXCSR_RESET))
+		return false;
+	if ((csr & MXCSR_MASKS) == MXCSR_MASKS)
+		want |= csr & MXCSR_FLAGS;
+	else if (!(csr & MXCSR_UM))
+		want &= ~(u32)MXCSR_FTZ;
+	fp_enter(want);
+	return true;
 }
 
-static inline u64 get64(const void *p, unsigned k)
+static inline bool fp_end(u32 csr, bool *loaded, u32 *flags)
 {
-	u64 v;
-	memcpy(&v, (const u8 *)p + 8 * k, 8);
-	return v;
+	u32 now;
+
+	if (unlikely(*loaded)) {
+		*flags = fp_leave();
+		return true;
+	}
+	__asm__ volatile("stmxcsr %0" : "=m"(now));
+	*flags = 0;
+	if (likely((now & ~(csr & MXCSR_FLAGS)) == MXCSR_RESET))
+		return true;
+	fp_enter(MXCSR_RESET | (csr & MXCSR_FLAGS));
+	*loaded = true;
+	return false;
 }
 
 /*
@@ -120,7 +122,7 @@ static bool inexact_fma(double x, double y, double z, u32 csr, bool single)
 	if (z != 0 && (apart > 60 || apart < -90) && single)
 		return true;
 	z = z == 0 ? z : ldexp(z, apart);
-	fp_begin((csr & MXCSR_RC) | MXCSR_MASKS);
+	fp_enter((csr & MXCSR_RC) | MXCSR_MASKS);
 	if (single) {
 		float fx = (float)x, fy = (float)y, fz = (float)z;
 		__asm__ volatile("" : "+x"(fx), "+x"(fy), "+x"(fz));
@@ -131,7 +133,7 @@ static bool inexact_fma(double x, double y, double z, u32 csr, bool single)
 		x = fma(x, y, z);
 		__asm__ volatile("" : : "x"(x));
 	}
-	return fp_end() & MXCSR_PE;
+	return fp_leave() & MXCSR_PE;
 }
 
 static bool inexact_div(double x, double y, bool single)
@@ -143,12 +145,12 @@ static bool inexact_div(double x, double y, bool single)
 	y = frexp(y, &e);
 	f = (float)x;
 	g = (float)y;
-	fp_begin(MXCSR_MASKS);
+	fp_enter(MXCSR_MASKS);
 	if (single)
 		__asm__ volatile("divss %1, %0" : "+x"(f) : "x"(g));
 	else
 		__asm__ volatile("divsd %1, %0" : "+x"(x) : "x"(y));
-	return fp_end() & MXCSR_PE;
+	return fp_leave() & MXCSR_PE;
 }
 
 static double number(const void *p, unsigned element, u32 csr)
@@ -212,26 +214,22 @@ static cold u32 packed_trap(fp_fn *fn, const void *a, const void *b, unsigned by
 #define ARITH(NAME, PACKED, SCALAR, ELEMENT, KIND)                                                                     \
 	u32 hostfp_##NAME(void *d, const void *a, const void *b, unsigned bytes, u32 csr, unsigned imm)                \
 	{                                                                                                              \
-		u64 x0[4], y0[4];                                                                                      \
+		bool loaded = fp_begin(csr);                                                                           \
 		u32 flags;                                                                                             \
 		(void)imm;                                                                                             \
-		if (KIND != EXACT_NONE && !all_masked(csr)) { /* d may be a or b */                                    \
-			a = memcpy(x0, a, bytes <= 8 ? 16 : bytes);                                                    \
-			b = memcpy(y0, b, bytes <= 8 ? 16 : bytes);                                                    \
-		}                                                                                                      \
-		fp_begin(csr);                                                                                         \
-		if (bytes <= 8) {                                                                                      \
-			x16 x = load16(a), y = load16(b);                                                              \
-			RUN2(SCALAR, x, y);                                                                            \
-			store16(d, x);                                                                                 \
-		} else {                                                                                               \
+		do {                                                                                                   \
+			if (bytes <= 8) {                                                                              \
+				x16 x = load16(a), y = load16(b);                                                      \
+				RUN2(SCALAR, x, y);                                                                    \
+				store16(d, x);                                                                         \
+				continue;                                                                              \
+			}                                                                                              \
 			for (unsigned k = 0; k < bytes; k += 16) {                                                     \
 				x16 x = load16((const u8 *)a + k), y = load16((const u8 *)b + k);                      \
 				RUN2(PACKED, x, y);                                                                    \
 				store16((u8 *)d + k, x);                                                               \
 			}                                                                                              \
-		}                                                                                                      \
-		flags = fp_end();                                                                                      \
+		} while (!fp_end(csr, &loaded, &flags));                                                               \
 		if (KIND == EXACT_NONE || all_masked(csr))                                                             \
 			return flags;                                                                                  \
 		if (!(csr & MXCSR_UM))                                                                                 \
@@ -294,16 +292,20 @@ static cold u32 rearranged(void *d, const void *a, const void *b, unsigned bytes
 #define REARRANGED(NAME, ELEMENT, HORIZONTAL, MINUS)                                                                   \
 	u32 hostfp_##NAME(void *d, const void *a, const void *b, unsigned bytes, u32 csr, unsigned imm)                \
 	{                                                                                                              \
+		bool loaded;                                                                                           \
+		u32 flags;                                                                                             \
 		(void)imm;                                                                                             \
 		if (!all_masked(csr))                                                                                  \
 			return rearranged(d, a, b, bytes, csr, ELEMENT, HORIZONTAL, MINUS);                            \
-		fp_begin(csr);                                                                                         \
-		for (unsigned k = 0; k < bytes; k += 16) {                                                             \
-			x16 x = load16((const u8 *)a + k), y = load16((const u8 *)b + k);                              \
-			RUN2(#NAME, x, y);                                                                             \
-			store16((u8 *)d + k, x);                                                                       \
-		}                                                                                                      \
-		return fp_end();                                                                                       \
+		loaded = fp_begin(csr);                                                                                \
+		do {                                                                                                   \
+			for (unsigned k = 0; k < bytes; k += 16) {                                                     \
+				x16 x = load16((const u8 *)a + k), y = load16((const u8 *)b + k);                      \
+				RUN2(#NAME, x, y);                                                                     \
+				store16((u8 *)d + k, x);                                                               \
+			}                                                                                              \
+		} while (!fp_end(csr, &loaded, &flags));                                                               \
+		return flags;                                                                                          \
 	}
 REARRANGED(haddps, 4, true, 0)
 REARRANGED(haddpd, 8, true, 0)
@@ -312,32 +314,44 @@ REARRANGED(hsubpd, 8, true, 3)
 REARRANGED(addsubps, 4, false, 1)
 REARRANGED(addsubpd, 8, false, 1)
 
-/* ROUND: imm[2] MXCSR.RC, otherwise imm[1:0]; imm[3] no precision exception. */
-static inline u32 round_csr(u32 csr, unsigned imm)
-{
-	return imm & 4 ? csr : (csr & ~(u32)MXCSR_RC) | (imm & 3) << MXCSR_RC_SHIFT;
-}
+/* The immediate is the instruction's own: rounding by it or by MXCSR.RC, with or without the precision exception. */
+#define ROUND_CASE(INSN, N)                                                                                            \
+	case N:                                                                                                        \
+		RUN2(INSN " $" #N ",", x, y);                                                                          \
+		break;
+#define ROUND_CASES(INSN)                                                                                              \
+	ROUND_CASE(INSN, 0) ROUND_CASE(INSN, 1) ROUND_CASE(INSN, 2) ROUND_CASE(INSN, 3) ROUND_CASE(INSN, 4)            \
+	ROUND_CASE(INSN, 8) ROUND_CASE(INSN, 9) ROUND_CASE(INSN, 10) ROUND_CASE(INSN, 11)                              \
+	default:                                                                                                       \
+		RUN2(INSN " $12,", x, y);
+#define ROUND_ONE(NAME, INSN)                                                                                          \
+	static inline x16 NAME(x16 x, x16 y, unsigned imm)                                                             \
+	{                                                                                                              \
+		switch (imm & 4 ? imm & 12 : imm & 11) {                                                               \
+			ROUND_CASES(INSN)                                                                              \
+		}                                                                                                      \
+		return x;                                                                                              \
+	}
+ROUND_ONE(round_ps, "roundps")
+ROUND_ONE(round_pd, "roundpd")
+ROUND_ONE(round_ss, "roundss")
+ROUND_ONE(round_sd, "roundsd")
 
 #define ROUND(NAME, PACKED, SCALAR)                                                                                    \
 	u32 hostfp_##NAME(void *d, const void *a, const void *b, unsigned bytes, u32 csr, unsigned imm)                \
 	{                                                                                                              \
-		fp_begin(round_csr(csr, imm));                                                                         \
-		for (unsigned k = 0; k < bytes; k += 16) {                                                             \
-			x16 x = load16((const u8 *)a + (bytes <= 8 ? 0 : k)), y = load16((const u8 *)b + k);           \
-			if (bytes <= 8 && imm & 8)                                                                     \
-				RUN2(SCALAR " $12,", x, y);                                                            \
-			else if (bytes <= 8)                                                                           \
-				RUN2(SCALAR " $4,", x, y);                                                             \
-			else if (imm & 8)                                                                              \
-				RUN2(PACKED " $12,", x, y);                                                            \
-			else                                                                                           \
-				RUN2(PACKED " $4,", x, y);                                                             \
-			store16((u8 *)d + k, x);                                                                       \
-		}                                                                                                      \
-		return fp_end();                                                                                       \
+		bool loaded = fp_begin(csr);                                                                           \
+		u32 flags;                                                                                             \
+		do {                                                                                                   \
+			for (unsigned k = 0; k < bytes; k += 16) {                                                     \
+				x16 x = load16((const u8 *)a + k), y = load16((const u8 *)b + k);                      \
+				store16((u8 *)d + k, bytes <= 8 ? SCALAR(x, y, imm) : PACKED(x, y, imm));              \
+			}                                                                                              \
+		} while (!fp_end(csr, &loaded, &flags));                                                               \
+		return flags;                                                                                          \
 	}
-ROUND(roundps, "roundps", "roundss")
-ROUND(roundpd, "roundpd", "roundsd")
+ROUND(roundps, round_ps, round_ss)
+ROUND(roundpd, round_pd, round_sd)
 
 /* ---- dot products: unselected products are +0, the sums pair up as the manual's pseudo code does ---- */
 
@@ -347,22 +361,39 @@ static cold u32 dot_steps(void *d, const void *a, const void *b, unsigned bytes,
 	fp_fn *add = element == 4 ? hostfp_addps : hostfp_addpd, *mul = element == 4 ? hostfp_mulps : hostfp_mulpd;
 	unsigned n = bytes / element, per = 16 / element;
 	u64 v[8][2], r[2];
-	u32 flags = 0;
+	u32 flags = 0, step_flags = 0;
 
 	for (unsigned k = 0; k < n; k++) {
 		u64 x[2] = { 0, 0 }, y[2] = { 0, 0 };
 		memcpy(x, (const u8 *)a + k * element, element);
 		memcpy(y, (const u8 *)b + k * element, element);
-		flags |= mul(v[k], x, y, element, csr, 0);
+		step_flags |= mul(v[k], x, y, element, csr, 0);
 	}
-	for (unsigned step = 1; step < per && !(flags & ~(csr >> 7)); step *= 2)
+	flags = hostfp_reported(step_flags, csr);
+	for (unsigned step = 1; step < per && !(flags & ~(csr >> 7) & MXCSR_FLAGS); step *= 2) {
+		step_flags = 0;
 		for (unsigned k = 0; k < n; k += 2 * step) {
-			flags |= add(r, v[k], v[k + step], element, csr, 0);
+			step_flags |= add(r, v[k], v[k + step], element, csr, 0);
 			memcpy(v[k], r, 16);
 		}
+		flags |= hostfp_reported(step_flags, csr);
+	}
 	for (unsigned k = 0; k < n; k++)
 		memcpy((u8 *)d + k * element, v[k / per * per], element);
-	return flags;
+	return flags | HOSTFP_ORDERED;
+}
+
+static inline x16 dot_lane(x16 x, x16 y, unsigned element)
+{
+	if (element == 4) {
+		RUN2("mulps", x, y);
+		RUN2("haddps", x, x);
+		RUN2("haddps", x, x);
+	} else {
+		RUN2("mulpd", x, y);
+		RUN2("haddpd", x, x);
+	}
+	return x;
 }
 
 static u32 dot(void *d, const void *a, const void *b, unsigned bytes, u32 csr, unsigned imm, unsigned element)
@@ -380,20 +411,11 @@ static u32 dot(void *d, const void *a, const void *b, unsigned bytes, u32 csr, u
 	if (!all_masked(csr)) {
 		flags = dot_steps(r, x, y, bytes, csr, element);
 	} else {
-		fp_begin(csr);
-		for (unsigned k = 0; k < bytes; k += 16) {
-			x16 s = load16(x + k), t = load16(y + k);
-			if (element == 4) {
-				RUN2("mulps", s, t);
-				RUN2("haddps", s, s);
-				RUN2("haddps", s, s);
-			} else {
-				RUN2("mulpd", s, t);
-				RUN2("haddpd", s, s);
-			}
-			store16(r + k, s);
-		}
-		flags = fp_end();
+		bool loaded = fp_begin(csr);
+		do {
+			for (unsigned k = 0; k < bytes; k += 16)
+				store16(r + k, dot_lane(load16(x + k), load16(y + k), element));
+		} while (!fp_end(csr, &loaded, &flags));
 	}
 	for (unsigned k = 0; k < bytes; k++)
 		((u8 *)d)[k] = r[k] & out[k];
@@ -416,27 +438,31 @@ u32 hostfp_dppd(void *d, const void *a, const void *b, unsigned bytes, u32 csr, 
 	u32 hostfp_##NAME(void *d, const void *a, const void *b, unsigned bytes, u32 csr, unsigned imm)                \
 	{                                                                                                              \
 		u64 src[4] = { get64(b, 0), 0, get64(b, 1), 0 };                                                       \
+		bool loaded = fp_begin(csr);                                                                           \
+		u32 flags;                                                                                             \
 		(void)a;                                                                                               \
 		(void)imm;                                                                                             \
-		fp_begin(csr);                                                                                         \
-		for (unsigned k = 0; k < bytes; k += 16) {                                                             \
-			x16 x = { 0 }, y = load16((u8 *)src + k);                                                      \
-			RUN2(INSN, x, y);                                                                              \
-			store16((u8 *)d + k, x);                                                                       \
-		}                                                                                                      \
-		return fp_end();                                                                                       \
+		do {                                                                                                   \
+			for (unsigned k = 0; k < bytes; k += 16) {                                                     \
+				x16 x = { 0 }, y = load16((u8 *)src + k);                                              \
+				RUN2(INSN, x, y);                                                                      \
+				store16((u8 *)d + k, x);                                                               \
+			}                                                                                              \
+		} while (!fp_end(csr, &loaded, &flags));                                                               \
+		return flags;                                                                                          \
 	}
 WIDEN(cvtps2pd, "cvtps2pd")
 WIDEN(cvtdq2pd, "cvtdq2pd")
 
 /* The result has 8 bytes (16 for 32 bytes of source); the rest of 16 is zero. */
-#define NARROW(NAME, INSN, SCALAR)                                                                                      \
+#define NARROW(NAME, INSN, SCALAR)                                                                                     \
 	u32 hostfp_##NAME(void *d, const void *a, const void *b, unsigned bytes, u32 csr, unsigned imm)                \
 	{                                                                                                              \
+		fp_fn *scalar = SCALAR;                                                                                \
 		x16 r[2] = { { 0 }, { 0 } };                                                                           \
 		u64 out[2];                                                                                            \
+		bool loaded;                                                                                           \
 		u32 flags;                                                                                             \
-		fp_fn *scalar = SCALAR;                                                                                \
 		(void)a;                                                                                               \
 		(void)imm;                                                                                             \
 		if (scalar && !all_masked(csr)) {                                                                      \
@@ -444,12 +470,13 @@ WIDEN(cvtdq2pd, "cvtdq2pd")
 			if (flags & ~(csr >> 7))                                                                       \
 				return flags;                                                                          \
 		}                                                                                                      \
-		fp_begin(csr);                                                                                         \
-		for (unsigned k = 0; k < bytes / 16; k++) {                                                            \
-			x16 y = load16((const u8 *)b + 16 * k);                                                        \
-			RUN2(INSN, r[k], y);                                                                           \
-		}                                                                                                      \
-		flags = fp_end();                                                                                      \
+		loaded = fp_begin(csr);                                                                                \
+		do {                                                                                                   \
+			for (unsigned k = 0; k < bytes / 16; k++) {                                                    \
+				x16 y = load16((const u8 *)b + 16 * k);                                                \
+				RUN2(INSN, r[k], y);                                                                   \
+			}                                                                                              \
+		} while (!fp_end(csr, &loaded, &flags));                                                               \
 		out[0] = (u64)r[0][0];                                                                                 \
 		out[1] = (u64)r[1][0];                                                                                 \
 		memcpy(d, out, 16);                                                                                    \
@@ -462,16 +489,18 @@ NARROW(cvttpd2dq, "cvttpd2dq", NULL)
 #define FROM_INT(NAME, INSN)                                                                                           \
 	u32 hostfp_##NAME(void *d, const void *a, const void *b, unsigned bytes, u32 csr, unsigned imm)                \
 	{                                                                                                              \
-		x16 x = load16(a);                                                                                     \
+		x16 x;                                                                                                 \
 		u64 v = get64(b, 0);                                                                                   \
+		bool loaded = fp_begin(csr);                                                                           \
 		u32 flags;                                                                                             \
 		(void)bytes;                                                                                           \
-		fp_begin(csr);                                                                                         \
-		if (imm == 8)                                                                                          \
-			__asm__ volatile(INSN "q %1, %0" : "+x"(x) : "r"(v));                                          \
-		else                                                                                                   \
-			__asm__ volatile(INSN "l %1, %0" : "+x"(x) : "r"((u32)v));                                     \
-		flags = fp_end();                                                                                      \
+		do {                                                                                                   \
+			x = load16(a);                                                                                 \
+			if (imm == 8)                                                                                  \
+				__asm__ volatile(INSN "q %1, %0" : "+x"(x) : "r"(v));                                  \
+			else                                                                                           \
+				__asm__ volatile(INSN "l %1, %0" : "+x"(x) : "r"((u32)v));                             \
+		} while (!fp_end(csr, &loaded, &flags));                                                               \
 		store16(d, x);                                                                                         \
 		return flags;                                                                                          \
 	}
@@ -482,18 +511,19 @@ FROM_INT(cvtsi2sd, "cvtsi2sd")
 	u32 hostfp_##NAME(void *d, const void *a, const void *b, unsigned bytes, u32 csr, unsigned imm)                \
 	{                                                                                                              \
 		x16 y = load16(b);                                                                                     \
-		u64 v;                                                                                                 \
+		bool loaded = fp_begin(csr);                                                                           \
 		u32 w, flags;                                                                                          \
+		u64 v;                                                                                                 \
 		(void)a;                                                                                               \
 		(void)bytes;                                                                                           \
-		fp_begin(csr);                                                                                         \
-		if (imm == 8) {                                                                                        \
-			__asm__ volatile(INSN " %1, %0" : "=r"(v) : "x"(y));                                           \
-		} else {                                                                                               \
+		do {                                                                                                   \
+			if (imm == 8) {                                                                                \
+				__asm__ volatile(INSN " %1, %0" : "=r"(v) : "x"(y));                                   \
+				continue;                                                                              \
+			}                                                                                              \
 			__asm__ volatile(INSN " %1, %0" : "=r"(w) : "x"(y));                                           \
 			v = w;                                                                                         \
-		}                                                                                                      \
-		flags = fp_end();                                                                                      \
+		} while (!fp_end(csr, &loaded, &flags));                                                               \
 		memcpy(d, &v, 8);                                                                                      \
 		return flags;                                                                                          \
 	}
@@ -501,302 +531,6 @@ TO_INT(cvtss2si, "cvtss2si")
 TO_INT(cvttss2si, "cvttss2si")
 TO_INT(cvtsd2si, "cvtsd2si")
 TO_INT(cvttsd2si, "cvttsd2si")
-
-/* ---- comparisons ---- */
-
-enum { REL_LT = 1, REL_EQ = 2, REL_GT = 4, REL_UN = 8 };
-
-static unsigned relation(s64 x, s64 y)
-{
-	return x < y ? REL_LT : x > y ? REL_GT : REL_EQ;
-}
-
-/* Sign and magnitude to an ordered integer; both zeros become 0. */
-static unsigned compare32(u32 x, u32 y, u32 csr, bool signaling, u32 *flags)
-{
-	if (f32_nan(x) || f32_nan(y)) {
-		*flags |= signaling || f32_snan(x) || f32_snan(y) ? MXCSR_IE : 0;
-		return REL_UN;
-	}
-	if (f32_denormal(x) || f32_denormal(y)) {
-		if (!(csr & MXCSR_DAZ))
-			*flags |= MXCSR_DE;
-		x = csr & MXCSR_DAZ && f32_denormal(x) ? 0 : x;
-		y = csr & MXCSR_DAZ && f32_denormal(y) ? 0 : y;
-	}
-	s64 i = (s64)(x & 0x7fffffff), j = (s64)(y & 0x7fffffff);
-	return relation(x >> 31 ? -i : i, y >> 31 ? -j : j);
-}
-
-static unsigned compare64(u64 x, u64 y, u32 csr, bool signaling, u32 *flags)
-{
-	if (f64_nan(x) || f64_nan(y)) {
-		*flags |= signaling || f64_snan(x) || f64_snan(y) ? MXCSR_IE : 0;
-		return REL_UN;
-	}
-	if (f64_denormal(x) || f64_denormal(y)) {
-		if (!(csr & MXCSR_DAZ))
-			*flags |= MXCSR_DE;
-		x = csr & MXCSR_DAZ && f64_denormal(x) ? 0 : x;
-		y = csr & MXCSR_DAZ && f64_denormal(y) ? 0 : y;
-	}
-	s64 i = (s64)(x & ~BIT(63)), j = (s64)(y & ~BIT(63));
-	return relation(x >> 63 ? -i : i, y >> 63 ? -j : j);
-}
-
-/* "Comparison Predicate for VCMPPS": which relations are true, and whether quiet NaNs signal; 10h-1Fh flip the latter. */
-static const struct { u8 rel; bool signaling; } predicates[16] = {
-	{ REL_EQ, false }, { REL_LT, true }, { REL_LT | REL_EQ, true }, { REL_UN, false },
-	{ REL_LT | REL_GT | REL_UN, false }, { REL_EQ | REL_GT | REL_UN, true }, { REL_GT | REL_UN, true },
-	{ REL_LT | REL_EQ | REL_GT, false }, { REL_EQ | REL_UN, false }, { REL_LT | REL_UN, true },
-	{ REL_LT | REL_EQ | REL_UN, true }, { 0, false }, { REL_LT | REL_GT, false }, { REL_EQ | REL_GT, true },
-	{ REL_GT, true }, { REL_LT | REL_EQ | REL_GT | REL_UN, false },
-};
-
-u32 hostfp_cmpps(void *d, const void *a, const void *b, unsigned bytes, u32 csr, unsigned imm)
-{
-	bool signaling = predicates[imm & 15].signaling ^ (imm >> 4 & 1);
-	u32 r[8], flags = 0;
-
-	memcpy(r, a, bytes < 16 ? 16 : bytes);
-	for (unsigned k = 0; k < bytes / 4; k++) {
-		unsigned rel = compare32(get32(a, k), get32(b, k), csr, signaling, &flags);
-		r[k] = rel & predicates[imm & 15].rel ? ~0u : 0;
-	}
-	memcpy(d, r, bytes < 16 ? 16 : bytes);
-	return flags;
-}
-
-u32 hostfp_cmppd(void *d, const void *a, const void *b, unsigned bytes, u32 csr, unsigned imm)
-{
-	bool signaling = predicates[imm & 15].signaling ^ (imm >> 4 & 1);
-	u64 r[4];
-	u32 flags = 0;
-
-	memcpy(r, a, bytes < 16 ? 16 : bytes);
-	for (unsigned k = 0; k < bytes / 8; k++) {
-		unsigned rel = compare64(get64(a, k), get64(b, k), csr, signaling, &flags);
-		r[k] = rel & predicates[imm & 15].rel ? ~0ull : 0;
-	}
-	memcpy(d, r, bytes < 16 ? 16 : bytes);
-	return flags;
-}
-
-/* Unordered: ZF, PF, CF; greater: none; less: CF; equal: ZF. */
-static void put_eflags(void *d, unsigned rel)
-{
-	u64 fl = rel == REL_UN ? 0x45 : rel == REL_LT ? 0x01 : rel == REL_EQ ? 0x40 : 0;
-	memcpy(d, &fl, 8);
-}
-
-u32 hostfp_comiss(void *d, const void *a, const void *b, unsigned bytes, u32 csr, unsigned imm)
-{
-	u32 flags = 0;
-	(void)bytes;
-	put_eflags(d, compare32(get32(a, 0), get32(b, 0), csr, imm, &flags));
-	return flags;
-}
-
-u32 hostfp_comisd(void *d, const void *a, const void *b, unsigned bytes, u32 csr, unsigned imm)
-{
-	u32 flags = 0;
-	(void)bytes;
-	put_eflags(d, compare64(get64(a, 0), get64(b, 0), csr, imm, &flags));
-	return flags;
-}
-
-/* ---- RCPPS, RSQRTPS: relative error below 1.5 * 2^-12; rounded to 13 significant bits; no flags ---- */
-
-static u32 rcp(u32 v)
-{
-	u32 sign = v & 0x80000000, m = (v & 0x7fffff) | 0x800000;
-	int exp = (int)bits(v, 30, 23);
-
-	if (f32_nan(v))
-		return v | 0x400000;
-	if (exp == 255)
-		return sign;
-	if (exp == 0) /* denormals count as zero */
-		return sign | 0x7f800000;
-	/* 1 / (1.m * 2^(exp-127)): q in (2^12, 2^13] is 2^13 / 1.m, rounded. */
-	u32 q = (u32)((BIT(37) / m + 1) >> 1);
-	int e = 253 - exp;
-	if (q >= 1u << 13) {
-		q >>= 1;
-		e++;
-	}
-	if (e <= 0) /* tiny results are flushed */
-		return sign;
-	return sign | (u32)e << 23 | (q & 0xfff) << 11;
-}
-
-static u32 isqrt64(u64 v)
-{
-	u64 r = 0;
-	for (u64 b = BIT(31); b; b >>= 1)
-		if ((r | b) * (r | b) <= v)
-			r |= b;
-	return (u32)r;
-}
-
-static u32 rsqrt(u32 v)
-{
-	u32 m = (v & 0x7fffff) | 0x800000;
-	int exp = (int)bits(v, 30, 23) - 127;
-
-	if (f32_nan(v))
-		return v | 0x400000;
-	if (!(v & 0x7f800000))
-		return (v & 0x80000000) | 0x7f800000;
-	if (v >> 31)
-		return 0xffc00000;
-	if (exp == 128)
-		return 0;
-	/* x = m * 2^(exp-23) with an even exponent: m in [2^23, 2^25); 2^26 / sqrt(m * 2^-23 ) has 26 bits or so. */
-	u64 mm = exp & 1 ? (u64)m << 1 : m;
-	int half = (exp - (exp & 1)) / 2;
-	u64 q = isqrt64(BIT(63) / mm); /* sqrt(2^63 / m) = 2^20 / sqrt(m * 2^-23), in (2^19, 2^20] */
-	u32 r = (u32)((q + (1 << 6)) >> 7); /* (2^12, 2^13] */
-	int e = 126 - half;
-	if (r >= 1u << 13) {
-		r >>= 1;
-		e++;
-	}
-	return (u32)e << 23 | (r & 0xfff) << 11;
-}
-
-#define APPROXIMATE(NAME, F)                                                                                           \
-	u32 hostfp_##NAME(void *d, const void *a, const void *b, unsigned bytes, u32 csr, unsigned imm)                \
-	{                                                                                                              \
-		u32 r[8], n = bytes < 16 ? 16 : bytes;                                                                 \
-		(void)csr;                                                                                             \
-		(void)imm;                                                                                             \
-		memcpy(r, a, n);                                                                                       \
-		for (unsigned k = 0; k < bytes / 4; k++)                                                               \
-			r[k] = F(get32(b, k));                                                                         \
-		memcpy(d, r, n);                                                                                       \
-		return 0;                                                                                              \
-	}
-APPROXIMATE(rcpps, rcp)
-APPROXIMATE(rsqrtps, rsqrt)
-
-/* ---- half precision ---- */
-
-/* Exact; DAZ does not apply and denormal halves are not reported ("VCVTPH2PS"). */
-static u32 half_to_single(u32 h, u32 *flags)
-{
-	u32 sign = (h & 0x8000) << 16, exp = h >> 10 & 0x1f, m = h & 0x3ff;
-
-	if (exp == 31) {
-		if (m && !(m & 0x200))
-			*flags |= MXCSR_IE;
-		return sign | 0x7f800000 | m << 13 | (m ? 0x400000 : 0);
-	}
-	if (exp)
-		return sign | (exp + 112) << 23 | m << 13;
-	if (!m)
-		return sign;
-	unsigned shift = (unsigned)__builtin_clz(m) - 21; /* bring the first 1 to bit 10 */
-	return sign | (113 - shift) << 23 | (m << shift & 0x3ff) << 13;
-}
-
-u32 hostfp_cvtph2ps(void *d, const void *a, const void *b, unsigned bytes, u32 csr, unsigned imm)
-{
-	u16 h[8];
-	u32 r[8], flags = 0;
-
-	(void)a;
-	(void)csr;
-	(void)imm;
-	memcpy(h, b, bytes / 2);
-	for (unsigned k = 0; k < bytes / 4; k++)
-		r[k] = half_to_single(h[k], &flags);
-	memcpy(d, r, bytes);
-	return flags;
-}
-
-/* v / 2^shift to an integer in rounding mode rc, the sign given apart. */
-static u32 round_shift(u32 v, unsigned shift, unsigned rc, bool negative, bool *inexact)
-{
-	u32 q = shift > 31 ? 0 : v >> shift;
-	u64 rest = shift > 31 ? v : v & (BIT(shift) - 1), half = BIT(shift > 40 ? 40 : shift) >> 1;
-	bool up;
-
-	*inexact = rest != 0;
-	switch (rc) {
-	case 0:
-		up = rest > half || (rest == half && rest && q & 1);
-		break;
-	case 1:
-		up = negative && rest;
-		break;
-	case 2:
-		up = !negative && rest;
-		break;
-	default:
-		up = false;
-	}
-	return q + up;
-}
-
-static u16 single_to_half(u32 v, unsigned rc, u32 csr, u32 *flags)
-{
-	u32 sign = v >> 16 & 0x8000, m = (v & 0x7fffff) | 0x800000, q;
-	int exp = (int)bits(v, 30, 23) - 112; /* biased as a half */
-	bool inexact, negative = v >> 31;
-
-	if (f32_nan(v)) {
-		*flags |= f32_snan(v) ? MXCSR_IE : 0;
-		return (u16)(sign | 0x7e00 | (v >> 13 & 0x3ff));
-	}
-	if (!(v & 0x7fffffff) || (f32_denormal(v) && csr & MXCSR_DAZ))
-		return (u16)sign;
-	if ((v & 0x7fffffff) == 0x7f800000)
-		return (u16)(sign | 0x7c00);
-	if (f32_denormal(v)) {
-		*flags |= MXCSR_DE;
-		m = v & 0x7fffff;
-		exp++; /* denormals have the exponent of the smallest normal */
-	}
-	if (exp <= 0) {
-		/* Tiny unless rounding at full precision carries it to the smallest normal. */
-		bool carried = exp == 0 && round_shift(m, 13, rc, negative, &inexact) == 0x800;
-		bool full; /* inexact at full precision, which counts when underflow is unmasked */
-		(void)round_shift(m << (__builtin_clz(m) - 8), 13, rc, negative, &full);
-		q = round_shift(m, (unsigned)(14 - exp), rc, negative, &inexact);
-		if (!carried && (inexact || !(csr & MXCSR_UM)))
-			*flags |= MXCSR_UE | (csr & MXCSR_UM || full ? MXCSR_PE : 0);
-		else
-			*flags |= inexact ? MXCSR_PE : 0;
-		return (u16)(sign | q); /* a carry into the exponent is right as it is */
-	}
-	q = round_shift(m, 13, rc, negative, &inexact);
-	if (q == 0x800) {
-		q = 0x400;
-		exp++;
-	}
-	if (exp >= 31) {
-		bool infinite = rc == 0 || (rc == 1 && negative) || (rc == 2 && !negative);
-		*flags |= MXCSR_OE | (csr & MXCSR_OM || inexact ? MXCSR_PE : 0);
-		return (u16)(sign | (infinite ? 0x7c00 : 0x7bff));
-	}
-	*flags |= inexact ? MXCSR_PE : 0;
-	return (u16)(sign | (u32)exp << 10 | (q & 0x3ff));
-}
-
-/* FTZ does not apply, DAZ does ("VCVTPS2PH"). The result has bytes / 2 bytes, the rest of 16 is zero. */
-u32 hostfp_cvtps2ph(void *d, const void *a, const void *b, unsigned bytes, u32 csr, unsigned imm)
-{
-	unsigned rc = imm & 4 ? (csr & MXCSR_RC) >> MXCSR_RC_SHIFT : imm & 3;
-	u16 r[8] = { 0 };
-	u32 flags = 0;
-
-	(void)a;
-	for (unsigned k = 0; k < bytes / 4; k++)
-		r[k] = single_to_half(get32(b, k), rc, csr, &flags);
-	memcpy(d, r, 16);
-	return flags;
-}
 
 /* ---- fused multiply-add ---- */
 
@@ -833,11 +567,11 @@ u32 hostfp_cvtps2ph(void *d, const void *a, const void *b, unsigned bytes, u32 c
 		memcpy(&fy, &y, sizeof(fy));                                                                           \
 		memcpy(&fz, &z, sizeof(fz));                                                                           \
 		const F in[3] = { fx, fy, fz };                                                                        \
-		fp_begin((csr & MXCSR_RC) | MXCSR_MASKS);                                                              \
+		fp_enter((csr & MXCSR_RC) | MXCSR_MASKS);                                                              \
 		__asm__ volatile("" : "+x"(fx), "+x"(fy), "+x"(fz));                                                   \
 		fx = FMA(fx, fy, fz);                                                                                  \
 		__asm__ volatile("" : "+x"(fx));                                                                       \
-		u32 raised = fp_end() & ~(u32)(MXCSR_DE | MXCSR_IE);                                                   \
+		u32 raised = fp_leave() & ~(u32)(MXCSR_DE | MXCSR_IE);                                                 \
 		memcpy(&r, &fx, sizeof(fx));                                                                           \
 		/* Tininess counts after rounding: an inexact smallest normal is not settled by the library. */        \
 		if (raised & MXCSR_PE && !(raised & MXCSR_OE) && DENORMAL(r))                                          \
@@ -898,18 +632,25 @@ u32 hostfp_fma_soft(void *d, const void *a, const void *b, unsigned bytes, u32 c
 #define FMA(NAME, OP, FORM, T)                                                                                         \
 	u32 hostfp_##NAME(void *d, const void *a, const void *b, unsigned bytes, u32 csr, unsigned imm)                \
 	{                                                                                                              \
+		bool loaded;                                                                                           \
+		u32 flags;                                                                                             \
+		u8 r[32];                                                                                              \
 		(void)imm;                                                                                             \
 		if (!__builtin_cpu_supports("fma") || !all_masked(csr))                                                \
 			return hostfp_fma_soft(d, a, b, bytes, csr, FMA_##OP, FORM, ELEMENT_##T);                      \
-		fp_begin(csr);                                                                                         \
-		for (unsigned k = 0; k < bytes; k += 16) {                                                             \
-			x16 x = load16((u8 *)d + k), y = load16((const u8 *)a + k), z = load16((const u8 *)b + k);     \
-			if (bytes <= 8)                                                                                \
-				RUN3(SINGLE_##OP #FORM SCALAR_##T, x, y, z);                                           \
-			else                                                                                           \
-				RUN3(#NAME, x, y, z);                                                                  \
-			store16((u8 *)d + k, x);                                                                       \
-		}                                                                                                      \
-		return fp_end();                                                                                       \
+		loaded = fp_begin(csr);                                                                                \
+		do {                                                                                                   \
+			for (unsigned k = 0; k < bytes; k += 16) {                                                     \
+				x16 x = load16((u8 *)d + k), y = load16((const u8 *)a + k);                            \
+				x16 z = load16((const u8 *)b + k);                                                     \
+				if (bytes <= 8)                                                                        \
+					RUN3(SINGLE_##OP #FORM SCALAR_##T, x, y, z);                                   \
+				else                                                                                   \
+					RUN3(#NAME, x, y, z);                                                          \
+				store16(r + k, x);                                                                     \
+			}                                                                                              \
+		} while (!fp_end(csr, &loaded, &flags));                                                               \
+		memcpy(d, r, bytes <= 8 ? 16 : bytes);                                                                 \
+		return flags;                                                                                          \
 	}
 HOSTFP_FMA_LIST(FMA)

@@ -262,14 +262,21 @@ void lanes_phminposuw(void *d, const void *a, const void *b, unsigned bytes)
 
 /* Rearrangements of 16 or 32 bytes: r[k] takes element FROM of b. */
 #define PICK(NAME, T, FROM)                                                                                            \
-	void lanes_##NAME(void *d, const void *a, const void *b, unsigned bytes)                                       \
+	INLINE void NAME##_whole(u8 *d, const u8 *b, unsigned n)                                                       \
 	{                                                                                                              \
 		T x[32 / sizeof(T)], r[32 / sizeof(T)];                                                                \
-		(void)a;                                                                                               \
-		memcpy(x, b, bytes);                                                                                   \
-		for (unsigned k = 0; k < bytes / sizeof(T); k++)                                                       \
+		memcpy(x, b, n);                                                                                       \
+		for (unsigned k = 0; k < n / sizeof(T); k++)                                                           \
 			r[k] = x[FROM];                                                                                \
-		memcpy(d, r, bytes);                                                                                   \
+		memcpy(d, r, n);                                                                                       \
+	}                                                                                                              \
+	void lanes_##NAME(void *d, const void *a, const void *b, unsigned bytes)                                       \
+	{                                                                                                              \
+		(void)a;                                                                                               \
+		if (bytes == 16)                                                                                       \
+			NAME##_whole(d, b, 16);                                                                        \
+		else                                                                                                   \
+			NAME##_whole(d, b, 32);                                                                        \
 	}
 PICK(movshdup, u32, k | 1)
 PICK(movsldup, u32, k & ~1u)
@@ -387,14 +394,23 @@ void lanes_psrldq(void *d, const void *a, const void *b, unsigned bytes, unsigne
 }
 
 #define SHUFFLE(NAME, T, FROM)                                                                                         \
-	void lanes_##NAME(void *d, const void *a, const void *b, unsigned bytes, unsigned imm)                         \
+	INLINE void NAME##_whole(u8 *d, const u8 *b, unsigned imm, unsigned n)                                         \
 	{                                                                                                              \
 		T x[32 / sizeof(T)], r[32 / sizeof(T)];                                                                \
-		(void)a;                                                                                               \
-		memcpy(x, b, bytes);                                                                                   \
-		for (unsigned k = 0; k < bytes / sizeof(T); k++)                                                       \
+		memcpy(x, b, n);                                                                                       \
+		for (unsigned k = 0; k < n / sizeof(T); k++)                                                           \
 			r[k] = x[FROM];                                                                                \
-		memcpy(d, r, bytes);                                                                                   \
+		memcpy(d, r, n);                                                                                       \
+	}                                                                                                              \
+	void lanes_##NAME(void *d, const void *a, const void *b, unsigned bytes, unsigned imm)                         \
+	{                                                                                                              \
+		(void)a;                                                                                               \
+		if (bytes == 16)                                                                                       \
+			NAME##_whole(d, b, imm, 16);                                                                   \
+		else if (bytes == 32)                                                                                  \
+			NAME##_whole(d, b, imm, 32);                                                                   \
+		else                                                                                                   \
+			NAME##_whole(d, b, imm, 8);                                                                    \
 	}
 SHUFFLE(pshufw, u16, imm >> 2 * k & 3)
 SHUFFLE(pshufd, u32, (k & 4) | (imm >> 2 * (k & 3) & 3))

@@ -1,7 +1,8 @@
 /*
- * MMX and the SSE, SSE2 and SSSE3 instructions on MMX registers. The lanes are lanes.h's kernels at 8 bytes, conversions
- * are hostfp.h's; what is MMX's own is the aliasing with the x87 stack: every instruction but EMMS sets TOP to 0 and all
- * tags to valid, and a written register gets an exponent of all ones ("Effect of MMX Instructions on x87 FPU State").
+ * MMX and the SSE, SSE2 and SSSE3 instructions on MMX registers. The lanes are lanes.h's kernels at 8 bytes,
+ * conversions are hostfp.h's; what is MMX's own is the aliasing with the x87 stack: every instruction but EMMS sets
+ * TOP to 0 and all tags to valid, and a written register gets an exponent of all ones ("Effect of MMX Instructions on
+ * x87 FPU State").
  */
 #include "cpu/exec/fpu.h"
 #include "cpu/exec/sse.h"
@@ -210,7 +211,11 @@ static enum xr mm_emms(struct cpu *c, const struct insn *i)
 
 /* ---- conversions ---- */
 
-/* CVTPI2PS, CVTPI2PD. The upper integers are zero: exact, they raise nothing. */
+/*
+ * CVTPI2PS, CVTPI2PD. The upper integers are zero: exact, they raise nothing. With a memory operand there is no
+ * transition to MMX ("CVTPI2PD"). DEVIATION: Intel's text for CVTPI2PS does not make that exception; AMD's processors
+ * do.
+ */
 static enum xr mm_to_fp(struct cpu *c, const struct insn *i)
 {
 	const struct vop *op = i->row->op;
@@ -220,8 +225,7 @@ static enum xr mm_to_fp(struct cpu *c, const struct insn *i)
 	TRY(vec_fp_flags(c, op->fp(&r, &c->v[i->r0], &t, 16, c->mxcsr, 0)));
 	memcpy(&c->v[i->r0], &r, op->element);
 	c->xinuse |= XINUSE_SSE;
-	/* "CVTPI2PD": with a memory operand there is no transition to MMX. */
-	if (!(i->flags & INSN_MEM) || op->element == 8)
+	if (!(i->flags & INSN_MEM))
 		mm_touch(c);
 	return XR_OK;
 }
@@ -257,7 +261,8 @@ static bool is_mm(const struct dec *d, unsigned n)
 {
 	const ZydisDecodedOperand *op = vec_operand(d, n);
 
-	return op && op->type == ZYDIS_OPERAND_TYPE_REGISTER && ZydisRegisterGetClass(op->reg.value) == ZYDIS_REGCLASS_MMX;
+	return op && op->type == ZYDIS_OPERAND_TYPE_REGISTER &&
+	       ZydisRegisterGetClass(op->reg.value) == ZYDIS_REGCLASS_MMX;
 }
 static bool is_gpr(const struct dec *d, unsigned n)
 {
@@ -297,7 +302,7 @@ static bool match_store_gpr(const struct dec *d)
 {
 	return is_mm(d, 1) && (is_gpr(d, 0) || d->zi->opcode == 0x7e);
 }
-static bool match_pi2pd_mem(const struct dec *d)
+static bool match_src_mem(const struct dec *d)
 {
 	return vec_is_mem(d, 1);
 }
@@ -313,6 +318,10 @@ static bool match_pi2pd_mem(const struct dec *d)
 	ROW_AS(M, MMX, #M " mm, imm8", match_mm_imm, NULL, mm_shift_imm, ROW_MMX, .imm = lanes_##KERNEL##_i) \
 	LANE(M, MMX, KERNEL)
 #define MOVE(M, FEAT, FORM, MATCH, BIND, FN) ROW_AS(M, FEAT, FORM, MATCH, BIND, FN, ROW_MMX, .bytes = 0)
+#define CONVERT(M, FEAT, FORM, MATCH, BIND, FN, FLAGS, KERNEL, ELEMENT) \
+	ROW_AS(M, FEAT, FORM, MATCH, BIND, FN, FLAGS, .fp = hostfp_##KERNEL, .element = ELEMENT)
+#define FROM_FP(M, FEAT, FORM, KERNEL, ELEMENT) \
+	CONVERT(M, FEAT, FORM, NULL, bind_from_fp, mm_from_fp, ROW_MMX | ROW_SSE, KERNEL, ELEMENT)
 
 static const struct insn_row rows[] = {
 	LANE(PADDB, MMX, paddb) LANE(PADDW, MMX, paddw) LANE(PADDD, MMX, paddd) LANE(PADDQ, SSE2, paddq)
@@ -342,7 +351,8 @@ static const struct insn_row rows[] = {
 	ROW_AS(MOVQ2DQ, SSE2, "MOVQ2DQ xmm, mm", NULL, NULL, mm_movq2dq, ROW_MMX | ROW_SSE, .bytes = 0)
 	ROW_AS(MOVDQ2Q, SSE2, "MOVDQ2Q mm, xmm", NULL, NULL, mm_movdq2q, ROW_MMX | ROW_SSE, .bytes = 0)
 	/* SSSE3 */
-	LANE(PSHUFB, SSSE3, pshufb) LANE(PHADDW, SSSE3, phaddw) LANE(PHADDD, SSSE3, phaddd) LANE(PHADDSW, SSSE3, phaddsw)
+	LANE(PSHUFB, SSSE3, pshufb) LANE(PHADDW, SSSE3, phaddw) LANE(PHADDD, SSSE3, phaddd)
+	LANE(PHADDSW, SSSE3, phaddsw)
 	LANE(PHSUBW, SSSE3, phsubw) LANE(PHSUBD, SSSE3, phsubd) LANE(PHSUBSW, SSSE3, phsubsw)
 	LANE(PMADDUBSW, SSSE3, pmaddubsw) LANE(PMULHRSW, SSSE3, pmulhrsw)
 	LANE(PSIGNB, SSSE3, psignb) LANE(PSIGNW, SSSE3, psignw) LANE(PSIGND, SSSE3, psignd)
@@ -357,13 +367,14 @@ static const struct insn_row rows[] = {
 	MOVE(MOVQ, MMX, "MOVQ mm, mm/m64", match_mm, NULL, mm_load)
 	MOVE(EMMS, MMX, "EMMS", NULL, NULL, mm_emms)
 	/* conversions; element: bytes of floating point */
-	ROW_AS(CVTPI2PS, SSE, "CVTPI2PS xmm, mm/m64", NULL, NULL, mm_to_fp, ROW_MMX | ROW_SSE, .fp = hostfp_cvtdq2ps, .element = 8)
-	ROW_AS(CVTPI2PD, SSE2, "CVTPI2PD xmm, m64", match_pi2pd_mem, NULL, mm_to_fp, ROW_SSE, .fp = hostfp_cvtdq2pd, .element = 16)
-	ROW_AS(CVTPI2PD, SSE2, "CVTPI2PD xmm, mm", NULL, NULL, mm_to_fp, ROW_MMX | ROW_SSE, .fp = hostfp_cvtdq2pd, .element = 16)
-	ROW_AS(CVTPS2PI, SSE, "CVTPS2PI mm, xmm/m64", NULL, bind_from_fp, mm_from_fp, ROW_MMX | ROW_SSE, .fp = hostfp_cvtps2dq, .element = 8)
-	ROW_AS(CVTTPS2PI, SSE, "CVTTPS2PI mm, xmm/m64", NULL, bind_from_fp, mm_from_fp, ROW_MMX | ROW_SSE, .fp = hostfp_cvttps2dq, .element = 8)
-	ROW_AS(CVTPD2PI, SSE2, "CVTPD2PI mm, xmm/m128", NULL, bind_from_fp, mm_from_fp, ROW_MMX | ROW_SSE, .fp = hostfp_cvtpd2dq, .element = 16)
-	ROW_AS(CVTTPD2PI, SSE2, "CVTTPD2PI mm, xmm/m128", NULL, bind_from_fp, mm_from_fp, ROW_MMX | ROW_SSE, .fp = hostfp_cvttpd2dq, .element = 16)
+	CONVERT(CVTPI2PS, SSE, "CVTPI2PS xmm, m64", match_src_mem, NULL, mm_to_fp, ROW_SSE, cvtdq2ps, 8)
+	CONVERT(CVTPI2PS, SSE, "CVTPI2PS xmm, mm", NULL, NULL, mm_to_fp, ROW_MMX | ROW_SSE, cvtdq2ps, 8)
+	CONVERT(CVTPI2PD, SSE2, "CVTPI2PD xmm, m64", match_src_mem, NULL, mm_to_fp, ROW_SSE, cvtdq2pd, 16)
+	CONVERT(CVTPI2PD, SSE2, "CVTPI2PD xmm, mm", NULL, NULL, mm_to_fp, ROW_MMX | ROW_SSE, cvtdq2pd, 16)
+	FROM_FP(CVTPS2PI, SSE, "CVTPS2PI mm, xmm/m64", cvtps2dq, 8)
+	FROM_FP(CVTTPS2PI, SSE, "CVTTPS2PI mm, xmm/m64", cvttps2dq, 8)
+	FROM_FP(CVTPD2PI, SSE2, "CVTPD2PI mm, xmm/m128", cvtpd2dq, 16)
+	FROM_FP(CVTTPD2PI, SSE2, "CVTTPD2PI mm, xmm/m128", cvttpd2dq, 16)
 };
 /* clang-format on */
 

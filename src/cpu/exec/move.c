@@ -99,9 +99,14 @@ EXTEND_ALL(movsx, s8, s16, s32)
 static void bind_extend(struct insn *i, const struct dec *d)
 {
 	const struct form(*t)[4][2] = d->row->op;
+	unsigned to = size_index(d->op[0].size), from = size_index(d->op[1].size);
 
+	if (from > to) { /* MOVSXD r16, r/m16: Zydis knows the operand as 32 bits wide */
+		from = to;
+		i->memsz = 2;
+	}
 	i->opsz = (u8)(d->op[0].size / 8);
-	use_form(i, &t[size_index(d->op[1].size)][size_index(d->op[0].size)][is_mem(d, 1)]);
+	use_form(i, &t[from][to][is_mem(d, 1)]);
 }
 
 /* ---- LEA ---- */
@@ -191,6 +196,14 @@ static const struct form xchg_forms[SH_COUNT][4] = {
 		return XR_OK;                                                                                          \
 	}                                                                                                              \
 	CHAIN_PURE(cmov##NAME##_r##N)                                                                                  \
+	static enum xr cmov##NAME##_r##N##_flat(struct cpu *c, const struct insn *i)                                   \
+	{                                                                                                              \
+		int v = cond_quick(c, CC);                                                                             \
+		if (unlikely(v < 0))                                                                                   \
+			return cmov##NAME##_r##N##_fast(c, i);                                                         \
+		set_reg##N(c, i->r0, v ? reg##N(c, i->r1) : reg##N(c, i->r0));                                         \
+		return NEXT(c, i);                                                                                     \
+	}                                                                                                              \
 	HANDLER(cmov##NAME##_m##N)                                                                                     \
 	{                                                                                                              \
 		u##N v;                                                                                                \
@@ -205,7 +218,7 @@ COND_LIST(CMOV)
 /* [condition][memory][size] */
 #define NO_FORM { NULL, NULL, NULL }
 #define CMOV_FORMS(CC, NAME)                                                                                           \
-	{ { NO_FORM, FORM(cmov##NAME##_r16), FORM(cmov##NAME##_r32), FORM(cmov##NAME##_r64) },                         \
+	{ { NO_FORM, FLAT_FORM(cmov##NAME##_r16), FLAT_FORM(cmov##NAME##_r32), FLAT_FORM(cmov##NAME##_r64) },                         \
 	  { NO_FORM, FORM(cmov##NAME##_m16), FORM(cmov##NAME##_m32), FORM(cmov##NAME##_m64) } },
 static const struct form cmov_forms[16][2][4] = { COND_LIST(CMOV_FORMS) };
 
@@ -225,13 +238,21 @@ static void bind_cmov(struct insn *i, const struct dec *d)
 		return XR_OK;                                                                                          \
 	}                                                                                                              \
 	CHAIN_PURE(set##NAME##_r)                                                                                      \
+	static enum xr set##NAME##_r_flat(struct cpu *c, const struct insn *i)                                         \
+	{                                                                                                              \
+		int v = cond_quick(c, CC);                                                                             \
+		if (unlikely(v < 0))                                                                                   \
+			return set##NAME##_r_fast(c, i);                                                               \
+		set_reg8(c, i->r0, (u8)v);                                                                             \
+		return NEXT(c, i);                                                                                     \
+	}                                                                                                              \
 	HANDLER(set##NAME##_m)                                                                                         \
 	{                                                                                                              \
 		return op_write8(c, i, cond_now(c, CC));                                                               \
 	}                                                                                                              \
 	CHAIN(set##NAME##_m)
 COND_LIST(SETCC)
-#define SETCC_FORMS(CC, NAME) { FORM(set##NAME##_r), FORM(set##NAME##_m) },
+#define SETCC_FORMS(CC, NAME) { FLAT_FORM(set##NAME##_r), FORM(set##NAME##_m) },
 static const struct form setcc_forms[16][2] = { COND_LIST(SETCC_FORMS) };
 
 static void bind_setcc(struct insn *i, const struct dec *d)

@@ -214,20 +214,13 @@ enum xr vec_blendv(struct cpu *c, const struct insn *i)
 
 /* ---- floating point ---- */
 
-/*
- * "SIMD Floating-Point Exception Priority": invalid, denormal and divide-by-zero of all elements come before computing;
- * if one of them is unmasked, nothing of what computing would raise is reported.
- */
 enum xr vec_fp_flags(struct cpu *c, u32 raised)
 {
-	u32 unmasked = raised & ~(c->mxcsr >> 7);
-	const u32 before = MXCSR_IE | MXCSR_DE | MXCSR_ZE;
+	u32 flags = hostfp_reported(raised, c->mxcsr), unmasked = flags & ~(c->mxcsr >> 7);
 
-	if (likely(!unmasked)) {
-		c->mxcsr |= raised;
+	c->mxcsr |= flags;
+	if (likely(!unmasked))
 		return XR_OK;
-	}
-	c->mxcsr |= unmasked & before ? raised & before : raised;
 	return cpu_fault(c, c->cr4 & CR4_OSXMMEXCPT ? EX_XM : EX_UD, 0);
 }
 

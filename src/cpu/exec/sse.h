@@ -41,7 +41,7 @@ enum vop_flag {
 
 void vec_bind(struct insn *i, const struct dec *d);
 /* First operand's register class etc. for match functions. */
-bool vec_match_xmm(const struct dec *d);    /* legacy encoding, on XMM registers (not MMX, not the string instruction) */
+bool vec_match_xmm(const struct dec *d);    /* legacy encoding, on XMM registers: not MMX, not string MOVSD */
 bool vec_match_vex(const struct dec *d);
 bool vec_match_vex128(const struct dec *d);
 bool vec_match_vex256(const struct dec *d);
@@ -218,7 +218,8 @@ static inline void vec_write_reg(struct cpu *c, const struct insn *i, unsigned n
 	X(CVTTPS2DQ, SSE2, vec_fp, .fp = hostfp_cvttps2dq) X(CVTDQ2PD, SSE2, vec_fp, .fp = hostfp_cvtdq2pd) \
 	X(CVTPS2PD, SSE2, vec_fp, .fp = hostfp_cvtps2pd) X(CVTPD2PS, SSE2, vec_fp, .fp = hostfp_cvtpd2ps) \
 	X(CVTPD2DQ, SSE2, vec_fp, .fp = hostfp_cvtpd2dq) X(CVTTPD2DQ, SSE2, vec_fp, .fp = hostfp_cvttpd2dq) \
-	X(CVTSS2SD, SSE2, vec_fp, .fp = hostfp_cvtss2sd, .bytes = 4) X(CVTSD2SS, SSE2, vec_fp, .fp = hostfp_cvtsd2ss, .bytes = 8) \
+	X(CVTSS2SD, SSE2, vec_fp, .fp = hostfp_cvtss2sd, .bytes = 4) \
+	X(CVTSD2SS, SSE2, vec_fp, .fp = hostfp_cvtsd2ss, .bytes = 8) \
 	X(CVTSI2SS, SSE, vec_fp_from_int, .fp = hostfp_cvtsi2ss, .bytes = 4) \
 	X(CVTSI2SD, SSE2, vec_fp_from_int, .fp = hostfp_cvtsi2sd, .bytes = 8) \
 	X(CVTSS2SI, SSE, vec_fp_to_int, .fp = hostfp_cvtss2si, .bytes = 4) \
@@ -295,7 +296,8 @@ static inline void vec_write_reg(struct cpu *c, const struct insn *i, unsigned n
 	X(PMOVZXWQ, SSE4_1, vec_lane, .lane = lanes_pmovzxwq) X(PMOVZXDQ, SSE4_1, vec_lane, .lane = lanes_pmovzxdq)
 
 /* Shifts: by an immediate (listed first, told apart by the last operand) or by a register or memory. */
-#define VEC_SHIFT_OPS(X) X(PSLLW, psllw) X(PSLLD, pslld) X(PSLLQ, psllq) X(PSRLW, psrlw) X(PSRLD, psrld) X(PSRLQ, psrlq) \
+#define VEC_SHIFT_OPS(X) \
+	X(PSLLW, psllw) X(PSLLD, pslld) X(PSLLQ, psllq) X(PSRLW, psrlw) X(PSRLD, psrld) X(PSRLQ, psrlq) \
 	X(PSRAW, psraw) X(PSRAD, psrad)
 
 /* VEX.256 does not exist. */

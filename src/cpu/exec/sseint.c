@@ -165,7 +165,7 @@ static enum xr crc32(struct cpu *c, const struct insn *i)
 	return XR_OK;
 }
 
-/* ---- SSE4a bit fields (AMD, "EXTRQ", "INSERTQ"): a length of 0 is 64; the upper quadword is undefined, here kept ---- */
+/* ---- SSE4a, "EXTRQ", "INSERTQ": a length of 0 is 64; the upper quadword is undefined, here kept ---- */
 
 static void bind_field(struct insn *i, const struct dec *d)
 {

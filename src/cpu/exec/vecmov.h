@@ -48,7 +48,8 @@ insn_fn vecmov_masked_bytes;                         /* MASKMOVDQU */
 #define VEC_MOVES(X) \
 	X(MOVAPS, SSE, .op = { .flags = VOP_ALIGNED }, VMOV_ALL) X(MOVAPD, SSE2, .op = { .flags = VOP_ALIGNED }, VMOV_ALL) \
 	X(MOVDQA, SSE2, .op = { .flags = VOP_ALIGNED }, VMOV_ALL) X(MOVUPS, SSE, .op = { .flags = VOP_UNALIGNED }, VMOV_ALL) \
-	X(MOVUPD, SSE2, .op = { .flags = VOP_UNALIGNED }, VMOV_ALL) X(MOVDQU, SSE2, .op = { .flags = VOP_UNALIGNED }, VMOV_ALL) \
+	X(MOVUPD, SSE2, .op = { .flags = VOP_UNALIGNED }, VMOV_ALL) \
+	X(MOVDQU, SSE2, .op = { .flags = VOP_UNALIGNED }, VMOV_ALL) \
 	X(LDDQU, SSE3, .op = { .flags = VOP_UNALIGNED }, .load = vecmov_load) \
 	X(MOVNTPS, SSE, .op = { .flags = VOP_ALIGNED }, .store = vecmov_store) \
 	X(MOVNTPD, SSE2, .op = { .flags = VOP_ALIGNED }, .store = vecmov_store) \

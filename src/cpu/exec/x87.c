@@ -1,7 +1,7 @@
 /*
- * The x87 instructions: stack, condition codes and faults around the arithmetic of x87_arith.c and x87_trans.c. Handlers
- * read the encoding (opcode D8..DF and ModRM) rather than operands: reversed and aliased forms are regular there.
- * Order in each: #MF for what is pending, memory, pointers, stack faults, arithmetic, commit.
+ * The x87 instructions: stack, condition codes and faults around the arithmetic of x87_arith.c and x87_trans.c.
+ * Handlers read the encoding (opcode D8..DF and ModRM) rather than operands: reversed and aliased forms are regular
+ * there. Order in each: #MF for what is pending, memory, pointers, stack faults, arithmetic, commit.
  */
 #include "cpu/exec/fpu.h"
 
@@ -448,8 +448,8 @@ static enum xr ftst(struct cpu *c, const struct insn *i)
 static enum xr fxam(struct cpu *c, const struct insn *i)
 {
 	static const u16 codes[] = {
-		[F80_ZERO] = X87_C3, [F80_DENORMAL] = X87_C3 | X87_C2, [F80_NORMAL] = X87_C2, [F80_INF] = X87_C2 | X87_C0,
-		[F80_QNAN] = X87_C0, [F80_SNAN] = X87_C0, [F80_UNSUPPORTED] = 0,
+		[F80_ZERO] = X87_C3, [F80_DENORMAL] = X87_C3 | X87_C2, [F80_NORMAL] = X87_C2,
+		[F80_INF] = X87_C2 | X87_C0, [F80_QNAN] = X87_C0, [F80_SNAN] = X87_C0, [F80_UNSUPPORTED] = 0,
 	};
 	struct f80 a = st_get(c, 0);
 	unsigned cc;
@@ -550,7 +550,7 @@ static enum xr fbld(struct cpu *c, const struct insn *i)
 	return XR_OK;
 }
 
-/* "FLD1/FLDL2T/...": rounded by RC; `lower` is the significand rounded down, `near` adds the bit of round to nearest. */
+/* "FLD1/FLDL2T/...": rounded by RC; `lower` is the significand rounded down, `near` and `up` add what rounding adds. */
 struct constant {
 	u64 lower;
 	u16 exp;
@@ -782,7 +782,8 @@ static const struct insn_row rows[] = {
 	ROW_IF(FEAT_CMOV, FCMOVBE, "FCMOVBE", fcmov), ROW_IF(FEAT_CMOV, FCMOVU, "FCMOVU", fcmov),
 	ROW_IF(FEAT_CMOV, FCMOVNB, "FCMOVNB", fcmov), ROW_IF(FEAT_CMOV, FCMOVNE, "FCMOVNE", fcmov),
 	ROW_IF(FEAT_CMOV, FCMOVNBE, "FCMOVNBE", fcmov), ROW_IF(FEAT_CMOV, FCMOVNU, "FCMOVNU", fcmov),
-	ROW(FLDCW, "FLDCW m16", fpu_fldcw), ROW(FNSTCW, "FNSTCW m16", fpu_fnstcw), ROW(FNSTSW, "FNSTSW m16/AX", fpu_fnstsw),
+	ROW(FLDCW, "FLDCW m16", fpu_fldcw), ROW(FNSTCW, "FNSTCW m16", fpu_fnstcw),
+	ROW(FNSTSW, "FNSTSW m16/AX", fpu_fnstsw),
 	ROW(FNCLEX, "FNCLEX", fpu_fnclex), ROW(FNINIT, "FNINIT", fpu_fninit), ROW(FLDENV, "FLDENV m14/28", fpu_fldenv),
 	ROW(FNSTENV, "FNSTENV m14/28", fpu_fnstenv), ROW(FNSAVE, "FNSAVE m94/108", fpu_fnsave),
 	ROW(FRSTOR, "FRSTOR m94/108", fpu_frstor), ROW(FWAIT, "FWAIT", fpu_fwait),

@@ -1,9 +1,10 @@
 /*
- * x87 arithmetic on the computer's own x87, one thunk per instruction and operand kind. A thunk loads the guest's control
- * word, masks included, and executes one instruction whose stack effect does not depend on its exceptions, so that the
- * hardware's own unmasked responses (scaled results, untouched destinations) are the answer. An unmasked exception only
- * becomes #MF at the next waiting instruction: FNSTSW and FNCLEX, which follow at once, do not wait ("x87 FPU Exception
- * Synchronization"), so none is ever taken here. Instructions that would push or pop run with everything masked.
+ * x87 arithmetic on the computer's own x87, one thunk per instruction and operand kind. A thunk loads the guest's
+ * control word, masks included, and executes one instruction whose stack effect does not depend on its exceptions, so
+ * that the hardware's own unmasked responses (scaled results, untouched destinations) are the answer. An unmasked
+ * exception only becomes #MF at the next waiting instruction: FNSTSW and FNCLEX, which follow at once, do not wait
+ * ("x87 FPU Exception Synchronization"), so none is ever taken here. Instructions that would push or pop run with
+ * everything masked.
  */
 #include "cpu/exec/fpu.h"
 

@@ -1,7 +1,7 @@
 /*
- * Extended state: FXSAVE and the XSAVE family, MXCSR, XCR0. Components: x87, SSE, AVX, PKRU. All saving goes through one
- * span over the part of the area the instruction may touch; what is in use is computed from the registers themselves
- * ("XSAVE-Enabled Registers": XINUSE may be 0 only for the initial configuration).
+ * Extended state: FXSAVE and the XSAVE family, MXCSR, XCR0. Components: x87, SSE, AVX, PKRU. All saving goes through
+ * one span over the part of the area the instruction may touch; what is in use is computed from the registers
+ * themselves ("XSAVE-Enabled Registers": XINUSE may be 0 only for the initial configuration).
  */
 #include "cpu/exec/fpu.h"
 
@@ -313,8 +313,8 @@ static void save_component(struct cpu *c, const struct span *s, unsigned n, u32 
 		span_write(c, s, at + 16 * k, c->v[k].b + 16, 16);
 }
 
-static void save_components(struct cpu *c, const struct insn *i, const struct span *s, u64 layout, u64 which, bool mxcsr,
-			    bool compacted)
+static void save_components(struct cpu *c, const struct insn *i, const struct span *s, u64 layout, u64 which,
+			    bool mxcsr, bool compacted)
 {
 	u8 image[LEGACY_SIZE];
 	u32 at = EXTENDED;
@@ -504,7 +504,7 @@ static enum xr xgetbv(struct cpu *c, const struct insn *i)
 	return XR_OK;
 }
 
-/* SVM tests its intercept before the privilege level, VMX exits after it ("Relative Priority of Faults and VM Exits"). */
+/* SVM tests its intercept before the privilege level, VMX after it ("Relative Priority of Faults and VM Exits"). */
 static enum xr xsetbv(struct cpu *c, const struct insn *i)
 {
 	u64 v = edx_eax(c);

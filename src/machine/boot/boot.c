@@ -33,21 +33,40 @@ enum status boot_claim(struct boot *b, u64 base, u64 size, const char *what, str
 	return ST_OK;
 }
 
+/* A kernel may have 64 MB of which it touches a tenth: written through the memory file, its pages are not mapped, and
+ * not resident, before somebody looks at them. */
+void boot_copy(struct boot *b, u64 base, const void *data, u64 size)
+{
+	struct bus *bus = &b->m->bus;
+	const struct ram_region *r = bus_ram(bus, base);
+
+	if (!b->m->loaded && size >= 16 * PAGE_SIZE && r && size <= r->size - (base - r->base) &&
+	    os_write_at(bus->memfd, r->offset + (base - r->base), data, size)) {
+		u64 first = (base - r->base) >> PAGE_SHIFT, last = (base - r->base + size - 1) >> PAGE_SHIFT;
+		for (u64 page = first; page <= last; page++)
+			r->flags[page] &= (u8)~PAGE_CLEAN;
+		return;
+	}
+	bus_write(bus, base, data, size);
+}
+
 enum status boot_put(struct boot *b, u64 base, const void *data, u64 size, const char *what, struct err *err)
 {
 	enum status s = boot_claim(b, base, size, what, err);
 
 	if (s == ST_OK)
-		bus_write(&b->m->bus, base, data, size);
+		boot_copy(b, base, data, size);
 	return s;
 }
 
-/* Fresh RAM reads as zero already: writing zeroes there would only make it resident. */
+/* Fresh RAM is zero already: touching it would only make it resident. */
 void boot_zero(struct boot *b, u64 base, u64 size)
 {
 	static const u8 zero[PAGE_SIZE];
 	u8 old[PAGE_SIZE];
 
+	if (!b->m->loaded)
+		return;
 	while (size) {
 		u64 n = min_u64(size, PAGE_SIZE - (base & (PAGE_SIZE - 1)));
 		bus_read(&b->m->bus, base, old, n);

@@ -50,6 +50,7 @@ enum status boot_load(struct machine *m, struct err *err) must_check;
 /* ---- boot.c: helpers of the loaders ---- */
 enum status boot_claim(struct boot *b, u64 base, u64 size, const char *what, struct err *err) must_check;
 enum status boot_put(struct boot *b, u64 base, const void *data, u64 size, const char *what, struct err *err) must_check;
+void boot_copy(struct boot *b, u64 base, const void *data, u64 size);
 void boot_zero(struct boot *b, u64 base, u64 size);
 /* The highest (or, with `low`, the lowest from `from` up) free place of RAM below `limit`; 0: none. */
 u64 boot_place_top(const struct boot *b, u64 size, u64 limit);

@@ -102,7 +102,7 @@ static enum status load_segment(struct boot *b, const struct segment *s, struct 
 	enum status st = boot_claim(b, s->paddr, s->memsz, "an ELF segment", err);
 	if (st != ST_OK)
 		return st;
-	bus_write(&b->m->bus, s->paddr, b->kernel.data + s->offset, s->filesz);
+	boot_copy(b, s->paddr, b->kernel.data + s->offset, s->filesz);
 	boot_zero(b, s->paddr + s->filesz, s->memsz - s->filesz);
 	b->kernel_base = min_u64(b->kernel_base, s->paddr);
 	b->kernel_end = max_u64(b->kernel_end, s->paddr + s->memsz);

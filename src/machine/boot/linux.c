@@ -57,7 +57,7 @@ static enum status place_kernel(struct boot *b, struct err *err)
 	enum status s = boot_claim(b, base, size, "the kernel", err);
 	if (s != ST_OK)
 		return s;
-	bus_write(&b->m->bus, base, d + setup_size(d), b->kernel.size - setup_size(d));
+	boot_copy(b, base, d + setup_size(d), b->kernel.size - setup_size(d));
 	b->kernel_base = base;
 	b->kernel_end = base + size;
 	return boot_area(b, err);

@@ -127,7 +127,7 @@ static enum status load_addressed(struct boot *b, u64 at, const struct request *
 	enum status s = boot_claim(b, load, end - load, "the kernel", err);
 	if (s != ST_OK)
 		return s;
-	bus_write(&b->m->bus, load, b->kernel.data + offset, size);
+	boot_copy(b, load, b->kernel.data + offset, size);
 	boot_zero(b, load + size, end - load - size);
 	b->kernel_base = load;
 	b->kernel_end = end;

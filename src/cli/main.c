@@ -1,0 +1,245 @@
+#include "cli/terminal.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* The exit statuses of docs: EXPLAIN, "Exit status of turnstile run". */
+enum {
+	EXIT_POWEROFF = 0, EXIT_BAD_INPUT = 2, EXIT_TRIPLE_FAULT = 4, EXIT_LIMIT = 6, EXIT_OWN_FAULT = 8, EXIT_NO_REBOOT = 10,
+	EXIT_DEADLOCK = 12, EXIT_SIGNAL = 128,
+};
+
+#define REPORT_TO "please report this with the command line and the kernel"
+
+/* ---- signals ---- */
+
+/* What a signal handler needs; it takes no argument. */
+static ts_machine *volatile running;
+static volatile sig_atomic_t last_signal;
+
+static void on_stop_signal(int n)
+{
+	/* A second one while the first is being honoured: leave at once. */
+	if (last_signal) {
+		terminal_stop();
+		_exit(EXIT_SIGNAL + n);
+	}
+	last_signal = n;
+	if (running)
+		ts_request_stop(running);
+}
+
+static void on_suspend(int n)
+{
+	int saved = errno;
+
+	terminal_stop();
+	signal(n, SIG_DFL);
+	raise(n);
+	errno = saved;
+}
+
+static void on_continue(int n)
+{
+	struct sigaction a = { .sa_handler = on_suspend };
+	int saved = errno;
+
+	(void)n;
+	sigaction(SIGTSTP, &a, NULL);
+	terminal_again();
+	errno = saved;
+}
+
+static void on_crash(int n)
+{
+	static const char text[] = "turnstile: internal error: crashed; status 8; " REPORT_TO "\n";
+	ssize_t done;
+
+	(void)n;
+	terminal_stop();
+	done = write(STDERR_FILENO, text, sizeof(text) - 1);
+	(void)done;
+	_exit(EXIT_OWN_FAULT);
+}
+
+static void handle(int n, void (*fn)(int))
+{
+	struct sigaction a = { .sa_handler = fn };
+
+	sigemptyset(&a.sa_mask);
+	sigaction(n, &a, NULL);
+}
+
+static void install_handlers(void)
+{
+	static const int stops[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT }, crashes[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT };
+
+	for (size_t i = 0; i < sizeof(stops) / sizeof(stops[0]); i++)
+		handle(stops[i], on_stop_signal);
+	for (size_t i = 0; i < sizeof(crashes) / sizeof(crashes[0]); i++)
+		handle(crashes[i], on_crash);
+	handle(SIGTSTP, on_suspend);
+	handle(SIGCONT, on_continue);
+	handle(SIGPIPE, SIG_IGN);
+}
+
+/* ---- what is told ---- */
+
+static void say(const char *a, const char *b)
+{
+	char line[1024];
+
+	snprintf(line, sizeof(line), "turnstile: %s%s\n", a, b);
+	terminal_say(line);
+}
+
+static int on_event(ts_machine *m, const ts_event *e, void *arg)
+{
+	(void)m;
+	(void)arg;
+	size_t n = strlen(e->text);
+	terminal_say("turnstile: ");
+	terminal_say(e->text);
+	if (!n || e->text[n - 1] != '\n')
+		terminal_say("\n");
+	return 0;
+}
+
+static void to_file(void *arg, const char *text, size_t len)
+{
+	fwrite(text, 1, len, arg);
+}
+
+/* false: the file could not be written. */
+static bool write_stats(ts_machine *m)
+{
+	const char *path = ts_option(m, "stats");
+	FILE *f = path && *path ? fopen(path, "w") : stderr;
+
+	if (!path)
+		return true;
+	if (!f) {
+		say(path, ": cannot be written");
+		return false;
+	}
+	ts_report(m, "stats", to_file, f);
+	return f == stderr ? true : fclose(f) == 0;
+}
+
+/* ---- exit statuses ---- */
+
+static int limit_status(uint32_t which)
+{
+	static const char *const text[] = { "a limit", "--max-insns", "--max-time", "--timeout" };
+
+	say(text[which < 4 ? which : 0], " is reached; status 6");
+	return EXIT_LIMIT;
+}
+
+static int signal_status(void)
+{
+	char text[80];
+
+	if (terminal_left())
+		return EXIT_POWEROFF;
+	snprintf(text, sizeof(text), "signal %d (%s); status %d", (int)last_signal, strsignal((int)last_signal),
+		 EXIT_SIGNAL + (int)last_signal);
+	say(text, "");
+	return EXIT_SIGNAL + (int)last_signal;
+}
+
+static int status_of(ts_machine *m, ts_stop why, uint32_t value)
+{
+	bool qemu = !strcmp(ts_option(m, "profile"), "qemu");
+
+	switch (why) {
+	case TS_POWEROFF:
+		return EXIT_POWEROFF;
+	case TS_EXIT_PORT:
+		return (int)((value << 1 | 1) & 255);
+	case TS_RESET:
+		if (qemu)
+			return 0;
+		say("a reset was asked for under --no-reboot; status 10", "");
+		return EXIT_NO_REBOOT;
+	case TS_SHUTDOWN:
+		return EXIT_TRIPLE_FAULT; /* the evidence is printed already */
+	case TS_DEADLOCK:
+		say("every processor is halted and nothing can wake one; status 12", "");
+		return EXIT_DEADLOCK;
+	case TS_LIMIT:
+		return limit_status(value);
+	case TS_STOPPED:
+		return signal_status();
+	case TS_FAULT:
+		break;
+	}
+	say("internal error: ", ts_error(m));
+	say("status 8; ", REPORT_TO);
+	return EXIT_OWN_FAULT;
+}
+
+/* ---- commands ---- */
+
+static int create(int argc, char **argv, ts_machine **m)
+{
+	char err[600];
+	ts_status s = ts_create(argc, (const char *const *)argv, m, err, sizeof(err));
+
+	if (s == TS_OK)
+		return 0;
+	fprintf(stderr, "%s\n", err);
+	return s == TS_ENOMEM || s == TS_EFAULT ? EXIT_OWN_FAULT : EXIT_BAD_INPUT;
+}
+
+static int run(int argc, char **argv)
+{
+	ts_machine *m = NULL;
+	ts_stop why = TS_FAULT;
+	uint32_t value = 0;
+	int status = create(argc, argv, &m);
+
+	if (status)
+		return status;
+	running = m;
+	install_handlers();
+	ts_hook(m, TS_ON_DEATH | TS_ON_REFUSED | TS_ON_NOTE, on_event, NULL);
+	terminal_start(m);
+	if (last_signal)
+		ts_request_stop(m);
+	ts_run(m, 0, &why, &value);
+	terminal_stop();
+	status = status_of(m, why, value);
+	if (!write_stats(m) && status == 0)
+		status = EXIT_BAD_INPUT;
+	running = NULL;
+	ts_destroy(m);
+	return status;
+}
+
+static bool is_qemu_name(const char *argv0)
+{
+	const char *base = argv0 ? strrchr(argv0, '/') : NULL;
+
+	base = base ? base + 1 : argv0;
+	return base && !strncmp(base, "turnstile-system-", 17);
+}
+
+int main(int argc, char **argv)
+{
+	ts_status s = ts_help(argc, (const char *const *)argv, to_file, stdout);
+
+	if (s == TS_OK)
+		return fflush(stdout) ? EXIT_BAD_INPUT : 0;
+	if (is_qemu_name(argv[0]) || (argc > 1 && !strcmp(argv[1], "run")))
+		return run(argc, argv);
+	if (argc > 1)
+		fprintf(stderr, "turnstile: %s: not a command; turnstile run [options] FILE, or turnstile --help\n", argv[1]);
+	else
+		fprintf(stderr, "turnstile: a command is missing; turnstile run [options] FILE, or turnstile --help\n");
+	return EXIT_BAD_INPUT;
+}

@@ -1,0 +1,224 @@
+/*
+ * Q35 host bridge, 8086:29C0 at 00:00.0: both ways into configuration space, and the registers by which firmware knows
+ * the chip. Intel 3 Series Express Chipset data sheet, "Host Bridge Registers (D0:F0)".
+ */
+#include "dev/pci.h"
+
+enum {
+	EPBAR = 0x40, MCHBAR = 0x48, GGC = 0x52, DEVEN = 0x54, PCIEXBAR = 0x60, DMIBAR = 0x68, PAM0 = 0x90, PAM6 = 0x96,
+	LAC = 0x97, REMAPBASE = 0x98, REMAPLIMIT = 0x9a, SMRAM = 0x9d, ESMRAMC = 0x9e, TOM = 0xa0, TOUUD = 0xa2, TOLUD = 0xb0,
+	SKPD = 0xdc,
+};
+enum { CONFIG_ADDRESS = 0xcf8, RST_CNT = 0xcf9, CONFIG_DATA = 0xcfc };
+
+#define CONFIG_ENABLE 0x80000000u
+#define RESET_ECAM    0xe0000000u /* "PCIEXBAR", default value: not enabled */
+
+struct q35 {
+	struct pci_dev pci;
+	struct pci_bus bus;
+	u32 address; /* CF8h */
+	struct bus_range address_range, data_range, ecam;
+};
+
+/* "CONFIG_ADDRESS": only a dword access reaches it. */
+static u64 address_read(void *dev, u64 offset, unsigned size)
+{
+	const struct q35 *q = dev;
+
+	return offset == 0 && size == 4 ? q->address : ~0ull;
+}
+
+static void address_write(void *dev, u64 offset, unsigned size, u64 v)
+{
+	struct q35 *q = dev;
+
+	if (offset == 0 && size == 4)
+		q->address = (u32)v & 0x80fffffc;
+}
+
+/* What CONFIG_ADDRESS selects; false: nothing on bus 0. */
+static bool selected(const struct q35 *q, u8 *devfn)
+{
+	*devfn = (u8)(q->address >> 8);
+	return (q->address & CONFIG_ENABLE) && !bits(q->address, 23, 16);
+}
+
+static u64 data_read(void *dev, u64 offset, unsigned size)
+{
+	struct q35 *q = dev;
+	u8 devfn;
+
+	return selected(q, &devfn) ? pci_config_read(&q->bus, devfn, (q->address & 0xfc) + (unsigned)offset, size) : ~0ull;
+}
+
+static void data_write(void *dev, u64 offset, unsigned size, u64 v)
+{
+	struct q35 *q = dev;
+	u8 devfn;
+
+	if (selected(q, &devfn))
+		pci_config_write(&q->bus, devfn, (q->address & 0xfc) + (unsigned)offset, size, (u32)v);
+}
+
+/* "PCI Express Enhanced Configuration Mechanism": bus, device and function, register in bits 27:20, 19:12, 11:0. */
+static u64 ecam_read(void *dev, u64 offset, unsigned size)
+{
+	struct q35 *q = dev;
+
+	return bits(offset, 27, 20) ? ~0ull : pci_config_read(&q->bus, (u8)(offset >> 12), offset & 0xfff, size);
+}
+
+static void ecam_write(void *dev, u64 offset, unsigned size, u64 v)
+{
+	struct q35 *q = dev;
+
+	if (!bits(offset, 27, 20))
+		pci_config_write(&q->bus, (u8)(offset >> 12), offset & 0xfff, size, (u32)v);
+}
+
+static const struct bus_ops address_ops = { .read = address_read, .write = address_write, .max_size = 4 };
+static const struct bus_ops data_ops = { .read = data_read, .write = data_write, .max_size = 4 };
+static const struct bus_ops ecam_ops = { .read = ecam_read, .write = ecam_write, .max_size = 4 };
+
+/* "PCIEXBAR—PCI Express Register Range Base Address" */
+static void update_ecam(struct q35 *q)
+{
+	u64 v = pci_get32(&q->pci, PCIEXBAR) | (u64)pci_get32(&q->pci, PCIEXBAR + 4) << 32;
+	unsigned length = (unsigned)bits(v, 2, 1); /* 256, 128, 64 MiB; 3 is reserved */
+	u64 size = BIT(28) >> length, base = v & mask(35, 26) & ~(size - 1);
+	bool on = (v & 1) && length < 3;
+
+	if (on == q->ecam.mapped && base == q->ecam.base && size == q->ecam.size)
+		return;
+	bus_unmap(q->pci.dev.bus, &q->ecam);
+	q->ecam.base = base;
+	q->ecam.size = size;
+	if (on)
+		bus_map(q->pci.dev.bus, &q->ecam);
+}
+
+static void cfg_written(struct pci_dev *p, unsigned reg, unsigned size)
+{
+	if (reg < PCIEXBAR + 8 && reg + size > PCIEXBAR)
+		update_ecam((struct q35 *)p);
+}
+
+static const struct pci_cfg_ops cfg_ops = { .written = cfg_written };
+
+/* Memory is decoded as machine.h says whatever these hold: all of C0000h to FFFFFh is RAM, there is no SMRAM, and the
+ * other register blocks are not there.
+ * DEVIATION: PAM and SMRAM attributes are kept but have no effect. */
+static void registers(struct pci_dev *p)
+{
+	p->cfg[PCI_COMMAND] = PCI_CMD_MEMORY | PCI_CMD_MASTER; /* "PCICMD": hardwired */
+	p->wmask[PCI_COMMAND] &= (u8)~PCI_CMD_MASTER;
+	for (unsigned r = PAM0; r <= PAM6; r++) {
+		pci_writable(p, r, 1, r == PAM0 ? 0x30 : 0x33);
+		p->cfg[r] = r == PAM0 ? 0x30 : 0x33; /* as firmware leaves them: DRAM, read and write */
+	}
+	pci_set32(p, PCIEXBAR, RESET_ECAM);
+	pci_writable(p, PCIEXBAR, 4, 0xfc000007);
+	pci_writable(p, PCIEXBAR + 4, 4, 0xf);
+	pci_writable(p, EPBAR, 4, 0xfffff001);
+	pci_writable(p, EPBAR + 4, 4, 0xf);
+	pci_writable(p, MCHBAR, 4, 0xffffc001);
+	pci_writable(p, MCHBAR + 4, 4, 0xf);
+	pci_writable(p, DMIBAR, 4, 0xfffff001);
+	pci_writable(p, DMIBAR + 4, 4, 0xf);
+	pci_set16(p, GGC, 2); /* no internal graphics: VGA cycles go nowhere */
+	pci_set32(p, DEVEN, 1);
+	pci_writable(p, LAC, 1, 0x81);
+	pci_set16(p, REMAPBASE, 0x3ff);
+	pci_writable(p, REMAPBASE, 2, 0x3ff);
+	pci_writable(p, REMAPLIMIT, 2, 0x3ff);
+	p->cfg[SMRAM] = 0x02;
+	pci_writable(p, SMRAM, 1, 0x78);
+	p->cfg[ESMRAMC] = 0x38;
+	pci_writable(p, ESMRAMC, 1, 0x87);
+	pci_writable(p, SKPD, 4, ~0u);
+}
+
+/* "TOM", "TOUUD", "TOLUD": what firmware asks the bridge about memory. */
+static void memory_tops(struct pci_dev *p)
+{
+	const struct bus *b = p->dev.bus;
+	u64 low = 0, high = 0;
+
+	for (unsigned i = 0; i < b->ram_count; i++) {
+		u64 end = b->ram[i].base + b->ram[i].size;
+		if (!b->ram[i].rom && end <= BIT(32))
+			low = max_u64(low, end);
+		else if (!b->ram[i].rom)
+			high = max_u64(high, end);
+	}
+	pci_set16(p, TOM, (u16)min_u64(b->ram_size >> 26, 0x3ff));
+	pci_set16(p, TOUUD, (u16)min_u64(high >> 20, 0xffff));
+	pci_set16(p, TOLUD, (u16)((low >> 20) << 4));
+}
+
+static void q35_reset(struct device *d)
+{
+	struct q35 *q = (struct q35 *)d;
+
+	pci_reset(&q->pci);
+	q->address = 0;
+	update_ecam(q);
+}
+
+static void q35_destroy(struct device *d)
+{
+	struct q35 *q = (struct q35 *)d;
+
+	pci_detach(&q->pci);
+	bus_unmap(d->bus, &q->address_range);
+	bus_unmap(d->bus, &q->data_range);
+	bus_unmap(d->bus, &q->ecam);
+	base_free(q);
+}
+
+static const struct state_row rows[] = { PCI_ROWS(1, struct q35, pci), STATE(10, struct q35, address) };
+
+static const struct device_ops ops = {
+	.name = "q35", .reset = q35_reset, .destroy = q35_destroy, .rows = rows, .row_count = ARRAY_LEN(rows),
+};
+
+/* CF9h lies inside CONFIG_ADDRESS's dword: a byte access there is the reset register's, so that range must come first. */
+static void uncover_reset_register(struct bus *b)
+{
+	for (struct bus_range *r = b->ports; r; r = r->next) {
+		if (r->base == RST_CNT && r->size == 1) {
+			bus_map(b, r);
+			return;
+		}
+	}
+}
+
+enum status q35_create(struct device **out, const struct dev_env *e, struct pci_bus **pci)
+{
+	static const struct pci_ids ids = {
+		.vendor = 0x8086, .device = 0x29c0, .class_code = 0x060000, .revision = 2,
+		.subsystem_vendor = 0x8086, .subsystem = 0x29c0,
+	};
+	struct q35 *q = base_alloc(sizeof(*q));
+
+	if (!q)
+		return ST_NOMEM;
+	q->pci.dev = (struct device){ .ops = &ops, .bus = e->bus, .clock = e->clock };
+	q->pci.cfg_ops = &cfg_ops;
+	q->bus.bus = e->bus;
+	if (pci_attach(&q->pci, &q->bus, 0, &ids) != ST_OK) { /* an empty bus has room: cannot be */
+		base_free(q);
+		return ST_STATE;
+	}
+	registers(&q->pci);
+	memory_tops(&q->pci);
+	q->ecam = (struct bus_range){ .ops = &ecam_ops, .dev = q, .name = "ecam" };
+	dev_map(&q->pci.dev, &q->address_range, &address_ops, true, CONFIG_ADDRESS, 4);
+	dev_map(&q->pci.dev, &q->data_range, &data_ops, true, CONFIG_DATA, 4);
+	uncover_reset_register(e->bus);
+	pci_ready(&q->pci);
+	*pci = &q->bus;
+	*out = &q->pci.dev;
+	return ST_OK;
+}

@@ -1,0 +1,128 @@
+/*
+ * Model `intel`: a Sapphire Rapids class server processor without efficiency cores, every mitigation announced as not
+ * needed. VMX is hidden unless +vmx. SDM 4 "Model-Specific Registers", 2A "CPUID".
+ */
+#include "cpu/cpuid.h"
+#include "cpu/exec/exec.h"
+#include "cpu/msr.h"
+#include "model/model.h"
+#include "vmx/vmx.h"
+
+/* ---- MSRs ---- */
+
+/* IA32_ARCH_CAPABILITIES: what this processor does not suffer from. */
+#define RDCL_NO         BIT(0)
+#define IBRS_ALL        BIT(1)
+#define SKIP_L1DFL      BIT(3)
+#define SSB_NO          BIT(4)
+#define MDS_NO          BIT(5)
+#define PSCHANGE_MC_NO  BIT(6)
+#define TAA_NO          BIT(8)
+#define SBDR_SSDP_NO    BIT(13)
+#define FBSDP_NO        BIT(14)
+#define PSDP_NO         BIT(15)
+#define BHI_NO          BIT(20)
+#define PBRSB_NO        BIT(24)
+#define GDS_NO          BIT(26)
+#define RFDS_NO         BIT(27)
+#define ITS_NO          BIT(62)
+#define CAPABILITIES                                                                                                   \
+	(RDCL_NO | IBRS_ALL | SKIP_L1DFL | SSB_NO | MDS_NO | PSCHANGE_MC_NO | TAA_NO | SBDR_SSDP_NO | FBSDP_NO |       \
+	 PSDP_NO | BHI_NO | PBRSB_NO | GDS_NO | RFDS_NO | ITS_NO)
+
+/* IA32_MISC_ENABLE: fast strings, performance monitoring, no BTS, no PEBS, MONITOR. */
+#define MISC_ENABLE_RESET    (BIT(0) | BIT(7) | BIT(11) | BIT(12) | BIT(18))
+#define MISC_ENABLE_WRITABLE (BIT(0) | BIT(16) | BIT(18) | BIT(22) | BIT(34))
+#define MICROCODE            0x2b0005c0ull
+#define ANY                  ~0ull
+
+/* clang-format off */
+static const struct msr_row intel_rows[] = {
+	{.index = 0x017, .count = 1, .name = "IA32_PLATFORM_ID", .flags = MSR_CONST, .reset = 0},
+	{.index = 0x034, .count = 1, .name = "MSR_SMI_COUNT", .flags = MSR_CONST},
+	{.index = 0x08b, .count = 1, .name = "IA32_BIOS_SIGN_ID", .flags = MSR_CONST | MSR_WRITE_IGNORED, .reset = MICROCODE << 32},
+	{.index = 0x0c1, .count = 4, .name = "IA32_PMC0", .read = perf_arch_read, .write = perf_arch_write},
+	{.index = 0x0ce, .count = 1, .name = "MSR_PLATFORM_INFO", .flags = MSR_CONST, .reset = 10ull << 40 | 10ull << 8},
+	{MSR_AT(0x0e1, 1, "IA32_UMWAIT_CONTROL", umwait_control), .feature = FEAT_WAITPKG, .writable = 0xfffffffd},
+	{.index = 0x10a, .count = 1, .name = "IA32_ARCH_CAPABILITIES", .feature = FEAT_ARCH_CAPABILITIES, .flags = MSR_CONST, .reset = CAPABILITIES},
+	{.index = 0x10b, .count = 1, .name = "IA32_FLUSH_CMD", .feature = FEAT_FLUSH_L1D, .write = msr_command_write},
+	{.index = 0x186, .count = 4, .name = "IA32_PERFEVTSEL0", .read = perf_arch_read, .write = perf_arch_write},
+	{MSR_AT(0x1a0, 1, "IA32_MISC_ENABLE", misc_enable), .writable = MISC_ENABLE_WRITABLE, .ignored = BIT(7) | BIT(11) | BIT(12), .reset = MISC_ENABLE_RESET},
+	{MSR_AT(0x1c9, 1, "MSR_LASTBRANCH_TOS", lbr_tos), .writable = LBR_DEPTH - 1},
+	{MSR_AT(0x1d9, 1, "IA32_DEBUGCTL", debugctl), .writable = BIT(0) | BIT(1) | BIT(12)},
+	{MSR_AT(0x1dd, 1, "MSR_LER_FROM_LIP", lex_from), .writable = ANY},
+	{MSR_AT(0x1de, 1, "MSR_LER_TO_LIP", lex_to), .writable = ANY},
+	{.index = 0x309, .count = 3, .name = "IA32_FIXED_CTR0", .read = perf_arch_read, .write = perf_arch_write},
+	{.index = 0x38d, .count = 4, .name = "IA32_FIXED_CTR_CTRL", .read = perf_arch_read, .write = perf_arch_write},
+	{MSR_AT(0x680, LBR_DEPTH, "MSR_LASTBRANCH_0_FROM_IP", lbr_stack_from), .writable = ANY},
+	{MSR_AT(0x6c0, LBR_DEPTH, "MSR_LASTBRANCH_0_TO_IP", lbr_stack_to), .writable = ANY},
+};
+/* clang-format on */
+
+static const struct msr_set intel_msrs = {intel_rows, ARRAY_LEN(intel_rows)};
+
+/* ---- CPUID ---- */
+
+/* Leaf 4: caches of one core, and those of the whole package; the package is one power of two of APIC ids. */
+static void fix_core_cache(struct cpu *c, u32 out[4])
+{
+	out[EAX] |= ((1u << cpuid_core_bits(c)) - 1) << 26;
+}
+
+static void fix_package_cache(struct cpu *c, u32 out[4])
+{
+	out[EAX] |= ((1u << cpuid_core_bits(c)) - 1) << 14;
+	fix_core_cache(c, out);
+}
+
+#define WAYS(n) (((n) - 1u) << 22 | 63)
+/* clang-format off */
+static const struct cpuid_leaf leaves[] = {
+	CPUID_COMMON_LEAVES,
+	{0x02, 0, {0x76036301, 0x00f0b5ff, 0, 0x00c30000}, NULL},  /* TLBs, 64-byte prefetch; caches: leaf 4 */
+	{0x04, 0, {0x121, WAYS(12), 63, 0}, fix_core_cache},       /* L1D 48 KiB */
+	{0x04, 1, {0x122, WAYS(8), 63, 0}, fix_core_cache},        /* L1I 32 KiB */
+	{0x04, 2, {0x143, WAYS(16), 2047, 0}, fix_core_cache},     /* L2 2 MiB */
+	{0x04, 3, {0x163, WAYS(15), 32767, 0}, fix_package_cache}, /* L3 30 MiB */
+	/* version 2, 4 counters of 48 bits, 7 events of which cycles, instructions and reference cycles exist; 3 fixed */
+	{0x0a, 0, {0x07300402, 0x78, 0, 48 << 5 | 3}, NULL},
+	{0x15, 0, {1, 1, 1000000000, 0}, NULL},                    /* crystal = TSC = 1 GHz */
+	{0x16, 0, {1000, 1000, 100, 0}, NULL},
+	{0x1f, 0, {0}, cpuid_fix_smt},
+	{0x1f, 1, {0}, cpuid_fix_core},
+	{0x80000000, 0, {0}, NULL},
+	{0x80000001, 0, {0}, cpuid_fix_ext1},
+	{0x80000006, 0, {0, 0, 0x08008040, 0}, NULL},
+	{0x80000008, 0, {0}, cpuid_fix_address},
+	{~0u, 0, {0}, NULL},
+};
+/* clang-format on */
+
+/* ---- the model ---- */
+
+static const enum feature features[] = {
+	MODEL_COMMON_FEATURES,
+	FEAT_TSC_DEADLINE, FEAT_TSC_ADJUST, FEAT_ZERO_FCS_FDS, FEAT_WAITPKG, FEAT_LA57, FEAT_MD_CLEAR, FEAT_SERIALIZE,
+	FEAT_SPEC_CTRL, FEAT_STIBP, FEAT_FLUSH_L1D, FEAT_ARCH_CAPABILITIES, FEAT_SSBD,
+	FEAT_NONE,
+};
+static const struct row_set *const insns[] = {MODEL_COMMON_INSNS, &vmx_rows, NULL};
+static const struct msr_set *const msrs[] = {&intel_msrs, &vmx_msrs, &msr_common, NULL};
+
+const struct cpu_model model_intel = {
+	.name = "intel",
+	.about = "Intel 64, Sapphire Rapids class; VMX with +vmx",
+	.vendor = "GenuineIntel",
+	.brand = "Intel Xeon (Sapphire Rapids class), Turnstile",
+	.signature = 0x000806f8,
+	.phys_bits = 46,
+	.quirks = QUIRK_SYSCALL_LONG_ONLY | QUIRK_BRANCH_IGNORE_66 | QUIRK_CPUID_LAST_LEAF,
+	.virt = &vmx_ops,
+	.features = features,
+	.insns = insns,
+	.msrs = msrs,
+	.leaves = leaves,
+	.max_leaf = 0x1f,
+	.max_ext_leaf = 0x80000008,
+	.cost = MODEL_COST,
+};

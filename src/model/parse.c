@@ -1,0 +1,431 @@
+/*
+ * --cpu: names of models (ours and QEMU's), features switched on and off, and keys. Every refusal is one line that names
+ * the word and, where there is one, the nearest right word.
+ */
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "model/model.h"
+
+static const struct cpu_model *const models[] = {&model_amd, &model_intel, &model_plain};
+
+static const struct model_name list[] = {
+	{"amd", "AMD64 with SVM, Zen 3 class (default)"},
+	{"intel", "Intel 64, Sapphire Rapids class; VMX with +vmx"},
+	{"plain", "AMD64 without virtualisation"},
+	{"max", "everything: amd, or intel with +vmx or vendor=GenuineIntel"},
+	{"host", "the same as max"},
+	{"qemu64", "the same as max, for QEMU command lines"},
+	{"kvm64", "the same as max, for QEMU command lines"},
+};
+
+/* Names of QEMU's models, without version and variant suffixes. They select one of ours. */
+static const char *const qemu_names[] = {
+	"max", "host", "base", "qemu64", "kvm64", "qemu32", "kvm32", "486", "athlon", "pentium", "pentium2", "pentium3",
+	"core2duo", "coreduo", "n270", "phenom", "Broadwell", "Cascadelake-Server", "ClearwaterForest", "Conroe",
+	"Cooperlake", "Denverton", "Dhyana", "EPYC", "EPYC-Genoa", "EPYC-Milan", "EPYC-Rome", "EPYC-Turin", "GraniteRapids",
+	"Haswell", "Icelake-Server", "IvyBridge", "KnightsMill", "Nehalem", "Opteron_G1", "Opteron_G2", "Opteron_G3",
+	"Opteron_G4", "Opteron_G5", "Penryn", "SandyBridge", "SapphireRapids", "SierraForest", "Skylake-Client",
+	"Skylake-Server", "Snowridge", "Westmere", "YongFeng",
+};
+static const char *const qemu_variants[] = {"-IBRS", "-IBPB", "-noTSX", "-noTSX-IBRS"};
+
+/* Other spellings of features. */
+static const struct { const char *alias, *name; } aliases[] = {
+	{"sse3", "pni"}, {"lzcnt", "abm"}, {"ffxsr", "fxsr_opt"}, {"xd", "nx"}, {"i64", "lm"}, {"pclmuldq", "pclmulqdq"},
+	{"osfxsr", "fxsr"}, {"clfsh", "clflush"}, {"cx8", "cx8"}, {"mmx-ext", "mmxext"}, {"sha", "sha-ni"},
+	{"tsc-deadline-timer", "tsc-deadline"}, {"amd-ibpb", "ibpb"},
+};
+
+/* Words of QEMU command lines for what no model has: switching them off is fine, on is refused. */
+static const char *const absent[] = {
+	"3dnow", "3dnowext", "acpi", "amx-tile", "amx-int8", "amx-bf16", "avic", "avx512f", "avx512bw", "avx512cd", "avx512dq",
+	"avx512vl", "avx512ifma", "avx512vbmi", "avx512vbmi2", "avx512vnni", "avx512bitalg", "avx512-vpopcntdq", "avx512-bf16",
+	"avx512-fp16", "avx-vnni", "bus-lock-detect", "cet-ibt", "cet-ss", "cldemote", "core-capability", "dca", "ds", "ds-cpl",
+	"dtes64", "est", "extapic", "fma4", "fred", "gfni", "gmet", "hle", "ibs", "intel-pt", "la57-user", "lwp", "mca-recov",
+	"monitor-wait", "mpx", "nodeid-msr", "pbe", "pdcm", "perfctr-nb", "perfmon-v2", "pks", "pn", "rtm", "sgx", "skinit", "smx",
+	"ss", "svme-addr-chk", "tbm", "tm", "tm2", "uintr", "vaes", "virt-ssbd", "vnmi", "vpclmulqdq", "wdt", "x2avic", "xfd", "xop",
+	"xtpr",
+};
+
+/* Keys without an effect here. */
+static const char *const ignored_keys[] = {
+	"migratable", "host-phys-bits", "host-phys-bits-limit", "enforce", "check", "kvm", "l3-cache", "legacy-cache",
+	"host-cache-info", "pmu",
+};
+
+/* What a model can do beyond its defaults. */
+static const enum feature amd_optional[] = {
+	FEAT_HYPERVISOR, FEAT_HTT, FEAT_LA57, FEAT_TSC_DEADLINE, FEAT_TSC_ADJUST, FEAT_SERIALIZE, FEAT_NONE,
+};
+static const enum feature intel_optional[] = {FEAT_HYPERVISOR, FEAT_HTT, FEAT_VMX, FEAT_NONE};
+
+const struct model_name *model_list(size_t *count)
+{
+	*count = ARRAY_LEN(list);
+	return list;
+}
+
+void model_features(const struct cpu_model *m, struct feature_set *out)
+{
+	memset(out, 0, sizeof(*out));
+	for (const enum feature *f = m->features; *f != FEAT_NONE; f++)
+		feat_put(out, *f, true);
+}
+
+static bool in_list(const enum feature *l, enum feature f)
+{
+	for (; *l != FEAT_NONE; l++)
+		if (*l == f)
+			return true;
+	return false;
+}
+
+bool model_can(const struct cpu_model *m, enum feature f)
+{
+	return in_list(m->features, f) || in_list(m == &model_intel ? intel_optional : amd_optional, f);
+}
+
+/* ---- words ---- */
+
+/* Upper and lower case, '_', '-' and '.' are the same in names of features. */
+static int fold(char ch)
+{
+	return ch == '_' || ch == '.' ? '-' : tolower((unsigned char)ch);
+}
+
+static bool same(const char *a, const char *b)
+{
+	while (*a && fold(*a) == fold(*b)) {
+		a++;
+		b++;
+	}
+	return !*a && !*b;
+}
+
+static enum feature feature_by_name(const char *word)
+{
+	for (size_t k = 0; k < ARRAY_LEN(aliases); k++)
+		if (same(aliases[k].alias, word))
+			word = aliases[k].name;
+	for (unsigned f = 1; f < FEAT_COUNT; f++)
+		if (same(arch_features[f].name, word))
+			return (enum feature)f;
+	return FEAT_NONE;
+}
+
+static bool among(const char *const *words, size_t n, const char *word)
+{
+	for (size_t k = 0; k < n; k++)
+		if (same(words[k], word))
+			return true;
+	return false;
+}
+
+/* Edit distance, for words of ordinary length. */
+static unsigned distance(const char *a, const char *b)
+{
+	unsigned row[64], la = (unsigned)strlen(a), lb = (unsigned)strlen(b);
+
+	if (la >= ARRAY_LEN(row) || lb >= ARRAY_LEN(row))
+		return 99;
+	for (unsigned j = 0; j <= lb; j++)
+		row[j] = j;
+	for (unsigned i = 1; i <= la; i++) {
+		unsigned diagonal = row[0];
+
+		row[0] = i;
+		for (unsigned j = 1; j <= lb; j++) {
+			unsigned up = row[j], best = diagonal + (fold(a[i - 1]) != fold(b[j - 1]));
+
+			if (up + 1 < best)
+				best = up + 1;
+			if (row[j - 1] + 1 < best)
+				best = row[j - 1] + 1;
+			diagonal = up;
+			row[j] = best;
+		}
+	}
+	return row[lb];
+}
+
+struct nearest {
+	const char *word, *best;
+	unsigned distance;
+};
+
+static void consider(struct nearest *n, const char *candidate)
+{
+	unsigned d = distance(n->word, candidate);
+
+	if (d < n->distance) {
+		n->distance = d;
+		n->best = candidate;
+	}
+}
+
+/* "; did you mean 'x'?" or nothing. */
+static void suggestion(const struct nearest *n, char *text, size_t size)
+{
+	text[0] = '\0';
+	if (n->best && n->distance <= 2 + strlen(n->word) / 4)
+		snprintf(text, size, "; did you mean '%s'?", n->best);
+}
+
+static enum status unknown_model(const char *word, struct err *err)
+{
+	struct nearest n = {.word = word, .distance = 99};
+	char hint[96];
+
+	for (size_t k = 0; k < ARRAY_LEN(models); k++)
+		consider(&n, models[k]->name);
+	for (size_t k = 0; k < ARRAY_LEN(qemu_names); k++)
+		consider(&n, qemu_names[k]);
+	suggestion(&n, hint, sizeof(hint));
+	return err_set(err, ST_ARG, "unknown processor model '%s'%s (--cpu help lists them)", word, hint);
+}
+
+static enum status unknown_feature(const char *word, struct err *err)
+{
+	struct nearest n = {.word = word, .distance = 99};
+	char hint[96];
+
+	for (unsigned f = 1; f < FEAT_COUNT; f++)
+		consider(&n, arch_features[f].name);
+	suggestion(&n, hint, sizeof(hint));
+	return err_set(err, ST_ARG, "unknown processor feature '%s'%s", word, hint);
+}
+
+static enum status unknown_key(const char *word, struct err *err)
+{
+	struct nearest n = {.word = word, .distance = 99};
+	char hint[96];
+
+	consider(&n, "vendor");
+	consider(&n, "phys-bits");
+	consider(&n, "host-phys-bits");
+	consider(&n, "migratable");
+	for (unsigned f = 1; f < FEAT_COUNT; f++)
+		consider(&n, arch_features[f].name);
+	suggestion(&n, hint, sizeof(hint));
+	return err_set(err, ST_ARG, "unknown processor key '%s'%s", word, hint);
+}
+
+/* ---- one specification ---- */
+
+#define SPEC_MAX 1024
+#define WORDS_MAX 96
+
+struct spec {
+	char text[SPEC_MAX];
+	char *word[WORDS_MAX];
+	unsigned count;
+};
+
+static enum status split(struct spec *s, const char *text, struct err *err)
+{
+	size_t n = strlen(text);
+
+	s->count = 0;
+	if (n >= sizeof(s->text))
+		return err_set(err, ST_ARG, "processor specification longer than %d characters", SPEC_MAX - 1);
+	memcpy(s->text, text, n + 1);
+	for (char *p = s->text; p;) {
+		char *comma = strchr(p, ',');
+
+		if (s->count == WORDS_MAX)
+			return err_set(err, ST_ARG, "more than %d words in the processor specification", WORDS_MAX);
+		s->word[s->count++] = p;
+		if (comma)
+			*comma++ = '\0';
+		p = comma;
+	}
+	return ST_OK;
+}
+
+/* "on", "yes", "true"; "off", "no", "false". */
+static bool read_switch(const char *v, bool *on)
+{
+	*on = !strcmp(v, "on") || !strcmp(v, "yes") || !strcmp(v, "true");
+	return *on || !strcmp(v, "off") || !strcmp(v, "no") || !strcmp(v, "false");
+}
+
+/* +name, -name, name=on, name=off: the name and whether it is switched on. Anything else: false. */
+static bool as_switch(const char *word, char *name, size_t size, bool *on)
+{
+	const char *eq = strchr(word, '=');
+	size_t n;
+
+	if (*word == '+' || *word == '-') {
+		*on = *word == '+';
+		snprintf(name, size, "%s", word + 1);
+		return true;
+	}
+	if (!eq || !read_switch(eq + 1, on))
+		return false;
+	n = (size_t)(eq - word);
+	if (n >= size)
+		n = size - 1;
+	memcpy(name, word, n);
+	name[n] = '\0';
+	return feature_by_name(name) != FEAT_NONE || among(absent, ARRAY_LEN(absent), name);
+}
+
+static bool switched_on(const struct spec *s, enum feature f)
+{
+	char name[64];
+	bool on, last = false;
+
+	for (unsigned k = 1; k < s->count; k++)
+		if (as_switch(s->word[k], name, sizeof(name), &on) && feature_by_name(name) == f)
+			last = on;
+	return last;
+}
+
+static const char *key_value(const struct spec *s, const char *key)
+{
+	size_t n = strlen(key);
+	const char *v = NULL;
+
+	for (unsigned k = 1; k < s->count; k++)
+		if (!strncmp(s->word[k], key, n) && s->word[k][n] == '=')
+			v = s->word[k] + n + 1;
+	return v;
+}
+
+static bool is_version(const char *s)
+{
+	if (s[0] != '-' || s[1] != 'v' || !isdigit((unsigned char)s[2]))
+		return false;
+	for (s += 2; *s; s++)
+		if (!isdigit((unsigned char)*s))
+			return false;
+	return true;
+}
+
+static bool is_qemu_name(const char *name)
+{
+	for (size_t k = 0; k < ARRAY_LEN(qemu_names); k++) {
+		size_t n = strlen(qemu_names[k]);
+
+		if (strncmp(name, qemu_names[k], n))
+			continue;
+		if (!name[n] || is_version(name + n))
+			return true;
+		for (size_t v = 0; v < ARRAY_LEN(qemu_variants); v++)
+			if (!strcmp(name + n, qemu_variants[v]))
+				return true;
+	}
+	return false;
+}
+
+static enum status choose_model(const struct spec *s, const struct cpu_model **out, struct err *err)
+{
+	const char *name = s->word[0], *vendor = key_value(s, "vendor");
+	bool vmx = switched_on(s, FEAT_VMX), svm = switched_on(s, FEAT_SVM);
+	bool intel = vendor && !strcmp(vendor, "GenuineIntel");
+
+	if (vendor && !intel && strcmp(vendor, "AuthenticAMD"))
+		return err_set(err, ST_ARG, "vendor '%s': AuthenticAMD or GenuineIntel", vendor);
+	if (vmx && svm)
+		return err_set(err, ST_ARG, "+vmx and +svm exclude each other: one processor has one of them");
+	for (size_t k = 0; k < ARRAY_LEN(models); k++) {
+		if (strcmp(models[k]->name, name))
+			continue;
+		if (vendor && strcmp(vendor, models[k]->vendor))
+			return err_set(err, ST_ARG, "model '%s' is %s, not vendor=%s", name, models[k]->vendor, vendor);
+		*out = models[k];
+		return ST_OK;
+	}
+	if (!is_qemu_name(name))
+		return unknown_model(name, err);
+	*out = intel || (vmx && !vendor) ? &model_intel : &model_amd;
+	return ST_OK;
+}
+
+static enum status apply_switch(const struct cpu_model *m, const char *name, bool on, struct feature_set *f, struct err *err)
+{
+	enum feature id = feature_by_name(name);
+
+	if (!on && among(absent, ARRAY_LEN(absent), name))
+		return ST_OK;
+	if (id == FEAT_NONE && among(absent, ARRAY_LEN(absent), name))
+		return err_set(err, ST_ARG, "feature '%s' is not in any model", name);
+	if (id == FEAT_NONE)
+		return unknown_feature(name, err);
+	if (on && !model_can(m, id)) {
+		if (id == FEAT_VMX || id == FEAT_SVM)
+			return err_set(err, ST_ARG, "model '%s' has no %s; use --cpu %s", m->name, name,
+				       id == FEAT_VMX ? "intel,+vmx" : "amd");
+		return err_set(err, ST_ARG, "model '%s' has no feature '%s'", m->name, arch_features[id].name);
+	}
+	feat_put(f, id, on);
+	return ST_OK;
+}
+
+static bool phys_bits_ok(const char *v, unsigned long *bits_out)
+{
+	char *end;
+
+	if (!isdigit((unsigned char)*v))
+		return false;
+	*bits_out = strtoul(v, &end, 10);
+	return !*end && *bits_out >= 36 && *bits_out <= 52;
+}
+
+static enum status apply_word(const struct cpu_model *m, const char *word, struct feature_set *f, struct err *err)
+{
+	char name[64];
+	const char *eq = strchr(word, '=');
+	unsigned long width;
+	bool on;
+
+	if (as_switch(word, name, sizeof(name), &on))
+		return apply_switch(m, name, on, f, err);
+	snprintf(name, sizeof(name), "%.*s", (int)(eq ? eq - word : (long)strlen(word)), word);
+	if (!strcmp(name, "vendor") && eq)
+		return ST_OK; /* choose_model has read it */
+	if (!strcmp(name, "phys-bits") && eq) {
+		if (phys_bits_ok(eq + 1, &width) || !strcmp(eq + 1, "0"))
+			return ST_OK;
+		return err_set(err, ST_ARG, "phys-bits=%s: 36 to 52", eq + 1);
+	}
+	if (among(ignored_keys, ARRAY_LEN(ignored_keys), name)) {
+		if (!eq || read_switch(eq + 1, &on) || isdigit((unsigned char)eq[1]))
+			return ST_OK;
+		return err_set(err, ST_ARG, "%s: on or off", word);
+	}
+	/* QEMU also takes a bare feature name as "on". */
+	if (!eq && feature_by_name(word) != FEAT_NONE)
+		return apply_switch(m, word, true, f, err);
+	return eq ? unknown_key(name, err) : unknown_feature(word, err);
+}
+
+enum status model_parse(const char *spec, const struct cpu_model **model, struct feature_set *features, struct err *err)
+{
+	struct spec s;
+	enum status st = split(&s, spec, err);
+
+	if (st == ST_OK)
+		st = choose_model(&s, model, err);
+	if (st != ST_OK)
+		return st;
+	model_features(*model, features);
+	for (unsigned k = 1; k < s.count && st == ST_OK; k++)
+		st = apply_word(*model, s.word[k], features, err);
+	return st;
+}
+
+u8 model_phys_bits(const char *spec, const struct cpu_model *model)
+{
+	struct spec s;
+	struct err err;
+	unsigned long width;
+	const char *v;
+
+	if (split(&s, spec, &err) != ST_OK)
+		return model->phys_bits;
+	v = key_value(&s, "phys-bits");
+	return v && phys_bits_ok(v, &width) ? (u8)width : model->phys_bits;
+}

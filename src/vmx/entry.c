@@ -1,0 +1,249 @@
+/*
+ * VMLAUNCH and VMRESUME: copy, check, commit. "VM Entries". The current VMCS is cached, so the copy is already made; the
+ * checks look at it and at nothing else of memory but the link pointer's revision.
+ */
+#include "vmx/vmx.h"
+
+/* ---- events at the edge: VM-entry interruption information, IDT-vectoring information ---- */
+
+/* Types 0 and 2 to 7 have the order of enum event_type with EV_EXT for 0. */
+struct event vmx_event_from_info(u64 info, u32 error, unsigned len)
+{
+	unsigned type = (unsigned)bits(info, 10, 8);
+	struct event e = {.type = (u8)(type ? type : EV_EXT), .vector = (u8)info, .has_error = (info & BIT(11)) != 0};
+
+	e.error = e.has_error ? error : 0;
+	if (e.type == EV_SW || e.type == EV_PRIVSW || e.type == EV_SWEX)
+		e.insn_len = (u8)len;
+	return e;
+}
+
+u64 vmx_info_from_event(const struct event *e)
+{
+	if (e->type == EV_NONE)
+		return 0;
+	return e->vector | (u64)(e->type == EV_EXT ? 0 : e->type) << 8 | (e->has_error ? BIT(11) : 0) | BIT(31);
+}
+
+/* ---- MSR areas ---- */
+
+static bool msr_loadable(u32 index)
+{
+	return index != 0xc0000100 && index != 0xc0000101 && (index & ~0xffu) != 0x800;
+}
+
+u32 vmx_load_msrs(struct cpu *c, u64 addr, u32 count)
+{
+	for (u32 n = 0; n < count; n++) {
+		u64 index = bus_read_u64(c->bus, addr + 16ull * n), value = bus_read_u64(c->bus, addr + 16ull * n + 8);
+
+		if (index >> 32 || !msr_loadable((u32)index) || !msr_write(c, (u32)index, value))
+			return n + 1;
+	}
+	return 0;
+}
+
+/* ---- "Loading Guest State" ---- */
+
+static void load_segments(struct cpu *c, const struct vmx *v)
+{
+	for (unsigned s = SEG_ES; s < SEG_COUNT; s++) {
+		c->seg[s].sel = (u16)vmcs_get(v, VMCS_GUEST_ES_SEL + 2 * s);
+		c->seg[s].ar = (u32)vmcs_get(v, VMCS_GUEST_ES_AR + 2 * s);
+		c->seg[s].limit = (u32)vmcs_get(v, VMCS_GUEST_ES_LIMIT + 2 * s);
+		c->seg[s].base = vmcs_get(v, VMCS_GUEST_ES_BASE + 2 * s);
+	}
+	c->gdtr.base = vmcs_get(v, VMCS_GUEST_GDTR_BASE);
+	c->gdtr.limit = (u32)vmcs_get(v, VMCS_GUEST_GDTR_LIMIT);
+	c->idtr.base = vmcs_get(v, VMCS_GUEST_IDTR_BASE);
+	c->idtr.limit = (u32)vmcs_get(v, VMCS_GUEST_IDTR_LIMIT);
+}
+
+static void load_efer(struct cpu *c, const struct vmx *v, u64 entry)
+{
+	u64 lma = entry & ENTRY_GUEST64 ? EFER_LMA : 0;
+
+	if (entry & ENTRY_LOAD_EFER) {
+		c->efer = vmcs_get(v, VMCS_GUEST_EFER);
+		return;
+	}
+	c->efer = (c->efer & ~EFER_LMA) | lma;
+	if (c->cr0 & CR0_PG)
+		c->efer = (c->efer & ~EFER_LME) | (lma ? EFER_LME : 0);
+}
+
+/* "Loading Guest Control Registers, Debug Registers, and MSRs": ET, CD, NW and the reserved bits of CR0 stay. */
+static void load_control_registers(struct cpu *c, const struct vmx *v, const u64 pdpte[4])
+{
+	const u64 kept = CR0_ET | CR0_CD | CR0_NW;
+	u64 entry = vmcs_get(v, VMCS_ENTRY_CONTROLS);
+
+	c->cr0 = (vmcs_get(v, VMCS_GUEST_CR0) & ~kept) | (c->cr0 & kept);
+	c->cr3 = vmcs_get(v, VMCS_GUEST_CR3);
+	c->cr4 = vmcs_get(v, VMCS_GUEST_CR4);
+	memcpy(c->pdpte, pdpte, sizeof(c->pdpte));
+	load_efer(c, v, entry);
+	if (entry & ENTRY_LOAD_DEBUG) {
+		c->dr7 = (vmcs_get(v, VMCS_GUEST_DR7) & 0xffff2fff) | DR7_RESET;
+		c->debugctl = vmcs_get(v, VMCS_GUEST_DEBUGCTL);
+	}
+	if (entry & ENTRY_LOAD_PAT)
+		c->pat = vmcs_get(v, VMCS_GUEST_PAT);
+	c->sysenter_cs = vmcs_get(v, VMCS_GUEST_SYSENTER_CS);
+	c->sysenter_esp = vmcs_get(v, VMCS_GUEST_SYSENTER_ESP);
+	c->sysenter_eip = vmcs_get(v, VMCS_GUEST_SYSENTER_EIP);
+}
+
+static void load_rest(struct cpu *c, const struct vmx *v)
+{
+	u64 state = vmcs_get(v, VMCS_GUEST_INTERRUPTIBILITY);
+
+	flags_set(c, (u32)vmcs_get(v, VMCS_GUEST_RFLAGS));
+	c->r[REG_RIP] = vmcs_get(v, VMCS_GUEST_RIP);
+	c->r[REG_RSP] = vmcs_get(v, VMCS_GUEST_RSP);
+	c->cpl = (u8)(c->rflags & FL_VM ? 3 : ar_dpl(c->seg[SEG_SS].ar));
+	c->shadow = (u8)((state & 1 ? SHADOW_STI : 0) | (state & 2 ? SHADOW_MOVSS : 0));
+	c->nmi_blocked = (state & 8) != 0;
+	c->activity = vmcs_get(v, VMCS_GUEST_ACTIVITY) == 1 ? ACT_HLT : ACT_RUN;
+	c->pending_db = 0;
+	c->pend &= ~(u32)PEND_DB;
+	c->monitor_addr = UINT64_MAX;
+}
+
+/* "Event Injection", or what was pending. */
+static void inject_event(struct cpu *c, struct vmx *v)
+{
+	u64 info = vmcs_get(v, VMCS_ENTRY_INTR_INFO), pending = vmcs_get(v, VMCS_GUEST_PENDING_DEBUG);
+
+	c->inject.type = EV_NONE;
+	v->injecting = false;
+	if (info & BIT(31)) {
+		c->inject = vmx_event_from_info(info, (u32)vmcs_get(v, VMCS_ENTRY_ERROR_CODE), (unsigned)vmcs_get(v, VMCS_ENTRY_INSN_LEN));
+		if (c->inject.type == EV_HW && c->inject.vector == EX_PF)
+			c->inject.payload = c->cr2; /* injection leaves CR2 and DR6 as software set them */
+		if (c->inject.vector == EX_DB && c->inject.type == EV_HW)
+			c->inject.payload = c->dr6 & 0xe00f;
+		v->injecting = c->inject.type == EV_HW || c->inject.type == EV_SWEX || c->inject.type == EV_PRIVSW;
+		c->activity = ACT_RUN;
+		c->shadow = 0;
+	} else if (pending & (DR6_BS | BIT(12))) {
+		c->pending_db = pending & (DR6_BS | 0xf);
+		cpu_raise(c, PEND_DB);
+	}
+}
+
+/* ---- "Checks on Guest Page-Directory-Pointer-Table Entries" ---- */
+
+static bool guest_pdptes(struct cpu *c, const struct vmx *v, u64 pdpte[4])
+{
+	bool pae = (vmcs_get(v, VMCS_GUEST_CR0) & CR0_PG) && (vmcs_get(v, VMCS_GUEST_CR4) & CR4_PAE) &&
+		   !(vmcs_get(v, VMCS_ENTRY_CONTROLS) & ENTRY_GUEST64);
+	u64 cr3 = vmcs_get(v, VMCS_GUEST_CR3) & 0xffffffe0;
+
+	for (unsigned n = 0; n < 4; n++) {
+		pdpte[n] = 0;
+		if (!pae)
+			continue;
+		pdpte[n] = vmx_proc2(v) & PROC2_EPT ? vmcs_get(v, VMCS_GUEST_PDPTE0 + 2 * n) : bus_read_u64(c->bus, cr3 + 8 * n);
+		if ((pdpte[n] & 1) && ((pdpte[n] & 0x1e6) || pdpte[n] >> c->phys_bits))
+			return false;
+	}
+	return true;
+}
+
+/* ---- outcomes ---- */
+
+static struct vmx_image image(struct cpu *c)
+{
+	const struct vmx *v = vmx_of(c);
+	u64 link = vmcs_get(v, VMCS_LINK_POINTER);
+
+	return (struct vmx_image){
+		.v = v,
+		.phys_bits = c->phys_bits,
+		.la_bits = has(c, FEAT_LA57) ? 57 : 48,
+		.long_mode_now = long_mode(c),
+		.cr4_fixed1 = vmx_cr4_fixed1(c),
+		.efer_bits = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE,
+		.link_revision = link != ~0ull && link >> c->phys_bits == 0 ? bus_read_u32(c->bus, link & PAGE_MASK) : 0,
+	};
+}
+
+/* "VM-Entry Failures During or After Loading Guest State": only reason and qualification are written. */
+static enum xr entry_failure(struct cpu *c, unsigned reason, u64 qualification)
+{
+	struct vmx *v = vmx_of(c);
+	u64 rip = vmcs_get(v, VMCS_GUEST_RIP);
+
+	vmcs_set(v, VMCS_EXIT_REASON, reason | BIT(31));
+	vmcs_set(v, VMCS_EXIT_QUALIFICATION, qualification);
+	vmx_record_exit(c, reason | BIT(31), qualification, rip);
+	c->exits++;
+	vmx_load_host(c);
+	return XR_OK;
+}
+
+static cold enum xr refuse_controls(struct cpu *c, const struct insn *i, const struct vmx_image *g, const struct vmx_check *k)
+{
+	bool host = k->group == VMX_GROUP_HOST;
+
+	vmx_check_refuse(c, g, k, insn_rip(c, i),
+			 host ? "VM entry refused: VMfailValid, error 8: VM entry with invalid host-state field(s)"
+			      : "VM entry refused: VMfailValid, error 7: VM entry with invalid control field(s)",
+			 "continued after the instruction");
+	c->r[REG_RIP] = next_rip(c, i);
+	return vmx_fail(c, host ? 8 : 7);
+}
+
+static cold enum xr refuse_guest(struct cpu *c, const struct insn *i, const struct vmx_image *g, const struct vmx_check *k)
+{
+	vmx_check_refuse(c, g, k, insn_rip(c, i),
+			 "VM entry failed: exit reason 0x80000021 (33, VM-entry failure, invalid guest state)",
+			 "host state loaded, continued at host RIP");
+	return entry_failure(c, 33, k->qualification);
+}
+
+static void commit(struct cpu *c, struct vmx *v, const u64 pdpte[4])
+{
+	load_control_registers(c, v, pdpte);
+	load_segments(c, v);
+	load_rest(c, v);
+	vmx_compile_intercepts(c);
+	c->guest = true;
+	c->stage2 = (vmx_proc2(v) & PROC2_EPT) != 0;
+	c->pdpte_on_demand = false;
+	if (!(vmx_proc2(v) & PROC2_VPID))
+		vmx_flush_vpid(c, 0, false, false);
+	c->space = vmx_space(c); /* the context follows in cpu_update_mode() */
+	cpu_update_mode(c);
+}
+
+/* ---- the page this file is about ---- */
+
+enum xr vmx_enter(struct cpu *c, const struct insn *i)
+{
+	struct vmx *v = vmx_of(c);
+	struct vmx_image g = image(c);
+	const struct vmx_check *k;
+	u64 pdpte[4];
+	u32 failed;
+
+	k = vmx_check_next(&g, vmx_checks, 1u << VMX_GROUP_CONTROL | 1u << VMX_GROUP_HOST);
+	if (k)
+		return refuse_controls(c, i, &g, k);
+	k = vmx_check_next(&g, vmx_checks, 1u << VMX_GROUP_GUEST);
+	if (k)
+		return refuse_guest(c, i, &g, k);
+	if (!guest_pdptes(c, v, pdpte))
+		return entry_failure(c, 33, 2);
+	commit(c, v, pdpte);
+	failed = vmx_load_msrs(c, vmcs_get(v, VMCS_ENTRY_MSR_LOAD_ADDR), (u32)vmcs_get(v, VMCS_ENTRY_MSR_LOAD_COUNT));
+	if (failed)
+		return entry_failure(c, 34, failed);
+	v->launched = true;
+	inject_event(c, v);
+	c->attention = 1;
+	if (c->hooks->vm_entry)
+		c->hooks->vm_entry(c->hooks->arg, c);
+	return XR_OK;
+}

@@ -1,0 +1,461 @@
+/*
+ * The instructions of VMX, in the order of the manual's Operation listings: #UD outside VMX operation, the VM exit in
+ * non-root operation, #GP(0) by CPL, then the operand. "VMX Instruction Reference". And the table of functions that the
+ * processor calls.
+ */
+#include "cpu/exec/exec.h"
+#include "vmx/vmx.h"
+
+/* ---- "Conventions": VMsucceed, VMfailInvalid, VMfailValid ---- */
+
+enum xr vmx_succeed(struct cpu *c)
+{
+	flags_get(c);
+	cc_set_flags(c, 0);
+	return XR_OK;
+}
+
+enum xr vmx_fail_invalid(struct cpu *c)
+{
+	flags_get(c);
+	cc_set_flags(c, FL_CF);
+	return XR_OK;
+}
+
+enum xr vmx_fail(struct cpu *c, unsigned error)
+{
+	struct vmx *v = vmx_of(c);
+
+	if (v->current == VMCS_NONE)
+		return vmx_fail_invalid(c);
+	flags_get(c);
+	cc_set_flags(c, FL_ZF);
+	vmcs_set(v, VMCS_INSN_ERROR, error);
+	return XR_OK;
+}
+
+static enum xr gate(struct cpu *c, const struct insn *i, enum icpt id)
+{
+	if (!c->virt_root)
+		return fault_ud(c);
+	TRY(icpt_test(c, i, id, 0));
+	return c->cpl ? fault_gp(c, 0) : XR_OK;
+}
+
+/* "VM-Exit Instruction-Information Field": scale, address size, register or memory, segment, index, base, registers. */
+u32 vmx_insn_info(struct cpu *c, const struct insn *i)
+{
+	u32 v = 0, none = REG_OFF(REG_ZERO);
+
+	(void)c;
+	if (i->flags & INSN_MEM) {
+		v |= i->scale | (u32)(i->addrsz / 4) << 7 | (u32)i->seg << 15;
+		v |= i->index == none ? 1u << 22 : (u32)(i->index / 8 & 15) << 18;
+		v |= i->base == none || i->base == REG_OFF(REG_RIP) ? 1u << 27 : (u32)(i->base / 8 & 15) << 23;
+	} else {
+		v |= 1u << 10 | (u32)(i->r0 / 8 & 15) << 3;
+	}
+	switch (i->row->mnemonic) {
+	case ZYDIS_MNEMONIC_VMREAD: v |= (u32)(i->r1 / 8 & 15) << 28; break;
+	case ZYDIS_MNEMONIC_VMWRITE:
+		v &= ~(15u << 3);
+		v |= (u32)(i->r0 / 8 & 15) << 28 | (i->flags & INSN_MEM ? 0 : (u32)(i->r1 / 8 & 15) << 3);
+		break;
+	case ZYDIS_MNEMONIC_INVEPT:
+	case ZYDIS_MNEMONIC_INVVPID:
+	case ZYDIS_MNEMONIC_INVPCID: v |= (u32)(i->r0 / 8 & 15) << 28; break;
+	case ZYDIS_MNEMONIC_SIDT: v |= 1u << 28; break;
+	case ZYDIS_MNEMONIC_LGDT: v |= 2u << 28; break;
+	case ZYDIS_MNEMONIC_LIDT: v |= 3u << 28; break;
+	case ZYDIS_MNEMONIC_STR: v |= 1u << 28; break;
+	case ZYDIS_MNEMONIC_LLDT: v |= 2u << 28; break;
+	case ZYDIS_MNEMONIC_LTR: v |= 3u << 28; break;
+	default: break;
+	}
+	return v;
+}
+
+/* ---- the region ---- */
+
+static bool pointer_ok(const struct cpu *c, u64 pa)
+{
+	return is_aligned(pa, PAGE_SIZE) && !(pa >> c->phys_bits);
+}
+
+void vmx_write_back(struct cpu *c)
+{
+	struct vmx *v = vmx_of(c);
+
+	if (v->current == VMCS_NONE)
+		return;
+	bus_write_u32(c->bus, v->current + VMCS_REGION_LAUNCHED, (u32)v->launched);
+	bus_write(c->bus, v->current + VMCS_REGION_FIELDS, v->f, sizeof(v->f));
+}
+
+/* ---- entering and leaving VMX operation ---- */
+
+static bool may_vmxon(const struct cpu *c)
+{
+	return c->cpl == 0 && (c->cr0 & VMX_CR0_FIXED0) == VMX_CR0_FIXED0 && !c->bus->a20_masked && (c->feature_control & 5) == 5;
+}
+
+static enum xr vmxon(struct cpu *c, const struct insn *i)
+{
+	struct vmx *v = vmx_of(c);
+	u64 pa;
+
+	if (c->virt_root) {
+		TRY(gate(c, i, ICPT_VMXON));
+		return vmx_fail(c, 15);
+	}
+	if (!(c->cr4 & CR4_VMXE))
+		return fault_ud(c);
+	if (!may_vmxon(c))
+		return fault_gp(c, 0);
+	TRY(op_read(c, i, 8, &pa));
+	v->current = VMCS_NONE;
+	if (!pointer_ok(c, pa) || bus_read_u32(c->bus, pa) != VMX_REVISION)
+		return vmx_fail_invalid(c);
+	v->vmxon_pa = pa;
+	c->virt_root = true;
+	return vmx_succeed(c);
+}
+
+static enum xr vmxoff(struct cpu *c, const struct insn *i)
+{
+	struct vmx *v = vmx_of(c);
+
+	TRY(gate(c, i, ICPT_VMXOFF));
+	vmx_write_back(c);
+	v->current = VMCS_NONE;
+	c->virt_root = false;
+	cpu_recheck(c); /* INIT is no longer blocked */
+	return vmx_succeed(c);
+}
+
+/* ---- the current VMCS ---- */
+
+static enum xr vmclear(struct cpu *c, const struct insn *i)
+{
+	struct vmx *v = vmx_of(c);
+	u64 pa;
+
+	TRY(gate(c, i, ICPT_VMCLEAR));
+	TRY(op_read(c, i, 8, &pa));
+	if (!pointer_ok(c, pa))
+		return vmx_fail(c, 2);
+	if (pa == v->vmxon_pa)
+		return vmx_fail(c, 3);
+	if (pa == v->current) {
+		v->launched = false;
+		vmx_write_back(c);
+		v->current = VMCS_NONE;
+	}
+	bus_write_u32(c->bus, pa + VMCS_REGION_LAUNCHED, 0);
+	return vmx_succeed(c);
+}
+
+static enum xr vmptrld(struct cpu *c, const struct insn *i)
+{
+	struct vmx *v = vmx_of(c);
+	u64 pa;
+
+	TRY(gate(c, i, ICPT_VMPTRLD));
+	TRY(op_read(c, i, 8, &pa));
+	if (!pointer_ok(c, pa))
+		return vmx_fail(c, 9);
+	if (pa == v->vmxon_pa)
+		return vmx_fail(c, 10);
+	if (bus_read_u32(c->bus, pa) != VMX_REVISION)
+		return vmx_fail(c, 11);
+	if (pa != v->current) {
+		vmx_write_back(c);
+		v->current = pa;
+		v->launched = bus_read_u32(c->bus, pa + VMCS_REGION_LAUNCHED) & 1;
+		bus_read(c->bus, pa + VMCS_REGION_FIELDS, v->f, sizeof(v->f));
+	}
+	return vmx_succeed(c);
+}
+
+static enum xr vmptrst(struct cpu *c, const struct insn *i)
+{
+	TRY(gate(c, i, ICPT_VMPTRST));
+	TRY(op_write(c, i, 8, vmx_of(c)->current));
+	return vmx_succeed(c);
+}
+
+/* ---- VMREAD and VMWRITE ---- */
+
+static u64 field_read(const struct vmx *v, u32 encoding, unsigned size)
+{
+	u64 value = vmcs_get(v, encoding & ~1u);
+
+	return encoding & 1 ? value >> 32 : low_bytes(value, size);
+}
+
+/* Stores fit the field: outside 64-bit mode bits 63:32 become 0, and the high half is written alone. */
+static void field_write(struct vmx *v, u32 encoding, u64 value)
+{
+	u64 old = vmcs_get(v, encoding & ~1u);
+
+	switch (encoding >> 13 & 3) {
+	case 0: value = (u16)value; break;
+	case 1: value = encoding & 1 ? (old & 0xffffffff) | value << 32 : value; break;
+	case 2: value = (u32)value; break;
+	default: break;
+	}
+	vmcs_set(v, encoding & ~1u, value);
+}
+
+static enum xr vmread(struct cpu *c, const struct insn *i)
+{
+	struct vmx *v = vmx_of(c);
+	unsigned size = mode64(c) ? 8 : 4;
+	u64 encoding, value;
+
+	TRY(gate(c, i, ICPT_VMREAD));
+	encoding = reg_get(c, i->r1, size);
+	if (v->current == VMCS_NONE)
+		return vmx_fail_invalid(c);
+	if (encoding >> 15 || !vmx_field_exists((u32)encoding))
+		return vmx_fail(c, 12);
+	value = field_read(v, (u32)encoding, size);
+	if (i->flags & INSN_MEM)
+		TRY(op_write(c, i, size, value));
+	else
+		reg_set(c, i->r0, size, value);
+	return vmx_succeed(c);
+}
+
+static enum xr vmwrite(struct cpu *c, const struct insn *i)
+{
+	struct vmx *v = vmx_of(c);
+	unsigned size = mode64(c) ? 8 : 4;
+	u64 encoding, value;
+
+	TRY(gate(c, i, ICPT_VMWRITE));
+	encoding = reg_get(c, i->r0, size);
+	if (v->current == VMCS_NONE)
+		return vmx_fail_invalid(c);
+	if (i->flags & INSN_MEM)
+		TRY(op_read(c, i, size, &value));
+	else
+		value = reg_get(c, i->r1, size);
+	if (encoding >> 15 || !vmx_field_exists((u32)encoding))
+		return vmx_fail(c, 12);
+	if ((encoding >> 10 & 3) == 1)
+		return vmx_fail(c, 13);
+	field_write(v, (u32)encoding, value);
+	return vmx_succeed(c);
+}
+
+/* ---- VMLAUNCH, VMRESUME, VMCALL ---- */
+
+static enum xr launch(struct cpu *c, const struct insn *i, enum icpt id, bool resume)
+{
+	struct vmx *v = vmx_of(c);
+	unsigned error = 0;
+
+	TRY(gate(c, i, id));
+	if (v->current == VMCS_NONE)
+		error = ~0u;
+	else if (c->shadow & SHADOW_MOVSS)
+		error = 26;
+	else if (!v->launched == resume)
+		error = resume ? 5 : 4;
+	if (!error)
+		return vmx_enter(c, i);
+	c->r[REG_RIP] = next_rip(c, i);
+	return vmx_fail(c, error);
+}
+
+static enum xr vmlaunch(struct cpu *c, const struct insn *i)
+{
+	return launch(c, i, ICPT_VMLAUNCH, false);
+}
+
+static enum xr vmresume(struct cpu *c, const struct insn *i)
+{
+	return launch(c, i, ICPT_VMRESUME, true);
+}
+
+/* No dual-monitor treatment: in root operation it fails. */
+static enum xr vmcall(struct cpu *c, const struct insn *i)
+{
+	TRY(gate(c, i, ICPT_VMCALL));
+	return vmx_fail(c, 1);
+}
+
+/* ---- INVEPT, INVVPID ---- */
+
+static enum xr read_descriptor128(struct cpu *c, const struct insn *i, u64 d[2])
+{
+	la_t la;
+
+	TRY(insn_la(c, i, 16, ACC_READ, &la));
+	TRY(mem_read(c, la, 8, 0, &d[0]));
+	return mem_read(c, la + 8, 8, 0, &d[1]);
+}
+
+static bool eptp_ok(const struct cpu *c, u64 eptp)
+{
+	unsigned type = (unsigned)(eptp & 7);
+
+	return (type == MT_UC || type == MT_WB) && bits(eptp, 5, 3) == 3 && !bits(eptp, 11, 7) && !(eptp >> c->phys_bits);
+}
+
+static enum xr invept(struct cpu *c, const struct insn *i)
+{
+	u64 d[2], type;
+
+	TRY(gate(c, i, ICPT_INVEPT));
+	TRY(read_descriptor128(c, i, d));
+	type = reg_get(c, i->r0, mode64(c) ? 8 : 4);
+	if ((type != 1 && type != 2) || (type == 1 && !eptp_ok(c, d[0])))
+		return vmx_fail(c, 28);
+	vmx_flush_ept(c, d[0], type == 2);
+	return vmx_succeed(c);
+}
+
+static enum xr invvpid(struct cpu *c, const struct insn *i)
+{
+	u64 d[2], type;
+
+	TRY(gate(c, i, ICPT_INVVPID));
+	TRY(read_descriptor128(c, i, d));
+	type = reg_get(c, i->r0, mode64(c) ? 8 : 4);
+	if (type > 3 || d[0] >> 16 || (type != 2 && !d[0]) || (type == 0 && !is_canonical(d[1], has(c, FEAT_LA57) ? 57 : 48)))
+		return vmx_fail(c, 28);
+	if (type == 0)
+		vmx_flush_vpid_page(c, (u32)d[0], d[1]);
+	else
+		vmx_flush_vpid(c, (u32)d[0], type == 2, type == 3);
+	return vmx_succeed(c);
+}
+
+/* clang-format off */
+#define FLAGS (ROW_NO_REAL | ROW_NO_V86 | ROW_COMPAT_UD | ROW_VIRT | ROW_LATE_ICPT)
+#define ROW(m, text, function, flags_) \
+	{.mnemonic = ZYDIS_MNEMONIC_##m, .flags = FLAGS | (flags_), .feature = FEAT_VMX, .icpt = ICPT_##m, .form = text, .fn = function}
+
+static const struct insn_row rows[] = {
+	ROW(VMXON,    "VMXON m64",          vmxon,    ROW_END),
+	ROW(VMXOFF,   "VMXOFF",             vmxoff,   ROW_END),
+	ROW(VMCLEAR,  "VMCLEAR m64",        vmclear,  0),
+	ROW(VMPTRLD,  "VMPTRLD m64",        vmptrld,  0),
+	ROW(VMPTRST,  "VMPTRST m64",        vmptrst,  0),
+	ROW(VMREAD,   "VMREAD r/m, r",      vmread,   0),
+	ROW(VMWRITE,  "VMWRITE r, r/m",     vmwrite,  0),
+	ROW(VMLAUNCH, "VMLAUNCH",           vmlaunch, ROW_BRANCH | ROW_END),
+	ROW(VMRESUME, "VMRESUME",           vmresume, ROW_BRANCH | ROW_END),
+	ROW(VMCALL,   "VMCALL",             vmcall,   ROW_END),
+	ROW(INVEPT,   "INVEPT r, m128",     invept,   ROW_END),
+	ROW(INVVPID,  "INVVPID r, m128",    invvpid,  ROW_END),
+};
+/* clang-format on */
+
+const struct row_set vmx_rows = {rows, ARRAY_LEN(rows)};
+
+/* ---- the rest of what the processor calls ---- */
+
+static u64 tsc(struct cpu *c, u64 value)
+{
+	const struct vmx *v = vmx_of(c);
+
+	return c->guest && (vmcs_get(v, VMCS_PROC_CONTROLS) & PROC_TSC_OFFSET) ? value + vmcs_get(v, VMCS_TSC_OFFSET) : value;
+}
+
+static void iret(struct cpu *c)
+{
+	(void)c;
+}
+
+/* Interrupt-window exiting stands where a virtual interrupt would; it is never taken, only exits. */
+static bool window_open(struct cpu *c)
+{
+	return (vmcs_get(vmx_of(c), VMCS_PROC_CONTROLS) & PROC_INT_WINDOW) && (c->rflags & FL_IF) && !c->shadow;
+}
+
+static int no_vector(struct cpu *c)
+{
+	(void)c;
+	return 0;
+}
+
+/* With external-interrupt exiting RFLAGS.IF does not matter. */
+static bool intr_masked(struct cpu *c, bool *masked)
+{
+	if (!c->guest || !(vmcs_get(vmx_of(c), VMCS_PIN_CONTROLS) & PIN_EXT_INT))
+		return false;
+	*masked = false;
+	return true;
+}
+
+/* "Restrictions on VMX Operation": fixed bits of CR0 and CR4; 81h asks whether INIT may be taken. */
+static bool cr_ok(struct cpu *c, unsigned n, u64 value)
+{
+	u64 fixed0 = VMX_CR0_FIXED0;
+
+	if (!c->virt_root)
+		return true;
+	if (c->guest && (vmx_proc2(vmx_of(c)) & PROC2_UNRESTRICTED))
+		fixed0 &= ~(CR0_PE | CR0_PG);
+	switch (n) {
+	case 0: return (value & fixed0) == fixed0;
+	case 4: return (value & VMX_CR4_FIXED0) == VMX_CR4_FIXED0;
+	case 0x81: return false;
+	default: return true;
+	}
+}
+
+static enum status init(struct cpu *c)
+{
+	c->virt_state = base_alloc(sizeof(struct vmx));
+	return c->virt_state ? ST_OK : ST_NOMEM;
+}
+
+static void fini(struct cpu *c)
+{
+	base_free(c->virt_state);
+	c->virt_state = NULL;
+}
+
+static void reset(struct cpu *c, bool is_init)
+{
+	memset(c->virt_state, 0, sizeof(struct vmx));
+	vmx_of(c)->current = VMCS_NONE;
+	if (!is_init)
+		c->feature_control = 0;
+}
+
+/* clang-format off */
+static const struct state_row state_rows[] = {
+	STATE(1, struct vmx, vmxon_pa), STATE(2, struct vmx, current), STATE_ARRAY(3, struct vmx, f), STATE(4, struct vmx, launched),
+	STATE_ARRAY(5, struct vmx, space_key), STATE(6, struct vmx, space_next), STATE(7, struct vmx, injecting),
+};
+/* clang-format on */
+
+const struct virt_ops vmx_ops = {
+	.name = "vmx",
+	.init = init,
+	.fini = fini,
+	.reset = reset,
+	.rows = state_rows,
+	.row_count = ARRAY_LEN(state_rows),
+	.intercept = vmx_intercept,
+	.io = vmx_io,
+	.msr = vmx_msr,
+	.cr_write = vmx_cr_write,
+	.cr_read = vmx_cr_read,
+	.event = vmx_event,
+	.stage2 = vmx_stage2,
+	.tsc = tsc,
+	.iret = iret,
+	.exit = vmx_exit,
+	.shutdown = vmx_shutdown,
+	.virq_ready = window_open,
+	.virq_take = no_vector,
+	.intr_masked = intr_masked,
+	.cr_ok = cr_ok,
+	.intercept_first = true,
+};
