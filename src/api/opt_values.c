@@ -17,8 +17,10 @@ char *opt_copy(struct options *o, const char *s, size_t n)
 {
 	struct opt_string *c = base_alloc(sizeof(*c) + n + 1);
 
-	if (!c)
+	if (!c) {
+		o->out_of_memory = true;
 		return NULL;
+	}
 	memcpy(c->text, s, n);
 	c->next = o->strings;
 	o->strings = c;

@@ -188,10 +188,8 @@ static bool is_run(const struct options *o, int argc, const char *const argv[])
 	return o->profile == PROFILE_TURNSTILE && argc > 1 && !strcmp(argv[1], "run");
 }
 
-enum status options_parse(struct options *o, int argc, const char *const argv[], struct err *err)
+static enum status parse(struct options *o, int argc, const char *const argv[], struct err *err)
 {
-	*o = (struct options){ .profile = options_profile(argc > 0 ? argv[0] : NULL) };
-	defaults(o);
 	if (!o->cpu)
 		return opt_nomem(err);
 	for (int i = is_run(o, argc, argv) ? 2 : 1; i < argc; i++) {
@@ -201,6 +199,14 @@ enum status options_parse(struct options *o, int argc, const char *const argv[],
 			return s;
 	}
 	return finish(o, err);
+}
+
+enum status options_parse(struct options *o, int argc, const char *const argv[], struct err *err)
+{
+	*o = (struct options){ .profile = options_profile(argc > 0 ? argv[0] : NULL) };
+	defaults(o);
+	enum status s = parse(o, argc, argv, err);
+	return o->out_of_memory ? opt_nomem(err) : s;
 }
 
 /* ---- help ---- */

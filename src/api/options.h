@@ -37,6 +37,7 @@ struct options {
 	const char *note[OPT_NOTES]; /* what was accepted without effect and deserves a word */
 	unsigned notes;
 	struct opt_string *strings; /* everything that was copied */
+	bool out_of_memory;         /* a copy failed: whatever a row says then, this is why */
 };
 
 enum option_arg { ARG_NONE, ARG_VALUE, ARG_OPTIONAL /* only as --name=VALUE */ };

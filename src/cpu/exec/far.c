@@ -317,7 +317,7 @@ static void set_return_stack(struct cpu *c, const struct target *t, const struct
 
 static enum xr ret_outer(struct cpu *c, const struct insn *i, struct stack *st, const struct target *t, u16 pop_bytes)
 {
-	unsigned size = far_size(c, i), cpl = t->cs.sel & 3;
+	unsigned size = i->opsz, cpl = t->cs.sel & 3;
 	bool to64 = long_mode(c) && (t->cs.ar & AR_L);
 	struct seg ss;
 	u64 sp, sel;
@@ -335,7 +335,7 @@ static enum xr ret_outer(struct cpu *c, const struct insn *i, struct stack *st, 
 enum xr far_ret(struct cpu *c, const struct insn *i, u16 pop_bytes)
 {
 	struct stack st = stack_current(c);
-	unsigned size = no_protection(c) ? i->opsz : far_size(c, i);
+	unsigned size = i->opsz;
 	struct target t;
 	u64 off, sel;
 

@@ -33,6 +33,29 @@ enum status boot_claim(struct boot *b, u64 base, u64 size, const char *what, str
 	return ST_OK;
 }
 
+static bool is_zero(const u8 *p, u64 n)
+{
+	return n == 0 || (p[0] == 0 && !memcmp(p, p + 1, n - 1));
+}
+
+/* Pieces of fresh RAM, through the memory file; zero pages are there already. */
+static bool write_pieces(const struct bus *bus, const struct ram_region *r, u64 at, const u8 *data, u64 size)
+{
+	u64 start = 0, end = 0;
+
+	for (u64 pos = 0; pos < size; pos = end) {
+		end = min_u64(size, ((at + pos) & PAGE_MASK) + PAGE_SIZE - at);
+		bool zero = is_zero(data + pos, end - pos);
+		if (zero && pos > start && !os_write_at(bus->memfd, r->offset + at + start, data + start, pos - start))
+			return false;
+		if (zero)
+			start = end;
+		else
+			r->flags[(at + pos) >> PAGE_SHIFT] &= (u8)~PAGE_CLEAN;
+	}
+	return start == size || os_write_at(bus->memfd, r->offset + at + start, data + start, size - start);
+}
+
 /* A kernel may have 64 MB of which it touches a tenth: written through the memory file, its pages are not mapped, and
  * not resident, before somebody looks at them. */
 void boot_copy(struct boot *b, u64 base, const void *data, u64 size)
@@ -41,12 +64,8 @@ void boot_copy(struct boot *b, u64 base, const void *data, u64 size)
 	const struct ram_region *r = bus_ram(bus, base);
 
 	if (!b->m->loaded && size >= 16 * PAGE_SIZE && r && size <= r->size - (base - r->base) &&
-	    os_write_at(bus->memfd, r->offset + (base - r->base), data, size)) {
-		u64 first = (base - r->base) >> PAGE_SHIFT, last = (base - r->base + size - 1) >> PAGE_SHIFT;
-		for (u64 page = first; page <= last; page++)
-			r->flags[page] &= (u8)~PAGE_CLEAN;
+	    write_pieces(bus, r, base - r->base, data, size))
 		return;
-	}
 	bus_write(bus, base, data, size);
 }
 
