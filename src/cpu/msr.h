@@ -10,7 +10,7 @@
 const struct msr_row *msr_find(const struct cpu *c, u32 index);
 extern const struct msr_set msr_common;
 
-/* Bases in MSRs are canonical for the widest addresses the processor has, whatever CR4.LA57 says now. */
+/* Bases in MSRs, in descriptor-table registers and of INVPCID are canonical for the widest addresses the processor has, whatever CR4.LA57 says now. */
 static inline unsigned msr_la_bits(const struct cpu *c)
 {
 	return has(c, FEAT_LA57) ? 57 : 48;

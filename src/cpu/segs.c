@@ -5,6 +5,7 @@
 #include "cpu/segs.h"
 
 #include "cpu/exec/exec.h"
+#include "cpu/msr.h"
 
 /* ---- descriptors ---- */
 
@@ -226,7 +227,7 @@ enum xr seg_load(struct cpu *c, unsigned seg, u16 sel)
 /* LLDT and LTR in long mode: the upper half's type field must be zero and the base canonical. */
 static bool upper_half_ok(const struct cpu *c, const struct seg *s, const u64 d[2])
 {
-	return !long_mode(c) || (bits(d[1], 44, 40) == 0 && is_canonical(s->base, c->la_bits));
+	return !long_mode(c) || (bits(d[1], 44, 40) == 0 && is_canonical(s->base, msr_la_bits(c)));
 }
 
 enum xr seg_load_ldtr(struct cpu *c, u16 sel)

@@ -77,6 +77,8 @@ static void describe(struct cpu *c, const struct exit_request *x, struct exit_in
 		o->info1 = row->info == INFO_TASK ? x->q[0] & 0xffff : x->q[0];
 		o->info2 = x->q[1];
 	}
+	if (x->id == ICPT_SMI)
+		o->info1 |= 1; /* "SMI Intercept": asserted externally; there are no internal ones yet */
 	o->intinfo = svm_intinfo_from_event(&x->vectoring);
 	o->nrip = next_guest_rip(c, x, row);
 }

@@ -254,7 +254,7 @@ enum xr svm_cr_write(struct cpu *c, const struct insn *i, unsigned n, enum cr_op
 {
 	if (n != 0 || op == CR_CLTS || likely(!icpt_on(c, ICPT_CR0_SEL_WRITE)))
 		return XR_OK;
-	if (op == CR_MOV && !((*value ^ c->cr0) & ~(CR0_TS | CR0_MP)))
+	if (op == CR_MOV && !((*value ^ c->cr0) & ~(CR0_TS | CR0_MP | CR0_ET))) /* ET never changes */
 		return XR_OK;
 	return cpu_exit(c, i, ICPT_CR0_SEL_WRITE, assist_register(c, i, false, true), 0);
 }

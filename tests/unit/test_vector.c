@@ -2,90 +2,14 @@
  * Vector instructions against the computer's own processor. For every row of the SSE, AVX and crypto families the test
  * finds the operand shapes that encode, and runs each with random registers, memory and MXCSR (also with unmasked
  * exceptions and misaligned memory) both through the row's handler on a bare struct cpu and natively. Registers, flags,
- * MXCSR, memory and the kind of fault must agree. The floors around exec are stubs here, which the linker takes before the
- * library's own. TEST_VECTOR_CASES: cases of each shape; TEST_VECTOR_ONLY: rows whose form contains this.
+ * MXCSR, memory and the kind of fault must agree. TEST_VECTOR_CASES: cases of each shape; TEST_VECTOR_ONLY: rows whose
+ * form contains this.
  */
 #include <cpuid.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/mman.h>
 #include <ucontext.h>
 
-#include <cmocka.h>
-
-#include "cpu/exec/sse.h"
-
-/* ---- stubs of the floors around exec ---- */
-
-enum xr cpu_fault(struct cpu *c, unsigned vector, u32 error)
-{
-	c->fault = (struct event){ .type = EV_HW, .vector = (u8)vector, .error = error };
-	return XR_FAULT;
-}
-
-static la_t forbidden = 1; /* this page faults */
-
-static enum xr touch(struct cpu *c, la_t la, u32 len)
-{
-	if (la + len > forbidden && la < forbidden + PAGE_SIZE)
-		return cpu_fault(c, EX_PF, 0);
-	return XR_OK;
-}
-
-enum xr mmu_read_slow(struct cpu *c, la_t la, unsigned size, unsigned access, void *out)
-{
-	(void)access;
-	TRY(touch(c, la, size));
-	memcpy(out, (const void *)la, size);
-	return XR_OK;
-}
-
-enum xr mmu_write_slow(struct cpu *c, la_t la, unsigned size, unsigned access, const void *in)
-{
-	(void)access;
-	TRY(touch(c, la, size));
-	memcpy((void *)la, in, size);
-	return XR_OK;
-}
-
-enum xr mem_span(struct cpu *c, la_t la, u32 len, unsigned access, struct span *s)
-{
-	TRY(touch(c, la, len));
-	*s = (struct span){ .la = la, .len = len, .access = (u8)access };
-	return XR_OK;
-}
-
-void span_read(struct cpu *c, const struct span *s, u32 off, void *buf, u32 len)
-{
-	(void)c;
-	memcpy(buf, (const void *)(s->la + off), len);
-}
-
-void span_write(struct cpu *c, const struct span *s, u32 off, const void *buf, u32 len)
-{
-	(void)c;
-	memcpy((void *)(s->la + off), buf, len);
-}
-
-enum xr seg_address(struct cpu *c, unsigned seg, u64 ea, u32 size, unsigned access, la_t *la)
-{
-	(void)c;
-	(void)seg;
-	(void)size;
-	(void)access;
-	*la = ea;
-	return XR_OK;
-}
-
-enum xr op_read(struct cpu *c, const struct insn *i, unsigned size, u64 *out)
-{
-	*out = 0;
-	memcpy(out, (const void *)insn_ea(c, i), size);
-	return XR_OK;
-}
+#include "vector_harness.h"
 
 /* ---- native execution ---- */
 
@@ -238,11 +162,7 @@ struct shape {
 	unsigned n;
 };
 
-static struct cpu *cpu;
-static u8 *code, *memory; /* memory: two pages */
-static ZydisDecoder decoder;
-
-static const struct row_set *const sets[] = { &exec_sse_rows, &exec_sseint_rows, &exec_avx_rows, &exec_crypto_rows };
+static u8 *code;
 
 static ZydisRegister gpr(ZydisRegister first)
 {
@@ -294,78 +214,6 @@ static bool encode(u16 mnemonic, const struct shape *s, unsigned offset, u8 *out
 	}
 	*len = 15;
 	return ZYAN_SUCCESS(ZydisEncoderEncodeInstruction(&q, out, len));
-}
-
-/* What the decoder's adapter does. */
-static u8 slot_of(const ZydisDecodedOperand *o)
-{
-	ZydisRegister r = o->reg.value;
-	switch (ZydisRegisterGetClass(r)) {
-	case ZYDIS_REGCLASS_GPR8:
-		return (u8)(r >= ZYDIS_REGISTER_AH && r <= ZYDIS_REGISTER_BH ? (r - ZYDIS_REGISTER_AH) * 8 + 1 :
-			    r >= ZYDIS_REGISTER_SPL ? (r - ZYDIS_REGISTER_SPL + 4) * 8 : (r - ZYDIS_REGISTER_AL) * 8);
-	case ZYDIS_REGCLASS_GPR16:
-	case ZYDIS_REGCLASS_GPR32:
-	case ZYDIS_REGCLASS_GPR64:
-		return (u8)(ZydisRegisterGetId(r) * 8);
-	default:
-		return (u8)ZydisRegisterGetId(r);
-	}
-}
-
-static const struct insn_row *decode(const u8 *bytes, size_t len, struct insn *out)
-{
-	static ZydisDecodedInstruction zi;
-	static ZydisDecodedOperand op[ZYDIS_MAX_OPERAND_COUNT];
-	struct dec d = { .zi = &zi, .op = op, .mode = MODE_64 | MODE_LMA | MODE_PE, .cpu = cpu };
-	u8 *slots = &out->r0;
-	unsigned immediates = 0;
-
-	if (ZYAN_FAILED(ZydisDecoderDecodeFull(&decoder, bytes, len, &zi, op)))
-		return NULL;
-	memset(out, 0, sizeof(*out));
-	for (unsigned k = 0; k < ARRAY_LEN(sets) && !out->row; k++) {
-		for (size_t r = 0; r < sets[k]->count && !out->row; r++) {
-			d.row = &sets[k]->rows[r];
-			if (d.row->mnemonic == zi.mnemonic && (!d.row->match || d.row->match(&d)))
-				out->row = d.row;
-		}
-	}
-	if (!out->row)
-		return NULL;
-	out->len = (u8)len;
-	out->addrsz = 8;
-	out->base = out->index = REG_OFF(REG_ZERO);
-	out->flags = INSN_FLAT | INSN_CS64;
-	memset(slots, 0xff, 4);
-	for (unsigned k = 0; k < zi.operand_count_visible; k++) {
-		const ZydisDecodedOperand *o = &op[k];
-		if (o->type == ZYDIS_OPERAND_TYPE_MEMORY) {
-			out->flags |= INSN_MEM;
-			out->base = REG_OFF(ZydisRegisterGetId(o->mem.base));
-			out->disp = o->mem.disp.value;
-			out->memsz = (u8)(o->size / 8);
-			out->seg = SEG_DS;
-		} else if (o->type == ZYDIS_OPERAND_TYPE_REGISTER && k < 4) {
-			slots[k] = slot_of(o);
-		} else if (o->type == ZYDIS_OPERAND_TYPE_IMMEDIATE && !immediates++) {
-			out->imm = o->imm.is_signed ? (u64)o->imm.value.s : o->imm.value.u;
-		}
-	}
-	out->fn = out->row->fn;
-	if (out->row->bind)
-		out->row->bind(out, &d);
-	return out->row;
-}
-
-static void map_page(const void *p)
-{
-	static u8 no_flags;
-	la_t la = (la_t)p;
-	struct l1_entry *e = &cpu->l1[(la >> PAGE_SHIFT) & ((1u << L1_BITS) - 1)];
-
-	*e = (struct l1_entry){ .tag_r = (la & PAGE_MASK) | cpu->ctx, .tag_w = (la & PAGE_MASK) | cpu->ctx,
-				.add = 0, .flag = &no_flags };
 }
 
 static bool approximate(const struct insn_row *row)
@@ -671,169 +519,15 @@ static void test_fma_soft(void **state)
 	assert_int_equal(bad, 0);
 }
 
-/* "RCPPS", "RSQRTPS": the relative error is at most 1.5 * 2^-12. */
-static void test_approximations(void **state)
-{
-	const double bound = 1.5 / 4096;
-
-	(void)state;
-	for (u32 v = 0x00800000; v < 0x7e800000; v += 2953) {
-		union vec b = { .d = { v, v, v, v } }, r, q;
-		double x = (double)b.f[0];
-		hostfp_rcpps(&r, &b, &b, 16, MXCSR_RESET, 0);
-		hostfp_rsqrtps(&q, &b, &b, 16, MXCSR_RESET, 0);
-		double e = (double)r.f[0] * x - 1, f = (double)q.f[0] * (double)q.f[0] * x;
-		assert_true(e < bound && e > -bound);
-		assert_true(f < (1 + bound) * (1 + bound) && f > (1 - bound) * (1 - bound));
-	}
-}
-
-/* ---- faults in the middle ---- */
-
-/* One instruction from bytes, with RDI at `at`; the second page of memory is not there. */
-static enum xr run_at(const char *bytes, size_t len, const u8 *at)
-{
-	struct insn i;
-
-	assert_non_null(decode((const u8 *)bytes, len, &i));
-	cpu->r[REG_RDI] = (u64)at;
-	forbidden = (la_t)memory + PAGE_SIZE;
-	map_page(memory);
-	cpu->l1[((la_t)memory / PAGE_SIZE + 1) & ((1u << L1_BITS) - 1)] = (struct l1_entry){ 0 };
-	enum xr x = i.fn(cpu, &i);
-	forbidden = 1;
-	map_page(memory + PAGE_SIZE);
-	return x;
-}
-#define RUN_AT(bytes, at) run_at(bytes, sizeof(bytes) - 1, at)
-
-static void fill_state(void)
-{
-	for (unsigned n = 0; n < 16; n++)
-		for (unsigned k = 0; k < 8; k++)
-			cpu->v[n].d[k] = 0x01010101 * (n + 1);
-	for (unsigned k = 0; k < 2 * PAGE_SIZE; k++)
-		memory[k] = (u8)k;
-	cpu->mxcsr = MXCSR_RESET;
-}
-
-/* Nothing of a store becomes visible when its second page faults, nothing of a load arrives. */
-static void test_crossing(void **state)
-{
-	u8 *end = memory + PAGE_SIZE, copy[64];
-
-	(void)state;
-	fill_state();
-	memcpy(copy, end - 32, 64);
-	assert_int_equal(RUN_AT("\x0f\x11\x0f", end - 8), XR_FAULT); /* MOVUPS [rdi], xmm1 */
-	assert_int_equal(cpu->fault.vector, EX_PF);
-	assert_int_equal(RUN_AT("\xc5\xfc\x11\x0f", end - 24), XR_FAULT); /* VMOVUPS [rdi], ymm1 */
-	assert_memory_equal(copy, end - 32, 64);
-	assert_int_equal(RUN_AT("\x0f\x10\x0f", end - 8), XR_FAULT); /* MOVUPS xmm1, [rdi] */
-	assert_int_equal(cpu->v[1].d[0], 0x02020202);
-	assert_int_equal(RUN_AT("\x0f\x28\x0f", end - 8), XR_FAULT); /* MOVAPS: alignment comes first */
-	assert_int_equal(cpu->fault.vector, EX_GP);
-}
-
-/* Elements that the mask leaves out do not fault. */
-static void test_masked(void **state)
-{
-	u8 *end = memory + PAGE_SIZE;
-
-	(void)state;
-	fill_state();
-	cpu->v[2].d[0] = cpu->v[2].d[1] = 0x80000000;
-	assert_int_equal(RUN_AT("\xc4\xe2\x69\x2c\x0f", end - 8), XR_OK); /* VMASKMOVPS xmm1, xmm2, [rdi] */
-	assert_int_equal(cpu->v[1].q[0], *(u64 *)(end - 8));
-	assert_int_equal(cpu->v[1].q[1], 0);
-	assert_int_equal(RUN_AT("\xc4\xe2\x69\x2e\x1f", end - 8), XR_OK); /* VMASKMOVPS [rdi], xmm2, xmm3 */
-	assert_int_equal(*(u64 *)(end - 8), 0x0404040404040404);
-	cpu->v[2].d[3] = 0x80000000;
-	assert_int_equal(RUN_AT("\xc4\xe2\x69\x2c\x0f", end - 8), XR_FAULT);
-	assert_int_equal(RUN_AT("\xc4\xe2\x69\x2e\x27", end - 8), XR_FAULT);
-	assert_int_equal(*(u64 *)(end - 8), 0x0404040404040404);
-	memset(&cpu->v[5], 0, 32);
-	cpu->v[5].b[7] = 0x80;
-	assert_int_equal(RUN_AT("\x66\x0f\xf7\xe5", end - 8), XR_OK); /* MASKMOVDQU xmm4, xmm5 */
-	assert_int_equal(*(u64 *)(end - 8), 0x0504040404040404);
-	cpu->v[5].b[8] = 0x80;
-	assert_int_equal(RUN_AT("\x66\x0f\xf7\xf5", end - 8), XR_FAULT);
-	assert_int_equal(*(u64 *)(end - 8), 0x0504040404040404);
-}
-
-/* A gather keeps what it has when an element faults: the mask says what is left. */
-static void test_gather_resumes(void **state)
-{
-	(void)state;
-	fill_state();
-	for (unsigned k = 0; k < 4; k++) {
-		cpu->v[2].d[k] = 0xffffffff;
-		cpu->v[3].d[k] = k == 2 ? PAGE_SIZE / 4 : k;
-	}
-	static const char gather[] = "\xc4\xe2\x69\x92\x0c\x9f"; /* VGATHERDPS xmm1, [rdi+xmm3*4], xmm2 */
-	assert_int_equal(RUN_AT("\xc4\xe2\x69\x92\x0c\x9f", memory), XR_FAULT);
-	assert_int_equal(cpu->v[1].d[0], *(u32 *)memory);
-	assert_int_equal(cpu->v[1].d[1], *(u32 *)(memory + 4));
-	assert_int_equal(cpu->v[1].d[2], 0x02020202);
-	assert_int_equal(cpu->v[2].q[0], 0);
-	assert_int_equal(cpu->v[2].q[1], ~0ull);
-	cpu->v[3].d[2] = 2;
-	assert_int_equal(run_at(gather, sizeof(gather) - 1, memory), XR_OK);
-	assert_memory_equal(&cpu->v[1], memory, 16);
-	assert_int_equal(cpu->v[1].q[2] | cpu->v[2].q[1] | cpu->v[2].q[2], 0);
-}
-
-/* An unmasked exception without CR4.OSXMMEXCPT is #UD. */
-static void test_no_osxmmexcpt(void **state)
-{
-	(void)state;
-	fill_state();
-	memset(&cpu->v[2], 0, 32);
-	cpu->mxcsr = MXCSR_RESET & ~(MXCSR_ZE << 7);
-	assert_int_equal(RUN_AT("\x0f\x5e\xca", memory), XR_FAULT); /* DIVPS xmm1, xmm2 */
-	assert_int_equal(cpu->fault.vector, EX_XM);
-	assert_int_equal(cpu->mxcsr & MXCSR_FLAGS, MXCSR_ZE);
-	cpu->cr4 &= ~CR4_OSXMMEXCPT;
-	assert_int_equal(RUN_AT("\x0f\x5e\xca", memory), XR_FAULT);
-	assert_int_equal(cpu->fault.vector, EX_UD);
-	cpu->cr4 |= CR4_OSXMMEXCPT;
-}
-
-/* Forms name rows: each once. EVEX forms of the same mnemonics have no row. */
-static void test_forms(void **state)
-{
-	struct insn i;
-
-	(void)state;
-	for (unsigned a = 0; a < ARRAY_LEN(sets); a++)
-		for (size_t n = 0; n < sets[a]->count; n++)
-			for (unsigned b = 0; b <= a; b++)
-				for (size_t m = 0; m < (a == b ? n : sets[b]->count); m++)
-					assert_string_not_equal(sets[a]->rows[n].form, sets[b]->rows[m].form);
-	assert_null(decode((const u8 *)"\x62\xf1\x7c\x48\x58\xca", 6, &i)); /* VADDPS zmm1, zmm0, zmm2 */
-	assert_null(decode((const u8 *)"\x62\xf1\x7c\x08\x58\xca", 6, &i)); /* EVEX VADDPS xmm1, xmm0, xmm2 */
-	assert_null(decode((const u8 *)"\xc4\xe2\x6d\xdc\xca", 5, &i)); /* VAESENC ymm1, ymm2, ymm2 */
-	assert_null(decode((const u8 *)"\xf2\xa5", 2, &i)); /* the string MOVSD */
-}
-
 static int setup(void **state)
 {
 	(void)state;
-	cpu = calloc(1, (sizeof(*cpu) + 63) & ~(size_t)63);
 	code = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	memory = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (!cpu || code == MAP_FAILED || memory == MAP_FAILED)
+	if (!harness_init() || code == MAP_FAILED)
 		return -1;
 	test_vector_code = code;
 	unsigned a, b, regs, d;
 	misaligned_mode = __get_cpuid(0x80000001, &a, &b, &regs, &d) && regs >> 7 & 1;
-	cpu->ctx = 1;
-	cpu->mode = MODE_64 | MODE_LMA | MODE_PE;
-	cpu->cr4 = CR4_OSXMMEXCPT | CR4_OSFXSR;
-	memset(&cpu->feat, 0xff, sizeof(cpu->feat));
-	map_page(memory);
-	map_page(memory + 4096);
-	ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
 	for (unsigned k = 0; k < ARRAY_LEN(sets); k++)
 		total += sets[k]->count;
 	reached = calloc(total, 1);
@@ -844,9 +538,7 @@ static int setup(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_rows), cmocka_unit_test(test_fma_soft),
-		cmocka_unit_test(test_approximations), cmocka_unit_test(test_crossing), cmocka_unit_test(test_masked), cmocka_unit_test(test_gather_resumes),
-		cmocka_unit_test(test_no_osxmmexcpt), cmocka_unit_test(test_forms) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_rows), cmocka_unit_test(test_fma_soft) };
 
 	if (!__builtin_cpu_supports("avx")) {
 		printf("1..0 # SKIP no AVX on this computer\n");

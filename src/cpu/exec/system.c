@@ -4,6 +4,7 @@
  * SDM 2, APM 3 "System Instruction Reference"; SVM's order: APM 2 "Instruction Intercepts".
  */
 #include "cpu/exec/exec.h"
+#include "cpu/msr.h"
 #include "cpu/segs.h"
 
 /* ---- control registers ---- */
@@ -219,7 +220,7 @@ static enum xr load_table(struct cpu *c, const struct insn *i, u64 *base, u32 *l
 	TRY(insn_la(c, i, size + 2, ACC_READ, &la));
 	TRY(mem_read16(c, la, acc, &lim));
 	TRY(mem_read(c, la + 2, size, acc, base));
-	if (size == 8 && !is_canonical(*base, c->la_bits))
+	if (size == 8 && !is_canonical(*base, msr_la_bits(c)))
 		return fault_gp(c, 0);
 	if (size == 4 && i->opsz == 2)
 		*base &= 0xffffff;
@@ -471,7 +472,7 @@ static enum xr invpcid(struct cpu *c, const struct insn *i)
 
 	if (type > INVPCID_ALL || d[0] >> 12 || (names_pcid && pcid && !(c->cr4 & CR4_PCIDE)))
 		return fault_gp(c, 0);
-	if (type == INVPCID_ADDRESS && !is_canonical(d[1], c->la_bits))
+	if (type == INVPCID_ADDRESS && !is_canonical(d[1], msr_la_bits(c)))
 		return fault_gp(c, 0);
 	if (type == INVPCID_ADDRESS)
 		tlb_flush_page(c, c->space, pcid, d[1], false);
@@ -599,7 +600,7 @@ static enum xr wrbase(struct cpu *c, const struct insn *i)
 
 	if (!(c->cr4 & CR4_FSGSBASE))
 		return fault_ud(c);
-	if (!is_canonical(v, c->la_bits))
+	if (!is_canonical(v, msr_la_bits(c)))
 		return fault_gp(c, 0);
 	c->seg[base_segment(i)].base = c->sb.base[base_segment(i)] = v;
 	return XR_OK;
