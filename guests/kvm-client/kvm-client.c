@@ -193,11 +193,13 @@ static void setup_long(struct vm *v)
 	set_sregs(v, 64, 0x10000);
 	set_regs(v, CODE);
 
-	struct kvm_fpu f;
+	/* XMM0 by the XSAVE image: byte 160; its component bit in XSTATE_BV at byte 512, or the state counts as initial. */
+	struct kvm_xsave x;
 
-	must(ioctl(v->vcpu, KVM_GET_FPU, &f), "KVM_GET_FPU");
-	memcpy(f.xmm[0], "\x78\x56\x34\x12", 4);
-	must(ioctl(v->vcpu, KVM_SET_FPU, &f), "KVM_SET_FPU");
+	must(ioctl(v->vcpu, KVM_GET_XSAVE, &x), "KVM_GET_XSAVE");
+	x.region[160 / 4] = 0x12345678;
+	x.region[512 / 4] |= 3;
+	must(ioctl(v->vcpu, KVM_SET_XSAVE, &x), "KVM_SET_XSAVE");
 }
 
 static void setup_triple(struct vm *v)

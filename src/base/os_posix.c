@@ -66,6 +66,19 @@ u64 os_date_seconds(void)
 	return (u64)time(NULL);
 }
 
+/* A pty without a reader is "hung up" all the time; waiting on it would be spinning. */
+static bool drop_hung_up(struct pollfd *p, unsigned n)
+{
+	bool readable = false;
+
+	for (unsigned i = 0; i < n; i++) {
+		readable |= (p[i].revents & POLLIN) != 0;
+		if (p[i].revents & (POLLHUP | POLLERR | POLLNVAL))
+			p[i].fd = -1;
+	}
+	return !readable;
+}
+
 void os_wait_readable(const int *fds, unsigned n, int timeout_ms)
 {
 	struct pollfd p[16];
@@ -75,7 +88,8 @@ void os_wait_readable(const int *fds, unsigned n, int timeout_ms)
 		if (fds[i] >= 0)
 			p[k++] = (struct pollfd){ .fd = fds[i], .events = POLLIN };
 	/* An interrupting signal ends the wait, which is what whoever sent it wants. */
-	(void)poll(p, k, timeout_ms);
+	if (poll(p, k, timeout_ms) > 0 && drop_hung_up(p, k))
+		(void)poll(p, k, timeout_ms);
 }
 
 int os_open_output(const char *path)

@@ -111,7 +111,7 @@ static void reset_run_state(struct cpu *c)
 	c->space = 0;
 	memset(c->icpt, 0, sizeof(c->icpt));
 	c->inject.type = c->delivering.type = EV_NONE;
-	c->monitor_addr = c->wake_at = UINT64_MAX;
+	c->monitor_addr = c->wake_at = c->guest_since = UINT64_MAX;
 }
 
 void cpu_reset(struct cpu *c, bool init)

@@ -91,9 +91,19 @@ struct cpu {
 	u64 r[REG_SLOTS];      /* RAX.. R15, always 0, RIP (of the block's first instruction while a block runs) */
 	u64 cc_res, cc_src1, cc_src2; /* lazy flags; res is sign-extended, sources zero-extended to 64 bits */
 	u8 cc_op, cc_size;     /* enum cc_op; bytes */
-	u8 attention;          /* event_poll has something to look at before the next block */
-	u8 kick;               /* leave the block after the current instruction: code was written, an event came up */
 	u32 rflags;            /* exact except for FL_ARITH while cc_op != CC_FLAGS */
+	union {
+		struct {
+			u8 attention;  /* event_poll has something to look at before the next block */
+			u8 kick;       /* leave the block after the current instruction: code was written, an event came up */
+			bool careful;  /* TF, code breakpoints, MTF, shadow, trace or a stress knob: one instruction at a time */
+			u8 block_mode_changed; /* the mode key or translation context changed: no block linking */
+			u8 stop;       /* enum cpu_stop */
+			bool yield;    /* end the slice after this instruction: PAUSE, HLT, an IPI was sent */
+			u8 spare[2];
+		};
+		u64 interrupted; /* any of them: the fast loop looks closer */
+	};
 	struct segs_hot {      /* cache of seg[].base; [6] is always 0: flat 64-bit DS, ES, SS */
 		u64 base[8];
 	} sb;
@@ -146,7 +156,7 @@ struct cpu {
 	u64 wake_at;           /* TPAUSE, MWAITX with a timer: clock time, UINT64_MAX: none */
 	u64 rng;               /* RDRAND, RDSEED: seeded state */
 	u64 insns;             /* retired instructions */
-	u64 guest_insns;       /* of those, in guest mode */
+	u64 guest_insns;       /* of those, in guest mode; complete outside guests */
 
 	/* ---- virtualisation ---- */
 	const struct virt_ops *virt;
@@ -160,6 +170,7 @@ struct cpu {
 	bool pdpte_on_demand;  /* PAE PDPTEs of the guest are read from memory by each walk (nested paging) */
 	struct event inject;   /* VM entry asks run.c to deliver this before the guest's first instruction; EV_NONE: nothing */
 	u64 exits;             /* statistics */
+	u64 guest_since;       /* cache: insns when the guest was entered; UINT64_MAX outside */
 
 	/* ---- caches and scratch ---- */
 	struct event fault;        /* valid after XR_FAULT */
@@ -167,8 +178,6 @@ struct cpu {
 	struct event delivering;   /* the event being delivered while event_deliver runs; EV_NONE otherwise */
 	u8 mode;               /* enum cpu_mode bits: the decoder's key */
 	u8 phys_bits, la_bits; /* MAXPHYADDR, linear width in force (48 or 57) */
-	bool careful;          /* TF, code breakpoints, MTF, shadow, trace or a stress knob: one instruction at a time */
-	u8 block_mode_changed; /* the mode key or translation context changed: no block linking */
 	u32 fetch_gen;         /* bumped by every flush that keeps the context number: code lookups by linear address are void */
 	u64 until;             /* cache: the bound of the cpu_run() under way, for long repetitions; 0: none */
 	bool push_rf;          /* the event being delivered is a fault: RF is set in the pushed RFLAGS */
@@ -193,8 +202,6 @@ struct cpu {
 	struct feature_set feat;
 	struct code_cache *code;
 	const struct decode_index *decode;
-	u8 stop;               /* enum cpu_stop */
-	bool yield;            /* end the slice after this instruction: PAUSE, HLT, an IPI was sent */
 	int (*intr_ack)(void *arg); /* 8259 pair: INTA cycle, returns the vector */
 	void *intr_ack_arg;
 	struct stress {        /* run-time knobs; DESIGN.md section 8 of MODELS.md's list */

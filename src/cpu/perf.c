@@ -4,7 +4,8 @@
  * the next overflow. SDM 3B "Architectural Performance Monitoring Version 2"; APM 2 "Performance Monitoring Counters".
  *
  * DEVIATION: one unhalted cycle passes per retired instruction; the extra cost of slow instructions is in the TSC only.
- * DEVIATION: events other than cycles and retired instructions are accepted and count nothing.
+ * Cache references and misses and mispredicted branches count nothing because there are neither caches nor predictions.
+ * DEVIATION: every other event is accepted and counts nothing; CPUID says so where it can (branch instructions).
  */
 #include "cpu/msr.h"
 

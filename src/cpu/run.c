@@ -101,17 +101,13 @@ void cpu_sync_time(struct cpu *c)
 	c->charged = c->cur->idx;
 }
 
-static void account(struct cpu *c)
+static inline void account(struct cpu *c)
 {
 	u32 n = c->left;
 
 	c->clock->now += n - c->charged;
 	c->insns += n;
-	if (c->guest)
-		c->guest_insns += n;
 	c->charged = 0;
-	c->left = 0;
-	c->cur = NULL;
 }
 
 /* ---- settle ---- */
@@ -133,6 +129,8 @@ static void leave_guest(struct cpu *c)
 	c->delivering.type = EV_NONE;
 	c->block_mode_changed = 1;
 	c->virt->exit(c, &x);
+	c->guest_insns += c->insns - c->guest_since;
+	c->guest_since = UINT64_MAX;
 	c->exits++;
 	c->attention = 1;
 }
@@ -229,6 +227,7 @@ static void forget_data_breakpoints(struct cpu *c)
 /* The instruction that ended with r is c->cur; NULL: the fetch of the instruction at rip. */
 static void settle(struct cpu *c, enum xr r, const struct insn *i)
 {
+	c->cur = NULL;
 	if (i && !(r == XR_EXIT && c->exit.trap && (i->row->flags & ROW_BRANCH)))
 		c->r[REG_RIP] = r == XR_EXIT && c->exit.trap ? next_rip(c, i) : insn_rip(c, i);
 	c->block_mode_changed = 1;
@@ -247,6 +246,8 @@ static void settle(struct cpu *c, enum xr r, const struct insn *i)
 /* Events between instructions. */
 static void poll(struct cpu *c)
 {
+	if (c->guest && c->guest_since == UINT64_MAX) /* every entry asks for attention */
+		c->guest_since = c->insns;
 	if (c->inject.type != EV_NONE) {
 		struct event e = c->inject;
 
@@ -340,6 +341,7 @@ static void step(struct cpu *c)
 		c->r[REG_RIP] = next_rip(c, i);
 	c->left = 1;
 	account(c);
+	c->cur = NULL;
 	after_insn(c, i, rip, shadow, old);
 	if (unlikely(c->stress.poll_every))
 		c->attention = 1;
@@ -367,60 +369,73 @@ static u64 horizon(const struct cpu *c, u64 until)
 	return min_u64(until, c->clock->next);
 }
 
+/* What follows b within the same linear page, if it was seen before. */
+static inline struct block *follow(struct cpu *c, struct block *b, u64 before)
+{
+	u64 rip = c->r[REG_RIP];
+
+	if (unlikely(((rip ^ before) & PAGE_MASK) || !b->linkable))
+		return NULL;
+	for (unsigned k = 0; k < ARRAY_LEN(b->succ); k++)
+		if (b->succ[k].off == (rip & ~PAGE_MASK) && b->succ[k].b->valid && block_fits(c, b->succ[k].b))
+			return b->succ[k].b;
+	return NULL;
+}
+
+/* The block at rip by way of the caches; remembered as b's successor. NULL: the fetch faulted and was settled. */
+static struct block *find(struct cpu *c, struct block *b, u64 before)
+{
+	u32 generation = code_generation(c->code);
+	struct block *next;
+	enum xr r;
+
+	c->cur = NULL;
+	r = block_next(c, &next);
+	if (unlikely(r != XR_OK)) {
+		settle(c, r, NULL);
+		return NULL;
+	}
+	if (b && generation == code_generation(c->code))
+		block_link(c, b, next, before);
+	return next;
+}
+
 /* Run blocks until something other than plain code needs attention. */
 static void run_blocks(struct cpu *c, u64 end)
 {
 	struct block *b = NULL;
-	u64 until = horizon(c, end);
+	u64 until = horizon(c, end), before = 0;
 
-	while (c->clock->now < until) {
-		if (unlikely(c->attention || c->careful || c->stop || c->yield))
-			return;
-		if (!b) {
-			enum xr r = block_next(c, &b);
+	for (;;) {
+		struct block *next = b ? follow(c, b, before) : NULL;
 
-			if (unlikely(r != XR_OK)) {
-				settle(c, r, NULL);
+		if (unlikely(!next)) {
+			next = find(c, b, before);
+			if (!next)
 				return;
-			}
 		}
+		b = next;
+		before = c->r[REG_RIP];
 
-		u64 before = c->r[REG_RIP];
-		u32 generation = code_generation(c->code);
 		enum xr r;
 
-		c->kick = 0;
-		c->block_mode_changed = 0;
 		if (likely(c->clock->now + b->cost <= until))
 			r = b->insn[0].fast(c, b->insn);
 		else
 			r = run_partial(c, b, until);
-
-		const struct insn *cur = c->cur;
-
 		account(c);
-		if (unlikely(r != XR_OK)) {
-			settle(c, r, cur);
+		if (likely(r == XR_OK && !c->interrupted && c->clock->now < until))
+			continue;
+		if (r != XR_OK) {
+			settle(c, r, c->cur);
 			return;
 		}
-		if (unlikely(c->kick || c->block_mode_changed)) {
-			until = horizon(c, end);
-			b = NULL;
-			continue;
-		}
-
-		struct block *next = block_follow(c, b, before);
-
-		if (!next && !c->attention && !c->careful) {
-			r = block_next(c, &next);
-			if (unlikely(r != XR_OK)) {
-				settle(c, r, NULL);
-				return;
-			}
-			if (generation == code_generation(c->code))
-				block_link(c, b, next, before);
-		}
-		b = next;
+		c->cur = NULL;
+		c->kick = c->block_mode_changed = 0;
+		until = horizon(c, end);
+		if (c->interrupted || c->clock->now >= until)
+			return;
+		b = NULL;
 	}
 }
 
@@ -436,6 +451,7 @@ void cpu_run(struct cpu *c, u64 until)
 			return;
 		if (c->attention)
 			continue;
+		c->kick = c->block_mode_changed = 0;
 		if (c->careful)
 			step(c);
 		else

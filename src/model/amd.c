@@ -180,7 +180,7 @@ const struct cpuid_leaf model_amd_leaves[] = {
 	{0x80000005, 0, {0xff48ff40, 0xff48ff40, 0x20080140, 0x20080140}, NULL}, /* TLBs; L1: 32 KiB, 8 ways */
 	{0x80000006, 0, {0x5c002200, 0x68004200, 0x02006140, 0x01009140}, NULL}, /* L2: 512 KiB, 8 ways; L3: 32 MiB, 16 ways */
 	{0x80000007, 0, {0}, NULL},
-	{0x80000008, 0, {0, 0, 0, 0x00010000}, fix_ext8},                        /* RDPRU knows ECX 0 and 1 */
+	{0x80000008, 0, {0, 1u << 30, 0, 0x00010000}, fix_ext8},                  /* IBPB_RET; RDPRU knows ECX 0 and 1 */
 	{0x8000000a, 0, {1, SVM_ASIDS, 0, 1u << 28}, fix_svm},                   /* VMCB address checks follow the intercept */
 	{0x80000019, 0, {0xf040f040, 0xf0400000, 0, 0}, NULL},                   /* 1 GiB TLB entries */
 	{0x8000001a, 0, {6, 0, 0, 0}, NULL},                                     /* MOVU, FP256 */

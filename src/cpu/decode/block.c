@@ -11,6 +11,7 @@
 #define HASH_SIZE    (1u << 15)
 #define PAGES_SIZE   (1u << 12)
 #define JUMP_SIZE    (1u << 12)
+#define NO_SUCCESSOR 0xffffu /* no page offset */
 #define BLOCK_BYTES(n) (sizeof(struct block) + ((size_t)(n) + 1) * sizeof(struct insn))
 
 struct code_page {
@@ -288,16 +289,11 @@ static struct block *build(struct cpu *c, u64 key, const struct fetch *f)
 	arena_take(cc, BLOCK_BYTES(b->n));
 	b->key = key;
 	b->valid = true;
+	b->succ[0].off = b->succ[1].off = NO_SUCCESSOR;
 	b->hash_next = cc->hash[hash_key(key)];
 	cc->hash[hash_key(key)] = b;
 	page_add(cc, b, f->ram);
 	return b;
-}
-
-/* A cached block fits unless the segment limit cuts it here. */
-static bool fits(const struct cpu *c, const struct block *b)
-{
-	return mode64(c) || c->r[REG_RIP] + b->bytes - 1 <= c->seg[SEG_CS].limit;
 }
 
 static enum xr block_lookup(struct cpu *c, la_t la, struct block **out)
@@ -313,7 +309,7 @@ static enum xr block_lookup(struct cpu *c, la_t la, struct block **out)
 
 	if (!b)
 		b = build(c, key, &f);
-	if (!b || !fits(c, b))
+	if (!b || !block_fits(c, b))
 		return scratch_block(c, la, &f, out);
 	*out = b;
 	return XR_OK;
@@ -331,7 +327,7 @@ enum xr block_next(struct cpu *c, struct block **out)
 		memset(j->e, 0, sizeof(j->e));
 		j->generation = c->code->generation;
 	}
-	if (likely(e->b && e->la == la && e->ctx == ctx && e->b->valid && !c->careful && fits(c, e->b))) {
+	if (likely(e->b && e->la == la && e->ctx == ctx && e->b->valid && !c->careful && block_fits(c, e->b))) {
 		*out = e->b;
 		return XR_OK;
 	}
@@ -341,25 +337,11 @@ enum xr block_next(struct cpu *c, struct block **out)
 	return XR_OK;
 }
 
-struct block *block_follow(struct cpu *c, struct block *b, u64 rip_before)
-{
-	u64 rip = c->r[REG_RIP];
-	u16 off = rip & ~PAGE_MASK;
-
-	if (unlikely(!b->linkable || ((rip ^ rip_before) & PAGE_MASK) || (!mode64(c) && c->seg[SEG_CS].base & ~PAGE_MASK)))
-		return NULL;
-	for (unsigned k = 0; k < 2; k++) {
-		struct block *n = b->succ[k].b;
-
-		if (n && b->succ[k].off == off && n->valid && fits(c, n))
-			return n;
-	}
-	return NULL;
-}
-
 void block_link(struct cpu *c, struct block *b, struct block *next, u64 rip_before)
 {
-	if (!b->linkable || next->scratch || ((c->r[REG_RIP] ^ rip_before) & PAGE_MASK))
+	bool page_aligned = mode64(c) || !(c->seg[SEG_CS].base & ~PAGE_MASK);
+
+	if (!b->linkable || next->scratch || !page_aligned || ((c->r[REG_RIP] ^ rip_before) & PAGE_MASK))
 		return;
 	b->succ[b->succ_turn & 1].off = c->r[REG_RIP] & ~PAGE_MASK;
 	b->succ[b->succ_turn++ & 1].b = next;

@@ -33,6 +33,12 @@ struct block {
 	struct insn insn[];   /* n of them, then the end pseudo-instruction */
 };
 
+/* A cached block fits unless the code segment's limit cuts it here. */
+static inline bool block_fits(const struct cpu *c, const struct block *b)
+{
+	return mode64(c) || c->r[REG_RIP] + b->bytes - 1 <= c->seg[SEG_CS].limit;
+}
+
 enum status decode_index_new(const struct decode_index **out, const struct cpu_model *m, const struct feature_set *f);
 void decode_index_free(const struct decode_index *d);
 enum status code_cache_new(struct code_cache **out, struct bus *bus);
@@ -43,8 +49,7 @@ void code_cache_flush(struct code_cache *cc);
 /* Per-processor scratch: called by cpu_init and cpu_fini. */
 enum status decode_cpu_init(struct cpu *c);
 void decode_cpu_fini(struct cpu *c);
-/* Block at the next rip within the same linear page, NULL if unknown. */
-struct block *block_follow(struct cpu *c, struct block *b, u64 rip_before);
+/* Remember `next` as what follows b within the same linear page. */
 void block_link(struct cpu *c, struct block *b, struct block *next, u64 rip_before);
 u32 code_generation(const struct code_cache *cc);
 

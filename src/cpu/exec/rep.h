@@ -101,8 +101,6 @@ static inline void rep_suspend(struct cpu *c, const struct insn *i, u64 done)
 {
 	c->clock->now += done - 1;
 	c->insns--;
-	if (c->guest)
-		c->guest_insns--;
 	if (c->dr7 & 0xff)
 		c->rflags |= FL_RF;
 	c->r[REG_RIP] = insn_rip(c, i);
