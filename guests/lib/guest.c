@@ -4,6 +4,7 @@
 struct idt_gate idt[256] __attribute__((aligned(16)));
 struct fault last_fault;
 bool fault_armed;
+struct regs last_regs;
 extern u64 fault_buffer[8]; /* start.S: rbx rbp r12 r13 r14 r15 rsp rip */
 static exception_fn *handlers[256];
 static unsigned passed, failed;
@@ -142,6 +143,7 @@ void guest_exception(struct regs *r);
 void guest_exception(struct regs *r)
 {
 	last_fault = (struct fault){.vector = (int)r->vector, .error = r->error, .cr2 = read_cr2(), .rip = r->rip};
+	last_regs = *r;
 	if (handlers[r->vector] && handlers[r->vector](r))
 		return;
 	if (fault_armed) {

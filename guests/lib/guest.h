@@ -32,6 +32,7 @@ struct fault {
 };
 extern struct fault last_fault;
 extern bool fault_armed;
+extern struct regs last_regs; /* everything of the last exception, as it was pushed */
 int fault_setjmp(void) __attribute__((returns_twice)); /* 0 now, 1 after a fault */
 #define CATCH(code)                                                                                                    \
 	({                                                                                                             \

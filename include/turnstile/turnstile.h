@@ -18,42 +18,47 @@ extern "C" {
 typedef struct ts_machine ts_machine;
 typedef enum { TS_OK, TS_EARG, TS_ENOMEM, TS_EIO, TS_EFAULT, TS_ESTATE } ts_status;
 typedef enum { TS_PHYS, TS_LINEAR, TS_GUEST_PHYS, TS_GUEST_LINEAR } ts_space;
-/* Why ts_run returned. *value: TS_EXIT_PORT: what was written to the debug-exit port; TS_LIMIT: 1 instructions (--max-insns
- * or max), 2 virtual time, 3 real time; TS_SHUTDOWN: the processor; TS_FAULT: the library's own fault, ts_error() says. */
-typedef enum {
-	TS_POWEROFF, TS_EXIT_PORT, TS_RESET, TS_SHUTDOWN, TS_DEADLOCK, TS_LIMIT, TS_STOPPED, TS_FAULT
-} ts_stop;
+/* Why ts_run returned. *value: TS_EXIT_PORT: what was written to the debug-exit port; TS_LIMIT: 1 instructions
+ * (--max-insns or max), 2 virtual time, 3 real time; TS_SHUTDOWN: the processor; TS_FAULT: the library's own fault,
+ * ts_error() says. */
+typedef enum { TS_POWEROFF, TS_EXIT_PORT, TS_RESET, TS_SHUTDOWN, TS_DEADLOCK, TS_LIMIT, TS_STOPPED, TS_FAULT } ts_stop;
 enum {
-	TS_ON_ENTRY = 1, TS_ON_EXIT = 2, TS_ON_REFUSED = 4, TS_ON_SANITIZE = 8, TS_ON_BLOCK = 16, TS_ON_IO = 32,
-	TS_ON_DEATH = 64, TS_ON_NOTE = 128
+	TS_ON_ENTRY = 1,
+	TS_ON_EXIT = 2,
+	TS_ON_REFUSED = 4,
+	TS_ON_SANITIZE = 8,
+	TS_ON_BLOCK = 16,
+	TS_ON_IO = 32,
+	TS_ON_DEATH = 64,
+	TS_ON_NOTE = 128
 };
 
-typedef struct {               /* valid during the callback only */
-	uint32_t kind, cpu;    /* one TS_ON_* bit */
-	uint64_t insn, rip;    /* retired instructions; linear address */
-	uint64_t guest;        /* physical address of the VMCS or VMCB; UINT64_MAX: none */
-	uint64_t code, info[2];/* exit reason, qualification | EXITCODE, EXITINFO1, 2 */
-	const char *id, *json; /* check or sanitizer id; the JSON line; never NULL */
-	const char *text;      /* the same for a person, one or more lines; never NULL */
-	uint64_t addr, *value; /* TS_ON_IO: port or address; datum, writable on input */
-	uint32_t width, write; /* TS_ON_IO: bytes; direction */
+typedef struct {                /* valid during the callback only */
+	uint32_t kind, cpu;     /* one TS_ON_* bit */
+	uint64_t insn, rip;     /* retired instructions; linear address */
+	uint64_t guest;         /* physical address of the VMCS or VMCB; UINT64_MAX: none */
+	uint64_t code, info[2]; /* exit reason, qualification | EXITCODE, EXITINFO1, 2 */
+	const char *id, *json;  /* check or sanitizer id; the JSON line; never NULL */
+	const char *text;       /* the same for a person, one or more lines; never NULL */
+	uint64_t addr, *value;  /* TS_ON_IO: port or address; datum, writable on input */
+	uint32_t width, write;  /* TS_ON_IO: bytes; direction */
 } ts_event;
 typedef int ts_hook_fn(ts_machine *m, const ts_event *e, void *arg); /* 0 go on, 1 stop (TS_ON_IO: handled) */
 typedef void ts_put_fn(void *arg, const char *text, size_t len);
 
-/* Words that ask for information (--help, --version, --cpu help, ...): answers through put and returns TS_OK. TS_ESTATE:
- * argv asks for none; go on with ts_create. */
+/* Words that ask for information (--help, --version, --cpu help, ...): answers through put and returns TS_OK.
+ * TS_ESTATE: argv asks for none; go on with ts_create. */
 ts_status ts_help(int argc, const char *const argv[], ts_put_fn *put, void *arg);
 /* argv as for `turnstile run`; argv[0] chooses the spelling: `turnstile-system-x86_64` follows QEMU. TS_EARG: err holds
  * the line the program would print. */
 ts_status ts_create(int argc, const char *const argv[], ts_machine **out, char *err, size_t err_len);
-void      ts_destroy(ts_machine *m);
+void ts_destroy(ts_machine *m);
 ts_status ts_run(ts_machine *m, uint64_t max, ts_stop *why, uint32_t *value); /* max 0: no limit */
-void      ts_request_stop(ts_machine *m); /* from a signal handler or a hook: ts_run returns TS_STOPPED soon */
-const char *ts_error(ts_machine *m);      /* after TS_FAULT: one line */
+void ts_request_stop(ts_machine *m); /* from a signal handler or a hook: ts_run returns TS_STOPPED soon */
+const char *ts_error(ts_machine *m); /* after TS_FAULT: one line */
 
-/* Registers by name: "rax", "rip", "rflags", "cs", "cs.base", "cr3", "xcr0", "msr:0xc0000080", "v[3]". *len: size in, used
- * out. TS_EFAULT from msr: the processor itself would refuse. */
+/* Registers by name: "rax", "rip", "rflags", "cs", "cs.base", "cr3", "xcr0", "msr:0xc0000080", "v[3]". *len: size in,
+ * used out. TS_EFAULT from msr: the processor itself would refuse. */
 ts_status ts_get(ts_machine *m, unsigned cpu, const char *name, void *buf, size_t *len);
 ts_status ts_set(ts_machine *m, unsigned cpu, const char *name, const void *buf, size_t len);
 /* No faults, no accessed/dirty updates, no device effects. TS_EFAULT: *done bytes were copied. */

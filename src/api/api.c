@@ -22,8 +22,8 @@ struct ts_machine {
 static ts_status status_of(enum status s)
 {
 	static const ts_status map[] = {
-		[ST_OK] = TS_OK, [ST_ARG] = TS_EARG, [ST_NOMEM] = TS_ENOMEM, [ST_IO] = TS_EIO, [ST_FAULT] = TS_EFAULT,
-		[ST_STATE] = TS_ESTATE,
+	        [ST_OK] = TS_OK,  [ST_ARG] = TS_EARG,     [ST_NOMEM] = TS_ENOMEM,
+	        [ST_IO] = TS_EIO, [ST_FAULT] = TS_EFAULT, [ST_STATE] = TS_ESTATE,
 	};
 
 	return map[s];
@@ -34,8 +34,14 @@ static ts_status status_of(enum status s)
 static void emit(ts_machine *t, uint32_t kind, struct cpu *c, const char *id, const char *text)
 {
 	ts_event e = {
-		.kind = kind, .cpu = c ? c->index : 0, .insn = t->m ? machine_insns(t->m) : 0, .rip = c ? c->r[REG_RIP] : 0,
-		.guest = UINT64_MAX, .id = id, .json = "", .text = text,
+	        .kind = kind,
+	        .cpu = c ? c->index : 0,
+	        .insn = t->m ? machine_insns(t->m) : 0,
+	        .rip = c ? c->r[REG_RIP] : 0,
+	        .guest = UINT64_MAX,
+	        .id = id,
+	        .json = "",
+	        .text = text,
 	};
 
 	if ((t->mask & kind) && t->hook(t, &e, t->hook_arg) && t->m)
@@ -96,14 +102,18 @@ static enum status build(ts_machine *t, int argc, const char *const argv[], stru
 	if (s != ST_OK)
 		return s;
 	const struct inspect_options io = {
-		.trace = t->o.trace, .trace_file = t->o.trace_file, .stats = t->o.stats, .put = put, .arg = t,
+	        .trace = t->o.trace,
+	        .trace_file = t->o.trace_file,
+	        .stats = t->o.stats,
+	        .put = put,
+	        .arg = t,
 	};
 	return inspect_new(&t->inspect, t->m, &io, err);
 }
 
 ts_status ts_create(int argc, const char *const argv[], ts_machine **out, char *err, size_t err_len)
 {
-	struct err e = { "" };
+	struct err e = {""};
 	ts_machine *t = base_alloc(sizeof(*t));
 	enum status s = t ? build(t, argc, argv, &e) : err_set(&e, ST_NOMEM, "out of memory");
 
@@ -131,9 +141,9 @@ void ts_destroy(ts_machine *t)
 ts_status ts_run(ts_machine *t, uint64_t max, ts_stop *why, uint32_t *value)
 {
 	static const ts_stop map[] = {
-		[MSTOP_NONE] = TS_FAULT, [MSTOP_POWEROFF] = TS_POWEROFF, [MSTOP_EXIT_PORT] = TS_EXIT_PORT,
-		[MSTOP_RESET] = TS_RESET, [MSTOP_SHUTDOWN] = TS_SHUTDOWN, [MSTOP_DEADLOCK] = TS_DEADLOCK,
-		[MSTOP_LIMIT] = TS_LIMIT, [MSTOP_REQUEST] = TS_STOPPED, [MSTOP_INTERNAL] = TS_FAULT,
+	        [MSTOP_NONE] = TS_FAULT,  [MSTOP_POWEROFF] = TS_POWEROFF, [MSTOP_EXIT_PORT] = TS_EXIT_PORT,
+	        [MSTOP_RESET] = TS_RESET, [MSTOP_SHUTDOWN] = TS_SHUTDOWN, [MSTOP_DEADLOCK] = TS_DEADLOCK,
+	        [MSTOP_LIMIT] = TS_LIMIT, [MSTOP_REQUEST] = TS_STOPPED,   [MSTOP_INTERNAL] = TS_FAULT,
 	};
 	enum machine_stop stop;
 
@@ -203,8 +213,8 @@ static void status_line(ts_machine *t, FILE *f)
 
 	for (unsigned i = 0; i < t->m->count; i++)
 		exits += t->m->cpus[i]->exits;
-	fprintf(f, "%" PRIu64 " instructions, virtual time %" PRIu64 ".%03u s, %" PRIu64 " VM exits\n", machine_insns(t->m),
-		t->m->clock.now / 1000000000, (unsigned)(t->m->clock.now / 1000000 % 1000), exits);
+	fprintf(f, "%" PRIu64 " instructions, virtual time %" PRIu64 ".%03u s, %" PRIu64 " VM exits\n",
+	        machine_insns(t->m), t->m->clock.now / 1000000000, (unsigned)(t->m->clock.now / 1000000 % 1000), exits);
 }
 
 ts_status ts_report(ts_machine *t, const char *what, ts_put_fn *fn, void *arg)
@@ -258,7 +268,7 @@ static bool locate(ts_machine *t, struct cpu *c, ts_space s, uint64_t addr, cons
 }
 
 static ts_status access_memory(ts_machine *t, unsigned cpu, ts_space s, uint64_t addr, void *in, const void *from,
-			       size_t len, size_t *done)
+                               size_t len, size_t *done)
 {
 	size_t n = 0;
 

@@ -30,7 +30,7 @@ static enum status add_disk(struct options *o, const struct disk_config *d, stru
 
 OPT_SET(disk)
 {
-	struct disk_config d = { .devfn = -1 };
+	struct disk_config d = {.devfn = -1};
 	const char *p = value;
 	char *key, *v;
 
@@ -52,7 +52,7 @@ OPT_SET(disk)
 
 OPT_SET(hda)
 {
-	struct disk_config d = { .path = value, .devfn = -1 };
+	struct disk_config d = {.path = value, .devfn = -1};
 
 	(void)row;
 	return add_disk(o, &d, err);
@@ -68,8 +68,8 @@ static bool is_one_of(const char *word, const char *const *list)
 
 OPT_SET(drive)
 {
-	static const char *const ignored[] = { "cache", "aio", "discard", "detect-zeroes", "werror", "rerror", "index",
-					       "media", "bus", "unit", "node-name", NULL };
+	static const char *const ignored[] = {"cache", "aio",   "discard", "detect-zeroes", "werror",    "rerror",
+	                                      "index", "media", "bus",     "unit",          "node-name", NULL};
 	struct named_backend *b = new_backend(o);
 	const char *p = value, *interface = "virtio";
 	char *key, *v;
@@ -79,8 +79,9 @@ OPT_SET(drive)
 		return BAD("-drive: too many");
 	b->kind = BACKEND_DRIVE;
 	while (opt_item(o, &p, &key, &v)) {
-		bool *flag = key && (!strcmp(key, "readonly") || !strcmp(key, "read-only")) ? &b->readonly :
-			     key && !strcmp(key, "snapshot") ? &b->snapshot : NULL;
+		bool *flag = key && (!strcmp(key, "readonly") || !strcmp(key, "read-only")) ? &b->readonly
+		             : key && !strcmp(key, "snapshot")                              ? &b->snapshot
+		                                                                            : NULL;
 		if (flag) {
 			if (!opt_bool(v, flag))
 				return BAD("-drive %s=%s: on or off", key, v);
@@ -94,7 +95,9 @@ OPT_SET(drive)
 			interface = v;
 		} else if (!strcmp(key, "format")) {
 			if (strcmp(v, "raw"))
-				return BAD("-drive format=%s: raw images only; convert with: qemu-img convert -O raw IN OUT", v);
+				return BAD("-drive format=%s: raw images only; convert with: qemu-img convert -O raw "
+				           "IN OUT",
+				           v);
 		} else if (!is_one_of(key, ignored)) {
 			return BAD("-drive %s=%s: unknown key", key, v);
 		}
@@ -106,7 +109,7 @@ OPT_SET(drive)
 	if (strcmp(interface, "virtio"))
 		return BAD("-drive if=%s: no such disk controller; use if=virtio", interface);
 	b->used = true;
-	struct disk_config d = { b->path, b->serial, b->readonly, b->snapshot, -1 };
+	struct disk_config d = {b->path, b->serial, b->readonly, b->snapshot, -1};
 	return add_disk(o, &d, err);
 }
 
@@ -139,7 +142,7 @@ static bool parse_mac(const char *s, u8 mac[6])
 
 static void default_mac(struct net_config *n, unsigned index)
 {
-	static const u8 mac[6] = { 0x52, 0x54, 0x00, 0x12, 0x34, 0x56 };
+	static const u8 mac[6] = {0x52, 0x54, 0x00, 0x12, 0x34, 0x56};
 
 	memcpy(n->mac, mac, sizeof(mac));
 	n->mac[5] = (u8)(n->mac[5] + index);
@@ -156,10 +159,10 @@ static enum status add_net(struct options *o, const struct net_config *n, struct
 
 /* The keys of a user network and of its card; *id for -netdev. */
 static enum status net_keys(struct options *o, const char *what, const char *p, struct net_config *n, char **id,
-			    struct err *err)
+                            struct err *err)
 {
-	static const char *const ignored[] = { "restrict", "ipv4", "ipv6", "net", "host", "dns", "dhcpstart", "hostname",
-					       "model", "vlan", "name", NULL };
+	static const char *const ignored[] = {"restrict",  "ipv4",     "ipv6",  "net",  "host", "dns",
+	                                      "dhcpstart", "hostname", "model", "vlan", "name", NULL};
 	char *key, *v;
 	unsigned k = 0;
 
@@ -186,7 +189,7 @@ static enum status net_keys(struct options *o, const char *what, const char *p, 
 
 OPT_SET(net)
 {
-	struct net_config n = { .devfn = -1 };
+	struct net_config n = {.devfn = -1};
 	char what[32], *id = NULL;
 	size_t k = strcspn(value, ",");
 
@@ -237,7 +240,7 @@ static char *channel_spec(struct options *o, const char *type, const char *path,
 
 OPT_SET(chardev)
 {
-	static const char *const types[] = { "stdio", "null", "pty", "file", "socket", NULL };
+	static const char *const types[] = {"stdio", "null", "pty", "file", "socket", NULL};
 	struct named_backend *b = new_backend(o);
 	const char *p = value, *type = NULL, *path = "";
 	bool server = false, wait = true;
@@ -325,11 +328,11 @@ static enum status add_virtio_blk(struct options *o, const struct keys *k, struc
 
 	if (!b)
 		return BAD("-device virtio-blk-pci: drive=%s: no -drive with this id (with if=none)",
-			   k->drive ? k->drive : "");
+		           k->drive ? k->drive : "");
 	if (b->used)
 		return BAD("-device virtio-blk-pci: drive=%s is in use already", k->drive);
 	b->used = true;
-	struct disk_config d = { b->path, k->serial ? k->serial : b->serial, b->readonly, b->snapshot, k->devfn };
+	struct disk_config d = {b->path, k->serial ? k->serial : b->serial, b->readonly, b->snapshot, k->devfn};
 	return add_disk(o, &d, err);
 }
 
@@ -339,7 +342,7 @@ static enum status add_virtio_net(struct options *o, const struct keys *k, struc
 
 	if (!b || b->used)
 		return BAD("-device virtio-net-pci: netdev=%s: no free -netdev with this id",
-			   k->netdev ? k->netdev : "");
+		           k->netdev ? k->netdev : "");
 	b->used = true;
 	b->net.devfn = k->devfn;
 	if (k->mac && !parse_mac(k->mac, b->net.mac))
@@ -370,7 +373,7 @@ static enum status add_virtconsole(struct options *o, const struct keys *k, stru
 
 	if (!b || b->used)
 		return BAD("-device virtconsole: chardev=%s: no free -chardev with this id",
-			   k->chardev ? k->chardev : "");
+		           k->chardev ? k->chardev : "");
 	if (o->cfg.consoles == MACHINE_CONSOLES)
 		return BAD("-device virtconsole: at most %d", MACHINE_CONSOLES);
 	b->used = true;
@@ -379,14 +382,14 @@ static enum status add_virtconsole(struct options *o, const struct keys *k, stru
 }
 
 static const struct device_row devices[] = {
-	{ "isa-debug-exit", NULL, "ISA", "", add_debugexit },
-	{ "pc-testdev", NULL, "ISA", "", add_testdev },
-	{ "pci-testdev", NULL, "PCI", "PCI Test Device", add_pcitestdev },
-	{ "virtconsole", NULL, "virtio-serial-bus", "", add_virtconsole },
-	{ "virtio-blk-pci", "virtio-blk", "PCI", "", add_virtio_blk },
-	{ "virtio-net-pci", "virtio-net", "PCI", "", add_virtio_net },
-	{ "virtio-rng-pci", "virtio-rng", "PCI", "", add_virtio_rng },
-	{ "virtio-serial-pci", "virtio-serial", "PCI", "", add_virtio_serial },
+        {"isa-debug-exit", NULL, "ISA", "", add_debugexit},
+        {"pc-testdev", NULL, "ISA", "", add_testdev},
+        {"pci-testdev", NULL, "PCI", "PCI Test Device", add_pcitestdev},
+        {"virtconsole", NULL, "virtio-serial-bus", "", add_virtconsole},
+        {"virtio-blk-pci", "virtio-blk", "PCI", "", add_virtio_blk},
+        {"virtio-net-pci", "virtio-net", "PCI", "", add_virtio_net},
+        {"virtio-rng-pci", "virtio-rng", "PCI", "", add_virtio_rng},
+        {"virtio-serial-pci", "virtio-serial", "PCI", "", add_virtio_serial},
 };
 
 static const char *device_name(unsigned i, const void *arg)
@@ -400,8 +403,8 @@ void opt_device_help(FILE *f)
 	for (size_t i = 0; i < ARRAY_LEN(devices); i++) {
 		const struct device_row *d = &devices[i];
 		fprintf(f, "name \"%s\", bus %s%s%s%s%s%s%s\n", d->name, d->bus, d->alias ? ", alias \"" : "",
-			d->alias ? d->alias : "", d->alias ? "\"" : "", *d->desc ? ", desc \"" : "", d->desc,
-			*d->desc ? "\"" : "");
+		        d->alias ? d->alias : "", d->alias ? "\"" : "", *d->desc ? ", desc \"" : "", d->desc,
+		        *d->desc ? "\"" : "");
 	}
 }
 
@@ -424,9 +427,12 @@ static enum status device_keys(struct options *o, const char *name, const char *
 	while (opt_item(o, &p, &key, &v)) {
 		if (!key)
 			return BAD("-device %s: '%s' is not KEY=VALUE", name, v);
-		char **text = !strcmp(key, "drive") ? &k->drive : !strcmp(key, "netdev") ? &k->netdev :
-			      !strcmp(key, "chardev") ? &k->chardev : !strcmp(key, "serial") ? &k->serial :
-			      !strcmp(key, "mac") ? &k->mac : NULL;
+		char **text = !strcmp(key, "drive")     ? &k->drive
+		              : !strcmp(key, "netdev")  ? &k->netdev
+		              : !strcmp(key, "chardev") ? &k->chardev
+		              : !strcmp(key, "serial")  ? &k->serial
+		              : !strcmp(key, "mac")     ? &k->mac
+		                                        : NULL;
 		u64 *number = !strcmp(key, "iobase") ? &k->iobase : !strcmp(key, "iosize") ? &k->iosize : NULL;
 		if (text)
 			*text = v;
@@ -453,7 +459,7 @@ OPT_SET(device)
 static enum status add_device(struct options *o, const char *value, struct err *err)
 {
 	size_t n = strcspn(value, ",");
-	struct keys k = { .iobase = ~0ull, .iosize = ~0ull, .devfn = -1 };
+	struct keys k = {.iobase = ~0ull, .iosize = ~0ull, .devfn = -1};
 	char name[65];
 
 	snprintf(name, sizeof(name), "%.*s", (int)min_u64(n, 64), value);
@@ -466,7 +472,7 @@ static enum status add_device(struct options *o, const char *value, struct err *
 	}
 	const char *near = opt_nearest(name, device_name, NULL);
 	return BAD("-device %s: no such device%s%s%s; -device help lists them", name, near ? "; did you mean " : "",
-		   near ? near : "", near ? "?" : "");
+	           near ? near : "", near ? "?" : "");
 }
 
 /* ---- when everything is read ---- */

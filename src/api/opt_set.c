@@ -164,8 +164,8 @@ static const struct {
 	const char *name;
 	u32 bit;
 } kinds[] = {
-	{ "vm", TRACE_VM }, { "insn", TRACE_INSN }, { "int", TRACE_INT }, { "mmio", TRACE_MMIO }, { "io", TRACE_IO },
-	{ "msr", TRACE_MSR },
+        {"vm", TRACE_VM},     {"insn", TRACE_INSN}, {"int", TRACE_INT},
+        {"mmio", TRACE_MMIO}, {"io", TRACE_IO},     {"msr", TRACE_MSR},
 };
 
 static const char *kind_name(unsigned i, const void *arg)
@@ -193,7 +193,7 @@ OPT_SET(trace)
 		if (i == ARRAY_LEN(kinds)) {
 			const char *near = opt_nearest(v, kind_name, NULL);
 			return BAD("--trace=%s: unknown kind%s%s%s (vm, insn, int, mmio, io, msr)", v,
-				   near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+			           near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
 		}
 		o->trace |= kinds[i].bit;
 	}
@@ -255,7 +255,8 @@ OPT_SET(triple)
 {
 	(void)row;
 	o->cfg.triple_fault_resets = !strcmp(value, "reset");
-	return !strcmp(value, "stop") || !strcmp(value, "reset") ? ST_OK : BAD("--on-triple-fault %s: stop or reset", value);
+	return !strcmp(value, "stop") || !strcmp(value, "reset") ? ST_OK
+	                                                         : BAD("--on-triple-fault %s: stop or reset", value);
 }
 
 OPT_SET(seed)
@@ -319,6 +320,7 @@ OPT_SET(machine)
 
 	(void)err;
 	if (strcmp(row->name, "machine") && kvm && o->notes < OPT_NOTES && !o->notes)
-		o->note[o->notes++] = "KVM was asked for: there is no need, this processor is software and virtualises itself";
+		o->note[o->notes++] =
+		        "KVM was asked for: there is no need, this processor is software and virtualises itself";
 	return ST_OK;
 }

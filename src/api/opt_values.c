@@ -133,8 +133,8 @@ static bool scaled(const char *s, const struct unit *u, size_t n, u64 plain, u64
 bool opt_size(const char *s, u64 unit, u64 *bytes)
 {
 	static const struct unit u[] = {
-		{ "B", 1 }, { "b", 1 }, { "K", 1ull << 10 }, { "k", 1ull << 10 }, { "M", 1ull << 20 }, { "m", 1ull << 20 },
-		{ "G", 1ull << 30 }, { "g", 1ull << 30 }, { "T", 1ull << 40 }, { "t", 1ull << 40 },
+	        {"B", 1},          {"b", 1},          {"K", 1ull << 10}, {"k", 1ull << 10}, {"M", 1ull << 20},
+	        {"m", 1ull << 20}, {"G", 1ull << 30}, {"g", 1ull << 30}, {"T", 1ull << 40}, {"t", 1ull << 40},
 	};
 
 	return scaled(s, u, ARRAY_LEN(u), unit, bytes);
@@ -142,7 +142,7 @@ bool opt_size(const char *s, u64 unit, u64 *bytes)
 
 bool opt_count(const char *s, u64 *v)
 {
-	static const struct unit u[] = { { "k", 1000 }, { "K", 1000 }, { "M", 1000000 }, { "G", 1000000000 } };
+	static const struct unit u[] = {{"k", 1000}, {"K", 1000}, {"M", 1000000}, {"G", 1000000000}};
 
 	return scaled(s, u, ARRAY_LEN(u), 1, v);
 }
@@ -150,8 +150,8 @@ bool opt_count(const char *s, u64 *v)
 bool opt_duration(const char *s, u64 *ns)
 {
 	static const struct unit u[] = {
-		{ "ns", 1 }, { "us", 1000 }, { "ms", 1000000 }, { "s", 1000000000 }, { "m", 60000000000 },
-		{ "min", 60000000000 }, { "h", 3600000000000 },
+	        {"ns", 1},          {"us", 1000},         {"ms", 1000000},      {"s", 1000000000},
+	        {"m", 60000000000}, {"min", 60000000000}, {"h", 3600000000000},
 	};
 
 	return scaled(s, u, ARRAY_LEN(u), 1000000000, ns);
@@ -159,7 +159,7 @@ bool opt_duration(const char *s, u64 *ns)
 
 bool opt_bool(const char *s, bool *v)
 {
-	static const char *const yes[] = { "on", "yes", "true", "1" }, *const no[] = { "off", "no", "false", "0" };
+	static const char *const yes[] = {"on", "yes", "true", "1"}, *const no[] = {"off", "no", "false", "0"};
 
 	*v = true;
 	if (!s)
@@ -206,13 +206,13 @@ static bool literal(const char **p, char c)
 /* 2006-06-17 or 2006-06-17T16:01:21 */
 bool opt_date(const char *s, u64 *epoch)
 {
-	static const u8 month_days[] = { 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
+	static const u8 month_days[] = {31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
 	s64 y, mo, d, h = 0, mi = 0, sec = 0;
 
 	if (!digits(&s, 4, &y) || !literal(&s, '-') || !digits(&s, 2, &mo) || !literal(&s, '-') || !digits(&s, 2, &d))
 		return false;
-	if (*s && !(literal(&s, 'T') && digits(&s, 2, &h) && literal(&s, ':') && digits(&s, 2, &mi) && literal(&s, ':') &&
-		    digits(&s, 2, &sec) && !*s))
+	if (*s && !(literal(&s, 'T') && digits(&s, 2, &h) && literal(&s, ':') && digits(&s, 2, &mi) &&
+	            literal(&s, ':') && digits(&s, 2, &sec) && !*s))
 		return false;
 	if (y < 1970 || mo < 1 || mo > 12 || d < 1 || d > month_days[mo - 1] || h > 23 || mi > 59 || sec > 59)
 		return false;

@@ -9,7 +9,7 @@
 static const struct option_row table[] = {
 	/* what is built */
 	{ "cpu", NULL, ARG_VALUE, PROFILE_BOTH, "NAME[,+FEATURE|-FEATURE|KEY=VALUE...]", "processor model; --cpu help lists them (amd)", opt_cpu, NULL },
-	{ "m", "memory", ARG_VALUE, PROFILE_BOTH, "SIZE", "RAM in MiB, or with K, M, G, T; at most 1 TiB (512M)", opt_memory, NULL },
+	{ "m", NULL, ARG_VALUE, PROFILE_BOTH, "SIZE", "RAM in MiB, or with K, M, G, T; at most 1 TiB (512M)", opt_memory, NULL },
 	{ "smp", NULL, ARG_VALUE, PROFILE_BOTH, "N", "processors, 1 to 32 (1)", opt_smp, NULL },
 	{ "kernel", NULL, ARG_VALUE, PROFILE_BOTH, "FILE", "bzImage, ELF with a PVH note, Multiboot 1 or 2", opt_kernel, NULL },
 	{ "initrd", NULL, ARG_VALUE, PROFILE_BOTH, "FILE[,FILE...]", "initial RAM disk; for Multiboot modules, each 'FILE ARGS'", opt_initrd, NULL },
@@ -128,7 +128,8 @@ static enum status unknown(const char *word, const char *name, size_t n, struct 
 /* A file is a kernel; under QEMU's name it is the first disk. */
 static enum status positional(struct options *o, const char *word, struct err *err)
 {
-	const struct option_row *r = o->profile == PROFILE_QEMU ? find("hda", 3, o->profile) : find("kernel", 6, o->profile);
+	const struct option_row *r =
+	        o->profile == PROFILE_QEMU ? find("hda", 3, o->profile) : find("kernel", 6, o->profile);
 	char *copy = opt_copy(o, word, strlen(word));
 
 	return copy ? r->set(o, r, copy, err) : opt_nomem(err);
@@ -148,7 +149,7 @@ static enum status one_option(struct options *o, int argc, const char *const arg
 	if (r->arg == ARG_VALUE && !value) {
 		if (*at + 1 >= argc)
 			return err_set(err, ST_ARG, "%s: a value is missing%s%s", word, r->help ? ": " : "",
-				       r->help ? r->argname : "");
+			               r->help ? r->argname : "");
 		value = argv[++*at];
 	}
 	char *copy = value ? opt_copy(o, value, strlen(value)) : NULL;
@@ -193,8 +194,8 @@ static enum status parse(struct options *o, int argc, const char *const argv[], 
 	if (!o->cpu)
 		return opt_nomem(err);
 	for (int i = is_run(o, argc, argv) ? 2 : 1; i < argc; i++) {
-		enum status s = argv[i][0] == '-' && argv[i][1] ? one_option(o, argc, argv, &i, err) :
-								  positional(o, argv[i], err);
+		enum status s = argv[i][0] == '-' && argv[i][1] ? one_option(o, argc, argv, &i, err)
+		                                                : positional(o, argv[i], err);
 		if (s != ST_OK)
 			return s;
 	}
@@ -203,7 +204,7 @@ static enum status parse(struct options *o, int argc, const char *const argv[], 
 
 enum status options_parse(struct options *o, int argc, const char *const argv[], struct err *err)
 {
-	*o = (struct options){ .profile = options_profile(argc > 0 ? argv[0] : NULL) };
+	*o = (struct options){.profile = options_profile(argc > 0 ? argv[0] : NULL)};
 	defaults(o);
 	enum status s = parse(o, argc, argv, err);
 	return o->out_of_memory ? opt_nomem(err) : s;
@@ -214,18 +215,21 @@ enum status options_parse(struct options *o, int argc, const char *const argv[],
 static void usage(FILE *f, enum profile p)
 {
 	if (p == PROFILE_QEMU)
-		fprintf(f, "Turnstile %s, under a name that takes QEMU's options\nusage: turnstile-system-x86_64 [options]\n\n",
-			TS_VERSION);
+		fprintf(f,
+		        "Turnstile %s, under a name that takes QEMU's options\nusage: turnstile-system-x86_64 "
+		        "[options]\n\n",
+		        TS_VERSION);
 	else
-		fprintf(f, "usage: turnstile run [options] [FILE]\nAn x86-64 PC in software with Intel VMX and AMD SVM. "
-			   "FILE is a kernel.\n\n");
+		fprintf(f,
+		        "usage: turnstile run [options] [FILE]\nAn x86-64 PC in software with Intel VMX and AMD SVM. "
+		        "FILE is a kernel.\n\n");
 	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
 		const struct option_row *r = &table[i];
 		char left[96];
 		if (!(r->profiles & p) || !r->help)
 			continue;
-		snprintf(left, sizeof(left), "%s%s%s%s", p == PROFILE_QEMU ? "-" : "--", r->name,
-			 r->arg == ARG_VALUE ? " " : "", r->argname);
+		snprintf(left, sizeof(left), "%s%s%s%s", p == PROFILE_QEMU || !r->name[1] ? "-" : "--", r->name,
+		         r->arg == ARG_VALUE ? " " : "", r->argname);
 		if (strlen(left) < 27)
 			fprintf(f, "  %-27s %s\n", left, r->help);
 		else
@@ -246,7 +250,7 @@ static void version(FILE *f, enum profile p)
 static void machine_help(FILE *f)
 {
 	fprintf(f, "Supported machines are:\nq35                  Standard PC (Q35 + ICH9, 2009) (default)\n"
-		   "pc                   Standard PC (alias of q35)\n");
+	           "pc                   Standard PC (alias of q35)\n");
 }
 
 /* In the form scripts for QEMU cut apart: "x86 NAME  text", then the flags. */

@@ -1,6 +1,7 @@
 /*
- * api: the implementation of include/turnstile/turnstile.h. options.c holds the one option table of the command line, from
- * which parsing, help and QEMU's spelling derive; opt_*.c the meaning of the words. May call: everything below, include/.
+ * api: the implementation of include/turnstile/turnstile.h. options.c holds the one option table of the command line,
+ * from which parsing, help and QEMU's spelling derive; opt_*.c the meaning of the words. May call: everything below,
+ * include/.
  */
 #ifndef API_OPTIONS_H
 #define API_OPTIONS_H
@@ -47,7 +48,7 @@ struct option_row {
 	const char *argname;      /* for the help; opt_accept: what to say of any other value */
 	const char *help;         /* NULL: not listed */
 	enum status (*set)(struct options *o, const struct option_row *row, char *value, struct err *err);
-	const char *accepts;      /* set == opt_accept: the values, space-separated, or "*"; opt_refuse: the reason */
+	const char *accepts; /* set == opt_accept: the values, space-separated, or "*"; opt_refuse: the reason */
 };
 
 enum status options_parse(struct options *o, int argc, const char *const argv[], struct err *err) must_check;
@@ -60,18 +61,18 @@ enum profile options_profile(const char *argv0);
 char *opt_copy(struct options *o, const char *s, size_t n); /* NULL: out of memory */
 /* The next item of a comma-separated list; ",," is a comma. *key is NULL where there is no '='. false: the end. */
 bool opt_item(struct options *o, const char **p, char **key, char **value);
-bool opt_size(const char *s, u64 unit, u64 *bytes);   /* 512, 512M, 6G */
-bool opt_number(const char *s, u64 *v);               /* decimal or 0x */
-bool opt_count(const char *s, u64 *v);                /* with k, M, G as powers of ten */
-bool opt_duration(const char *s, u64 *ns);            /* 10s, 500ms, 2m; plain: seconds */
-bool opt_bool(const char *s, bool *v);                /* NULL, on, off, yes, no, true, false */
+bool opt_size(const char *s, u64 unit, u64 *bytes); /* 512, 512M, 6G */
+bool opt_number(const char *s, u64 *v);             /* decimal or 0x */
+bool opt_count(const char *s, u64 *v);              /* with k, M, G as powers of ten */
+bool opt_duration(const char *s, u64 *ns);          /* 10s, 500ms, 2m; plain: seconds */
+bool opt_bool(const char *s, bool *v);              /* NULL, on, off, yes, no, true, false */
 bool opt_date(const char *s, u64 *epoch);
 /* The candidate nearest to word, NULL if none is near. */
 const char *opt_nearest(const char *word, const char *(*name)(unsigned i, const void *arg), const void *arg);
 enum status opt_nomem(struct err *err);
 
 /* ---- opt_set.c, opt_devices.c: what the rows call ---- */
-#define OPT_SET(name) \
+#define OPT_SET(name)                                                                                                  \
 	enum status opt_##name(struct options *o, const struct option_row *row, char *value, struct err *err)
 OPT_SET(accept);
 OPT_SET(refuse);

@@ -7,9 +7,9 @@
 #include <stdlib.h>
 
 static const char gpr[][4] = {
-	"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
+        "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
 };
-static const char segs[][5] = { "es", "cs", "ss", "ds", "fs", "gs", "ldtr", "tr" };
+static const char segs[][5] = {"es", "cs", "ss", "ds", "fs", "gs", "ldtr", "tr"};
 
 struct place {
 	void *at;
@@ -21,12 +21,12 @@ static bool find_gpr(struct cpu *c, const char *name, struct place *p)
 {
 	for (unsigned i = 0; i < ARRAY_LEN(gpr); i++)
 		if (!strcmp(name, gpr[i])) {
-			*p = (struct place){ &c->r[i], 8, false };
+			*p = (struct place){&c->r[i], 8, false};
 			return true;
 		}
 	if (strcmp(name, "rip"))
 		return false;
-	*p = (struct place){ &c->r[REG_RIP], 8, true };
+	*p = (struct place){&c->r[REG_RIP], 8, true};
 	return true;
 }
 
@@ -38,13 +38,13 @@ static bool find_seg(struct cpu *c, const char *name, struct place *p)
 		if (strncmp(name, segs[i], n))
 			continue;
 		if (!name[n])
-			*p = (struct place){ &s->sel, sizeof(s->sel), true };
+			*p = (struct place){&s->sel, sizeof(s->sel), true};
 		else if (!strcmp(name + n, ".base"))
-			*p = (struct place){ &s->base, sizeof(s->base), true };
+			*p = (struct place){&s->base, sizeof(s->base), true};
 		else if (!strcmp(name + n, ".limit"))
-			*p = (struct place){ &s->limit, sizeof(s->limit), true };
+			*p = (struct place){&s->limit, sizeof(s->limit), true};
 		else if (!strcmp(name + n, ".ar"))
-			*p = (struct place){ &s->ar, sizeof(s->ar), true };
+			*p = (struct place){&s->ar, sizeof(s->ar), true};
 		else
 			continue;
 		return true;
@@ -67,8 +67,8 @@ static bool find_row(struct cpu *c, const char *name, struct place *p)
 			continue;
 		if (index >= r->count)
 			return false;
-		*p = (struct place){ (u8 *)c + r->offset + index * r->width,
-				     name[n] ? r->width : (size_t)r->width * r->count, true };
+		*p = (struct place){(u8 *)c + r->offset + index * r->width,
+		                    name[n] ? r->width : (size_t)r->width * r->count, true};
 		return true;
 	}
 	return false;

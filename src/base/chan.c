@@ -9,10 +9,14 @@
 struct fd_chan {
 	struct chan chan;
 	int in, out, listen;
-	bool own; /* close the descriptors with the channel */
-	bool dead; /* output failed: a closed pipe must not stop the guest */
+	bool own;     /* close the descriptors with the channel */
+	bool dead;    /* output failed: a closed pipe must not stop the guest */
+	bool wait;    /* a server waits for its first client */
+	bool bound;   /* the socket at path is ours */
+	bool pending; /* not started yet */
 	size_t used;
 	u8 buf[4096]; /* output waiting for the next slice boundary */
+	char path[];  /* file or socket; "" if there is none */
 };
 
 static struct fd_chan *fdc(struct chan *c)
@@ -24,6 +28,8 @@ static void fd_flush(struct chan *c)
 {
 	struct fd_chan *f = fdc(c);
 
+	if (f->pending)
+		return;
 	if (f->used && f->out >= 0 && !f->dead && !os_write_all(f->out, f->buf, f->used))
 		f->dead = true;
 	f->used = 0;
@@ -33,9 +39,9 @@ static void fd_write(struct chan *c, const u8 *buf, size_t n)
 {
 	struct fd_chan *f = fdc(c);
 
-	if (f->out < 0 || f->dead)
+	if ((f->out < 0 && !f->pending) || f->dead)
 		return;
-	while (n) {
+	while (n && !(f->pending && f->used == sizeof(f->buf))) {
 		size_t k = min_u64(n, sizeof(f->buf) - f->used);
 		memcpy(f->buf + f->used, buf, k);
 		f->used += k;
@@ -56,6 +62,8 @@ static void fd_close(struct chan *c)
 			os_close(f->out);
 		os_close(f->listen);
 	}
+	if (f->bound)
+		os_remove(f->path);
 	base_free(f);
 }
 
@@ -92,48 +100,75 @@ static int fd_fd(struct chan *c)
 	return fdc(c)->in >= 0 ? fdc(c)->in : fdc(c)->listen;
 }
 
-static const struct chan_ops both_ops = { fd_write, fd_read, fd_fd, fd_close, fd_flush };
-static const struct chan_ops output_ops = { fd_write, NULL, NULL, fd_close, fd_flush };
+static const struct chan_ops both_ops = {fd_write, fd_read, fd_fd, fd_close, fd_flush, NULL};
+static const struct chan_ops output_ops = {fd_write, NULL, NULL, fd_close, fd_flush, NULL};
 
-static enum status make(struct chan **out, const struct chan_ops *ops, int in, int fd_out, bool own, struct err *err)
+static enum status start_file(struct chan *c, struct err *err)
 {
-	struct fd_chan *f = base_alloc(sizeof(*f));
+	struct fd_chan *f = fdc(c);
+
+	f->out = os_open_output(f->path);
+	f->pending = false;
+	return f->out >= 0 ? ST_OK : err_set(err, ST_ARG, "%s: %s", f->path, strerror(errno));
+}
+
+static enum status start_server(struct chan *c, struct err *err)
+{
+	struct fd_chan *f = fdc(c);
+
+	f->listen = os_unix_listen(f->path);
+	f->pending = false;
+	if (f->listen < 0)
+		return err_set(err, ST_ARG, "unix:%s: %s", f->path, strerror(errno));
+	f->bound = true;
+	if (f->wait) {
+		os_wait_readable(&f->listen, 1, -1);
+		f->in = f->out = os_accept(f->listen);
+	}
+	return ST_OK;
+}
+
+static const struct chan_ops file_ops = {fd_write, NULL, NULL, fd_close, fd_flush, start_file};
+static const struct chan_ops server_ops = {fd_write, fd_read, fd_fd, fd_close, fd_flush, start_server};
+
+static enum status make(struct chan **out, const struct chan_ops *ops, int fd, const char *path, struct err *err)
+{
+	struct fd_chan *f = base_alloc(sizeof(*f) + strlen(path) + 1);
 
 	if (!f) {
-		if (own) {
-			os_close(in);
-			if (fd_out != in)
-				os_close(fd_out);
-		}
+		os_close(fd);
 		return err_set(err, ST_NOMEM, "out of memory");
 	}
 	f->chan.ops = ops;
-	f->in = in;
-	f->out = fd_out;
+	f->in = f->out = fd;
 	f->listen = -1;
-	f->own = own;
+	f->own = true;
+	f->pending = ops->start != NULL;
+	memcpy(f->path, path, strlen(path));
 	*out = &f->chan;
 	return ST_OK;
 }
 
 static enum status open_stdio(struct chan **out, bool input, struct err *err)
 {
-	int in = input && os_readable_source(0) ? 0 : -1;
-	enum status s = make(out, input ? &both_ops : &output_ops, in, 1, false, err);
+	enum status s = make(out, input ? &both_ops : &output_ops, -1, "", err);
 
-	if (s == ST_OK)
-		(*out)->terminal = input;
-	return s;
+	if (s != ST_OK)
+		return s;
+	fdc(*out)->own = false;
+	fdc(*out)->in = input && os_readable_source(0) ? 0 : -1;
+	fdc(*out)->out = 1;
+	(*out)->terminal = input;
+	return ST_OK;
 }
 
 static enum status open_file(struct chan **out, const char *path, struct err *err)
 {
 	if (!*path)
 		return err_set(err, ST_ARG, "file: without a path");
-	int fd = os_open_output(path);
-	if (fd < 0)
+	if (!os_may_write(path))
 		return err_set(err, ST_ARG, "%s: %s", path, strerror(errno));
-	return make(out, &output_ops, -1, fd, true, err);
+	return make(out, &file_ops, -1, path, err);
 }
 
 static enum status open_pty(struct chan **out, struct err *err)
@@ -143,7 +178,7 @@ static enum status open_pty(struct chan **out, struct err *err)
 
 	if (fd < 0)
 		return err_set(err, ST_IO, "no pty: %s", strerror(errno));
-	enum status s = make(out, &both_ops, fd, fd, true, err);
+	enum status s = make(out, &both_ops, fd, "", err);
 	if (s == ST_OK)
 		snprintf((*out)->note, sizeof((*out)->note), "char device redirected to %s", name);
 	return s;
@@ -172,7 +207,7 @@ static enum status parse_unix(struct unix_spec *u, const char *spec, struct err 
 {
 	size_t n = strcspn(spec, ",");
 
-	*u = (struct unix_spec){ .wait = true };
+	*u = (struct unix_spec){.wait = true};
 	if (n == 0 || n >= 108)
 		return err_set(err, ST_ARG, "unix:%s: a socket's path has 1 to 107 characters", spec);
 	memcpy(u->path, spec, n);
@@ -199,19 +234,11 @@ static enum status open_unix(struct chan **out, const char *spec, struct err *er
 		int fd = os_unix_connect(u.path);
 		if (fd < 0)
 			return err_set(err, ST_ARG, "unix:%s: %s", u.path, strerror(errno));
-		return make(out, &both_ops, fd, fd, true, err);
+		return make(out, &both_ops, fd, "", err);
 	}
-	int lfd = os_unix_listen(u.path);
-	if (lfd < 0)
-		return err_set(err, ST_ARG, "unix:%s: %s", u.path, strerror(errno));
-	if (u.wait)
-		os_wait_readable(&lfd, 1, -1);
-	int fd = u.wait ? os_accept(lfd) : -1;
-	s = make(out, &both_ops, fd, fd, true, err);
-	if (s != ST_OK)
-		os_close(lfd);
-	else
-		fdc(*out)->listen = lfd;
+	s = make(out, &server_ops, -1, u.path, err);
+	if (s == ST_OK)
+		fdc(*out)->wait = u.wait;
 	return s;
 }
 
@@ -219,7 +246,7 @@ enum status chan_open(struct chan **out, const char *spec, struct err *err)
 {
 	*out = NULL;
 	if (!strcmp(spec, "null"))
-		return make(out, &output_ops, -1, -1, false, err);
+		return make(out, &output_ops, -1, "", err);
 	if (!strcmp(spec, "stdio") || !strcmp(spec, "mon:stdio"))
 		return open_stdio(out, true, err);
 	if (!strcmp(spec, "stdout"))
@@ -231,6 +258,11 @@ enum status chan_open(struct chan **out, const char *spec, struct err *err)
 	if (!strncmp(spec, "unix:", 5))
 		return open_unix(out, spec + 5, err);
 	return err_set(err, ST_ARG, "'%s' is not a channel (stdio, mon:stdio, null, file:PATH, unix:PATH, pty)", spec);
+}
+
+enum status chan_start(struct chan *c, struct err *err)
+{
+	return c->ops->start ? c->ops->start(c, err) : ST_OK;
 }
 
 void chan_flush(struct chan *c)

@@ -16,6 +16,7 @@ struct chan_ops {
 	int (*fd)(struct chan *c); /* for poll(2) while idle, -1: none; may be NULL */
 	void (*close)(struct chan *c);
 	void (*flush)(struct chan *c); /* buffered output leaves; NULL: nothing is buffered */
+	enum status (*start)(struct chan *c, struct err *err); /* NULL: nothing to do */
 };
 
 struct chan {
@@ -40,6 +41,9 @@ static inline void chan_write(struct chan *c, const u8 *buf, size_t n)
 
 /* spec as on the command line: null, stdio, stdout (output only), file:PATH, unix:PATH[,server=on][,wait=off], pty. */
 enum status chan_open(struct chan **out, const char *spec, struct err *err);
+/* What changes files (truncating, creating a socket) happens here, once all other input has proved good. Output written
+ * before is kept. May wait for a client. */
+enum status chan_start(struct chan *c, struct err *err);
 void chan_close(struct chan *c); /* flushes; NULL is fine */
 void chan_flush(struct chan *c); /* NULL is fine */
 /* Input may still come: the machine must not skip time past it, and its run is not repeatable. */

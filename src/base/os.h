@@ -16,7 +16,7 @@ struct os_file {
 enum status os_file_map(struct os_file *f, const char *path, struct err *err) must_check;
 void os_file_unmap(struct os_file *f);
 
-u64 os_real_ns(void);   /* monotonic */
+u64 os_real_ns(void);      /* monotonic */
 u64 os_date_seconds(void); /* since 1970, for --rtc base=utc alone */
 
 /* Sleep until one of the descriptors is readable or timeout_ms passed (-1: no limit). */
@@ -24,6 +24,8 @@ void os_wait_readable(const int *fds, unsigned n, int timeout_ms);
 
 /* Descriptors behind a channel. Every function returns -1 on failure with errno set. */
 int os_open_output(const char *path);
+bool os_may_write(const char *path); /* could os_open_output() succeed? Nothing is changed; errno says why not */
+void os_remove(const char *path);
 int os_unix_connect(const char *path);
 int os_unix_listen(const char *path);
 int os_accept(int fd);
@@ -31,7 +33,7 @@ int os_pty(char *name, size_t len);
 size_t os_read_ready(int fd, void *buf, size_t n, bool *eof); /* never blocks */
 bool os_write_all(int fd, const void *buf, size_t n);
 bool os_write_at(int fd, u64 offset, const void *buf, size_t n);
-bool os_readable_source(int fd);                              /* not /dev/null, not closed */
+bool os_readable_source(int fd); /* not /dev/null, not closed */
 void os_close(int fd);
 
 #endif

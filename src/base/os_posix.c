@@ -38,7 +38,7 @@ enum status os_file_map(struct os_file *f, const char *path, struct err *err)
 	/* O_NONBLOCK: a FIFO without a writer must be refused, not waited for. */
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 
-	*f = (struct os_file){ 0 };
+	*f = (struct os_file){0};
 	if (fd < 0)
 		return err_set(err, ST_ARG, "%s: %s", path, strerror(errno));
 	enum status s = map_fd(f, fd, path, err);
@@ -50,7 +50,7 @@ void os_file_unmap(struct os_file *f)
 {
 	if (f->data)
 		munmap((void *)(uintptr_t)f->data, (size_t)f->size);
-	*f = (struct os_file){ 0 };
+	*f = (struct os_file){0};
 }
 
 u64 os_real_ns(void)
@@ -86,7 +86,7 @@ void os_wait_readable(const int *fds, unsigned n, int timeout_ms)
 
 	for (unsigned i = 0; i < n && k < ARRAY_LEN(p); i++)
 		if (fds[i] >= 0)
-			p[k++] = (struct pollfd){ .fd = fds[i], .events = POLLIN };
+			p[k++] = (struct pollfd){.fd = fds[i], .events = POLLIN};
 	/* An interrupting signal ends the wait, which is what whoever sent it wants. */
 	if (poll(p, k, timeout_ms) > 0 && drop_hung_up(p, k))
 		(void)poll(p, k, timeout_ms);
@@ -97,9 +97,35 @@ int os_open_output(const char *path)
 	return open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
 }
 
+bool os_may_write(const char *path)
+{
+	char folder[4096];
+	struct stat st;
+	size_t n = strlen(path);
+
+	if (!stat(path, &st)) {
+		if (S_ISDIR(st.st_mode))
+			errno = EISDIR;
+		return !S_ISDIR(st.st_mode) && !access(path, W_OK);
+	}
+	if (errno != ENOENT || n >= sizeof(folder))
+		return false;
+	memcpy(folder, path, n + 1);
+	char *slash = strrchr(folder, '/');
+	if (!slash)
+		return !access(".", W_OK);
+	slash[slash == folder] = 0; /* the root keeps its slash */
+	return !access(folder, W_OK);
+}
+
+void os_remove(const char *path)
+{
+	unlink(path);
+}
+
 static bool unix_address(struct sockaddr_un *a, const char *path)
 {
-	*a = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	*a = (struct sockaddr_un){.sun_family = AF_UNIX};
 	if (strlen(path) >= sizeof(a->sun_path)) {
 		errno = ENAMETOOLONG;
 		return false;
@@ -170,7 +196,7 @@ int os_pty(char *name, size_t len)
 
 size_t os_read_ready(int fd, void *buf, size_t n, bool *eof)
 {
-	struct pollfd p = { .fd = fd, .events = POLLIN };
+	struct pollfd p = {.fd = fd, .events = POLLIN};
 
 	*eof = false;
 	if (poll(&p, 1, 0) <= 0)
@@ -189,7 +215,7 @@ bool os_write_all(int fd, const void *buf, size_t n)
 	while (n) {
 		ssize_t done = write(fd, p, n);
 		if (done < 0 && errno == EAGAIN) {
-			struct pollfd w = { .fd = fd, .events = POLLOUT };
+			struct pollfd w = {.fd = fd, .events = POLLOUT};
 			(void)poll(&w, 1, 1000);
 			continue;
 		}

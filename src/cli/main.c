@@ -9,8 +9,14 @@
 
 /* The exit statuses of docs: EXPLAIN, "Exit status of turnstile run". */
 enum {
-	EXIT_POWEROFF = 0, EXIT_BAD_INPUT = 2, EXIT_TRIPLE_FAULT = 4, EXIT_LIMIT = 6, EXIT_OWN_FAULT = 8, EXIT_NO_REBOOT = 10,
-	EXIT_DEADLOCK = 12, EXIT_SIGNAL = 128,
+	EXIT_POWEROFF = 0,
+	EXIT_BAD_INPUT = 2,
+	EXIT_TRIPLE_FAULT = 4,
+	EXIT_LIMIT = 6,
+	EXIT_OWN_FAULT = 8,
+	EXIT_NO_REBOOT = 10,
+	EXIT_DEADLOCK = 12,
+	EXIT_SIGNAL = 128,
 };
 
 #define REPORT_TO "please report this with the command line and the kernel"
@@ -45,7 +51,7 @@ static void on_suspend(int n)
 
 static void on_continue(int n)
 {
-	struct sigaction a = { .sa_handler = on_suspend };
+	struct sigaction a = {.sa_handler = on_suspend};
 	int saved = errno;
 
 	(void)n;
@@ -68,7 +74,7 @@ static void on_crash(int n)
 
 static void handle(int n, void (*fn)(int))
 {
-	struct sigaction a = { .sa_handler = fn };
+	struct sigaction a = {.sa_handler = fn};
 
 	sigemptyset(&a.sa_mask);
 	sigaction(n, &a, NULL);
@@ -76,7 +82,8 @@ static void handle(int n, void (*fn)(int))
 
 static void install_handlers(void)
 {
-	static const int stops[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT }, crashes[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT };
+	static const int stops[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT},
+	                 crashes[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
 
 	for (size_t i = 0; i < sizeof(stops) / sizeof(stops[0]); i++)
 		handle(stops[i], on_stop_signal);
@@ -134,7 +141,7 @@ static bool write_stats(ts_machine *m)
 
 static int limit_status(uint32_t which)
 {
-	static const char *const text[] = { "a limit", "--max-insns", "--max-time", "--timeout" };
+	static const char *const text[] = {"a limit", "--max-insns", "--max-time", "--timeout"};
 
 	say(text[which < 4 ? which : 0], " is reached; status 6");
 	return EXIT_LIMIT;
@@ -147,7 +154,7 @@ static int signal_status(void)
 	if (terminal_left())
 		return EXIT_POWEROFF;
 	snprintf(text, sizeof(text), "signal %d (%s); status %d", (int)last_signal, strsignal((int)last_signal),
-		 EXIT_SIGNAL + (int)last_signal);
+	         EXIT_SIGNAL + (int)last_signal);
 	say(text, "");
 	return EXIT_SIGNAL + (int)last_signal;
 }
@@ -157,26 +164,20 @@ static int status_of(ts_machine *m, ts_stop why, uint32_t value)
 	bool qemu = !strcmp(ts_option(m, "profile"), "qemu");
 
 	switch (why) {
-	case TS_POWEROFF:
-		return EXIT_POWEROFF;
-	case TS_EXIT_PORT:
-		return (int)((value << 1 | 1) & 255);
+	case TS_POWEROFF: return EXIT_POWEROFF;
+	case TS_EXIT_PORT: return (int)((value << 1 | 1) & 255);
 	case TS_RESET:
 		if (qemu)
 			return 0;
 		say("a reset was asked for under --no-reboot; status 10", "");
 		return EXIT_NO_REBOOT;
-	case TS_SHUTDOWN:
-		return EXIT_TRIPLE_FAULT; /* the evidence is printed already */
+	case TS_SHUTDOWN: return EXIT_TRIPLE_FAULT; /* the evidence is printed already */
 	case TS_DEADLOCK:
 		say("every processor is halted and nothing can wake one; status 12", "");
 		return EXIT_DEADLOCK;
-	case TS_LIMIT:
-		return limit_status(value);
-	case TS_STOPPED:
-		return signal_status();
-	case TS_FAULT:
-		break;
+	case TS_LIMIT: return limit_status(value);
+	case TS_STOPPED: return signal_status();
+	case TS_FAULT: break;
 	}
 	say("internal error: ", ts_error(m));
 	say("status 8; ", REPORT_TO);
@@ -238,7 +239,8 @@ int main(int argc, char **argv)
 	if (is_qemu_name(argv[0]) || (argc > 1 && !strcmp(argv[1], "run")))
 		return run(argc, argv);
 	if (argc > 1)
-		fprintf(stderr, "turnstile: %s: not a command; turnstile run [options] FILE, or turnstile --help\n", argv[1]);
+		fprintf(stderr, "turnstile: %s: not a command; turnstile run [options] FILE, or turnstile --help\n",
+		        argv[1]);
 	else
 		fprintf(stderr, "turnstile: a command is missing; turnstile run [options] FILE, or turnstile --help\n");
 	return EXIT_BAD_INPUT;

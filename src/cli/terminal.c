@@ -72,20 +72,15 @@ static void say_status(struct terminal *t)
 static bool command(struct terminal *t, uint8_t key)
 {
 	switch (key) {
-	case 1:
-		return true;
+	case 1: return true;
 	case 'x':
 	case 'X':
 		t->left = true;
 		ts_request_stop(t->m);
 		return false;
 	case 's':
-	case 'S':
-		say_status(t);
-		return false;
-	default:
-		say_help();
-		return false;
+	case 'S': say_status(t); return false;
+	default: say_help(); return false;
 	}
 }
 
@@ -113,7 +108,7 @@ void terminal_start(ts_machine *m)
 	struct terminal *t = terminal_get();
 	const char *wanted = ts_option(m, "terminal");
 
-	*t = (struct terminal){ .m = m };
+	*t = (struct terminal){.m = m};
 	clock_gettime(CLOCK_MONOTONIC, &t->since);
 	if (!wanted || !isatty(STDIN_FILENO) || tcgetattr(STDIN_FILENO, &t->saved))
 		return;

@@ -62,6 +62,8 @@ void cpu_update_mode(struct cpu *c)
 	c->la_bits = (c->cr4 & CR4_LA57) && (c->efer & EFER_LMA) ? 57 : 48;
 	update_segment_bases(c);
 	update_careful(c);
+	if (unlikely(c->perf.on))
+		perf_level_changed(c);
 	mmu_update_context(c);
 }
 

@@ -68,6 +68,8 @@ void cpu_fini(struct cpu *c)
 {
 	if (!c->model)
 		return;
+	timer_disarm(&c->perf.timer);
+	timer_disarm(&c->wake_timer);
 	c->virt->fini(c);
 	decode_cpu_fini(c);
 	mmu_fini(c);

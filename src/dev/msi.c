@@ -1,6 +1,6 @@
 /*
- * Message-signalled interrupts. PCI Local Bus Specification 3.0, "MSI Capability Structure", "MSI-X Capability and Table
- * Structures". A message is a dword stored by DMA, like any other data the function moves.
+ * Message-signalled interrupts. PCI Local Bus Specification 3.0, "MSI Capability Structure", "MSI-X Capability and
+ * Table Structures". A message is a dword stored by DMA, like any other data the function moves.
  */
 #include "dev/pci.h"
 

@@ -2,8 +2,8 @@
  * PCI bus 0: functions with type 0 headers, their base address registers, capabilities and interrupts.
  * PCI Local Bus Specification 3.0, "Configuration Space", "Message Signaled Interrupts"; PCI Firmware, MCFG.
  *
- * INTx routing, the rule that machine/acpi's _PRT and boot/platform.c repeat: pin p (INTA# is 0) of the device in slot s
- * drives PIRQ[(s + p) & 7] of the LPC bridge, PIRQA# being 0. PIRQ n is always I/O APIC input 16 + n, and the 8259
+ * INTx routing, the rule that machine/acpi's _PRT and boot/platform.c repeat: pin p (INTA# is 0) of the device in slot
+ * s drives PIRQ[(s + p) & 7] of the LPC bridge, PIRQA# being 0. PIRQ n is always I/O APIC input 16 + n, and the 8259
  * input that the bridge's PIRQ[n]_ROUT register (60h-63h, 68h-6Bh) names unless its bit 7 is set.
  */
 #ifndef DEV_PCI_H
@@ -15,13 +15,13 @@
 /* "Type 00h Configuration Space Header" */
 enum {
 	PCI_VENDOR_ID = 0x00, PCI_DEVICE_ID = 0x02, PCI_COMMAND = 0x04, PCI_STATUS = 0x06, PCI_REVISION_ID = 0x08,
-	PCI_CLASS_CODE = 0x09, PCI_CACHE_LINE_SIZE = 0x0c, PCI_LATENCY_TIMER = 0x0d, PCI_HEADER_TYPE = 0x0e, PCI_BAR0 = 0x10,
-	PCI_SUBSYSTEM_VENDOR_ID = 0x2c, PCI_SUBSYSTEM_ID = 0x2e, PCI_CAPABILITIES = 0x34, PCI_INTERRUPT_LINE = 0x3c,
+	PCI_CLASS_CODE = 0x09, PCI_CACHE_LINE_SIZE = 0x0c, PCI_LATENCY_TIMER = 0x0d, PCI_HEADER_TYPE = 0x0e,
+	PCI_BAR0 = 0x10, PCI_SUBSYSTEM_VENDOR_ID = 0x2c, PCI_SUBSYSTEM_ID = 0x2e, PCI_CAPABILITIES = 0x34, PCI_INTERRUPT_LINE = 0x3c,
 	PCI_INTERRUPT_PIN = 0x3d, PCI_HEADER_END = 0x40,
 };
 enum {
-	PCI_CMD_IO = 1 << 0, PCI_CMD_MEMORY = 1 << 1, PCI_CMD_MASTER = 1 << 2, PCI_CMD_PARITY = 1 << 6, PCI_CMD_SERR = 1 << 8,
-	PCI_CMD_INTX_DISABLE = 1 << 10,
+	PCI_CMD_IO = 1 << 0, PCI_CMD_MEMORY = 1 << 1, PCI_CMD_MASTER = 1 << 2, PCI_CMD_PARITY = 1 << 6,
+	PCI_CMD_SERR = 1 << 8, PCI_CMD_INTX_DISABLE = 1 << 10,
 };
 enum { PCI_STS_INTERRUPT = 1 << 3, PCI_STS_CAP_LIST = 1 << 4 };
 enum { PCI_CAP_MSI = 0x05, PCI_CAP_VENDOR = 0x09, PCI_CAP_MSIX = 0x11 };

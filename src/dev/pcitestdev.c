@@ -1,6 +1,6 @@
 /*
- * The PCI test device 1B36:0005 of the open hypervisor test-suites: each BAR describes tests, and counts the stores that
- * match the one selected. BAR 0 is memory, BAR 1 ports.
+ * The PCI test device 1B36:0005 of the open hypervisor test-suites: each BAR describes tests, and counts the stores
+ * that match the one selected. BAR 0 is memory, BAR 1 ports.
  *
  * The header: 0 test (write: select), 1 width (0: no such test), 4 offset, 8 data, 12 count, 16 name, zero-terminated.
  */
@@ -107,7 +107,8 @@ static const struct device_ops ops = {
 enum status pcitestdev_create(struct device **out, const struct dev_env *e, int devfn)
 {
 	static const struct pci_ids ids = {
-		.vendor = 0x1b36, .device = 0x0005, .class_code = 0x00ff00, .subsystem_vendor = 0x1af4, .subsystem = 0x1100,
+		.vendor = 0x1b36, .device = 0x0005, .class_code = 0x00ff00,
+		.subsystem_vendor = 0x1af4, .subsystem = 0x1100,
 	};
 	struct pcitestdev *t = base_alloc(sizeof(*t));
 

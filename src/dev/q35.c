@@ -6,8 +6,8 @@
 
 enum {
 	EPBAR = 0x40, MCHBAR = 0x48, GGC = 0x52, DEVEN = 0x54, PCIEXBAR = 0x60, DMIBAR = 0x68, PAM0 = 0x90, PAM6 = 0x96,
-	LAC = 0x97, REMAPBASE = 0x98, REMAPLIMIT = 0x9a, SMRAM = 0x9d, ESMRAMC = 0x9e, TOM = 0xa0, TOUUD = 0xa2, TOLUD = 0xb0,
-	SKPD = 0xdc,
+	LAC = 0x97, REMAPBASE = 0x98, REMAPLIMIT = 0x9a, SMRAM = 0x9d, ESMRAMC = 0x9e, TOM = 0xa0, TOUUD = 0xa2,
+	TOLUD = 0xb0, SKPD = 0xdc,
 };
 enum { CONFIG_ADDRESS = 0xcf8, RST_CNT = 0xcf9, CONFIG_DATA = 0xcfc };
 
@@ -49,7 +49,9 @@ static u64 data_read(void *dev, u64 offset, unsigned size)
 	struct q35 *q = dev;
 	u8 devfn;
 
-	return selected(q, &devfn) ? pci_config_read(&q->bus, devfn, (q->address & 0xfc) + (unsigned)offset, size) : ~0ull;
+	if (!selected(q, &devfn))
+		return ~0ull;
+	return pci_config_read(&q->bus, devfn, (q->address & 0xfc) + (unsigned)offset, size);
 }
 
 static void data_write(void *dev, u64 offset, unsigned size, u64 v)
@@ -183,7 +185,7 @@ static const struct device_ops ops = {
 	.name = "q35", .reset = q35_reset, .destroy = q35_destroy, .rows = rows, .row_count = ARRAY_LEN(rows),
 };
 
-/* CF9h lies inside CONFIG_ADDRESS's dword: a byte access there is the reset register's, so that range must come first. */
+/* CF9h lies inside CONFIG_ADDRESS's dword: a byte access there is the reset register's, so its range comes first. */
 static void uncover_reset_register(struct bus *b)
 {
 	for (struct bus_range *r = b->ports; r; r = r->next) {

@@ -12,8 +12,8 @@ enum { MSIX_BAR = 1, REG_BAR = 4, REG_SIZE = 0x4000 };
 enum { COMMON_AT = 0x0000, ISR_AT = 0x1000, DEVICE_AT = 0x2000, NOTIFY_AT = 0x3000, NOTIFY_MULTIPLIER = 4 };
 enum {
 	DEVICE_FEATURE_SELECT = 0x00, DEVICE_FEATURE = 0x04, DRIVER_FEATURE_SELECT = 0x08, DRIVER_FEATURE = 0x0c,
-	CONFIG_MSIX_VECTOR = 0x10, NUM_QUEUES = 0x12, DEVICE_STATUS = 0x14, CONFIG_GENERATION = 0x15, QUEUE_SELECT = 0x16,
-	QUEUE_SIZE = 0x18, QUEUE_MSIX_VECTOR = 0x1a, QUEUE_ENABLE = 0x1c, QUEUE_NOTIFY_OFF = 0x1e, QUEUE_DESC = 0x20,
+	CONFIG_MSIX_VECTOR = 0x10, NUM_QUEUES = 0x12, DEVICE_STATUS = 0x14, CONFIG_GENERATION = 0x15,
+	QUEUE_SELECT = 0x16, QUEUE_SIZE = 0x18, QUEUE_MSIX_VECTOR = 0x1a, QUEUE_ENABLE = 0x1c, QUEUE_NOTIFY_OFF = 0x1e, QUEUE_DESC = 0x20,
 	QUEUE_DRIVER = 0x28, QUEUE_DEVICE = 0x30, COMMON_LEN = 0x38,
 };
 enum { ISR_QUEUE = 1, ISR_CONFIG = 2, NO_VECTOR = 0xffff };
@@ -143,7 +143,8 @@ static bool add_segment(struct virtq_elem *e, const struct desc *d)
 /* "Indirect Descriptors": last in a chain, of whole descriptors, never nested, only if negotiated. */
 static bool enter_indirect(const struct virtq *q, const struct desc *d, bool inside, struct table *t)
 {
-	if (inside || !virtio_has(q->v, VIRTIO_F_INDIRECT_DESC) || (d->flags & DESC_NEXT) || !d->len || d->len % DESC_SIZE)
+	if (inside || !virtio_has(q->v, VIRTIO_F_INDIRECT_DESC) || (d->flags & DESC_NEXT) || !d->len ||
+	    d->len % DESC_SIZE)
 		return false;
 	*t = (struct table){ d->addr, d->len / DESC_SIZE };
 	return true;
@@ -214,7 +215,8 @@ static bool wants_interrupt(struct virtq *q)
 
 	if (!virtio_has(q->v, VIRTIO_F_EVENT_IDX))
 		return get(q->v, q->driver + AVAIL_FLAGS, &v, sizeof(v)) && !(v & AVAIL_NO_INTERRUPT);
-	return get(q->v, used_event_at(q), &v, sizeof(v)) && (u16)(q->used_idx - v - 1) < (u16)(q->used_idx - q->signalled);
+	return get(q->v, used_event_at(q), &v, sizeof(v)) &&
+	       (u16)(q->used_idx - v - 1) < (u16)(q->used_idx - q->signalled);
 }
 
 void virtq_signal(struct virtq *q)
@@ -327,7 +329,8 @@ static u32 common_read(struct virtio *v, u64 reg)
 	}
 }
 
-/* "Device Initialization": FEATURES_OK stays clear if the driver chose what we cannot do; modern devices need VERSION_1. */
+/* "Device Initialization": FEATURES_OK stays clear if the driver chose what we cannot do, or not
+ * VERSION_1, which modern devices need. */
 static void write_status(struct virtio *v, u8 s)
 {
 	bool was_running = virtio_running(v);
@@ -557,8 +560,8 @@ static void capabilities(struct virtio *v)
 enum status virtio_attach(struct virtio *v, const struct dev_env *e, int devfn, const struct virtio_class *cls)
 {
 	struct pci_ids ids = {
-		.vendor = 0x1af4, .device = (u16)(0x1040 + cls->id), .class_code = cls->class_code, .revision = 1, .pin = 1,
-		.subsystem_vendor = 0x1af4, .subsystem = 0x1100,
+		.vendor = 0x1af4, .device = (u16)(0x1040 + cls->id), .class_code = cls->class_code, .revision = 1,
+		.pin = 1, .subsystem_vendor = 0x1af4, .subsystem = 0x1100,
 	};
 
 	v->cls = cls;

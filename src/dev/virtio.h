@@ -11,8 +11,8 @@
 
 enum { VIRTIO_ID_NET = 1, VIRTIO_ID_BLOCK = 2, VIRTIO_ID_CONSOLE = 3, VIRTIO_ID_RNG = 4 };
 enum {
-	VIRTIO_STATUS_ACKNOWLEDGE = 1, VIRTIO_STATUS_DRIVER = 2, VIRTIO_STATUS_DRIVER_OK = 4, VIRTIO_STATUS_FEATURES_OK = 8,
-	VIRTIO_STATUS_NEEDS_RESET = 64, VIRTIO_STATUS_FAILED = 128,
+	VIRTIO_STATUS_ACKNOWLEDGE = 1, VIRTIO_STATUS_DRIVER = 2, VIRTIO_STATUS_DRIVER_OK = 4,
+	VIRTIO_STATUS_FEATURES_OK = 8, VIRTIO_STATUS_NEEDS_RESET = 64, VIRTIO_STATUS_FAILED = 128,
 };
 enum { VIRTIO_F_INDIRECT_DESC = 28, VIRTIO_F_EVENT_IDX = 29, VIRTIO_F_VERSION_1 = 32 };
 
@@ -64,8 +64,8 @@ struct virtio {
 /* Ids base to base + 39. */
 #define VIRTIO_ROWS(base, type, v)                                                                                     \
 	PCI_ROWS(base, type, v.pci), STATE((base) + 10, type, v.accepted), STATE((base) + 11, type, v.device_select),  \
-	STATE((base) + 12, type, v.driver_select), STATE((base) + 13, type, v.status), STATE((base) + 14, type, v.isr), \
-	STATE((base) + 15, type, v.config_vector), STATE((base) + 16, type, v.queue_select),                           \
+	STATE((base) + 12, type, v.driver_select), STATE((base) + 13, type, v.status),               \
+	STATE((base) + 14, type, v.isr), STATE((base) + 15, type, v.config_vector), STATE((base) + 16, type, v.queue_select), \
 	VIRTQ_ROWS((base) + 20, type, v.q[0]), VIRTQ_ROWS((base) + 30, type, v.q[1])
 
 /* A chain of buffers: first what the device reads, then what it writes. */
@@ -80,7 +80,8 @@ struct virtq_elem {
 };
 
 /* v->pci.dev is filled in, features without the transport's own and config are set. */
-enum status virtio_attach(struct virtio *v, const struct dev_env *e, int devfn, const struct virtio_class *cls) must_check;
+enum status virtio_attach(struct virtio *v, const struct dev_env *e, int devfn, const struct virtio_class *cls)
+	must_check;
 void virtio_detach(struct virtio *v);
 void virtio_reset(struct device *d); /* device_ops.reset */
 
@@ -98,8 +99,8 @@ bool virtq_available(struct virtq *q, u16 *idx, bool ask);
 void virtq_push(struct virtq *q, const struct virtq_elem *e, u32 written);
 void virtq_signal(struct virtq *q); /* interrupt if the driver wants one for what was pushed */
 
-/* Copy out of what the device reads, or into what it writes, from byte `at` of it. false: beyond its end, or the guest's
- * address is not memory. */
+/* Copy out of what the device reads, or into what it writes, from byte `at` of it. false: beyond its end, or the
+ * guest's address is not memory. */
 bool virtq_read(struct virtq *q, const struct virtq_elem *e, u64 at, void *buf, u64 len);
 bool virtq_write(struct virtq *q, const struct virtq_elem *e, u64 at, const void *buf, u64 len);
 

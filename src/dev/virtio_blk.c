@@ -21,8 +21,8 @@ enum { F_SEG_MAX = 2, F_RO = 5, F_BLK_SIZE = 6, F_FLUSH = 9, F_DISCARD = 13, F_W
 enum { T_IN = 0, T_OUT = 1, T_FLUSH = 4, T_GET_ID = 8, T_DISCARD = 11, T_WRITE_ZEROES = 13, ID_LEN = 20 };
 enum { S_OK = 0, S_IOERR = 1, S_UNSUPP = 2, UNMAP = 1 };
 enum {
-	CFG_CAPACITY = 0, CFG_SEG_MAX = 12, CFG_BLK_SIZE = 20, CFG_NUM_QUEUES = 34, CFG_MAX_DISCARD = 36, CFG_DISCARD_SEG = 40,
-	CFG_DISCARD_ALIGN = 44, CFG_MAX_ZEROES = 48, CFG_ZEROES_SEG = 52, CFG_ZEROES_UNMAP = 56, CFG_SIZE = 60,
+	CFG_CAPACITY = 0, CFG_SEG_MAX = 12, CFG_BLK_SIZE = 20, CFG_NUM_QUEUES = 34, CFG_MAX_DISCARD = 36,
+	CFG_DISCARD_SEG = 40, CFG_DISCARD_ALIGN = 44, CFG_MAX_ZEROES = 48, CFG_ZEROES_SEG = 52, CFG_ZEROES_UNMAP = 56, CFG_SIZE = 60,
 };
 
 /* ---- the overlay: a hash table of what differs from the image ---- */
@@ -182,15 +182,16 @@ static bool image_write(struct virtio_blk *b, u64 at, const u8 *buf, u64 len)
 	return true;
 }
 
-/* Zeros over what is there. A hole in the file takes no room, but only who asked for `unmap` wants one; whether the file
- * system can punch it makes no difference to what is read, nor to the hash. */
+/* Zeros over what is there. A hole in the file takes no room, but only who asked for `unmap` wants one; whether the
+ * file system can punch it makes no difference to what is read, nor to the hash. */
 static bool image_zero(struct virtio_blk *b, u64 at, u64 len, bool unmap)
 {
 	u64 what[2] = { at, len };
 
 	if (!b->snapshot) {
 		b->written = state_mix(b->written, what, sizeof(what));
-		if (unmap && len && !fallocate(b->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)at, (off_t)len))
+		int how = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+		if (unmap && len && !fallocate(b->fd, how, (off_t)at, (off_t)len))
 			return true;
 	}
 	memset(b->bounce, 0, BOUNCE);
@@ -412,7 +413,8 @@ static const struct device_ops ops = {
 };
 
 static const struct virtio_class class = {
-	.id = VIRTIO_ID_BLOCK, .class_code = 0x010000, .queues = 1, .config_size = CFG_SIZE, .notify = notify, .reset = reset,
+	.id = VIRTIO_ID_BLOCK, .class_code = 0x010000, .queues = 1, .config_size = CFG_SIZE, .notify = notify,
+	.reset = reset,
 };
 
 /* ---- opening ---- */
@@ -423,8 +425,8 @@ static void configure(struct virtio_blk *b)
 		unsigned at, size;
 		u64 v;
 	} field[] = {
-		{ CFG_CAPACITY, 8, b->size / SECTOR }, { CFG_SEG_MAX, 4, VIRTIO_QUEUE_SIZE - 2 }, { CFG_BLK_SIZE, 4, SECTOR },
-		{ CFG_NUM_QUEUES, 2, 1 }, { CFG_MAX_DISCARD, 4, MAX_ZERO }, { CFG_DISCARD_SEG, 4, MAX_RANGES },
+		{ CFG_CAPACITY, 8, b->size / SECTOR }, { CFG_SEG_MAX, 4, VIRTIO_QUEUE_SIZE - 2 },
+		{ CFG_BLK_SIZE, 4, SECTOR }, { CFG_NUM_QUEUES, 2, 1 }, { CFG_MAX_DISCARD, 4, MAX_ZERO }, { CFG_DISCARD_SEG, 4, MAX_RANGES },
 		{ CFG_DISCARD_ALIGN, 4, 1 }, { CFG_MAX_ZEROES, 4, MAX_ZERO }, { CFG_ZEROES_SEG, 4, MAX_RANGES },
 		{ CFG_ZEROES_UNMAP, 1, 1 },
 	};
@@ -453,8 +455,8 @@ static enum status check_image(struct virtio_blk *b, const char *path, struct er
 	b->size = (u64)end;
 	if (b->size >= sizeof(magic) && file_read(b, 0, magic, sizeof(magic)) && !memcmp(magic, "QFI\xfb", 4))
 		return err_set(err, ST_ARG,
-			       "%s: is a qcow2 image; convert it: qemu-img convert -f qcow2 -O raw '%s' '%s.raw'", path, path,
-			       path);
+			       "%s: is a qcow2 image; convert it: qemu-img convert -f qcow2 -O raw '%s' '%s.raw'", path,
+			       path, path);
 	if (b->size % SECTOR)
 		return err_set(err, ST_ARG, "%s: %llu bytes is not a multiple of %u", path, (unsigned long long)b->size,
 			       SECTOR);

@@ -7,7 +7,8 @@
 enum { RX, TX };
 enum { BUFFER = 256, PIECE = 4096, CONFIG_SIZE = 12 };
 
-#define CHAIN_MAX (16u << 20) /* no console's output comes in such pieces: a chain that names all memory many times over */
+/* No console's output comes in such pieces: a chain could name all of memory a thousand times. */
+#define CHAIN_MAX (16u << 20)
 
 struct virtio_console {
 	struct virtio v;

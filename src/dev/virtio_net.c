@@ -346,7 +346,8 @@ static const struct device_ops ops = {
 };
 
 static const struct virtio_class class = {
-	.id = VIRTIO_ID_NET, .class_code = 0x020000, .queues = 2, .config_size = CFG_SIZE, .notify = notify, .reset = reset,
+	.id = VIRTIO_ID_NET, .class_code = 0x020000, .queues = 2, .config_size = CFG_SIZE, .notify = notify,
+	.reset = reset,
 };
 
 enum status virtio_net_create(struct device **out, const struct dev_env *e, int devfn, const char *const *hostfwd,

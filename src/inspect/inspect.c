@@ -53,7 +53,7 @@ void inspect_free(struct inspect *i)
 {
 	if (!i)
 		return;
-	i->m->hooks = (struct hooks){ 0 };
+	i->m->hooks = (struct hooks){0};
 	base_free(i);
 }
 
@@ -79,7 +79,10 @@ void inspect_death(struct inspect *i, struct cpu *c, FILE *f)
 	(void)i;
 	fprintf(f, "triple fault: cpu %u shut down, CPL %u, insn %" PRIu64 "\n", c->index, c->cpl, c->insns);
 	for (unsigned n = 0; n < c->chain_n; n++)
-		fprintf(f, "  %-6s %s, error 0x%x\n", n == 0 ? "first" : n == 1 ? "second" : "third",
-			arch_exceptions[c->chain[n].vector & 31].name, c->chain[n].error);
+		fprintf(f, "  %-6s %s, error 0x%x\n",
+		        n == 0   ? "first"
+		        : n == 1 ? "second"
+		                 : "third",
+		        arch_exceptions[c->chain[n].vector & 31].name, c->chain[n].error);
 	fprintf(f, "  at     rip 0x%" PRIx64 "\n", c->r[REG_RIP]);
 }

@@ -20,7 +20,8 @@ struct inspect_options {
 	void *arg;
 };
 
-enum status inspect_new(struct inspect **out, struct machine *m, const struct inspect_options *o, struct err *err) must_check;
+enum status inspect_new(struct inspect **out, struct machine *m, const struct inspect_options *o,
+                        struct err *err) must_check;
 void inspect_free(struct inspect *i);
 void inspect_flush(struct inspect *i);
 void inspect_stats(struct inspect *i, FILE *f);

@@ -12,13 +12,24 @@ void door_add(struct door *d, struct chan *c)
 	d->chans = c;
 }
 
+enum status door_start(struct machine *m, struct err *err)
+{
+	for (struct chan *c = m->door.chans; c; c = c->next) {
+		enum status s = chan_start(c, err);
+		if (s != ST_OK)
+			return s;
+	}
+	return ST_OK;
+}
+
 static bool poll_chan(struct door *d, struct chan *c)
 {
 	u8 buf[256];
 	size_t room = c->room && c->input ? c->room(c->dev) : 0;
 	size_t want = min_u64(room, sizeof(buf));
 
-	/* A full device still lets the owner of the terminal see its keys: it must be possible to leave a stuck guest. */
+	/* A full device still lets the owner of the terminal see its keys: it must be possible to leave a stuck guest.
+	 */
 	if (!want && !c->filter)
 		return false;
 	size_t n = c->ops->read(c, buf, want ? want : 1), got = n;

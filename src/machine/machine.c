@@ -33,12 +33,12 @@ u64 machine_high_ram(const struct machine *m)
 unsigned machine_memory_map(const struct machine *m, struct map_entry out[MAP_MAX])
 {
 	const struct map_entry map[] = {
-		{ 0, MACHINE_EBDA, MAP_RAM },
-		{ MACHINE_EBDA, 0xa0000 - MACHINE_EBDA, MAP_RESERVED },
-		{ MACHINE_ACPI_BASE, MACHINE_ACPI_END - MACHINE_ACPI_BASE, MAP_RESERVED },
-		{ 0x100000, machine_low_ram(m) - 0x100000, MAP_RAM },
-		{ MACHINE_ECAM, MACHINE_ECAM_SIZE, MAP_RESERVED },
-		{ MACHINE_HIGH_BASE, machine_high_ram(m), MAP_RAM },
+	        {0, MACHINE_EBDA, MAP_RAM},
+	        {MACHINE_EBDA, 0xa0000 - MACHINE_EBDA, MAP_RESERVED},
+	        {MACHINE_ACPI_BASE, MACHINE_ACPI_END - MACHINE_ACPI_BASE, MAP_RESERVED},
+	        {0x100000, machine_low_ram(m) - 0x100000, MAP_RAM},
+	        {MACHINE_ECAM, MACHINE_ECAM_SIZE, MAP_RESERVED},
+	        {MACHINE_HIGH_BASE, machine_high_ram(m), MAP_RAM},
 	};
 	unsigned n = 0;
 
@@ -50,14 +50,14 @@ unsigned machine_memory_map(const struct machine *m, struct map_entry out[MAP_MA
 
 /* ---- life ---- */
 
-/* A store hit a page that holds decoded code: forget it, and let every processor look up its next block anew. */
+/* A store hit a page that holds decoded code or a monitored line. */
 static void page_written(void *arg, u64 pa, u64 len)
 {
 	struct machine *m = arg;
 
 	code_cache_written(m->code, pa, len);
 	for (unsigned i = 0; i < m->count; i++)
-		m->cpus[i]->kick = 1;
+		cpu_monitor_written(m->cpus[i], pa, len);
 }
 
 static enum status make_cpu(struct machine *m, unsigned i, struct err *err)
@@ -82,7 +82,8 @@ static enum status make_cpu(struct machine *m, unsigned i, struct err *err)
 
 static enum status make_cpus(struct machine *m, struct err *err)
 {
-	if (decode_index_new(&m->decode, m->cfg.model, &m->cfg.feat) != ST_OK || code_cache_new(&m->code, &m->bus) != ST_OK)
+	if (decode_index_new(&m->decode, m->cfg.model, &m->cfg.feat) != ST_OK ||
+	    code_cache_new(&m->code, &m->bus) != ST_OK)
 		return err_set(err, ST_NOMEM, "out of memory for the decoder");
 	m->bus.page_written = page_written;
 	m->bus.page_written_arg = m;
@@ -105,7 +106,9 @@ static enum status build(struct machine *m, struct err *err)
 		s = pc_build(m, err);
 	if (s == ST_OK)
 		s = acpi_build(m, err);
-	return s == ST_OK ? boot_load(m, err) : s;
+	if (s == ST_OK)
+		s = boot_load(m, err);
+	return s == ST_OK ? door_start(m, err) : s;
 }
 
 enum status machine_create(struct machine **out, const struct machine_config *cfg, struct err *err)
@@ -293,8 +296,8 @@ static void idle(struct machine *m)
 
 	if (m->idle_since == UINT64_MAX)
 		m->idle_since = now;
-	if (all_masked(m) ? next == UINT64_MAX || now - m->idle_since > IDLE_LIMIT_MASKED :
-			    !live && (next == UINT64_MAX || now - m->idle_since > IDLE_LIMIT)) {
+	if (all_masked(m) ? next == UINT64_MAX || now - m->idle_since > IDLE_LIMIT_MASKED
+	                  : !live && (next == UINT64_MAX || now - m->idle_since > IDLE_LIMIT)) {
 		pc_stop(m, MSTOP_DEADLOCK, 0);
 		return;
 	}

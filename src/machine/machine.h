@@ -20,7 +20,7 @@
 #define MACHINE_ECAM_SIZE 0x10000000ull
 #define MACHINE_PCI_BASE  0xc0000000ull /* 32-bit memory window for BARs */
 #define MACHINE_PCI_END   0xfec00000ull
-#define MACHINE_PIO_BASE  0xc000u       /* I/O window for BARs */
+#define MACHINE_PIO_BASE  0xc000u /* I/O window for BARs */
 #define MACHINE_IOAPIC    0xfec00000ull
 #define MACHINE_HPET      0xfed00000ull
 #define MACHINE_LAPIC     0xfee00000ull
@@ -28,20 +28,27 @@
 #define MACHINE_EBDA      0x9fc00ull
 #define MACHINE_ACPI_BASE 0xf0000ull /* RSDP first, then every table, up to 1 MiB */
 #define MACHINE_ACPI_END  0x100000ull
-#define MACHINE_SLICE     1024       /* instructions of one processor's turn, when there are several */
+#define MACHINE_SLICE     1024 /* instructions of one processor's turn, when there are several */
 
 enum machine_stop {
-	MSTOP_NONE, MSTOP_POWEROFF, MSTOP_EXIT_PORT, MSTOP_RESET, MSTOP_SHUTDOWN, MSTOP_DEADLOCK, MSTOP_LIMIT,
-	MSTOP_REQUEST, MSTOP_INTERNAL,
+	MSTOP_NONE,
+	MSTOP_POWEROFF,
+	MSTOP_EXIT_PORT,
+	MSTOP_RESET,
+	MSTOP_SHUTDOWN,
+	MSTOP_DEADLOCK,
+	MSTOP_LIMIT,
+	MSTOP_REQUEST,
+	MSTOP_INTERNAL,
 };
 enum machine_limit { LIMIT_INSNS = 1, LIMIT_TIME, LIMIT_TIMEOUT };
 enum machine_idle { IDLE_AUTO, IDLE_SKIP, IDLE_WAIT };
 
-#define MACHINE_DISKS   16
-#define MACHINE_NETS    4
+#define MACHINE_DISKS    16
+#define MACHINE_NETS     4
 #define MACHINE_CONSOLES 4
-#define MACHINE_FWCFG   32
-#define MACHINE_HOSTFWD 16
+#define MACHINE_FWCFG    32
+#define MACHINE_HOSTFWD  16
 
 struct disk_config {
 	char *path, *serial;
@@ -84,7 +91,7 @@ struct machine_config {
 	enum machine_idle idle;
 	bool no_reboot, triple_fault_resets;
 	bool testdev, pcitestdev;
-	u16 debugexit_port, debugexit_size; /* size 0: none */
+	u16 debugexit_port, debugexit_size;        /* size 0: none */
 	void (*note)(void *arg, const char *text); /* one line a person may want to know */
 	void *note_arg;
 };
@@ -101,7 +108,7 @@ struct door {
 	struct chan *chans;
 	struct device *nets[MACHINE_NETS];
 	unsigned net_count;
-	bool typed; /* input came in: the run is not repeatable */
+	bool typed;    /* input came in: the run is not repeatable */
 	u64 next_poll; /* cache: clock time of the next look outside */
 };
 
@@ -125,24 +132,24 @@ struct machine {
 
 	struct door door;
 	u64 rsdp;
-	u64 started_ns;             /* real time of the first run */
+	u64 started_ns; /* real time of the first run */
 
 	enum machine_stop stop;
-	u32 stop_value;             /* debug-exit value, enum machine_limit */
+	u32 stop_value; /* debug-exit value, enum machine_limit */
 	bool reset_pending;
-	bool loaded;                /* the loader ran before: fw_cfg has its content */
-	volatile int stop_request;  /* set from a signal handler */
-	unsigned turn;              /* whose slice is next */
-	u64 idle_since;             /* cache: clock time since when nobody ran, UINT64_MAX: somebody does */
-	u64 sleep_debt;             /* cache: virtual idle time not yet slept in real time */
+	bool loaded;               /* the loader ran before: fw_cfg has its content */
+	volatile int stop_request; /* set from a signal handler */
+	unsigned turn;             /* whose slice is next */
+	u64 idle_since;            /* cache: clock time since when nobody ran, UINT64_MAX: somebody does */
+	u64 sleep_debt;            /* cache: virtual idle time not yet slept in real time */
 	void (*note)(void *arg, const char *text);
 	void *note_arg;
 };
 
 enum status machine_create(struct machine **out, const struct machine_config *cfg, struct err *err);
 void machine_destroy(struct machine *m);
-/* Run until a stop reason arises or max_insns (0: no limit) more instructions retired. A loader that fails after a reset
- * gives MSTOP_INTERNAL with err filled. */
+/* Run until a stop reason arises or max_insns (0: no limit) more instructions retired. A loader that fails after a
+ * reset gives MSTOP_INTERNAL with err filled. */
 enum machine_stop machine_run(struct machine *m, u64 max_insns, struct err *err);
 void machine_request_stop(struct machine *m); /* async-signal-safe */
 u64 machine_insns(const struct machine *m);
@@ -159,9 +166,10 @@ void pc_stop(struct machine *m, enum machine_stop why, u32 value);
 
 /* ---- door.c ---- */
 void door_add(struct door *d, struct chan *c);
-bool door_poll(struct machine *m);                     /* true: something came in */
-void door_wait(struct machine *m, u64 max_real_ns);    /* sleep until input or the time is over */
-bool door_live(const struct machine *m);               /* sources an idle machine must wait for */
+enum status door_start(struct machine *m, struct err *err); /* the last step of creation: files change from here on */
+bool door_poll(struct machine *m);                          /* true: something came in */
+void door_wait(struct machine *m, u64 max_real_ns);         /* sleep until input or the time is over */
+bool door_live(const struct machine *m);                    /* sources an idle machine must wait for */
 void door_flush(struct machine *m);
 void door_close(struct machine *m);
 

@@ -90,7 +90,7 @@ static struct wires wires(const struct machine *m)
 	bool legacy = m->hpet && hpet_legacy(m->hpet);
 	u32 isa = m->irqs[IRQSRC_ISA].levels & (legacy ? ~0x101u : ~0u), test = m->irqs[IRQSRC_TEST].levels;
 	u32 hpet = m->irqs[IRQSRC_HPET].levels, pci = m->irqs[IRQSRC_PCI].levels;
-	struct wires w = { 0, 0 };
+	struct wires w = {0, 0};
 
 	isa |= test & ~4u;
 	w.pic = (isa & 0xfffb) | (pci & 0xffff);
@@ -127,7 +127,7 @@ static void irq_changed(void *arg, unsigned n, bool level)
 
 static struct irq_line line(struct machine *m, unsigned source, unsigned n)
 {
-	return (struct irq_line){ .set = irq_changed, .arg = &m->irqs[source], .n = n };
+	return (struct irq_line){.set = irq_changed, .arg = &m->irqs[source], .n = n};
 }
 
 static void lines(struct machine *m, unsigned source, struct irq_line out[24])
@@ -152,7 +152,12 @@ static void apic_message(void *arg, u8 vector, u8 delivery, bool logical, bool l
 {
 	struct machine *m = arg;
 	struct apic_msg msg = {
-		.vector = vector, .delivery = delivery, .logical = logical, .level = level, .assert = true, .dest = dest,
+	        .vector = vector,
+	        .delivery = delivery,
+	        .logical = logical,
+	        .level = level,
+	        .assert = true,
+	        .dest = dest,
 	};
 
 	apic_bus_send(m->cpus, m->count, &msg, NULL, 0);
@@ -206,8 +211,8 @@ static enum status keep(struct build *b, enum status s, struct device *d, const 
 static enum status controllers(struct build *b)
 {
 	struct machine *m = b->m;
-	struct irq_line out = { .set = intr_pin, .arg = m, .n = 0 };
-	struct ioapic_sink sink = { .send = apic_message, .arg = m };
+	struct irq_line out = {.set = intr_pin, .arg = m, .n = 0};
+	struct ioapic_sink sink = {.send = apic_message, .arg = m};
 	struct device *d;
 
 	MAKE("i8259", pic_create(&d, &b->env, out));
@@ -229,7 +234,8 @@ static enum status platform_devices(struct build *b)
 	struct device *d;
 
 	MAKE("i8254", pit_create(&d, &b->env, line(m, IRQSRC_ISA, 0)));
-	MAKE("rtc", rtc_create(&d, &b->env, line(m, IRQSRC_ISA, 8), m->cfg.rtc_host ? os_date_seconds() : m->cfg.rtc_epoch));
+	MAKE("rtc",
+	     rtc_create(&d, &b->env, line(m, IRQSRC_ISA, 8), m->cfg.rtc_host ? os_date_seconds() : m->cfg.rtc_epoch));
 	m->rtc = d;
 	MAKE("i8042", i8042_create(&d, &b->env, line(m, IRQSRC_ISA, 1), line(m, IRQSRC_ISA, 12)));
 	lines(m, IRQSRC_HPET, all);
@@ -258,8 +264,8 @@ static enum status open_chan(struct build *b, const char *spec, struct chan **ou
 
 static enum status serial_ports(struct build *b)
 {
-	static const u16 base[2] = { 0x3f8, 0x2f8 };
-	static const u8 irq[2] = { 4, 3 };
+	static const u16 base[2] = {0x3f8, 0x2f8};
+	static const u8 irq[2] = {4, 3};
 	struct chan *c;
 	struct device *d;
 
@@ -297,11 +303,13 @@ static enum status pci_devices(struct build *b)
 
 	for (unsigned i = 0; i < cfg->disks; i++) {
 		const struct disk_config *k = &cfg->disk[i];
-		MAKE("virtio-blk", virtio_blk_create(&d, &b->env, k->devfn, k->path, k->readonly, k->snapshot, k->serial, b->err));
+		MAKE("virtio-blk",
+		     virtio_blk_create(&d, &b->env, k->devfn, k->path, k->readonly, k->snapshot, k->serial, b->err));
 	}
 	for (unsigned i = 0; i < cfg->nets; i++) {
 		const struct net_config *k = &cfg->net[i];
-		MAKE("virtio-net", virtio_net_create(&d, &b->env, k->devfn, (const char *const *)k->hostfwd, k->mac, b->err));
+		MAKE("virtio-net",
+		     virtio_net_create(&d, &b->env, k->devfn, (const char *const *)k->hostfwd, k->mac, b->err));
 		b->m->door.nets[b->m->door.net_count++] = d;
 	}
 	for (unsigned i = 0; i < cfg->rngs; i++)
@@ -348,14 +356,16 @@ static enum status fwcfg_files(struct build *b)
 
 enum status pc_build(struct machine *m, struct err *err)
 {
-	static enum status (*const steps[])(struct build *b) = {
-		controllers, platform_devices, serial_ports, pci_bridges, pci_devices, test_devices, fwcfg_files,
+	static enum status (*const steps[])(struct build * b) = {
+	        controllers, platform_devices, serial_ports, pci_bridges, pci_devices, test_devices, fwcfg_files,
 	};
 	struct build b = {
-		.m = m, .err = err, .env = { .bus = &m->bus, .clock = &m->clock, .platform = &m->platform },
+	        .m = m,
+	        .err = err,
+	        .env = {.bus = &m->bus, .clock = &m->clock, .platform = &m->platform},
 	};
 
-	m->platform = (struct platform){ power_off, reset, debug_exit, a20, note, m };
+	m->platform = (struct platform){power_off, reset, debug_exit, a20, note, m};
 	for (unsigned i = 0; i < IRQSRC_COUNT; i++)
 		m->irqs[i].m = m;
 	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {

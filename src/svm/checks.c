@@ -1,7 +1,7 @@
 /*
  * "Canonicalization and Consistency Checks": one row each. Predicates are pure, read only their row's fields and the
- * processor's limits, and are true when the VMCB is refused. Every failure has the same outcome: #VMEXIT(VMEXIT_INVALID),
- * guest state in the VMCB unchanged.
+ * processor's limits, and are true when the VMCB is refused. Every failure has the same outcome:
+ * #VMEXIT(VMEXIT_INVALID), guest state in the VMCB unchanged.
  */
 #include <stdio.h>
 
@@ -111,7 +111,8 @@ static bool lme_without_pe(const struct svm_image *v)
 
 static bool cs_l_and_d(const struct svm_image *v)
 {
-	return long_paging(v) && (v->save.cr4 & CR4_PAE) && (v->save.cs.attrib & ATTRIB_L) && (v->save.cs.attrib & ATTRIB_D);
+	return long_paging(v) && (v->save.cr4 & CR4_PAE) && (v->save.cs.attrib & ATTRIB_L) &&
+	       (v->save.cs.attrib & ATTRIB_D);
 }
 
 static bool cr0_nw_without_cd(const struct svm_image *v)
@@ -194,45 +195,60 @@ static bool inject_mode(const struct svm_image *v)
 #define END    0xffff
 
 const struct svm_check svm_checks[] = {
-	{"svm.control.vmrun-intercept", SVM_GROUP_CONTROL, vmrun_intercept_clear, "the VMRUN intercept must be set", CCC,
+	{"svm.control.vmrun-intercept", SVM_GROUP_CONTROL, vmrun_intercept_clear, "the VMRUN intercept must be set",
+	 CCC,
 	 {0x010, END}},
 	{"svm.control.asid-zero", SVM_GROUP_CONTROL, asid_zero, "guest ASID must not be 0, which is the host's", CCC,
 	 {CTL(asid), END}},
-	{"svm.control.asid-range", SVM_GROUP_CONTROL, asid_beyond, "guest ASID must be one that the processor implements", CCC,
+	{"svm.control.asid-range", SVM_GROUP_CONTROL, asid_beyond,
+	 "guest ASID must be one that the processor implements", CCC,
 	 {CTL(asid), END}},
 	{"svm.control.iopm-address", SVM_GROUP_CONTROL, iopm_beyond,
-	 "the I/O permissions map must end below the maximum physical address", "APM 2 \"IOIO Intercepts\"", {CTL(iopm_base_pa), END}},
+	 "the I/O permissions map must end below the maximum physical address", "APM 2 \"IOIO Intercepts\"",
+	 {CTL(iopm_base_pa), END}},
 	{"svm.control.msrpm-address", SVM_GROUP_CONTROL, msrpm_beyond,
-	 "the MSR permissions map must end below the maximum physical address", "APM 2 \"MSR Intercepts\"", {CTL(msrpm_base_pa), END}},
+	 "the MSR permissions map must end below the maximum physical address", "APM 2 \"MSR Intercepts\"",
+	 {CTL(msrpm_base_pa), END}},
 
-	{"svm.nested.host-paging", SVM_GROUP_NESTED, np_host_unpaged, "nested paging needs a host with paging enabled", NPAGE,
+	{"svm.nested.host-paging", SVM_GROUP_NESTED, np_host_unpaged,
+	 "nested paging needs a host with paging enabled", NPAGE,
 	 {CTL(nested_ctl), END}},
-	{"svm.nested.ncr3-reserved", SVM_GROUP_NESTED, ncr3_reserved, "N_CR3 must not exceed the physical address width", NPAGE,
+	{"svm.nested.ncr3-reserved", SVM_GROUP_NESTED, ncr3_reserved,
+	 "N_CR3 must not exceed the physical address width", NPAGE,
 	 {CTL(nested_ctl), CTL(n_cr3), END}},
 	{"svm.nested.g-pat", SVM_GROUP_NESTED, g_pat_invalid, "every byte of G_PAT must be 0, 1, 4, 5, 6 or 7", CCC,
 	 {CTL(nested_ctl), SA(g_pat), END}},
 
 	{"svm.guest.efer.svme", SVM_GROUP_CRX, svme_clear, "EFER.SVME must be 1", CCC, {SA(efer), END}},
-	{"svm.guest.efer.reserved", SVM_GROUP_CRX, efer_reserved, "reserved bits of EFER must be 0", CCC, {SA(efer), END}},
-	{"svm.guest.efer.no-long-mode", SVM_GROUP_CRX, no_long_mode, "EFER.LMA and LME must be 0 on a processor without long mode",
+	{"svm.guest.efer.reserved", SVM_GROUP_CRX, efer_reserved, "reserved bits of EFER must be 0", CCC, {SA(efer),
+	 END}},
+	{"svm.guest.efer.no-long-mode", SVM_GROUP_CRX, no_long_mode,
+	 "EFER.LMA and LME must be 0 on a processor without long mode",
 	 CCC, {SA(efer), END}},
 	{"svm.guest.cr4.pae-long", SVM_GROUP_CRX, lme_without_pae, "EFER.LME with CR0.PG needs CR4.PAE", CCC,
 	 {SA(efer), SA(cr0), SA(cr4), END}},
-	{"svm.guest.cr0.pe-long", SVM_GROUP_CRX, lme_without_pe, "EFER.LME with CR0.PG needs CR0.PE", CCC, {SA(efer), SA(cr0), END}},
+	{"svm.guest.cr0.pe-long", SVM_GROUP_CRX, lme_without_pe, "EFER.LME with CR0.PG needs CR0.PE", CCC,
+	 {SA(efer), SA(cr0), END}},
 	{"svm.guest.cs.l-and-d", SVM_GROUP_CRX, cs_l_and_d, "in long mode CS.L and CS.D must not both be 1", CCC,
 	 {SA(efer), SA(cr0), SA(cr4), SA(cs) + 2, END}},
-	{"svm.guest.cr0.nw-cd", SVM_GROUP_CRX, cr0_nw_without_cd, "CR0.NW must be 0 while CR0.CD is 0", CCC, {SA(cr0), END}},
+	{"svm.guest.cr0.nw-cd", SVM_GROUP_CRX, cr0_nw_without_cd, "CR0.NW must be 0 while CR0.CD is 0", CCC,
+	 {SA(cr0), END}},
 	{"svm.guest.cr0.upper", SVM_GROUP_CRX, cr0_upper, "CR0[63:32] must be 0", CCC, {SA(cr0), END}},
-	{"svm.guest.cr3.reserved", SVM_GROUP_CRX, cr3_reserved, "CR3 must not exceed the physical address width", CCC, {SA(cr3), END}},
-	{"svm.guest.cr4.reserved", SVM_GROUP_CRX, cr4_reserved, "reserved bits of CR4 must be 0", CCC, {SA(cr4), END}},
+	{"svm.guest.cr3.reserved", SVM_GROUP_CRX, cr3_reserved, "CR3 must not exceed the physical address width",
+	 CCC, {SA(cr3), END}},
+	{"svm.guest.cr4.reserved", SVM_GROUP_CRX, cr4_reserved, "reserved bits of CR4 must be 0", CCC, {SA(cr4),
+	 END}},
 	{"svm.guest.pdpte.reserved", SVM_GROUP_CRX, pdpte_reserved,
-	 "reserved bits of the four PDPEs at CR3 must be 0 in legacy PAE paging without nested paging", CCC, {SA(cr3), END}},
+	 "reserved bits of the four PDPEs at CR3 must be 0 in legacy PAE paging without nested paging", CCC,
+	 {SA(cr3), END}},
 
 	{"svm.guest.dr6.upper", SVM_GROUP_DRX, dr6_upper, "DR6[63:32] must be 0", CCC, {SA(dr6), END}},
 	{"svm.guest.dr7.upper", SVM_GROUP_DRX, dr7_upper, "DR7[63:32] must be 0", CCC, {SA(dr7), END}},
 
-	{"svm.inject.type", SVM_GROUP_EVENT, inject_type, "EVENTINJ type must be 0, 2, 3 or 4", INJECT, {CTL(eventinj), END}},
-	{"svm.inject.vector", SVM_GROUP_EVENT, inject_vector, "EVENTINJ type 3 needs the vector of an exception", INJECT,
+	{"svm.inject.type", SVM_GROUP_EVENT, inject_type, "EVENTINJ type must be 0, 2, 3 or 4", INJECT,
+	 {CTL(eventinj), END}},
+	{"svm.inject.vector", SVM_GROUP_EVENT, inject_vector, "EVENTINJ type 3 needs the vector of an exception",
+	 INJECT,
 	 {CTL(eventinj), END}},
 	{"svm.inject.mode", SVM_GROUP_EVENT, inject_mode, "#OF and #BR cannot happen in 64-bit mode", INJECT,
 	 {CTL(eventinj), SA(efer), SA(cr0), SA(cs) + 2, END}},
@@ -252,8 +268,9 @@ const struct svm_check *svm_check_next(const struct svm_image *v, const struct s
 
 static bool same_control(const struct svm_image *a, const struct svm_image *b)
 {
-	return !memcmp(a->control.icpt, b->control.icpt, sizeof(a->control.icpt)) && a->control.asid == b->control.asid &&
-	       a->control.iopm_base_pa == b->control.iopm_base_pa && a->control.msrpm_base_pa == b->control.msrpm_base_pa;
+	return !memcmp(a->control.icpt, b->control.icpt, sizeof(a->control.icpt)) &&
+	       a->control.asid == b->control.asid && a->control.iopm_base_pa == b->control.iopm_base_pa &&
+	       a->control.msrpm_base_pa == b->control.msrpm_base_pa;
 }
 
 static bool same_crx(const struct svm_image *a, const struct svm_image *b)
@@ -286,7 +303,8 @@ u32 svm_check_groups(const struct svm_image *v, const struct svm_image *good)
 u64 svm_field_value(const struct svm_image *v, unsigned offset)
 {
 	const struct vmcb_field *f = vmcb_field_at(offset);
-	const u8 *base = offset < VMCB_SAVE ? (const u8 *)&v->control + offset : (const u8 *)&v->save + (offset - VMCB_SAVE);
+	const u8 *base =
+	        offset < VMCB_SAVE ? (const u8 *)&v->control + offset : (const u8 *)&v->save + (offset - VMCB_SAVE);
 	u64 value = 0;
 
 	if (f)
@@ -299,19 +317,22 @@ static void decode_field(struct check_field *f, const struct svm_image *v, unsig
 	if (offset == CTL(asid))
 		snprintf(f->decoded, sizeof(f->decoded), "this processor has 1 to 0x%x", SVM_ASIDS - 1);
 	else if (offset == SA(efer) && (f->value & ~v->env.efer_bits))
-		snprintf(f->decoded, sizeof(f->decoded), "reserved bits 0x%llx", (unsigned long long)(f->value & ~v->env.efer_bits));
+		snprintf(f->decoded, sizeof(f->decoded), "reserved bits 0x%llx",
+		         (unsigned long long)(f->value & ~v->env.efer_bits));
 	else if (offset == SA(cr4) && (f->value & ~v->env.cr4_bits))
-		snprintf(f->decoded, sizeof(f->decoded), "reserved bits 0x%llx", (unsigned long long)(f->value & ~v->env.cr4_bits));
+		snprintf(f->decoded, sizeof(f->decoded), "reserved bits 0x%llx",
+		         (unsigned long long)(f->value & ~v->env.cr4_bits));
 	else if (offset == SA(efer))
-		snprintf(f->decoded, sizeof(f->decoded), "SVME %u, LMA %u, LME %u", !!(f->value & EFER_SVME), !!(f->value & EFER_LMA),
-			 !!(f->value & EFER_LME));
+		snprintf(f->decoded, sizeof(f->decoded), "SVME %u, LMA %u, LME %u", !!(f->value & EFER_SVME),
+		         !!(f->value & EFER_LMA), !!(f->value & EFER_LME));
 	else if (offset == SA(cr0))
-		snprintf(f->decoded, sizeof(f->decoded), "PE %u, PG %u, CD %u, NW %u", !!(f->value & CR0_PE), !!(f->value & CR0_PG),
-			 !!(f->value & CR0_CD), !!(f->value & CR0_NW));
+		snprintf(f->decoded, sizeof(f->decoded), "PE %u, PG %u, CD %u, NW %u", !!(f->value & CR0_PE),
+		         !!(f->value & CR0_PG), !!(f->value & CR0_CD), !!(f->value & CR0_NW));
 	else if (offset == CTL(eventinj))
 		snprintf(f->decoded, sizeof(f->decoded), "vector %u, type %u", (unsigned)(u8)f->value,
-			 (unsigned)bits(f->value, 10, 8));
-	else if (offset == CTL(n_cr3) || offset == SA(cr3) || offset == CTL(iopm_base_pa) || offset == CTL(msrpm_base_pa))
+		         (unsigned)bits(f->value, 10, 8));
+	else if (offset == CTL(n_cr3) || offset == SA(cr3) || offset == CTL(iopm_base_pa) ||
+	         offset == CTL(msrpm_base_pa))
 		snprintf(f->decoded, sizeof(f->decoded), "%u physical address bits", c->phys_bits);
 }
 
@@ -332,14 +353,14 @@ static void list_others(struct refusal *r, const struct svm_image *v, const stru
 cold void svm_check_refuse(struct cpu *c, const struct svm_image *v, const struct svm_check *first, u64 rip)
 {
 	struct refusal r = {
-		.event = "VMRUN refused: #VMEXIT(VMEXIT_INVALID), EXITCODE 0xffffffffffffffff",
-		.check = first->id,
-		.rule = first->rule,
-		.manual = first->manual,
-		.then = "guest state in the VMCB unchanged; GIF 0",
-		.rip = rip,
-		.insn = c->insns,
-		.cpu = c->index,
+	        .event = "VMRUN refused: #VMEXIT(VMEXIT_INVALID), EXITCODE 0xffffffffffffffff",
+	        .check = first->id,
+	        .rule = first->rule,
+	        .manual = first->manual,
+	        .then = "guest state in the VMCB unchanged; GIF 0",
+	        .rip = rip,
+	        .insn = c->insns,
+	        .cpu = c->index,
 	};
 
 	if (!c->hooks || !c->hooks->refused)

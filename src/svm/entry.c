@@ -1,7 +1,7 @@
 /*
- * VMRUN: copy, check, commit. "VMRUN Instruction". The VMCB is read once into an image; the checks look at the image only,
- * and so does everything that is loaded afterwards. Nothing of the processor changes before the checks have passed, except
- * the host state save area.
+ * VMRUN: copy, check, commit. "VMRUN Instruction". The VMCB is read once into an image; the checks look at the image
+ * only, and so does everything that is loaded afterwards. Nothing of the processor changes before the checks have
+ * passed, except the host state save area.
  */
 #include "svm/svm.h"
 
@@ -49,7 +49,10 @@ static u32 unpack_attrib(u16 attrib)
 /* What is not observed is made well-formed, so that the rest of the processor sees an ordinary segment. */
 struct seg svm_seg_load(const struct vmcb_seg *v, unsigned which, unsigned la_bits)
 {
-	struct seg s = {.sel = v->sel, .ar = unpack_attrib(v->attrib), .limit = v->limit, .base = (u64)sign_extend(v->base, la_bits)};
+	struct seg s = {.sel = v->sel,
+	                .ar = unpack_attrib(v->attrib),
+	                .limit = v->limit,
+	                .base = (u64)sign_extend(v->base, la_bits)};
 
 	switch (which) {
 	case SEG_CS: s.ar |= AR_P | AR_S; break;
@@ -92,9 +95,10 @@ static u64 cr4_bits(const struct cpu *c)
 	static const struct {
 		u16 feature, bit;
 	} rows[] = {
-		{FEAT_VME, 0}, {FEAT_VME, 1}, {FEAT_TSC, 2}, {FEAT_DE, 3}, {FEAT_PSE, 4}, {FEAT_PAE, 5}, {FEAT_MCE, 6},
-		{FEAT_PGE, 7}, {FEAT_NONE, 8}, {FEAT_FXSR, 9}, {FEAT_SSE, 10}, {FEAT_UMIP, 11}, {FEAT_LA57, 12},
-		{FEAT_FSGSBASE, 16}, {FEAT_PCID, 17}, {FEAT_XSAVE, 18}, {FEAT_SMEP, 20}, {FEAT_SMAP, 21}, {FEAT_PKU, 22},
+	        {FEAT_VME, 0},    {FEAT_VME, 1},   {FEAT_TSC, 2},   {FEAT_DE, 3},        {FEAT_PSE, 4},
+	        {FEAT_PAE, 5},    {FEAT_MCE, 6},   {FEAT_PGE, 7},   {FEAT_NONE, 8},      {FEAT_FXSR, 9},
+	        {FEAT_SSE, 10},   {FEAT_UMIP, 11}, {FEAT_LA57, 12}, {FEAT_FSGSBASE, 16}, {FEAT_PCID, 17},
+	        {FEAT_XSAVE, 18}, {FEAT_SMEP, 20}, {FEAT_SMAP, 21}, {FEAT_PKU, 22},
 	};
 	u64 v = 0;
 
@@ -327,8 +331,8 @@ struct event svm_event_from_intinfo(u64 info, unsigned insn_len)
 u64 svm_intinfo_from_event(const struct event *e)
 {
 	static const u8 type[] = {
-		[EV_EXT] = INTINFO_INTR, [EV_NMI] = INTINFO_NMI, [EV_HW] = INTINFO_EXCEPTION, [EV_SW] = INTINFO_SOFT,
-		[EV_PRIVSW] = INTINFO_EXCEPTION, [EV_SWEX] = INTINFO_EXCEPTION,
+	        [EV_EXT] = INTINFO_INTR, [EV_NMI] = INTINFO_NMI,          [EV_HW] = INTINFO_EXCEPTION,
+	        [EV_SW] = INTINFO_SOFT,  [EV_PRIVSW] = INTINFO_EXCEPTION, [EV_SWEX] = INTINFO_EXCEPTION,
 	};
 
 	if (e->type == EV_NONE || e->type >= ARRAY_LEN(type))
@@ -356,7 +360,8 @@ static void inject_event(struct cpu *c, struct svm *s, const struct vmcb_control
 
 /* ---- the page this file is about ---- */
 
-static cold enum xr vmrun_invalid(struct cpu *c, const struct svm_image *v, const struct svm_check *check, pa_t pa, u64 rip)
+static cold enum xr vmrun_invalid(struct cpu *c, const struct svm_image *v, const struct svm_check *check, pa_t pa,
+                                  u64 rip)
 {
 	struct vmcb_page tmp;
 	struct svm_access a;

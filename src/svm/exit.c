@@ -9,11 +9,11 @@ void svm_record_exit(struct cpu *c, u64 code, u64 info1, u64 info2, u64 rip)
 	struct exit_record *e = &c->lastexit[c->lastexit_n++ % ARRAY_LEN(c->lastexit)];
 
 	*e = (struct exit_record){
-		.code = code,
-		.name = row ? row->name : "VMEXIT",
-		.info = {info1, info2},
-		.guest = svm_of(c)->vmcb_pa,
-		.rip = rip,
+	        .code = code,
+	        .name = row ? row->name : "VMEXIT",
+	        .info = {info1, info2},
+	        .guest = svm_of(c)->vmcb_pa,
+	        .rip = rip,
 	};
 	if (c->hooks->vm_exit)
 		c->hooks->vm_exit(c->hooks->arg, c, e);
@@ -37,7 +37,8 @@ static u64 next_guest_rip(struct cpu *c, const struct exit_request *x, const str
 	return len && has(c, FEAT_NRIP_SAVE) ? (c->r[REG_RIP] + len) & ip_mask(c) : 0;
 }
 
-/* "Instruction Bytes": on a data access's nested page fault or intercepted #PF; fewer where fetching them would fault. */
+/* "Instruction Bytes": on a data access's nested page fault or intercepted #PF; fewer where fetching them would fault.
+ */
 static void fetch_bytes(struct cpu *c, const struct exit_request *x, struct exit_info *o)
 {
 	bool pf = x->id == ICPT_EXC + EX_PF;
@@ -197,7 +198,8 @@ void svm_host_reload(struct cpu *c)
 	c->dr7 = DR7_RESET;
 	c->cpl = 0;
 	for (unsigned n = SEG_ES; n <= SEG_DS; n++)
-		c->seg[n] = (struct seg){.sel = h->seg_sel[n], .ar = h->seg_ar[n], .limit = h->seg_limit[n], .base = h->seg_base[n]};
+		c->seg[n] = (struct seg){
+		        .sel = h->seg_sel[n], .ar = h->seg_ar[n], .limit = h->seg_limit[n], .base = h->seg_base[n]};
 	c->shadow = 0;
 	c->activity = ACT_RUN;
 	c->pend &= ~(u32)(PEND_VIRQ | PEND_DB);

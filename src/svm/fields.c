@@ -2,7 +2,8 @@
 #include "svm/vmcb.h"
 
 /* clang-format off */
-#define F(off, width_, clean_, text) {.offset = off, .width = width_, .clean = CLEAN_##clean_, .name = "VMCB+" #off " " text}
+#define F(off, width_, clean_, text) \
+	{.offset = off, .width = width_, .clean = CLEAN_##clean_, .name = "VMCB+" #off " " text}
 
 const struct vmcb_field vmcb_fields[] = {
 	F(0x000, 2, I, "CR read intercepts"),

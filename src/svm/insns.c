@@ -1,6 +1,6 @@
 /*
- * The instructions of SVM. "SVM Instruction Set Reference": #UD without EFER.SVME or outside protected mode, #GP(0) by CPL,
- * the intercept, then the operand. The intercept is late (ROW_LATE_ICPT), because SVME comes before CPL.
+ * The instructions of SVM. "SVM Instruction Set Reference": #UD without EFER.SVME or outside protected mode, #GP(0) by
+ * CPL, the intercept, then the operand. The intercept is late (ROW_LATE_ICPT), because SVME comes before CPL.
  */
 #include "cpu/exec/exec.h"
 #include "svm/svm.h"
@@ -31,8 +31,8 @@ static enum xr vmrun(struct cpu *c, const struct insn *i)
 }
 
 /*
- * Which page VMLOAD and VMSAVE address. "Virtual VMLOAD and VMSAVE": with the control set, nested paging on and a host in
- * 64-bit mode rAX is guest-physical; with the control set and one of them missing the instruction exits.
+ * Which page VMLOAD and VMSAVE address. "Virtual VMLOAD and VMSAVE": with the control set, nested paging on and a host
+ * in 64-bit mode rAX is guest-physical; with the control set and one of them missing the instruction exits.
  */
 static enum xr state_page(struct cpu *c, const struct insn *i, enum icpt id, u8 access, pa_t *pa)
 {
@@ -161,7 +161,8 @@ static enum xr invlpga(struct cpu *c, const struct insn *i)
 /* clang-format off */
 #define PROTECTED (ROW_NO_REAL | ROW_NO_V86 | ROW_VIRT | ROW_LATE_ICPT)
 #define ROW(m, text, function, icpt_, flags_) \
-	{.mnemonic = ZYDIS_MNEMONIC_##m, .flags = (flags_), .feature = FEAT_SVM, .icpt = icpt_, .form = text, .fn = function}
+	{.mnemonic = ZYDIS_MNEMONIC_##m, .flags = (flags_), .feature = FEAT_SVM, \
+	 .icpt = icpt_, .form = text, .fn = function}
 
 static const struct insn_row rows[] = {
 	ROW(VMRUN,   "VMRUN rAX",        vmrun,   ICPT_VMRUN,   PROTECTED | ROW_BRANCH | ROW_END),

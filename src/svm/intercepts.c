@@ -1,6 +1,7 @@
 /*
- * The intercept table: intercept, exit code (the bit's number in the intercept words), name, information fields, next-RIP
- * save ("Intercept Exit Codes", "Nested and Next RIP"), and the decisions that a flat bit alone does not settle.
+ * The intercept table: intercept, exit code (the bit's number in the intercept words), name, information fields,
+ * next-RIP save ("Intercept Exit Codes", "Nested and Next RIP"), and the decisions that a flat bit alone does not
+ * settle.
  */
 #include "cpu/exec/exec.h"
 #include "svm/svm.h"
@@ -136,7 +137,8 @@ static u64 assist_register(const struct cpu *c, const struct insn *i, bool read,
 	return (u64)((read ? i->r0 : i->r1) / 8 & 15) | (control ? BIT(63) : 0);
 }
 
-/* "Pause Intercept Filtering". The count is loaded at VMRUN; with a threshold, a gap longer than it reloads the count. */
+/* "Pause Intercept Filtering". The count is loaded at VMRUN; with a threshold, a gap longer than it reloads the count.
+ */
 static bool pause_filtered(struct cpu *c)
 {
 	struct svm *s = svm_of(c);
@@ -224,7 +226,7 @@ enum xr svm_io(struct cpu *c, const struct insn *i, const struct io_access *io)
 	if (!hit)
 		return XR_OK;
 	info |= (io->string ? BIT(2) : 0) | (io->rep ? BIT(3) : 0) | (u64)io->size << 4; /* SZ8, SZ16, SZ32 */
-	info |= (u64)(io->addrsz / 2) << 7;                                             /* A16, A32, A64 */
+	info |= (u64)(io->addrsz / 2) << 7;                                              /* A16, A32, A64 */
 	if (has(c, FEAT_DECODEASSISTS) && io->string)
 		info |= (u64)(io->in ? SEG_ES : io->seg) << 10;
 	return cpu_exit(c, i, ICPT_IOIO, info, next_rip(c, i));
@@ -248,8 +250,8 @@ enum xr svm_msr(struct cpu *c, const struct insn *i, u32 index, bool write)
 	return cpu_exit(c, i, ICPT_MSR, write, 0);
 }
 
-/* "Selective CR0 Write Intercept": LMSW always, CLTS never, MOV when more than TS and MP changes. The plain intercept has
- * been tested by now. */
+/* "Selective CR0 Write Intercept": LMSW always, CLTS never, MOV when more than TS and MP changes. The plain intercept
+ * has been tested by now. */
 enum xr svm_cr_write(struct cpu *c, const struct insn *i, unsigned n, enum cr_op op, u64 *value)
 {
 	if (n != 0 || op == CR_CLTS || likely(!icpt_on(c, ICPT_CR0_SEL_WRITE)))
@@ -270,7 +272,8 @@ enum xr svm_event(struct cpu *c, const struct event *e, const struct event *vect
 	}
 	if ((e->type != EV_HW && e->type != EV_SWEX) || e->vector > 31 || !icpt_on(c, ICPT_EXC + e->vector))
 		return XR_OK;
-	enum xr r = cpu_exit(c, NULL, (enum icpt)(ICPT_EXC + e->vector), e->has_error || e->vector == EX_PF ? e->error : 0, 0);
+	enum xr r = cpu_exit(c, NULL, (enum icpt)(ICPT_EXC + e->vector),
+	                     e->has_error || e->vector == EX_PF ? e->error : 0, 0);
 
 	c->exit.event = *e;
 	if (vectoring)

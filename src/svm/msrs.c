@@ -74,10 +74,14 @@ static bool ratio_write(struct cpu *c, u32 index, u64 value)
 
 /* clang-format off */
 static const struct msr_row rows[] = {
-	{.index = 0xc0000104, .count = 1, .name = "TSC_RATIO", .feature = FEAT_TSC_SCALE, .read = ratio_read, .write = ratio_write},
-	{.index = 0xc0010114, .count = 1, .name = "VM_CR", .feature = FEAT_SVM, .read = vm_cr_read, .write = vm_cr_write},
-	{.index = 0xc0010117, .count = 1, .name = "VM_HSAVE_PA", .feature = FEAT_SVM, .read = hsave_read, .write = hsave_write},
-	{.index = 0xc0010118, .count = 1, .name = "SVM_KEY", .feature = FEAT_SVM_LOCK, .read = key_read, .write = key_write},
+	{.index = 0xc0000104, .count = 1, .name = "TSC_RATIO", .feature = FEAT_TSC_SCALE, .read = ratio_read,
+	 .write = ratio_write},
+	{.index = 0xc0010114, .count = 1, .name = "VM_CR", .feature = FEAT_SVM, .read = vm_cr_read,
+	 .write = vm_cr_write},
+	{.index = 0xc0010117, .count = 1, .name = "VM_HSAVE_PA", .feature = FEAT_SVM, .read = hsave_read,
+	 .write = hsave_write},
+	{.index = 0xc0010118, .count = 1, .name = "SVM_KEY", .feature = FEAT_SVM_LOCK, .read = key_read,
+	 .write = key_write},
 };
 /* clang-format on */
 

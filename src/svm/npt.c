@@ -29,17 +29,19 @@ static struct walk_request nested_request(const struct cpu *c, gpa_t gpa, bool p
 	u64 ncr3 = svm_control(c)->n_cr3;
 
 	return (struct walk_request){
-		.format = f,
-		.root = f == &walk_legacy ? ncr3 & 0xfffff000 : f == &walk_pae ? ncr3 & 0xffffffe0 : ncr3 & mask(51, 12),
-		.addr = gpa,
-		.present = PTE_P,
-		.reserved = s->host.efer & EFER_NXE ? 0 : PTE_NX,
-		.reserved_upper = f == &walk_legacy || f == &walk_pae ? 0 : PTE_G,
-		.phys_bits = c->phys_bits,
-		.large = large_levels(c, &s->host, f),
-		.pse36 = has(c, FEAT_PSE36),
-		.keep_ad = true,
-		.peek = peek,
+	        .format = f,
+	        .root = f == &walk_legacy ? ncr3 & 0xfffff000
+	                : f == &walk_pae  ? ncr3 & 0xffffffe0
+	                                  : ncr3 & mask(51, 12),
+	        .addr = gpa,
+	        .present = PTE_P,
+	        .reserved = s->host.efer & EFER_NXE ? 0 : PTE_NX,
+	        .reserved_upper = f == &walk_legacy || f == &walk_pae ? 0 : PTE_G,
+	        .phys_bits = c->phys_bits,
+	        .large = large_levels(c, &s->host, f),
+	        .pse36 = has(c, FEAT_PSE36),
+	        .keep_ad = true,
+	        .peek = peek,
 	};
 }
 
@@ -102,11 +104,11 @@ enum xr svm_stage2(struct cpu *c, const struct stage2_req *q, struct stage2_res 
 		return nested_fault(c, q, access, true, false);
 	TRY(walk_mark(c, &wq, &w, (access & ACC_WRITE) != 0));
 	*r = (struct stage2_res){
-		.pa = w.pa,
-		.perms = (u8)(ACC_READ | (w.all & PTE_W ? ACC_WRITE : 0) | (w.any & PTE_NX ? 0 : ACC_EXEC)),
-		.dirty_ok = (w.entry & PTE_D) != 0,
-		.page_shift = w.page_shift,
-		.memtype = nested_memtype(svm_of(c), &w),
+	        .pa = w.pa,
+	        .perms = (u8)(ACC_READ | (w.all & PTE_W ? ACC_WRITE : 0) | (w.any & PTE_NX ? 0 : ACC_EXEC)),
+	        .dirty_ok = (w.entry & PTE_D) != 0,
+	        .page_shift = w.page_shift,
+	        .memtype = nested_memtype(svm_of(c), &w),
 	};
 	return XR_OK;
 }

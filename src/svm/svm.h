@@ -1,8 +1,8 @@
 /*
  * svm: AMD's Secure Virtual Machine. entry.c: VMRUN (read it first); checks.c: the consistency checks as rows; exit.c:
- * #VMEXIT; intercepts.c: the intercept table and the decisions taken in the guest; npt.c: nested paging; virq.c: virtual
- * interrupts, TPR, GIF; insns.c and msrs.c: the vendor's rows; fields.c: the VMCB field table.
- * May call: base, arch, mem, cpu. Called by: the processor through cpu->virt, and the models that join the rows below.
+ * #VMEXIT; intercepts.c: the intercept table and the decisions taken in the guest; npt.c: nested paging; virq.c:
+ * virtual interrupts, TPR, GIF; insns.c and msrs.c: the vendor's rows; fields.c: the VMCB field table. May call: base,
+ * arch, mem, cpu. Called by: the processor through cpu->virt, and the models that join the rows below.
  *
  * What CPUID 8000_000A says for a model with SVM. EAX: revision 1; EBX: SVM_ASIDS; ECX: 0; EDX, by feature name:
  *   real:      NPT LBRV SVM_LOCK NRIP_SAVE TSC_SCALE VMCB_CLEAN FLUSHBYASID DECODEASSISTS PAUSE_FILTER PFTHRESHOLD
@@ -32,9 +32,9 @@ struct svm_env {
 	u8 phys_bits;
 	bool long_mode, nested_paging; /* this processor has them */
 	u8 pad[5];
-	u64 cr4_bits, efer_bits;       /* every bit that is defined here */
+	u64 cr4_bits, efer_bits; /* every bit that is defined here */
 	u64 host_cr0;
-	u64 pdpte[4];                  /* read at the guest's CR3 when the check applies, otherwise 0 */
+	u64 pdpte[4]; /* read at the guest's CR3 when the check applies, otherwise 0 */
 };
 
 /* One VMCB, read once: everything VMRUN decides and loads comes from here. */
@@ -44,15 +44,15 @@ struct svm_image {
 	struct svm_env env;
 };
 
-/* What VMRUN saves of the host and #VMEXIT reloads. The part that the manual names also goes to VM_HSAVE_PA; #VMEXIT uses
- * this copy ("may store some or all host state in hidden on-chip memory"). */
+/* What VMRUN saves of the host and #VMEXIT reloads. The part that the manual names also goes to VM_HSAVE_PA; #VMEXIT
+ * uses this copy ("may store some or all host state in hidden on-chip memory"). */
 struct svm_host {
 	u64 rip, rsp, rax, rflags;
 	u64 cr0, cr3, cr4, efer;
 	u64 gdtr_base, idtr_base;
 	u64 gdtr_limit, idtr_limit;
 	u64 pat, spec_ctrl;
-	u64 lbr[5]; /* DBGCTL, BR_FROM, BR_TO, LASTEXCPFROM, LASTEXCPTO */
+	u64 lbr[5];      /* DBGCTL, BR_FROM, BR_TO, LASTEXCPFROM, LASTEXCPTO */
 	u64 seg_base[4]; /* ES, CS, SS, DS, hidden parts included; no padding, so that the state hash repeats */
 	u32 seg_limit[4], seg_ar[4];
 	u16 seg_sel[4];
@@ -60,16 +60,17 @@ struct svm_host {
 
 /* cpu->virt_state */
 struct svm {
-	u64 vmcb_pa;     /* of the guest that runs, or ran last */
-	u64 vintr;       /* 060h as it changes while the guest runs */
+	u64 vmcb_pa;                /* of the guest that runs, or ran last */
+	u64 vintr;                  /* 060h as it changes while the guest runs */
 	u64 pause_left, pause_last; /* PAUSE filter: count and time of the last PAUSE */
 	struct svm_host host;
-	u8 cur;          /* which image is the guest's */
-	u8 nested;       /* nested paging is on */
-	u8 injecting;    /* the next exception offered is the injected one: no intercept check */
-	u8 good;         /* image[cur] passed all checks */
+	u8 cur;       /* which image is the guest's */
+	u8 nested;    /* nested paging is on */
+	u8 injecting; /* the next exception offered is the injected one: no intercept check */
+	u8 good;      /* image[cur] passed all checks */
 	u8 pad[4];
-	struct svm_image image[2]; /* the current one, and room for the next: group comparison needs the last good one */
+	struct svm_image
+	        image[2];    /* the current one, and room for the next: group comparison needs the last good one */
 	u32 compiled_for[6]; /* cache: the intercept words behind compiled[] */
 	u64 compiled[5];
 };
@@ -107,21 +108,21 @@ u64 svm_field_value(const struct svm_image *v, unsigned offset);
 
 /* ---- intercepts.c ---- */
 enum svm_info {
-	INFO_NONE,   /* EXITINFO1 and 2 are 0 */
-	INFO_VALUE,  /* EXITINFO1 = q[0], EXITINFO2 = q[1] */
-	INFO_EXC,    /* error code; #PF: and the address */
-	INFO_TASK,   /* selector; q[1] is EXITINFO2 as it is */
+	INFO_NONE,  /* EXITINFO1 and 2 are 0 */
+	INFO_VALUE, /* EXITINFO1 = q[0], EXITINFO2 = q[1] */
+	INFO_EXC,   /* error code; #PF: and the address */
+	INFO_TASK,  /* selector; q[1] is EXITINFO2 as it is */
 	INFO_NPF,
 };
 struct svm_exit_row {
 	const char *name;
 	u16 icpt;
-	u8 info;  /* enum svm_info */
+	u8 info; /* enum svm_info */
 	bool nrip;
 };
 #define SVM_EXIT_ROWS 0xa7u
 extern const struct svm_exit_row svm_exit_rows[SVM_EXIT_ROWS]; /* indexed by exit code = bit number of the words */
-const struct svm_exit_row *svm_exit_row(u64 code);  /* also NPF, INVALID; NULL: reserved */
+const struct svm_exit_row *svm_exit_row(u64 code);             /* also NPF, INVALID; NULL: reserved */
 u64 svm_exit_code(unsigned icpt);
 void svm_compile_intercepts(const u32 words[6], u64 icpt[5]);
 enum xr svm_intercept(struct cpu *c, const struct insn *i, enum icpt id, u64 q);
@@ -132,7 +133,8 @@ enum xr svm_event(struct cpu *c, const struct event *e, const struct event *vect
 bool svm_shutdown(struct cpu *c);
 
 /* ---- entry.c ---- */
-/* The page of a VMCB, for VMRUN's reads and #VMEXIT's and VMSAVE's writes: the RAM itself, or `tmp` where it is not RAM. */
+/* The page of a VMCB, for VMRUN's reads and #VMEXIT's and VMSAVE's writes: the RAM itself, or `tmp` where it is not
+ * RAM. */
 struct svm_access {
 	pa_t pa;
 	const struct ram_region *ram;

@@ -56,7 +56,8 @@ enum xr svm_cr8_write(struct cpu *c, const struct insn *i, u64 v)
 	return XR_OK;
 }
 
-/* V_INTR_MASKING: the host's RFLAGS.IF at VMRUN gates physical interrupts. "Physical (INTR) Interrupt Masking in EFLAGS" */
+/* V_INTR_MASKING: the host's RFLAGS.IF at VMRUN gates physical interrupts. "Physical (INTR) Interrupt Masking in
+ * EFLAGS" */
 bool svm_intr_masked(struct cpu *c, bool *masked)
 {
 	if (!c->guest || !masking(c))
@@ -127,33 +128,34 @@ static void reset(struct cpu *c, bool is_init)
 /* clang-format off */
 static const struct state_row rows[] = {
 	STATE(1, struct svm, vmcb_pa), STATE(2, struct svm, vintr), STATE(3, struct svm, pause_left),
-	STATE(4, struct svm, pause_last), STATE(5, struct svm, host), STATE(6, struct svm, cur), STATE(7, struct svm, nested),
+	STATE(4, struct svm, pause_last), STATE(5, struct svm, host), STATE(6, struct svm, cur), STATE(7,
+	 struct svm, nested),
 	STATE(8, struct svm, injecting), STATE(9, struct svm, good), STATE_ARRAY(10, struct svm, image),
 };
 /* clang-format on */
 
 const struct virt_ops svm_ops = {
-	.name = "svm",
-	.init = init,
-	.fini = fini,
-	.reset = reset,
-	.rows = rows,
-	.row_count = ARRAY_LEN(rows),
-	.intercept = svm_intercept,
-	.io = svm_io,
-	.msr = svm_msr,
-	.cr_write = svm_cr_write,
-	.cr_read = cr_read,
-	.event = svm_event,
-	.stage2 = svm_stage2,
-	.tsc = svm_tsc,
-	.iret = iret,
-	.exit = svm_exit,
-	.shutdown = svm_shutdown,
-	.virq_ready = svm_virq_ready,
-	.virq_take = svm_virq_take,
-	.cr8_read = svm_cr8_read,
-	.cr8_write = svm_cr8_write,
-	.intr_masked = svm_intr_masked,
-	.cr_ok = cr_ok,
+        .name = "svm",
+        .init = init,
+        .fini = fini,
+        .reset = reset,
+        .rows = rows,
+        .row_count = ARRAY_LEN(rows),
+        .intercept = svm_intercept,
+        .io = svm_io,
+        .msr = svm_msr,
+        .cr_write = svm_cr_write,
+        .cr_read = cr_read,
+        .event = svm_event,
+        .stage2 = svm_stage2,
+        .tsc = svm_tsc,
+        .iret = iret,
+        .exit = svm_exit,
+        .shutdown = svm_shutdown,
+        .virq_ready = svm_virq_ready,
+        .virq_take = svm_virq_take,
+        .cr8_read = svm_cr8_read,
+        .cr8_write = svm_cr8_write,
+        .intr_masked = svm_intr_masked,
+        .cr_ok = cr_ok,
 };

@@ -10,7 +10,7 @@
 
 /* Control area, offset 000h. Bytes from 100h on are not read by anything implemented. */
 struct vmcb_control {
-	u32 icpt[6];         /* 000h CR, 004h DR, 008h exceptions, 00Ch, 010h, 014h */
+	u32 icpt[6]; /* 000h CR, 004h DR, 008h exceptions, 00Ch, 010h, 014h */
 	u8 rsvd_018[0x24];
 	u16 pause_threshold; /* 03Ch */
 	u16 pause_count;     /* 03Eh */
@@ -20,23 +20,23 @@ struct vmcb_control {
 	u32 asid;            /* 058h */
 	u8 tlb_control;      /* 05Ch */
 	u8 rsvd_05d[3];
-	u64 vintr;           /* 060h: V_TPR, V_IRQ, V_GIF, ... */
-	u64 int_state;       /* 068h: INTERRUPT_SHADOW */
-	u64 exitcode;        /* 070h */
-	u64 exitinfo1;       /* 078h */
-	u64 exitinfo2;       /* 080h */
-	u64 exitintinfo;     /* 088h */
-	u64 nested_ctl;      /* 090h: NP_ENABLE, ... */
-	u64 avic_bar;        /* 098h */
-	u64 ghcb_pa;         /* 0A0h */
-	u64 eventinj;        /* 0A8h */
-	u64 n_cr3;           /* 0B0h */
-	u64 virt_ext;        /* 0B8h: LBR virtualization, virtual VMLOAD/VMSAVE */
-	u32 clean;           /* 0C0h */
+	u64 vintr;       /* 060h: V_TPR, V_IRQ, V_GIF, ... */
+	u64 int_state;   /* 068h: INTERRUPT_SHADOW */
+	u64 exitcode;    /* 070h */
+	u64 exitinfo1;   /* 078h */
+	u64 exitinfo2;   /* 080h */
+	u64 exitintinfo; /* 088h */
+	u64 nested_ctl;  /* 090h: NP_ENABLE, ... */
+	u64 avic_bar;    /* 098h */
+	u64 ghcb_pa;     /* 0A0h */
+	u64 eventinj;    /* 0A8h */
+	u64 n_cr3;       /* 0B0h */
+	u64 virt_ext;    /* 0B8h: LBR virtualization, virtual VMLOAD/VMSAVE */
+	u32 clean;       /* 0C0h */
 	u32 rsvd_0c4;
-	u64 nrip;            /* 0C8h */
-	u8 bytes_fetched;    /* 0D0h */
-	u8 insn_bytes[15];   /* 0D1h */
+	u64 nrip;              /* 0C8h */
+	u8 bytes_fetched;      /* 0D0h */
+	u8 insn_bytes[15];     /* 0D1h */
 	u64 avic_backing_page; /* 0E0h */
 	u64 rsvd_0e8;
 	u64 avic_logical_table;  /* 0F0h */
@@ -53,25 +53,25 @@ struct vmcb_seg {
 struct vmcb_save {
 	struct vmcb_seg es, cs, ss, ds, fs, gs, gdtr, ldtr, idtr, tr; /* 000h..09Fh */
 	u8 rsvd_0a0[0x2b];
-	u8 cpl;              /* 0CBh */
+	u8 cpl; /* 0CBh */
 	u32 rsvd_0cc;
-	u64 efer;            /* 0D0h */
+	u64 efer; /* 0D0h */
 	u8 rsvd_0d8[0x70];
-	u64 cr4, cr3, cr0;   /* 148h, 150h, 158h */
-	u64 dr7, dr6;        /* 160h, 168h */
-	u64 rflags, rip;     /* 170h, 178h */
+	u64 cr4, cr3, cr0; /* 148h, 150h, 158h */
+	u64 dr7, dr6;      /* 160h, 168h */
+	u64 rflags, rip;   /* 170h, 178h */
 	u8 rsvd_180[0x58];
-	u64 rsp;             /* 1D8h */
+	u64 rsp; /* 1D8h */
 	u8 rsvd_1e0[0x18];
-	u64 rax;             /* 1F8h */
+	u64 rax;                                        /* 1F8h */
 	u64 star, lstar, cstar, sfmask, kernel_gs_base; /* 200h..227h */
 	u64 sysenter_cs, sysenter_esp, sysenter_eip;    /* 228h..23Fh */
-	u64 cr2;             /* 240h */
+	u64 cr2;                                        /* 240h */
 	u8 rsvd_248[0x20];
-	u64 g_pat;           /* 268h */
+	u64 g_pat;                                            /* 268h */
 	u64 dbgctl, br_from, br_to, lastexcpfrom, lastexcpto; /* 270h..297h */
 	u8 rsvd_298[0x48];
-	u64 spec_ctrl;       /* 2E0h */
+	u64 spec_ctrl; /* 2E0h */
 };
 
 #define VMCB_SAVE 0x400u
@@ -99,8 +99,8 @@ _Static_assert(sizeof(struct vmcb_page) == 4096, "one page");
 #define NESTED_NP_ENABLE BIT(0)
 #define NESTED_GMET      BIT(3)
 /* 0B8h */
-#define VIRT_EXT_LBRV    BIT(0)
-#define VIRT_EXT_VLS     BIT(1)
+#define VIRT_EXT_LBRV BIT(0)
+#define VIRT_EXT_VLS  BIT(1)
 /* 088h EXITINTINFO, 0A8h EVENTINJ */
 #define INTINFO_EV BIT(11)
 #define INTINFO_V  BIT(31)
@@ -113,15 +113,27 @@ enum { EXITCODE_NPF = 0x400 };
 
 /* Clean-bit groups: "VMCB Clean Bits". CLEAN_NEVER: always read from memory. */
 enum clean_bit {
-	CLEAN_I, CLEAN_IOPM, CLEAN_ASID, CLEAN_TPR, CLEAN_NP, CLEAN_CRX, CLEAN_DRX, CLEAN_DT, CLEAN_SEG, CLEAN_CR2, CLEAN_LBR,
-	CLEAN_AVIC, CLEAN_CET, CLEAN_NEVER = 32,
+	CLEAN_I,
+	CLEAN_IOPM,
+	CLEAN_ASID,
+	CLEAN_TPR,
+	CLEAN_NP,
+	CLEAN_CRX,
+	CLEAN_DRX,
+	CLEAN_DT,
+	CLEAN_SEG,
+	CLEAN_CR2,
+	CLEAN_LBR,
+	CLEAN_AVIC,
+	CLEAN_CET,
+	CLEAN_NEVER = 32,
 };
 
 /* One row per field; `name` opens with the offset as EXPLAIN prints it. */
 struct vmcb_field {
 	u16 offset;
-	u8 width;     /* bytes */
-	u8 clean;     /* enum clean_bit */
+	u8 width; /* bytes */
+	u8 clean; /* enum clean_bit */
 	const char *name;
 };
 extern const struct vmcb_field vmcb_fields[];

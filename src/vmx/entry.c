@@ -1,6 +1,6 @@
 /*
- * VMLAUNCH and VMRESUME: copy, check, commit. "VM Entries". The current VMCS is cached, so the copy is already made; the
- * checks look at it and at nothing else of memory but the link pointer's revision.
+ * VMLAUNCH and VMRESUME: copy, check, commit. "VM Entries". The current VMCS is cached, so the copy is already made;
+ * the checks look at it and at nothing else of memory but the link pointer's revision.
  */
 #include "vmx/vmx.h"
 
@@ -118,7 +118,8 @@ static void inject_event(struct cpu *c, struct vmx *v)
 	c->inject.type = EV_NONE;
 	v->injecting = false;
 	if (info & BIT(31)) {
-		c->inject = vmx_event_from_info(info, (u32)vmcs_get(v, VMCS_ENTRY_ERROR_CODE), (unsigned)vmcs_get(v, VMCS_ENTRY_INSN_LEN));
+		c->inject = vmx_event_from_info(info, (u32)vmcs_get(v, VMCS_ENTRY_ERROR_CODE),
+		                                (unsigned)vmcs_get(v, VMCS_ENTRY_INSN_LEN));
 		if (c->inject.type == EV_HW && c->inject.vector == EX_PF)
 			c->inject.payload = c->cr2; /* injection leaves CR2 and DR6 as software set them */
 		if (c->inject.vector == EX_DB && c->inject.type == EV_HW)
@@ -137,14 +138,15 @@ static void inject_event(struct cpu *c, struct vmx *v)
 static bool guest_pdptes(struct cpu *c, const struct vmx *v, u64 pdpte[4])
 {
 	bool pae = (vmcs_get(v, VMCS_GUEST_CR0) & CR0_PG) && (vmcs_get(v, VMCS_GUEST_CR4) & CR4_PAE) &&
-		   !(vmcs_get(v, VMCS_ENTRY_CONTROLS) & ENTRY_GUEST64);
+	           !(vmcs_get(v, VMCS_ENTRY_CONTROLS) & ENTRY_GUEST64);
 	u64 cr3 = vmcs_get(v, VMCS_GUEST_CR3) & 0xffffffe0;
 
 	for (unsigned n = 0; n < 4; n++) {
 		pdpte[n] = 0;
 		if (!pae)
 			continue;
-		pdpte[n] = vmx_proc2(v) & PROC2_EPT ? vmcs_get(v, VMCS_GUEST_PDPTE0 + 2 * n) : bus_read_u64(c->bus, cr3 + 8 * n);
+		pdpte[n] = vmx_proc2(v) & PROC2_EPT ? vmcs_get(v, VMCS_GUEST_PDPTE0 + 2 * n)
+		                                    : bus_read_u64(c->bus, cr3 + 8 * n);
 		if ((pdpte[n] & 1) && ((pdpte[n] & 0x1e6) || pdpte[n] >> c->phys_bits))
 			return false;
 	}
@@ -159,13 +161,14 @@ static struct vmx_image image(struct cpu *c)
 	u64 link = vmcs_get(v, VMCS_LINK_POINTER);
 
 	return (struct vmx_image){
-		.v = v,
-		.phys_bits = c->phys_bits,
-		.la_bits = has(c, FEAT_LA57) ? 57 : 48,
-		.long_mode_now = long_mode(c),
-		.cr4_fixed1 = vmx_cr4_fixed1(c),
-		.efer_bits = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE,
-		.link_revision = link != ~0ull && link >> c->phys_bits == 0 ? bus_read_u32(c->bus, link & PAGE_MASK) : 0,
+	        .v = v,
+	        .phys_bits = c->phys_bits,
+	        .la_bits = has(c, FEAT_LA57) ? 57 : 48,
+	        .long_mode_now = long_mode(c),
+	        .cr4_fixed1 = vmx_cr4_fixed1(c),
+	        .efer_bits = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE,
+	        .link_revision =
+	                link != ~0ull && link >> c->phys_bits == 0 ? bus_read_u32(c->bus, link & PAGE_MASK) : 0,
 	};
 }
 
@@ -183,23 +186,25 @@ static enum xr entry_failure(struct cpu *c, unsigned reason, u64 qualification)
 	return XR_OK;
 }
 
-static cold enum xr refuse_controls(struct cpu *c, const struct insn *i, const struct vmx_image *g, const struct vmx_check *k)
+static cold enum xr refuse_controls(struct cpu *c, const struct insn *i, const struct vmx_image *g,
+                                    const struct vmx_check *k)
 {
 	bool host = k->group == VMX_GROUP_HOST;
 
 	vmx_check_refuse(c, g, k, insn_rip(c, i),
-			 host ? "VM entry refused: VMfailValid, error 8: VM entry with invalid host-state field(s)"
-			      : "VM entry refused: VMfailValid, error 7: VM entry with invalid control field(s)",
-			 "continued after the instruction");
+	                 host ? "VM entry refused: VMfailValid, error 8: VM entry with invalid host-state field(s)"
+	                      : "VM entry refused: VMfailValid, error 7: VM entry with invalid control field(s)",
+	                 "continued after the instruction");
 	c->r[REG_RIP] = next_rip(c, i);
 	return vmx_fail(c, host ? 8 : 7);
 }
 
-static cold enum xr refuse_guest(struct cpu *c, const struct insn *i, const struct vmx_image *g, const struct vmx_check *k)
+static cold enum xr refuse_guest(struct cpu *c, const struct insn *i, const struct vmx_image *g,
+                                 const struct vmx_check *k)
 {
 	vmx_check_refuse(c, g, k, insn_rip(c, i),
-			 "VM entry failed: exit reason 0x80000021 (33, VM-entry failure, invalid guest state)",
-			 "host state loaded, continued at host RIP");
+	                 "VM entry failed: exit reason 0x80000021 (33, VM-entry failure, invalid guest state)",
+	                 "host state loaded, continued at host RIP");
 	return entry_failure(c, 33, k->qualification);
 }
 

@@ -6,7 +6,7 @@
 
 /* ---- spaces ---- */
 
-#define EPTP_ROOT(eptp) ((eptp) & mask(51, 12))
+#define EPTP_ROOT(eptp) ((eptp)&mask(51, 12))
 
 static u64 key_of(u32 vpid, u64 eptp)
 {
@@ -71,21 +71,21 @@ void vmx_flush_ept(struct cpu *c, u64 eptp, bool all)
 static struct walk_request ept_request(const struct cpu *c, u64 eptp, const struct stage2_req *q)
 {
 	return (struct walk_request){
-		.format = &walk_ept4,
-		.root = EPTP_ROOT(eptp),
-		.addr = q->gpa,
-		.present = EPT_R | EPT_W | EPT_X,
-		.phys_bits = c->phys_bits,
-		.large = 1 << 2 | 1 << 3,
-		.keep_ad = (eptp & BIT(6)) != 0,
-		.peek = q->peek,
-		.bad_perms = EPT_BAD_PERMS,
-		.bad_memtypes = EPT_BAD_MEMTYPES,
+	        .format = &walk_ept4,
+	        .root = EPTP_ROOT(eptp),
+	        .addr = q->gpa,
+	        .present = EPT_R | EPT_W | EPT_X,
+	        .phys_bits = c->phys_bits,
+	        .large = 1 << 2 | 1 << 3,
+	        .keep_ad = (eptp & BIT(6)) != 0,
+	        .peek = q->peek,
+	        .bad_perms = EPT_BAD_PERMS,
+	        .bad_memtypes = EPT_BAD_MEMTYPES,
 	};
 }
 
-/* "EPT Violations": guest-paging accesses are reads, their accessed and dirty updates writes; with EPT accessed and dirty
- * flags every one of them is a write. PDPTE loads stay reads. */
+/* "EPT Violations": guest-paging accesses are reads, their accessed and dirty updates writes; with EPT accessed and
+ * dirty flags every one of them is a write. PDPTE loads stay reads. */
 static u8 ept_access(const struct stage2_req *q, bool ad)
 {
 	if (q->why == S2_TABLE && (ad || q->set_dirty))
@@ -141,11 +141,12 @@ enum xr vmx_stage2(struct cpu *c, const struct stage2_req *q, struct stage2_res 
 		return violation(c, q, access, w.all);
 	TRY(walk_mark(c, &wq, &w, (access & ACC_WRITE) != 0));
 	*r = (struct stage2_res){
-		.pa = w.pa,
-		.perms = (u8)((w.all & EPT_R ? ACC_READ : 0) | (w.all & EPT_W ? ACC_WRITE : 0) | (w.all & EPT_X ? ACC_EXEC : 0)),
-		.dirty_ok = !wq.keep_ad || (w.entry & EPT_D),
-		.page_shift = w.page_shift,
-		.memtype = w.memtype,
+	        .pa = w.pa,
+	        .perms = (u8)((w.all & EPT_R ? ACC_READ : 0) | (w.all & EPT_W ? ACC_WRITE : 0) |
+	                      (w.all & EPT_X ? ACC_EXEC : 0)),
+	        .dirty_ok = !wq.keep_ad || (w.entry & EPT_D),
+	        .page_shift = w.page_shift,
+	        .memtype = w.memtype,
 	};
 	return XR_OK;
 }

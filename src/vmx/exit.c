@@ -6,11 +6,11 @@ void vmx_record_exit(struct cpu *c, u64 reason, u64 qualification, u64 rip)
 	struct exit_record *e = &c->lastexit[c->lastexit_n++ % ARRAY_LEN(c->lastexit)];
 
 	*e = (struct exit_record){
-		.code = reason,
-		.name = vmx_reason_name((unsigned)reason & 0xffff),
-		.info = {qualification, 0},
-		.guest = vmx_of(c)->current,
-		.rip = rip,
+	        .code = reason,
+	        .name = vmx_reason_name((unsigned)reason & 0xffff),
+	        .info = {qualification, 0},
+	        .guest = vmx_of(c)->current,
+	        .rip = rip,
 	};
 	if (c->hooks->vm_exit)
 		c->hooks->vm_exit(c->hooks->arg, c, e);
@@ -139,8 +139,8 @@ static void save_guest(struct cpu *c, struct vmx *v)
 	vmcs_set(v, VMCS_GUEST_RSP, c->r[REG_RSP]);
 	vmcs_set(v, VMCS_GUEST_RIP, c->r[REG_RIP]);
 	vmcs_set(v, VMCS_GUEST_RFLAGS, flags_get(c));
-	vmcs_set(v, VMCS_GUEST_INTERRUPTIBILITY, (u64)(c->shadow & SHADOW_STI ? 1 : 0) | (c->shadow & SHADOW_MOVSS ? 2 : 0) |
-						  (c->nmi_blocked ? 8 : 0));
+	vmcs_set(v, VMCS_GUEST_INTERRUPTIBILITY,
+	         (u64)(c->shadow & SHADOW_STI ? 1 : 0) | (c->shadow & SHADOW_MOVSS ? 2 : 0) | (c->nmi_blocked ? 8 : 0));
 	vmcs_set(v, VMCS_GUEST_ACTIVITY, c->activity == ACT_HLT);
 	vmcs_set(v, VMCS_GUEST_PENDING_DEBUG, 0);
 }
@@ -179,7 +179,8 @@ static void host_segments(struct cpu *c, const struct vmx *v, bool host64)
 	host_segment(c, SEG_ES, vmcs_get(v, VMCS_HOST_ES_SEL), 0, data, 0xffffffff);
 	host_segment(c, SEG_FS, vmcs_get(v, VMCS_HOST_FS_SEL), vmcs_get(v, VMCS_HOST_FS_BASE), data, 0xffffffff);
 	host_segment(c, SEG_GS, vmcs_get(v, VMCS_HOST_GS_SEL), vmcs_get(v, VMCS_HOST_GS_BASE), data, 0xffffffff);
-	host_segment(c, SEG_TR, vmcs_get(v, VMCS_HOST_TR_SEL), vmcs_get(v, VMCS_HOST_TR_BASE), AR_P | SYS_TSS32_BUSY, 0x67);
+	host_segment(c, SEG_TR, vmcs_get(v, VMCS_HOST_TR_SEL), vmcs_get(v, VMCS_HOST_TR_BASE), AR_P | SYS_TSS32_BUSY,
+	             0x67);
 	c->seg[SEG_LDTR] = (struct seg){.ar = AR_UNUSABLE};
 	c->gdtr.base = vmcs_get(v, VMCS_HOST_GDTR_BASE);
 	c->idtr.base = vmcs_get(v, VMCS_HOST_IDTR_BASE);

@@ -205,7 +205,7 @@ static inline unsigned vmcs_slot(u32 encoding)
 /* The controls whose support decides whether a field exists: word << 5 | bit. */
 enum vmx_word { VMX_PIN, VMX_PROC, VMX_PROC2, VMX_EXIT, VMX_ENTRY, VMX_PROC3, VMX_WORDS };
 #define VMX_IF(word, bit) ((u8)(VMX_##word << 5 | (bit)))
-#define VMX_ALWAYS 0xff
+#define VMX_ALWAYS        0xff
 
 struct vmcs_field {
 	u16 encoding;

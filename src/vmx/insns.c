@@ -96,7 +96,8 @@ void vmx_write_back(struct cpu *c)
 
 static bool may_vmxon(const struct cpu *c)
 {
-	return c->cpl == 0 && (c->cr0 & VMX_CR0_FIXED0) == VMX_CR0_FIXED0 && !c->bus->a20_masked && (c->feature_control & 5) == 5;
+	return c->cpl == 0 && (c->cr0 & VMX_CR0_FIXED0) == VMX_CR0_FIXED0 && !c->bus->a20_masked &&
+	       (c->feature_control & 5) == 5;
 }
 
 static enum xr vmxon(struct cpu *c, const struct insn *i)
@@ -301,7 +302,8 @@ static bool eptp_ok(const struct cpu *c, u64 eptp)
 {
 	unsigned type = (unsigned)(eptp & 7);
 
-	return (type == MT_UC || type == MT_WB) && bits(eptp, 5, 3) == 3 && !bits(eptp, 11, 7) && !(eptp >> c->phys_bits);
+	return (type == MT_UC || type == MT_WB) && bits(eptp, 5, 3) == 3 && !bits(eptp, 11, 7) &&
+	       !(eptp >> c->phys_bits);
 }
 
 static enum xr invept(struct cpu *c, const struct insn *i)
@@ -324,7 +326,8 @@ static enum xr invvpid(struct cpu *c, const struct insn *i)
 	TRY(gate(c, i, ICPT_INVVPID));
 	TRY(read_descriptor128(c, i, d));
 	type = reg_get(c, i->r0, mode64(c) ? 8 : 4);
-	if (type > 3 || d[0] >> 16 || (type != 2 && !d[0]) || (type == 0 && !is_canonical(d[1], has(c, FEAT_LA57) ? 57 : 48)))
+	if (type > 3 || d[0] >> 16 || (type != 2 && !d[0]) ||
+	    (type == 0 && !is_canonical(d[1], has(c, FEAT_LA57) ? 57 : 48)))
 		return vmx_fail(c, 28);
 	if (type == 0)
 		vmx_flush_vpid_page(c, (u32)d[0], d[1]);
@@ -336,7 +339,8 @@ static enum xr invvpid(struct cpu *c, const struct insn *i)
 /* clang-format off */
 #define FLAGS (ROW_NO_REAL | ROW_NO_V86 | ROW_COMPAT_UD | ROW_VIRT | ROW_LATE_ICPT)
 #define ROW(m, text, function, flags_) \
-	{.mnemonic = ZYDIS_MNEMONIC_##m, .flags = FLAGS | (flags_), .feature = FEAT_VMX, .icpt = ICPT_##m, .form = text, .fn = function}
+	{.mnemonic = ZYDIS_MNEMONIC_##m, .flags = FLAGS | (flags_), .feature = FEAT_VMX, \
+	 .icpt = ICPT_##m, .form = text, .fn = function}
 
 static const struct insn_row rows[] = {
 	ROW(VMXON,    "VMXON m64",          vmxon,    ROW_END),
@@ -362,7 +366,8 @@ static u64 tsc(struct cpu *c, u64 value)
 {
 	const struct vmx *v = vmx_of(c);
 
-	return c->guest && (vmcs_get(v, VMCS_PROC_CONTROLS) & PROC_TSC_OFFSET) ? value + vmcs_get(v, VMCS_TSC_OFFSET) : value;
+	return c->guest && (vmcs_get(v, VMCS_PROC_CONTROLS) & PROC_TSC_OFFSET) ? value + vmcs_get(v, VMCS_TSC_OFFSET)
+	                                                                       : value;
 }
 
 static void iret(struct cpu *c)
@@ -430,32 +435,33 @@ static void reset(struct cpu *c, bool is_init)
 
 /* clang-format off */
 static const struct state_row state_rows[] = {
-	STATE(1, struct vmx, vmxon_pa), STATE(2, struct vmx, current), STATE_ARRAY(3, struct vmx, f), STATE(4, struct vmx, launched),
+	STATE(1, struct vmx, vmxon_pa), STATE(2, struct vmx, current), STATE_ARRAY(3, struct vmx, f), STATE(4,
+	 struct vmx, launched),
 	STATE_ARRAY(5, struct vmx, space_key), STATE(6, struct vmx, space_next), STATE(7, struct vmx, injecting),
 };
 /* clang-format on */
 
 const struct virt_ops vmx_ops = {
-	.name = "vmx",
-	.init = init,
-	.fini = fini,
-	.reset = reset,
-	.rows = state_rows,
-	.row_count = ARRAY_LEN(state_rows),
-	.intercept = vmx_intercept,
-	.io = vmx_io,
-	.msr = vmx_msr,
-	.cr_write = vmx_cr_write,
-	.cr_read = vmx_cr_read,
-	.event = vmx_event,
-	.stage2 = vmx_stage2,
-	.tsc = tsc,
-	.iret = iret,
-	.exit = vmx_exit,
-	.shutdown = vmx_shutdown,
-	.virq_ready = window_open,
-	.virq_take = no_vector,
-	.intr_masked = intr_masked,
-	.cr_ok = cr_ok,
-	.intercept_first = true,
+        .name = "vmx",
+        .init = init,
+        .fini = fini,
+        .reset = reset,
+        .rows = state_rows,
+        .row_count = ARRAY_LEN(state_rows),
+        .intercept = vmx_intercept,
+        .io = vmx_io,
+        .msr = vmx_msr,
+        .cr_write = vmx_cr_write,
+        .cr_read = vmx_cr_read,
+        .event = vmx_event,
+        .stage2 = vmx_stage2,
+        .tsc = tsc,
+        .iret = iret,
+        .exit = vmx_exit,
+        .shutdown = vmx_shutdown,
+        .virq_ready = window_open,
+        .virq_take = no_vector,
+        .intr_masked = intr_masked,
+        .cr_ok = cr_ok,
+        .intercept_first = true,
 };

@@ -1,31 +1,42 @@
 /*
- * Controls to flat intercepts, intercepts to exit reasons, and the decisions of a guest's instruction that a flat bit does
- * not settle: CR masks and shadows, CR3 targets, I/O and MSR bitmaps, #PF mask and match. "VMX Non-Root Operation".
+ * Controls to flat intercepts, intercepts to exit reasons, and the decisions of a guest's instruction that a flat bit
+ * does not settle: CR masks and shadows, CR3 targets, I/O and MSR bitmaps, #PF mask and match. "VMX Non-Root
+ * Operation".
  */
 #include "cpu/exec/exec.h"
 #include "vmx/vmx.h"
 
 /* clang-format off */
 static const struct vmx_exit_row exit_rows[] = {
-	{ICPT_SHUTDOWN, 2, false}, {ICPT_INTR, 1, false}, {ICPT_NMI, 0, false}, {ICPT_INIT, 3, false}, {ICPT_SIPI, 4, false},
+	{ICPT_SHUTDOWN, 2, false}, {ICPT_INTR, 1, false}, {ICPT_NMI, 0, false}, {ICPT_INIT, 3, false}, {ICPT_SIPI,
+	 4, false},
 	{ICPT_SMI, 6, false}, {ICPT_VINTR, 7, false}, {ICPT_NMI_WINDOW, 8, false}, {ICPT_TASK_SWITCH, 9, true},
-	{ICPT_CPUID, 10, true}, {ICPT_GETSEC, 11, true}, {ICPT_HLT, 12, true}, {ICPT_INVD, 13, true}, {ICPT_INVLPG, 14, true},
-	{ICPT_RDPMC, 15, true}, {ICPT_RDTSC, 16, true}, {ICPT_RSM, 17, true}, {ICPT_VMCALL, 18, true}, {ICPT_VMCLEAR, 19, true},
+	{ICPT_CPUID, 10, true}, {ICPT_GETSEC, 11, true}, {ICPT_HLT, 12, true}, {ICPT_INVD, 13, true}, {ICPT_INVLPG,
+	 14, true},
+	{ICPT_RDPMC, 15, true}, {ICPT_RDTSC, 16, true}, {ICPT_RSM, 17, true}, {ICPT_VMCALL, 18, true},
+	 {ICPT_VMCLEAR, 19, true},
 	{ICPT_VMLAUNCH, 20, true}, {ICPT_VMPTRLD, 21, true}, {ICPT_VMPTRST, 22, true}, {ICPT_VMREAD, 23, true},
 	{ICPT_VMRESUME, 24, true}, {ICPT_VMWRITE, 25, true}, {ICPT_VMXOFF, 26, true}, {ICPT_VMXON, 27, true},
-	{ICPT_IOIO, 30, true}, {ICPT_MSR, 31, true}, {ICPT_MWAIT, 36, true}, {ICPT_MTF, 37, false}, {ICPT_MONITOR, 39, true},
-	{ICPT_PAUSE, 40, true}, {ICPT_TPR_THRESHOLD, 43, false}, {ICPT_GDTR_READ, 46, true}, {ICPT_IDTR_READ, 46, true},
-	{ICPT_GDTR_WRITE, 46, true}, {ICPT_IDTR_WRITE, 46, true}, {ICPT_LDTR_READ, 47, true}, {ICPT_TR_READ, 47, true},
-	{ICPT_LDTR_WRITE, 47, true}, {ICPT_TR_WRITE, 47, true}, {ICPT_STAGE2, 48, false}, {ICPT_STAGE2_MISCONFIG, 49, false},
-	{ICPT_INVEPT, 50, true}, {ICPT_RDTSCP, 51, true}, {ICPT_PREEMPTION_TIMER, 52, false}, {ICPT_INVVPID, 53, true},
+	{ICPT_IOIO, 30, true}, {ICPT_MSR, 31, true}, {ICPT_MWAIT, 36, true}, {ICPT_MTF, 37, false}, {ICPT_MONITOR,
+	 39, true},
+	{ICPT_PAUSE, 40, true}, {ICPT_TPR_THRESHOLD, 43, false}, {ICPT_GDTR_READ, 46, true}, {ICPT_IDTR_READ, 46,
+	 true},
+	{ICPT_GDTR_WRITE, 46, true}, {ICPT_IDTR_WRITE, 46, true}, {ICPT_LDTR_READ, 47, true}, {ICPT_TR_READ, 47,
+	 true},
+	{ICPT_LDTR_WRITE, 47, true}, {ICPT_TR_WRITE, 47, true}, {ICPT_STAGE2, 48, false}, {ICPT_STAGE2_MISCONFIG,
+	 49, false},
+	{ICPT_INVEPT, 50, true}, {ICPT_RDTSCP, 51, true}, {ICPT_PREEMPTION_TIMER, 52, false}, {ICPT_INVVPID, 53,
+	 true},
 	{ICPT_WBINVD, 54, true}, {ICPT_XSETBV, 55, true}, {ICPT_RDRAND, 57, true}, {ICPT_INVPCID, 58, true},
 	{ICPT_RDSEED, 61, true}, {ICPT_XSAVES, 63, true}, {ICPT_XRSTORS, 64, true},
 };
 
 /* What always exits, and what a control adds. */
 static const u16 always[] = {
-	ICPT_CPUID, ICPT_GETSEC, ICPT_INVD, ICPT_XSETBV, ICPT_INVEPT, ICPT_INVVPID, ICPT_VMCALL, ICPT_VMCLEAR, ICPT_VMLAUNCH,
-	ICPT_VMPTRLD, ICPT_VMPTRST, ICPT_VMREAD, ICPT_VMWRITE, ICPT_VMRESUME, ICPT_VMXOFF, ICPT_VMXON, ICPT_INIT, ICPT_SIPI,
+	ICPT_CPUID, ICPT_GETSEC, ICPT_INVD, ICPT_XSETBV, ICPT_INVEPT, ICPT_INVVPID, ICPT_VMCALL, ICPT_VMCLEAR,
+	 ICPT_VMLAUNCH,
+	ICPT_VMPTRLD, ICPT_VMPTRST, ICPT_VMREAD, ICPT_VMWRITE, ICPT_VMRESUME, ICPT_VMXOFF, ICPT_VMXON, ICPT_INIT,
+	 ICPT_SIPI,
 	ICPT_TASK_SWITCH, ICPT_SHUTDOWN, ICPT_XSAVES, ICPT_XRSTORS, ICPT_UMWAIT, ICPT_TPAUSE,
 };
 static const struct { u8 word; u32 bit; u16 icpt; } by_control[] = {
@@ -34,26 +45,35 @@ static const struct { u8 word; u32 bit; u16 icpt; } by_control[] = {
 	{VMX_PROC, PROC_RDPMC, ICPT_RDPMC}, {VMX_PROC, PROC_RDTSC, ICPT_RDTSC}, {VMX_PROC, PROC_RDTSC, ICPT_RDTSCP},
 	{VMX_PROC, PROC_CR3_LOAD, ICPT_CR0_WRITE + 3}, {VMX_PROC, PROC_CR3_STORE, ICPT_CR0_READ + 3},
 	{VMX_PROC, PROC_CR8_LOAD, ICPT_CR0_WRITE + 8}, {VMX_PROC, PROC_CR8_STORE, ICPT_CR0_READ + 8},
-	{VMX_PROC, PROC_UNCOND_IO, ICPT_IOIO}, {VMX_PROC, PROC_IO_BITMAPS, ICPT_IOIO}, {VMX_PROC, PROC_MONITOR, ICPT_MONITOR},
+	{VMX_PROC, PROC_UNCOND_IO, ICPT_IOIO}, {VMX_PROC, PROC_IO_BITMAPS, ICPT_IOIO}, {VMX_PROC, PROC_MONITOR,
+	 ICPT_MONITOR},
 	{VMX_PROC, PROC_PAUSE, ICPT_PAUSE}, {VMX_PROC, PROC_INVLPG, ICPT_INVPCID},
 	{VMX_PROC2, PROC2_DESCRIPTOR, ICPT_GDTR_READ}, {VMX_PROC2, PROC2_DESCRIPTOR, ICPT_IDTR_READ},
 	{VMX_PROC2, PROC2_DESCRIPTOR, ICPT_LDTR_READ}, {VMX_PROC2, PROC2_DESCRIPTOR, ICPT_TR_READ},
 	{VMX_PROC2, PROC2_DESCRIPTOR, ICPT_GDTR_WRITE}, {VMX_PROC2, PROC2_DESCRIPTOR, ICPT_IDTR_WRITE},
 	{VMX_PROC2, PROC2_DESCRIPTOR, ICPT_LDTR_WRITE}, {VMX_PROC2, PROC2_DESCRIPTOR, ICPT_TR_WRITE},
-	{VMX_PROC2, PROC2_WBINVD, ICPT_WBINVD}, {VMX_PROC2, PROC2_RDRAND, ICPT_RDRAND}, {VMX_PROC2, PROC2_RDSEED, ICPT_RDSEED},
+	{VMX_PROC2, PROC2_WBINVD, ICPT_WBINVD}, {VMX_PROC2, PROC2_RDRAND, ICPT_RDRAND}, {VMX_PROC2, PROC2_RDSEED,
+	 ICPT_RDSEED},
 };
 
 static const char *const reason_names[] = {
-	[0] = "exception or NMI", [1] = "external interrupt", [2] = "triple fault", [3] = "INIT", [4] = "SIPI", [6] = "SMI",
-	[7] = "interrupt window", [8] = "NMI window", [9] = "task switch", [10] = "CPUID", [11] = "GETSEC", [12] = "HLT",
-	[13] = "INVD", [14] = "INVLPG", [15] = "RDPMC", [16] = "RDTSC", [17] = "RSM", [18] = "VMCALL", [19] = "VMCLEAR",
+	[0] = "exception or NMI", [1] = "external interrupt", [2] = "triple fault", [3] = "INIT", [4] = "SIPI",
+	 [6] = "SMI",
+	[7] = "interrupt window", [8] = "NMI window", [9] = "task switch", [10] = "CPUID", [11] = "GETSEC",
+	 [12] = "HLT",
+	[13] = "INVD", [14] = "INVLPG", [15] = "RDPMC", [16] = "RDTSC", [17] = "RSM", [18] = "VMCALL",
+	 [19] = "VMCLEAR",
 	[20] = "VMLAUNCH", [21] = "VMPTRLD", [22] = "VMPTRST", [23] = "VMREAD", [24] = "VMRESUME", [25] = "VMWRITE",
-	[26] = "VMXOFF", [27] = "VMXON", [28] = "CR access", [29] = "MOV DR", [30] = "I/O instruction", [31] = "RDMSR",
-	[32] = "WRMSR", [33] = "VM-entry failure, invalid guest state", [34] = "VM-entry failure, MSR loading", [36] = "MWAIT",
+	[26] = "VMXOFF", [27] = "VMXON", [28] = "CR access", [29] = "MOV DR", [30] = "I/O instruction",
+	 [31] = "RDMSR",
+	[32] = "WRMSR", [33] = "VM-entry failure, invalid guest state", [34] = "VM-entry failure, MSR loading",
+	 [36] = "MWAIT",
 	[37] = "monitor trap flag", [39] = "MONITOR", [40] = "PAUSE", [41] = "VM-entry failure, machine check",
 	[43] = "TPR below threshold", [44] = "APIC access", [46] = "GDTR or IDTR access", [47] = "LDTR or TR access",
-	[48] = "EPT violation", [49] = "EPT misconfiguration", [50] = "INVEPT", [51] = "RDTSCP", [52] = "preemption timer",
-	[53] = "INVVPID", [54] = "WBINVD", [55] = "XSETBV", [57] = "RDRAND", [58] = "INVPCID", [61] = "RDSEED", [63] = "XSAVES",
+	[48] = "EPT violation", [49] = "EPT misconfiguration", [50] = "INVEPT", [51] = "RDTSCP",
+	 [52] = "preemption timer",
+	[53] = "INVVPID", [54] = "WBINVD", [55] = "XSETBV", [57] = "RDRAND", [58] = "INVPCID", [61] = "RDSEED",
+	 [63] = "XSAVES",
 	[64] = "XRSTORS",
 };
 /* clang-format on */
@@ -65,7 +85,8 @@ const char *vmx_reason_name(unsigned reason)
 
 const struct vmx_exit_row *vmx_exit_row(unsigned icpt)
 {
-	static const struct vmx_exit_row exception = {ICPT_EXC, 0, false}, cr = {ICPT_CR0_READ, 28, true}, dr = {ICPT_DR0_READ, 29, true};
+	static const struct vmx_exit_row exception = {ICPT_EXC, 0, false}, cr = {ICPT_CR0_READ, 28, true},
+	                                 dr = {ICPT_DR0_READ, 29, true};
 
 	if (icpt >= ICPT_CR0_READ && icpt < ICPT_DR0_READ)
 		return &cr;
@@ -88,9 +109,9 @@ void vmx_compile_intercepts(struct cpu *c)
 {
 	const struct vmx *v = vmx_of(c);
 	const u32 words[VMX_WORDS] = {
-		[VMX_PIN] = (u32)vmcs_get(v, VMCS_PIN_CONTROLS),
-		[VMX_PROC] = (u32)vmcs_get(v, VMCS_PROC_CONTROLS),
-		[VMX_PROC2] = vmx_proc2(v),
+	        [VMX_PIN] = (u32)vmcs_get(v, VMCS_PIN_CONTROLS),
+	        [VMX_PROC] = (u32)vmcs_get(v, VMCS_PROC_CONTROLS),
+	        [VMX_PROC2] = vmx_proc2(v),
 	};
 	u32 exceptions = (u32)vmcs_get(v, VMCS_EXCEPTION_BITMAP) | 1u << EX_PF; /* mask and match decide #PF */
 
@@ -108,7 +129,8 @@ void vmx_compile_intercepts(struct cpu *c)
 		turn_on(c, ICPT_DR0_WRITE + n);
 	}
 	turn_on(c, ICPT_VINTR); /* the window itself asks the control */
-	/* No bitmaps: every access exits. Instructions whose enabling control is 0 do not exist: the intercept says #UD. */
+	/* No bitmaps: every access exits. Instructions whose enabling control is 0 do not exist: the intercept says
+	 * #UD. */
 	turn_on(c, ICPT_MSR);
 	if (!(words[VMX_PROC2] & PROC2_RDTSCP))
 		turn_on(c, ICPT_RDTSCP);
@@ -219,8 +241,8 @@ enum xr vmx_io(struct cpu *c, const struct insn *i, const struct io_access *io)
 	if (!io_exits(c, io))
 		return XR_OK;
 	q = (u64)io->size - 1;
-	q |= (io->in ? BIT(3) : 0) | (io->string ? BIT(4) : 0) | (io->rep ? BIT(5) : 0) |
-	    (io->imm ? BIT(6) : 0) | (u64)io->port << 16;
+	q |= (io->in ? BIT(3) : 0) | (io->string ? BIT(4) : 0) | (io->rep ? BIT(5) : 0) | (io->imm ? BIT(6) : 0) |
+	     (u64)io->port << 16;
 
 	enum xr r = cpu_exit(c, i, ICPT_IOIO, q, 0);
 
@@ -237,7 +259,8 @@ enum xr vmx_msr(struct cpu *c, const struct insn *i, u32 index, bool write)
 	const struct vmx *v = vmx_of(c);
 	u32 low = index & 0x1fff;
 
-	if ((vmcs_get(v, VMCS_PROC_CONTROLS) & PROC_MSR_BITMAPS) && (index <= 0x1fff || (index & ~0x1fffu) == 0xc0000000)) {
+	if ((vmcs_get(v, VMCS_PROC_CONTROLS) & PROC_MSR_BITMAPS) &&
+	    (index <= 0x1fff || (index & ~0x1fffu) == 0xc0000000)) {
 		pa_t map = vmcs_get(v, VMCS_MSR_BITMAP) + (write ? 0x800 : 0) + (index > 0x1fff ? 0x400 : 0);
 
 		if (!(map_bits(c, map + low / 8) >> (low & 7) & 1))
@@ -327,9 +350,11 @@ enum xr vmx_event(struct cpu *c, const struct event *e, const struct event *vect
 		v->injecting = false;
 		return XR_OK;
 	}
-	if (e->vector > 31 || !icpt_on(c, ICPT_EXC + e->vector) || (e->vector == EX_PF && !page_fault_exits(v, e->error)))
+	if (e->vector > 31 || !icpt_on(c, ICPT_EXC + e->vector) ||
+	    (e->vector == EX_PF && !page_fault_exits(v, e->error)))
 		return XR_OK;
-	enum xr r = cpu_exit(c, NULL, (enum icpt)(ICPT_EXC + e->vector), e->vector == EX_PF || e->vector == EX_DB ? e->payload : 0, 0);
+	enum xr r = cpu_exit(c, NULL, (enum icpt)(ICPT_EXC + e->vector),
+	                     e->vector == EX_PF || e->vector == EX_DB ? e->payload : 0, 0);
 
 	c->exit.event = *e;
 	if (vectoring)

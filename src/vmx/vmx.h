@@ -1,9 +1,9 @@
 /*
- * vmx: Intel's Virtual Machine Extensions. entry.c: VMLAUNCH and VMRESUME (read it first); checks.c: the entry checks as
- * rows; exit.c: VM exits; intercepts.c: controls to intercepts, intercepts to exit reasons; ept.c: the second stage and
- * the TLB spaces; insns.c: the instructions; msrs.c: capability MSRs from the table of controls; fields.h: the VMCS.
- * A first slice: what CPUID and the capability MSRs announce works; everything else reads as unsupported.
- * May call: base, arch, mem, cpu. Called by: the processor through cpu->virt, and the models that join the rows below.
+ * vmx: Intel's Virtual Machine Extensions. entry.c: VMLAUNCH and VMRESUME (read it first); checks.c: the entry checks
+ * as rows; exit.c: VM exits; intercepts.c: controls to intercepts, intercepts to exit reasons; ept.c: the second stage
+ * and the TLB spaces; insns.c: the instructions; msrs.c: capability MSRs from the table of controls; fields.h: the
+ * VMCS. A first slice: what CPUID and the capability MSRs announce works; everything else reads as unsupported. May
+ * call: base, arch, mem, cpu. Called by: the processor through cpu->virt, and the models that join the rows below.
  */
 #ifndef VMX_VMX_H
 #define VMX_VMX_H
@@ -20,27 +20,58 @@ extern const struct msr_set vmx_msrs;
 
 /* Controls in use, by word and bit. */
 enum {
-	PIN_EXT_INT = 1 << 0, PIN_NMI = 1 << 3,
-	PROC_INT_WINDOW = 1 << 2, PROC_TSC_OFFSET = 1 << 3, PROC_HLT = 1 << 7, PROC_INVLPG = 1 << 9, PROC_MWAIT = 1 << 10,
-	PROC_RDPMC = 1 << 11, PROC_RDTSC = 1 << 12, PROC_CR3_LOAD = 1 << 15, PROC_CR3_STORE = 1 << 16, PROC_CR8_LOAD = 1 << 19,
-	PROC_CR8_STORE = 1 << 20, PROC_NMI_WINDOW = 1 << 22, PROC_MOV_DR = 1 << 23, PROC_UNCOND_IO = 1 << 24,
-	PROC_IO_BITMAPS = 1 << 25, PROC_MSR_BITMAPS = 1 << 28, PROC_MONITOR = 1 << 29, PROC_PAUSE = 1 << 30,
-	PROC2_EPT = 1 << 1, PROC2_DESCRIPTOR = 1 << 2, PROC2_RDTSCP = 1 << 3, PROC2_VPID = 1 << 5, PROC2_WBINVD = 1 << 6,
-	PROC2_UNRESTRICTED = 1 << 7, PROC2_RDRAND = 1 << 11, PROC2_INVPCID = 1 << 12, PROC2_RDSEED = 1 << 16,
-	EXIT_SAVE_DEBUG = 1 << 2, EXIT_HOST64 = 1 << 9, EXIT_ACK_INT = 1 << 15, EXIT_SAVE_PAT = 1 << 18, EXIT_LOAD_PAT = 1 << 19,
-	EXIT_SAVE_EFER = 1 << 20, EXIT_LOAD_EFER = 1 << 21,
-	ENTRY_LOAD_DEBUG = 1 << 2, ENTRY_GUEST64 = 1 << 9, ENTRY_LOAD_PAT = 1 << 14, ENTRY_LOAD_EFER = 1 << 15,
+	PIN_EXT_INT = 1 << 0,
+	PIN_NMI = 1 << 3,
+	PROC_INT_WINDOW = 1 << 2,
+	PROC_TSC_OFFSET = 1 << 3,
+	PROC_HLT = 1 << 7,
+	PROC_INVLPG = 1 << 9,
+	PROC_MWAIT = 1 << 10,
+	PROC_RDPMC = 1 << 11,
+	PROC_RDTSC = 1 << 12,
+	PROC_CR3_LOAD = 1 << 15,
+	PROC_CR3_STORE = 1 << 16,
+	PROC_CR8_LOAD = 1 << 19,
+	PROC_CR8_STORE = 1 << 20,
+	PROC_NMI_WINDOW = 1 << 22,
+	PROC_MOV_DR = 1 << 23,
+	PROC_UNCOND_IO = 1 << 24,
+	PROC_IO_BITMAPS = 1 << 25,
+	PROC_MSR_BITMAPS = 1 << 28,
+	PROC_MONITOR = 1 << 29,
+	PROC_PAUSE = 1 << 30,
+	PROC2_EPT = 1 << 1,
+	PROC2_DESCRIPTOR = 1 << 2,
+	PROC2_RDTSCP = 1 << 3,
+	PROC2_VPID = 1 << 5,
+	PROC2_WBINVD = 1 << 6,
+	PROC2_UNRESTRICTED = 1 << 7,
+	PROC2_RDRAND = 1 << 11,
+	PROC2_INVPCID = 1 << 12,
+	PROC2_RDSEED = 1 << 16,
+	EXIT_SAVE_DEBUG = 1 << 2,
+	EXIT_HOST64 = 1 << 9,
+	EXIT_ACK_INT = 1 << 15,
+	EXIT_SAVE_PAT = 1 << 18,
+	EXIT_LOAD_PAT = 1 << 19,
+	EXIT_SAVE_EFER = 1 << 20,
+	EXIT_LOAD_EFER = 1 << 21,
+	ENTRY_LOAD_DEBUG = 1 << 2,
+	ENTRY_GUEST64 = 1 << 9,
+	ENTRY_LOAD_PAT = 1 << 14,
+	ENTRY_LOAD_EFER = 1 << 15,
 };
 #define PROC_SECONDARY (1u << 31)
 
 /* cpu->virt_state */
 struct vmx {
-	u64 vmxon_pa;   /* valid while cpu->virt_root */
-	u64 current;    /* VMCS_NONE: none */
+	u64 vmxon_pa;      /* valid while cpu->virt_root */
+	u64 current;       /* VMCS_NONE: none */
 	u64 f[VMCS_SLOTS]; /* the current VMCS */
 	u64 launched;
 	u64 space_key[64]; /* (VPID << 52 | EPTP 51:12 >> 12), interned: slot n is TLB space n + 1 */
 	u64 space_next;
+	u64 cr4_fixed1; /* cache: IA32_VMX_CR4_FIXED1, which never changes; 0: not asked yet */
 	u8 injecting;
 	u8 pad[7];
 };
@@ -67,8 +98,8 @@ u32 vmx_allowed1(enum vmx_word w);  /* bits that may be 1 */
 u32 vmx_required1(enum vmx_word w); /* bits that must be 1, by the TRUE capability MSRs */
 bool vmx_field_exists(u32 encoding);
 u64 vmx_cr4_fixed1(struct cpu *c);
-#define VMX_CR0_FIXED0 (CR0_PE | CR0_NE | CR0_PG)
-#define VMX_CR4_FIXED0 CR4_VMXE
+#define VMX_CR0_FIXED0       (CR0_PE | CR0_NE | CR0_PG)
+#define VMX_CR4_FIXED0       CR4_VMXE
 #define VMX_EPT_AD_SUPPORTED true
 
 /* ---- checks.c ---- */
@@ -93,7 +124,7 @@ extern const struct vmx_check vmx_checks[];
 extern const size_t vmx_check_count;
 const struct vmx_check *vmx_check_next(const struct vmx_image *g, const struct vmx_check *from, u32 groups);
 void vmx_check_refuse(struct cpu *c, const struct vmx_image *g, const struct vmx_check *k, u64 rip, const char *event,
-		      const char *then);
+                      const char *then);
 
 /* ---- insns.c ---- */
 enum xr vmx_succeed(struct cpu *c);

@@ -120,7 +120,7 @@ static void add_multiboot1(u8 *f, size_t at)
 
 static ts_machine *start(const char *const *args, char *err)
 {
-	const char *argv[16] = { "turnstile", "run", "--serial", "null" };
+	const char *argv[16] = {"turnstile", "run", "--serial", "null"};
 	int n = 4;
 	ts_machine *m = NULL;
 
@@ -134,7 +134,7 @@ static ts_machine *start(const char *const *args, char *err)
 
 static void refused(const char *wants, const char *a, const char *b, const char *c)
 {
-	const char *args[] = { a, b, c, NULL };
+	const char *args[] = {a, b, c, NULL};
 	char err[600];
 	ts_machine *m = start(args, err);
 
@@ -225,7 +225,7 @@ static void refuses_modules(void **state)
 
 static void refuses_old_bzimage(void **state)
 {
-	u8 f[0x2000] = { 0 };
+	u8 f[0x2000] = {0};
 
 	(void)state;
 	memcpy(f + 0x202, "HdrS", 4);
@@ -260,7 +260,7 @@ static void enters_pvh(void **state)
 	(void)state;
 	memset(f + 0x1000, 0xcc, 0x1000);
 	const char *initrd = write_file("initrd", "ramdisk!", 8);
-	const char *args[] = { write_file("pvh", f, n), "--append", "a=b", "--initrd", initrd, "-m", "6G", NULL };
+	const char *args[] = {write_file("pvh", f, n), "--append", "a=b", "--initrd", initrd, "-m", "6G", NULL};
 	ts_machine *m = start(args, err);
 	if (!m)
 		fail_msg("%s", err);
@@ -312,7 +312,7 @@ static void enters_multiboot1(void **state)
 		const char *one = write_file("one", "ONE", 3);
 		char list[300];
 		snprintf(list, sizeof(list), "%s first args,%s", one, one);
-		const char *args[] = { write_file("mb", f, n), "--append", "x y", "--initrd", list, NULL };
+		const char *args[] = {write_file("mb", f, n), "--append", "x y", "--initrd", list, NULL};
 		ts_machine *m = start(args, err);
 		if (!m)
 			fail_msg("%s", err);
@@ -334,7 +334,7 @@ static void enters_multiboot1(void **state)
 /* The a.out kludge, in low memory where the loader would keep its own structures. */
 static void enters_kludge_low(void **state)
 {
-	u8 f[0x1000] = { 0 };
+	u8 f[0x1000] = {0};
 	char err[600];
 
 	(void)state;
@@ -346,7 +346,7 @@ static void enters_kludge_low(void **state)
 	w32(f + 20, 0);
 	w32(f + 24, 0x8000);
 	w32(f + 28, 0x4020);
-	const char *args[] = { write_file("kludge", f, sizeof(f)), NULL };
+	const char *args[] = {write_file("kludge", f, sizeof(f)), NULL};
 	ts_machine *m = start(args, err);
 	if (!m)
 		fail_msg("%s", err);
@@ -367,7 +367,7 @@ static void enters_multiboot2(void **state)
 	w32(f + 0x1008, 24);
 	w32(f + 0x100c, 0u - 0xe85250d6u - 24);
 	w32(f + 0x1014, 8);
-	const char *args[] = { write_file("mb2", f, n), "--append", "opt", NULL };
+	const char *args[] = {write_file("mb2", f, n), "--append", "opt", NULL};
 	ts_machine *m = start(args, err);
 	if (!m)
 		fail_msg("%s", err);
@@ -409,7 +409,7 @@ static void enters_linux(void **state)
 	w32(f + 0x260, 0x200000);
 	f[0xa00 + 0x200] = 0xf4;
 	const char *initrd = write_file("initrd", "ramdisk!", 8);
-	const char *args[] = { write_file("bz", f, 0x4000), "--append", "quiet", "--initrd", initrd, NULL };
+	const char *args[] = {write_file("bz", f, 0x4000), "--append", "quiet", "--initrd", initrd, NULL};
 	ts_machine *m = start(args, err);
 	free(f);
 	if (!m)
@@ -453,9 +453,10 @@ static int remove_folder(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(refuses_files), cmocka_unit_test(refuses_modules), cmocka_unit_test(refuses_old_bzimage),
-		cmocka_unit_test(enters_pvh), cmocka_unit_test(enters_multiboot1), cmocka_unit_test(enters_kludge_low),
-		cmocka_unit_test(enters_multiboot2), cmocka_unit_test(enters_linux),
+	        cmocka_unit_test(refuses_files),       cmocka_unit_test(refuses_modules),
+	        cmocka_unit_test(refuses_old_bzimage), cmocka_unit_test(enters_pvh),
+	        cmocka_unit_test(enters_multiboot1),   cmocka_unit_test(enters_kludge_low),
+	        cmocka_unit_test(enters_multiboot2),   cmocka_unit_test(enters_linux),
 	};
 
 	return cmocka_run_group_tests(tests, make_folder, remove_folder);

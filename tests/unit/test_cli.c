@@ -30,7 +30,7 @@ static int count(const char *const *args)
 
 static enum status parse(struct options *o, const char *name, const char *const *args, struct err *err)
 {
-	const char *argv[MAX_ARGS + 1] = { name };
+	const char *argv[MAX_ARGS + 1] = {name};
 	int n = count(args);
 
 	for (int i = 0; i < n; i++)
@@ -47,8 +47,8 @@ static void run_cases(const char *name, const struct parse_case *c, size_t n)
 		enum status s = parse(&o, name, c[i].args, &err);
 		if (c[i].wants) {
 			if (s == ST_OK || !strstr(err.text, c[i].wants))
-				fail_msg("%s %s: got status %d, '%s', want '%s'", c[i].args[0], c[i].args[1] ? c[i].args[1] : "",
-					 (int)s, err.text, c[i].wants);
+				fail_msg("%s %s: got status %d, '%s', want '%s'", c[i].args[0],
+				         c[i].args[1] ? c[i].args[1] : "", (int)s, err.text, c[i].wants);
 			assert_null(strchr(err.text, '\n'));
 		} else if (s != ST_OK) {
 			fail_msg("%s: refused: %s", c[i].args[0], err.text);
@@ -60,54 +60,54 @@ static void run_cases(const char *name, const struct parse_case *c, size_t n)
 static void refuses_bad_input(void **state)
 {
 	static const struct parse_case cases[] = {
-		{ { "run" }, "no kernel" },
-		{ { "--kernal", "k" }, "did you mean --kernel?" },
-		{ { "--frobnicate" }, "unknown option" },
-		{ { "--kern", "k" }, "unknown option" },
-		{ { "k", "-m", "0" }, "needs RAM" },
-		{ { "k", "-m", "2T" }, "at most 1T" },
-		{ { "k", "-m", "many" }, "not a size" },
-		{ { "k", "-m", "12Q" }, "not a size" },
-		{ { "k", "-m", "99999999999999999999" }, "not a size" },
-		{ { "k", "-m" }, "a value is missing" },
-		{ { "k", "--smp", "0" }, "1 to 32" },
-		{ { "k", "--smp", "33" }, "1 to 32" },
-		{ { "k", "--smp", "two" }, "not a number" },
-		{ { "k", "l" }, "given already" },
-		{ { "k", "--trace=vmm" }, "did you mean vm?" },
-		{ { "k", "--trace=" }, "kind is missing" },
-		{ { "k", "--trace=vm:" }, "file name is empty" },
-		{ { "k", "--stats=" }, "file name is empty" },
-		{ { "k", "--no-reboot=yes" }, "takes no value" },
-		{ { "k", "-vga", "std" }, "-vga std: no display yet; use -vga none" },
-		{ { "k", "-display", "gtk" }, "no display yet" },
-		{ { "k", "-bios", "seabios.bin" }, "no firmware yet" },
-		{ { "k", "-device", "e1000" }, "no such device" },
-		{ { "k", "-device", "virtio-blk-pc" }, "did you mean virtio-blk-pci?" },
-		{ { "k", "-device", "virtio-blk-pci,drive=d0" }, "no -drive with this id" },
-		{ { "k", "-device", "isa-debug-exit,iobase=0x10000" }, "iobase is a port" },
-		{ { "k", "-device", "pc-testdev", "--debugcon", "stdio" }, "port E9h" },
-		{ { "k", "-drive", "file=d,if=ide" }, "use if=virtio" },
-		{ { "k", "-drive", "file=d,format=qcow2" }, "qemu-img convert" },
-		{ { "k", "-drive", "if=virtio" }, "file=FILE is needed" },
-		{ { "k", "--disk", "d,rw" }, "'rw' is unknown" },
-		{ { "k", "--net", "tap" }, "use user or none" },
-		{ { "k", "--net", "user,macaddr=12:34" }, "not a MAC address" },
-		{ { "k", "--serial", "stdio", "--serial", "stdio" }, "has the terminal already" },
-		{ { "k", "--serial", "null", "--serial", "null", "--serial", "null" }, "two serial ports" },
-		{ { "k", "--rtc", "base=yesterday" }, "not a date" },
-		{ { "k", "--rtc", "base=2024-13-01" }, "not a date" },
-		{ { "k", "--max-insns", "0" }, "above 0" },
-		{ { "k", "--max-time", "10parsecs" }, "not a time" },
-		{ { "k", "--timeout", "" }, "not a time" },
-		{ { "k", "--idle", "sleep" }, "skip or wait" },
-		{ { "k", "--on-triple-fault=ignore" }, "stop or reset" },
-		{ { "k", "--seed", "lucky" }, "not a number" },
-		{ { "k", "--fw-cfg", "name=opt/x" }, "one of file=FILE and string=TEXT" },
-		{ { "k", "--fw-cfg", "string=x" }, "name=NAME" },
-		{ { "k", "--fw-cfg", "name=opt/x,file=/nonexistent" }, "/nonexistent" },
-		{ { "k", "--cpu", "amd,+vmx,+svm" }, "vmx" },
-		{ { "k", "--cpu", "i386sx" }, "i386sx" },
+	        {{"run"}, "no kernel"},
+	        {{"--kernal", "k"}, "did you mean --kernel?"},
+	        {{"--frobnicate"}, "unknown option"},
+	        {{"--kern", "k"}, "unknown option"},
+	        {{"k", "-m", "0"}, "needs RAM"},
+	        {{"k", "-m", "2T"}, "at most 1T"},
+	        {{"k", "-m", "many"}, "not a size"},
+	        {{"k", "-m", "12Q"}, "not a size"},
+	        {{"k", "-m", "99999999999999999999"}, "not a size"},
+	        {{"k", "-m"}, "a value is missing"},
+	        {{"k", "--smp", "0"}, "1 to 32"},
+	        {{"k", "--smp", "33"}, "1 to 32"},
+	        {{"k", "--smp", "two"}, "not a number"},
+	        {{"k", "l"}, "given already"},
+	        {{"k", "--trace=vmm"}, "did you mean vm?"},
+	        {{"k", "--trace="}, "kind is missing"},
+	        {{"k", "--trace=vm:"}, "file name is empty"},
+	        {{"k", "--stats="}, "file name is empty"},
+	        {{"k", "--no-reboot=yes"}, "takes no value"},
+	        {{"k", "-vga", "std"}, "-vga std: no display yet; use -vga none"},
+	        {{"k", "-display", "gtk"}, "no display yet"},
+	        {{"k", "-bios", "seabios.bin"}, "no firmware yet"},
+	        {{"k", "-device", "e1000"}, "no such device"},
+	        {{"k", "-device", "virtio-blk-pc"}, "did you mean virtio-blk-pci?"},
+	        {{"k", "-device", "virtio-blk-pci,drive=d0"}, "no -drive with this id"},
+	        {{"k", "-device", "isa-debug-exit,iobase=0x10000"}, "iobase is a port"},
+	        {{"k", "-device", "pc-testdev", "--debugcon", "stdio"}, "port E9h"},
+	        {{"k", "-drive", "file=d,if=ide"}, "use if=virtio"},
+	        {{"k", "-drive", "file=d,format=qcow2"}, "qemu-img convert"},
+	        {{"k", "-drive", "if=virtio"}, "file=FILE is needed"},
+	        {{"k", "--disk", "d,rw"}, "'rw' is unknown"},
+	        {{"k", "--net", "tap"}, "use user or none"},
+	        {{"k", "--net", "user,macaddr=12:34"}, "not a MAC address"},
+	        {{"k", "--serial", "stdio", "--serial", "stdio"}, "has the terminal already"},
+	        {{"k", "--serial", "null", "--serial", "null", "--serial", "null"}, "two serial ports"},
+	        {{"k", "--rtc", "base=yesterday"}, "not a date"},
+	        {{"k", "--rtc", "base=2024-13-01"}, "not a date"},
+	        {{"k", "--max-insns", "0"}, "above 0"},
+	        {{"k", "--max-time", "10parsecs"}, "not a time"},
+	        {{"k", "--timeout", ""}, "not a time"},
+	        {{"k", "--idle", "sleep"}, "skip or wait"},
+	        {{"k", "--on-triple-fault=ignore"}, "stop or reset"},
+	        {{"k", "--seed", "lucky"}, "not a number"},
+	        {{"k", "--fw-cfg", "name=opt/x"}, "one of file=FILE and string=TEXT"},
+	        {{"k", "--fw-cfg", "string=x"}, "name=NAME"},
+	        {{"k", "--fw-cfg", "name=opt/x,file=/nonexistent"}, "/nonexistent"},
+	        {{"k", "--cpu", "amd,+vmx,+svm"}, "vmx"},
+	        {{"k", "--cpu", "i386sx"}, "i386sx"},
 	};
 
 	(void)state;
@@ -117,15 +117,21 @@ static void refuses_bad_input(void **state)
 static void accepts_what_runners_use(void **state)
 {
 	static const struct parse_case cases[] = {
-		{ { "run", "k" }, NULL },
-		{ { "run", "--kernel", "k", "-append", "a b", "--serial=file:x" }, NULL },
-		{ { "-nodefaults", "-device", "pc-testdev", "-device", "isa-debug-exit,iobase=0xf4,iosize=0x4", "-vnc", "none",
-		    "-serial", "stdio", "-device", "pci-testdev", "-machine", "accel=tcg", "-kernel", "k" }, NULL },
-		{ { "-kernel", "k", "-nographic", "-display", "none", "-vga", "none", "-monitor", "none", "-no-user-config" }, NULL },
-		{ { "-kernel", "k", "-M", "q35", "-accel", "kvm", "-enable-kvm", "-no-shutdown", "-no-reboot" }, NULL },
-		{ { "-kernel", "k", "-device", "virtio-blk-pci,drive=d", "-drive", "id=d,if=none,file=f,format=raw" }, NULL },
-		{ { "-kernel", "k", "-netdev", "user,id=n,hostfwd=tcp::2222-:22", "-device", "virtio-net-pci,netdev=n" }, NULL },
-		{ { "-kernel", "k", "-global", "x.y=z", "-nic", "none", "-smp", "cpus=4,sockets=1", "-m", "size=1G" }, NULL },
+	        {{"run", "k"}, NULL},
+	        {{"run", "--kernel", "k", "-append", "a b", "--serial=file:x"}, NULL},
+	        {{"-nodefaults", "-device", "pc-testdev", "-device", "isa-debug-exit,iobase=0xf4,iosize=0x4", "-vnc",
+	          "none", "-serial", "stdio", "-device", "pci-testdev", "-machine", "accel=tcg", "-kernel", "k"},
+	         NULL},
+	        {{"-kernel", "k", "-nographic", "-display", "none", "-vga", "none", "-monitor", "none",
+	          "-no-user-config"},
+	         NULL},
+	        {{"-kernel", "k", "-M", "q35", "-accel", "kvm", "-enable-kvm", "-no-shutdown", "-no-reboot"}, NULL},
+	        {{"-kernel", "k", "-device", "virtio-blk-pci,drive=d", "-drive", "id=d,if=none,file=f,format=raw"},
+	         NULL},
+	        {{"-kernel", "k", "-netdev", "user,id=n,hostfwd=tcp::2222-:22", "-device", "virtio-net-pci,netdev=n"},
+	         NULL},
+	        {{"-kernel", "k", "-global", "x.y=z", "-nic", "none", "-smp", "cpus=4,sockets=1", "-m", "size=1G"},
+	         NULL},
 	};
 
 	(void)state;
@@ -157,7 +163,7 @@ static void reads_values(void **state)
 
 static void splits_lists(void **state)
 {
-	struct options o = { 0 };
+	struct options o = {0};
 	const char *p = "file=a,,b,ro,serial=x=y";
 	char *key, *value;
 
@@ -177,7 +183,7 @@ static void splits_lists(void **state)
 
 static void qemu_name_changes_defaults(void **state)
 {
-	const char *const args[] = { "-kernel", "k", NULL };
+	const char *const args[] = {"-kernel", "k", NULL};
 	struct options o;
 	struct err err;
 
@@ -195,7 +201,7 @@ static void qemu_name_changes_defaults(void **state)
 
 static bool helps(const char *name, const char *a, const char *b, const char *wants)
 {
-	const char *argv[] = { name, a, b };
+	const char *argv[] = {name, a, b};
 	char *text = NULL;
 	size_t n;
 	FILE *f = open_memstream(&text, &n);
@@ -228,9 +234,12 @@ static void answers_for_scripts(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(refuses_bad_input), cmocka_unit_test(accepts_what_runners_use), cmocka_unit_test(reads_values),
-		cmocka_unit_test(splits_lists), cmocka_unit_test(qemu_name_changes_defaults),
-		cmocka_unit_test(answers_for_scripts),
+	        cmocka_unit_test(refuses_bad_input),
+	        cmocka_unit_test(accepts_what_runners_use),
+	        cmocka_unit_test(reads_values),
+	        cmocka_unit_test(splits_lists),
+	        cmocka_unit_test(qemu_name_changes_defaults),
+	        cmocka_unit_test(answers_for_scripts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -110,33 +110,20 @@ static void gas_io(struct table *t, u16 port, u8 width)
 	qword(t, port);
 }
 
-/* "Fixed ACPI Description Table (FADT)". SMI_CMD is 0: the machine is in ACPI mode from the start. */
-static void build_fadt(struct tables *ts, struct table *t, u64 facs, u64 dsdt)
+/* The FADT's first half: 32-bit addresses and lengths of the register blocks. */
+static void fadt_legacy_blocks(struct table *t)
 {
-	enum { LEGACY_DEVICES = 1, HAS_8042 = 2, NO_VGA = 4 };
-	enum {
-		WBINVD = 1 << 0, PROC_C1 = 1 << 2, SLP_BUTTON = 1 << 5, FIX_RTC = 1 << 6, TMR_VAL_EXT = 1 << 8,
-		RESET_REG_SUP = 1 << 10, USE_PLATFORM_CLOCK = 1 << 15,
-	};
 	const u16 pm = MACHINE_PMBASE;
 
-	begin(t, "FACP", 6);
-	dword(t, facs);
-	dword(t, dsdt);
-	byte(t, 0);
-	byte(t, 1);     /* preferred profile: desktop */
-	word(t, 9);     /* SCI_INT */
-	dword(t, 0);    /* SMI_CMD, and ACPI_ENABLE, ACPI_DISABLE, S4BIOS_REQ, PSTATE_CNT */
-	dword(t, 0);
 	dword(t, pm);
 	dword(t, 0);
 	dword(t, pm + 4u);
 	dword(t, 0);
-	dword(t, 0);    /* PM2_CNT */
+	dword(t, 0); /* PM2_CNT */
 	dword(t, pm + 8u);
 	dword(t, pm + 0x20u);
 	dword(t, 0);
-	byte(t, 4);     /* lengths: PM1_EVT, PM1_CNT, PM2_CNT, PM_TMR, GPE0, GPE1; GPE1_BASE; CST_CNT */
+	byte(t, 4); /* lengths: PM1_EVT, PM1_CNT, PM2_CNT, PM_TMR, GPE0, GPE1; GPE1_BASE; CST_CNT */
 	byte(t, 2);
 	byte(t, 0);
 	byte(t, 4);
@@ -144,23 +131,13 @@ static void build_fadt(struct tables *ts, struct table *t, u64 facs, u64 dsdt)
 	byte(t, 0);
 	byte(t, 0);
 	byte(t, 0);
-	word(t, 0xfff); /* no C2, no C3 */
-	word(t, 0xfff);
-	dword(t, 0);    /* flush size and stride */
-	byte(t, 0);     /* duty cycle */
-	byte(t, 0);
-	byte(t, 0);     /* RTC day and month alarm: none */
-	byte(t, 0);
-	byte(t, 0x32);  /* RTC century */
-	word(t, LEGACY_DEVICES | HAS_8042 | NO_VGA);
-	byte(t, 0);
-	dword(t, WBINVD | PROC_C1 | SLP_BUTTON | FIX_RTC | TMR_VAL_EXT | RESET_REG_SUP | USE_PLATFORM_CLOCK);
-	gas_io(t, 0xcf9, 8);
-	byte(t, 0x0f);  /* full reset */
-	word(t, 0);
-	byte(t, 3);     /* minor version: 6.3 */
-	qword(t, 0);    /* X_FIRMWARE_CTRL: the 32-bit field serves */
-	qword(t, dsdt);
+}
+
+/* The same blocks as the extended fields have them. */
+static void fadt_extended_blocks(struct table *t)
+{
+	const u16 pm = MACHINE_PMBASE;
+
 	gas_io(t, pm, 32);
 	gas_io(t, 0, 0);
 	gas_io(t, pm + 4, 16);
@@ -171,7 +148,48 @@ static void build_fadt(struct tables *ts, struct table *t, u64 facs, u64 dsdt)
 	gas_io(t, 0, 0);
 	gas_io(t, 0, 0); /* sleep control, sleep status */
 	gas_io(t, 0, 0);
-	qword(t, 0);     /* hypervisor vendor */
+}
+
+/* "Fixed ACPI Description Table (FADT)". SMI_CMD is 0: the machine is in ACPI mode from the start. */
+static void build_fadt(struct tables *ts, struct table *t, u64 facs, u64 dsdt)
+{
+	enum { LEGACY_DEVICES = 1, HAS_8042 = 2, NO_VGA = 4 };
+	enum {
+		WBINVD = 1 << 0,
+		PROC_C1 = 1 << 2,
+		SLP_BUTTON = 1 << 5,
+		FIX_RTC = 1 << 6,
+		TMR_VAL_EXT = 1 << 8,
+		RESET_REG_SUP = 1 << 10,
+		USE_PLATFORM_CLOCK = 1 << 15,
+	};
+
+	begin(t, "FACP", 6);
+	dword(t, facs);
+	dword(t, dsdt);
+	byte(t, 0);
+	byte(t, 1);  /* preferred profile: desktop */
+	word(t, 9);  /* SCI_INT */
+	dword(t, 0); /* SMI_CMD, and ACPI_ENABLE, ACPI_DISABLE, S4BIOS_REQ, PSTATE_CNT */
+	dword(t, 0);
+	fadt_legacy_blocks(t);
+	word(t, 0xfff); /* no C2, no C3 */
+	word(t, 0xfff);
+	dword(t, 0);   /* flush size and stride */
+	word(t, 0);    /* duty cycle */
+	word(t, 0);    /* RTC day and month alarm: none */
+	byte(t, 0x32); /* RTC century */
+	word(t, LEGACY_DEVICES | HAS_8042 | NO_VGA);
+	byte(t, 0);
+	dword(t, WBINVD | PROC_C1 | SLP_BUTTON | FIX_RTC | TMR_VAL_EXT | RESET_REG_SUP | USE_PLATFORM_CLOCK);
+	gas_io(t, 0xcf9, 8);
+	byte(t, 0x0f); /* full reset */
+	word(t, 0);
+	byte(t, 3);  /* minor version: 6.3 */
+	qword(t, 0); /* X_FIRMWARE_CTRL: the 32-bit field serves */
+	qword(t, dsdt);
+	fadt_extended_blocks(t);
+	qword(t, 0); /* hypervisor vendor */
 	listed(ts, finish(ts, t));
 }
 
@@ -196,9 +214,13 @@ static void build_madt(struct tables *ts, struct table *t)
 	byte(t, 0);
 	dword(t, MACHINE_IOAPIC);
 	dword(t, 0);
-	const struct { u8 irq; u8 gsi; u16 flags; } override[] = {
-		{ 0, 2, 0 },    /* the PIT; as the bus has it */
-		{ 9, 9, 0x0d }, /* SCI: level, active high */
+	const struct {
+		u8 irq;
+		u8 gsi;
+		u16 flags;
+	} override[] = {
+	        {0, 2, 0},    /* the PIT; as the bus has it */
+	        {9, 9, 0x0d}, /* SCI: level, active high */
 	};
 	for (size_t i = 0; i < ARRAY_LEN(override); i++) {
 		byte(t, OVERRIDE);
@@ -279,7 +301,7 @@ static void build_ssdt(struct tables *ts, struct table *t)
 
 static u64 build_facs(struct tables *ts)
 {
-	u8 facs[64] = { 'F', 'A', 'C', 'S', 64 };
+	u8 facs[64] = {'F', 'A', 'C', 'S', 64};
 
 	facs[32] = 2; /* version */
 	return place(ts, facs, sizeof(facs), 64);
@@ -313,7 +335,7 @@ static void build_roots(struct tables *ts, struct table *t)
 
 enum status acpi_build(struct machine *m, struct err *err)
 {
-	struct tables ts = { .m = m, .next = MACHINE_ACPI_BASE + 0x40 };
+	struct tables ts = {.m = m, .next = MACHINE_ACPI_BASE + 0x40};
 	struct table *t = base_alloc(sizeof(*t));
 
 	if (!t)

@@ -16,20 +16,20 @@ enum status boot_claim(struct boot *b, u64 base, u64 size, const char *what, str
 	u64 end = base + size;
 
 	if (end < base || !in_ram(b->m, base, end))
-		return err_set(err, ST_ARG, "%s: %s at 0x%llx..0x%llx lies outside RAM (-m gives RAM up to 0x%llx)", b->path,
-			       what, (unsigned long long)base, (unsigned long long)end,
-			       (unsigned long long)machine_low_ram(b->m));
+		return err_set(err, ST_ARG, "%s: %s at 0x%llx..0x%llx lies outside RAM (-m gives RAM up to 0x%llx)",
+		               b->path, what, (unsigned long long)base, (unsigned long long)end,
+		               (unsigned long long)machine_low_ram(b->m));
 	for (unsigned i = 0; i < b->ranges; i++) {
 		const struct boot_range *r = &b->range[i];
 		if (base < r->end && r->base < end)
-			return err_set(err, ST_ARG, "%s: %s at 0x%llx..0x%llx overlaps %s at 0x%llx..0x%llx", b->path, what,
-				       (unsigned long long)base, (unsigned long long)end, r->what,
-				       (unsigned long long)r->base, (unsigned long long)r->end);
+			return err_set(err, ST_ARG, "%s: %s at 0x%llx..0x%llx overlaps %s at 0x%llx..0x%llx", b->path,
+			               what, (unsigned long long)base, (unsigned long long)end, r->what,
+			               (unsigned long long)r->base, (unsigned long long)r->end);
 	}
 	if (b->ranges == BOOT_RANGES)
 		return err_set(err, ST_ARG, "%s: more than %d segments and modules", b->path, BOOT_RANGES);
 	if (size)
-		b->range[b->ranges++] = (struct boot_range){ base, end, what };
+		b->range[b->ranges++] = (struct boot_range){base, end, what};
 	return ST_OK;
 }
 
@@ -135,12 +135,12 @@ u64 boot_place_low(const struct boot *b, u64 size, u64 from)
 
 enum status boot_area(struct boot *b, struct err *err)
 {
-	u64 base = overlap(b, BOOT_AREA, BOOT_AREA + BOOT_AREA_SIZE) ? boot_place_low(b, BOOT_AREA_SIZE, b->kernel_end) :
-								       BOOT_AREA;
+	u64 base = overlap(b, BOOT_AREA, BOOT_AREA + BOOT_AREA_SIZE) ? boot_place_low(b, BOOT_AREA_SIZE, b->kernel_end)
+	                                                             : BOOT_AREA;
 
 	if (!base)
 		return err_set(err, ST_ARG, "%s: no room for the boot information beside the kernel; give more with -m",
-			       b->path);
+		               b->path);
 	b->area = base;
 	b->lists = base + BOOT_LISTS;
 	return boot_claim(b, base, BOOT_AREA_SIZE, "the loader's own area", err);
@@ -168,7 +168,7 @@ enum status boot_cmdline(struct boot *b, bool with_path, u64 max, u64 *address, 
 	max = min_u64(max, BOOT_LISTS - BOOT_CMDLINE - 1);
 	if (n > max)
 		return err_set(err, ST_ARG, "--append: the command line has %llu bytes, %s takes at most %llu",
-			       (unsigned long long)n, b->path, (unsigned long long)max);
+		               (unsigned long long)n, b->path, (unsigned long long)max);
 	struct bus *bus = &b->m->bus;
 	u64 at = b->area + BOOT_CMDLINE;
 	bus_write(bus, at, path, strlen(path));
@@ -192,8 +192,8 @@ enum status boot_initrd(struct boot *b, u64 limit, struct err *err)
 		return s;
 	u64 base = boot_place_top(b, f.size, limit);
 	if (!base)
-		s = err_set(err, ST_ARG, "%s: %llu bytes do not fit into RAM beside the kernel; give more with -m", path,
-			    (unsigned long long)f.size);
+		s = err_set(err, ST_ARG, "%s: %llu bytes do not fit into RAM beside the kernel; give more with -m",
+		            path, (unsigned long long)f.size);
 	else
 		s = boot_put(b, base, f.data, f.size, "the initrd", err);
 	b->initrd_base = base;
@@ -219,8 +219,8 @@ static enum status one_module(struct boot *b, const char *word, size_t n, struct
 	mod->size = f.size;
 	mod->base = boot_place_low(b, f.size, b->kernel_end);
 	if (!mod->base)
-		s = err_set(err, ST_ARG, "%s: %llu bytes do not fit into RAM behind the kernel; give more with -m", path,
-			    (unsigned long long)f.size);
+		s = err_set(err, ST_ARG, "%s: %llu bytes do not fit into RAM behind the kernel; give more with -m",
+		            path, (unsigned long long)f.size);
 	else
 		s = boot_put(b, mod->base, f.data, f.size, "a module", err);
 	os_file_unmap(&f);
@@ -293,28 +293,32 @@ static const struct protocol {
 	bool (*is)(const struct os_file *f);
 	enum status (*load)(struct boot *b, struct err *err);
 } protocols[] = {
-	/* A kernel that speaks several is entered by the one that asks least of the loader. */
-	{ "bzImage", linux_is, linux_load },
-	{ "PVH", pvh_is, pvh_load },
-	{ "Multiboot 2", multiboot2_is, multiboot2_load },
-	{ "Multiboot 1", multiboot1_is, multiboot1_load },
+        /* A kernel that speaks several is entered by the one that asks least of the loader. */
+        {"bzImage", linux_is, linux_load},
+        {"PVH", pvh_is, pvh_load},
+        {"Multiboot 2", multiboot2_is, multiboot2_load},
+        {"Multiboot 1", multiboot1_is, multiboot1_load},
 };
 
 static enum status unknown_image(const struct boot *b, struct err *err)
 {
-	static const u8 gzip[] = { 0x1f, 0x8b }, xz[] = { 0xfd, '7', 'z' }, zstd[] = { 0x28, 0xb5, 0x2f, 0xfd };
+	static const u8 gzip[] = {0x1f, 0x8b}, xz[] = {0xfd, '7', 'z'}, zstd[] = {0x28, 0xb5, 0x2f, 0xfd};
 	const u8 *d = b->kernel.data;
 	u64 n = b->kernel.size;
-	const char *packed = n > 4 && !memcmp(d, gzip, 2) ? "gzip" : n > 4 && !memcmp(d, xz, 3) ? "xz" :
-			     n > 4 && !memcmp(d, zstd, 4) ? "zstd" : NULL;
+	const char *packed = n > 4 && !memcmp(d, gzip, 2)   ? "gzip"
+	                     : n > 4 && !memcmp(d, xz, 3)   ? "xz"
+	                     : n > 4 && !memcmp(d, zstd, 4) ? "zstd"
+	                                                    : NULL;
 
 	if (packed)
 		return err_set(err, ST_ARG, "%s: packed with %s; unpack it first", b->path, packed);
 	if (elf_is(&b->kernel))
-		return err_set(err, ST_ARG, "%s: ELF without a PVH note or a Multiboot header; accepted are bzImage, ELF with "
-			       "XEN_ELFNOTE_PHYS32_ENTRY, Multiboot 1 and 2", b->path);
+		return err_set(err, ST_ARG,
+		               "%s: ELF without a PVH note or a Multiboot header; accepted are bzImage, ELF with "
+		               "XEN_ELFNOTE_PHYS32_ENTRY, Multiboot 1 and 2",
+		               b->path);
 	return err_set(err, ST_ARG, "%s: not a kernel; accepted are bzImage, ELF with a PVH note, Multiboot 1 and 2",
-		       b->path);
+	               b->path);
 }
 
 static enum status load_by_content(struct boot *b, struct err *err)

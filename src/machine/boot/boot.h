@@ -49,7 +49,8 @@ enum status boot_load(struct machine *m, struct err *err) must_check;
 
 /* ---- boot.c: helpers of the loaders ---- */
 enum status boot_claim(struct boot *b, u64 base, u64 size, const char *what, struct err *err) must_check;
-enum status boot_put(struct boot *b, u64 base, const void *data, u64 size, const char *what, struct err *err) must_check;
+enum status boot_put(struct boot *b, u64 base, const void *data, u64 size, const char *what,
+                     struct err *err) must_check;
 void boot_copy(struct boot *b, u64 base, const void *data, u64 size);
 void boot_zero(struct boot *b, u64 base, u64 size);
 /* The highest (or, with `low`, the lowest from `from` up) free place of RAM below `limit`; 0: none. */
@@ -59,15 +60,36 @@ u64 boot_place_low(const struct boot *b, u64 size, u64 from);
 enum status boot_area(struct boot *b, struct err *err) must_check;
 /* Append to the lists; 0: no room. */
 u64 boot_list(struct boot *b, const void *data, u64 size, u64 align);
-enum status boot_initrd(struct boot *b, u64 limit, struct err *err) must_check;  /* one file, as high as possible */
+enum status boot_initrd(struct boot *b, u64 limit, struct err *err) must_check; /* one file, as high as possible */
 enum status boot_modules(struct boot *b, struct boot_module *mod, unsigned *n, struct err *err) must_check;
 enum status boot_cmdline(struct boot *b, bool with_path, u64 max, u64 *address, struct err *err) must_check;
-static inline u16 get16(const u8 *p) { return (u16)(p[0] | p[1] << 8); }
-static inline u32 get32(const u8 *p) { return (u32)get16(p) | (u32)get16(p + 2) << 16; }
-static inline u64 get64(const u8 *p) { return (u64)get32(p) | (u64)get32(p + 4) << 32; }
-static inline void put16(u8 *p, u64 v) { p[0] = (u8)v; p[1] = (u8)(v >> 8); }
-static inline void put32(u8 *p, u64 v) { put16(p, v); put16(p + 2, v >> 16); }
-static inline void put64(u8 *p, u64 v) { put32(p, v); put32(p + 4, v >> 32); }
+static inline u16 get16(const u8 *p)
+{
+	return (u16)(p[0] | p[1] << 8);
+}
+static inline u32 get32(const u8 *p)
+{
+	return (u32)get16(p) | (u32)get16(p + 2) << 16;
+}
+static inline u64 get64(const u8 *p)
+{
+	return (u64)get32(p) | (u64)get32(p + 4) << 32;
+}
+static inline void put16(u8 *p, u64 v)
+{
+	p[0] = (u8)v;
+	p[1] = (u8)(v >> 8);
+}
+static inline void put32(u8 *p, u64 v)
+{
+	put16(p, v);
+	put16(p + 2, v >> 16);
+}
+static inline void put64(u8 *p, u64 v)
+{
+	put32(p, v);
+	put32(p + 4, v >> 32);
+}
 
 /* ---- entry.c: processor states the protocols ask for ---- */
 void boot_enter_flat32(struct cpu *c, u64 entry);

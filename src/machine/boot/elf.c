@@ -34,9 +34,11 @@ static bool segment(const struct os_file *f, unsigned i, struct segment *s)
 		return false;
 	const u8 *p = f->data + at;
 	if (wide)
-		*s = (struct segment){ get32(p), get64(p + 8), get64(p + 16), get64(p + 24), get64(p + 32), get64(p + 40) };
+		*s = (struct segment){get32(p),      get64(p + 8),  get64(p + 16),
+		                      get64(p + 24), get64(p + 32), get64(p + 40)};
 	else
-		*s = (struct segment){ get32(p), get32(p + 4), get32(p + 8), get32(p + 12), get32(p + 16), get32(p + 20) };
+		*s = (struct segment){get32(p),      get32(p + 4),  get32(p + 8),
+		                      get32(p + 12), get32(p + 16), get32(p + 20)};
 	return true;
 }
 
@@ -94,9 +96,9 @@ static enum status check_header(const struct boot *b, struct err *err)
 static enum status load_segment(struct boot *b, const struct segment *s, struct err *err)
 {
 	if (!inside_file(&b->kernel, s))
-		return err_set(err, ST_ARG, "%s: truncated: a segment needs bytes 0x%llx..0x%llx of a file of 0x%llx", b->path,
-			       (unsigned long long)s->offset, (unsigned long long)(s->offset + s->filesz),
-			       (unsigned long long)b->kernel.size);
+		return err_set(err, ST_ARG, "%s: truncated: a segment needs bytes 0x%llx..0x%llx of a file of 0x%llx",
+		               b->path, (unsigned long long)s->offset, (unsigned long long)(s->offset + s->filesz),
+		               (unsigned long long)b->kernel.size);
 	if (s->memsz < s->filesz)
 		return err_set(err, ST_ARG, "%s: a segment is larger in the file than in memory", b->path);
 	enum status st = boot_claim(b, s->paddr, s->memsz, "an ELF segment", err);
@@ -130,7 +132,8 @@ enum status elf_load(struct boot *b, struct err *err)
 	for (unsigned i = 0; i < phnum(&b->kernel); i++) {
 		struct segment s;
 		if (!segment(&b->kernel, i, &s))
-			return err_set(err, ST_ARG, "%s: truncated: program header %u lies outside the file", b->path, i);
+			return err_set(err, ST_ARG, "%s: truncated: program header %u lies outside the file", b->path,
+			               i);
 		if (s.type != PT_LOAD || !s.memsz)
 			continue;
 		st = load_segment(b, &s, err);

@@ -2,7 +2,7 @@
 
 static struct seg flat(u16 sel, u32 ar)
 {
-	return (struct seg){ .sel = sel, .ar = ar, .limit = 0xffffffff, .base = 0 };
+	return (struct seg){.sel = sel, .ar = ar, .limit = 0xffffffff, .base = 0};
 }
 
 enum {
@@ -15,8 +15,8 @@ static void set_segments(struct cpu *c, struct seg cs, struct seg ds)
 {
 	for (unsigned i = SEG_ES; i <= SEG_GS; i++)
 		c->seg[i] = i == SEG_CS ? cs : ds;
-	c->seg[SEG_LDTR] = (struct seg){ .ar = AR_UNUSABLE };
-	c->seg[SEG_TR] = (struct seg){ .limit = 0x67, .ar = SYS_TSS32_BUSY | AR_P };
+	c->seg[SEG_LDTR] = (struct seg){.ar = AR_UNUSABLE};
+	c->seg[SEG_TR] = (struct seg){.limit = 0x67, .ar = SYS_TSS32_BUSY | AR_P};
 }
 
 static void common(struct cpu *c, u64 entry)
@@ -60,10 +60,11 @@ static void build_page_tables(struct bus *bus, u64 at)
 	}
 }
 
-/* "64-bit BOOT PROTOCOL": long mode, identity mapping, __BOOT_CS (10h) and __BOOT_DS (18h) in a loaded GDT, IF clear. */
+/* "64-bit BOOT PROTOCOL": long mode, identity mapping, __BOOT_CS (10h) and __BOOT_DS (18h) in a loaded GDT, IF clear.
+ */
 void boot_enter_long(struct boot *b, struct cpu *c, u64 entry)
 {
-	static const u64 gdt[] = { 0, 0, 0x00af9a000000ffff, 0x00cf92000000ffff };
+	static const u64 gdt[] = {0, 0, 0x00af9a000000ffff, 0x00cf92000000ffff};
 	u64 tables = b->area + BOOT_PAGETABLES;
 
 	bus_write(&b->m->bus, b->area + BOOT_GDT, gdt, sizeof(gdt));

@@ -4,12 +4,28 @@
 #include "machine/boot/boot.h"
 
 enum {
-	SETUP_SECTS = 0x1f1, BOOT_FLAG = 0x1fe, HEADER = 0x202, VERSION = 0x206, TYPE_OF_LOADER = 0x210, LOADFLAGS = 0x211,
-	RAMDISK_IMAGE = 0x218, RAMDISK_SIZE = 0x21c, CMD_LINE_PTR = 0x228, INITRD_ADDR_MAX = 0x22c,
-	KERNEL_ALIGNMENT = 0x230, RELOCATABLE = 0x234, XLOADFLAGS = 0x236, CMDLINE_SIZE = 0x238, PREF_ADDRESS = 0x258,
+	SETUP_SECTS = 0x1f1,
+	BOOT_FLAG = 0x1fe,
+	HEADER = 0x202,
+	VERSION = 0x206,
+	TYPE_OF_LOADER = 0x210,
+	LOADFLAGS = 0x211,
+	RAMDISK_IMAGE = 0x218,
+	RAMDISK_SIZE = 0x21c,
+	CMD_LINE_PTR = 0x228,
+	INITRD_ADDR_MAX = 0x22c,
+	KERNEL_ALIGNMENT = 0x230,
+	RELOCATABLE = 0x234,
+	XLOADFLAGS = 0x236,
+	CMDLINE_SIZE = 0x238,
+	PREF_ADDRESS = 0x258,
 	INIT_SIZE = 0x260,
 	/* boot_params outside the setup header */
-	EXT_RAMDISK_IMAGE = 0x0c0, ACPI_RSDP_ADDR = 0x070, ALT_MEM_K = 0x1e0, E820_ENTRIES = 0x1e8, E820_TABLE = 0x2d0,
+	EXT_RAMDISK_IMAGE = 0x0c0,
+	ACPI_RSDP_ADDR = 0x070,
+	ALT_MEM_K = 0x1e0,
+	E820_ENTRIES = 0x1e8,
+	E820_TABLE = 0x2d0,
 	XLF_KERNEL_64 = 1,
 };
 
@@ -29,17 +45,19 @@ static enum status check_header(const struct boot *b, struct err *err)
 	u16 version = get16(d + VERSION);
 
 	if (version < 0x20c || !(get16(d + XLOADFLAGS) & XLF_KERNEL_64))
-		return err_set(err, ST_ARG, "%s: bzImage with boot protocol %u.%02u and no 64-bit entry; 2.12 with "
-			       "XLF_KERNEL_64 is needed", b->path, version >> 8, version & 0xff);
+		return err_set(err, ST_ARG,
+		               "%s: bzImage with boot protocol %u.%02u and no 64-bit entry; 2.12 with "
+		               "XLF_KERNEL_64 is needed",
+		               b->path, version >> 8, version & 0xff);
 	if (setup_size(d) + 0x400 > b->kernel.size)
 		return err_set(err, ST_ARG, "%s: truncated: no kernel behind the setup sectors", b->path);
 	u64 packed = (u64)get32(d + 0x1f4) * 16; /* syssize: 32-bit code in paragraphs */
 	if (setup_size(d) + packed > b->kernel.size + 15)
 		return err_set(err, ST_ARG, "%s: truncated: %llu bytes, the header says %llu", b->path,
-			       (unsigned long long)b->kernel.size, (unsigned long long)(setup_size(d) + packed));
+		               (unsigned long long)b->kernel.size, (unsigned long long)(setup_size(d) + packed));
 	if (!get32(d + INIT_SIZE) || get32(d + INIT_SIZE) < b->kernel.size - setup_size(d))
 		return err_set(err, ST_ARG, "%s: bzImage header: init_size 0x%x is smaller than the kernel", b->path,
-			       get32(d + INIT_SIZE));
+		               get32(d + INIT_SIZE));
 	return ST_OK;
 }
 
@@ -53,7 +71,7 @@ static enum status place_kernel(struct boot *b, struct err *err)
 		base = (0x100000 + align - 1) & ~(align - 1);
 	if (base + size > machine_low_ram(b->m))
 		return err_set(err, ST_ARG, "%s: the kernel needs RAM up to 0x%llx; give more with -m", b->path,
-			       (unsigned long long)(base + size));
+		               (unsigned long long)(base + size));
 	enum status s = boot_claim(b, base, size, "the kernel", err);
 	if (s != ST_OK)
 		return s;
@@ -95,7 +113,7 @@ static void build_params(const struct boot *b, u8 *params, u64 cmdline)
 
 enum status linux_load(struct boot *b, struct err *err)
 {
-	u8 params[PAGE_SIZE] = { 0 };
+	u8 params[PAGE_SIZE] = {0};
 	const u8 *d = b->kernel.data;
 	u64 cmdline = 0;
 	enum status s = check_header(b, err);

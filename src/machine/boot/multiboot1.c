@@ -2,9 +2,19 @@
 #include "machine/boot/boot.h"
 
 enum {
-	MB_MAGIC = 0x1badb002, MB_BOOT_MAGIC = 0x2badb002, MB_SEARCH = 8192,
-	MB_ALIGN = 1 << 0, MB_MEMORY = 1 << 1, MB_VIDEO = 1 << 2, MB_KLUDGE = 1 << 16,
-	INFO_MEM = 1 << 0, INFO_CMDLINE = 1 << 2, INFO_MODS = 1 << 3, INFO_ELF = 1 << 5, INFO_MMAP = 1 << 6, INFO_NAME = 1 << 9,
+	MB_MAGIC = 0x1badb002,
+	MB_BOOT_MAGIC = 0x2badb002,
+	MB_SEARCH = 8192,
+	MB_ALIGN = 1 << 0,
+	MB_MEMORY = 1 << 1,
+	MB_VIDEO = 1 << 2,
+	MB_KLUDGE = 1 << 16,
+	INFO_MEM = 1 << 0,
+	INFO_CMDLINE = 1 << 2,
+	INFO_MODS = 1 << 3,
+	INFO_ELF = 1 << 5,
+	INFO_MMAP = 1 << 6,
+	INFO_NAME = 1 << 9,
 };
 
 struct mb_info {
@@ -48,12 +58,13 @@ static enum status load_kludge(struct boot *b, u64 at, struct err *err)
 		return err_set(err, ST_ARG, "%s: truncated Multiboot header", b->path);
 	u64 header = get32(p + 12), load = get32(p + 16), load_end = get32(p + 20), bss_end = get32(p + 24);
 	if (load > header || header - load > at)
-		return err_set(err, ST_ARG, "%s: Multiboot header: load_addr 0x%llx does not fit header_addr 0x%llx", b->path,
-			       (unsigned long long)load, (unsigned long long)header);
+		return err_set(err, ST_ARG, "%s: Multiboot header: load_addr 0x%llx does not fit header_addr 0x%llx",
+		               b->path, (unsigned long long)load, (unsigned long long)header);
 	u64 offset = at - (header - load), size = load_end ? load_end - load : b->kernel.size - offset;
 	if ((load_end && load_end < load) || size > b->kernel.size - offset)
-		return err_set(err, ST_ARG, "%s: truncated: the Multiboot header asks for 0x%llx bytes from offset 0x%llx",
-			       b->path, (unsigned long long)size, (unsigned long long)offset);
+		return err_set(err, ST_ARG,
+		               "%s: truncated: the Multiboot header asks for 0x%llx bytes from offset 0x%llx", b->path,
+		               (unsigned long long)size, (unsigned long long)offset);
 	u64 end = max_u64(load + size, bss_end);
 	enum status s = boot_claim(b, load, end - load, "the kernel", err);
 	if (s != ST_OK)
@@ -74,7 +85,8 @@ static enum status load_image(struct boot *b, struct err *err)
 
 	/* Bits 15:0 are requirements: one that is not understood must be refused. A video mode is a wish. */
 	if (unknown)
-		return err_set(err, ST_ARG, "%s: Multiboot header requires flags 0x%x, which are not known", b->path, unknown);
+		return err_set(err, ST_ARG, "%s: Multiboot header requires flags 0x%x, which are not known", b->path,
+		               unknown);
 	if (flags & MB_KLUDGE)
 		return load_kludge(b, at, err);
 	if (!elf_is(&b->kernel))
@@ -92,7 +104,7 @@ static enum status put_modules(struct boot *b, struct mb_info *info, struct err 
 	if (s != ST_OK)
 		return s;
 	for (unsigned i = 0; i < n; i++)
-		out[i] = (struct mb_module){ (u32)mod[i].base, (u32)(mod[i].base + mod[i].size), (u32)mod[i].cmdline, 0 };
+		out[i] = (struct mb_module){(u32)mod[i].base, (u32)(mod[i].base + mod[i].size), (u32)mod[i].cmdline, 0};
 	info->flags |= INFO_MODS; /* also without modules: the count says so */
 	info->mods_count = n;
 	info->mods_addr = (u32)boot_list(b, out, n * sizeof(out[0]), 4);
@@ -106,8 +118,10 @@ static void put_mmap(struct boot *b, struct mb_info *info)
 	unsigned n = machine_memory_map(b->m, map);
 
 	for (unsigned i = 0; i < n; i++)
-		out[i] = (struct mb_mmap){ sizeof(out[0]) - 4, { (u32)map[i].base, (u32)(map[i].base >> 32) },
-					   { (u32)map[i].size, (u32)(map[i].size >> 32) }, map[i].type };
+		out[i] = (struct mb_mmap){sizeof(out[0]) - 4,
+		                          {(u32)map[i].base, (u32)(map[i].base >> 32)},
+		                          {(u32)map[i].size, (u32)(map[i].size >> 32)},
+		                          map[i].type};
 	info->flags |= INFO_MMAP | INFO_MEM;
 	info->mmap_length = (u32)(n * sizeof(out[0]));
 	info->mmap_addr = (u32)boot_list(b, out, info->mmap_length, 4);
@@ -117,7 +131,7 @@ static void put_mmap(struct boot *b, struct mb_info *info)
 
 enum status multiboot1_load(struct boot *b, struct err *err)
 {
-	struct mb_info info = { 0 };
+	struct mb_info info = {0};
 	u64 cmdline = 0;
 	enum status s = load_image(b, err);
 

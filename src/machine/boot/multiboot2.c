@@ -2,12 +2,30 @@
 #include "machine/boot/boot.h"
 
 enum {
-	MB2_BOOT_MAGIC = 0x36d76289, MB2_SEARCH = 32768,
+	MB2_BOOT_MAGIC = 0x36d76289,
+	MB2_SEARCH = 32768,
 	/* header tags */
-	HT_END = 0, HT_INFO_REQUEST, HT_ADDRESS, HT_ENTRY, HT_CONSOLE, HT_FRAMEBUFFER, HT_MODULE_ALIGN, HT_EFI_BS,
-	HT_EFI32_ENTRY, HT_EFI64_ENTRY, HT_RELOCATABLE,
+	HT_END = 0,
+	HT_INFO_REQUEST,
+	HT_ADDRESS,
+	HT_ENTRY,
+	HT_CONSOLE,
+	HT_FRAMEBUFFER,
+	HT_MODULE_ALIGN,
+	HT_EFI_BS,
+	HT_EFI32_ENTRY,
+	HT_EFI64_ENTRY,
+	HT_RELOCATABLE,
 	/* information tags */
-	IT_END = 0, IT_CMDLINE, IT_LOADER, IT_MODULE, IT_MEMINFO, IT_BOOTDEV, IT_MMAP, IT_RSDP_OLD = 14, IT_RSDP_NEW,
+	IT_END = 0,
+	IT_CMDLINE,
+	IT_LOADER,
+	IT_MODULE,
+	IT_MEMINFO,
+	IT_BOOTDEV,
+	IT_MMAP,
+	IT_RSDP_OLD = 14,
+	IT_RSDP_NEW,
 	IT_LOAD_BASE = 21,
 };
 #define MB2_MAGIC 0xe85250d6u
@@ -55,8 +73,10 @@ static enum status one_tag(const struct boot *b, const u8 *p, u32 size, struct r
 	case HT_INFO_REQUEST:
 		for (u32 i = 8; i + 4 <= size; i += 4)
 			if (!provided(get32(p + i)) && !optional)
-				return err_set(err, ST_ARG, "%s: Multiboot 2 header requires information tag %u, which this "
-					       "machine does not give", b->path, get32(p + i));
+				return err_set(err, ST_ARG,
+				               "%s: Multiboot 2 header requires information tag %u, which this "
+				               "machine does not give",
+				               b->path, get32(p + i));
 		return ST_OK;
 	case HT_ADDRESS:
 		if (size < 24)
@@ -73,13 +93,20 @@ static enum status one_tag(const struct boot *b, const u8 *p, u32 size, struct r
 		r->has_entry = true;
 		r->entry = get32(p + 8);
 		return ST_OK;
-	case HT_CONSOLE: case HT_FRAMEBUFFER: case HT_MODULE_ALIGN: case HT_EFI_BS: case HT_EFI32_ENTRY:
-	case HT_EFI64_ENTRY: case HT_RELOCATABLE:
-		/* A framebuffer is a wish; modules are page-aligned always; there is no EFI; the image goes where it says. */
+	case HT_CONSOLE:
+	case HT_FRAMEBUFFER:
+	case HT_MODULE_ALIGN:
+	case HT_EFI_BS:
+	case HT_EFI32_ENTRY:
+	case HT_EFI64_ENTRY:
+	case HT_RELOCATABLE:
+		/* A framebuffer is a wish; modules are page-aligned always; there is no EFI; the image goes where it
+		 * says. */
 		return ST_OK;
 	default:
-		return optional ? ST_OK : err_set(err, ST_ARG, "%s: Multiboot 2 header tag %u is required and not known",
-						  b->path, type);
+		return optional ? ST_OK
+		                : err_set(err, ST_ARG, "%s: Multiboot 2 header tag %u is required and not known",
+		                          b->path, type);
 	}
 	return err_set(err, ST_ARG, "%s: Multiboot 2 header tag %u is too short", b->path, type);
 }
@@ -90,7 +117,8 @@ static enum status read_header(const struct boot *b, u64 at, struct request *r, 
 	u64 length = get32(p + 8), pos = 16;
 
 	if (get32(p + 4) != 0)
-		return err_set(err, ST_ARG, "%s: Multiboot 2 header for architecture %u, not i386", b->path, get32(p + 4));
+		return err_set(err, ST_ARG, "%s: Multiboot 2 header for architecture %u, not i386", b->path,
+		               get32(p + 4));
 	if (length > b->kernel.size - at)
 		return err_set(err, ST_ARG, "%s: truncated Multiboot 2 header", b->path);
 	while (pos + 8 <= length) {
@@ -99,7 +127,7 @@ static enum status read_header(const struct boot *b, u64 at, struct request *r, 
 			return ST_OK;
 		if (size < 8 || size > length - pos)
 			return err_set(err, ST_ARG, "%s: Multiboot 2 header tag at 0x%llx has size %u", b->path,
-				       (unsigned long long)(at + pos), size);
+			               (unsigned long long)(at + pos), size);
 		enum status s = one_tag(b, p + pos, size, r, err);
 		if (s != ST_OK)
 			return s;
@@ -121,8 +149,9 @@ static enum status load_addressed(struct boot *b, u64 at, const struct request *
 		return err_set(err, ST_ARG, "%s: Multiboot 2 header: load_addr does not fit header_addr", b->path);
 	u64 size = r->load_end ? r->load_end - load : b->kernel.size - offset;
 	if ((r->load_end && r->load_end < load) || size > b->kernel.size - offset)
-		return err_set(err, ST_ARG, "%s: truncated: the Multiboot 2 header asks for 0x%llx bytes from offset 0x%llx",
-			       b->path, (unsigned long long)size, (unsigned long long)offset);
+		return err_set(err, ST_ARG,
+		               "%s: truncated: the Multiboot 2 header asks for 0x%llx bytes from offset 0x%llx",
+		               b->path, (unsigned long long)size, (unsigned long long)offset);
 	u64 end = max_u64(load + size, r->bss_end);
 	enum status s = boot_claim(b, load, end - load, "the kernel", err);
 	if (s != ST_OK)
@@ -136,7 +165,7 @@ static enum status load_addressed(struct boot *b, u64 at, const struct request *
 
 static enum status load_image(struct boot *b, struct err *err)
 {
-	struct request r = { 0 };
+	struct request r = {0};
 	u64 at = (u64)find_header(&b->kernel);
 	enum status s = read_header(b, at, &r, err);
 
@@ -145,7 +174,8 @@ static enum status load_image(struct boot *b, struct err *err)
 	if (r.has_address && !r.has_entry)
 		return err_set(err, ST_ARG, "%s: Multiboot 2 header with an address tag and no entry tag", b->path);
 	if (!r.has_address && !elf_is(&b->kernel))
-		return err_set(err, ST_ARG, "%s: Multiboot 2 header without addresses, and the file is not ELF", b->path);
+		return err_set(err, ST_ARG, "%s: Multiboot 2 header without addresses, and the file is not ELF",
+		               b->path);
 	s = r.has_address ? load_addressed(b, at, &r, err) : elf_load(b, err);
 	if (s == ST_OK && r.has_entry)
 		b->entry = r.entry;
@@ -243,7 +273,8 @@ static enum status build_info(struct boot *b, struct tags *t, struct err *err)
 	ok = ok && tag_memory(b, t) && tag_rsdp(b, t);
 	u8 *base = tag(t, IT_LOAD_BASE, 4);
 	if (!ok || !base || !tag(t, IT_END, 0))
-		return err_set(err, ST_ARG, "%s: command line and modules' strings are too long for Multiboot 2", b->path);
+		return err_set(err, ST_ARG, "%s: command line and modules' strings are too long for Multiboot 2",
+		               b->path);
 	put32(base, b->kernel_base);
 	put32(t->data, t->used);
 	return ST_OK;
@@ -251,7 +282,7 @@ static enum status build_info(struct boot *b, struct tags *t, struct err *err)
 
 enum status multiboot2_load(struct boot *b, struct err *err)
 {
-	struct tags t = { .used = 8, .size = 0x18000 };
+	struct tags t = {.used = 8, .size = 0x18000};
 	enum status s = load_image(b, err);
 
 	if (s == ST_OK)

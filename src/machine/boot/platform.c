@@ -46,11 +46,15 @@ static void out8(struct machine *m, u16 port, u8 v)
 static void set_legacy(struct machine *m)
 {
 	/* ICW1..4: edge, cascade on 2, vectors 08h and 70h; every input masked. */
-	static const struct { u16 port; u8 v; } pic[] = {
-		{ 0x20, 0x11 }, { 0x21, 0x08 }, { 0x21, 0x04 }, { 0x21, 0x01 }, { 0xa0, 0x11 }, { 0xa1, 0x70 },
-		{ 0xa1, 0x02 }, { 0xa1, 0x01 }, { 0x21, 0xff }, { 0xa1, 0xff },
-		{ 0x4d0, 0x00 }, { 0x4d1, 0x0c }, /* PIRQs on 10 and 11 are level-triggered */
-	};
+	static const struct {
+		u16 port;
+		u8 v;
+	} pic[] =
+	        {
+	                {0x20, 0x11},  {0x21, 0x08},  {0x21, 0x04}, {0x21, 0x01}, {0xa0, 0x11},
+	                {0xa1, 0x70},  {0xa1, 0x02},  {0xa1, 0x01}, {0x21, 0xff}, {0xa1, 0xff},
+	                {0x4d0, 0x00}, {0x4d1, 0x0c}, /* PIRQs on 10 and 11 are level-triggered */
+	        };
 
 	for (size_t i = 0; i < ARRAY_LEN(pic); i++)
 		out8(m, pic[i].port, pic[i].v);
@@ -64,11 +68,27 @@ static void set_cmos(struct machine *m)
 	u64 low = machine_low_ram(m), high = machine_high_ram(m);
 	u64 kib = min_u64((low - 0x100000) >> 10, 0xffff), above16 = low > BIT(24) ? (low - BIT(24)) >> 16 : 0;
 	u64 chunks = min_u64(high >> 16, 0xffffff);
-	const struct { u8 index; u64 v; } byte[] = {
-		{ 0x0e, 0 }, { 0x0f, 0 }, { 0x10, 0 }, { 0x12, 0 }, { 0x14, 0x02 }, /* a coprocessor, no floppy */
-		{ 0x15, 640 & 0xff }, { 0x16, 640 >> 8 }, { 0x17, kib }, { 0x18, kib >> 8 }, { 0x30, kib }, { 0x31, kib >> 8 },
-		{ 0x34, min_u64(above16, 0xffff) }, { 0x35, min_u64(above16, 0xffff) >> 8 },
-		{ 0x5b, chunks }, { 0x5c, chunks >> 8 }, { 0x5d, chunks >> 16 }, { 0x5f, m->count - 1 },
+	const struct {
+		u8 index;
+		u64 v;
+	} byte[] = {
+	        {0x0e, 0},
+	        {0x0f, 0},
+	        {0x10, 0},
+	        {0x12, 0},
+	        {0x14, 0x02}, /* a coprocessor, no floppy */
+	        {0x15, 640 & 0xff},
+	        {0x16, 640 >> 8},
+	        {0x17, kib},
+	        {0x18, kib >> 8},
+	        {0x30, kib},
+	        {0x31, kib >> 8},
+	        {0x34, min_u64(above16, 0xffff)},
+	        {0x35, min_u64(above16, 0xffff) >> 8},
+	        {0x5b, chunks},
+	        {0x5c, chunks >> 8},
+	        {0x5d, chunks >> 16},
+	        {0x5f, m->count - 1},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(byte); i++)
@@ -145,7 +165,7 @@ static void set_up_function(struct machine *m, unsigned devfn, struct pci_alloc 
 static void set_pci(struct machine *m)
 {
 	enum { LPC = 0x1f << 3, PCIEXBAR = 0x60, PIRQ_ROUT = 0x60, PIRQ_ROUT2 = 0x68 };
-	struct pci_alloc a = { .mem = MACHINE_PCI_BASE, .io = MACHINE_PIO_BASE };
+	struct pci_alloc a = {.mem = MACHINE_PCI_BASE, .io = MACHINE_PIO_BASE};
 
 	if (cfg_read(m, 0, 0) == ~0u)
 		return;
@@ -196,16 +216,38 @@ static enum status set_initrd_data(struct boot *b, u16 id)
 static enum status set_fwcfg(struct boot *b)
 {
 	enum {
-		RAM_SIZE = 3, NB_CPUS = 5, KERNEL_ADDR = 7, KERNEL_SIZE, KERNEL_CMDLINE, INITRD_ADDR, INITRD_SIZE,
-		MAX_CPUS = 0xf, KERNEL_ENTRY, KERNEL_DATA, INITRD_DATA, CMDLINE_ADDR, CMDLINE_SIZE, CMDLINE_DATA,
+		RAM_SIZE = 3,
+		NB_CPUS = 5,
+		KERNEL_ADDR = 7,
+		KERNEL_SIZE,
+		KERNEL_CMDLINE,
+		INITRD_ADDR,
+		INITRD_SIZE,
+		MAX_CPUS = 0xf,
+		KERNEL_ENTRY,
+		KERNEL_DATA,
+		INITRD_DATA,
+		CMDLINE_ADDR,
+		CMDLINE_SIZE,
+		CMDLINE_DATA,
 	};
 	struct machine *m = b->m;
 	u32 n = (u32)strlen(b->append) + 1;
-	const struct { u16 id; u64 value; u8 size; } number[] = {
-		{ RAM_SIZE, m->bus.ram_size, 8 }, { NB_CPUS, m->count, 2 }, { MAX_CPUS, m->count, 2 },
-		{ KERNEL_ADDR, b->kernel_base, 4 }, { KERNEL_SIZE, b->kernel.size, 4 }, { KERNEL_ENTRY, b->entry, 4 },
-		{ INITRD_ADDR, b->initrd_base, 4 }, { INITRD_SIZE, b->initrd_size, 4 },
-		{ CMDLINE_ADDR, b->area + BOOT_CMDLINE, 4 }, { CMDLINE_SIZE, n, 4 },
+	const struct {
+		u16 id;
+		u64 value;
+		u8 size;
+	} number[] = {
+	        {RAM_SIZE, m->bus.ram_size, 8},
+	        {NB_CPUS, m->count, 2},
+	        {MAX_CPUS, m->count, 2},
+	        {KERNEL_ADDR, b->kernel_base, 4},
+	        {KERNEL_SIZE, b->kernel.size, 4},
+	        {KERNEL_ENTRY, b->entry, 4},
+	        {INITRD_ADDR, b->initrd_base, 4},
+	        {INITRD_SIZE, b->initrd_size, 4},
+	        {CMDLINE_ADDR, b->area + BOOT_CMDLINE, 4},
+	        {CMDLINE_SIZE, n, 4},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(number); i++) {
@@ -214,7 +256,8 @@ static enum status set_fwcfg(struct boot *b)
 			return s;
 	}
 	enum status s = fwcfg_add_key(m->fwcfg, CMDLINE_DATA, b->append, n);
-	/* The device copies: an unpacked vmlinux would double what the machine keeps resident, and nobody reads it here. */
+	/* The device copies: an unpacked vmlinux would double what the machine keeps resident, and nobody reads it
+	 * here. */
 	if (s == ST_OK && b->kernel.size <= FWCFG_DATA_MAX)
 		s = fwcfg_add_key(m->fwcfg, KERNEL_DATA, b->kernel.data, (u32)b->kernel.size);
 	return s == ST_OK ? set_initrd_data(b, INITRD_DATA) : s;

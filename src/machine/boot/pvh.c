@@ -40,14 +40,14 @@ static u64 put_memmap(struct boot *b, u32 *count)
 	unsigned n = machine_memory_map(b->m, map);
 
 	for (unsigned i = 0; i < n; i++)
-		out[i] = (struct memmap_entry){ map[i].base, map[i].size, map[i].type, 0 };
+		out[i] = (struct memmap_entry){map[i].base, map[i].size, map[i].type, 0};
 	*count = n;
 	return boot_list(b, out, n * sizeof(out[0]), 8);
 }
 
 enum status pvh_load(struct boot *b, struct err *err)
 {
-	struct start_info info = { .magic = HVM_START_MAGIC, .version = 1, .rsdp = b->m->rsdp };
+	struct start_info info = {.magic = HVM_START_MAGIC, .version = 1, .rsdp = b->m->rsdp};
 	u32 size = 0;
 	enum status s = elf_load(b, err);
 
@@ -60,7 +60,7 @@ enum status pvh_load(struct boot *b, struct err *err)
 	if (s != ST_OK)
 		return s;
 	if (b->initrd_size) {
-		struct modlist_entry mod = { b->initrd_base, b->initrd_size, 0, 0 };
+		struct modlist_entry mod = {b->initrd_base, b->initrd_size, 0, 0};
 		info.nr_modules = 1;
 		info.modlist = boot_list(b, &mod, sizeof(mod), 8);
 	}

@@ -1,0 +1,147 @@
+/*
+ * diff: one random instruction in one random state, run by our processor (core.c) and by the computer's own (host.c),
+ * then compared (compare.c). gen.c makes instructions from the instruction table's rows, place.c states for them;
+ * rules.c says what is left out, and why. README.md tells the whole story.
+ */
+#ifndef TESTS_DIFF_H
+#define TESTS_DIFF_H
+
+#include "cpu/decode/index.h"
+#include "cpu/exec/exec.h"
+
+/* ---- the address space, the same in both worlds ---- */
+#define DATA_BASE  0x10000000ull
+#define DATA_PAGES 3u /* two that can be written, one read-only; unmapped pages on both sides */
+#define DATA_SIZE  (DATA_PAGES * PAGE_SIZE)
+#define DATA_WRITE (2 * PAGE_SIZE)
+#define CODE_BASE  0x20000000ull /* one page, execute and read; the instruction ends at its end */
+#define CODE_END   (CODE_BASE + PAGE_SIZE)
+/* The operand zone: new content for every case, across the page boundary. */
+#define ZONE_SIZE  512u
+#define ZONE_BASE  (DATA_BASE + PAGE_SIZE - ZONE_SIZE / 2)
+
+#define GUARD_WINDOW 0x4000ull
+
+/* Segments of 32-bit and 16-bit code; selectors are those of the local descriptor table, see place.c. */
+struct seg_spec {
+	u16 sel;
+	u32 base, limit; /* limit in bytes; page-granular if it ends in fff and is larger than 1 MiB */
+	bool code, big, writable;
+};
+
+enum diff_mode { DIFF_64, DIFF_32, DIFF_16 };
+
+/* Everything an instruction at CPL 3 sees and changes, in either world. */
+struct diff_state {
+	u64 r[16], rip;
+	u32 flags, mxcsr;
+	union vec v[16];
+	u16 cw, sw, tag; /* sw with TOP; tag: bit n is physical register n, set when it is not empty */
+	u8 st[8][16];    /* ST(0).. as FXSAVE stores them */
+	u64 gs_base;
+};
+
+/* How it ended. */
+struct diff_end {
+	struct diff_state s;
+	int vector; /* -1: completed */
+	u32 error;
+	u64 cr2;
+};
+
+struct rng {
+	u64 s;
+};
+u64 rng_next(struct rng *g);
+static inline u64 rng_below(struct rng *g, u64 n)
+{
+	return (u64)(((unsigned __int128)rng_next(g) * n) >> 64);
+}
+static inline bool rng_one_in(struct rng *g, u64 n)
+{
+	return rng_below(g, n) == 0;
+}
+
+struct diff_case {
+	u64 seed;
+	struct rng rng;
+	u8 bytes[16];
+	unsigned len;           /* bytes in place; of an invalid instruction: all that were generated */
+	bool invalid;           /* no decoder knows it: #UD is expected */
+	const struct insn_row *row; /* NULL: invalid */
+	ZydisDecodedInstruction zi;
+	ZydisDecodedOperand op[ZYDIS_MAX_OPERAND_COUNT];
+	u64 rip;
+	struct diff_state in;
+	u8 zone[ZONE_SIZE];
+	/* how our processor is asked to run it; no difference to the result is allowed */
+	bool careful, cold_tlb;
+	u8 cc_op, cc_size;      /* lazy flags of an earlier instruction; in.flags agrees with them */
+	u64 cc_res, cc_src1, cc_src2;
+};
+
+/* ---- gen.c ---- */
+struct gen;
+struct gen *gen_new(const struct cpu *c, enum diff_mode mode, const char *filter);
+void gen_free(struct gen *g);
+bool gen_case(struct gen *g, struct diff_case *k); /* from k->seed; false: this seed gives nothing that may run */
+void gen_state(struct gen *g, struct diff_case *k); /* place.c */
+
+struct row_count {
+	const struct insn_row *row;
+	u64 runs, fails;
+	unsigned templates;
+};
+struct gen {
+	const struct cpu *cpu;
+	enum diff_mode mode;
+	const char *filter;
+	struct template *templates;
+	size_t template_count, template_room;
+	struct row_count *rows;
+	size_t row_count;
+	size_t *live, live_count; /* rows that may run here and have a template */
+	u32 *first;               /* rows[n]'s templates start at templates[first[n]] */
+	u64 invalid_runs, invalid_fails;
+	u16 no_row[ZYDIS_MNEMONIC_MAX_VALUE + 1]; /* decodes, but the model does not have it */
+};
+struct row_count *gen_count(struct gen *g, const struct insn_row *row);
+
+/* ---- place.c ---- */
+const struct seg_spec *diff_segments(enum diff_mode mode); /* [SEG_ES..SEG_GS] */
+void diff_pattern(u8 *data);                              /* DATA_SIZE bytes that every case starts from */
+
+/* ---- rules.c ---- */
+/* Why a row is not compared on this computer; NULL: it is. */
+const char *rule_excluded(const struct cpu *c, const struct insn_row *row, enum diff_mode mode);
+/* The same for one instruction of a row that is compared otherwise. */
+bool rule_refuses(const struct diff_case *k, enum diff_mode mode);
+bool rule_bytes_safe(const u8 *bytes, size_t n, enum diff_mode mode);
+u32 rule_undefined(const struct diff_case *k);
+enum tolerance { TOL_EXACT, TOL_X87_TRANSCENDENTAL, TOL_RECIPROCAL };
+enum tolerance rule_tolerance(const struct insn_row *row);
+u16 rule_sw_mask(const struct diff_case *k, const struct diff_end *host); /* status-word bits that count */
+bool rule_is_rep(const struct diff_case *k);
+const char *rule_note(const struct insn_row *row); /* what is masked, for --list; NULL: nothing beside undef_flags */
+
+/* ---- core.c, host.c ---- */
+struct core;
+struct core *core_new(enum diff_mode mode, u64 gs_base, u64 fs_base);
+void core_free(struct core *w);
+struct cpu *core_cpu(struct core *w);
+u8 *core_data(struct core *w);
+void core_run(struct core *w, const struct diff_case *k, struct diff_end *out);
+void core_flags(struct core *w, struct diff_case *k); /* k->in.flags from the lazy flags */
+
+bool host_init(enum diff_mode mode, const char **why);
+u8 *host_data(void);
+u64 host_fs_base(void);
+u64 host_gs_base(void);
+bool host_run(const struct diff_case *k, struct diff_end *out); /* false: it did not come to an end */
+
+/* ---- compare.c ---- */
+/* Number of differing items; text: one line each. */
+unsigned compare(const struct diff_case *k, enum diff_mode mode, const struct diff_end *core, const struct diff_end *host,
+		 const u8 *core_mem, const u8 *host_mem, char *text, size_t size);
+
+#endif

@@ -1,0 +1,514 @@
+/*
+ * The system side of the processor: mode switches, far transfers, task switches, system calls, segment-load faults, MSRs,
+ * CPUID, performance counters, and the reading of --cpu. Runs on every model, on a real bus with a real decoder.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "cpu/decode/decode.h"
+#include "cpu/msr.h"
+#include "cpu/segs.h"
+#include "model/model.h"
+
+/* ---- a machine with one processor ---- */
+
+struct rig {
+	struct clock clock;
+	struct hooks hooks;
+	struct bus bus;
+	struct cpu *c, *all[1];
+	struct code_cache *code;
+	const struct decode_index *index;
+	struct event last;
+	unsigned events;
+};
+
+static void on_event(void *arg, struct cpu *c, const struct event *e)
+{
+	struct rig *r = arg;
+
+	(void)c;
+	r->last = *e;
+	r->events++;
+}
+
+static struct rig *rig_new(const char *spec)
+{
+	struct rig *r = calloc(1, sizeof(*r));
+	const struct cpu_model *m;
+	struct feature_set f;
+	struct err err;
+
+	assert_int_equal(model_parse(spec, &m, &f, &err), ST_OK);
+	clock_init(&r->clock);
+	r->hooks = (struct hooks){.arg = r, .trace = TRACE_INT, .event = on_event};
+	assert_int_equal(bus_init(&r->bus, &r->clock, &r->hooks, 16 << 20, 16 << 20, &err), ST_OK);
+	assert_int_equal(decode_index_new(&r->index, m, &f), ST_OK);
+	assert_int_equal(code_cache_new(&r->code, &r->bus), ST_OK);
+	r->bus.page_written = code_cache_written;
+	r->bus.page_written_arg = r->code;
+	r->c = calloc(1, sizeof(*r->c));
+	r->all[0] = r->c;
+	r->c->all = r->all;
+	r->c->count = 1;
+	r->c->code = r->code;
+	r->c->decode = r->index;
+	assert_int_equal(cpu_init(r->c, m, &f, &r->bus, &err), ST_OK);
+	return r;
+}
+
+static void rig_free(struct rig *r)
+{
+	cpu_fini(r->c);
+	free(r->c);
+	code_cache_free(r->code);
+	decode_index_free(r->index);
+	bus_fini(&r->bus);
+	free(r);
+}
+
+static void run(struct rig *r, u64 limit)
+{
+	u64 end = r->clock.now + limit;
+
+	while (r->clock.now < end && r->c->activity == ACT_RUN && !r->c->stop) {
+		u64 until = min_u64(end, r->clock.next);
+
+		cpu_run(r->c, until > r->clock.now ? until : r->clock.now + 1);
+		if (r->clock.now >= r->clock.next)
+			clock_fire(&r->clock);
+	}
+}
+
+static const char *const models[] = {"amd", "intel", "plain"};
+
+/* ---- one guest through all modes ---- */
+
+/*
+ * Real mode (far CALL, RET), protected mode, CALL to a TSS and IRET back, RET to CPL 3, a call gate with two parameters,
+ * INT to CPL 0, IRET to virtual-8086 mode, INT out of it, long mode, SYSRET, SYSCALL, INT, IRETQ, SWAPGS, HLT.
+ */
+#define BASE 0x10000u
+/* clang-format off */
+asm(".pushsection .rodata\n.globl guest,guest_end\n"
+".code16\n"
+"guest:\n"
+" cli\n xor %ax,%ax\n mov %ax,%ds\n mov %ax,%es\n mov %ax,%ss\n mov $0x7000,%sp\n"
+" .byte 0x9a\n .word (rf-guest), 0x1000\n"
+" jmp 1f\n"
+"rf: mov $0x1234,%bx\n lret\n"
+"1: mov $0x1000,%ax\n mov %ax,%ds\n lgdtl (gdtr-guest)\n"
+" mov %cr0,%eax\n or $1,%al\n mov %eax,%cr0\n"
+" .byte 0x66,0xea\n .long (p32-guest)+0x10000\n .word 8\n"
+".code32\n"
+"p32: mov $0x10,%ax\n mov %ax,%ds\n mov %ax,%es\n mov %ax,%ss\n mov %ax,%fs\n mov %ax,%gs\n mov $0x6000,%esp\n"
+" lidt (idtr-guest)+0x10000\n"
+" mov $0x48,%ax\n ltr %ax\n"
+" str %cx\n mov %cx,0x5000\n"
+" .byte 0x9a\n .long 0\n .word 0x50\n"
+" incl 0x5010\n"
+" pushl $0x23\n pushl $0x5800\n pushl $0x1b\n pushl $(r3-guest)+0x10000\n lret\n"
+"r3: mov $0x23,%ax\n mov %ax,%ds\n"
+" pushl $0x11111111\n pushl $0x22222222\n"
+" .byte 0x9a\n .long 0\n .word 0x5b\n"
+" mov %cs,0x5024\n mov %esp,0x5028\n"
+" pushl $0\n popl %fs\n"
+" int $0x30\n"
+"hang3: jmp hang3\n"
+"gate: mov 8(%esp),%eax\n mov %eax,0x5018\n mov 12(%esp),%eax\n mov %eax,0x501c\n mov %ss,0x5020\n lret $8\n"
+"int30: mov $0x10,%ax\n mov %ax,%ds\n"
+" pushl $0\n pushl $0\n pushl $0x1000\n pushl $0\n pushl $0\n pushl $0x4000\n pushl $0x23202\n pushl $0x1000\n pushl $(v86-guest)\n iretl\n"
+".code16\n"
+"v86: mov $0x4444,%bp\n mov %cs,%ax\n mov %ax,%ds\n pushw %ds\n popw %gs\n"
+" int $0x31\n"
+"hangv: jmp hangv\n"
+".code32\n"
+"int31: mov $0x10,%ax\n mov %ax,%ds\n movzwl %bp,%ebp\n mov %ebp,0x5030\n mov 4(%esp),%eax\n mov %eax,0x5034\n mov 8(%esp),%eax\n mov %eax,0x503c\n"
+" mov $0x23,%ax\n verr %ax\n setz 0x5038\n mov $0x1b,%ecx\n lar %ecx,%edx\n mov %edx,0x5040\n lsl %ecx,%edx\n mov %edx,0x5044\n"
+" mov %cr4,%eax\n or $0x20,%eax\n mov %eax,%cr4\n mov $0x20000,%eax\n mov %eax,%cr3\n"
+" mov $0xc0000080,%ecx\n rdmsr\n or $0x101,%eax\n wrmsr\n mov %cr0,%eax\n or $0x80000000,%eax\n mov %eax,%cr0\n"
+" ljmp $0x28,$(l64-guest)+0x10000\n"
+".code64\n"
+"l64: mov $0x6000,%esp\n mov $0x10,%ax\n mov %ax,%ss\n mov %ax,%ds\n"
+" lidt (idtr64-guest)+0x10000\n"
+" mov $0x60,%ax\n ltr %ax\n"
+" mov $0xc0000081,%ecx\n xor %eax,%eax\n mov $0x00130028,%edx\n wrmsr\n"
+" mov $0xc0000082,%ecx\n lea sysent(%rip),%rax\n xor %edx,%edx\n wrmsr\n"
+" mov $0xc0000084,%ecx\n mov $0x200,%eax\n wrmsr\n"
+" lea u64(%rip),%rcx\n mov $0x202,%r11d\n mov $0x5800,%esp\n sysretq\n"
+"u64: mov $0x77,%ebx\n syscall\n"
+" mov $0x55555555,%ebx\n int $0x30\n"
+"hu: jmp hu\n"
+"sysent: mov %rcx,0x5050\n mov %r11,0x5058\n pushfq\n popq 0x5060\n mov %cs,0x5068\n mov %ss,0x506c\n"
+" sysretq\n"
+"int30_64: mov %rbx,0x5070\n mov %rsp,0x5078\n push $0x10\n lea -64(%rsp),%rax\n push %rax\n pushfq\n push $0x28\n lea ok(%rip),%rax\n push %rax\n iretq\n"
+"ok: mov $0xc0000102,%ecx\n mov $0x1234,%eax\n xor %edx,%edx\n wrmsr\n swapgs\n mov $0xc0000101,%ecx\n rdmsr\n mov %rax,0x5080\n"
+" xor %eax,%eax\n cpuid\n mov %ebx,0x5088\n rdtsc\n mov %eax,0x508c\n"
+" mov $0xdeadbeef12345678,%rax\n hlt\n jmp ok\n"
+".balign 16\n"
+"gdt: .quad 0\n .quad 0x00cf9b000000ffff\n .quad 0x00cf93000000ffff\n .quad 0x00cffb000000ffff\n .quad 0x00cff3000000ffff\n"
+" .quad 0x00af9b000000ffff\n"
+" .quad 0x00cffb000000ffff\n .quad 0\n .quad 0\n"
+" .quad 0x0000890180000067\n"
+" .quad 0x0000890182000067\n"
+" .quad 0\n"
+" .quad 0x0000890184000067, 0\n"
+"gdt_end:\n"
+"gdtr: .word gdt_end-gdt-1\n .long (gdt-guest)+0x10000\n"
+"idtr: .word 0x7ff\n .long 0x19000\n"
+"idtr64: .word 0xfff\n .quad 0x1a000\n"
+"taskb: incl 0x5008\n iretl\n jmp taskb\n"
+".globl o_gdt,o_gate,o_taskb,o_int30,o_int31,o_int30_64\n"
+"o_gdt: .long gdt-guest\no_gate: .long gate-guest\no_taskb: .long taskb-guest\no_int30: .long int30-guest\no_int31: .long int31-guest\no_int30_64: .long int30_64-guest\n"
+"guest_end:\n.code64\n.popsection\n");
+extern const u8 guest[], guest_end[];
+extern const u32 o_gdt, o_gate, o_taskb, o_int30, o_int31, o_int30_64;
+/* clang-format on */
+
+enum { TSS_A = 0x18000, TSS_B = 0x18200, TSS_64 = 0x18400, IDT32 = 0x19000, IDT64 = 0x1a000, PML4 = 0x20000 };
+
+static u64 gate32(u32 off, unsigned type, unsigned dpl)
+{
+	return (off & 0xffffull) | 8ull << 16 | (0x8000ull | type << 8 | dpl << 13) << 32 | (u64)(off >> 16) << 48;
+}
+
+static void write_tables(struct bus *b)
+{
+	bus_write(b, BASE, guest, (u64)(guest_end - guest));
+	bus_write_u64(b, BASE + o_gdt + 0x58, gate32(o_gate + BASE, SYS_CALL32, 3) | 2ull << 32);
+	bus_write_u64(b, IDT32 + 0x30 * 8, gate32(o_int30 + BASE, SYS_INT32, 3));
+	bus_write_u64(b, IDT32 + 0x31 * 8, gate32(o_int31 + BASE, SYS_INT32, 3));
+	bus_write_u64(b, IDT64 + 0x30 * 16, gate32(o_int30_64 + BASE, SYS_INT32, 3) | 0x20ull << 16);
+	bus_write_u32(b, TSS_A + 4, 0x6800);
+	bus_write_u32(b, TSS_A + 8, 0x10);
+	bus_write_u32(b, TSS_B + 0x20, o_taskb + BASE);
+	bus_write_u32(b, TSS_B + 0x24, 2);
+	bus_write_u32(b, TSS_B + 0x38, 0x6c00);
+	for (unsigned k = 0; k < 6; k++)
+		bus_write_u32(b, TSS_B + 0x48 + 4 * k, k == SEG_CS ? 8 : 0x10);
+	bus_write_u64(b, TSS_64 + 4, 0x6e00);
+	bus_write_u64(b, PML4, 0x21007);
+	bus_write_u64(b, 0x21000, 0x22007);
+	for (u64 k = 0; k < 8; k++)
+		bus_write_u64(b, 0x22000 + 8 * k, k << 21 | 0x87);
+}
+
+static void start_guest(struct rig *r)
+{
+	write_tables(&r->bus);
+	seg_set_real(r->c, SEG_CS, 0x1000);
+	r->c->r[REG_RIP] = 0;
+	cpu_update_mode(r->c);
+}
+
+/* What the guest left behind: address, size, value. */
+static const struct { u32 at, size, value; } expected[] = {
+	{0x5000, 2, 0x48},          /* STR */
+	{0x5008, 4, 1}, {0x5010, 4, 1}, /* the task ran once and came back */
+	{0x5018, 4, 0x22222222}, {0x501c, 4, 0x11111111}, {0x5020, 2, 0x10}, /* call gate: parameters, inner SS */
+	{0x5024, 2, 0x1b}, {0x5028, 4, 0x5800}, /* and back: CS, ESP */
+	{0x5030, 4, 0x4444}, {0x5034, 4, 0x1000}, {0x503c, 4, 0x23202}, /* virtual-8086: BP, CS, EFLAGS */
+	{0x5038, 1, 1}, {0x5040, 4, 0xcffb00}, {0x5044, 4, 0xffffffff}, /* VERR, LAR, LSL */
+	{0x5058, 4, 0x202}, {0x5060, 4, 2}, {0x5068, 2, 0x28}, {0x506c, 2, 0x30}, /* SYSCALL: R11, masked flags, CS, SS */
+	{0x5070, 4, 0x55555555}, {0x5078, 4, 0x6dd8}, {0x5080, 4, 0x1234}, /* INT's frame; SWAPGS */
+};
+
+static void test_modes(void **state)
+{
+	(void)state;
+	for (unsigned m = 0; m < ARRAY_LEN(models); m++) {
+		struct rig *r = rig_new(models[m]);
+
+		start_guest(r);
+		run(r, 10000);
+		assert_int_equal(r->c->activity, ACT_HLT);
+		assert_true(r->c->r[REG_RAX] == 0xdeadbeef12345678);
+		for (unsigned k = 0; k < ARRAY_LEN(expected); k++) {
+			u32 v = 0;
+
+			bus_read(&r->bus, expected[k].at, &v, expected[k].size);
+			assert_int_equal(v, expected[k].value);
+		}
+		rig_free(r);
+	}
+}
+
+/* ---- segment loads ---- */
+
+enum { GDT = 0x30000 };
+
+static void protected_mode(struct rig *r, unsigned cpl)
+{
+	static const u64 gdt[] = {
+		0,
+		0x00cf9b000000ffff, /* 08 code 0 */
+		0x00cf93000000ffff, /* 10 data 0 */
+		0x00cffb000000ffff, /* 18 code 3 */
+		0x00cff3000000ffff, /* 20 data 3 */
+		0x00cf99000000ffff, /* 28 execute-only code 0 */
+		0x00cf13000000ffff, /* 30 data 0, not present */
+		0x00cf91000000ffff, /* 38 read-only data 0 */
+		0x00cf9f000000ffff, /* 40 conforming code 0 */
+		0x0000890000000067, /* 48 TSS */
+		0x0000820000000017, /* 50 LDT */
+		0x00c0f3000000ffff, /* 58 data 3, small */
+		0x00cf90000000ffff, /* 60 data 0, read-only, not accessed */
+	};
+	struct cpu *c = r->c;
+
+	bus_write(&r->bus, GDT, gdt, sizeof(gdt));
+	c->gdtr.base = GDT;
+	c->gdtr.limit = sizeof(gdt) - 1;
+	c->cr0 |= CR0_PE;
+	c->cpl = (u8)cpl;
+	c->seg[SEG_CS] = seg_from_descriptor((u16)(cpl ? 0x1b : 8), gdt[cpl ? 3 : 1]);
+	c->seg[SEG_SS] = seg_from_descriptor((u16)(cpl ? 0x23 : 0x10), gdt[cpl ? 4 : 2]);
+	cpu_update_mode(c);
+}
+
+static const struct {
+	u8 cpl, seg;
+	u16 sel;
+	u8 vector; /* 0: loads */
+	u16 error;
+} loads[] = {
+	{0, SEG_DS, 0x10, 0, 0}, {0, SEG_DS, 0, 0, 0}, {0, SEG_DS, 3, 0, 0}, {0, SEG_ES, 0x08, 0, 0},
+	{0, SEG_DS, 0x28, EX_GP, 0x28}, {0, SEG_DS, 0x30, EX_NP, 0x30}, {0, SEG_DS, 0x68, EX_GP, 0x68},
+	{0, SEG_DS, 0x13, EX_GP, 0x10}, {0, SEG_DS, 0x48, EX_GP, 0x48}, {0, SEG_DS, 0x14, EX_GP, 0x14},
+	{0, SEG_SS, 0, EX_GP, 0}, {0, SEG_SS, 0x10, 0, 0}, {0, SEG_SS, 0x20, EX_GP, 0x20}, {0, SEG_SS, 0x13, EX_GP, 0x10},
+	{0, SEG_SS, 0x30, EX_SS, 0x30}, {0, SEG_SS, 0x38, EX_GP, 0x38}, {0, SEG_SS, 0x08, EX_GP, 0x08},
+	{3, SEG_DS, 0x10, EX_GP, 0x10}, {3, SEG_DS, 0x23, 0, 0}, {3, SEG_DS, 0x20, 0, 0}, {3, SEG_DS, 0x43, 0, 0},
+	{3, SEG_SS, 0x23, 0, 0}, {3, SEG_SS, 0x20, EX_GP, 0x20}, {3, SEG_FS, 0x1b, 0, 0}, {3, SEG_FS, 0x08, EX_GP, 0x08},
+};
+
+static void test_loads(void **state)
+{
+	struct rig *r = rig_new("amd");
+
+	(void)state;
+	for (unsigned k = 0; k < ARRAY_LEN(loads); k++) {
+		protected_mode(r, loads[k].cpl);
+
+		enum xr x = seg_load(r->c, loads[k].seg, loads[k].sel);
+
+		assert_int_equal(x, loads[k].vector ? XR_FAULT : XR_OK);
+		if (loads[k].vector) {
+			assert_int_equal(r->c->fault.vector, loads[k].vector);
+			assert_int_equal(r->c->fault.error, loads[k].error);
+		} else {
+			assert_int_equal(r->c->seg[loads[k].seg].sel, loads[k].sel);
+		}
+	}
+	/* The accessed bit is written, the busy bit too. */
+	protected_mode(r, 0);
+	assert_int_equal(seg_load(r->c, SEG_DS, 0x60), XR_OK);
+	assert_int_equal(bus_read_u64(&r->bus, GDT + 0x60) >> 40 & 1, 1);
+	assert_int_equal(seg_load_tr(r->c, 0x48), XR_OK);
+	assert_int_equal(bus_read_u64(&r->bus, GDT + 0x48) >> 40 & 0xf, SYS_TSS32_BUSY);
+	assert_int_equal(seg_load_tr(r->c, 0x48), XR_FAULT);
+	assert_int_equal(r->c->fault.error, 0x48);
+	assert_int_equal(seg_load_ldtr(r->c, 0x50), XR_OK);
+	assert_int_equal(seg_load_ldtr(r->c, 0x54), XR_FAULT);
+	rig_free(r);
+}
+
+/* Limits: expand-up, expand-down, both sizes. */
+static void test_limits(void **state)
+{
+	static const struct { u32 ar, limit, off, size; bool ok; } cases[] = {
+		{0x93, 0xffff, 0xfffc, 4, true}, {0x93, 0xffff, 0xfffd, 4, false}, {0x93, 0xffff, 0x10000, 1, false},
+		{0xc093, 0xffffffff, 0xfffffffc, 4, true}, {0xc093, 0xffffffff, 0xfffffffd, 4, false},
+		{0x97, 0x0fff, 0x0fff, 1, false}, {0x97, 0x0fff, 0x1000, 4, true}, {0x97, 0x0fff, 0xfffd, 4, false},
+		{0x4097, 0x0fff, 0xfffffffc, 4, true}, {0x97, 0xffff, 0x8000, 1, false},
+	};
+
+	(void)state;
+	for (unsigned k = 0; k < ARRAY_LEN(cases); k++) {
+		struct seg s = {.ar = cases[k].ar, .limit = cases[k].limit};
+
+		assert_int_equal(seg_covers(&s, cases[k].off, cases[k].size), cases[k].ok);
+	}
+}
+
+/* A fault after the commit point belongs to the new task: its #TS arrives with the new EIP and TR. */
+static void test_task_fault(void **state)
+{
+	struct rig *r = rig_new("amd");
+	struct cpu *c = r->c;
+
+	(void)state;
+	protected_mode(r, 0);
+	bus_write_u64(&r->bus, GDT + 0x48, 0x0000890180000067); /* current, at 18000h */
+	bus_write_u64(&r->bus, GDT + 0x50, 0x0000890182000067); /* new, at 18200h */
+	assert_int_equal(seg_load_tr(c, 0x48), XR_OK);
+	bus_write_u32(&r->bus, TSS_B + 0x20, 0x4567);
+	bus_write_u32(&r->bus, TSS_B + 0x4c, 0x10); /* CS: a data segment */
+	c->r[REG_RIP] = 0x1000;
+	c->r[REG_RBX] = 0x1234;
+	assert_int_equal(task_switch(c, 0x50, TASK_JMP, false, 0, 0x1005), XR_FAULT);
+	assert_int_equal(c->fault.vector, EX_TS);
+	assert_int_equal(c->fault.error, 0x10);
+	assert_true(c->r[REG_RIP] == 0x4567);
+	assert_int_equal(c->seg[SEG_TR].sel, 0x50);
+	assert_true(c->cr0 & CR0_TS);
+	assert_int_equal(bus_read_u32(&r->bus, TSS_A + 0x20), 0x1005); /* the old task was saved */
+	assert_int_equal(bus_read_u32(&r->bus, TSS_A + 0x34), 0x1234);
+	assert_int_equal(bus_read_u64(&r->bus, GDT + 0x48) >> 40 & 0xf, SYS_TSS32);
+	assert_int_equal(bus_read_u64(&r->bus, GDT + 0x50) >> 40 & 0xf, SYS_TSS32_BUSY);
+	/* Before it: nothing has changed. */
+	assert_int_equal(task_switch(c, 0x50, TASK_JMP, false, 0, 0), XR_FAULT);
+	assert_int_equal(c->fault.vector, EX_GP);
+	rig_free(r);
+}
+
+/* ---- tables ---- */
+
+/* CPUID shows the features that are there and no others, and every MSR row answers. */
+static void test_tables(void **state)
+{
+	(void)state;
+	for (unsigned m = 0; m < ARRAY_LEN(models); m++) {
+		struct rig *r = rig_new(models[m]);
+		struct cpu *c = r->c;
+
+		c->efer |= EFER_LMA;
+		c->cr0 |= CR0_PE;
+		c->seg[SEG_CS].ar |= AR_L;
+		cpu_update_mode(c); /* 64-bit mode: SYSCALL shows on every model */
+		for (unsigned f = 1; f < FEAT_COUNT; f++) {
+			const struct feature_info *i = &arch_features[f];
+			u32 out[4];
+
+			if (f == FEAT_HTT || f == FEAT_CMP_LEGACY)
+				continue; /* by the number of processors */
+			cpuid_query(c, i->leaf, i->subleaf, out);
+			if (i->leaf == 0x1f || (i->leaf >= 0x80000000 && i->leaf > c->model->max_ext_leaf))
+				continue;
+			assert_int_equal(out[i->reg] >> i->bit & 1, has(c, (enum feature)f));
+		}
+		for (const struct msr_set *const *s = c->model->msrs; *s; s++) {
+			for (size_t k = 0; k < (*s)->count; k++) {
+				const struct msr_row *row = &(*s)->rows[k];
+
+				if (k)
+					assert_true(row->index >= row[-1].index + (row[-1].count ? row[-1].count : 1));
+				if (!row->feature || has(c, row->feature))
+					assert_ptr_equal(msr_find(c, row->index), row);
+			}
+		}
+		rig_free(r);
+	}
+}
+
+static void test_msrs(void **state)
+{
+	struct rig *r = rig_new("amd");
+	struct cpu *c = r->c;
+	u64 v;
+
+	(void)state;
+	assert_true(msr_read(c, 0x277, &v) && v == 0x0007040600070406);
+	assert_false(msr_write(c, 0x277, 2));
+	assert_false(msr_read(c, 0x12345, &v));
+	assert_false(msr_write(c, 0xc0000082, 1ull << 47));  /* LSTAR: not canonical */
+	assert_true(msr_write(c, 0xc0000082, 0xffff800000000000));
+	assert_false(msr_write(c, 0x2ff, 0x802));            /* default type 2 does not exist */
+	assert_true(msr_write(c, 0x2ff, 0x806));
+	assert_false(msr_write(c, 0x201, 1ull << 48));       /* beyond MAXPHYADDR */
+	assert_false(msr_read(c, 0x49, &v));                 /* PRED_CMD is write-only */
+	assert_true(msr_write(c, 0x49, 1));
+	assert_false(msr_write(c, 0x49, 2));
+	assert_false(msr_write(c, 0x401, 1));                /* MC0_STATUS takes zero only... */
+	assert_true(msr_read(c, 0xc0010015, &v) && (v & BIT(24)));
+	assert_true(msr_write(c, 0xc0010015, v | BIT(18)));  /* ...unless McStatusWrEn */
+	assert_true(msr_write(c, 0x401, 1));
+	r->clock.now = 1000;
+	assert_true(msr_write(c, 0x10, 5000000));
+	r->clock.now = 1234;
+	assert_true(msr_read(c, 0x10, &v) && v == 5000234);
+	rig_free(r);
+}
+
+/* ---- performance counters ---- */
+
+static void test_perf(void **state)
+{
+	static const u8 code[] = {0xb9, 0x40, 0x42, 0x0f, 0x00, 0x49, 0x75, 0xfd, 0xf4}; /* a million times DEC, JNZ */
+
+	(void)state;
+	for (unsigned m = 0; m < 2; m++) {
+		struct rig *r = rig_new(models[m]);
+		struct cpu *c = r->c;
+		u32 ctr = m ? 0xc1 : 0xc0010201, sel = m ? 0x186 : 0xc0010200;
+		u64 v;
+
+		protected_mode(r, 0);
+		bus_write(&r->bus, BASE, code, sizeof(code));
+		bus_write(&r->bus, 0x9100, "\xcf", 1); /* NMI: IRET */
+		bus_write_u64(&r->bus, 0x9000 + 16, gate32(0x9100, SYS_INT32, 0));
+		c->idtr.base = 0x9000;
+		c->idtr.limit = 0xff;
+		c->r[REG_RIP] = BASE;
+		c->r[REG_RSP] = 0x8000;
+		assert_true(apic_base_write(c, 0xfee00900));
+		apic_mmio_write(c, 0xf0, 0x1ff);
+		apic_mmio_write(c, 0x340, 0x400); /* overflow: NMI */
+		assert_true(msr_write(c, ctr, m ? -500000ull & 0xffffffff : -500000ull));
+		assert_true(msr_write(c, sel, 0x5300c0));
+		run(r, 10000000);
+		assert_int_equal(c->activity, ACT_HLT);
+		assert_int_equal(r->events, 1);
+		assert_int_equal(r->last.type, EV_NMI);
+		assert_true(msr_read(c, ctr, &v) && v == c->insns - 500000);
+		rig_free(r);
+	}
+}
+
+/* ---- --cpu ---- */
+
+static void test_parse(void **state)
+{
+	static const struct { const char *spec, *model; bool svm, vmx; } good[] = {
+		{"amd", "amd", true, false}, {"intel", "intel", false, false}, {"intel,+vmx", "intel", false, true},
+		{"plain", "plain", false, false}, {"qemu64", "amd", true, false}, {"max,+vmx", "intel", false, true},
+		{"EPYC-Rome-v2,-svm", "amd", false, false}, {"host,migratable=no,pcid=off", "amd", true, false},
+		{"Skylake-Server-noTSX-IBRS,vendor=GenuineIntel", "intel", false, false}, {"amd,svm=off,-hle", "amd", false, false},
+	};
+	static const struct { const char *spec, *says; } bad[] = {
+		{"adm", "did you mean 'amd'"}, {"amd,+vmx", "intel,+vmx"}, {"max,+vmx,+svm", "exclude"}, {"", "unknown"},
+		{"amd,+invtcs", "'invtsc'"}, {"amd,phys-bits=9", "36 to 52"}, {"amd,phys-bit=40", "'phys-bits'"},
+		{"amd,vendor=GenuineIntel", "vendor"}, {"kvm64,vendor=Other", "GenuineIntel"}, {"amd,+avx512f", "avx512f"},
+	};
+	const struct cpu_model *m;
+	struct feature_set f;
+	struct err err;
+
+	(void)state;
+	for (unsigned k = 0; k < ARRAY_LEN(good); k++) {
+		assert_int_equal(model_parse(good[k].spec, &m, &f, &err), ST_OK);
+		assert_string_equal(m->name, good[k].model);
+		assert_int_equal(feat_has(&f, FEAT_SVM), good[k].svm);
+		assert_int_equal(feat_has(&f, FEAT_VMX), good[k].vmx);
+	}
+	for (unsigned k = 0; k < ARRAY_LEN(bad); k++) {
+		assert_int_equal(model_parse(bad[k].spec, &m, &f, &err), ST_ARG);
+		assert_non_null(strstr(err.text, bad[k].says));
+	}
+	assert_int_equal(model_phys_bits("amd,phys-bits=40", &model_amd), 40);
+	assert_int_equal(model_phys_bits("amd", &model_amd), 48);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_modes), cmocka_unit_test(test_loads), cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_task_fault), cmocka_unit_test(test_tables), cmocka_unit_test(test_msrs),
+		cmocka_unit_test(test_perf), cmocka_unit_test(test_parse),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

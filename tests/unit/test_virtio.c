@@ -1,0 +1,693 @@
+/*
+ * virtio devices driven by a small driver: the registers through the BAR, the rings in guest memory.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "dev/virtio.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define REGS   0xc0000000ull
+#define TABLE  0xc0010000ull
+#define FN     (1 << 3)
+#define ISR    (REGS + 0x1000)
+#define CONFIG (REGS + 0x2000)
+#define NOTIFY (REGS + 0x3000)
+#define DESC(q)  (0x10000ull + (q) * 0x10000)
+#define AVAIL(q) (DESC(q) + 0x4000)
+#define USED(q)  (DESC(q) + 0x8000)
+#define HEADER   0x40000ull
+#define DATA     0x50000ull
+#define STATUS   0x41000ull
+#define INDIRECT 0x42000ull
+#define SECTORS  256u
+#define DISK     (SECTORS * 512)
+
+enum { NEXT = 1, WRITE = 2, IND = 4 };
+enum { READ_REQ = 0, WRITE_REQ = 1, FLUSH_REQ = 4, ID_REQ = 8, DISCARD_REQ = 11, ZERO_REQ = 13 };
+
+struct pc {
+	struct clock clock;
+	struct bus bus;
+	struct dev_env env;
+	struct pci_bus *pci;
+	struct device *q35, *lpc, *dev;
+	bool level[24];
+	unsigned msis;
+	u32 msi_data;
+	u16 avail[2], used[2];
+	unsigned size;
+	char path[64];
+	u8 out[512];
+	size_t out_len;
+	struct chan chan;
+};
+
+static void line_set(void *arg, unsigned n, bool level)
+{
+	((struct pc *)arg)->level[n] = level;
+}
+
+static void on_msi(void *arg, u64 addr, u32 data)
+{
+	struct pc *pc = arg;
+
+	(void)addr;
+	pc->msis++;
+	pc->msi_data = data;
+}
+
+static void chan_out(struct chan *c, const u8 *buf, size_t n)
+{
+	struct pc *pc = (struct pc *)((char *)c - offsetof(struct pc, chan));
+
+	for (size_t i = 0; i < n && pc->out_len < sizeof(pc->out); i++)
+		pc->out[pc->out_len++] = buf[i];
+}
+
+static const struct chan_ops chan_ops = { .write = chan_out };
+
+/* Sector n begins with n, the rest is its low byte. */
+static void make_disk(struct pc *pc)
+{
+	snprintf(pc->path, sizeof(pc->path), "/tmp/turnstile-disk-XXXXXX");
+	int fd = mkstemp(pc->path);
+	assert_true(fd >= 0);
+	for (u32 n = 0; n < SECTORS; n++) {
+		u8 s[512];
+		memset(s, (int)n, sizeof(s));
+		memcpy(s, &n, sizeof(n));
+		assert_int_equal(write(fd, s, sizeof(s)), sizeof(s));
+	}
+	close(fd);
+}
+
+static int setup(void **state)
+{
+	struct pc *pc = base_alloc(sizeof(*pc));
+	struct irq_line irq[24];
+	struct err err;
+
+	clock_init(&pc->clock);
+	if (bus_init(&pc->bus, &pc->clock, NULL, 16 << 20, 1ull << 31, &err))
+		return -1;
+	pc->bus.msi = on_msi;
+	pc->bus.msi_arg = pc;
+	pc->env = (struct dev_env){ .bus = &pc->bus, .clock = &pc->clock };
+	for (unsigned n = 0; n < 24; n++)
+		irq[n] = (struct irq_line){ .set = line_set, .arg = pc, .n = n };
+	pc->chan.ops = &chan_ops;
+	pc->size = 16;
+	if (q35_create(&pc->q35, &pc->env, &pc->pci) != ST_OK)
+		return -1;
+	pc->env.pci = pc->pci;
+	if (lpc_create(&pc->lpc, &pc->env, irq) != ST_OK)
+		return -1;
+	make_disk(pc);
+	*state = pc;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct pc *pc = *state;
+
+	if (pc->dev)
+		pc->dev->ops->destroy(pc->dev);
+	pc->lpc->ops->destroy(pc->lpc);
+	pc->q35->ops->destroy(pc->q35);
+	assert_null(pc->clock.first);
+	assert_null(pc->bus.mmio);
+	assert_null(pc->bus.ports);
+	bus_fini(&pc->bus);
+	unlink(pc->path);
+	base_free(pc);
+	return 0;
+}
+
+static void run(struct pc *pc, u64 ns)
+{
+	u64 until = pc->clock.now + ns;
+
+	while (pc->clock.next <= until) {
+		pc->clock.now = max_u64(pc->clock.now, pc->clock.next);
+		clock_fire(&pc->clock);
+	}
+	pc->clock.now = until;
+}
+
+static u32 in(struct pc *pc, u64 reg, unsigned size)
+{
+	return (u32)bus_mmio_read(&pc->bus, reg, size);
+}
+
+static void out(struct pc *pc, u64 reg, unsigned size, u64 v)
+{
+	bus_mmio_write(&pc->bus, reg, size, v);
+}
+
+static u16 mem16(struct pc *pc, u64 pa)
+{
+	u16 v;
+
+	bus_read(&pc->bus, pa, &v, sizeof(v));
+	return v;
+}
+
+static void set16(struct pc *pc, u64 pa, u16 v)
+{
+	bus_write(&pc->bus, pa, &v, sizeof(v));
+}
+
+static u8 mem8(struct pc *pc, u64 pa)
+{
+	return (u8)mem16(pc, pa);
+}
+
+static void map(struct pc *pc)
+{
+	pci_config_write(pc->pci, FN, 0x14, 4, (u32)TABLE);
+	pci_config_write(pc->pci, FN, 0x20, 4, (u32)REGS);
+	pci_config_write(pc->pci, FN, 4, 2, 6);
+}
+
+/* "Device Initialization" up to DRIVER_OK; `features` are bits 31:0. */
+static void start(struct pc *pc, u32 features, unsigned queues)
+{
+	out(pc, REGS + 0x14, 1, 0);
+	out(pc, REGS + 0x14, 1, 3);
+	out(pc, REGS + 8, 4, 0);
+	out(pc, REGS + 12, 4, features);
+	out(pc, REGS + 8, 4, 1);
+	out(pc, REGS + 12, 4, 1);
+	out(pc, REGS + 0x14, 1, 11);
+	assert_int_equal(in(pc, REGS + 0x14, 1), 11);
+	for (unsigned q = 0; q < queues; q++) {
+		u8 zero[0xc000] = { 0 };
+		bus_write(&pc->bus, DESC(q), zero, sizeof(zero));
+		pc->avail[q] = pc->used[q] = 0;
+		out(pc, REGS + 0x16, 2, q);
+		assert_int_equal(in(pc, REGS + 0x18, 2), 256);
+		out(pc, REGS + 0x18, 2, pc->size);
+		out(pc, REGS + 0x20, 8, DESC(q));
+		out(pc, REGS + 0x28, 8, AVAIL(q));
+		out(pc, REGS + 0x30, 8, USED(q));
+		out(pc, REGS + 0x1c, 2, 1);
+		assert_int_equal(in(pc, REGS + 0x1c, 2), 1);
+	}
+	out(pc, REGS + 0x14, 1, 15);
+}
+
+static void put_desc(struct pc *pc, u64 table, unsigned n, u64 addr, u32 len, u16 flags, u16 next)
+{
+	struct {
+		u64 addr;
+		u32 len;
+		u16 flags, next;
+	} d = { addr, len, flags, next };
+
+	bus_write(&pc->bus, table + n * 16, &d, sizeof(d));
+}
+
+static void offer(struct pc *pc, unsigned q, u16 head)
+{
+	set16(pc, AVAIL(q) + 4 + 2 * (pc->avail[q] % pc->size), head);
+	set16(pc, AVAIL(q) + 2, ++pc->avail[q]);
+}
+
+static void kick(struct pc *pc, unsigned q)
+{
+	out(pc, NOTIFY + 4 * q, 2, q);
+}
+
+static void put_header(struct pc *pc, u64 at, u32 type, u64 sector)
+{
+	u32 h[4] = { type, 0, (u32)sector, (u32)(sector >> 32) };
+
+	bus_write(&pc->bus, at, h, sizeof(h));
+}
+
+/* Header, data and status in three descriptors from `head`. */
+static void prepare(struct pc *pc, u16 head, u32 type, u64 sector, u32 len)
+{
+	u16 dir = type == READ_REQ || type == ID_REQ ? WRITE : 0;
+
+	put_header(pc, HEADER, type, sector);
+	put_desc(pc, DESC(0), head, HEADER, 16, NEXT, (u16)(head + (len ? 1 : 2)));
+	put_desc(pc, DESC(0), head + 1u, DATA, len, NEXT | dir, (u16)(head + 2));
+	put_desc(pc, DESC(0), head + 2u, STATUS, 1, WRITE, 0);
+	bus_write(&pc->bus, STATUS, "\xee", 1);
+}
+
+static u8 request(struct pc *pc, u32 type, u64 sector, u32 len)
+{
+	prepare(pc, 0, type, sector, len);
+	offer(pc, 0, 0);
+	kick(pc, 0);
+	run(pc, 50000);
+	pc->used[0]++;
+	assert_int_equal(mem16(pc, USED(0) + 2), pc->used[0]);
+	return mem8(pc, STATUS);
+}
+
+static void make_blk(struct pc *pc, bool readonly, bool snapshot)
+{
+	struct err err = { "" };
+
+	enum status s = virtio_blk_create(&pc->dev, &pc->env, -1, pc->path, readonly, snapshot, "serial", &err);
+	assert_int_equal(s, ST_OK);
+	map(pc);
+}
+
+static bool needs_reset(struct pc *pc)
+{
+	return in(pc, REGS + 0x14, 1) & 64;
+}
+
+static void negotiation(void **state)
+{
+	struct pc *pc = *state;
+
+	make_blk(pc, false, false);
+	assert_int_equal(pci_config_read(pc->pci, FN, 0, 4), 0x10421af4);
+	assert_int_equal(in(pc, REGS + 0x12, 2), 1);
+	out(pc, REGS, 4, 1);
+	assert_int_equal(in(pc, REGS + 4, 4), 1); /* VERSION_1 */
+	out(pc, REGS + 0x14, 1, 3);
+	out(pc, REGS + 0x14, 1, 11); /* without VERSION_1 */
+	assert_int_equal(in(pc, REGS + 0x14, 1), 3);
+	out(pc, REGS + 8, 4, 1);
+	out(pc, REGS + 12, 4, 3); /* a feature nobody offered */
+	out(pc, REGS + 0x14, 1, 11);
+	assert_int_equal(in(pc, REGS + 0x14, 1), 3);
+	start(pc, 0, 1);
+	out(pc, REGS + 12, 4, 0); /* too late */
+	assert_int_equal(in(pc, REGS + 12, 4), 1);
+	assert_int_equal(in(pc, CONFIG, 4), SECTORS);
+	assert_int_equal(bus_mmio_read(&pc->bus, CONFIG, 8), SECTORS);
+	out(pc, REGS + 0x16, 2, 1);
+	assert_int_equal(in(pc, REGS + 0x18, 2), 0); /* no such queue */
+}
+
+static void pci_window(void **state)
+{
+	struct pc *pc = *state;
+	unsigned cap;
+
+	make_blk(pc, false, false);
+	for (cap = pci_config_read(pc->pci, FN, 0x34, 1); cap; cap = pci_config_read(pc->pci, FN, cap + 1, 1))
+		if (pci_config_read(pc->pci, FN, cap, 1) == 9 && pci_config_read(pc->pci, FN, cap + 3, 1) == 5)
+			break;
+	assert_int_not_equal(cap, 0);
+	pci_config_write(pc->pci, FN, cap + 4, 1, 4);
+	pci_config_write(pc->pci, FN, cap + 8, 4, 0x14);
+	pci_config_write(pc->pci, FN, cap + 12, 4, 1);
+	pci_config_write(pc->pci, FN, cap + 16, 4, 3);
+	assert_int_equal(in(pc, REGS + 0x14, 1), 3);
+	assert_int_equal(pci_config_read(pc->pci, FN, cap + 16, 4), 3);
+	pci_config_write(pc->pci, FN, cap + 8, 4, 0xfffffff0); /* outside: nothing happens */
+	pci_config_write(pc->pci, FN, cap + 16, 4, 0);
+	assert_int_equal(in(pc, REGS + 0x14, 1), 3);
+}
+
+static void blk_requests(void **state)
+{
+	struct pc *pc = *state;
+	u8 sector[512];
+
+	make_blk(pc, false, false);
+	start(pc, 0, 1);
+	assert_int_equal(request(pc, READ_REQ, 7, 1024), 0);
+	assert_int_equal(bus_read_u32(&pc->bus, DATA), 7);
+	assert_int_equal(bus_read_u32(&pc->bus, DATA + 512), 8);
+	assert_int_equal(bus_read_u32(&pc->bus, USED(0) + 8), 1025);
+	assert_true(pc->level[17]); /* slot 1, INTA# */
+	assert_int_equal(in(pc, ISR, 1), 1);
+	assert_false(pc->level[17]);
+	memset(sector, 0x5a, sizeof(sector));
+	bus_write(&pc->bus, DATA, sector, 512);
+	assert_int_equal(request(pc, WRITE_REQ, 9, 512), 0);
+	assert_int_equal(request(pc, FLUSH_REQ, 0, 0), 0);
+	assert_int_equal(request(pc, READ_REQ, 9, 512), 0);
+	assert_int_equal(bus_read_u32(&pc->bus, DATA), 0x5a5a5a5a);
+	assert_int_equal(request(pc, ID_REQ, 0, 20), 0);
+	assert_int_equal(mem8(pc, DATA + 5), 'l');
+	assert_int_equal(request(pc, READ_REQ, SECTORS - 1, 1024), 1);
+	assert_int_equal(request(pc, READ_REQ, ~0ull, 512), 1);
+	assert_int_equal(request(pc, READ_REQ, 0, 100), 1);
+	assert_int_equal(request(pc, 99, 0, 512), 2);
+	bus_write_u64(&pc->bus, DATA, 20);
+	bus_write_u64(&pc->bus, DATA + 8, 3); /* three sectors, no flags */
+	assert_int_equal(request(pc, ZERO_REQ, 0, 16), 0);
+	assert_int_equal(request(pc, READ_REQ, 22, 1024), 0);
+	assert_int_equal(bus_read_u32(&pc->bus, DATA), 0);
+	assert_int_equal(bus_read_u32(&pc->bus, DATA + 512), 23);
+	bus_write_u64(&pc->bus, DATA, SECTORS);
+	bus_write_u64(&pc->bus, DATA + 8, 1);
+	assert_int_equal(request(pc, DISCARD_REQ, 0, 16), 1);
+	bus_write_u64(&pc->bus, DATA + 8, 1ull | 1ull << 32);
+	assert_int_equal(request(pc, DISCARD_REQ, 0, 16), 2);
+	assert_false(needs_reset(pc));
+}
+
+static void blk_latency(void **state)
+{
+	struct pc *pc = *state;
+
+	make_blk(pc, false, false);
+	start(pc, 0, 1);
+	prepare(pc, 0, READ_REQ, 1, 512);
+	offer(pc, 0, 0);
+	kick(pc, 0);
+	run(pc, 30000);
+	prepare(pc, 4, READ_REQ, 2, 512);
+	offer(pc, 0, 4);
+	kick(pc, 0);
+	kick(pc, 0); /* nothing new */
+	run(pc, 19999);
+	assert_int_equal(mem16(pc, USED(0) + 2), 0);
+	run(pc, 1);
+	assert_int_equal(mem16(pc, USED(0) + 2), 1);
+	run(pc, 29999);
+	assert_int_equal(mem16(pc, USED(0) + 2), 1);
+	run(pc, 1);
+	assert_int_equal(mem16(pc, USED(0) + 2), 2);
+	kick(pc, 0);
+	offer(pc, 0, 4);
+	kick(pc, 0);
+	out(pc, REGS + 0x14, 1, 0); /* reset while one is under way */
+	run(pc, 100000);
+	assert_int_equal(mem16(pc, USED(0) + 2), 2);
+}
+
+static void blk_snapshot(void **state)
+{
+	struct pc *pc = *state;
+	u8 byte = 0;
+
+	make_blk(pc, false, true);
+	start(pc, 0, 1);
+	u64 before = pc->dev->ops->extra_hash(pc->dev, 1);
+	for (u64 s = 0; s < 200; s += 3) {
+		bus_write_u64(&pc->bus, DATA, 0x1111 + s);
+		assert_int_equal(request(pc, WRITE_REQ, s, 512), 0);
+	}
+	assert_int_not_equal(pc->dev->ops->extra_hash(pc->dev, 1), before);
+	assert_int_equal(request(pc, READ_REQ, 30, 1024), 0);
+	assert_int_equal(bus_read_u64(&pc->bus, DATA), 0x1111 + 30);
+	assert_int_equal(bus_read_u32(&pc->bus, DATA + 512), 31); /* its neighbour in the same piece */
+	FILE *f = fopen(pc->path, "rb");
+	assert_non_null(f);
+	fseek(f, 30 * 512, SEEK_SET);
+	assert_int_equal(fread(&byte, 1, 1, f), 1);
+	fclose(f);
+	assert_int_equal(byte, 30); /* the image is as it was */
+}
+
+static void blk_readonly(void **state)
+{
+	struct pc *pc = *state;
+
+	make_blk(pc, true, false);
+	out(pc, REGS, 4, 0);
+	assert_int_equal(in(pc, REGS + 4, 4) & 0x6020, 0x20); /* RO, no discard */
+	start(pc, 1 << 5, 1);
+	assert_int_equal(request(pc, WRITE_REQ, 0, 512), 1);
+	assert_int_equal(request(pc, READ_REQ, 1, 512), 0);
+	assert_int_equal(bus_read_u32(&pc->bus, DATA), 1);
+}
+
+static void indirect(void **state)
+{
+	struct pc *pc = *state;
+
+	make_blk(pc, false, false);
+	start(pc, 1u << 28, 1);
+	put_header(pc, HEADER, READ_REQ, 5);
+	put_desc(pc, INDIRECT, 0, HEADER, 7, NEXT, 2); /* the header in two pieces, the data in two */
+	put_desc(pc, INDIRECT, 2, HEADER + 7, 9, NEXT, 1);
+	put_desc(pc, INDIRECT, 1, DATA, 100, NEXT | WRITE, 3);
+	put_desc(pc, INDIRECT, 3, DATA + 0x1000, 413, WRITE, 0); /* its last byte is the status */
+	put_desc(pc, DESC(0), 0, INDIRECT, 64, IND, 0);
+	offer(pc, 0, 0);
+	kick(pc, 0);
+	run(pc, 50000);
+	assert_int_equal(mem16(pc, USED(0) + 2), 1);
+	assert_int_equal(bus_read_u32(&pc->bus, DATA), 5);
+	assert_int_equal(mem8(pc, DATA + 0x1000), 5);
+	assert_int_equal(mem8(pc, DATA + 0x1000 + 412), 0);
+	put_desc(pc, INDIRECT, 0, INDIRECT, 64, IND, 0); /* nested */
+	offer(pc, 0, 0);
+	kick(pc, 0);
+	run(pc, 50000);
+	assert_true(needs_reset(pc));
+}
+
+static void event_idx(void **state)
+{
+	struct pc *pc = *state;
+
+	make_blk(pc, false, false);
+	start(pc, 1u << 29, 1);
+	set16(pc, AVAIL(0) + 4 + 2 * pc->size, 1); /* used_event: tell me when the second is there */
+	request(pc, READ_REQ, 0, 512);
+	assert_int_equal(in(pc, ISR, 1), 0);
+	assert_int_equal(mem16(pc, USED(0) + 4 + 8 * pc->size), 1); /* avail_event: notify beyond the first */
+	request(pc, READ_REQ, 0, 512);
+	assert_int_equal(in(pc, ISR, 1), 1);
+	request(pc, READ_REQ, 0, 512);
+	assert_int_equal(in(pc, ISR, 1), 0);
+	start(pc, 0, 1);
+	set16(pc, AVAIL(0), 1); /* VIRTQ_AVAIL_F_NO_INTERRUPT */
+	request(pc, READ_REQ, 0, 512);
+	assert_int_equal(in(pc, ISR, 1), 0);
+}
+
+static void msix(void **state)
+{
+	struct pc *pc = *state;
+	unsigned cap;
+
+	make_blk(pc, false, false);
+	for (cap = pci_config_read(pc->pci, FN, 0x34, 1); pci_config_read(pc->pci, FN, cap, 1) != 0x11;)
+		cap = pci_config_read(pc->pci, FN, cap + 1, 1);
+	pci_config_write(pc->pci, FN, cap + 2, 2, 0x8000);
+	start(pc, 0, 1);
+	out(pc, REGS + 0x16, 2, 0);
+	assert_int_equal(in(pc, REGS + 0x1a, 2), 0xffff);
+	out(pc, REGS + 0x1a, 2, 5); /* no such vector */
+	assert_int_equal(in(pc, REGS + 0x1a, 2), 0xffff);
+	out(pc, REGS + 0x1a, 2, 1);
+	assert_int_equal(in(pc, REGS + 0x1a, 2), 1);
+	out(pc, TABLE + 0x10, 4, 0xfee00000);
+	out(pc, TABLE + 0x18, 4, 0x55);
+	request(pc, READ_REQ, 0, 512);
+	assert_int_equal(pc->msis, 0);
+	out(pc, TABLE + 0x1c, 4, 0);
+	assert_int_equal(pc->msis, 1);
+	assert_int_equal(pc->msi_data, 0x55);
+	assert_false(pc->level[17]);
+	assert_int_equal(in(pc, ISR, 1), 0);
+}
+
+/* Each of these must leave the device waiting for a reset, and a reset must bring it back. */
+static void malformed(void **state)
+{
+	struct pc *pc = *state;
+
+	make_blk(pc, false, false);
+	for (unsigned what = 0; what < 12; what++) {
+		start(pc, 0, 1);
+		prepare(pc, 0, READ_REQ, 0, 512);
+		u16 head = 0, extra = 0;
+		switch (what) {
+		case 0: head = 16; break;                                          /* beyond the table */
+		case 1: put_desc(pc, DESC(0), 0, HEADER, 16, NEXT, 99); break;
+		case 2: put_desc(pc, DESC(0), 1, DATA, 512, NEXT | WRITE, 1); break; /* a loop */
+		case 3: put_desc(pc, DESC(0), 0, HEADER, 16, NEXT | WRITE, 1);
+			put_desc(pc, DESC(0), 1, DATA, 512, NEXT, 2); break;       /* read after written */
+		case 4: put_desc(pc, DESC(0), 0, HEADER, 15, NEXT, 1); break;      /* half a header */
+		case 5: put_desc(pc, DESC(0), 0, HEADER, 16, 0, 0); break;         /* no status */
+		case 6: put_desc(pc, DESC(0), 0, 0xfffffffffffffff8ull, 16, NEXT, 1); break;
+		case 7: put_desc(pc, DESC(0), 2, 0x40000000, 1, WRITE, 0); break;  /* status nowhere */
+		case 8: put_desc(pc, DESC(0), 0, INDIRECT, 16, IND, 0); break;     /* not negotiated */
+		case 9: extra = 100; break;                                        /* more than the ring holds */
+		case 10: put_desc(pc, DESC(0), 0, REGS, 16, NEXT, 1); break;       /* a device is not memory */
+		default: put_desc(pc, DESC(0), 2, REGS + 0x14, 1, WRITE, 0); break;
+		}
+		offer(pc, 0, head);
+		set16(pc, AVAIL(0) + 2, (u16)(pc->avail[0] + extra));
+		kick(pc, 0);
+		run(pc, 50000);
+		assert_true(needs_reset(pc));
+		assert_int_equal(mem16(pc, USED(0) + 2), 0);
+		assert_int_equal(in(pc, ISR, 1) & 2, 2); /* configuration change */
+		kick(pc, 0);
+		run(pc, 50000);
+		assert_null(pc->clock.first);
+	}
+	start(pc, 0, 1);
+	assert_int_equal(request(pc, READ_REQ, 3, 512), 0);
+	out(pc, REGS + 0x14, 1, 0);
+	out(pc, REGS + 0x16, 2, 0);
+	out(pc, REGS + 0x20, 4, 8); /* misaligned */
+	out(pc, REGS + 0x1c, 2, 1);
+	assert_true(needs_reset(pc));
+}
+
+static void bus_master(void **state)
+{
+	struct pc *pc = *state;
+
+	make_blk(pc, false, false);
+	start(pc, 0, 1);
+	pci_config_write(pc->pci, FN, 4, 2, 2);
+	prepare(pc, 0, READ_REQ, 0, 512);
+	offer(pc, 0, 0);
+	kick(pc, 0);
+	run(pc, 50000);
+	assert_int_equal(mem16(pc, USED(0) + 2), 0);
+	pci_config_write(pc->pci, FN, 4, 2, 6);
+	run(pc, 50000);
+	assert_int_equal(mem16(pc, USED(0) + 2), 1);
+}
+
+static void refused(struct pc *pc, const char *path, const char *why)
+{
+	struct err err = { "" };
+
+	assert_int_equal(virtio_blk_create(&pc->dev, &pc->env, -1, path, false, false, NULL, &err), ST_ARG);
+	assert_null(pc->dev);
+	assert_non_null(strstr(err.text, why));
+}
+
+static void bad_images(void **state)
+{
+	struct pc *pc = *state;
+
+	refused(pc, "/tmp", "folder");
+	refused(pc, "/nonexistent/disk", "No such file");
+	refused(pc, "/dev/null", "neither");
+	FILE *f = fopen(pc->path, "wb");
+	assert_non_null(f);
+	fclose(f);
+	refused(pc, pc->path, "empty");
+	f = fopen(pc->path, "wb");
+	fwrite("QFI\xfb", 1, 4, f);
+	fclose(f);
+	refused(pc, pc->path, "qemu-img convert");
+	f = fopen(pc->path, "wb");
+	fwrite("hello", 1, 5, f);
+	fclose(f);
+	refused(pc, pc->path, "multiple of 512");
+}
+
+static void rng(void **state)
+{
+	struct pc *pc = *state;
+	u64 first = 0;
+
+	assert_int_equal(virtio_rng_create(&pc->dev, &pc->env, -1, 0), ST_OK);
+	map(pc);
+	for (unsigned round = 0; round < 2; round++) {
+		start(pc, 0, 1);
+		put_desc(pc, DESC(0), 0, DATA, 100, WRITE, 0);
+		offer(pc, 0, 0);
+		kick(pc, 0);
+		assert_int_equal(bus_read_u32(&pc->bus, USED(0) + 8), 100);
+		if (!round)
+			first = bus_read_u64(&pc->bus, DATA);
+		else
+			assert_int_not_equal(bus_read_u64(&pc->bus, DATA), first);
+	}
+	pc->dev->ops->reset(pc->dev);
+	map(pc);
+	start(pc, 0, 1);
+	put_desc(pc, DESC(0), 0, AVAIL(0), 64, WRITE, 0); /* onto the ring itself: must end */
+	offer(pc, 0, 0);
+	kick(pc, 0);
+	assert_int_equal(bus_read_u64(&pc->bus, AVAIL(0)), first); /* the stream begins again */
+}
+
+static void console(void **state)
+{
+	struct pc *pc = *state;
+
+	assert_int_equal(virtio_console_create(&pc->dev, &pc->env, -1, &pc->chan), ST_OK);
+	map(pc);
+	assert_int_equal(pc->chan.room(pc->chan.dev), 0); /* no driver */
+	start(pc, 0, 2);
+	bus_write(&pc->bus, DATA, "hello", 5);
+	put_desc(pc, DESC(1), 0, DATA, 2, NEXT, 1);
+	put_desc(pc, DESC(1), 1, DATA + 2, 3, 0, 0);
+	offer(pc, 1, 0);
+	kick(pc, 1);
+	assert_int_equal(pc->out_len, 5);
+	assert_memory_equal(pc->out, "hello", 5);
+	assert_int_equal(mem16(pc, USED(1) + 2), 1);
+	pc->chan.input(pc->chan.dev, (const u8 *)"abc", 3); /* waits for a buffer */
+	put_desc(pc, DESC(0), 0, DATA, 2, WRITE, 0);
+	put_desc(pc, DESC(0), 1, DATA + 16, 2, WRITE, 0);
+	offer(pc, 0, 0);
+	offer(pc, 0, 1);
+	kick(pc, 0);
+	assert_int_equal(mem16(pc, USED(0) + 2), 2);
+	assert_int_equal(mem16(pc, DATA), 'a' | 'b' << 8);
+	assert_int_equal(mem8(pc, DATA + 16), 'c');
+	assert_int_equal(bus_read_u32(&pc->bus, USED(0) + 16), 1);
+}
+
+static void net_arp(void **state)
+{
+	static const u8 mac[6] = { 0x52, 0x54, 0, 0x12, 0x34, 0x56 };
+	static const u8 arp[42] = {
+		0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x52, 0x54, 0, 0x12, 0x34, 0x56, 8, 6, 0, 1, 8, 0, 6, 4, 0, 1,
+		0x52, 0x54, 0, 0x12, 0x34, 0x56, 10, 0, 2, 15, 0, 0, 0, 0, 0, 0, 10, 0, 2, 2,
+	};
+	struct pc *pc = *state;
+	struct err err = { "" };
+	const char *bad[] = { "tcp:nowhere", NULL };
+	u8 reply[64];
+
+	assert_int_equal(virtio_net_create(&pc->dev, &pc->env, -1, bad, mac, &err), ST_ARG);
+	assert_non_null(strstr(err.text, "hostfwd=tcp:nowhere"));
+	const char *good[] = { "tcp:127.0.0.1:0-:22", NULL };
+	assert_int_equal(virtio_net_create(&pc->dev, &pc->env, -1, good, mac, &err), ST_OK);
+	map(pc);
+	assert_int_equal(in(pc, CONFIG, 4), 0x12005452);
+	assert_int_equal(in(pc, CONFIG + 6, 2), 1);
+	start(pc, 1 << 5 | 1 << 16, 2);
+	bus_write(&pc->bus, DATA + 12, arp, sizeof(arp));
+	put_desc(pc, DESC(0), 0, DATA + 0x1000, 1526, WRITE, 0);
+	offer(pc, 0, 0);
+	put_desc(pc, DESC(1), 0, DATA, 12 + sizeof(arp), 0, 0);
+	offer(pc, 1, 0);
+	kick(pc, 1);
+	assert_int_equal(mem16(pc, USED(1) + 2), 1);
+	for (unsigned n = 0; n < 3; n++)
+		virtio_net_poll(pc->dev, 0);
+	assert_int_equal(mem16(pc, USED(0) + 2), 1);
+	bus_read(&pc->bus, DATA + 0x1000, reply, sizeof(reply));
+	assert_int_equal(reply[10], 1); /* num_buffers */
+	assert_memory_equal(reply + 12, mac, 6);
+	assert_int_equal(reply[12 + 21], 2); /* ARP reply */
+}
+
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(negotiation), TEST(pci_window), TEST(blk_requests), TEST(blk_latency), TEST(blk_snapshot),
+		TEST(blk_readonly), TEST(indirect), TEST(event_idx), TEST(msix), TEST(malformed), TEST(bus_master),
+		TEST(bad_images), TEST(rng), TEST(console), TEST(net_arp),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
