@@ -14,6 +14,7 @@ import time
 
 ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'))
 GUESTS = ['intloop', 'memloop', 'vmrun', 'nested']
+BOOT_LINE = 'console=ttyS0 quiet'
 
 BOCHSRC = """megs: 256
 romimage: file=/usr/share/bochs/BIOS-bochs-latest
@@ -84,6 +85,80 @@ def machines(build, work, elf):
         yield 'bochs', ['script', '-qfc', f'bochs -q -f {rc} -rc {go}', '/dev/null'], out
 
 
+def iso(kernel, initrd, path, work):
+    """A bootable CD for Bochs, by isolinux where it and xorriso are installed."""
+    tree = os.path.join(work, 'iso')
+    os.makedirs(tree)
+    for src in ('/usr/lib/ISOLINUX/isolinux.bin', '/usr/lib/syslinux/modules/bios/ldlinux.c32', kernel, initrd):
+        shutil.copy(src, tree)
+    with open(os.path.join(tree, 'isolinux.cfg'), 'w') as f:
+        f.write(f'default l\nprompt 0\nlabel l\nkernel {os.path.basename(kernel)}\nappend initrd={os.path.basename(initrd)} {BOOT_LINE}\n')
+    subprocess.run(['xorriso', '-as', 'mkisofs', '-quiet', '-o', path, '-b', 'isolinux.bin', '-c', 'boot.cat', '-no-emul-boot',
+                    '-boot-load-size', '4', '-boot-info-table', tree], check=True, stderr=subprocess.DEVNULL)
+
+
+def boot_machines(build, work, kernel, initrd):
+    out = os.path.join(work, 'out')
+    yield 'turnstile', [os.path.join(build, 'turnstile'), 'run', '--cpu', 'amd', '-m', '256', '--serial', 'file:' + out, '--kernel',
+                        kernel, '--initrd', initrd, '--append', BOOT_LINE], out
+    if shutil.which('qemu-system-x86_64'):
+        yield 'tcg', ['qemu-system-x86_64', '-M', 'q35', '-accel', 'tcg', '-cpu', 'max', '-m', '256', '-display', 'none', '-monitor',
+                      'none', '-serial', 'file:' + out, '-no-reboot', '-kernel', kernel, '-initrd', initrd, '-append', BOOT_LINE], out
+    if shutil.which('bochs') and shutil.which('xorriso') and os.path.exists('/usr/lib/ISOLINUX/isolinux.bin'):
+        image, rc, go = work + '/boot.iso', work + '/bochsrc', work + '/go'
+        iso(kernel, initrd, image, work)
+        text = BOCHSRC.format(disk=image, out=out)
+        text = re.sub('ata0-master:.*', f'ata0-master: type=cdrom, path={image}, status=inserted', text).replace('boot: disk', 'boot: cdrom')
+        open(rc, 'w').write(text)
+        open(go, 'w').write('continue\n')
+        yield 'bochs', ['script', '-qfc', f'bochs -q -f {rc} -rc {go}', '/dev/null'], out
+
+
+def boot_time(command, out_path, limit):
+    """Seconds from start to the shell's line."""
+    open(out_path, 'w').close()
+    start = time.time()
+    p = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                         env=dict(os.environ, TERM='xterm'))
+    took = None
+    while time.time() - start < limit and p.poll() is None and not took:
+        time.sleep(0.01)
+        if 'shell: REACHED' in open(out_path, errors='replace').read():
+            took = time.time() - start
+    if not took and 'shell: REACHED' in open(out_path, errors='replace').read():
+        took = time.time() - start
+    p.kill()
+    p.wait()
+    return took
+
+
+def measure_boot(build):
+    guest = os.path.join(build, 'guest')
+    tools = os.path.join(ROOT, 'tools')
+    subprocess.run([tools + '/guest-packages', guest], check=True)
+    row = {}
+    with tempfile.TemporaryDirectory() as work:
+        initrd = work + '/initrd.gz'
+        subprocess.run([tools + '/mkinitramfs', guest, initrd, ROOT + '/guests/linux/init', ROOT + '/guests/linux/job-shell=job'], check=True)
+        for who, command, out in boot_machines(build, work, guest + '/bzImage', initrd):
+            took = boot_time(command, out, 600)
+            if took:
+                row[who] = took
+    return row
+
+
+def measure_startup(build):
+    """Start-up to the first instruction, and resident memory beyond what the guest touched: a guest that does nothing."""
+    import resource
+    elf = os.path.join(build, 'guests/hello.elf')
+    best = 1e9
+    for _ in range(10):
+        start = time.time()
+        subprocess.run([os.path.join(build, 'turnstile'), 'run', '--serial', 'null', elf], check=True)
+        best = min(best, time.time() - start)
+    return best, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+
+
 def measure(build, names, repeat):
     best = {}
     for name in names:
@@ -103,7 +178,9 @@ def report(best):
         own = row.get('turnstile')
 
         def cell(who):
-            return f'{row[who] * 1e9:,.1f} ns' if who in row else '-'
+            if who not in row:
+                return '-'
+            return f'{row[who] * 1e9:,.1f} ns' if row[who] < 1e-2 else f'{row[who]:.2f} s'
 
         tcg = f'{own / row["tcg"]:.2f}' if own and 'tcg' in row else '-'
         bochs = f'{row["bochs"] / own:.2f}' if own and 'bochs' in row else '-'
@@ -133,7 +210,13 @@ def main():
     for v in versions():
         print('peer: ' + v)
     print('settings: QEMU -M q35 -accel tcg -cpu max; Bochs model=ryzen, ips=1000000000, sync=none, disk boot')
-    print(report(measure(os.path.abspath(a.build), a.only or GUESTS, a.repeat)))
+    build = os.path.abspath(a.build)
+    startup, resident = measure_startup(build)
+    best = measure(build, [n for n in a.only or GUESTS if n in GUESTS], a.repeat)
+    if not a.only or 'boot' in a.only:
+        best['boot'] = measure_boot(build)
+    print(report(best))
+    print(f'start-up, a guest that only says hello, and exit: {startup * 1e3:.1f} ms; resident {resident:.0f} MiB')
 
 
 if __name__ == '__main__':

@@ -288,6 +288,8 @@ static enum xr run_one(struct cpu *c, const struct insn *i)
 	return i->fn(c, i);
 }
 
+#define DEBUGCTL_BTF BIT(1) /* branch_to() raises the trap then */
+
 /* After an instruction completed: RF, shadows and the single-step trap. */
 static void after_insn(struct cpu *c, const struct insn *i, u64 rip, u8 old_shadow, u32 old_flags)
 {
@@ -297,7 +299,7 @@ static void after_insn(struct cpu *c, const struct insn *i, u64 rip, u8 old_shad
 		c->rflags &= ~(u32)FL_RF;
 	if (old_shadow)
 		c->attention = 1;
-	if ((old_flags & FL_TF) && !(c->shadow & SHADOW_MOVSS) && (!(c->debugctl & 2) || c->block_mode_changed)) {
+	if ((old_flags & FL_TF) && !(c->shadow & SHADOW_MOVSS) && !(c->debugctl & DEBUGCTL_BTF)) {
 		c->pending_db |= DR6_BS;
 		cpu_raise(c, PEND_DB);
 	}
@@ -310,6 +312,7 @@ static void step(struct cpu *c)
 	u8 shadow = c->shadow;
 	u32 old = c->rflags;
 	u64 rip = c->r[REG_RIP];
+	bool guest = c->guest;
 	enum xr r = code_breakpoint(c);
 
 	c->cur = NULL;
@@ -342,7 +345,8 @@ static void step(struct cpu *c)
 	c->left = 1;
 	account(c);
 	c->cur = NULL;
-	after_insn(c, i, rip, shadow, old);
+	if (c->guest == guest) /* else these are the guest's flags; the exit raises the monitor's own trap */
+		after_insn(c, i, rip, shadow, old);
 	if (unlikely(c->stress.poll_every))
 		c->attention = 1;
 }

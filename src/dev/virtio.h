@@ -64,8 +64,9 @@ struct virtio {
 /* Ids base to base + 39. */
 #define VIRTIO_ROWS(base, type, v)                                                                                     \
 	PCI_ROWS(base, type, v.pci), STATE((base) + 10, type, v.accepted), STATE((base) + 11, type, v.device_select),  \
-	STATE((base) + 12, type, v.driver_select), STATE((base) + 13, type, v.status),               \
-	STATE((base) + 14, type, v.isr), STATE((base) + 15, type, v.config_vector), STATE((base) + 16, type, v.queue_select), \
+	STATE((base) + 12, type, v.driver_select), STATE((base) + 13, type, v.status),                             \
+	STATE((base) + 14, type, v.isr), STATE((base) + 15, type, v.config_vector),                         \
+	STATE((base) + 16, type, v.queue_select),                                                                      \
 	VIRTQ_ROWS((base) + 20, type, v.q[0]), VIRTQ_ROWS((base) + 30, type, v.q[1])
 
 /* A chain of buffers: first what the device reads, then what it writes. */

@@ -22,7 +22,8 @@ enum { T_IN = 0, T_OUT = 1, T_FLUSH = 4, T_GET_ID = 8, T_DISCARD = 11, T_WRITE_Z
 enum { S_OK = 0, S_IOERR = 1, S_UNSUPP = 2, UNMAP = 1 };
 enum {
 	CFG_CAPACITY = 0, CFG_SEG_MAX = 12, CFG_BLK_SIZE = 20, CFG_NUM_QUEUES = 34, CFG_MAX_DISCARD = 36,
-	CFG_DISCARD_SEG = 40, CFG_DISCARD_ALIGN = 44, CFG_MAX_ZEROES = 48, CFG_ZEROES_SEG = 52, CFG_ZEROES_UNMAP = 56, CFG_SIZE = 60,
+	CFG_DISCARD_SEG = 40, CFG_DISCARD_ALIGN = 44, CFG_MAX_ZEROES = 48, CFG_ZEROES_SEG = 52, CFG_ZEROES_UNMAP = 56,
+	CFG_SIZE = 60,
 };
 
 /* ---- the overlay: a hash table of what differs from the image ---- */
@@ -426,9 +427,9 @@ static void configure(struct virtio_blk *b)
 		u64 v;
 	} field[] = {
 		{ CFG_CAPACITY, 8, b->size / SECTOR }, { CFG_SEG_MAX, 4, VIRTIO_QUEUE_SIZE - 2 },
-		{ CFG_BLK_SIZE, 4, SECTOR }, { CFG_NUM_QUEUES, 2, 1 }, { CFG_MAX_DISCARD, 4, MAX_ZERO }, { CFG_DISCARD_SEG, 4, MAX_RANGES },
-		{ CFG_DISCARD_ALIGN, 4, 1 }, { CFG_MAX_ZEROES, 4, MAX_ZERO }, { CFG_ZEROES_SEG, 4, MAX_RANGES },
-		{ CFG_ZEROES_UNMAP, 1, 1 },
+		{ CFG_BLK_SIZE, 4, SECTOR }, { CFG_NUM_QUEUES, 2, 1 }, { CFG_MAX_DISCARD, 4, MAX_ZERO },
+		{ CFG_DISCARD_SEG, 4, MAX_RANGES }, { CFG_DISCARD_ALIGN, 4, 1 }, { CFG_MAX_ZEROES, 4, MAX_ZERO },
+		{ CFG_ZEROES_SEG, 4, MAX_RANGES }, { CFG_ZEROES_UNMAP, 1, 1 },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(field); i++)

@@ -184,6 +184,7 @@ struct build {
 	struct machine *m;
 	struct dev_env env;
 	struct err *err;
+	struct device *pm; /* the LPC bridge moves it */
 };
 
 /* Link what a constructor made. */
@@ -242,6 +243,7 @@ static enum status platform_devices(struct build *b)
 	MAKE("hpet", hpet_create(&d, &b->env, all));
 	m->hpet = d;
 	MAKE("acpi", acpipm_create(&d, &b->env, MACHINE_PMBASE, line(m, IRQSRC_ISA, 9)));
+	b->pm = d;
 	MAKE("fw_cfg", fwcfg_create(&d, &b->env));
 	m->fwcfg = d;
 	return ST_OK;
@@ -293,6 +295,7 @@ static enum status pci_bridges(struct build *b)
 	b->env.pci = b->m->pci;
 	lines(b->m, IRQSRC_PCI, all);
 	MAKE("lpc", lpc_create(&d, &b->env, all));
+	lpc_set_pm(d, b->pm);
 	return ST_OK;
 }
 

@@ -4,7 +4,9 @@
  */
 #include "vmx/vmx.h"
 
-/* ---- spaces ---- */
+/* ---- spaces ----
+ * DEVIATION: a guest's own INVLPG or MOV CR3 reaches its current space only, not others with that VPID under another
+ * EPTP ("Operations that Invalidate Cached Mappings"). */
 
 #define EPTP_ROOT(eptp) ((eptp)&mask(51, 12))
 

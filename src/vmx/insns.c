@@ -375,7 +375,8 @@ static void iret(struct cpu *c)
 	(void)c;
 }
 
-/* Interrupt-window exiting stands where a virtual interrupt would; it is never taken, only exits. */
+/* Interrupt-window exiting stands where a virtual interrupt would; it is never taken, only exits.
+ * DEVIATION: the window then ranks below a pending external interrupt, not above it ("VM Exits Caused by Events"). */
 static bool window_open(struct cpu *c)
 {
 	return (vmcs_get(vmx_of(c), VMCS_PROC_CONTROLS) & PROC_INT_WINDOW) && (c->rflags & FL_IF) && !c->shadow;

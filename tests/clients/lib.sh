@@ -11,11 +11,11 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 fail() {
-	echo "FAIL: $*"
 	if [ -s "$work/out" ]; then
 		echo "---- the machine said ----"
-		tail -c 20000 "$work/out"
+		grep -v '^log: ' "$work/out" | tail -c 20000
 	fi
+	echo "FAIL: $*"
 	exit 1
 }
 

@@ -234,6 +234,7 @@ static void user_mode(void)
 	char *gp0[] = {u_cli, u_hlt, u_in, u_cr, u_wbinvd, u_rdmsr, u_lgdt, u_clts, u_invlpg, u_ltr, u_swapgs, u_dr, u_sysret};
 	u64 cr0 = read_cr0();
 
+	put_msr_bit(0xc0000080, 0, true); /* SCE: SYSRET exists */
 	for (unsigned k = 0; k < sizeof(gp0) / sizeof(gp0[0]); k++)
 		in_user("#GP at CPL 3", gp0[k], 0, EX_GP, 0, 0);
 	in_user("#GP INT n at CPL 3", u_int, 0, EX_GP, 0x21 * 8 + 2, 0);

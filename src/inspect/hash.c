@@ -1,0 +1,88 @@
+/*
+ * The state hash: registers, devices, the clock, and the content of RAM. Two runs of the same command have equal hashes
+ * after equal numbers of instructions. RAM counts by content alone (a page of zeros as one never written), and each page is
+ * hashed again only after a store to it, so that a hash every million instructions is affordable.
+ */
+#include "base/hostmem.h"
+#include "inspect/parts.h"
+
+static u64 hash_cpu(u64 h, struct cpu *c)
+{
+	flags_set(c, flags_get(c)); /* lazy flags are not state until materialised */
+	h = state_hash(h, cpu_rows, cpu_row_count, c);
+	h = state_hash(h, apic_rows, apic_row_count, &c->apic);
+	if (c->virt->row_count)
+		h = state_hash(h, c->virt->rows, c->virt->row_count, c->virt_state);
+	return h;
+}
+
+static bool all_zero(const u8 *p)
+{
+	return !p[0] && !memcmp(p, p + 1, PAGE_SIZE - 1);
+}
+
+static void hash_page(struct hashes *h, const struct ram_region *r, u64 page)
+{
+	const u8 *p = r->host + (page << PAGE_SHIFT);
+	u64 pa = r->base + (page << PAGE_SHIFT), *slot = &h->page[(r->offset >> PAGE_SHIFT) + page];
+	u64 v = all_zero(p) ? 0 : state_mix(state_mix(0, &pa, sizeof(pa)), p, PAGE_SIZE);
+
+	h->sum += v - *slot; /* a sum does not care which page changed first */
+	*slot = v;
+	r->flags[page] |= PAGE_CLEAN;
+}
+
+static void hash_region(struct hashes *h, const struct ram_region *r)
+{
+	const u64 clean = PAGE_CLEAN * 0x0101010101010101ull;
+	u64 pages = r->size >> PAGE_SHIFT, w;
+
+	for (u64 page = 0; page < pages; page++) {
+		if (is_aligned(page, 8) && pages - page >= 8) {
+			memcpy(&w, r->flags + page, 8);
+			if ((w & clean) == clean) {
+				page += 7;
+				continue;
+			}
+		}
+		if (!(r->flags[page] & PAGE_CLEAN))
+			hash_page(h, r, page);
+	}
+}
+
+/* false: out of memory. */
+static bool hash_ready(struct hashes *h, const struct bus *b)
+{
+	if (!h->page) {
+		h->pages = b->ram_size >> PAGE_SHIFT;
+		h->page = hostmem_filled(0, h->pages * sizeof(*h->page));
+	}
+	return h->page != NULL;
+}
+
+void hash_free(struct hashes *h)
+{
+	if (h->page)
+		hostmem_unmap(h->page, h->pages * sizeof(*h->page));
+	*h = (struct hashes){ 0 };
+}
+
+u64 inspect_hash(struct inspect *i)
+{
+	struct machine *m = i->m;
+	u64 h = state_mix(0, &m->clock.now, sizeof(m->clock.now));
+
+	if (!hash_ready(&i->hashes, &m->bus))
+		return 0;
+	for (unsigned k = 0; k < m->count; k++)
+		h = hash_cpu(h, m->cpus[k]);
+	for (struct device *d = m->devices; d; d = d->next) {
+		h = state_hash(h, d->ops->rows, d->ops->row_count, d);
+		if (d->ops->extra_hash)
+			h = d->ops->extra_hash(d, h);
+	}
+	for (unsigned k = 0; k < m->bus.ram_count; k++)
+		if (!m->bus.ram[k].rom)
+			hash_region(&i->hashes, &m->bus.ram[k]);
+	return state_mix(h, &i->hashes.sum, sizeof(i->hashes.sum));
+}
