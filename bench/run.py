@@ -43,11 +43,19 @@ def boot_disk(elf, path):
     open(path, 'wb').write(data + bytes(size - len(data)))
 
 
+def stop(p):
+    """Bochs runs below script(1): the whole session goes."""
+    subprocess.run(['pkill', '-KILL', '-s', str(p.pid)])
+    p.kill()
+    p.wait()
+    subprocess.run(['pkill', '-KILL', '-x', 'bochs-bin'])
+
+
 def follow(command, out_path, limit):
     """Run command until its COM1 file ends a benchmark named `Shutdown` or the process leaves; {name: seconds / count}."""
     open(out_path, 'w').close()
     p = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                         env=dict(os.environ, TERM='xterm'))
+                         env=dict(os.environ, TERM='xterm'), start_new_session=True)
     started, results, seen, deadline = {}, {}, '', time.time() + limit
     with open(out_path, errors='replace') as f:
         while time.time() < deadline:
@@ -66,8 +74,7 @@ def follow(command, out_path, limit):
                 break
             if not text:
                 time.sleep(0.001)
-    p.kill()
-    p.wait()
+    stop(p)
     return results
 
 
@@ -119,7 +126,7 @@ def boot_time(command, out_path, limit):
     open(out_path, 'w').close()
     start = time.time()
     p = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                         env=dict(os.environ, TERM='xterm'))
+                         env=dict(os.environ, TERM='xterm'), start_new_session=True)
     took = None
     while time.time() - start < limit and p.poll() is None and not took:
         time.sleep(0.01)
@@ -127,8 +134,7 @@ def boot_time(command, out_path, limit):
             took = time.time() - start
     if not took and 'shell: REACHED' in open(out_path, errors='replace').read():
         took = time.time() - start
-    p.kill()
-    p.wait()
+    stop(p)
     return took
 
 

@@ -78,6 +78,18 @@ static int must(int r, const char *what)
 
 /* ---- one machine ---- */
 
+static void set_cpuid(struct vm *v, int kvm)
+{
+	const uint32_t n = 256;
+	struct kvm_cpuid2 *cpuid = calloc(1, sizeof(*cpuid) + n * sizeof(cpuid->entries[0]));
+
+	must(cpuid ? 0 : -1, "calloc");
+	cpuid->nent = n;
+	must(ioctl(kvm, KVM_GET_SUPPORTED_CPUID, cpuid), "KVM_GET_SUPPORTED_CPUID");
+	must(ioctl(v->vcpu, KVM_SET_CPUID2, cpuid), "KVM_SET_CPUID2");
+	free(cpuid);
+}
+
 static void open_vm(struct vm *v, int kvm)
 {
 	memset(v, 0, sizeof(*v));
@@ -95,13 +107,7 @@ static void open_vm(struct vm *v, int kvm)
 	v->run = mmap(NULL, v->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, v->vcpu, 0);
 	must(v->run == MAP_FAILED ? -1 : 0, "mmap vcpu");
 
-	struct {
-		struct kvm_cpuid2 head;
-		struct kvm_cpuid_entry2 entries[256];
-	} cpuid = {.head = {.nent = 256}};
-
-	must(ioctl(kvm, KVM_GET_SUPPORTED_CPUID, &cpuid), "KVM_GET_SUPPORTED_CPUID");
-	must(ioctl(v->vcpu, KVM_SET_CPUID2, &cpuid), "KVM_SET_CPUID2");
+	set_cpuid(v, kvm);
 }
 
 static void close_vm(struct vm *v)

@@ -38,8 +38,10 @@ int fault_setjmp(void) __attribute__((returns_twice)); /* 0 now, 1 after a fault
 	({                                                                                                             \
 		last_fault.vector = -1;                                                                                \
 		if (!fault_setjmp()) {                                                                                 \
-			fault_armed = true;                                                                            \
-			code;                                                                                          \
+			fault_armed = true;										\
+			asm volatile("" ::: "memory");									\
+			code;												\
+			asm volatile("" ::: "memory");									\
 		}                                                                                                      \
 		fault_armed = false;                                                                                   \
 		last_fault.vector;                                                                                     \

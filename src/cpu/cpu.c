@@ -88,6 +88,7 @@ static void reset_segments(struct cpu *c)
 	c->seg[SEG_TR].ar = AR_P | SYS_TSS32_BUSY;
 	c->gdtr.base = c->idtr.base = 0;
 	c->gdtr.limit = c->idtr.limit = 0xffff;
+	c->lidt = false;
 }
 
 static void reset_registers(struct cpu *c, bool init)

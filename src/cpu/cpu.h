@@ -148,6 +148,8 @@ struct cpu {
 	struct {
 		u64 base;              /* c->insns when the counters were last brought up to date */
 		u8 level, guest, on;   /* CPL and mode they have been counting in since; any counter enabled */
+		u8 by_branch;          /* some counter counts branches: the careful loop does that */
+		u64 branches, branch_base; /* retired while by_branch; at the last synchronisation */
 		struct timer timer;    /* cache: the next overflow */
 	} perf;
 	struct timer wake_timer;       /* cache: armed from wake_at */
@@ -184,6 +186,8 @@ struct cpu {
 	struct jump_cache *jumps; /* decode's linear address -> block cache */
 	struct event chain[3]; /* evidence: the exceptions that led to a shutdown */
 	u8 chain_n;
+	struct event chain_from; /* evidence: what was being delivered when chain[0] arose; EV_NONE: nothing */
+	bool lidt;             /* evidence: LIDT ran since RESET */
 	struct l1_entry l1[1 << L1_BITS];
 	struct tlb tlb;
 	struct l1_contexts *l1_contexts; /* mmu's interning of (space, pcid, view) */

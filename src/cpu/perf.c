@@ -5,7 +5,8 @@
  *
  * DEVIATION: one unhalted cycle passes per retired instruction; the extra cost of slow instructions is in the TSC only.
  * Cache references and misses and mispredicted branches count nothing because there are neither caches nor predictions.
- * DEVIATION: every other event is accepted and counts nothing; CPUID says so where it can (branch instructions).
+ * Branches are counted by the careful loop, which a counter of them asks for.
+ * DEVIATION: every other event is accepted and counts nothing. Interrupts and exceptions are not counted as branches.
  */
 #include "cpu/msr.h"
 
@@ -51,15 +52,21 @@ static bool mode_counts(const struct cpu *c, u64 sel)
 	return guest_only == (c->perf.guest != 0);
 }
 
-/* Cycles (3Ch with unit masks 0 and 1, AMD 76h) and retired instructions (C0h) advance alike; with a counter mask the
- * event counts cycles in which it happened at least that often, or with INV less often. */
-static bool event_counts(u64 sel)
+enum counted { COUNT_NOTHING, COUNT_INSNS, COUNT_BRANCHES };
+
+/* Cycles (3Ch with unit masks 0 and 1, AMD 76h) and retired instructions (C0h) advance alike; branches are C4h with unit
+ * mask 0, on AMD C2h. With a counter mask the event counts cycles in which it happened at least that often, or with INV
+ * less often. */
+static enum counted counted(const struct cpu *c, u64 sel)
 {
 	unsigned event = (unsigned)((sel & 0xff) | (sel >> 24 & 0xf00)), umask = sel >> 8 & 0xff, cmask = sel >> 24 & 0xff;
+	enum counted what = COUNT_NOTHING;
 
-	if (!(event == 0x76 || event == 0xc0 || (event == 0x3c && umask <= 1)))
-		return false;
-	return !cmask || (sel & SEL_INV ? cmask > 1 : cmask <= 1);
+	if (event == 0x76 || event == 0xc0 || (event == 0x3c && umask <= 1))
+		what = COUNT_INSNS;
+	else if (architectural(c) ? event == 0xc4 && !umask : event == 0xc2)
+		what = COUNT_BRANCHES;
+	return !cmask || (sel & SEL_INV ? cmask > 1 : cmask <= 1) ? what : COUNT_NOTHING;
 }
 
 static bool general_counts(const struct cpu *c, unsigned n)
@@ -67,7 +74,7 @@ static bool general_counts(const struct cpu *c, unsigned n)
 	u64 sel = c->perf_sel[n];
 
 	return (sel & SEL_EN) && (c->perf_global_ctrl >> n & 1) && level_counts(c, sel & SEL_USR, sel & SEL_OS) &&
-	       mode_counts(c, sel) && event_counts(sel);
+	       mode_counts(c, sel);
 }
 
 static bool fixed_counts(const struct cpu *c, unsigned n)
@@ -116,6 +123,14 @@ static void arm(struct cpu *c, u64 left)
 		timer_arm(&c->perf.timer, c->clock->now + max_u64(left, 32));
 }
 
+static bool any_by_branch(const struct cpu *c)
+{
+	for (unsigned n = 0; n < counters(c); n++)
+		if ((c->perf_sel[n] & SEL_EN) && (c->perf_global_ctrl >> n & 1) && counted(c, c->perf_sel[n]) == COUNT_BRANCHES)
+			return true;
+	return false;
+}
+
 static bool any_enabled(const struct cpu *c)
 {
 	for (unsigned n = 0; n < counters(c); n++)
@@ -124,18 +139,23 @@ static bool any_enabled(const struct cpu *c)
 	return (c->perf_fixed_ctrl & 0x333) && (c->perf_global_ctrl >> STATUS_FIXED);
 }
 
+/* A branch counter may overflow later than `left` instructions from now, never earlier. */
 void perf_sync(struct cpu *c)
 {
-	u64 now = retired(c), delta = now - c->perf.base, left = UINT64_MAX;
+	u64 now = retired(c), delta[] = {0, now - c->perf.base, c->perf.branches - c->perf.branch_base}, left = UINT64_MAX;
 
 	c->perf.base = now;
+	c->perf.branch_base = c->perf.branches;
 	if (!c->perf.on)
-		delta = 0;
-	for (unsigned n = 0; n < counters(c); n++)
-		if (general_counts(c, n) && advance(&c->perf_ctr[n], delta, &left))
+		delta[COUNT_INSNS] = delta[COUNT_BRANCHES] = 0;
+	for (unsigned n = 0; n < counters(c); n++) {
+		enum counted what = counted(c, c->perf_sel[n]);
+
+		if (what && general_counts(c, n) && advance(&c->perf_ctr[n], delta[what], &left))
 			overflow(c, n, c->perf_sel[n] & SEL_INT);
+	}
 	for (unsigned n = 0; n < 3; n++)
-		if (fixed_counts(c, n) && advance(&c->perf_fixed[n], delta, &left))
+		if (fixed_counts(c, n) && advance(&c->perf_fixed[n], delta[COUNT_INSNS], &left))
 			overflow(c, STATUS_FIXED + n, c->perf_fixed_ctrl >> (4 * n) & 8);
 	c->perf.level = c->cpl;
 	c->perf.guest = c->guest;
@@ -159,7 +179,8 @@ void perf_reset(struct cpu *c)
 	c->perf_fixed_ctrl = c->perf_global_status = 0;
 	c->perf_global_ctrl = architectural(c) ? 0xf : 0x3f;
 	c->perf.base = retired(c);
-	c->perf.on = 0;
+	c->perf.on = c->perf.by_branch = 0;
+	c->perf.branches = c->perf.branch_base = 0;
 }
 
 /* A control or counter is about to change, or has: count up to here under the old rules, go on under the new ones. */
@@ -168,6 +189,10 @@ static void changed(struct cpu *c)
 	c->perf.base = retired(c);
 	c->perf.on = any_enabled(c);
 	perf_sync(c);
+	if (c->perf.by_branch != any_by_branch(c)) {
+		c->perf.by_branch = !c->perf.by_branch;
+		cpu_update_mode(c);
+	}
 }
 
 /* ---- AMD: four legacy counters, the same as the first four of six extended ones ---- */

@@ -150,8 +150,13 @@ static void shut_down(struct cpu *c)
 
 static void note_chain(struct cpu *c, const struct event *e)
 {
-	if (c->chain_n < ARRAY_LEN(c->chain))
-		c->chain[c->chain_n++] = *e;
+	/* Benign pairs are delivered one after the other: the last three are those that lead to a shutdown. */
+	if (c->chain_n == ARRAY_LEN(c->chain)) {
+		c->chain_from = c->chain[0];
+		memmove(&c->chain[0], &c->chain[1], sizeof(c->chain) - sizeof(c->chain[0]));
+		c->chain_n--;
+	}
+	c->chain[c->chain_n++] = *e;
 }
 
 /* "Double Fault Exception", table of conditions: e was raised while `prior` was being delivered. false: shutdown. */
@@ -176,6 +181,7 @@ static void deliver(struct cpu *c, struct event e)
 	struct event prior = {0};
 
 	c->chain_n = 0;
+	c->chain_from = e.type == EV_HW ? prior : e;
 	for (;;) {
 		if (e.type == EV_HW)
 			note_chain(c, &e);
@@ -345,6 +351,8 @@ static void step(struct cpu *c)
 	c->left = 1;
 	account(c);
 	c->cur = NULL;
+	if (unlikely(c->perf.by_branch) && (i->row->flags & (ROW_BRANCH | ROW_REPEAT)) == ROW_BRANCH)
+		c->perf.branches++;
 	if (c->guest == guest) /* else these are the guest's flags; the exit raises the monitor's own trap */
 		after_insn(c, i, rip, shadow, old);
 	if (unlikely(c->stress.poll_every))

@@ -65,6 +65,7 @@ struct exit_record {
 struct check_field {
 	const char *name;   /* "VMCB+0x058 guest ASID" */
 	u64 value;
+	u8 width;           /* bytes to show in full, 0: as many digits as it takes */
 	char decoded[96];   /* "" if the value needs no decoding */
 };
 struct refusal {

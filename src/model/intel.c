@@ -84,8 +84,8 @@ static const struct cpuid_leaf leaves[] = {
 	{0x04, 1, {0x122, WAYS(8), 63, 0}, fix_core_cache},        /* L1I 32 KiB */
 	{0x04, 2, {0x143, WAYS(16), 2047, 0}, fix_core_cache},     /* L2 2 MiB */
 	{0x04, 3, {0x163, WAYS(15), 32767, 0}, fix_package_cache}, /* L3 30 MiB */
-	/* version 2, 4 counters of 48 bits, 7 events (no branch instructions); 3 fixed */
-	{0x0a, 0, {0x07300402, 0x20, 0, 48 << 5 | 3}, NULL},
+	/* version 2, 4 counters of 48 bits, 7 events; 3 fixed */
+	{0x0a, 0, {0x07300402, 0, 0, 48 << 5 | 3}, NULL},
 	{0x15, 0, {1, 1, 1000000000, 0}, NULL},                    /* crystal = TSC = 1 GHz */
 	{0x16, 0, {1000, 1000, 100, 0}, NULL},
 	{0x1f, 0, {0}, cpuid_fix_smt},

@@ -646,6 +646,7 @@ cold void vmx_check_refuse(struct cpu *c, const struct vmx_image *g, const struc
 	for (unsigned n = 0; n < VMX_CHECK_FIELDS && k->field[n] != END; n++) {
 		r.field[n].name = vmcs_field_at(k->field[n])->name;
 		r.field[n].value = vmcs_get(g->v, k->field[n]);
+		r.field[n].width = shown[k->field[n] >> 13 & 3];
 		r.fields++;
 	}
 	snprintf(r.also, sizeof(r.also), "none");

@@ -16,11 +16,9 @@
 #define DATA_WRITE (2 * PAGE_SIZE)
 #define CODE_BASE  0x20000000ull /* one page, execute and read; the instruction ends at its end */
 #define CODE_END   (CODE_BASE + PAGE_SIZE)
-/* The operand zone: new content for every case, across the page boundary. */
-#define ZONE_SIZE  512u
+/* The operand zone: new content for every case, mostly across the page boundary. */
+#define ZONE_SIZE  1024u
 #define ZONE_BASE  (DATA_BASE + PAGE_SIZE - ZONE_SIZE / 2)
-
-#define GUARD_WINDOW 0x4000ull
 
 /* Segments of 32-bit and 16-bit code; selectors are those of the local descriptor table, see place.c. */
 struct seg_spec {
@@ -65,6 +63,7 @@ static inline bool rng_one_in(struct rng *g, u64 n)
 struct diff_case {
 	u64 seed;
 	struct rng rng;
+	const struct cpu *cpu; /* model and features */
 	u8 bytes[16];
 	unsigned len;           /* bytes in place; of an invalid instruction: all that were generated */
 	bool invalid;           /* no decoder knows it: #UD is expected */
@@ -73,7 +72,8 @@ struct diff_case {
 	ZydisDecodedOperand op[ZYDIS_MAX_OPERAND_COUNT];
 	u64 rip;
 	struct diff_state in;
-	u8 zone[ZONE_SIZE];
+	u64 zone_base;
+	u8 zone[ZONE_SIZE] __attribute__((aligned(16)));
 	/* how our processor is asked to run it; no difference to the result is allowed */
 	bool careful, cold_tlb;
 	u8 cc_op, cc_size;      /* lazy flags of an earlier instruction; in.flags agrees with them */

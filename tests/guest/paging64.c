@@ -31,7 +31,7 @@ static int read_va(void) { return CATCH(*(volatile u8 *)VA); }
 static int write_va(void) { return CATCH(*(volatile u8 *)VA = 1); }
 static int fetch_va(void) { return CATCH(((void (*)(void))VA)()); }
 
-asm("u_read: mov 0x8000000000, %al\n int $0x80; u_write: movabs $0x8000000000, %rbx; mov %al, (%rbx); int $0x80\n"
+asm("u_write: movabs $0x8000000000, %rbx; mov %al, (%rbx); int $0x80\n"
     "u_fetch: movabs $0x8000000000, %rbx; jmp *%rbx\n u_rd: movabs $0x8000000000, %rbx; mov (%rbx), %al; int $0x80\n");
 extern char u_write[], u_fetch[], u_rd[];
 static int user_read(void) { return user((void (*)(void))u_rd, 0); }
@@ -199,12 +199,14 @@ static void smep_smap(void)
 	check("SMAP read with AC", *(volatile u8 *)VA, 0xc3);
 	asm volatile("clac");
 	check("SMAP read again", code(read_va()), 1);
-	/* "implicit supervisor-mode accesses" fail whatever AC says: the GDT in a user page */
-	memcpy(page_a, t_gdt, 0x80);
-	load_gdt((u64 *)VA, 0x7f);
-	check("SMAP implicit access", CATCH(asm volatile("stac; mov %0, %%fs" ::"r"(KDATA))), EX_PF);
+	/* "implicit supervisor-mode accesses" fail whatever AC says: an LDT in a user page */
+	*(u64 *)page_a = t_gdt[KDATA / 8];
+	t_gdt[0x60 / 8] = descriptor((u32)VA, 0xfff, 0x82, 0);
+	t_gdt[0x68 / 8] = VA >> 32;
+	asm volatile("lldt %w0" ::"r"(0x60));
+	check("SMAP implicit access", CATCH(asm volatile("stac; mov %0, %%fs" ::"r"(4))), EX_PF);
 	check("SMAP implicit access error", last_fault.error, 1);
-	load_gdt(t_gdt, sizeof(t_gdt) - 1);
+	asm volatile("lldt %w0" ::"r"(0));
 	write_cr4(read_cr4() & ~(3ull << 20));
 	RAISES("STAC at CPL 0 without SMAP runs", -1, 0, NONE, "", "stac; clac");
 	pml4[0] |= U;
@@ -222,7 +224,7 @@ static void umip(void)
 {
 	char *insns[] = {u_sgdt, u_sidt, u_sldt, u_str, u_smsw};
 
-	for (unsigned on = 0; on < 2; on++) {
+	for (volatile unsigned on = 0; on < 2; on++) {
 		write_cr4((read_cr4() & ~0x800ull) | on << 11);
 		for (unsigned k = 0; k < 5; k++)
 			check("UMIP", user((void (*)(void))insns[k], 0), on ? EX_GP : 0x80);
@@ -406,7 +408,7 @@ static void pcids(void)
 /* ---- five levels: left and entered through compatibility mode with paging off ---- */
 
 asm("switch_la57: push %rbx; mov %rdi, %rbx; mov %rsi, %r8; mov %rsp, %r9; ljmp *to32\n"
-    ".code32\n sw32: mov $0x10, %eax; mov %eax, %ss; mov %cr0, %eax; btr $31, %eax; mov %eax, %cr0\n"
+    ".code32\n sw32: mov $0x10, %eax; mov %eax, %ss; mov %eax, %ds; mov %cr0, %eax; btr $31, %eax; mov %eax, %cr0\n"
     " mov %ebx, %cr3; mov %cr4, %eax; btr $12, %eax; or la57_bit, %eax; mov %eax, %cr4\n"
     " mov %cr0, %eax; bts $31, %eax; mov %eax, %cr0; ljmp $8, $sw64\n"
     ".code64\n sw64: mov %r9, %rsp; pop %rbx; ret\n .data; to32: .long sw32, 0x18; .globl la57_bit; la57_bit: .long 0; .text\n");

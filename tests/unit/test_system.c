@@ -468,6 +468,37 @@ static void test_perf(void **state)
 	}
 }
 
+/* Branch instructions, taken or not, and repeated string instructions are none; beside them a counter of instructions. */
+static void test_perf_branches(void **state)
+{
+	static const u8 code[] = {0xb9, 0xe8, 0x03, 0x00, 0x00, 0x49, 0x75, 0xfd, /* a thousand times DEC, JNZ */
+				  0xb1, 0x05, 0xbf, 0x00, 0xa0, 0x00, 0x00, 0xf3, 0xaa, /* REP STOSB */
+				  0xeb, 0x00, 0xf4}; /* JMP */
+
+	(void)state;
+	for (unsigned m = 0; m < 2; m++) {
+		struct rig *r = rig_new(models[m]);
+		struct cpu *c = r->c;
+		u32 ctr = m ? 0xc1 : 0xc0010201, sel = m ? 0x186 : 0xc0010200, step = m ? 1 : 2;
+		u64 v;
+
+		protected_mode(r, 0);
+		bus_write(&r->bus, BASE, code, sizeof(code));
+		c->r[REG_RIP] = BASE;
+		assert_true(msr_write(c, sel, m ? 0x4300c4 : 0x4300c2));
+		assert_true(msr_write(c, sel + step, 0x4300c0));
+		run(r, 10000000);
+		assert_int_equal(c->activity, ACT_HLT);
+		assert_true(msr_read(c, ctr, &v));
+		assert_int_equal(v, 1001);
+		assert_true(msr_read(c, ctr + step, &v));
+		assert_int_equal(v, c->insns);
+		assert_true(msr_write(c, sel, 0));
+		assert_false(c->careful);
+		rig_free(r);
+	}
+}
+
 /* ---- --cpu ---- */
 
 static void test_parse(void **state)
@@ -507,7 +538,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_modes), cmocka_unit_test(test_loads), cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_task_fault), cmocka_unit_test(test_tables), cmocka_unit_test(test_msrs),
-		cmocka_unit_test(test_perf), cmocka_unit_test(test_parse),
+		cmocka_unit_test(test_perf), cmocka_unit_test(test_perf_branches), cmocka_unit_test(test_parse),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -26,6 +26,7 @@ struct code_cache {
 	u8 *arena;
 	size_t used;
 	u32 generation;      /* arena recycled: every block pointer held elsewhere is void */
+	u64 built;           /* statistics */
 	struct block *hash[HASH_SIZE];
 	struct code_page *pages[PAGES_SIZE];
 };
@@ -62,6 +63,11 @@ enum status code_cache_new(struct code_cache **out, struct bus *bus)
 	cc->bus = bus;
 	*out = cc;
 	return ST_OK;
+}
+
+u64 code_cache_built(const struct code_cache *cc)
+{
+	return cc->built;
 }
 
 void code_cache_free(struct code_cache *cc)
@@ -287,6 +293,7 @@ static struct block *build(struct cpu *c, u64 key, const struct fetch *f)
 	if (b->n == 0)
 		return NULL;
 	arena_take(cc, BLOCK_BYTES(b->n));
+	cc->built++;
 	b->key = key;
 	b->valid = true;
 	b->succ[0].off = b->succ[1].off = NO_SUCCESSOR;

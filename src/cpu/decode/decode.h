@@ -52,6 +52,7 @@ void decode_cpu_fini(struct cpu *c);
 /* Remember `next` as what follows b within the same linear page. */
 void block_link(struct cpu *c, struct block *b, struct block *next, u64 rip_before);
 u32 code_generation(const struct code_cache *cc);
+u64 code_cache_built(const struct code_cache *cc); /* statistics: blocks decoded so far */
 
 /* The block at cs:rip; XR_FAULT if its first instruction cannot be fetched. */
 enum xr block_next(struct cpu *c, struct block **out) must_check;

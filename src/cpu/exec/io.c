@@ -186,7 +186,7 @@ static void bind_io_string(struct insn *i, const struct dec *d)
 
 /* clang-format off */
 #define STRING(MN, nm) \
-	{ .mnemonic = ZYDIS_MNEMONIC_##MN, .flags = ROW_BRANCH | ROW_END, .form = "REP " #MN, .match = match_repeated, .bind = bind_io_string, .fn = rep_##nm }, \
+	{ .mnemonic = ZYDIS_MNEMONIC_##MN, .flags = ROW_BRANCH | ROW_REPEAT | ROW_END, .form = "REP " #MN, .match = match_repeated, .bind = bind_io_string, .fn = rep_##nm }, \
 	{ .mnemonic = ZYDIS_MNEMONIC_##MN, .flags = ROW_END, .form = #MN, .match = match_single, .bind = bind_io_string, .fn = nm }
 
 static const struct insn_row rows[] = {

@@ -197,7 +197,7 @@ static void bind_strings(struct insn *i, const struct dec *d)
 
 /* clang-format off */
 #define ONE(MN, nm) \
-	{ .mnemonic = ZYDIS_MNEMONIC_##MN, .flags = ROW_BRANCH, .form = "REP " #MN, .match = match_repeated, .bind = bind_strings, .op = nm##_forms }, \
+	{ .mnemonic = ZYDIS_MNEMONIC_##MN, .flags = ROW_BRANCH | ROW_REPEAT, .form = "REP " #MN, .match = match_repeated, .bind = bind_strings, .op = nm##_forms }, \
 	{ .mnemonic = ZYDIS_MNEMONIC_##MN, .form = #MN, .match = match_single, .bind = bind_strings, .op = nm##_forms }
 #define ALL(MN, nm) ONE(MN##B, nm), ONE(MN##W, nm), ONE(MN##D, nm), ONE(MN##Q, nm)
 

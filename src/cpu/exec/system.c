@@ -264,6 +264,7 @@ static enum xr lidt(struct cpu *c, const struct insn *i)
 	TRY(load_table(c, i, &base, &limit));
 	c->idtr.base = base;
 	c->idtr.limit = limit;
+	c->lidt = true;
 	return XR_OK;
 }
 

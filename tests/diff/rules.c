@@ -1,0 +1,191 @@
+/*
+ * What is not compared, each with its reason, and what counts as equal. Nothing is waved through elsewhere: a row that
+ * is not in these tables is compared in every bit but its undef_flags.
+ */
+#include "diff.h"
+
+static const char not_shared[] = "reads what two processors do not share";
+static const char enters_kernel[] = "enters the host's kernel";
+static const char umip[] = "the host's kernel answers in its place (UMIP)";
+static const char tables[] = "the descriptor tables are the host kernel's";
+static const char loads_segment[] = "loads a segment register: the descriptor tables are the host kernel's";
+
+/* clang-format off */
+static const struct {
+	u16 mnemonic;
+	const char *form; /* NULL: every row of the mnemonic */
+	const char *why;
+} excluded[] = {
+	{ZYDIS_MNEMONIC_CPUID, NULL, not_shared},   {ZYDIS_MNEMONIC_RDTSC, NULL, not_shared},
+	{ZYDIS_MNEMONIC_RDTSCP, NULL, not_shared},  {ZYDIS_MNEMONIC_RDPMC, NULL, not_shared},
+	{ZYDIS_MNEMONIC_RDRAND, NULL, not_shared},  {ZYDIS_MNEMONIC_RDSEED, NULL, not_shared},
+	{ZYDIS_MNEMONIC_RDPID, NULL, not_shared},   {ZYDIS_MNEMONIC_RDPRU, NULL, not_shared},
+	{ZYDIS_MNEMONIC_XGETBV, NULL, not_shared},
+	{ZYDIS_MNEMONIC_SYSCALL, NULL, enters_kernel}, {ZYDIS_MNEMONIC_SYSENTER, NULL, enters_kernel},
+	{ZYDIS_MNEMONIC_INT, NULL, enters_kernel},
+	{ZYDIS_MNEMONIC_SGDT, NULL, umip}, {ZYDIS_MNEMONIC_SIDT, NULL, umip}, {ZYDIS_MNEMONIC_SLDT, NULL, umip},
+	{ZYDIS_MNEMONIC_STR, NULL, umip},  {ZYDIS_MNEMONIC_SMSW, NULL, umip},
+	{ZYDIS_MNEMONIC_LAR, NULL, tables},  {ZYDIS_MNEMONIC_LSL, NULL, tables},
+	{ZYDIS_MNEMONIC_VERR, NULL, tables}, {ZYDIS_MNEMONIC_VERW, NULL, tables},
+	{ZYDIS_MNEMONIC_LDS, NULL, loads_segment}, {ZYDIS_MNEMONIC_LES, NULL, loads_segment},
+	{ZYDIS_MNEMONIC_LSS, NULL, loads_segment}, {ZYDIS_MNEMONIC_LFS, NULL, loads_segment},
+	{ZYDIS_MNEMONIC_LGS, NULL, loads_segment}, {ZYDIS_MNEMONIC_IRET, NULL, loads_segment},
+	{ZYDIS_MNEMONIC_IRETD, NULL, loads_segment}, {ZYDIS_MNEMONIC_IRETQ, NULL, loads_segment},
+	{ZYDIS_MNEMONIC_JMP, "JMP far", loads_segment}, {ZYDIS_MNEMONIC_CALL, "CALL far", loads_segment},
+	{ZYDIS_MNEMONIC_RET, "RET far", loads_segment}, {ZYDIS_MNEMONIC_MOV, "MOV Sreg, r/m16", loads_segment},
+	{ZYDIS_MNEMONIC_POP, "POP FS/GS", loads_segment}, {ZYDIS_MNEMONIC_POP, "POP Sreg", loads_segment},
+	{ZYDIS_MNEMONIC_WRFSBASE, NULL, "would take the test's own thread pointer"},
+};
+/* clang-format on */
+
+static bool host_has(enum feature f)
+{
+	const struct feature_info *i = &arch_features[f];
+	u32 r[4] = {i->leaf & 0x80000000, 0, 0, 0};
+
+	__asm__ volatile("cpuid" : "+a"(r[0]), "=b"(r[1]), "+c"(r[2]), "=d"(r[3]));
+	if (r[0] < i->leaf)
+		return false;
+	r[EAX] = i->leaf;
+	r[ECX] = i->subleaf;
+	__asm__ volatile("cpuid" : "+a"(r[0]), "=b"(r[1]), "+c"(r[2]), "=d"(r[3]));
+	return (r[i->reg] >> i->bit) & 1;
+}
+
+const char *rule_excluded(const struct cpu *c, const struct insn_row *row, enum diff_mode mode)
+{
+	for (size_t n = 0; n < ARRAY_LEN(excluded); n++)
+		if (excluded[n].mnemonic == row->mnemonic && (!excluded[n].form || !strcmp(excluded[n].form, row->form)))
+			return excluded[n].why;
+	if (row->feature && !has(c, (enum feature)row->feature))
+		return "not in the model";
+	if (row->feature && !host_has((enum feature)row->feature))
+		return "the host lacks it";
+	if (mode != DIFF_64 && (row->flags & ROW_ONLY64))
+		return "64-bit mode only";
+	if (mode == DIFF_64 && (row->flags & ROW_NOT64))
+		return "not in 64-bit mode";
+	return NULL;
+}
+
+bool rule_is_rep(const struct diff_case *k)
+{
+	bool string = k->zi.meta.category == ZYDIS_CATEGORY_STRINGOP || k->zi.meta.category == ZYDIS_CATEGORY_IOSTRINGOP;
+
+	return k->row && string && !strncmp(k->row->form, "REP", 3);
+}
+
+bool rule_refuses(const struct diff_case *k, enum diff_mode mode)
+{
+	(void)mode;
+	/* FS is the thread pointer of the test itself. */
+	for (unsigned n = 0; n < k->zi.operand_count; n++)
+		if (k->op[n].type == ZYDIS_OPERAND_TYPE_MEMORY && k->op[n].mem.type != ZYDIS_MEMOP_TYPE_AGEN &&
+		    k->op[n].mem.segment == ZYDIS_REGISTER_FS)
+			return true;
+	return false;
+}
+
+static bool is_prefix(u8 b, enum diff_mode mode)
+{
+	switch (b) {
+	case 0x26: case 0x2e: case 0x36: case 0x3e: case 0x64: case 0x65: case 0x66: case 0x67: case 0xf0: case 0xf2: case 0xf3:
+		return true;
+	default: return mode == DIFF_64 && (b & 0xf0) == 0x40;
+	}
+}
+
+/* Bytes that nobody decodes are still tried on the host: not those that could reach its kernel or hypervisor, or that
+ * are instructions of processors newer than the decoder. */
+bool rule_bytes_safe(const u8 *b, size_t n, enum diff_mode mode)
+{
+	size_t k = 0;
+
+	while (k < n && is_prefix(b[k], mode))
+		k++;
+	if (k + 3 > n)
+		return false;
+	if (b[k] == 0xcd || b[k] == 0x62 || (b[k] == 0xd5 && mode == DIFF_64) || b[k] == 0xea || b[k] == 0x9a)
+		return false;
+	if (b[k] != 0x0f)
+		return true;
+	if (b[k + 1] == 0x05 || b[k + 1] == 0x34 || b[k + 1] == 0x07 || b[k + 1] == 0x35)
+		return false;
+	return b[k + 1] != 0x01 && b[k + 1] != 0xae && b[k + 1] != 0xc7 && b[k + 1] != 0x0f;
+}
+
+/* ---- flags ---- */
+
+static int shift_count(const struct diff_case *k)
+{
+	const ZydisDecodedOperand *last = &k->op[k->zi.operand_count_visible - 1];
+	unsigned n = last->type == ZYDIS_OPERAND_TYPE_IMMEDIATE ? (u8)last->imm.value.u : (u8)k->in.r[REG_RCX];
+
+	return (int)(n & (k->op[0].size == 64 ? 63 : 31));
+}
+
+/* Shifts by 0 and 1 leave less undefined than the row, which knows no count: "SAL/SAR/SHL/SHR", "RCL/RCR/ROL/ROR". */
+u32 rule_undefined(const struct diff_case *k)
+{
+	if (!k->row)
+		return 0;
+	switch (k->row->mnemonic) {
+	case ZYDIS_MNEMONIC_SHL: case ZYDIS_MNEMONIC_SHR: case ZYDIS_MNEMONIC_SAR:
+	case ZYDIS_MNEMONIC_ROL: case ZYDIS_MNEMONIC_ROR: case ZYDIS_MNEMONIC_RCL: case ZYDIS_MNEMONIC_RCR:
+	case ZYDIS_MNEMONIC_SHLD: case ZYDIS_MNEMONIC_SHRD: {
+		int n = shift_count(k);
+		u32 u = k->row->undef_flags;
+
+		if (n == 0)
+			return 0;
+		if (n == 1)
+			u &= ~(u32)FL_OF;
+		return n < (int)k->op[0].size ? u & ~(u32)FL_CF : u;
+	}
+	default: return k->row->undef_flags;
+	}
+}
+
+/* ---- approximations ---- */
+
+enum tolerance rule_tolerance(const struct insn_row *row)
+{
+	if (!row)
+		return TOL_EXACT;
+	switch (row->mnemonic) {
+	case ZYDIS_MNEMONIC_FSIN: case ZYDIS_MNEMONIC_FCOS: case ZYDIS_MNEMONIC_FSINCOS: case ZYDIS_MNEMONIC_FPTAN:
+	case ZYDIS_MNEMONIC_FPATAN: case ZYDIS_MNEMONIC_F2XM1: case ZYDIS_MNEMONIC_FYL2X: case ZYDIS_MNEMONIC_FYL2XP1:
+		return TOL_X87_TRANSCENDENTAL;
+	case ZYDIS_MNEMONIC_RCPPS: case ZYDIS_MNEMONIC_RCPSS: case ZYDIS_MNEMONIC_RSQRTPS: case ZYDIS_MNEMONIC_RSQRTSS:
+	case ZYDIS_MNEMONIC_VRCPPS: case ZYDIS_MNEMONIC_VRCPSS: case ZYDIS_MNEMONIC_VRSQRTPS: case ZYDIS_MNEMONIC_VRSQRTSS:
+		return TOL_RECIPROCAL;
+	default: return TOL_EXACT;
+	}
+}
+
+static bool is_fcomi(const struct insn_row *row)
+{
+	return row->mnemonic == ZYDIS_MNEMONIC_FCOMI || row->mnemonic == ZYDIS_MNEMONIC_FCOMIP ||
+	       row->mnemonic == ZYDIS_MNEMONIC_FUCOMI || row->mnemonic == ZYDIS_MNEMONIC_FUCOMIP;
+}
+
+u16 rule_sw_mask(const struct diff_case *k, const struct diff_end *host)
+{
+	(void)host;
+	if (k->row && is_fcomi(k->row))
+		return (u16)~0x200u;
+	if (rule_tolerance(k->row) == TOL_X87_TRANSCENDENTAL)
+		return (u16)~0x200u;
+	return 0xffff;
+}
+
+const char *rule_note(const struct insn_row *row)
+{
+	if (is_fcomi(row))
+		return "C1: Intel clears it, AMD leaves it";
+	if (rule_tolerance(row) == TOL_X87_TRANSCENDENTAL)
+		return "result within 2 units in the last place; C1 (rounded up) follows the approximation";
+	if (rule_tolerance(row) == TOL_RECIPROCAL)
+		return "result within twice the relative error bound of 1.5 * 2^-12";
+	return NULL;
+}

@@ -1,0 +1,207 @@
+/* Debug exceptions: single step, data, I/O and instruction breakpoints, RF, GD, ICEBP. SDM 3B "Debug Registers", "Debug Exceptions". */
+#include "t64.h"
+
+#define DR(n)                                                                                                          \
+	static u64 dr##n(void) { u64 v; asm volatile("mov %%dr" #n ", %0" : "=r"(v)); return v; }                      \
+	static void set_dr##n(u64 v) { asm volatile("mov %0, %%dr" #n ::"r"(v) : "memory"); }
+DR(0) DR(1) DR(6) DR(7)
+
+#define DR6_INIT 0xffff0ff0ull
+#define BS (1u << 14)
+#define BD (1u << 13)
+
+static unsigned hits;
+static struct {
+	u64 rip, flags, dr6, dr7;
+} hit[16];
+static bool set_rf = true, clear_tf;
+
+static bool on_db(struct regs *r)
+{
+	if (hits < 16) {
+		hit[hits].rip = r->rip;
+		hit[hits].flags = r->rflags;
+		hit[hits].dr7 = dr7();
+		hit[hits].dr6 = dr6();
+	}
+	hits++;
+	set_dr6(DR6_INIT);
+	if (set_rf)
+		r->rflags |= FL_RF;
+	if (clear_tf || hits > 12)
+		r->rflags &= ~FL_TF;
+	return true;
+}
+
+#define RUN(code)                                                                                                      \
+	({                                                                                                             \
+		hits = 0;                                                                                              \
+		asm volatile(code ::: T_CLOBBERS, "rbx");                                                              \
+		hits;                                                                                                  \
+	})
+#define L(x) ((u64)(x))
+#define LABELS(...) extern char __VA_ARGS__
+#define TF_ON "pushf; orl $0x100, (%%rsp); popf\n"
+#define TF_OFF "pushf; andl $~0x100, (%%rsp); popf\n"
+
+u64 bp_data[8] __attribute__((aligned(64)));
+
+LABELS(s1[], s2[], s3[], s4[], m1[], m2[], r1[], r2[], n1[], i1[]);
+static void single_step(void)
+{
+	set_rf = false;
+	check("steps", RUN(TF_ON "s1: nop; s2: nop; s3: " TF_OFF "s4: nop"), 5);
+	check("first trap comes after the instruction behind POPF", hit[0].rip, L(s2));
+	check("then one by one", hit[1].rip, L(s3));
+	check("last trap is for the POPF that clears TF", hit[4].rip, L(s4));
+	check("BS", hit[0].dr6, DR6_INIT | BS);
+	check("pushed TF", hit[0].flags & (FL_TF | FL_RF), FL_TF);
+	check("MOV SS holds the trap off", RUN("mov %%ss, %%eax\n" TF_ON "nop; m1: mov %%eax, %%ss; m2: nop; nop;" TF_OFF), 6);
+	check("trap before MOV SS", hit[0].rip, L(m1));
+	check("trap behind the next instruction", hit[1].rip, L(m2) + 1);
+	check("REP traps at each iteration", RUN("lea bp_data, %%rsi; lea bp_data+8, %%rdi; mov $3, %%ecx\n" TF_ON "r1: rep movsb; r2: " TF_OFF), 6);
+	check("inside REP: RIP at the instruction", hit[0].rip, L(r1));
+	check("inside REP again", hit[1].rip, L(r1));
+	check("REP done", hit[2].rip, L(r2));
+	set_gate(0x90, exception_stubs[0x90], 14, 0, 0);
+	clear_tf = false;
+	check("INT n clears TF without a trap", RUN(TF_ON "int $0x90; n1: nop; " TF_OFF), 4);
+	check("first trap after the handler's IRET", hit[0].rip, L(n1) + 1);
+	RUN("pushf; orl $0x100, (%%rsp); pop %%rbx; mov %%rsp, %%rdx; mov %%ss, %%eax; push %%rax; push %%rdx; push %%rbx; mov %%cs, %%eax; push %%rax; lea i1, %%rax; push %%rax; iretq; i1: nop; nop;" TF_OFF);
+	check("IRET that sets TF", hit[0].rip, L(i1) + 1);
+	set_rf = true;
+}
+
+static bool nothing(struct regs *r)
+{
+	(void)r;
+	return true;
+}
+
+static u64 dr7_for(unsigned n, unsigned rw, unsigned len)
+{
+	return 0x400 | 2u << (2 * n) | (u64)(rw | len << 2) << (16 + 4 * n);
+}
+
+LABELS(d1[], d2[], d3[], d4[], d5[], d6[], d7[], d8[], d9[]);
+static void data_breakpoints(void)
+{
+	set_dr0(L(bp_data));
+	set_dr7(dr7_for(0, 1, 3));
+	check("write breakpoint", RUN("mov bp_data, %%eax; movl $1, bp_data; d1: nop"), 1);
+	check("trap after the write", hit[0].rip, L(d1));
+	check("B0", hit[0].dr6, DR6_INIT | 1);
+	check("no RF for a trap", hit[0].flags & FL_RF, 0);
+	check("last byte", RUN("movb $1, bp_data+3; d2: nop"), 1);
+	check("beyond", RUN("movb $1, bp_data+4"), 0);
+	check("overlap from below", RUN("movl $1, bp_data-3"), 1);
+	check("RMW", RUN("incb bp_data+1"), 1);
+	check("push", RUN("mov %%rsp, %%rax; lea bp_data+8, %%rsp; push $1; d3: mov %%rax, %%rsp"), 1);
+	check("push RIP", hit[0].rip, L(d3));
+	set_dr7(dr7_for(0, 3, 3));
+	check("read breakpoint", RUN("mov bp_data, %%eax; d4: nop"), 1);
+	check("read RIP", hit[0].rip, L(d4));
+	set_dr7(dr7_for(0, 3, 2));
+	check("eight bytes", RUN("movb bp_data+7, %%al"), 1);
+	check("eight bytes, beyond", RUN("movb bp_data+8, %%al"), 0);
+	set_dr7(dr7_for(0, 1, 0));
+	check("one byte", RUN("movb $1, bp_data+1"), 0);
+	check("REP STOSB stops inside", RUN("lea bp_data-2, %%rdi; mov $5, %%ecx; d5: rep stosb; d6: nop"), 1);
+	check("REP STOSB RIP", hit[0].rip, L(d5));
+	/* Intel: after the iteration; the rest runs when the handler returns */
+	check("two breakpoints at once", (set_dr1(L(bp_data) + 4), set_dr7(dr7_for(0, 1, 3) | dr7_for(1, 1, 3)), RUN("movq $1, bp_data")), 1);
+	check("B0 and B1", hit[0].dr6, DR6_INIT | 3);
+	check("step and data", RUN(TF_ON "d7: movl $1, bp_data; d8: " TF_OFF), 4);
+	check("step and data RIP", hit[0].rip, L(d8));
+	check("step and data DR6", hit[0].dr6, DR6_INIT | BS | 1);
+	check("MOV SS shadow holds a data breakpoint", (set_dr7(dr7_for(0, 3, 3)), RUN("mov %%ss, %%eax; mov %%eax, bp_data+16; lea bp_data, %%rbx; movq $0x10, (%%rbx); nop; mov bp_data, %%ss; d9: nop; nop")), 2);
+	check("MOV SS shadow RIP", hit[1].rip, L(d9) + 1);
+	set_dr7(0x400);
+	check("disabled", RUN("movl $1, bp_data"), 0);
+}
+
+LABELS(o1[], o2[]);
+static void io_breakpoints(void)
+{
+	write_cr4(read_cr4() | 8);
+	set_dr0(0x80);
+	set_dr7(dr7_for(0, 2, 0));
+	check("I/O breakpoint", RUN("outb %%al, $0x80; o1: nop"), 1);
+	check("I/O RIP", hit[0].rip, L(o1));
+	check("I/O DR6", hit[0].dr6, DR6_INIT | 1);
+	check("IN", RUN("inb $0x80, %%al"), 1);
+	check("other port", RUN("inb $0x84, %%al"), 0);
+	check("word that covers it", RUN("mov $0x7f, %%edx; inw %%dx, %%ax; o2: nop"), 1);
+	set_dr7(0x400);
+}
+
+LABELS(c1[], c2[], c3[], c4[]);
+static void code_breakpoints(void)
+{
+	set_rf = true;
+	set_dr0(L(c1));
+	set_dr7(dr7_for(0, 0, 0));
+	check("instruction breakpoint", RUN("xor %%ebx, %%ebx; nop; c1: inc %%ebx; c2: nop"), 1);
+	check("fault before it", hit[0].rip, L(c1));
+	check("DR6", hit[0].dr6, DR6_INIT | 1);
+	check("the instruction breakpoint pushes RF 0", hit[0].flags & FL_RF, 0);
+	set_dr0(L(c3));
+	check("RF works for one instruction", RUN("mov $2, %%ecx; c3: dec %%ecx; jnz c3"), 2);
+	set_dr0(L(c4));
+	check("POPF does not set RF", RUN("pushf; orl $0x10000, (%%rsp); popf; c4: nop"), 1);
+	set_dr7(0x400);
+}
+
+LABELS(g1[], g2[], b1[], b2[]);
+static void general_detect(void)
+{
+	set_rf = false;
+	set_dr7(0x400 | 1 << 13);
+	check("GD", RUN("g1: mov %%dr0, %%rax; g2: nop"), 1);
+	check("GD is a fault", hit[0].rip, L(g1));
+	check("BD", hit[0].dr6, DR6_INIT | BD);
+	check("GD cleared", hit[0].dr7, 0x400);
+	check("GD fault pushes RF", hit[0].flags & FL_RF, FL_RF);
+	set_dr6(DR6_INIT);
+	check("ICEBP", RUN(".byte 0xf1; b1: nop"), 1);
+	check("ICEBP RIP", hit[0].rip, L(b1));
+	check("ICEBP DR6", hit[0].dr6, DR6_INIT);
+	set_dr6(0);
+	check("DR6 fixed bits", dr6(), DR6_INIT);
+	set_dr6(0xffffffff);
+	check("DR6 zero bit", dr6() & 0x1000, 0);
+	set_dr6(DR6_INIT);
+	set_dr7(0xffff2fffull & ~0x2000ull & ~0xffull);
+	check("DR7 fixed bits", dr7() & 0xdc00, 0x400);
+	set_dr7(0x400);
+	set_dr0(0x123456789abcull);
+	check("DR0", dr0(), 0x123456789abcull);
+	check("DR1", (set_dr1(77), dr1()), 77);
+}
+
+asm("u_dr: mov %dr0, %rax\n u_tf: pushf; orl $0x100, (%rsp); popf; nop; u_tf2: int $0x80\n");
+LABELS(u_tf[], u_tf2[]);
+static void ring3(void)
+{
+	set_rf = false;
+	hits = 0;
+	clear_tf = true;
+	user((void (*)(void))u_tf, 0);
+	check("single step at CPL 3", hits, 1);
+	check("single step at CPL 3 RIP", hit[0].rip, L(u_tf2));
+	clear_tf = false;
+}
+
+int main(void)
+{
+	t_setup();
+	on_exception(EX_DB, on_db);
+	on_exception(0x90, nothing);
+	single_step();
+	data_breakpoints();
+	io_breakpoints();
+	code_breakpoints();
+	general_detect();
+	ring3();
+	return guest_verdict();
+}
