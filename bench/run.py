@@ -114,7 +114,7 @@ def boot_machines(build, work, kernel, initrd):
     if shutil.which('bochs') and shutil.which('xorriso') and os.path.exists('/usr/lib/ISOLINUX/isolinux.bin'):
         image, rc, go = work + '/boot.iso', work + '/bochsrc', work + '/go'
         iso(kernel, initrd, image, work)
-        text = BOCHSRC.format(disk=image, out=out)
+        text = BOCHSRC.replace('model=ryzen', 'model=corei7_haswell_4770').format(disk=image, out=out)
         text = re.sub('ata0-master:.*', f'ata0-master: type=cdrom, path={image}, status=inserted', text).replace('boot: disk', 'boot: cdrom')
         open(rc, 'w').write(text)
         open(go, 'w').write('continue\n')
@@ -215,7 +215,7 @@ def main():
     a = ap.parse_args()
     for v in versions():
         print('peer: ' + v)
-    print('settings: QEMU -M q35 -accel tcg -cpu max; Bochs model=ryzen, ips=1000000000, sync=none, disk boot')
+    print('settings: QEMU -M q35 -accel tcg -cpu max; Bochs model=ryzen (boot: corei7_haswell_4770), ips=1000000000, sync=none, disk boot')
     build = os.path.abspath(a.build)
     startup, resident = measure_startup(build)
     best = measure(build, [n for n in a.only or GUESTS if n in GUESTS], a.repeat)

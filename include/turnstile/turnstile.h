@@ -30,7 +30,8 @@ enum {
 	TS_ON_BLOCK = 16,
 	TS_ON_IO = 32,
 	TS_ON_DEATH = 64,
-	TS_ON_NOTE = 128
+	TS_ON_NOTE = 128,
+	TS_ON_TRACE = 256
 };
 
 typedef struct {                /* valid during the callback only */
@@ -40,6 +41,8 @@ typedef struct {                /* valid during the callback only */
 	uint64_t code, info[2]; /* exit reason, qualification | EXITCODE, EXITINFO1, 2 */
 	const char *id, *json;  /* check or sanitizer id; the JSON line; never NULL */
 	const char *text;       /* the same for a person, one or more lines; never NULL */
+	const char *line;       /* the same in one line; never NULL */
+	uint64_t count;         /* TS_ON_REFUSED: how often this check has refused this instruction so far */
 	uint64_t addr, *value;  /* TS_ON_IO: port or address; datum, writable on input */
 	uint32_t width, write;  /* TS_ON_IO: bytes; direction */
 } ts_event;
@@ -70,7 +73,8 @@ ts_status ts_hook(ts_machine *m, uint32_t mask, ts_hook_fn *fn, void *arg);
 /* What was asked for on the command line: "profile" ("turnstile", "qemu"), "stats" ("" or a file), "terminal" ("raw": a
  * guest reads the program's terminal). NULL: not given. */
 const char *ts_option(ts_machine *m, const char *name);
-/* Texts: "stats" (what --stats prints), "status" (one line). TS_EARG: no such report. */
+/* Texts: "stats" (what --stats prints), "status" (one line), "hash" (16 digits over registers, devices
+ * and RAM: equal after equally many instructions of equal runs). TS_EARG: no such report. */
 ts_status ts_report(ts_machine *m, const char *what, ts_put_fn *put, void *arg);
 /* Sees what is typed before the guest does, at a slice boundary; returns how many bytes of buf to keep. */
 ts_status ts_key_filter(ts_machine *m, size_t (*fn)(void *arg, uint8_t *buf, size_t n), void *arg);

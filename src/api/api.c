@@ -1,7 +1,9 @@
 #include "api/api.h"
 
 #include "api/options.h"
+#include "base/os.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -31,21 +33,32 @@ static ts_status status_of(enum status s)
 
 /* ---- events ---- */
 
-static void emit(ts_machine *t, uint32_t kind, struct cpu *c, const char *id, const char *text)
+static void emit(ts_machine *t, uint32_t kind, const struct inspect_event *i)
 {
 	ts_event e = {
 	        .kind = kind,
-	        .cpu = c ? c->index : 0,
-	        .insn = t->m ? machine_insns(t->m) : 0,
-	        .rip = c ? c->r[REG_RIP] : 0,
+	        .cpu = i->cpu ? i->cpu->index : 0,
+	        .insn = i->insn,
+	        .rip = i->rip,
 	        .guest = UINT64_MAX,
-	        .id = id,
-	        .json = "",
-	        .text = text,
+	        .id = i->id,
+	        .json = i->json,
+	        .text = i->text,
+	        .line = i->line,
+	        .count = i->count,
 	};
 
-	if ((t->mask & kind) && t->hook(t, &e, t->hook_arg) && t->m)
+	if (!(t->mask & kind))
+		return;
+	if (t->m && kind != TS_ON_TRACE)
+		door_flush(t->m); /* what the guest said before comes before */
+	if (t->hook(t, &e, t->hook_arg) && t->m)
 		machine_request_stop(t->m);
+}
+
+static void emit_note(ts_machine *t, const char *text)
+{
+	emit(t, TS_ON_NOTE, &(struct inspect_event){.id = "note", .text = text, .line = text, .json = ""});
 }
 
 static void note(void *arg, const char *text)
@@ -53,26 +66,28 @@ static void note(void *arg, const char *text)
 	ts_machine *t = arg;
 
 	if (t->mask & TS_ON_NOTE)
-		emit(t, TS_ON_NOTE, NULL, "note", text);
+		emit_note(t, text);
 	else if (t->early_count < EARLY_NOTES && (t->early[t->early_count] = opt_copy(&t->o, text, strlen(text))))
 		t->early_count++;
 }
 
-static void put(void *arg, const char *kind, struct cpu *c, const char *text)
+static void put(void *arg, const struct inspect_event *e)
 {
-	ts_machine *t = arg;
+	static const uint32_t kind[] = {
+	        [INSPECT_DEATH] = TS_ON_DEATH,
+	        [INSPECT_REFUSED] = TS_ON_REFUSED,
+	        [INSPECT_TRACE] = TS_ON_TRACE,
+	};
 
-	if (!strcmp(kind, "death"))
-		emit(t, TS_ON_DEATH, c, "death", text);
-	else if (!strcmp(kind, "refused"))
-		emit(t, TS_ON_REFUSED, c, "refused", text);
+	if (e->kind == INSPECT_NOTE)
+		note(arg, e->text);
 	else
-		note(t, text);
+		emit(arg, kind[e->kind], e);
 }
 
 ts_status ts_hook(ts_machine *t, uint32_t mask, ts_hook_fn *fn, void *arg)
 {
-	const uint32_t served = TS_ON_REFUSED | TS_ON_DEATH | TS_ON_NOTE;
+	const uint32_t served = TS_ON_REFUSED | TS_ON_DEATH | TS_ON_NOTE | TS_ON_TRACE;
 
 	if ((mask & ~served) || (mask && !fn))
 		return TS_EARG;
@@ -80,13 +95,21 @@ ts_status ts_hook(ts_machine *t, uint32_t mask, ts_hook_fn *fn, void *arg)
 	t->hook = fn;
 	t->hook_arg = arg;
 	for (unsigned i = 0; (mask & TS_ON_NOTE) && i < t->early_count; i++)
-		emit(t, TS_ON_NOTE, NULL, "note", t->early[i]);
+		emit_note(t, t->early[i]);
 	if (mask & TS_ON_NOTE)
 		t->early_count = 0;
 	return TS_OK;
 }
 
 /* ---- life ---- */
+
+/* What is written late is refused early: before the machine is built, and before any file changes. */
+static enum status check_output(const char *option, const char *path, struct err *err)
+{
+	if (!path || os_may_write(path))
+		return ST_OK;
+	return err_set(err, ST_ARG, "--%s: %s: %s", option, path, strerror(errno));
+}
 
 static enum status build(ts_machine *t, int argc, const char *const argv[], struct err *err)
 {
@@ -98,7 +121,11 @@ static enum status build(ts_machine *t, int argc, const char *const argv[], stru
 	t->o.cfg.note_arg = t;
 	for (unsigned i = 0; i < t->o.notes; i++)
 		note(t, t->o.note[i]);
-	s = machine_create(&t->m, &t->o.cfg, err);
+	s = check_output("trace", t->o.trace_file, err);
+	if (s == ST_OK)
+		s = check_output("stats", t->o.stats_file, err);
+	if (s == ST_OK)
+		s = machine_create(&t->m, &t->o.cfg, err);
 	if (s != ST_OK)
 		return s;
 	const struct inspect_options io = {
@@ -228,6 +255,8 @@ ts_status ts_report(ts_machine *t, const char *what, ts_put_fn *fn, void *arg)
 		return TS_ENOMEM;
 	if (!strcmp(what, "stats"))
 		inspect_stats(t->inspect, f);
+	else if (!strcmp(what, "hash"))
+		fprintf(f, "%016" PRIx64 "\n", inspect_hash(t->inspect));
 	else if (!strcmp(what, "status"))
 		status_line(t, f);
 	else

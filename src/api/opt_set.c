@@ -259,6 +259,32 @@ OPT_SET(triple)
 	                                                         : BAD("--on-triple-fault %s: stop or reset", value);
 }
 
+/* Knobs for tests: what must make no difference to a guest. allocation=N makes the Nth allocation from here on fail. */
+OPT_SET(stress)
+{
+	struct stress *s = &o->cfg.stress;
+	const char *p = value;
+	char *key, *v;
+
+	(void)row;
+	while (opt_item(o, &p, &key, &v)) {
+		struct alloc_knob knob = { .fail_at = 0 };
+		if (key && !strcmp(key, "allocation") && opt_number(v, &knob.fail_at))
+			base_alloc_knob(&knob);
+		else if (!key && !strcmp(v, "tiny-tlb"))
+			s->tiny_tlb = true;
+		else if (!key && !strcmp(v, "no-blocks"))
+			s->no_blocks = true;
+		else if (!key && !strcmp(v, "split-access"))
+			s->split_access = true;
+		else if (!key && !strcmp(v, "poll-every"))
+			s->poll_every = true;
+		else
+			return BAD("--stress %s: tiny-tlb, no-blocks, split-access, poll-every or allocation=N", value);
+	}
+	return ST_OK;
+}
+
 OPT_SET(seed)
 {
 	(void)row;

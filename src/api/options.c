@@ -30,6 +30,7 @@ static const struct option_row table[] = {
 	{ "idle", NULL, ARG_VALUE, PROFILE_BOTH, "skip|wait", "an idle machine skips time, or waits as long (waits while input may come)", opt_idle, NULL },
 	{ "no-reboot", NULL, ARG_NONE, PROFILE_BOTH, "", "end at a reset, status 10", opt_flag, NULL },
 	{ "on-triple-fault", NULL, ARG_VALUE, PROFILE_BOTH, "stop|reset", "what a triple fault does (stop)", opt_triple, NULL },
+	{ "stress", NULL, ARG_VALUE, PROFILE_TURNSTILE, "KNOB[,KNOB...]", NULL, opt_stress, NULL }, /* for tests */
 	/* what is told */
 	{ "trace", NULL, ARG_VALUE, PROFILE_BOTH, "KIND[,KIND...][:FILE]", "vm, insn, int, mmio, io, msr", opt_trace, NULL },
 	{ "stats", NULL, ARG_OPTIONAL, PROFILE_BOTH, "[=FILE]", "counts at the end", opt_stats, NULL },

@@ -93,6 +93,7 @@ OPT_SET(timeout);
 OPT_SET(idle);
 OPT_SET(flag);
 OPT_SET(triple);
+OPT_SET(stress);
 OPT_SET(seed);
 OPT_SET(fwcfg);
 OPT_SET(machine);

@@ -71,6 +71,7 @@
 	FEATURE(AVIC,       0x8000000a, 0, EDX, 13, "avic")         FEATURE(V_VMSAVE_VMLOAD, 0x8000000a, 0, EDX, 15, "v-vmsave-vmload") \
 	FEATURE(VGIF,       0x8000000a, 0, EDX, 16, "vgif")         FEATURE(GMET,       0x8000000a, 0, EDX, 17, "gmet") \
 	FEATURE(SVM_SPEC_CTRL, 0x8000000a, 0, EDX, 20, "svm-spec-ctrl") FEATURE(VNMI,   0x8000000a, 0, EDX, 25, "vnmi") \
+	FEATURE(IDLE_HLT,   0x8000000a, 0, EDX, 30, "idle-hlt")     FEATURE(X2AVIC,     0x8000000a, 0, EDX, 18, "x2avic") \
 	FEATURE(LFENCE_SERIAL, 0x80000021, 0, EAX, 2, "lfence-always-serializing") \
 	FEATURE(NULL_SEL_CLR, 0x80000021, 0, EAX, 6, "null-sel-clr-base") FEATURE(AUTO_IBRS, 0x80000021, 0, EAX, 8, "auto-ibrs") \
 	FEATURE(CPUID_USER_DIS, 0x80000021, 0, EAX, 17, "cpuid-user-dis") FEATURE(SRSO_NO, 0x80000021, 0, EAX, 29, "srso-no")

@@ -104,14 +104,25 @@ static void say(const char *a, const char *b)
 	terminal_say(line);
 }
 
+/* On a terminal a refused entry is explained in full, once; elsewhere one line, which scripts know as a warning. What
+ * kills the machine is told in full anywhere. */
 static int on_event(ts_machine *m, const ts_event *e, void *arg)
 {
+	bool full = e->kind == TS_ON_DEATH || isatty(STDERR_FILENO);
+	const char *text = full ? e->text : e->line;
+	size_t n = strlen(text);
+
 	(void)m;
 	(void)arg;
-	size_t n = strlen(e->text);
-	terminal_say("turnstile: ");
-	terminal_say(e->text);
-	if (!n || e->text[n - 1] != '\n')
+	if (e->kind == TS_ON_TRACE) {
+		terminal_say(e->text);
+		return 0;
+	}
+	if (e->kind == TS_ON_REFUSED && e->count > 1)
+		return 0;
+	terminal_say(full ? "turnstile: " : "turnstile: warning: ");
+	terminal_say(text);
+	if (!n || text[n - 1] != '\n')
 		terminal_say("\n");
 	return 0;
 }
@@ -208,7 +219,7 @@ static int run(int argc, char **argv)
 		return status;
 	running = m;
 	install_handlers();
-	ts_hook(m, TS_ON_DEATH | TS_ON_REFUSED | TS_ON_NOTE, on_event, NULL);
+	ts_hook(m, TS_ON_DEATH | TS_ON_REFUSED | TS_ON_NOTE | TS_ON_TRACE, on_event, NULL);
 	terminal_start(m);
 	if (last_signal)
 		ts_request_stop(m);

@@ -71,7 +71,16 @@ static u32 ppr(const struct lapic *a)
 int apic_pending(const struct cpu *c)
 {
 	const struct lapic *a = &c->apic;
-	int v = bitmap_highest(a->irr);
+	u32 enabled[8];
+	int v;
+
+	if (unlikely(a->ext_ctrl & APIC_EXT_IER)) { /* only what is enabled takes part in the prioritisation */
+		for (unsigned w = 0; w < 8; w++)
+			enabled[w] = a->irr[w] & a->ext_ier[w];
+		v = bitmap_highest(enabled);
+	} else {
+		v = bitmap_highest(a->irr);
+	}
 
 	return v >= 0 && ((u32)v & 0xf0) > (ppr(a) & 0xf0) ? v : -1;
 }
@@ -207,23 +216,30 @@ int apic_ack(struct cpu *c)
 	return v;
 }
 
-void apic_eoi(struct cpu *c)
+void apic_eoi_vector(struct cpu *c, u8 v)
 {
 	struct lapic *a = &c->apic;
-	int v = bitmap_highest(a->isr);
 
-	if (v < 0)
+	if (!bitmap_get(a->isr, v))
 		return;
-	bitmap_put(a->isr, (unsigned)v, false);
-	if (bitmap_get(a->tmr, (unsigned)v)) {
+	bitmap_put(a->isr, v, false);
+	if (bitmap_get(a->tmr, v)) {
 		if ((a->lvt[LVT_LINT0] & LVT_REMOTE_IRR) && (u8)a->lvt[LVT_LINT0] == v) {
 			a->lvt[LVT_LINT0] &= ~(u32)LVT_REMOTE_IRR;
 			lint_level_check(c);
 		}
 		if (a->eoi_fn && !(a->svr & SVR_NO_EOI_BROADCAST))
-			a->eoi_fn(a->eoi_arg, (u8)v);
+			a->eoi_fn(a->eoi_arg, v);
 	}
 	update(c);
+}
+
+void apic_eoi(struct cpu *c)
+{
+	int v = bitmap_highest(c->apic.isr);
+
+	if (v >= 0)
+		apic_eoi_vector(c, (u8)v);
 }
 
 void apic_eoi_hook(struct cpu *const *cpus, unsigned n, void (*fn)(void *arg, u8 vector), void *arg)
@@ -566,6 +582,8 @@ static bool reg_read(struct cpu *c, u32 offset, u32 *v)
 	case R_TIMER_DIV: *v = a->timer_div; return true;
 	default: break;
 	}
+	if (offset >= APIC_EXT_SPACE)
+		return apic_ext_read(c, offset, v);
 	if (offset < R_ISR || offset >= R_IRR + 0x80)
 		return false;
 	*v = (offset < R_TMR ? a->isr : offset < R_IRR ? a->tmr : a->irr)[(offset >> 4) & 7];
@@ -600,6 +618,8 @@ static void write_svr(struct cpu *c, u32 v)
 	if (!(a->svr & SVR_ENABLE)) {
 		for (unsigned n = 0; n < LVT_COUNT; n++)
 			a->lvt[n] |= LVT_MASKED;
+		for (unsigned n = 0; n < 4; n++)
+			a->ext_lvt[n] |= LVT_MASKED;
 	}
 	update(c);
 }
@@ -627,7 +647,11 @@ static bool reg_write(struct cpu *c, u32 offset, u32 v)
 	case R_ICR_HI: a->icr_hi = v & 0xff000000; return !x2;
 	case R_TIMER_INIT: write_timer_init(c, v); return true;
 	case R_TIMER_DIV: write_timer_div(c, v); return true;
-	default: return false;
+	default:
+		if (!apic_ext_write(c, offset, v))
+			return false;
+		update(c);
+		return true;
 	}
 }
 
@@ -729,6 +753,7 @@ static void reset_registers(struct cpu *c)
 	a->timer_init = a->timer_div = 0;
 	a->timer_start = a->tsc_deadline = 0;
 	a->timer_expired = a->extint_msg = false;
+	apic_ext_reset(c);
 	timer_disarm(&a->timer);
 	update(c);
 }
@@ -780,18 +805,3 @@ bool apic_base_write(struct cpu *c, u64 value)
 	update(c);
 	return true;
 }
-
-/* clang-format off */
-const struct state_row apic_rows[] = {
-	STATE(1, struct lapic, base), STATE(2, struct lapic, id), STATE(3, struct lapic, xapic_id),
-	STATE(4, struct lapic, ldr), STATE(5, struct lapic, dfr), STATE(6, struct lapic, svr), STATE(7, struct lapic, tpr),
-	STATE(8, struct lapic, esr), STATE(9, struct lapic, esr_pending), STATE(10, struct lapic, icr_hi),
-	STATE(11, struct lapic, icr_lo), STATE_ARRAY(12, struct lapic, lvt), STATE_ARRAY(13, struct lapic, irr),
-	STATE_ARRAY(14, struct lapic, isr), STATE_ARRAY(15, struct lapic, tmr), STATE(16, struct lapic, timer_init),
-	STATE(17, struct lapic, timer_div), STATE(18, struct lapic, timer_start), STATE(19, struct lapic, tsc_deadline),
-	STATE(20, struct lapic, ext_ctrl), STATE_ARRAY(21, struct lapic, ext_ier), STATE_ARRAY(22, struct lapic, ext_lvt),
-	STATE(23, struct lapic, extint), STATE(24, struct lapic, extint_msg), STATE_ARRAY(25, struct lapic, lint_level),
-	STATE(26, struct lapic, timer_expired), STATE(27, struct lapic, version),
-};
-/* clang-format on */
-const size_t apic_row_count = ARRAY_LEN(apic_rows);

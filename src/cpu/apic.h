@@ -25,7 +25,7 @@ struct lapic {
 	u32 timer_init, timer_div;
 	u64 timer_start;  /* clock when the count was written */
 	u64 tsc_deadline; /* in TSC units, 0: disarmed */
-	u32 ext_ctrl, ext_ier[8], ext_lvt[4]; /* AMD extended space: the SVM issue */
+	u32 ext_ctrl, ext_ier[8], ext_lvt[4]; /* AMD's extended space: apic_ext.c */
 	struct timer timer;   /* cache: armed from the fields above */
 	bool extint;      /* an ExtINT is asserted: the 8259 pair supplies the vector */
 	bool extint_msg;  /* an ExtINT message came and waits for its INTA cycle */
@@ -64,10 +64,18 @@ int apic_pending(const struct cpu *c);
 /* The INTA cycle: moves the vector to ISR; nothing there: the ExtINT's vector from c->intr_ack, else the spurious vector. */
 int apic_ack(struct cpu *c);
 void apic_eoi(struct cpu *c);
+void apic_eoi_vector(struct cpu *c, u8 vector); /* specific EOI; nothing if the vector is not in service */
 void apic_set_tpr(struct cpu *c, u8 tpr);  /* CR8 is bits 7:4 */
 void apic_lint(struct cpu *c, unsigned n, bool level); /* LINT0, LINT1 */
 void apic_post_lvt(struct cpu *c, enum apic_lvt n);    /* e.g. performance counter overflow */
 void apic_eoi_hook(struct cpu *const *cpus, unsigned n, void (*fn)(void *arg, u8 vector), void *arg); /* I/O APIC: level EOI */
+
+/* ---- apic_ext.c: offsets from 400h on. false: there is no such register. ---- */
+#define APIC_EXT_SPACE 0x400u
+enum { APIC_EXT_IER = 1, APIC_EXT_SEOI = 2, APIC_EXT_ID = 4 }; /* feature and control register */
+bool apic_ext_read(struct cpu *c, u32 offset, u32 *v);
+bool apic_ext_write(struct cpu *c, u32 offset, u32 v);
+void apic_ext_reset(struct cpu *c);
 
 void apic_rearm(struct cpu *c); /* after tsc_offset changed or the rows were loaded: the timer follows its fields */
 

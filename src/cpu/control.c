@@ -82,6 +82,21 @@ void cpu_flags_changed(struct cpu *c, u32 old)
 		c->kick = 1;
 }
 
+/* "TLB Flush": in the SVM of 2005 what flushes the TLB affects all ASIDs, since then only the current one. */
+static void flush_translations(struct cpu *c, bool keep_global)
+{
+	if (likely(!quirk(c, QUIRK_SVM_FIRST))) {
+		tlb_flush_space(c, c->space, keep_global);
+		return;
+	}
+	if (!keep_global) {
+		tlb_flush_all(c);
+		return;
+	}
+	for (u16 asid = 0; asid < QUIRK_SVM_FIRST_ASIDS; asid++)
+		tlb_flush_space(c, asid, true);
+}
+
 bool cr0_valid(const struct cpu *c, u64 v)
 {
 	if (v >> 32 || ((v & CR0_PG) && !(v & CR0_PE)) || ((v & CR0_NW) && !(v & CR0_CD)))
@@ -175,7 +190,7 @@ enum xr cr0_write(struct cpu *c, u64 v)
 	c->cr0 = v & (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG);
 	c->efer = efer;
 	if ((v ^ old) & CR0_PG)
-		tlb_flush_space(c, c->space, false);
+		flush_translations(c, false);
 	cpu_update_mode(c);
 	return XR_OK;
 }
@@ -191,7 +206,9 @@ enum xr cr3_write(struct cpu *c, u64 v)
 	if (pae_paging(c->cr0, c->cr4, c->efer))
 		TRY(mmu_load_pdptes(c, v));
 	c->cr3 = v;
-	if (!keep)
+	if (unlikely(quirk(c, QUIRK_SVM_FIRST)))
+		flush_translations(c, true);
+	else if (!keep)
 		tlb_flush_pcid(c, c->space, pcide ? v & 0xfff : 0, true);
 	c->block_mode_changed = 1;
 	mmu_update_context(c);
@@ -218,7 +235,7 @@ enum xr cr4_write(struct cpu *c, u64 v)
 	c->cr4 = v;
 	if (changed & (CR4_PAE | CR4_PGE | CR4_PSE | CR4_LA57) || (changed & c->cr4 & (CR4_SMEP | CR4_SMAP)) ||
 	    (changed & ~v & CR4_PCIDE))
-		tlb_flush_space(c, c->space, false);
+		flush_translations(c, false);
 	c->block_mode_changed = 1;
 	cpu_update_mode(c);
 	return XR_OK;
@@ -237,7 +254,7 @@ bool efer_write(struct cpu *c, u64 v)
 
 	c->efer = v;
 	if (changed & EFER_NXE)
-		tlb_flush_space(c, c->space, false);
+		flush_translations(c, false);
 	cpu_update_mode(c);
 	return true;
 }

@@ -89,6 +89,7 @@ static void reset_segments(struct cpu *c)
 	c->gdtr.base = c->idtr.base = 0;
 	c->gdtr.limit = c->idtr.limit = 0xffff;
 	c->lidt = false;
+	c->chain_n = 0;
 }
 
 static void reset_registers(struct cpu *c, bool init)
@@ -114,6 +115,7 @@ static void reset_run_state(struct cpu *c)
 	c->space = 0;
 	memset(c->icpt, 0, sizeof(c->icpt));
 	c->inject.type = c->delivering.type = EV_NONE;
+	c->trap_page = TRAP_PAGE_NONE;
 	c->monitor_addr = c->wake_at = c->guest_since = UINT64_MAX;
 }
 

@@ -16,6 +16,7 @@
 #include "mem/mem.h"
 
 #define CPU_MAX 32
+#define TRAP_PAGE_NONE (~0ull)
 
 /* Lazy flags: what the last flag-setting instruction did; materialised by flags_get(). */
 enum cc_op {
@@ -51,8 +52,11 @@ enum quirk {
 	QUIRK_LSS_FAR_64 = 1 << 6,           /* AMD: far pointers with REX.W are 32-bit offsets */
 	QUIRK_FCOM_UNMASKED_CC = 1 << 7,     /* AMD: x87 comparisons set their flags even when #IA or #D is unmasked */
 	QUIRK_UPPER_BIT8_RESERVED = 1 << 8,  /* AMD: bit 8 of PML5Es, PML4Es and table-pointing PDPEs must be zero */
+	QUIRK_SVM_FIRST = 1 << 10,           /* AMD 2005: SMI intercept required, a TLB flush hits every ASID */
 	QUIRK_CPUID_LAST_LEAF = 1 << 9,      /* Intel: a leaf above the maximum reads as the highest basic leaf */
 };
+
+#define QUIRK_SVM_FIRST_ASIDS 64u /* how many ASIDs a processor with that quirk has */
 
 union vec {
 	u8 b[32];
@@ -168,6 +172,8 @@ struct cpu {
 	bool stage2;           /* second-stage translation is on */
 	u16 space;             /* TLB space in use */
 	u64 icpt[5];           /* enabled intercepts; all zero outside guests */
+	u64 trap_page;         /* physical page whose accesses virt->page_trap() takes; TRAP_PAGE_NONE */
+	bool iret_unblocked;   /* the IRET that is faulting has just ended NMI blocking */
 	bool mtf;              /* monitor trap flag: one instruction, then PEND_MTF */
 	bool pdpte_on_demand;  /* PAE PDPTEs of the guest are read from memory by each walk (nested paging) */
 	struct event inject;   /* VM entry asks run.c to deliver this before the guest's first instruction; EV_NONE: nothing */

@@ -50,12 +50,12 @@ static u64 return_rip(const struct cpu *c, const struct event *e)
 	return (c->r[REG_RIP] + (after ? e->insn_len : 0u)) & ip_mask(c);
 }
 
-/* RFLAGS as pushed: RF is set for faults, except the instruction breakpoint's own #DB. */
+/* RFLAGS as pushed: RF is set for faults, except the instruction breakpoint's own #DB (general detect is a fault too). */
 static u32 pushed_flags(struct cpu *c, const struct event *e)
 {
 	u32 fl = flags_get(c);
 
-	if (c->push_rf && e->type == EV_HW && e->vector != EX_DB)
+	if (c->push_rf && e->type == EV_HW && (e->vector != EX_DB || (e->payload & DR6_BD)))
 		fl |= FL_RF;
 	return fl;
 }

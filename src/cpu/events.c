@@ -71,7 +71,7 @@ static bool gif_and_awake(struct cpu *c)
 
 static bool init_ready(struct cpu *c)
 {
-	return c->gif;
+	return c->gif && !(c->guest && c->activity == ACT_WAIT_SIPI);
 }
 
 static bool sipi_ready(struct cpu *c)
@@ -85,9 +85,38 @@ static bool db_ready(struct cpu *c)
 	return awake(c) && !(c->shadow & SHADOW_MOVSS);
 }
 
+static bool nmi_awake(const struct cpu *c)
+{
+	return c->gif && !c->shadow && c->activity != ACT_WAIT_SIPI && c->activity != ACT_OFF;
+}
+
 static bool nmi_ready(struct cpu *c)
 {
-	return c->gif && !c->nmi_blocked && !c->shadow && c->activity != ACT_WAIT_SIPI && c->activity != ACT_OFF;
+	bool blocked = c->nmi_blocked;
+
+	if (c->guest && c->virt->nmi_masked)
+		c->virt->nmi_masked(c, &blocked);
+	return !blocked && nmi_awake(c);
+}
+
+static bool nmi_window_ready(struct cpu *c)
+{
+	return !c->nmi_blocked && nmi_awake(c);
+}
+
+static bool window_ready(struct cpu *c)
+{
+	return (c->rflags & FL_IF) && !c->shadow && awake(c);
+}
+
+static bool in_guest(struct cpu *c)
+{
+	return c->guest;
+}
+
+static bool timer_ready(struct cpu *c)
+{
+	return c->guest && c->activity != ACT_WAIT_SIPI && c->activity != ACT_OFF;
 }
 
 static bool intr_ready(struct cpu *c)
@@ -104,6 +133,11 @@ static bool intr_ready(struct cpu *c)
 static bool virq_ready(struct cpu *c)
 {
 	return c->guest && c->virt->virq_ready && awake(c) && c->virt->virq_ready(c);
+}
+
+static bool virq_first_ready(struct cpu *c)
+{
+	return c->virt->virq_first && virq_ready(c);
 }
 
 static bool vnmi_ready(struct cpu *c)
@@ -169,7 +203,7 @@ static enum xr act_mtf(struct cpu *c)
 
 static enum xr act_db(struct cpu *c)
 {
-	u64 hit = c->pending_db;
+	u64 hit = c->gif ? c->pending_db : c->pending_db & ~0xfull; /* GIF 0: breakpoint matches are discarded */
 
 	c->pend &= ~(u32)PEND_DB;
 	c->pending_db = 0;
@@ -206,7 +240,7 @@ static enum xr act_intr(struct cpu *c)
 	int vector;
 
 	if (icpt_on(c, ICPT_INTR))
-		return cpu_exit(c, NULL, ICPT_INTR, 0, 0);
+		return c->virt->intr ? c->virt->intr(c) : cpu_exit(c, NULL, ICPT_INTR, 0, 0);
 	vector = cpu_intr_ack(c);
 	return vector < 0 ? XR_OK : take(c, EV_EXT, (u8)vector);
 }
@@ -222,6 +256,12 @@ static enum xr act_vnmi(struct cpu *c)
 {
 	c->virt->vnmi_take(c);
 	return take(c, EV_NMI, EX_NMI);
+}
+
+static enum xr act_vendor(struct cpu *c)
+{
+	c->pend &= ~(u32)PEND_VENDOR;
+	return c->virt->trap(c);
 }
 
 static enum xr act_mce(struct cpu *c)
@@ -256,16 +296,18 @@ struct event_row {
 static const struct event_row event_rows[] = {
 	{PEND_RESET, false, true, always, act_reset},
 	{PEND_MCE, false, true, gif_and_awake, act_mce},
+	{PEND_VENDOR, false, false, in_guest, act_vendor},
 	{PEND_SMI, false, true, gif_and_awake, act_smi},
 	{PEND_INIT, false, true, init_ready, act_init},
 	{PEND_SIPI, false, false, sipi_ready, act_sipi},
 	{PEND_MTF, false, false, gif_and_awake, act_mtf},
 	{PEND_DB, false, true, db_ready, act_db},
-	{PEND_PREEMPT, false, true, gif_and_awake, act_preempt},
-	{PEND_NMI_WINDOW, false, true, nmi_ready, act_nmi_window},
+	{PEND_PREEMPT, false, true, timer_ready, act_preempt},
+	{PEND_NMI_WINDOW, false, true, nmi_window_ready, act_nmi_window},
 	{PEND_NMI, false, true, nmi_ready, act_nmi},
 	{PEND_VNMI, true, true, vnmi_ready, act_vnmi},
-	{PEND_INTR_WINDOW, false, true, intr_ready, act_intr_window},
+	{PEND_INTR_WINDOW, false, true, window_ready, act_intr_window},
+	{PEND_VIRQ, true, true, virq_first_ready, act_virq},
 	{PEND_INTR, false, true, intr_ready, act_intr},
 	{PEND_VIRQ, true, true, virq_ready, act_virq},
 };
@@ -274,7 +316,7 @@ static void wake(struct cpu *c, const struct event_row *row)
 {
 	if (row->wakes && (c->activity == ACT_HLT || c->activity == ACT_MWAIT || c->activity == ACT_TPAUSE))
 		c->activity = ACT_RUN;
-	if (c->activity == ACT_SHUTDOWN && (row->pend & (PEND_NMI | PEND_INIT)))
+	if (c->activity == ACT_SHUTDOWN && (row->pend & (PEND_NMI | PEND_INIT | PEND_PREEMPT)))
 		c->activity = ACT_RUN;
 }
 
@@ -297,8 +339,18 @@ enum xr event_poll(struct cpu *c)
 			continue;
 		if (!row->ready(c))
 			continue;
+
+		u8 before = c->activity;
+
 		wake(c, row);
-		return row->act(c);
+
+		enum xr r = row->act(c);
+
+		if (r == XR_EXIT)
+			c->exit.activity = before;
+		else if (r == XR_OK && row->act == act_intr)
+			c->activity = before; /* consumed or gone: the wait goes on */
+		return r;
 	}
 	c->attention = 0;
 	return XR_OK;

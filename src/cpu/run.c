@@ -214,8 +214,12 @@ static void deliver(struct cpu *c, struct event e)
 			return;
 		}
 		c->delivering.type = EV_NONE;
-		if (r != XR_FAULT)
+		if (r != XR_FAULT) {
+			c->clock->now++; /* or a handler whose first instruction faults would stop time for everybody */
+			if (c->mtf && c->guest) /* "Monitor Trap Flag": pending behind a delivery, too */
+				cpu_raise(c, PEND_MTF);
 			return;
+		}
 		prior = e;
 		e = c->fault;
 		c->push_rf = true;
@@ -223,8 +227,9 @@ static void deliver(struct cpu *c, struct event e)
 }
 
 /* A data breakpoint is a trap: an instruction that did not complete has none. */
-static void forget_data_breakpoints(struct cpu *c)
+static void forget_traps(struct cpu *c)
 {
+	c->pend &= ~(u32)PEND_VENDOR;
 	c->pending_db &= ~0xfull;
 	if (!c->pending_db)
 		c->pend &= ~(u32)PEND_DB;
@@ -238,7 +243,7 @@ static void settle(struct cpu *c, enum xr r, const struct insn *i)
 		c->r[REG_RIP] = r == XR_EXIT && c->exit.trap ? next_rip(c, i) : insn_rip(c, i);
 	c->block_mode_changed = 1;
 	if (i && !(r == XR_EXIT && c->exit.trap))
-		forget_data_breakpoints(c);
+		forget_traps(c);
 	if (r == XR_FAULT) {
 		c->push_rf = c->fault.type == EV_HW;
 		deliver(c, c->fault);
@@ -247,6 +252,7 @@ static void settle(struct cpu *c, enum xr r, const struct insn *i)
 		c->exit.insn = i;
 		leave_guest(c);
 	}
+	c->iret_unblocked = false;
 }
 
 /* Events between instructions. */
@@ -309,6 +315,8 @@ static void after_insn(struct cpu *c, const struct insn *i, u64 rip, u8 old_shad
 		c->pending_db |= DR6_BS;
 		cpu_raise(c, PEND_DB);
 	}
+	if (c->mtf)
+		cpu_raise(c, PEND_MTF);
 	cpu_flags_changed(c, old_flags);
 }
 

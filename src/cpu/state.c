@@ -52,8 +52,25 @@ const struct state_row cpu_rows[] = {
 	C(175, guest_insns), C(176, perf.by_branch), C(177, perf.branches), C(178, perf.branch_base),
 	/* virtualisation, as far as it is not the vendor's own */
 	C(190, guest), C(191, virt_root), C(192, stage2), C(193, space), CA(194, icpt), C(195, mtf), C(196, pdpte_on_demand),
-	C(197, exits), EVENT(198, "inject", inject),
+	C(197, exits), C(199, trap_page), EVENT(198, "inject", inject),
 };
 /* clang-format on */
 
 const size_t cpu_row_count = ARRAY_LEN(cpu_rows);
+
+/* ---- the local APIC ---- */
+
+/* clang-format off */
+const struct state_row apic_rows[] = {
+	STATE(1, struct lapic, base), STATE(2, struct lapic, id), STATE(3, struct lapic, xapic_id),
+	STATE(4, struct lapic, ldr), STATE(5, struct lapic, dfr), STATE(6, struct lapic, svr), STATE(7, struct lapic, tpr),
+	STATE(8, struct lapic, esr), STATE(9, struct lapic, esr_pending), STATE(10, struct lapic, icr_hi),
+	STATE(11, struct lapic, icr_lo), STATE_ARRAY(12, struct lapic, lvt), STATE_ARRAY(13, struct lapic, irr),
+	STATE_ARRAY(14, struct lapic, isr), STATE_ARRAY(15, struct lapic, tmr), STATE(16, struct lapic, timer_init),
+	STATE(17, struct lapic, timer_div), STATE(18, struct lapic, timer_start), STATE(19, struct lapic, tsc_deadline),
+	STATE(20, struct lapic, ext_ctrl), STATE_ARRAY(21, struct lapic, ext_ier), STATE_ARRAY(22, struct lapic, ext_lvt),
+	STATE(23, struct lapic, extint), STATE(24, struct lapic, extint_msg), STATE_ARRAY(25, struct lapic, lint_level),
+	STATE(26, struct lapic, timer_expired), STATE(27, struct lapic, version),
+};
+/* clang-format on */
+const size_t apic_row_count = ARRAY_LEN(apic_rows);

@@ -35,6 +35,7 @@ enum icpt {
 	ICPT_VMXOFF, ICPT_VMXON, ICPT_INVEPT, ICPT_INVVPID, ICPT_VMFUNC, ICPT_GETSEC,
 	/* from the second stage and the virtual APIC */
 	ICPT_STAGE2, ICPT_STAGE2_MISCONFIG, ICPT_APIC_ACCESS, ICPT_APIC_WRITE, ICPT_VIRTUAL_EOI, ICPT_PML_FULL,
+	ICPT_RDPID, ICPT_UMONITOR,
 	ICPT_COUNT
 };
 _Static_assert(ICPT_COUNT <= 320, "cpu->icpt holds five words");
@@ -42,6 +43,7 @@ _Static_assert(ICPT_COUNT <= 320, "cpu->icpt holds five words");
 /* The wish to leave the guest. Exits are fault-like (rip of the instruction) unless trap is set. */
 struct exit_request {
 	u16 id;             /* enum icpt; ICPT_EXC + vector for exceptions, NMI included */
+	u8 activity;        /* enum activity before the event woke the processor; events between instructions only */
 	bool trap;          /* the instruction completed: rip is already that of the next one */
 	u64 q[2];           /* the intercept's own: port and direction, MSR and direction, selector and cause, error code... */
 	la_t linear;        /* valid with has_linear */
@@ -71,9 +73,9 @@ struct check_field {
 struct refusal {
 	const char *event;  /* the block's first line without the prefix */
 	const char *check, *rule, *manual, *then;
-	struct check_field field[6];
+	struct check_field field[8];
 	unsigned fields;
-	char also[256];     /* every other failing id, comma-separated; "none" */
+	char also[1024];    /* every other failing id, comma-separated; "none" */
 	u64 rip, insn;      /* of the entering instruction */
 	unsigned cpu;
 };
@@ -84,6 +86,7 @@ struct stage2_req {
 	enum stage2_why why;
 	u8 access;          /* enum acc bits wanted now */
 	bool user;          /* the linear address is a user-mode address: U/S set at every level, or paging off (mode-based execute) */
+	u8 perms;           /* S2_FINAL: enum acc bits that the first stage grants */
 	bool set_dirty;     /* S2_TABLE: the walk is about to write an accessed or dirty bit */
 	la_t linear;
 	bool has_linear;
@@ -125,7 +128,8 @@ struct virt_ops {
 	enum xr (*event)(struct cpu *c, const struct event *e, const struct event *vectoring); /* exception about to be delivered */
 	enum xr (*stage2)(struct cpu *c, const struct stage2_req *q, struct stage2_res *r);
 	u64 (*tsc)(struct cpu *c, u64 tsc);                     /* offset and scale */
-	void (*iret)(struct cpu *c);                            /* completed IRET: virtual NMI unblocking */
+	void (*iret)(struct cpu *c);                            /* IRET begins: NMI unblocking, even if it faults */
+	void (*iret_done)(struct cpu *c);                       /* IRET completed; NULL: not wanted */
 
 	/* Leaving: called by run.c only. */
 	void (*exit)(struct cpu *c, const struct exit_request *x);
@@ -139,6 +143,20 @@ struct virt_ops {
 	void (*vnmi_take)(struct cpu *c);
 	u64 (*cr8_read)(struct cpu *c);  /* the TPR as the guest sees it; NULL: the local APIC's */
 	enum xr (*cr8_write)(struct cpu *c, const struct insn *i, u64 v);
+	/* Virtual interrupts rank above physical ones, not below. */
+	bool virq_first;
+	/* An external interrupt while ICPT_INTR is on: XR_OK if the guest keeps running. NULL: it exits. */
+	enum xr (*intr)(struct cpu *c);
+	/* May a physical NMI be taken? true: *blocked decides instead of cpu->nmi_blocked. NULL: never. */
+	bool (*nmi_masked)(struct cpu *c, bool *blocked);
+	/* IRET leaves NMI blocking as it is. NULL: never. */
+	bool (*iret_keeps_nmi)(struct cpu *c);
+	/* Accesses to the page cpu->trap_page, behind the translation: redirect *pa (a virtual APIC), or XR_EXIT. */
+	enum xr (*page_trap)(struct cpu *c, la_t la, u32 len, unsigned access, pa_t *pa);
+	/* PEND_VENDOR: what the instruction that just completed left to do. */
+	enum xr (*trap)(struct cpu *c);
+	/* An MSR that the vendor virtualises, behind the intercept. true: done, *r tells how. NULL: none. */
+	bool (*msr_virtual)(struct cpu *c, const struct insn *i, u32 index, bool write, u64 *value, enum xr *r);
 	bool (*intr_masked)(struct cpu *c, bool *masked); /* who gates physical interrupts: true: *masked decides instead of IF */
 
 	/* CR0, CR4, EFER (n = 80h): extra rules of the architecture while enabled. false: #GP. NULL: none. */

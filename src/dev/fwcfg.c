@@ -167,7 +167,8 @@ static bool dma_fetch(struct fwcfg *f, u64 pa, u32 len)
 		u32 n = (u32)min_u64(len, sizeof(page));
 
 		fetch(f, page, n);
-		if (!dma_write(f->dev.bus, REQUESTER, pa, page, n))
+		/* Memory only: a device would be written to for as long as 4 GiB take, in one instruction. */
+		if (!bus_ram(f->dev.bus, pa) || !dma_write(f->dev.bus, REQUESTER, pa, page, n))
 			return false;
 		pa += n;
 		len -= n;

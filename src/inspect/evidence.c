@@ -1,6 +1,6 @@
 /*
- * What is left when a processor shuts down: the exceptions that led there, the page walk, where it was, what came before.
- * Called while all state is still intact; reads everything without side effects.
+ * What is left when a processor shuts down: the exceptions that led there, the page walk, where it was, what came
+ * before. Called while all state is still intact; reads everything without side effects.
  */
 #include "cpu/decode/decode.h"
 #include "inspect/parts.h"
@@ -42,8 +42,14 @@ size_t evidence_bytes(struct cpu *c, la_t la, u8 *buf, size_t n)
 /* "Page-Fault Exception (#PF)", error code. */
 static void page_fault(const struct event *e, struct text *t)
 {
-	text_add(t, " (%s%s, %s", e->error & PF_U ? "user " : "", e->error & PF_I ? "fetch" : e->error & PF_W ? "write" : "read",
-		 e->error & PF_RSV ? "reserved bit" : e->error & PF_PK ? "protection key" : e->error & PF_P ? "protection" : "not present");
+	text_add(t, " (%s%s, %s", e->error & PF_U ? "user " : "",
+	         e->error & PF_I   ? "fetch"
+	         : e->error & PF_W ? "write"
+	                           : "read",
+	         e->error & PF_RSV  ? "reserved bit"
+	         : e->error & PF_PK ? "protection key"
+	         : e->error & PF_P  ? "protection"
+	                            : "not present");
 	text_add(t, "), CR2 %s", hex(e->payload, 0).s);
 }
 
@@ -61,8 +67,8 @@ static void gate(struct cpu *c, unsigned vector, struct text *t)
 		text_add(t, "gate at IDT+0x%x, linear %s, not mapped", off, hex(c->idtr.base + off, 0).s);
 	else
 		text_add(t, "gate at IDT+0x%x = %s: P %u, DPL %u, S %u, type %u, selector 0x%04x", off, hex(desc, 8).s,
-			 (unsigned)bits(desc, 47, 47), (unsigned)bits(desc, 46, 45), (unsigned)bits(desc, 44, 44),
-			 (unsigned)bits(desc, 43, 40), (unsigned)bits(desc, 31, 16));
+		         (unsigned)bits(desc, 47, 47), (unsigned)bits(desc, 46, 45), (unsigned)bits(desc, 44, 44),
+		         (unsigned)bits(desc, 43, 40), (unsigned)bits(desc, 31, 16));
 }
 
 /* "Error Code": EXT, IDT, TI, index. */
@@ -83,23 +89,12 @@ static bool names_selector(unsigned vector)
 static void other_event(const struct event *e, struct text *t)
 {
 	switch (e->type) {
-	case EV_EXT:
-		text_add(t, "external interrupt 0x%02x", e->vector);
-		break;
-	case EV_NMI:
-		text_add(t, "NMI");
-		break;
-	case EV_SW:
-		text_add(t, "INT 0x%02x", e->vector);
-		break;
-	case EV_PRIVSW:
-		text_add(t, "INT1");
-		break;
-	case EV_SWEX:
-		text_add(t, e->vector == EX_BP ? "INT3" : "INTO");
-		break;
-	default:
-		text_add(t, "event of type %u, vector 0x%02x", e->type, e->vector);
+	case EV_EXT: text_add(t, "external interrupt 0x%02x", e->vector); break;
+	case EV_NMI: text_add(t, "NMI"); break;
+	case EV_SW: text_add(t, "INT 0x%02x", e->vector); break;
+	case EV_PRIVSW: text_add(t, "INT1"); break;
+	case EV_SWEX: text_add(t, e->vector == EX_BP ? "INT3" : "INTO"); break;
+	default: text_add(t, "event of type %u, vector 0x%02x", e->type, e->vector);
 	}
 }
 
@@ -111,7 +106,7 @@ void evidence_event(struct cpu *c, const struct event *e, const struct event *de
 	}
 	text_add(t, "%s", arch_exceptions[e->vector & 31].name);
 	if (e->has_error)
-		text_add(t, ", error %s", e->error ? hex(e->error, 0).s : "0x0");
+		text_add(t, ", error 0x%x", e->error);
 	if (e->vector == EX_PF)
 		page_fault(e, t);
 	if (e->vector == EX_DB)
@@ -135,7 +130,7 @@ static void walk(struct cpu *c, la_t la, struct text *t)
 {
 	struct walk_step step[8];
 	unsigned n = mmu_walk_steps(c, la, step, ARRAY_LEN(step));
-	struct text v = { 0 };
+	struct text v = {0};
 
 	if (!(c->cr0 & CR0_PG) || !n)
 		return;
@@ -153,19 +148,19 @@ static struct event delivered_at(const struct cpu *c, unsigned n)
 	if (n == 0)
 		return c->chain_from;
 	if (n == 2)
-		return (struct event){ .type = EV_HW, .vector = EX_DF, .has_error = true };
+		return (struct event){.type = EV_HW, .vector = EX_DF, .has_error = true};
 	return c->chain[n - 1];
 }
 
 static void chain(struct cpu *c, struct text *t)
 {
-	static const char *const label[] = { "first", "second", "third" };
+	static const char *const label[] = {"first", "second", "third"};
 	u64 walked = 0;
 	bool any = false;
 
 	for (unsigned n = 0; n < c->chain_n && n < ARRAY_LEN(label); n++) {
 		const struct event *e = &c->chain[n], from = delivered_at(c, n);
-		struct text v = { 0 };
+		struct text v = {0};
 
 		evidence_event(c, e, &from, &v);
 		text_label(t, label[n], "%s", text_str(&v));
@@ -185,7 +180,8 @@ static void note_idt(const struct cpu *c, struct text *t)
 	if (!c->lidt && !c->guest)
 		text_label(t, "note", "no LIDT since reset");
 	else if (c->idtr.limit < 8 && !c->guest)
-		text_label(t, "note", "LIDT set an empty IDT (limit 0x%x): software that wants a reset does this", c->idtr.limit);
+		text_label(t, "note", "LIDT set an empty IDT (limit 0x%x): software that wants a reset does this",
+		           c->idtr.limit);
 }
 
 /* Delivery pushes below the stack pointer: a fault there is a stack that ran out or never was. */
@@ -197,8 +193,9 @@ static void note_stack(const struct cpu *c, struct text *t)
 		bool near = e->vector == EX_PF && sp - e->payload <= 128;
 		if (!near && e->vector != EX_SS)
 			continue;
-		text_label(t, "note", "delivery pushes onto the stack at RSP %s, which is not usable: overflow, or never set up?",
-			   hex(sp, 0).s);
+		text_label(t, "note",
+		           "delivery pushes onto the stack at RSP %s, which is not usable: overflow, or never set up?",
+		           hex(sp, 0).s);
 		return;
 	}
 }
@@ -211,10 +208,12 @@ static void notes(const struct cpu *c, struct text *t)
 		note_idt(c, t);
 		note_stack(c, t);
 	} else {
-		text_label(t, "note", "a VM exit could not load the monitor's state (%s %s)", block, hex(guest_block(c), 0).s);
+		text_label(t, "note", "a VM exit could not load the monitor's state (%s %s)", block,
+		           hex(guest_block(c), 0).s);
 	}
 	if (c->guest)
-		text_label(t, "note", "in the guest of %s %s, whose shutdown is not intercepted", block, hex(guest_block(c), 0).s);
+		text_label(t, "note", "in the guest of %s %s, whose shutdown is not intercepted", block,
+		           hex(guest_block(c), 0).s);
 }
 
 /* ---- where, and what came before ---- */
@@ -237,7 +236,9 @@ static void at(struct inspect *i, struct cpu *c, struct text *t)
 	inspect_place(i, c, linear_rip(c, rip), name, sizeof(name));
 	disassemble(c, rip, code, n, text, sizeof(text));
 	text_label(t, "at", "%s%srip 0x%" PRIx64 ", %s", name, name[0] ? ", " : "", rip,
-		   text[0] ? text : n ? "bytes that are no instruction" : "where no instruction can be read");
+	           text[0] ? text
+	           : n     ? "bytes that are no instruction"
+	                   : "where no instruction can be read");
 }
 
 static unsigned kept(u32 count, size_t room)
@@ -248,29 +249,47 @@ static unsigned kept(u32 count, size_t room)
 static void from(struct inspect *i, struct cpu *c, struct text *t)
 {
 	enum { SHOWN = 3 };
-	unsigned branches = kept(c->lastbr_n, ARRAY_LEN(c->lastbr)), exits = kept(c->lastexit_n, ARRAY_LEN(c->lastexit));
+	unsigned branches = kept(c->lastbr_n, ARRAY_LEN(c->lastbr)),
+	         exits = kept(c->lastexit_n, ARRAY_LEN(c->lastexit));
 	unsigned n = branches < SHOWN ? branches : SHOWN;
-	struct text v = { 0 };
+	struct text v = {0};
 	char name[PLACE];
 
 	for (unsigned k = n; k > 0; k--) {
 		place(i, c, c->lastbr[(c->lastbr_n - k) % ARRAY_LEN(c->lastbr)].from, name, sizeof(name));
 		text_add(&v, "%s%s", name, k > 1 ? ", " : " ");
 	}
-	text_label(t, "from", "%s(%u branch%s, %u exit%s and registers below)", text_str(&v), branches, branches == 1 ? "" : "es",
-		   exits, exits == 1 ? "" : "s");
+	text_label(t, "from", "%s(%u branch%s, %u exit%s and registers below)", text_str(&v), branches,
+	           branches == 1 ? "" : "es", exits, exits == 1 ? "" : "s");
 	text_free(&v);
 }
 
+static void branch(struct inspect *i, struct cpu *c, const struct branch_record *r, unsigned times, struct text *t)
+{
+	char from_name[PLACE], to_name[PLACE], again[24] = "";
+
+	if (times > 1)
+		snprintf(again, sizeof(again), ", %u times", times);
+	inspect_place(i, c, linear_rip(c, r->from), from_name, sizeof(from_name));
+	inspect_place(i, c, linear_rip(c, r->to), to_name, sizeof(to_name));
+	text_label(t, "branch", "0x%" PRIx64 "%s%s to 0x%" PRIx64 "%s%s%s", r->from, from_name[0] ? " " : "", from_name,
+	           r->to, to_name[0] ? " " : "", to_name, again);
+}
+
+/* Oldest first; a loop's are one line. */
 static void branches(struct inspect *i, struct cpu *c, struct text *t)
 {
-	char a[PLACE], b[PLACE];
+	unsigned times = 1;
 
 	for (unsigned k = kept(c->lastbr_n, ARRAY_LEN(c->lastbr)); k > 0; k--) {
 		const struct branch_record *r = &c->lastbr[(c->lastbr_n - k) % ARRAY_LEN(c->lastbr)];
-		inspect_place(i, c, linear_rip(c, r->from), a, sizeof(a));
-		inspect_place(i, c, linear_rip(c, r->to), b, sizeof(b));
-		text_label(t, "branch", "0x%" PRIx64 "%s%s to 0x%" PRIx64 "%s%s", r->from, a[0] ? " " : "", a, r->to, b[0] ? " " : "", b);
+		const struct branch_record *next = &c->lastbr[(c->lastbr_n - k + 1) % ARRAY_LEN(c->lastbr)];
+		if (k > 1 && next->from == r->from && next->to == r->to) {
+			times++;
+			continue;
+		}
+		branch(i, c, r, times, t);
+		times = 1;
 	}
 }
 
@@ -278,35 +297,36 @@ static void exits(const struct cpu *c, struct text *t)
 {
 	for (unsigned k = kept(c->lastexit_n, ARRAY_LEN(c->lastexit)); k > 0; k--) {
 		const struct exit_record *x = &c->lastexit[(c->lastexit_n - k) % ARRAY_LEN(c->lastexit)];
-		text_label(t, "exit", "%s (%s), information %s and %s, guest rip 0x%" PRIx64, x->name, hex(x->code, 0).s,
-			   hex(x->info[0], 0).s, hex(x->info[1], 0).s, x->rip);
+		text_label(t, "exit", "%s (0x%" PRIx64 "), information %s and %s, guest rip 0x%" PRIx64, x->name,
+		           x->code, hex(x->info[0], 0).s, hex(x->info[1], 0).s, x->rip);
 	}
 }
 
 static void registers(struct cpu *c, struct text *t)
 {
-	static const char name[16][4] = { "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp", "r8", "r9", "r10", "r11",
-					  "r12", "r13", "r14", "r15" };
-	static const u8 slot[16] = { REG_RAX, REG_RBX, REG_RCX, REG_RDX, REG_RSI, REG_RDI, REG_RBP, REG_RSP, 8, 9, 10, 11,
-				     12, 13, 14, 15 };
+	static const char name[16][4] = {"rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp",
+	                                 "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
+	static const u8 slot[16] = {REG_RAX, REG_RBX, REG_RCX, REG_RDX, REG_RSI, REG_RDI, REG_RBP, REG_RSP,
+	                            8,       9,       10,      11,      12,      13,      14,      15};
 
 	for (unsigned k = 0; k < 16; k += 4)
 		text_add(t, "  %-3s %s  %-3s %s  %-3s %s  %-3s %s\n", name[k], hex(c->r[slot[k]], 8).s, name[k + 1],
-			 hex(c->r[slot[k + 1]], 8).s, name[k + 2], hex(c->r[slot[k + 2]], 8).s, name[k + 3], hex(c->r[slot[k + 3]], 8).s);
-	text_add(t, "  rip %s  rflags %s  cr0 %s  cr2 %s\n", hex(rip_now(c), 8).s, hex(flags_get(c), 4).s, hex(c->cr0, 4).s,
-		 hex(c->cr2, 8).s);
-	text_add(t, "  cr3 %s  cr4 %s  efer %s  dr6 %s  dr7 %s\n", hex(c->cr3, 8).s, hex(c->cr4, 4).s, hex(c->efer, 4).s,
-		 hex(c->dr6, 4).s, hex(c->dr7, 4).s);
+		         hex(c->r[slot[k + 1]], 8).s, name[k + 2], hex(c->r[slot[k + 2]], 8).s, name[k + 3],
+		         hex(c->r[slot[k + 3]], 8).s);
+	text_add(t, "  rip %s  rflags %s  cr0 %s  cr2 %s\n", hex(rip_now(c), 8).s, hex(flags_get(c), 4).s,
+	         hex(c->cr0, 4).s, hex(c->cr2, 8).s);
+	text_add(t, "  cr3 %s  cr4 %s  efer %s  dr6 %s  dr7 %s\n", hex(c->cr3, 8).s, hex(c->cr4, 4).s,
+	         hex(c->efer, 4).s, hex(c->dr6, 4).s, hex(c->dr7, 4).s);
 }
 
 static void segments(const struct cpu *c, struct text *t)
 {
-	static const char name[SEG_COUNT][5] = { "es", "cs", "ss", "ds", "fs", "gs", "ldtr", "tr" };
+	static const char name[SEG_COUNT][5] = {"es", "cs", "ss", "ds", "fs", "gs", "ldtr", "tr"};
 
 	for (unsigned n = 0; n < SEG_COUNT; n++)
 		text_add(t, "  %-4s %s  base %s  limit %s  access rights %s%s\n", name[n], hex(c->seg[n].sel, 2).s,
-			 hex(c->seg[n].base, 8).s, hex(c->seg[n].limit, 4).s, hex(c->seg[n].ar & 0xffff, 2).s,
-			 c->seg[n].ar & AR_UNUSABLE ? ", unusable" : "");
+		         hex(c->seg[n].base, 8).s, hex(c->seg[n].limit, 4).s, hex(c->seg[n].ar & 0xffff, 2).s,
+		         c->seg[n].ar & AR_UNUSABLE ? ", unusable" : "");
 	text_add(t, "  gdtr         base %s  limit %s\n", hex(c->gdtr.base, 8).s, hex(c->gdtr.limit, 2).s);
 	text_add(t, "  idtr         base %s  limit %s\n", hex(c->idtr.base, 8).s, hex(c->idtr.limit, 2).s);
 }
@@ -324,8 +344,8 @@ static const char *outcome(const struct inspect *i)
 void evidence_block(struct inspect *i, struct cpu *c, struct text *t)
 {
 	text_add(t, "%s: cpu %u shut down, %s, CPL %u, insn %s; %s\n",
-		 c->chain_n >= ARRAY_LEN(c->chain) ? "triple fault" : "shutdown", c->index, evidence_mode(c), c->cpl,
-		 commas(c->insns).s, outcome(i));
+	         c->chain_n >= ARRAY_LEN(c->chain) ? "triple fault" : "shutdown", c->index, evidence_mode(c), c->cpl,
+	         commas(c->insns).s, outcome(i));
 	if (c->chain_n >= ARRAY_LEN(c->chain))
 		chain(c, t);
 	notes(c, t);
@@ -342,12 +362,14 @@ void evidence_json(struct inspect *i, struct cpu *c, struct text *t)
 	char name[PLACE];
 
 	inspect_place(i, c, linear_rip(c, rip_now(c)), name, sizeof(name));
-	text_add(t, "{\"event\":\"death\",\"cpu\":%u,\"insn\":%" PRIu64 ",\"mode\":\"%s\",\"cpl\":%u,\"rip\":\"0x%" PRIx64 "\",\"place\":",
-		 c->index, c->insns, evidence_mode(c), c->cpl, rip_now(c));
+	text_add(t,
+	         "{\"event\":\"death\",\"cpu\":%u,\"insn\":%" PRIu64 ",\"mode\":\"%s\",\"cpl\":%u,\"rip\":\"0x%" PRIx64
+	         "\",\"place\":",
+	         c->index, c->insns, evidence_mode(c), c->cpl, rip_now(c));
 	text_json(t, name);
 	text_add(t, ",\"chain\":[");
 	for (unsigned n = 0; c->chain_n >= ARRAY_LEN(c->chain) && n < ARRAY_LEN(c->chain); n++)
-		text_add(t, "%s{\"vector\":%u,\"error\":%u,\"address\":\"0x%" PRIx64 "\"}", n ? "," : "", c->chain[n].vector,
-			 c->chain[n].error, c->chain[n].payload);
+		text_add(t, "%s{\"vector\":%u,\"error\":%u,\"address\":\"0x%" PRIx64 "\"}", n ? "," : "",
+		         c->chain[n].vector, c->chain[n].error, c->chain[n].payload);
 	text_add(t, "]}");
 }

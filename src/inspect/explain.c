@@ -1,4 +1,5 @@
-/* Why a VM entry was refused: EXPLAIN's block from what the vendor's check runner tells, once per check and instruction. */
+/* Why a VM entry was refused: EXPLAIN's block from what the vendor's check runner tells, once per check and
+ * instruction. */
 #include "inspect/parts.h"
 
 #include <inttypes.h>
@@ -31,12 +32,13 @@ static void block(struct inspect *i, struct cpu *c, const struct refusal *r, str
 	text_label(t, "rule", "%s", r->rule);
 	for (unsigned n = 0; n < r->fields; n++) {
 		const struct check_field *f = &r->field[n];
-		text_label(t, "field", "%s = %s%s%s", f->name, hex(f->value, f->width).s, f->decoded[0] ? ": " : "", f->decoded);
+		text_label(t, "field", "%s = %s%s%s", f->name, hex(f->value, f->width).s, f->decoded[0] ? ": " : "",
+		           f->decoded);
 	}
 	text_label(t, "also", "%s", r->also[0] ? r->also : "none");
 	inspect_place(i, c, linear_rip(c, r->rip), name, sizeof(name));
 	text_label(t, "at", "%s%srip 0x%" PRIx64 ", cpu %u, insn %s", name, name[0] ? ", " : "", r->rip, r->cpu,
-		   commas(insn_number(c)).s);
+	           commas(insn_number(c)).s);
 	if (r->then)
 		text_label(t, "then", "%s", r->then);
 	text_label(t, "manual", "%s", r->manual);
@@ -81,8 +83,9 @@ static void json(struct cpu *c, const struct refusal *r, u64 count, struct text 
 	}
 	text_add(t, "],\"also\":");
 	text_json(t, r->also);
-	text_add(t, ",\"cpu\":%u,\"insn\":%" PRIu64 ",\"rip\":\"0x%" PRIx64 "\",\"count\":%" PRIu64 ",\"manual\":", r->cpu,
-		 insn_number(c), r->rip, count);
+	text_add(t,
+	         ",\"cpu\":%u,\"insn\":%" PRIu64 ",\"rip\":\"0x%" PRIx64 "\",\"count\":%" PRIu64 ",\"manual\":", r->cpu,
+	         insn_number(c), r->rip, count);
 	text_json(t, r->manual);
 	text_add(t, "}");
 }
@@ -91,7 +94,7 @@ void explain_refusal(struct inspect *i, struct cpu *c, const struct refusal *r)
 {
 	struct refusal_seen *s = seen(i, r);
 	u64 count = s ? ++s->count : 1;
-	struct text text = { 0 }, line = { 0 }, object = { 0 };
+	struct text text = {0}, line = {0}, object = {0};
 
 	block(i, c, r, &text);
 	one_line(i, c, r, &line);
@@ -102,9 +105,15 @@ void explain_refusal(struct inspect *i, struct cpu *c, const struct refusal *r)
 	}
 	if (i->o.trace & TRACE_VM)
 		trace_note(i, text_str(&line));
-	inspect_put(i, &(struct inspect_event){ .kind = INSPECT_REFUSED, .cpu = c, .id = r->check, .text = text_str(&text),
-						.line = text_str(&line), .json = text_str(&object), .insn = insn_number(c),
-						.rip = r->rip, .count = count });
+	inspect_put(i, &(struct inspect_event){.kind = INSPECT_REFUSED,
+	                                       .cpu = c,
+	                                       .id = r->check,
+	                                       .text = text_str(&text),
+	                                       .line = text_str(&line),
+	                                       .json = text_str(&object),
+	                                       .insn = insn_number(c),
+	                                       .rip = r->rip,
+	                                       .count = count});
 	text_free(&text);
 	text_free(&line);
 	text_free(&object);
@@ -113,15 +122,20 @@ void explain_refusal(struct inspect *i, struct cpu *c, const struct refusal *r)
 void explain_repeats(struct inspect *i)
 {
 	for (struct refusal_seen *s = i->refusals; s; s = s->next) {
-		struct text t = { 0 };
+		struct text t = {0};
 
 		if (s->count == s->told)
 			continue;
 		text_add(&t, "%s: refused %s more time%s at %s%srip 0x%" PRIx64, s->check, commas(s->count - s->told).s,
-			 s->count - s->told == 1 ? "" : "s", s->place, s->place[0] ? ", " : "", s->rip);
+		         s->count - s->told == 1 ? "" : "s", s->place, s->place[0] ? ", " : "", s->rip);
 		s->told = s->count;
-		inspect_put(i, &(struct inspect_event){ .kind = INSPECT_NOTE, .id = s->check, .text = text_str(&t),
-							.line = text_str(&t), .json = "", .rip = s->rip, .count = s->count });
+		inspect_put(i, &(struct inspect_event){.kind = INSPECT_NOTE,
+		                                       .id = s->check,
+		                                       .text = text_str(&t),
+		                                       .line = text_str(&t),
+		                                       .json = "",
+		                                       .rip = s->rip,
+		                                       .count = s->count});
 		text_free(&t);
 	}
 }

@@ -1,7 +1,7 @@
 /*
  * The state hash: registers, devices, the clock, and the content of RAM. Two runs of the same command have equal hashes
- * after equal numbers of instructions. RAM counts by content alone (a page of zeros as one never written), and each page is
- * hashed again only after a store to it, so that a hash every million instructions is affordable.
+ * after equal numbers of instructions. RAM counts by content alone (a page of zeros as one never written), and each
+ * page is hashed again only after a store to it, so that a hash every million instructions is affordable.
  */
 #include "base/hostmem.h"
 #include "inspect/parts.h"
@@ -64,7 +64,7 @@ void hash_free(struct hashes *h)
 {
 	if (h->page)
 		hostmem_unmap(h->page, h->pages * sizeof(*h->page));
-	*h = (struct hashes){ 0 };
+	*h = (struct hashes){0};
 }
 
 u64 inspect_hash(struct inspect *i)

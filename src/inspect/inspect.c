@@ -109,7 +109,7 @@ static void on_refused(void *arg, struct cpu *c, const struct refusal *r)
 static void on_death(void *arg, struct cpu *c)
 {
 	struct inspect *i = arg;
-	struct text t = { 0 }, json = { 0 };
+	struct text t = {0}, json = {0};
 
 	trace_flush(i);
 	evidence_block(i, c, &t);
@@ -118,8 +118,15 @@ static void on_death(void *arg, struct cpu *c)
 	size_t n = strcspn(text, "\n");
 	char line[160];
 	snprintf(line, sizeof(line), "%.*s", (int)n, text);
-	inspect_put(i, &(struct inspect_event){ .kind = INSPECT_DEATH, .cpu = c, .id = "death", .text = text, .line = line,
-						.json = text_str(&json), .insn = c->insns, .rip = rip_now(c), .count = 1 });
+	inspect_put(i, &(struct inspect_event){.kind = INSPECT_DEATH,
+	                                       .cpu = c,
+	                                       .id = "death",
+	                                       .text = text,
+	                                       .line = line,
+	                                       .json = text_str(&json),
+	                                       .insn = c->insns,
+	                                       .rip = rip_now(c),
+	                                       .count = 1});
 	text_free(&t);
 	text_free(&json);
 }
@@ -130,7 +137,8 @@ static void on_note(void *arg, const char *text)
 
 	if (i->o.trace)
 		trace_note(i, text);
-	inspect_put(i, &(struct inspect_event){ .kind = INSPECT_NOTE, .id = "note", .text = text, .line = text, .json = "" });
+	inspect_put(
+	        i, &(struct inspect_event){.kind = INSPECT_NOTE, .id = "note", .text = text, .line = text, .json = ""});
 }
 
 static void set_hooks(struct inspect *i)
@@ -139,17 +147,17 @@ static void set_hooks(struct inspect *i)
 	bool vm = i->o.stats || (i->o.trace & TRACE_VM);
 
 	*h = (struct hooks){
-		.arg = i,
-		.trace = i->o.trace | (i->o.stats ? (u32)TRACE_INT : 0),
-		.insn = on_insn,
-		.event = on_event,
-		.io = on_io,
-		.msr = on_msr,
-		.vm_entry = vm ? on_entry : NULL,
-		.vm_exit = vm ? on_exit_ : NULL,
-		.refused = on_refused,
-		.death = on_death,
-		.note = on_note,
+	        .arg = i,
+	        .trace = i->o.trace | (i->o.stats ? (u32)TRACE_INT : 0),
+	        .insn = on_insn,
+	        .event = on_event,
+	        .io = on_io,
+	        .msr = on_msr,
+	        .vm_entry = vm ? on_entry : NULL,
+	        .vm_exit = vm ? on_exit_ : NULL,
+	        .refused = on_refused,
+	        .death = on_death,
+	        .note = on_note,
 	};
 	/* Tracing instructions makes them run one by one. */
 	for (unsigned k = 0; k < i->m->count; k++)
@@ -180,7 +188,7 @@ void inspect_free(struct inspect *i)
 {
 	if (!i)
 		return;
-	i->m->hooks = (struct hooks){ 0 };
+	i->m->hooks = (struct hooks){0};
 	trace_close(i);
 	explain_free(i);
 	hash_free(&i->hashes);
@@ -196,7 +204,7 @@ void inspect_flush(struct inspect *i)
 
 void inspect_death(struct inspect *i, struct cpu *c, FILE *f)
 {
-	struct text t = { 0 };
+	struct text t = {0};
 
 	evidence_block(i, c, &t);
 	fputs(text_str(&t), f);

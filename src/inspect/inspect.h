@@ -1,7 +1,7 @@
 /*
- * inspect: everything that watches and tells: explanations, evidence when the machine dies, traces, statistics, the state
- * hash. It owns the machine's hook table; what it has to say leaves through options.put. May call: all floors below.
- * Called by: api.
+ * inspect: everything that watches and tells: explanations, evidence when the machine dies, traces, statistics, the
+ * state hash. It owns the machine's hook table; what it has to say leaves through options.put. May call: all floors
+ * below. Called by: api.
  */
 #ifndef INSPECT_INSPECT_H
 #define INSPECT_INSPECT_H
@@ -23,7 +23,7 @@ struct inspect_event {
 	const char *line; /* the same in one line, without the newline */
 	const char *json; /* one JSON object; "" where there is none */
 	u64 insn, rip;
-	u64 count;        /* how often this check has refused this instruction so far: the explanation is for the first */
+	u64 count; /* how often this check has refused this instruction so far: the explanation is for the first */
 };
 
 struct inspect_options {
@@ -35,7 +35,8 @@ struct inspect_options {
 };
 
 /* The trace file is created here: everything else that may fail comes first. */
-enum status inspect_new(struct inspect **out, struct machine *m, const struct inspect_options *o, struct err *err) must_check;
+enum status inspect_new(struct inspect **out, struct machine *m, const struct inspect_options *o,
+                        struct err *err) must_check;
 void inspect_free(struct inspect *i);
 void inspect_flush(struct inspect *i); /* a run ended: traces reach their file, repeated refusals are told */
 void inspect_stats(struct inspect *i, FILE *f);

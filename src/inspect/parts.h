@@ -1,6 +1,7 @@
 /*
- * What the files of inspect/ know of each other. text.c: the one grammar of all messages; symbols.c: names of addresses;
- * evidence.c, explain.c, trace.c, stats.c, hash.c: what is told; inspect.c: who asked for it, and the hook table.
+ * What the files of inspect/ know of each other. text.c: the one grammar of all messages; symbols.c: names of
+ * addresses; evidence.c, explain.c, trace.c, stats.c, hash.c: what is told; inspect.c: who asked for it, and the hook
+ * table.
  */
 #ifndef INSPECT_PARTS_H
 #define INSPECT_PARTS_H
@@ -23,7 +24,7 @@ void text_json(struct text *t, const char *s); /* quoted and escaped */
 struct count_text {
 	char s[28];
 };
-struct count_text commas(u64 v);             /* 1,204,551 */
+struct count_text commas(u64 v);              /* 1,204,551 */
 struct count_text hex(u64 v, unsigned width); /* 0x2b; width: bytes to fill with zeros, 0: none, and 0 is "0" */
 
 /* ---- symbols.c ---- */
@@ -78,8 +79,11 @@ enum trace_format { TRACE_TEXT, TRACE_JSONL, TRACE_CHROME };
 struct trace {
 	FILE *f; /* NULL: through put */
 	enum trace_format format;
-	bool failed, any; /* any: something was written, so that a comma follows */
-	bool in_guest[CPU_MAX]; /* a slice is open */
+	bool failed;
+	struct trace_lap {        /* what a processor is doing: a guest, or an exit's handling */
+		const char *name; /* NULL: neither yet */
+		u64 since, insn;
+	} lap[CPU_MAX];
 	struct text line, bytes;
 };
 enum status trace_open(struct inspect *i, struct err *err) must_check;

@@ -102,9 +102,9 @@ static void print_exit(FILE *f, const struct exit_stat *e, u64 exits, u64 insns)
 {
 	char name[64];
 
-	snprintf(name, sizeof(name), "%s (%s)", e->name, hex(e->code, 0).s);
+	snprintf(name, sizeof(name), "%s (0x%" PRIx64 ")", e->name, e->code);
 	fprintf(f, "  %-40s %12s %6.1f %% %15s %6.1f %% %9s\n", name, commas(e->count).s, percent(e->count, exits),
-		commas(e->insns).s, percent(e->insns, insns), commas(e->insns / e->count).s);
+	        commas(e->insns).s, percent(e->insns, insns), commas(e->insns / e->count).s);
 }
 
 static void print_exits(const struct stats *s, FILE *f)
@@ -121,7 +121,8 @@ static void print_exits(const struct stats *s, FILE *f)
 	head(f, "VM entries");
 	fprintf(f, "%s, refused %s\n", commas(s->entries).s, commas(s->refused).s);
 	head(f, "VM exits");
-	fprintf(f, "%s, and %s instructions of the monitor between exit and next entry\n", commas(exits).s, commas(insns).s);
+	fprintf(f, "%s, and %s instructions of the monitor between exit and next entry\n", commas(exits).s,
+	        commas(insns).s);
 	if (!exits)
 		return;
 	fprintf(f, "  %-40s %12s %8s %15s %8s %9s\n", "exit", "count", "share", "instructions", "share", "each");

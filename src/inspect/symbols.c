@@ -1,6 +1,6 @@
 /*
- * Names of addresses, from the symbol table of the ELF that was given as kernel. "Symbol Table", System V ABI. The nearest
- * symbol below an address names it, as long as the address lies in the section of that symbol.
+ * Names of addresses, from the symbol table of the ELF that was given as kernel. "Symbol Table", System V ABI. The
+ * nearest symbol below an address names it, as long as the address lies in the section of that symbol.
  */
 #include "base/os.h"
 #include "inspect/parts.h"
@@ -67,10 +67,14 @@ static struct section section(const struct symbols *s, u64 n)
 	u64 at = word(s, 0, 32, 40) + n * field(s, s->wide ? 58 : 46, 2);
 
 	if (n >= field(s, s->wide ? 60 : 48, 2))
-		return (struct section){ 0 };
+		return (struct section){0};
 	return (struct section){
-		.type = field(s, at + 4, 4), .addr = word(s, at, 12, 16), .offset = word(s, at, 16, 24), .size = word(s, at, 20, 32),
-		.link = field(s, at + (s->wide ? 40 : 24), 4), .entry = word(s, at, 36, 56),
+	        .type = field(s, at + 4, 4),
+	        .addr = word(s, at, 12, 16),
+	        .offset = word(s, at, 16, 24),
+	        .size = word(s, at, 20, 32),
+	        .link = field(s, at + (s->wide ? 40 : 24), 4),
+	        .entry = word(s, at, 36, 56),
 	};
 }
 
@@ -94,16 +98,21 @@ static void add_symbol(struct symbols *s, u64 at, const struct section *strings)
 
 	if (!name || !index || (type != STT_NOTYPE && type != STT_OBJECT && type != STT_FUNC))
 		return;
-	struct section in = index < SHN_ABS ? section(s, index) : (struct section){ 0 };
+	struct section in = index < SHN_ABS ? section(s, index) : (struct section){0};
 	if (!in.type)
 		return;
 	s->sym[s->n++] = (struct symbol){
-		.value = word(s, at, 4, 8), .size = word(s, at, 8, 16), .end = in.addr + in.size, .name = name, .type = type,
-		.global = info >> 4 != 0,
+	        .value = word(s, at, 4, 8),
+	        .size = word(s, at, 8, 16),
+	        .end = in.addr + in.size,
+	        .name = name,
+	        .type = type,
+	        .global = info >> 4 != 0,
 	};
 }
 
-/* By address; where several share one, the best name comes last: functions, then symbols with a size, then global ones. */
+/* By address; where several share one, the best name comes last: functions, then symbols with a size, then global ones.
+ */
 static int rank(const struct symbol *s)
 {
 	return (s->type == STT_FUNC) * 4 + (s->size != 0) * 2 + s->global;

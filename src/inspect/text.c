@@ -54,7 +54,7 @@ void text_reset(struct text *t)
 void text_free(struct text *t)
 {
 	base_free(t->s);
-	*t = (struct text){ 0 };
+	*t = (struct text){0};
 }
 
 const char *text_str(const struct text *t)
@@ -81,7 +81,7 @@ static size_t line_length(const char *s, size_t room)
 
 void text_label(struct text *t, const char *label, const char *fmt, ...)
 {
-	struct text value = { 0 };
+	struct text value = {0};
 	va_list ap;
 
 	va_start(ap, fmt);
@@ -114,7 +114,7 @@ void text_json(struct text *t, const char *s)
 
 struct count_text commas(u64 v)
 {
-	struct count_text out = { "" };
+	struct count_text out = {""};
 	char digits[24];
 	int n = snprintf(digits, sizeof(digits), "%" PRIu64, v);
 	char *p = out.s;

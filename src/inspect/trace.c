@@ -1,6 +1,7 @@
 /*
- * --trace: one line per event. The file's suffix chooses the form: text, JSON lines, or Chrome trace events, where a guest's
- * stay between VM entry and VM exit is a slice on its processor's track. The clock is virtual time.
+ * --trace: one line per event. The file's suffix chooses the form: text, JSON lines, or Chrome trace events, where each
+ * stay in a guest, and what the monitor did with each exit, is a slice on its processor's track. The clock is virtual
+ * time.
  */
 #include "base/os.h"
 #include "cpu/decode/decode.h"
@@ -34,7 +35,9 @@ static void emit(struct inspect *i, const struct text *t)
 		tr->failed |= fwrite(text_str(t), 1, t->n, tr->f) != t->n;
 		return;
 	}
-	inspect_put(i, &(struct inspect_event){ .kind = INSPECT_TRACE, .id = "trace", .text = text_str(t), .line = text_str(t), .json = "" });
+	inspect_put(
+	        i, &(struct inspect_event){
+	                   .kind = INSPECT_TRACE, .id = "trace", .text = text_str(t), .line = text_str(t), .json = ""});
 }
 
 /* Names for the tracks. */
@@ -43,9 +46,13 @@ static void chrome_head(struct inspect *i)
 	struct text *t = &i->trace.line;
 
 	text_reset(t);
-	text_add(t, "[{\"name\":\"process_name\",\"ph\":\"M\",\"pid\":1,\"args\":{\"name\":\"turnstile, virtual time\"}}");
+	text_add(t,
+	         "[{\"name\":\"process_name\",\"ph\":\"M\",\"pid\":1,\"args\":{\"name\":\"turnstile, virtual time\"}}");
 	for (unsigned k = 0; k < i->m->count; k++)
-		text_add(t, ",\n{\"name\":\"thread_name\",\"ph\":\"M\",\"pid\":1,\"tid\":%u,\"args\":{\"name\":\"cpu %u\"}}", k, k);
+		text_add(t,
+		         ",\n{\"name\":\"thread_name\",\"ph\":\"M\",\"pid\":1,\"tid\":%u,\"args\":{\"name\":\"cpu "
+		         "%u\"}}",
+		         k, k);
 	emit(i, t);
 }
 
@@ -76,9 +83,13 @@ void trace_flush(struct inspect *i)
 	if (!t->failed)
 		return;
 	t->failed = false;
-	struct text said = { 0 };
+	struct text said = {0};
 	text_add(&said, "%s: the trace could not be written completely", i->o.trace_file);
-	inspect_put(i, &(struct inspect_event){ .kind = INSPECT_NOTE, .id = "note", .text = text_str(&said), .line = text_str(&said), .json = "" });
+	inspect_put(i, &(struct inspect_event){.kind = INSPECT_NOTE,
+	                                       .id = "note",
+	                                       .text = text_str(&said),
+	                                       .line = text_str(&said),
+	                                       .json = ""});
 	text_free(&said);
 }
 
@@ -89,7 +100,7 @@ static void chrome_common(struct text *t, const char *name, const char *kind, ch
 	text_add(t, ",\n{\"name\":");
 	text_json(t, name);
 	text_add(t, ",\"cat\":\"%s\",\"ph\":\"%c\",%s\"ts\":%" PRIu64 ".%03u,\"pid\":1,\"tid\":%u", kind, phase,
-		 phase == 'i' ? "\"s\":\"t\"," : "", ns / 1000, (unsigned)(ns % 1000), cpu);
+	         phase == 'i' ? "\"s\":\"t\"," : "", ns / 1000, (unsigned)(ns % 1000), cpu);
 }
 
 /* args: members of a JSON object, "" for none. */
@@ -102,10 +113,13 @@ static void write_event(struct inspect *i, const struct moment *w, const char *t
 	text_reset(t);
 	if (i->trace.format == TRACE_CHROME) {
 		chrome_common(t, text, w->kind, 'i', ns, cpu);
-		text_add(t, ",\"args\":{\"insn\":%" PRIu64 ",\"rip\":\"0x%" PRIx64 "\"%s%s}}", insn, w->rip, *args ? "," : "", args);
+		text_add(t, ",\"args\":{\"insn\":%" PRIu64 ",\"rip\":\"0x%" PRIx64 "\"%s%s}}", insn, w->rip,
+		         *args ? "," : "", args);
 	} else if (i->trace.format == TRACE_JSONL) {
-		text_add(t, "{\"kind\":\"%s\",\"cpu\":%u,\"insn\":%" PRIu64 ",\"time\":%" PRIu64 ",\"rip\":\"0x%" PRIx64 "\",\"text\":",
-			 w->kind, cpu, insn, ns, w->rip);
+		text_add(t,
+		         "{\"kind\":\"%s\",\"cpu\":%u,\"insn\":%" PRIu64 ",\"time\":%" PRIu64 ",\"rip\":\"0x%" PRIx64
+		         "\",\"text\":",
+		         w->kind, cpu, insn, ns, w->rip);
 		text_json(t, text);
 		text_add(t, "%s%s}\n", *args ? "," : "", args);
 	} else {
@@ -130,7 +144,7 @@ void trace_insn(struct inspect *i, struct cpu *c, const struct insn *in)
 	disassemble(c, rip, code, n, dis, sizeof(dis));
 	if (!dis[0])
 		snprintf(dis, sizeof(dis), "(bad)");
-	const struct moment w = { "insn", c, rip };
+	const struct moment w = {"insn", c, rip};
 	if (i->trace.format == TRACE_TEXT) {
 		snprintf(text, sizeof(text), "%-20s %s%s", text_str(bytes), c->guest ? "guest " : "", dis);
 		write_event(i, &w, text, "");
@@ -142,14 +156,14 @@ void trace_insn(struct inspect *i, struct cpu *c, const struct insn *in)
 
 void trace_event(struct inspect *i, struct cpu *c, const struct event *e)
 {
-	struct text t = { 0 };
+	struct text t = {0};
 	char args[96];
 
 	evidence_event(c, e, NULL, &t);
 	if (c->guest)
 		text_add(&t, ", in a guest");
 	snprintf(args, sizeof(args), "\"vector\":%u,\"type\":%u,\"error\":%u", e->vector, e->type, e->error);
-	write_event(i, &(struct moment){ "int", c, rip_now(c) }, text_str(&t), args);
+	write_event(i, &(struct moment){"int", c, rip_now(c)}, text_str(&t), args);
 	text_free(&t);
 }
 
@@ -168,7 +182,9 @@ static const char *device_at(const struct machine *m, bool mmio, u64 addr)
 		r = r->next;
 	if (r)
 		return r->name;
-	return mmio && (addr & PAGE_MASK) == (running((struct machine *)(uintptr_t)m)->apic.base & mask(51, 12)) ? "local APIC" : "nothing";
+	return mmio && (addr & PAGE_MASK) == (running((struct machine *)(uintptr_t)m)->apic.base & mask(51, 12))
+	               ? "local APIC"
+	               : "nothing";
 }
 
 void trace_io(struct inspect *i, bool mmio, bool write, u64 addr, unsigned size, u64 value)
@@ -177,11 +193,12 @@ void trace_io(struct inspect *i, bool mmio, bool write, u64 addr, unsigned size,
 	const char *device = device_at(i->m, mmio, addr);
 	char text[128], args[160];
 
-	snprintf(text, sizeof(text), "%s %u byte%s at 0x%" PRIx64 " (%s) %s %s", write ? "write" : "read", size, size == 1 ? "" : "s", addr,
-		 device, write ? "=" : "gives", hex(value, size).s);
-	snprintf(args, sizeof(args), "\"write\":%s,\"address\":\"0x%" PRIx64 "\",\"size\":%u,\"value\":\"0x%" PRIx64 "\",\"device\":\"%s\"",
-		 write ? "true" : "false", addr, size, value, device);
-	write_event(i, &(struct moment){ mmio ? "mmio" : "io", c, rip_now(c) }, text, args);
+	snprintf(text, sizeof(text), "%s %u byte%s at 0x%" PRIx64 " (%s) %s %s", write ? "write" : "read", size,
+	         size == 1 ? "" : "s", addr, device, write ? "=" : "gives", hex(value, size).s);
+	snprintf(args, sizeof(args),
+	         "\"write\":%s,\"address\":\"0x%" PRIx64 "\",\"size\":%u,\"value\":\"0x%" PRIx64 "\",\"device\":\"%s\"",
+	         write ? "true" : "false", addr, size, value, device);
+	write_event(i, &(struct moment){mmio ? "mmio" : "io", c, rip_now(c)}, text, args);
 }
 
 void trace_msr(struct inspect *i, struct cpu *c, bool write, u32 index, u64 value, bool ok)
@@ -189,11 +206,15 @@ void trace_msr(struct inspect *i, struct cpu *c, bool write, u32 index, u64 valu
 	const struct msr_row *row = msr_find(c, index);
 	char text[128], args[128];
 
-	snprintf(text, sizeof(text), "%s 0x%x%s%s %s %s", write ? "WRMSR" : "RDMSR", index, row ? " " : "", row ? row->name : "",
-		 ok ? write ? "=" : "gives" : write ? "= (#GP)" : "gives #GP", ok || write ? hex(value, 8).s : "");
-	snprintf(args, sizeof(args), "\"write\":%s,\"msr\":\"0x%x\",\"value\":\"0x%" PRIx64 "\",\"ok\":%s", write ? "true" : "false", index,
-		 value, ok ? "true" : "false");
-	write_event(i, &(struct moment){ "msr", c, rip_now(c) }, text, args);
+	snprintf(text, sizeof(text), "%s 0x%x%s%s %s %s", write ? "WRMSR" : "RDMSR", index, row ? " " : "",
+	         row ? row->name : "",
+	         ok      ? write ? "=" : "gives"
+	         : write ? "= (#GP)"
+	                 : "gives #GP",
+	         ok || write ? hex(value, 8).s : "");
+	snprintf(args, sizeof(args), "\"write\":%s,\"msr\":\"0x%x\",\"value\":\"0x%" PRIx64 "\",\"ok\":%s",
+	         write ? "true" : "false", index, value, ok ? "true" : "false");
+	write_event(i, &(struct moment){"msr", c, rip_now(c)}, text, args);
 }
 
 static const char *block_name(const struct cpu *c)
@@ -201,16 +222,25 @@ static const char *block_name(const struct cpu *c)
 	return !strcmp(c->virt->name, "svm") ? "VMCB" : "VMCS";
 }
 
-/* Begin or end of a slice. */
-static void chrome_slice(struct inspect *i, const struct cpu *c, char phase, const char *name, const char *args)
+/* What this processor has been doing since *l: a guest, or the monitor with an exit. */
+static void chrome_slice(struct inspect *i, const struct cpu *c, const char *args)
 {
+	const struct trace_lap *l = &i->trace.lap[c->index];
 	struct text *t = &i->trace.line;
+	u64 now = time_now(c), ns = now - l->since;
 
+	if (!l->name)
+		return;
 	text_reset(t);
-	chrome_common(t, name, "vm", phase, time_now(c), c->index);
-	text_add(t, ",\"args\":{\"insn\":%" PRIu64 ",%s}}", insn_number(c), args);
+	chrome_common(t, l->name, "vm", 'X', l->since, c->index);
+	text_add(t, ",\"dur\":%" PRIu64 ".%03u,\"args\":{\"insns\":%" PRIu64 "%s%s}}", ns / 1000, (unsigned)(ns % 1000),
+	         insn_number(c) - l->insn, *args ? "," : "", args);
 	emit(i, t);
-	i->trace.in_guest[c->index] = phase == 'B';
+}
+
+static void next_lap(struct inspect *i, const struct cpu *c, const char *name)
+{
+	i->trace.lap[c->index] = (struct trace_lap){.name = name, .since = time_now(c), .insn = insn_number(c)};
 }
 
 void trace_entry(struct inspect *i, struct cpu *c)
@@ -218,33 +248,37 @@ void trace_entry(struct inspect *i, struct cpu *c)
 	u64 rip = c->r[REG_RIP]; /* the guest's already */
 	char text[128], args[96];
 
-	snprintf(args, sizeof(args), "\"entry\":true,\"block\":\"0x%" PRIx64 "\"", guest_block(c));
 	if (i->trace.format == TRACE_CHROME) {
-		chrome_slice(i, c, 'B', "guest", args);
+		chrome_slice(i, c, "");
+		next_lap(i, c, "guest");
 		return;
 	}
+	snprintf(args, sizeof(args), "\"entry\":true,\"block\":\"0x%" PRIx64 "\"", guest_block(c));
 	snprintf(text, sizeof(text), "entry, %s %s", block_name(c), hex(guest_block(c), 0).s);
-	write_event(i, &(struct moment){ "vm", c, rip }, text, args);
+	write_event(i, &(struct moment){"vm", c, rip}, text, args);
 }
 
 void trace_exit(struct inspect *i, struct cpu *c, const struct exit_record *x)
 {
 	char text[192], args[256];
 
-	snprintf(args, sizeof(args), "\"exit\":\"%s\",\"code\":\"0x%" PRIx64 "\",\"info\":[\"0x%" PRIx64 "\",\"0x%" PRIx64
-		 "\"],\"block\":\"0x%" PRIx64 "\"", x->name, x->code, x->info[0], x->info[1], x->guest);
-	if (i->trace.format == TRACE_CHROME && i->trace.in_guest[c->index]) {
-		chrome_slice(i, c, 'E', "guest", args);
+	snprintf(args, sizeof(args),
+	         "\"exit\":\"%s\",\"code\":\"0x%" PRIx64 "\",\"info\":[\"0x%" PRIx64 "\",\"0x%" PRIx64
+	         "\"],\"block\":\"0x%" PRIx64 "\"",
+	         x->name, x->code, x->info[0], x->info[1], x->guest);
+	if (i->trace.format == TRACE_CHROME) {
+		chrome_slice(i, c, args);
+		next_lap(i, c, x->name);
 		return;
 	}
-	snprintf(text, sizeof(text), "exit %s (%s), information %s and %s, %s %s", x->name, hex(x->code, 0).s, hex(x->info[0], 0).s,
-		 hex(x->info[1], 0).s, block_name(c), hex(x->guest, 0).s);
-	write_event(i, &(struct moment){ "vm", c, x->rip }, text, args);
+	snprintf(text, sizeof(text), "exit %s (0x%" PRIx64 "), information %s and %s, %s %s", x->name, x->code,
+	         hex(x->info[0], 0).s, hex(x->info[1], 0).s, block_name(c), hex(x->guest, 0).s);
+	write_event(i, &(struct moment){"vm", c, x->rip}, text, args);
 }
 
 void trace_note(struct inspect *i, const char *text)
 {
-	write_event(i, &(struct moment){ "note", NULL, 0 }, text, "");
+	write_event(i, &(struct moment){"note", NULL, 0}, text, "");
 }
 
 void trace_close(struct inspect *i)
@@ -252,8 +286,8 @@ void trace_close(struct inspect *i)
 	struct trace *t = &i->trace;
 
 	for (unsigned k = 0; t->f && t->format == TRACE_CHROME && k < i->m->count; k++)
-		if (t->in_guest[k])
-			chrome_slice(i, i->m->cpus[k], 'E', "guest", "\"exit\":\"the run ended\"");
+		if (i->m->cpus[k]->guest)
+			chrome_slice(i, i->m->cpus[k], "\"exit\":\"the run ended\"");
 	if (t->f) {
 		if (t->format == TRACE_CHROME)
 			fputs("]\n", t->f);

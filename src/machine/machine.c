@@ -75,6 +75,7 @@ static enum status make_cpu(struct machine *m, unsigned i, struct err *err)
 	c->code = m->code;
 	c->decode = m->decode;
 	c->phys_bits = m->cfg.phys_bits;
+	c->stress = m->cfg.stress;
 	/* Distinct, never zero, and a function of the seed alone. */
 	c->rng = (m->cfg.seed + i + 1) * 0x9e3779b97f4a7c15ull | 1;
 	return cpu_init(c, m->cfg.model, &m->cfg.feat, &m->bus, err);
@@ -372,7 +373,7 @@ enum machine_stop machine_run(struct machine *m, u64 max_insns, struct err *err)
 	return m->stop;
 }
 
-/* ---- is the run repeatable, and what came of it ---- */
+/* ---- is the run repeatable ---- */
 
 const char *machine_unrepeatable(const struct machine *m)
 {
@@ -381,43 +382,4 @@ const char *machine_unrepeatable(const struct machine *m)
 	if (m->door.net_count)
 		return "network";
 	return m->cfg.rtc_host ? "the computer's clock" : NULL;
-}
-
-static u64 hash_cpu(u64 h, struct cpu *c)
-{
-	flags_set(c, flags_get(c)); /* lazy flags are not state until materialised */
-	h = state_hash(h, cpu_rows, cpu_row_count, c);
-	h = state_hash(h, apic_rows, apic_row_count, &c->apic);
-	if (c->virt->row_count)
-		h = state_hash(h, c->virt->rows, c->virt->row_count, c->virt_state);
-	return h;
-}
-
-static u64 hash_ram(u64 h, const struct ram_region *r)
-{
-	for (u64 page = 0; page < r->size >> PAGE_SHIFT; page++) {
-		if (r->flags[page] & PAGE_CLEAN)
-			continue;
-		u64 pa = r->base + (page << PAGE_SHIFT);
-		h = state_mix(h, &pa, sizeof(pa));
-		h = state_mix(h, r->host + (page << PAGE_SHIFT), PAGE_SIZE);
-	}
-	return h;
-}
-
-/* Registers, devices, the clock, and every page written since the start. */
-u64 machine_hash(struct machine *m)
-{
-	u64 h = state_mix(0, &m->clock.now, sizeof(m->clock.now));
-
-	for (unsigned i = 0; i < m->count; i++)
-		h = hash_cpu(h, m->cpus[i]);
-	for (struct device *d = m->devices; d; d = d->next) {
-		h = state_hash(h, d->ops->rows, d->ops->row_count, d);
-		if (d->ops->extra_hash)
-			h = d->ops->extra_hash(d, h);
-	}
-	for (unsigned i = 0; i < m->bus.ram_count; i++)
-		h = hash_ram(h, &m->bus.ram[i]);
-	return h;
 }

@@ -90,6 +90,7 @@ struct machine_config {
 	u64 max_insns, max_time_ns, timeout_ns; /* 0: no limit */
 	enum machine_idle idle;
 	bool no_reboot, triple_fault_resets;
+	struct stress stress; /* every processor's knobs */
 	bool testdev, pcitestdev;
 	u16 debugexit_port, debugexit_size;        /* size 0: none */
 	void (*note)(void *arg, const char *text); /* one line a person may want to know */
@@ -155,7 +156,6 @@ void machine_request_stop(struct machine *m); /* async-signal-safe */
 u64 machine_insns(const struct machine *m);
 /* May the same command give another run? Typed input, network, the computer's clock. NULL: no; else the reasons. */
 const char *machine_unrepeatable(const struct machine *m);
-u64 machine_hash(struct machine *m);
 
 /* ---- pc.c ---- */
 enum status pc_build(struct machine *m, struct err *err);

@@ -116,7 +116,7 @@ const struct msr_set model_amd_msrs = {amd_rows, ARRAY_LEN(amd_rows)};
 
 /* ---- CPUID ---- */
 
-static void fix_ext0(struct cpu *c, u32 out[4])
+void model_amd_fix_ext0(struct cpu *c, u32 out[4])
 {
 	memcpy(&out[EBX], c->model->vendor, 4);
 	memcpy(&out[EDX], c->model->vendor + 4, 4);
@@ -124,7 +124,7 @@ static void fix_ext0(struct cpu *c, u32 out[4])
 }
 
 /* The lower half of 80000001h EDX repeats leaf 1's; CmpLegacy means more than one core. */
-static void fix_ext1(struct cpu *c, u32 out[4])
+void model_amd_fix_ext1(struct cpu *c, u32 out[4])
 {
 	u32 one[4] = {0};
 
@@ -136,13 +136,13 @@ static void fix_ext1(struct cpu *c, u32 out[4])
 	cpuid_fix_ext1(c, out);
 }
 
-static void fix_ext8(struct cpu *c, u32 out[4])
+void model_amd_fix_ext8(struct cpu *c, u32 out[4])
 {
 	cpuid_fix_address(c, out);
 	out[ECX] = (c->count - 1) | cpuid_core_bits(c) << 12;
 }
 
-static void fix_svm(struct cpu *c, u32 out[4])
+void model_amd_fix_svm(struct cpu *c, u32 out[4])
 {
 	if (!has(c, FEAT_SVM))
 		memset(out, 0, 4 * sizeof(out[0]));
@@ -175,13 +175,13 @@ static void fix_l3(struct cpu *c, u32 out[4])
 /* clang-format off */
 const struct cpuid_leaf model_amd_leaves[] = {
 	CPUID_COMMON_LEAVES,
-	{0x80000000, 0, {0}, fix_ext0},
-	{0x80000001, 0, {0, 0x40000000, 0, 0}, fix_ext1},                        /* package type SP3 */
+	{0x80000000, 0, {0}, model_amd_fix_ext0},
+	{0x80000001, 0, {0, 0x40000000, 0, 0}, model_amd_fix_ext1},                        /* package type SP3 */
 	{0x80000005, 0, {0xff48ff40, 0xff48ff40, 0x20080140, 0x20080140}, NULL}, /* TLBs; L1: 32 KiB, 8 ways */
 	{0x80000006, 0, {0x5c002200, 0x68004200, 0x02006140, 0x01009140}, NULL}, /* L2: 512 KiB, 8 ways; L3: 32 MiB, 16 ways */
 	{0x80000007, 0, {0}, NULL},
-	{0x80000008, 0, {0, 1u << 30, 0, 0x00010000}, fix_ext8},                  /* IBPB_RET; RDPRU knows ECX 0 and 1 */
-	{0x8000000a, 0, {1, SVM_ASIDS, 0, 1u << 28}, fix_svm},                   /* VMCB address checks follow the intercept */
+	{0x80000008, 0, {0, 1u << 30, 0, 0x00010000}, model_amd_fix_ext8},                  /* IBPB_RET; RDPRU knows ECX 0 and 1 */
+	{0x8000000a, 0, {1, SVM_ASIDS, 0, 1u << 28}, model_amd_fix_svm},                   /* VMCB address checks follow the intercept */
 	{0x80000019, 0, {0xf040f040, 0xf0400000, 0, 0}, NULL},                   /* 1 GiB TLB entries */
 	{0x8000001a, 0, {6, 0, 0, 0}, NULL},                                     /* MOVU, FP256 */
 	{0x8000001d, 0, {0x121, WAYS(8), 63, 0}, fix_cache},

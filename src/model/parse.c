@@ -8,12 +8,13 @@
 
 #include "model/model.h"
 
-static const struct cpu_model *const models[] = {&model_amd, &model_intel, &model_plain};
+static const struct cpu_model *const models[] = {&model_amd, &model_intel, &model_plain, &model_pacifica};
 
 static const struct model_name list[] = {
 	{"amd", "AMD64 with SVM, Zen 3 class (default)"},
 	{"intel", "Intel 64, Sapphire Rapids class; VMX with +vmx"},
 	{"plain", "AMD64 without virtualisation"},
+	{"pacifica", "AMD64 with SVM as first published in 2005"},
 	{"max", "everything: amd, or intel with +vmx or vendor=GenuineIntel"},
 	{"host", "the same as max"},
 	{"qemu64", "the same as max, for QEMU command lines"},
@@ -40,12 +41,12 @@ static const struct { const char *alias, *name; } aliases[] = {
 
 /* Words of QEMU command lines for what no model has: switching them off is fine, on is refused. */
 static const char *const absent[] = {
-	"3dnow", "3dnowext", "acpi", "amx-tile", "amx-int8", "amx-bf16", "avic", "avx512f", "avx512bw", "avx512cd", "avx512dq",
+	"3dnow", "3dnowext", "acpi", "amx-tile", "amx-int8", "amx-bf16", "avx512f", "avx512bw", "avx512cd", "avx512dq",
 	"avx512vl", "avx512ifma", "avx512vbmi", "avx512vbmi2", "avx512vnni", "avx512bitalg", "avx512-vpopcntdq", "avx512-bf16",
 	"avx512-fp16", "avx-vnni", "bus-lock-detect", "cet-ibt", "cet-ss", "cldemote", "core-capability", "dca", "ds", "ds-cpl",
-	"dtes64", "est", "extapic", "fma4", "fred", "gfni", "gmet", "hle", "ibs", "intel-pt", "la57-user", "lwp", "mca-recov",
+	"dtes64", "est", "fma4", "fred", "gfni", "hle", "ibs", "intel-pt", "la57-user", "lwp", "mca-recov",
 	"monitor-wait", "mpx", "nodeid-msr", "pbe", "pdcm", "perfctr-nb", "perfmon-v2", "pks", "pn", "rtm", "sgx", "skinit", "smx",
-	"ss", "svme-addr-chk", "tbm", "tm", "tm2", "uintr", "vaes", "virt-ssbd", "vnmi", "vpclmulqdq", "wdt", "x2avic", "xfd", "xop",
+	"ss", "svme-addr-chk", "tbm", "tm", "tm2", "uintr", "vaes", "virt-ssbd", "vpclmulqdq", "wdt", "xfd", "xop",
 	"xtpr",
 };
 
@@ -57,7 +58,8 @@ static const char *const ignored_keys[] = {
 
 /* What a model can do beyond its defaults. */
 static const enum feature amd_optional[] = {
-	FEAT_HYPERVISOR, FEAT_HTT, FEAT_LA57, FEAT_TSC_DEADLINE, FEAT_TSC_ADJUST, FEAT_SERIALIZE, FEAT_NONE,
+	FEAT_HYPERVISOR, FEAT_HTT, FEAT_LA57, FEAT_TSC_DEADLINE, FEAT_TSC_ADJUST, FEAT_SERIALIZE, FEAT_GMET, FEAT_VNMI,
+	FEAT_IDLE_HLT, FEAT_X2AVIC, FEAT_NONE,
 };
 static const enum feature intel_optional[] = {FEAT_HYPERVISOR, FEAT_HTT, FEAT_VMX, FEAT_NONE};
 

@@ -81,7 +81,9 @@ void svm_seg_store(struct vmcb_seg *v, const struct seg *s)
 
 static u64 efer_bits(const struct cpu *c)
 {
-	u64 v = 0xfe | EFER_SCE | EFER_SVME | EFER_LMSLE | EFER_TCE; /* bits 7:1 are not checked */
+	u64 v = 0xfe | EFER_SCE | EFER_SVME | EFER_LMSLE; /* bits 7:1 are not checked */
+
+	v |= quirk(c, QUIRK_SVM_FIRST) ? 0 : EFER_TCE;
 
 	v |= has(c, FEAT_LM) ? EFER_LME | EFER_LMA : 0;
 	v |= has(c, FEAT_NX) ? EFER_NXE : 0;
@@ -135,6 +137,98 @@ static void copy_save(struct vmcb_save *to, const struct vmcb_save *from)
 	to->spec_ctrl = from->spec_ctrl;
 }
 
+/* Which intercepts exist here: the words of "Layout of VMCB", by feature. Bits of others are ignored. */
+static void implemented_intercepts(const struct cpu *c, u32 words[6])
+{
+	static const struct {
+		u16 feature;
+		u8 word, bit;
+	} rows[] = {
+	        {FEAT_RDTSCP, 4, 7},  {FEAT_MONITOR, 4, 10}, {FEAT_MONITOR, 4, 11}, {FEAT_MONITOR, 4, 12},
+	        {FEAT_XSAVE, 4, 13},  {FEAT_RDPRU, 4, 14},   {FEAT_INVPCID, 5, 2},  {FEAT_IDLE_HLT, 5, 6},
+	};
+
+	words[0] = words[1] = words[2] = words[3] = ~0u;
+	words[4] = 0x37f;
+	words[5] = 0;
+	if (!quirk(c, QUIRK_SVM_FIRST))
+		words[4] |= 1u << 15 | 0xffff0000; /* EFER and CR write traps */
+	for (unsigned n = 0; n < ARRAY_LEN(rows); n++)
+		if (has(c, (enum feature)rows[n].feature))
+			words[rows[n].word] |= 1u << rows[n].bit;
+}
+
+static cold void find_limits(struct cpu *c, struct svm_env *e)
+{
+	u32 leaf[4];
+
+	cpuid_query(c, 0x8000000a, 0, leaf);
+	e->asids = (u32)min_u64(leaf[EBX], SVM_ASIDS);
+	e->first = quirk(c, QUIRK_SVM_FIRST);
+	e->cr4_bits = cr4_bits(c);
+	e->efer_bits = efer_bits(c);
+	e->phys_bits = c->phys_bits;
+	e->long_mode = has(c, FEAT_LM);
+	e->nested_paging = has(c, FEAT_NPT);
+	implemented_intercepts(c, e->icpt);
+}
+
+/*
+ * "VMCB Clean Bits": what a set bit lets stand from the last run of the same VMCB. The processor may also load again;
+ * this one does not, so that a monitor which forgets to clear a bit finds out.
+ */
+#define CLEAN_ROW(bit, member) {CLEAN_##bit, offsetof(struct svm_image, member), sizeof(((struct svm_image *)0)->member)}
+static const struct {
+	u8 bit;
+	u16 offset, size;
+} clean_rows[] = {
+        CLEAN_ROW(I, control.icpt),
+        CLEAN_ROW(I, control.pause_threshold),
+        CLEAN_ROW(I, control.pause_count),
+        CLEAN_ROW(I, control.tsc_offset),
+        CLEAN_ROW(IOPM, control.iopm_base_pa),
+        CLEAN_ROW(IOPM, control.msrpm_base_pa),
+        CLEAN_ROW(ASID, control.asid),
+        CLEAN_ROW(TPR, control.vintr),
+        CLEAN_ROW(NP, control.nested_ctl),
+        CLEAN_ROW(NP, control.n_cr3),
+        CLEAN_ROW(NP, save.g_pat),
+        CLEAN_ROW(CRX, save.efer),
+        CLEAN_ROW(CRX, save.cr4),
+        CLEAN_ROW(CRX, save.cr3),
+        CLEAN_ROW(CRX, save.cr0),
+        CLEAN_ROW(DRX, save.dr7),
+        CLEAN_ROW(DRX, save.dr6),
+        CLEAN_ROW(DT, save.gdtr),
+        CLEAN_ROW(DT, save.idtr),
+        CLEAN_ROW(SEG, save.es),
+        CLEAN_ROW(SEG, save.cs),
+        CLEAN_ROW(SEG, save.ss),
+        CLEAN_ROW(SEG, save.ds),
+        CLEAN_ROW(SEG, save.cpl),
+        CLEAN_ROW(CR2, save.cr2),
+        CLEAN_ROW(LBR, save.dbgctl),
+        CLEAN_ROW(LBR, save.br_from),
+        CLEAN_ROW(LBR, save.br_to),
+        CLEAN_ROW(LBR, save.lastexcpfrom),
+        CLEAN_ROW(LBR, save.lastexcpto),
+        CLEAN_ROW(AVIC, control.avic_bar),
+        CLEAN_ROW(AVIC, control.avic_backing_page),
+        CLEAN_ROW(AVIC, control.avic_logical_table),
+        CLEAN_ROW(AVIC, control.avic_physical_table),
+};
+
+static void keep_clean(struct cpu *c, struct svm_image *v, const struct svm_image *last, pa_t pa)
+{
+	const struct svm *s = svm_of(c);
+
+	if (!v->control.clean || !has(c, FEAT_VMCB_CLEAN) || !s->good || s->cached_pa != pa)
+		return;
+	for (unsigned n = 0; n < ARRAY_LEN(clean_rows); n++)
+		if (v->control.clean >> clean_rows[n].bit & 1)
+			memcpy((u8 *)v + clean_rows[n].offset, (const u8 *)last + clean_rows[n].offset, clean_rows[n].size);
+}
+
 static void copy_vmcb(struct cpu *c, struct svm_image *v, const struct svm_image *last, pa_t pa)
 {
 	struct vmcb_page tmp;
@@ -144,13 +238,9 @@ static void copy_vmcb(struct cpu *c, struct svm_image *v, const struct svm_image
 	memcpy(&v->control, &a.page->control, offsetof(struct vmcb_control, bytes_fetched));
 	copy_save(&v->save, &a.page->save);
 	v->env = last->env;
-	if (unlikely(!v->env.cr4_bits)) {
-		v->env.cr4_bits = cr4_bits(c);
-		v->env.efer_bits = efer_bits(c);
-		v->env.phys_bits = c->phys_bits;
-		v->env.long_mode = has(c, FEAT_LM);
-		v->env.nested_paging = has(c, FEAT_NPT);
-	}
+	if (unlikely(!v->env.cr4_bits))
+		find_limits(c, &v->env);
+	keep_clean(c, v, last, pa);
 	v->env.host_cr0 = c->cr0;
 	read_pdptes(c, v);
 }
@@ -284,8 +374,12 @@ static void load_optional_state(struct cpu *c, const struct svm *s, const struct
 static void load_control(struct cpu *c, struct svm *s, const struct vmcb_control *ctl)
 {
 	if (memcmp(ctl->icpt, s->compiled_for, sizeof(s->compiled_for)) != 0) {
+		u32 words[6];
+
 		memcpy(s->compiled_for, ctl->icpt, sizeof(s->compiled_for));
-		svm_compile_intercepts(ctl->icpt, s->compiled);
+		for (unsigned n = 0; n < 6; n++)
+			words[n] = ctl->icpt[n] & s->image[s->cur].env.icpt[n];
+		svm_compile_intercepts(words, s->compiled);
 	}
 	memcpy(c->icpt, s->compiled, sizeof(c->icpt));
 	s->vintr = ctl->vintr;
@@ -294,19 +388,19 @@ static void load_control(struct cpu *c, struct svm *s, const struct vmcb_control
 	s->pause_last = c->clock->now;
 	c->stage2 = c->pdpte_on_demand = s->nested;
 	c->guest = true;
+	svm_avic_enter(c);
 }
 
 /* "TLB Flush": the field's reserved values do nothing. */
 static void tlb_control(struct cpu *c, const struct vmcb_control *ctl)
 {
 	u16 space = (u16)ctl->asid; /* checked: below SVM_ASIDS */
+	bool by_asid = has(c, FEAT_FLUSHBYASID);
 
-	switch (ctl->tlb_control) {
-	case TLB_CONTROL_ALL: tlb_flush_all(c); break;
-	case TLB_CONTROL_ASID: tlb_flush_space(c, space, false); break;
-	case TLB_CONTROL_ASID_NON_GLOBAL: tlb_flush_space(c, space, true); break;
-	default: break;
-	}
+	if (ctl->tlb_control == TLB_CONTROL_ALL)
+		tlb_flush_all(c);
+	else if (by_asid && (ctl->tlb_control == TLB_CONTROL_ASID || ctl->tlb_control == TLB_CONTROL_ASID_NON_GLOBAL))
+		tlb_flush_space(c, space, ctl->tlb_control == TLB_CONTROL_ASID_NON_GLOBAL);
 	c->space = space; /* cpu_update_mode() follows and takes the context from it, once */
 }
 
@@ -355,6 +449,8 @@ static void inject_event(struct cpu *c, struct svm *s, const struct vmcb_control
 		c->inject.payload = c->cr2; /* software put the address there: delivery must not change it */
 	if (c->inject.type == EV_HW && c->inject.vector == EX_DB)
 		c->inject.payload = c->dr6 & 0xe00f;
+	if (c->inject.type == EV_NMI && svm_vnmi_on(c))
+		s->vintr |= VINTR_NMI_MASK; /* otherwise "an injected NMI does not block delivery of further NMIs" */
 	s->injecting = c->inject.type == EV_HW || c->inject.type == EV_SWEX;
 }
 
@@ -373,6 +469,8 @@ static cold enum xr vmrun_invalid(struct cpu *c, const struct svm_image *v, cons
 	a.page->control.eventinj = 0;
 	svm_close_written(c, &a);
 	svm_of(c)->vmcb_pa = pa;
+	if (svm_of(c)->cached_pa == pa)
+		svm_of(c)->cached_pa = ~0ull; /* what was refused is not in the image: the next run loads all */
 	svm_record_exit(c, EXITCODE_INVALID, 0, 0, v->save.rip);
 	c->exits++;
 	svm_host_reload(c);
@@ -390,13 +488,14 @@ enum xr svm_enter(struct cpu *c, const struct insn *i, pa_t vmcb)
 	save_host_registers(c, &s->host, next_rip(c, i));
 	save_host_area(c, &s->host);
 
-	failed = svm_check_next(v, svm_checks, svm_check_groups(v, s->good ? last : NULL));
+	failed = svm_check_next(v, svm_checks, svm_check_groups(v, s->good ? last : NULL) | s->recheck);
 	if (unlikely(failed))
 		return vmrun_invalid(c, v, failed, vmcb, insn_rip(c, i));
 
 	s->cur = !s->cur;
 	s->good = true;
-	s->vmcb_pa = vmcb;
+	s->recheck = 0;
+	s->vmcb_pa = s->cached_pa = vmcb;
 	load_control(c, s, &v->control);
 	load_guest_segments(c, &v->save);
 	load_guest_registers(c, v);
@@ -405,7 +504,7 @@ enum xr svm_enter(struct cpu *c, const struct insn *i, pa_t vmcb)
 	cpu_update_mode(c);
 	c->gif = true;
 	inject_event(c, s, &v->control);
-	if (s->vintr & VINTR_IRQ)
+	if ((s->vintr & VINTR_IRQ) || s->avic)
 		cpu_raise(c, PEND_VIRQ);
 	c->attention = 1;
 	if (c->hooks->vm_entry)

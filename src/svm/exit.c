@@ -32,8 +32,8 @@ static u64 next_guest_rip(struct cpu *c, const struct exit_request *x, const str
 {
 	unsigned len = row && row->nrip && x->insn && !x->trap ? x->insn->len : 0;
 
-	if (x->event.type == EV_SWEX || (x->event.type == EV_HW && x->event.vector == EX_BR))
-		len = x->id >= ICPT_EXC && x->id < ICPT_EXC + 32 ? x->event.insn_len : len;
+	if (x->id >= ICPT_EXC && x->id < ICPT_EXC + 32)
+		len = x->event.insn_len; /* set by those three only */
 	return len && has(c, FEAT_NRIP_SAVE) ? (c->r[REG_RIP] + len) & ip_mask(c) : 0;
 }
 
@@ -107,6 +107,17 @@ static void save_guest_segments(struct cpu *c, struct vmcb_save *sa)
 	sa->idtr.limit = c->idtr.limit;
 }
 
+/* The image keeps what its clean bits may ask for; what the guest changed has not passed the checks. */
+static void note_changes(const struct cpu *c, struct svm *s, const struct vmcb_save *sa)
+{
+	if (sa->efer != c->efer || sa->cr0 != c->cr0 || sa->cr3 != c->cr3 || sa->cr4 != c->cr4)
+		s->recheck |= 1u << SVM_GROUP_CRX;
+	if (sa->dr6 != c->dr6 || sa->dr7 != c->dr7)
+		s->recheck |= 1u << SVM_GROUP_DRX;
+	if (sa->g_pat != c->pat)
+		s->recheck |= 1u << SVM_GROUP_NESTED;
+}
+
 static void save_guest_state(struct cpu *c, const struct svm *s, struct vmcb_save *sa)
 {
 	save_guest_segments(c, sa);
@@ -129,10 +140,10 @@ static void save_guest_state(struct cpu *c, const struct svm *s, struct vmcb_sav
 }
 
 /* LBR virtualization: the guest's five registers out, the host's in. */
-static void swap_lbr(struct cpu *c, const struct svm *s, struct vmcb_save *sa)
+static bool swap_lbr(struct cpu *c, const struct svm *s, struct vmcb_save *sa)
 {
 	if (!(s->image[s->cur].control.virt_ext & VIRT_EXT_LBRV) || !has(c, FEAT_LBRV))
-		return;
+		return false;
 	sa->dbgctl = c->debugctl;
 	sa->br_from = c->lbr_from;
 	sa->br_to = c->lbr_to;
@@ -143,11 +154,37 @@ static void swap_lbr(struct cpu *c, const struct svm *s, struct vmcb_save *sa)
 	c->lbr_to = s->host.lbr[2];
 	c->lex_from = s->host.lbr[3];
 	c->lex_to = s->host.lbr[4];
+	return true;
+}
+
+/* Image to memory: what VMRUN loads is what #VMEXIT writes, the optional parts only where they were loaded. */
+static void write_back(const struct cpu *c, const struct svm *s, struct vmcb_save *to, bool lbr)
+{
+	const struct vmcb_save *sa = &s->image[s->cur].save;
+
+	memcpy(&to->es, &sa->es, 4 * sizeof(to->es));
+	to->gdtr.limit = sa->gdtr.limit;
+	to->gdtr.base = sa->gdtr.base;
+	to->idtr.limit = sa->idtr.limit;
+	to->idtr.base = sa->idtr.base;
+	to->cpl = sa->cpl;
+	to->efer = sa->efer;
+	memcpy(&to->cr4, &sa->cr4, offsetof(struct vmcb_save, rsvd_180) - offsetof(struct vmcb_save, cr4));
+	to->rsp = sa->rsp;
+	to->rax = sa->rax;
+	to->cr2 = sa->cr2;
+	if (s->nested)
+		to->g_pat = sa->g_pat;
+	if (lbr)
+		memcpy(&to->dbgctl, &sa->dbgctl, offsetof(struct vmcb_save, rsvd_298) - offsetof(struct vmcb_save, dbgctl));
+	if (has(c, FEAT_SVM_SPEC_CTRL))
+		to->spec_ctrl = sa->spec_ctrl;
 }
 
 static void save_control(struct cpu *c, const struct svm *s, struct vmcb_control *ctl, const struct exit_info *o)
 {
-	const u64 written = VINTR_TPR_MASK | VINTR_IRQ | (s->vintr & VINTR_GIF_EN ? VINTR_GIF : 0);
+	const u64 written = VINTR_TPR_MASK | VINTR_IRQ | (s->vintr & VINTR_GIF_EN ? VINTR_GIF : 0) |
+	                    (svm_vnmi_on(c) ? VINTR_NMI | VINTR_NMI_MASK : 0);
 
 	ctl->vintr = (ctl->vintr & ~written) | (s->vintr & written);
 	ctl->int_state = (ctl->int_state & ~INT_STATE_SHADOW) | (c->shadow ? INT_STATE_SHADOW : 0);
@@ -202,7 +239,8 @@ void svm_host_reload(struct cpu *c)
 		        .sel = h->seg_sel[n], .ar = h->seg_ar[n], .limit = h->seg_limit[n], .base = h->seg_base[n]};
 	c->shadow = 0;
 	c->activity = ACT_RUN;
-	c->pend &= ~(u32)(PEND_VIRQ | PEND_DB);
+	c->pend &= ~(u32)(PEND_VIRQ | PEND_DB | PEND_VENDOR);
+	c->trap_page = TRAP_PAGE_NONE;
 	c->pending_db = 0;
 	c->space = 0; /* the context follows in cpu_update_mode(), once */
 	cpu_update_mode(c);
@@ -218,6 +256,7 @@ void svm_host_reload(struct cpu *c)
 void svm_exit(struct cpu *c, const struct exit_request *x)
 {
 	struct svm *s = svm_of(c);
+	struct svm_image *v = &s->image[s->cur];
 	struct exit_info o = {0};
 	struct vmcb_page tmp;
 	struct svm_access a;
@@ -225,11 +264,15 @@ void svm_exit(struct cpu *c, const struct exit_request *x)
 	fetch_bytes(c, x, &o);
 	describe(c, x, &o);
 	settle_debug(c, x);
+	if (x->vectoring.type == EV_NMI && svm_vnmi_on(c))
+		s->vintr &= ~VINTR_NMI_MASK; /* not delivered: EXITINTINFO has it */
 
 	svm_open(c, &a, s->vmcb_pa, &tmp);
-	save_guest_state(c, s, &a.page->save);
-	swap_lbr(c, s, &a.page->save);
+	note_changes(c, s, &v->save);
+	save_guest_state(c, s, &v->save);
+	write_back(c, s, &a.page->save, swap_lbr(c, s, &v->save));
 	save_control(c, s, &a.page->control, &o);
+	v->control.vintr = a.page->control.vintr;
 	svm_close_written(c, &a);
 
 	svm_record_exit(c, o.code, o.info1, o.info2, c->r[REG_RIP]);

@@ -14,6 +14,17 @@ static enum xr gate(struct cpu *c, const struct insn *i, enum icpt id)
 	return icpt_test(c, i, id, 0);
 }
 
+/* The VMCB's address: #GP comes before the intercept in 2005's order ("Checks exceptions (#GP) before the intercept"),
+ * since then the intercept first (CPUID 8000_000Ah EDX[28]). */
+static enum xr gate_address(struct cpu *c, const struct insn *i, enum icpt id, u64 pa)
+{
+	bool bad = !svm_pa_ok(c, pa);
+
+	if (quirk(c, QUIRK_SVM_FIRST) && (c->efer & EFER_SVME) && c->cpl == 0 && bad)
+		return fault_gp(c, 0);
+	return gate(c, i, id);
+}
+
 /* rAX, cut to the effective address size. */
 static u64 rax_address(const struct cpu *c, const struct insn *i)
 {
@@ -24,8 +35,8 @@ static enum xr vmrun(struct cpu *c, const struct insn *i)
 {
 	pa_t pa = rax_address(c, i);
 
-	TRY(gate(c, i, ICPT_VMRUN));
-	if (!svm_pa_ok(c, pa) || !c->vm_hsave_pa)
+	TRY(gate_address(c, i, ICPT_VMRUN, pa));
+	if (!svm_pa_ok(c, pa) || (!c->vm_hsave_pa && !quirk(c, QUIRK_SVM_FIRST)))
 		return fault_gp(c, 0);
 	return svm_enter(c, i, pa);
 }
@@ -39,7 +50,7 @@ static enum xr state_page(struct cpu *c, const struct insn *i, enum icpt id, u8 
 	struct stage2_req q = {.gpa = rax_address(c, i), .why = S2_FINAL, .access = access, .user = true};
 	struct stage2_res r;
 
-	TRY(gate(c, i, id));
+	TRY(gate_address(c, i, id, q.gpa));
 	*pa = q.gpa;
 	if (c->guest && has(c, FEAT_V_VMSAVE_VMLOAD) && (svm_control(c)->virt_ext & VIRT_EXT_VLS)) {
 		if (!svm_of(c)->nested || !(svm_of(c)->host.efer & EFER_LMA))
@@ -153,7 +164,7 @@ static enum xr invlpga(struct cpu *c, const struct insn *i)
 	u32 asid = (u32)c->r[REG_RCX];
 
 	TRY(gate(c, i, ICPT_INVLPGA));
-	if (asid < SVM_ASIDS)
+	if (asid < SVM_ASIDS) /* others cannot have entries */
 		tlb_flush_page_any_pcid(c, (u16)asid, rax_address(c, i));
 	return XR_OK;
 }

@@ -78,7 +78,7 @@
 	SIXTEEN(X, ICPT_CR0_WRITE_TRAP, 0x90, "VMEXIT_CR", "_WRITE_TRAP", INFO_VALUE, false) \
 	X(ICPT_INVLPGB,       0xa0, "VMEXIT_INVLPGB",       INFO_NONE,  true)  \
 	X(ICPT_INVLPGB_ILLEGAL, 0xa1, "VMEXIT_INVLPGB_ILLEGAL", INFO_NONE, true) \
-	X(ICPT_INVPCID,       0xa2, "VMEXIT_INVPCID",       INFO_NONE,  true)  \
+	X(ICPT_INVPCID,       0xa2, "VMEXIT_INVPCID",       INFO_VALUE, true)  \
 	X(ICPT_MCOMMIT,       0xa3, "VMEXIT_MCOMMIT",       INFO_NONE,  true)  \
 	X(ICPT_TLBSYNC,       0xa4, "VMEXIT_TLBSYNC",       INFO_NONE,  true)  \
 	X(ICPT_BUSLOCK,       0xa5, "VMEXIT_BUSLOCK",       INFO_NONE,  false) \
@@ -90,18 +90,31 @@ const struct svm_exit_row svm_exit_rows[SVM_EXIT_ROWS] = { ROWS(ROW) };
 
 /* Exit code + 1 by intercept; 0: this vendor has no such intercept. */
 #define ROW(id, code, text, info_, nrip_) [id] = (code) + 1,
-static const u16 code_of[ICPT_COUNT] = { ROWS(ROW) [ICPT_STAGE2] = EXITCODE_NPF + 1 };
+static const u16 code_of[ICPT_COUNT] = {
+	ROWS(ROW) [ICPT_STAGE2] = EXITCODE_NPF + 1, [ICPT_APIC_WRITE] = EXITCODE_AVIC_INCOMPLETE_IPI + 1,
+	[ICPT_APIC_ACCESS] = EXITCODE_AVIC_NOACCEL + 1,
+};
 #undef ROW
 /* clang-format on */
 
 static const struct svm_exit_row npf_row = {.name = "VMEXIT_NPF", .icpt = ICPT_STAGE2, .info = INFO_NPF};
+static const struct svm_exit_row ipi_row = {
+	.name = "VMEXIT_AVIC_INCOMPLETE_IPI", .icpt = ICPT_APIC_WRITE, .info = INFO_VALUE};
+static const struct svm_exit_row noaccel_row = {
+	.name = "VMEXIT_AVIC_NOACCEL", .icpt = ICPT_APIC_ACCESS, .info = INFO_VALUE};
 static const struct svm_exit_row invalid_row = {.name = "VMEXIT_INVALID"};
 
 const struct svm_exit_row *svm_exit_row(u64 code)
 {
 	if (code < SVM_EXIT_ROWS)
 		return svm_exit_rows[code].name ? &svm_exit_rows[code] : NULL;
-	return code == EXITCODE_NPF ? &npf_row : code == EXITCODE_INVALID ? &invalid_row : NULL;
+	switch (code) {
+	case EXITCODE_NPF: return &npf_row;
+	case EXITCODE_AVIC_INCOMPLETE_IPI: return &ipi_row;
+	case EXITCODE_AVIC_NOACCEL: return &noaccel_row;
+	case EXITCODE_INVALID: return &invalid_row;
+	default: return NULL;
+	}
 }
 
 u64 svm_exit_code(unsigned icpt)
@@ -160,6 +173,13 @@ static bool pause_filtered(struct cpu *c)
 	return true;
 }
 
+static u64 linear_operand(const struct cpu *c, const struct insn *i)
+{
+	u64 la = insn_ea(c, i) + (i->flags & INSN_FLAT ? c->sb.base[i->seg] : c->seg[i->seg].base);
+
+	return i->flags & INSN_FLAT ? la : (u32)la;
+}
+
 static bool monitor_armed(const struct cpu *c)
 {
 	return c->monitor_addr != ~0ull;
@@ -188,12 +208,17 @@ enum xr svm_intercept(struct cpu *c, const struct insn *i, enum icpt id, u64 q)
 			return XR_OK;
 		break;
 	case ICPT_IDLE_HLT: /* "Idle HLT Intercept": only with nothing virtual pending */
-		if (svm_of(c)->vintr & VINTR_IRQ)
+		if ((svm_of(c)->vintr & VINTR_IRQ) || (svm_vnmi_on(c) && (svm_of(c)->vintr & VINTR_NMI)) ||
+		    (svm_of(c)->avic && svm_avic_ready(c)))
 			return XR_OK;
 		break;
 	case ICPT_SWINT: q0 = has(c, FEAT_DECODEASSISTS) && i ? i->imm & 0xff : 0; break;
 	case ICPT_INVLPG: q0 = has(c, FEAT_DECODEASSISTS) ? q : 0; break;
 	case ICPT_EFER_WRITE_TRAP: q0 = q; break;
+	case ICPT_INVPCID: /* "INVPCID": the descriptor's linear address and the type; nothing is read yet */
+		if (!i)
+			break;
+		return cpu_exit(c, i, id, linear_operand(c, i), reg_get(c, i->r0, mode64(c) ? 8 : 4));
 	default: q0 = id >= ICPT_CR0_WRITE_TRAP && id <= ICPT_CR_WRITE_TRAP_LAST ? q : 0; break;
 	}
 	enum xr r = cpu_exit(c, i, id, q0, 0);

@@ -14,7 +14,7 @@ static bool vm_cr_write(struct cpu *c, u32 index, u64 value)
 	const u64 lock_bits = VM_CR_LOCK | VM_CR_SVMDIS;
 
 	(void)index;
-	if (value >> 5 || ((value & VM_CR_SVMDIS) && (c->efer & EFER_SVME)))
+	if (value >> (quirk(c, QUIRK_SVM_FIRST) ? 3 : 5) || ((value & VM_CR_SVMDIS) && (c->efer & EFER_SVME)))
 		return false;
 	if ((c->vm_cr & VM_CR_LOCK) || !has(c, FEAT_SVM_LOCK))
 		value = (value & ~lock_bits) | (c->vm_cr & lock_bits);
@@ -72,6 +72,16 @@ static bool ratio_write(struct cpu *c, u32 index, u64 value)
 	return true;
 }
 
+/* "Doorbell Register": 7:0 in the manual's table; software for processors with more APIC IDs writes 11:0. */
+static bool doorbell_write(struct cpu *c, u32 index, u64 value)
+{
+	(void)index;
+	if (value >> 12)
+		return false;
+	svm_avic_doorbell(c, (u32)value);
+	return true;
+}
+
 /* clang-format off */
 static const struct msr_row rows[] = {
 	{.index = 0xc0000104, .count = 1, .name = "TSC_RATIO", .feature = FEAT_TSC_SCALE, .read = ratio_read,
@@ -82,6 +92,7 @@ static const struct msr_row rows[] = {
 	 .write = hsave_write},
 	{.index = 0xc0010118, .count = 1, .name = "SVM_KEY", .feature = FEAT_SVM_LOCK, .read = key_read,
 	 .write = key_write},
+	{.index = 0xc001011b, .count = 1, .name = "AVIC_DOORBELL", .feature = FEAT_AVIC, .write = doorbell_write},
 };
 /* clang-format on */
 

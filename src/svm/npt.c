@@ -73,11 +73,29 @@ static enum xr nested_fault(struct cpu *c, const struct stage2_req *q, u8 access
 	return r;
 }
 
-static bool permitted(const struct walk_result *w, u8 access)
+static bool gmet(const struct cpu *c)
 {
-	if (!(w->all & PTE_U) || ((access & ACC_WRITE) && !(w->all & PTE_W)))
+	return (svm_control(c)->nested_ctl & NESTED_GMET) && has(c, FEAT_GMET);
+}
+
+/* "Guest Mode Execute Trap": the user bit no longer says who may access, but that CPL 0 to 2 must not fetch. */
+static bool permitted(const struct cpu *c, const struct walk_result *w, u8 access)
+{
+	bool user = (w->all & PTE_U) != 0, trap = gmet(c);
+
+	if ((!user && !trap) || ((access & ACC_WRITE) && !(w->all & PTE_W)))
 		return false;
-	return !((access & ACC_EXEC) && (w->any & PTE_NX));
+	if (!(access & ACC_EXEC))
+		return true;
+	return !(w->any & PTE_NX) && !(trap && user && c->cpl != 3);
+}
+
+/* What may be cached: under the trap a user page is executable or not by CPL, so every fetch asks again. */
+static u8 cacheable_rights(const struct cpu *c, const struct walk_result *w)
+{
+	bool exec = !(w->any & PTE_NX) && !(gmet(c) && (w->all & PTE_U));
+
+	return (u8)(ACC_READ | (w->all & PTE_W ? ACC_WRITE : 0) | (exec ? ACC_EXEC : 0));
 }
 
 /* The host's PAT type of the entry that maps the page: PAT, PCD and PWT bits. */
@@ -100,15 +118,19 @@ enum xr svm_stage2(struct cpu *c, const struct stage2_req *q, struct stage2_res 
 	TRY(walk_run(c, &wq, &w));
 	if (w.kind != WALK_OK)
 		return nested_fault(c, q, access, false, w.kind == WALK_RESERVED);
-	if (!permitted(&w, access))
+	if (!permitted(c, &w, access))
 		return nested_fault(c, q, access, true, false);
 	TRY(walk_mark(c, &wq, &w, (access & ACC_WRITE) != 0));
 	*r = (struct stage2_res){
 	        .pa = w.pa,
-	        .perms = (u8)(ACC_READ | (w.all & PTE_W ? ACC_WRITE : 0) | (w.any & PTE_NX ? 0 : ACC_EXEC)),
+	        .perms = cacheable_rights(c, &w),
 	        .dirty_ok = (w.entry & PTE_D) != 0,
 	        .page_shift = w.page_shift,
 	        .memtype = nested_memtype(svm_of(c), &w),
 	};
+	if (unlikely(svm_avic_page(c, q->gpa)) && q->why == S2_FINAL) {
+		r->pa = (svm_control(c)->avic_backing_page & mask(51, 12)) | (q->gpa & ~PAGE_MASK);
+		r->page_shift = PAGE_SHIFT;
+	}
 	return XR_OK;
 }

@@ -34,6 +34,10 @@ struct svm_env {
 	u8 pad[5];
 	u64 cr4_bits, efer_bits; /* every bit that is defined here */
 	u64 host_cr0;
+	u32 asids;      /* how many, the host's included: CPUID 8000_000Ah EBX */
+	bool first;     /* the SVM of 2005: QUIRK_SVM_FIRST */
+	u8 pad2[3];
+	u32 icpt[6];    /* intercept bits that exist here; others are ignored */
 	u64 pdpte[4]; /* read at the guest's CR3 when the check applies, otherwise 0 */
 };
 
@@ -58,6 +62,8 @@ struct svm_host {
 	u16 seg_sel[4];
 };
 
+enum svm_avic { SVM_AVIC_OFF, SVM_AVIC_X1, SVM_AVIC_X2 };
+
 /* cpu->virt_state */
 struct svm {
 	u64 vmcb_pa;                /* of the guest that runs, or ran last */
@@ -68,7 +74,10 @@ struct svm {
 	u8 nested;    /* nested paging is on */
 	u8 injecting; /* the next exception offered is the injected one: no intercept check */
 	u8 good;      /* image[cur] passed all checks */
-	u8 pad[4];
+	u8 recheck;   /* check groups whose fields the guest has changed since: 1 << enum svm_group */
+	u8 avic;      /* enum svm_avic */
+	u16 avic_written; /* register written by the instruction under way: offset | 1; 0: none */
+	u64 cached_pa; /* whose fields image[cur] caches, for clean bits; ~0: nobody's */
 	struct svm_image
 	        image[2];    /* the current one, and room for the next: group comparison needs the last good one */
 	u32 compiled_for[6]; /* cache: the intercept words behind compiled[] */
@@ -163,9 +172,29 @@ void svm_host_reload(struct cpu *c);
 /* ---- npt.c ---- */
 enum xr svm_stage2(struct cpu *c, const struct stage2_req *q, struct stage2_res *r);
 
+/* ---- memtype.c: "Combining Memory Types, MTRRs" ---- */
+enum { SVM_MT_CD = 8, SVM_MT_WC_PLUS = 9 }; /* beside the MT_ types of PAT and MTRRs */
+u8 svm_combine_pat(u8 guest, u8 host);
+u8 svm_combine_mtrr(u8 pat, u8 mtrr);
+u8 svm_combine_cd(u8 type, bool cache_disabled);
+
+/* ---- avic.c ---- */
+void svm_avic_enter(struct cpu *c);
+bool svm_avic_page(const struct cpu *c, gpa_t gpa);
+bool svm_avic_ready(struct cpu *c);
+int svm_avic_take(struct cpu *c);
+void svm_avic_tpr(struct cpu *c, u8 cr8);
+void svm_avic_doorbell(struct cpu *c, u32 apic_id);
+enum xr svm_avic_access(struct cpu *c, la_t la, u32 len, unsigned access, pa_t *pa);
+enum xr svm_avic_trap(struct cpu *c);
+bool svm_avic_msr(struct cpu *c, const struct insn *i, u32 index, bool write, u64 *value, enum xr *r);
+
 /* ---- virq.c ---- */
+bool svm_vnmi_on(const struct cpu *c);
 bool svm_virq_ready(struct cpu *c);
 int svm_virq_take(struct cpu *c);
+bool svm_vnmi_ready(struct cpu *c);
+void svm_vnmi_take(struct cpu *c);
 u64 svm_cr8_read(struct cpu *c);
 enum xr svm_cr8_write(struct cpu *c, const struct insn *i, u64 v);
 bool svm_intr_masked(struct cpu *c, bool *masked);

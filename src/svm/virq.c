@@ -21,6 +21,8 @@ bool svm_virq_ready(struct cpu *c)
 {
 	u64 v = svm_of(c)->vintr;
 
+	if (unlikely(svm_of(c)->avic)) /* V_IRQ, V_INTR_PRIO, V_IGN_TPR and V_INTR_VECTOR are ignored */
+		return c->gif && (c->rflags & FL_IF) && !c->shadow && virtual_gif(c) && svm_avic_ready(c);
 	if (!(v & VINTR_IRQ) || !c->gif || !(c->rflags & FL_IF) || c->shadow || !virtual_gif(c))
 		return false;
 	return (v & VINTR_IGN_TPR) || bits(v, 19, 16) > bits(v, 3, 0);
@@ -31,15 +33,50 @@ int svm_virq_take(struct cpu *c)
 {
 	struct svm *s = svm_of(c);
 
+	if (unlikely(s->avic))
+		return svm_avic_take(c);
 	s->vintr &= ~VINTR_IRQ;
 	c->pend &= ~(u32)PEND_VIRQ;
 	return (int)bits(s->vintr, 39, 32);
 }
 
+/* ---- "Virtual NMI" ---- */
+
+bool svm_vnmi_on(const struct cpu *c)
+{
+	return (svm_of(c)->vintr & VINTR_NMI_EN) && has(c, FEAT_VNMI);
+}
+
+bool svm_vnmi_ready(struct cpu *c)
+{
+	u64 v = svm_of(c)->vintr;
+
+	return svm_vnmi_on(c) && (v & VINTR_NMI) && !(v & VINTR_NMI_MASK) && c->gif && !c->shadow && virtual_gif(c);
+}
+
+/* Before the IDT is read. */
+void svm_vnmi_take(struct cpu *c)
+{
+	struct svm *s = svm_of(c);
+
+	s->vintr = (s->vintr & ~VINTR_NMI) | VINTR_NMI_MASK;
+}
+
+/* A completed IRET ends the masking. */
+static void iret_done(struct cpu *c)
+{
+	struct svm *s = svm_of(c);
+
+	if (likely(!svm_vnmi_on(c) || !(s->vintr & VINTR_NMI_MASK)))
+		return;
+	s->vintr &= ~VINTR_NMI_MASK;
+	cpu_recheck(c);
+}
+
 /* "Virtualizing APIC.TPR" */
 u64 svm_cr8_read(struct cpu *c)
 {
-	return masking(c) ? bits(svm_of(c)->vintr, 3, 0) : c->apic.tpr >> 4 & 15;
+	return masking(c) || svm_of(c)->avic ? bits(svm_of(c)->vintr, 3, 0) : c->apic.tpr >> 4 & 15;
 }
 
 enum xr svm_cr8_write(struct cpu *c, const struct insn *i, u64 v)
@@ -50,7 +87,9 @@ enum xr svm_cr8_write(struct cpu *c, const struct insn *i, u64 v)
 	if (v > 15)
 		return fault_gp(c, 0);
 	s->vintr = (s->vintr & ~VINTR_TPR_MASK) | v;
-	if (!masking(c))
+	if (s->avic)
+		svm_avic_tpr(c, (u8)v);
+	else if (!masking(c))
 		apic_set_tpr(c, (u8)(v << 4));
 	cpu_recheck(c);
 	return XR_OK;
@@ -115,6 +154,7 @@ static void fini(struct cpu *c)
 static void reset(struct cpu *c, bool is_init)
 {
 	memset(c->virt_state, 0, sizeof(struct svm));
+	svm_of(c)->cached_pa = ~0ull;
 	c->gif = true;
 	if (is_init) { /* INIT clears SVMDIS unless it is locked */
 		if (!(c->vm_cr & VM_CR_LOCK))
@@ -128,9 +168,10 @@ static void reset(struct cpu *c, bool is_init)
 /* clang-format off */
 static const struct state_row rows[] = {
 	STATE(1, struct svm, vmcb_pa), STATE(2, struct svm, vintr), STATE(3, struct svm, pause_left),
-	STATE(4, struct svm, pause_last), STATE(5, struct svm, host), STATE(6, struct svm, cur), STATE(7,
-	 struct svm, nested),
-	STATE(8, struct svm, injecting), STATE(9, struct svm, good), STATE_ARRAY(10, struct svm, image),
+	STATE(4, struct svm, pause_last), STATE(5, struct svm, host), STATE(6, struct svm, cur),
+	STATE(7, struct svm, nested), STATE(8, struct svm, injecting), STATE(9, struct svm, good),
+	STATE_ARRAY(10, struct svm, image), STATE(11, struct svm, recheck), STATE(12, struct svm, cached_pa),
+	STATE(13, struct svm, avic), STATE(14, struct svm, avic_written),
 };
 /* clang-format on */
 
@@ -150,10 +191,16 @@ const struct virt_ops svm_ops = {
         .stage2 = svm_stage2,
         .tsc = svm_tsc,
         .iret = iret,
+        .iret_done = iret_done,
         .exit = svm_exit,
         .shutdown = svm_shutdown,
         .virq_ready = svm_virq_ready,
         .virq_take = svm_virq_take,
+        .page_trap = svm_avic_access,
+        .trap = svm_avic_trap,
+        .msr_virtual = svm_avic_msr,
+        .vnmi_ready = svm_vnmi_ready,
+        .vnmi_take = svm_vnmi_take,
         .cr8_read = svm_cr8_read,
         .cr8_write = svm_cr8_write,
         .intr_masked = svm_intr_masked,

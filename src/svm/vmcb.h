@@ -90,9 +90,14 @@ _Static_assert(sizeof(struct vmcb_page) == 4096, "one page");
 #define VINTR_TPR_MASK 0xffull
 #define VINTR_IRQ      BIT(8)
 #define VINTR_GIF      BIT(9)
+#define VINTR_NMI      BIT(11)
+#define VINTR_NMI_MASK BIT(12)
 #define VINTR_IGN_TPR  BIT(20)
 #define VINTR_MASKING  BIT(24)
 #define VINTR_GIF_EN   BIT(25)
+#define VINTR_NMI_EN   BIT(26)
+#define VINTR_X2AVIC   BIT(30)
+#define VINTR_AVIC     BIT(31)
 /* 068h */
 #define INT_STATE_SHADOW BIT(0)
 /* 090h */
@@ -109,7 +114,7 @@ enum { INTINFO_INTR = 0, INTINFO_NMI = 2, INTINFO_EXCEPTION = 3, INTINFO_SOFT = 
 enum { TLB_CONTROL_NONE = 0, TLB_CONTROL_ALL = 1, TLB_CONTROL_ASID = 3, TLB_CONTROL_ASID_NON_GLOBAL = 7 };
 
 #define EXITCODE_INVALID (~0ull)
-enum { EXITCODE_NPF = 0x400 };
+enum { EXITCODE_NPF = 0x400, EXITCODE_AVIC_INCOMPLETE_IPI = 0x401, EXITCODE_AVIC_NOACCEL = 0x402 };
 
 /* Clean-bit groups: "VMCB Clean Bits". CLEAN_NEVER: always read from memory. */
 enum clean_bit {

@@ -27,18 +27,23 @@ u64 vmx_info_from_event(const struct event *e)
 
 /* ---- MSR areas ---- */
 
-static bool msr_loadable(u32 index)
-{
-	return index != 0xc0000100 && index != 0xc0000101 && (index & ~0xffu) != 0x800;
-}
-
 u32 vmx_load_msrs(struct cpu *c, u64 addr, u32 count)
 {
 	for (u32 n = 0; n < count; n++) {
-		u64 index = bus_read_u64(c->bus, addr + 16ull * n), value = bus_read_u64(c->bus, addr + 16ull * n + 8);
+		u64 index = bus_read_u64(c->bus, addr + 16ull * n);
+		struct vmx_msr_entry e = {.index = (u32)index, .reserved = (u32)(index >> 32), .smm = c->smm, .accepted = true};
+		const struct vmx_msr_check *k = NULL;
 
-		if (index >> 32 || !msr_loadable((u32)index) || !msr_write(c, (u32)index, value))
+		e.value = bus_read_u64(c->bus, addr + 16ull * n + 8);
+		k = vmx_msr_refused(&e);
+		if (!k && !msr_write(c, e.index, e.value)) {
+			e.accepted = false;
+			k = vmx_msr_refused(&e);
+		}
+		if (k) {
+			vmx_explain_msr(c, k, n + 1, &e);
 			return n + 1;
+		}
 	}
 	return 0;
 }
@@ -87,6 +92,8 @@ static void load_control_registers(struct cpu *c, const struct vmx *v, const u64
 		c->dr7 = (vmcs_get(v, VMCS_GUEST_DR7) & 0xffff2fff) | DR7_RESET;
 		c->debugctl = vmcs_get(v, VMCS_GUEST_DEBUGCTL);
 	}
+	if (entry & ENTRY_LOAD_PERF)
+		(void)msr_write(c, 0x38f, vmcs_get(v, VMCS_GUEST_PERF_GLOBAL_CTRL));
 	if (entry & ENTRY_LOAD_PAT)
 		c->pat = vmcs_get(v, VMCS_GUEST_PAT);
 	c->sysenter_cs = vmcs_get(v, VMCS_GUEST_SYSENTER_CS);
@@ -96,6 +103,7 @@ static void load_control_registers(struct cpu *c, const struct vmx *v, const u64
 
 static void load_rest(struct cpu *c, const struct vmx *v)
 {
+	static const u8 activity[4] = {ACT_RUN, ACT_HLT, ACT_SHUTDOWN, ACT_WAIT_SIPI};
 	u64 state = vmcs_get(v, VMCS_GUEST_INTERRUPTIBILITY);
 
 	flags_set(c, (u32)vmcs_get(v, VMCS_GUEST_RFLAGS));
@@ -104,7 +112,7 @@ static void load_rest(struct cpu *c, const struct vmx *v)
 	c->cpl = (u8)(c->rflags & FL_VM ? 3 : ar_dpl(c->seg[SEG_SS].ar));
 	c->shadow = (u8)((state & 1 ? SHADOW_STI : 0) | (state & 2 ? SHADOW_MOVSS : 0));
 	c->nmi_blocked = (state & 8) != 0;
-	c->activity = vmcs_get(v, VMCS_GUEST_ACTIVITY) == 1 ? ACT_HLT : ACT_RUN;
+	c->activity = activity[vmcs_get(v, VMCS_GUEST_ACTIVITY) & 3];
 	c->pending_db = 0;
 	c->pend &= ~(u32)PEND_DB;
 	c->monitor_addr = UINT64_MAX;
@@ -117,7 +125,9 @@ static void inject_event(struct cpu *c, struct vmx *v)
 
 	c->inject.type = EV_NONE;
 	v->injecting = false;
-	if (info & BIT(31)) {
+	if ((info & BIT(31)) && bits(info, 10, 8) == 7) {
+		cpu_raise(c, PEND_MTF); /* "pending MTF VM exit": not delivered through the IDT */
+	} else if (info & BIT(31)) {
 		c->inject = vmx_event_from_info(info, (u32)vmcs_get(v, VMCS_ENTRY_ERROR_CODE),
 		                                (unsigned)vmcs_get(v, VMCS_ENTRY_INSN_LEN));
 		if (c->inject.type == EV_HW && c->inject.vector == EX_PF)
@@ -125,6 +135,8 @@ static void inject_event(struct cpu *c, struct vmx *v)
 		if (c->inject.vector == EX_DB && c->inject.type == EV_HW)
 			c->inject.payload = c->dr6 & 0xe00f;
 		v->injecting = c->inject.type == EV_HW || c->inject.type == EV_SWEX || c->inject.type == EV_PRIVSW;
+		if (c->inject.type == EV_NMI)
+			c->nmi_blocked = true;
 		c->activity = ACT_RUN;
 		c->shadow = 0;
 	} else if (pending & (DR6_BS | BIT(12))) {
@@ -133,44 +145,66 @@ static void inject_event(struct cpu *c, struct vmx *v)
 	}
 }
 
-/* ---- "Checks on Guest Page-Directory-Pointer-Table Entries" ---- */
+/* ---- what the checks look at ---- */
 
-static bool guest_pdptes(struct cpu *c, const struct vmx *v, u64 pdpte[4])
+/* "Checks on Guest Page-Directory-Pointer-Table Entries": from the VMCS with EPT, otherwise from memory. */
+static void image_pdptes(struct cpu *c, const struct vmx *v, u64 pdpte[4])
 {
 	bool pae = (vmcs_get(v, VMCS_GUEST_CR0) & CR0_PG) && (vmcs_get(v, VMCS_GUEST_CR4) & CR4_PAE) &&
 	           !(vmcs_get(v, VMCS_ENTRY_CONTROLS) & ENTRY_GUEST64);
 	u64 cr3 = vmcs_get(v, VMCS_GUEST_CR3) & 0xffffffe0;
 
-	for (unsigned n = 0; n < 4; n++) {
-		pdpte[n] = 0;
-		if (!pae)
-			continue;
+	for (unsigned n = 0; n < 4 && pae; n++)
 		pdpte[n] = vmx_proc2(v) & PROC2_EPT ? vmcs_get(v, VMCS_GUEST_PDPTE0 + 2 * n)
 		                                    : bus_read_u64(c->bus, cr3 + 8 * n);
-		if ((pdpte[n] & 1) && ((pdpte[n] & 0x1e6) || pdpte[n] >> c->phys_bits))
-			return false;
-	}
-	return true;
+}
+
+static void image_memory(struct cpu *c, const struct vmx *v, u64 *in)
+{
+	u64 link = vmcs_get(v, VMCS_LINK_POINTER), page = vmcs_get(v, VMCS_VIRTUAL_APIC_ADDR);
+
+	if (link != VMCS_NONE && is_aligned(link, PAGE_SIZE) && !(link >> c->phys_bits))
+		in[VMX_IN_LINK_WORD - VMX_IN] = bus_read_u32(c->bus, link);
+	if ((vmcs_get(v, VMCS_PROC_CONTROLS) & PROC_TPR_SHADOW) && is_aligned(page, PAGE_SIZE) && !(page >> c->phys_bits))
+		in[VMX_IN_VTPR - VMX_IN] = bus_read_u32(c->bus, page + 0x80) & 0xff;
+	image_pdptes(c, v, &in[VMX_IN_PDPTE0 - VMX_IN]);
+}
+
+static void image_fill(struct cpu *c, bool resume, struct vmx_image *g)
+{
+	const struct vmx *v = vmx_of(c);
+
+	*g = (struct vmx_image){.f = v->f, .caps = vmx_caps(c)};
+	g->in[VMX_IN_LMA - VMX_IN] = long_mode(c);
+	g->in[VMX_IN_SMM - VMX_IN] = c->smm;
+	g->in[VMX_IN_MOVSS - VMX_IN] = (c->shadow & SHADOW_MOVSS) != 0;
+	g->in[VMX_IN_RESUME - VMX_IN] = resume;
+	g->in[VMX_IN_LAUNCHED - VMX_IN] = v->launched != 0;
+	g->in[VMX_IN_CURRENT - VMX_IN] = v->current;
+	image_memory(c, v, g->in);
+}
+
+/* Groups to look at: those that apply, less those that passed before and of whose fields nothing has changed since. An
+ * exit that leaves the mode changed has written fields that stand against others. */
+static u32 groups_to_check(struct vmx *v, const struct vmx_image *g)
+{
+	if (v->checked && (v->checked_entry != vmcs_get(v, VMCS_ENTRY_CONTROLS) ||
+	                   v->checked_cr0 != vmcs_get(v, VMCS_GUEST_CR0) || v->checked_lma != g->in[VMX_IN_LMA - VMX_IN]))
+		v->checked = 0;
+	return vmx_check_apply(g) & ~(u32)v->checked;
+}
+
+static void groups_passed(struct vmx *v, const struct vmx_image *g)
+{
+	if (!v->checked)
+		vmx_check_readers(v->readers);
+	v->checked = (u16)(((1u << VMX_GROUPS) - 1) & ~VMX_GROUPS_EACH_ENTRY);
+	v->checked_entry = vmcs_get(v, VMCS_ENTRY_CONTROLS);
+	v->checked_cr0 = vmcs_get(v, VMCS_GUEST_CR0);
+	v->checked_lma = g->in[VMX_IN_LMA - VMX_IN] != 0;
 }
 
 /* ---- outcomes ---- */
-
-static struct vmx_image image(struct cpu *c)
-{
-	const struct vmx *v = vmx_of(c);
-	u64 link = vmcs_get(v, VMCS_LINK_POINTER);
-
-	return (struct vmx_image){
-	        .v = v,
-	        .phys_bits = c->phys_bits,
-	        .la_bits = has(c, FEAT_LA57) ? 57 : 48,
-	        .long_mode_now = long_mode(c),
-	        .cr4_fixed1 = vmx_cr4_fixed1(c),
-	        .efer_bits = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE,
-	        .link_revision =
-	                link != ~0ull && link >> c->phys_bits == 0 ? bus_read_u32(c->bus, link & PAGE_MASK) : 0,
-	};
-}
 
 /* "VM-Entry Failures During or After Loading Guest State": only reason and qualification are written. */
 static enum xr entry_failure(struct cpu *c, unsigned reason, u64 qualification)
@@ -186,26 +220,27 @@ static enum xr entry_failure(struct cpu *c, unsigned reason, u64 qualification)
 	return XR_OK;
 }
 
-static cold enum xr refuse_controls(struct cpu *c, const struct insn *i, const struct vmx_image *g,
-                                    const struct vmx_check *k)
+static cold enum xr refuse(struct cpu *c, const struct insn *i, const struct vmx_image *g, const struct vmx_check *k)
 {
-	bool host = k->group == VMX_GROUP_HOST;
-
-	vmx_check_refuse(c, g, k, insn_rip(c, i),
-	                 host ? "VM entry refused: VMfailValid, error 8: VM entry with invalid host-state field(s)"
-	                      : "VM entry refused: VMfailValid, error 7: VM entry with invalid control field(s)",
-	                 "continued after the instruction");
+	vmx_explain(c, g, k, insn_rip(c, i));
+	if (k->outcome == VMX_EXIT_33)
+		return entry_failure(c, 33, k->qualification);
 	c->r[REG_RIP] = next_rip(c, i);
-	return vmx_fail(c, host ? 8 : 7);
+	return vmx_fail(c, k->outcome);
 }
 
-static cold enum xr refuse_guest(struct cpu *c, const struct insn *i, const struct vmx_image *g,
-                                 const struct vmx_check *k)
+/* What the controls make pending or watched from the first instruction on. */
+static void open_windows(struct cpu *c, struct vmx *v)
 {
-	vmx_check_refuse(c, g, k, insn_rip(c, i),
-	                 "VM entry failed: exit reason 0x80000021 (33, VM-entry failure, invalid guest state)",
-	                 "host state loaded, continued at host RIP");
-	return entry_failure(c, 33, k->qualification);
+	u64 proc = vmcs_get(v, VMCS_PROC_CONTROLS);
+
+	c->mtf = (proc & PROC_MTF) != 0;
+	if (proc & PROC_INT_WINDOW)
+		c->pend |= PEND_INTR_WINDOW;
+	if (proc & PROC_NMI_WINDOW)
+		c->pend |= PEND_NMI_WINDOW;
+	v->ple_last = 0;
+	vmx_timer_start(c);
 }
 
 static void commit(struct cpu *c, struct vmx *v, const u64 pdpte[4])
@@ -219,32 +254,35 @@ static void commit(struct cpu *c, struct vmx *v, const u64 pdpte[4])
 	c->pdpte_on_demand = false;
 	if (!(vmx_proc2(v) & PROC2_VPID))
 		vmx_flush_vpid(c, 0, false, false);
+	vmx_apic_enter(c);
+	open_windows(c, v);
 	c->space = vmx_space(c); /* the context follows in cpu_update_mode() */
 	cpu_update_mode(c);
 }
 
 /* ---- the page this file is about ---- */
 
-enum xr vmx_enter(struct cpu *c, const struct insn *i)
+enum xr vmx_enter(struct cpu *c, const struct insn *i, bool resume)
 {
 	struct vmx *v = vmx_of(c);
-	struct vmx_image g = image(c);
+	struct vmx_image g;
 	const struct vmx_check *k;
-	u64 pdpte[4];
-	u32 failed;
+	size_t row = 0;
+	u32 failed, groups;
+	bool nmi_blocked = c->nmi_blocked;
 
-	k = vmx_check_next(&g, vmx_checks, 1u << VMX_GROUP_CONTROL | 1u << VMX_GROUP_HOST);
-	if (k)
-		return refuse_controls(c, i, &g, k);
-	k = vmx_check_next(&g, vmx_checks, 1u << VMX_GROUP_GUEST);
-	if (k)
-		return refuse_guest(c, i, &g, k);
-	if (!guest_pdptes(c, v, pdpte))
-		return entry_failure(c, 33, 2);
-	commit(c, v, pdpte);
+	image_fill(c, resume, &g);
+	groups = groups_to_check(v, &g);
+	k = groups ? vmx_check_next(&g, &row, groups) : NULL;
+	if (unlikely(k))
+		return refuse(c, i, &g, k);
+	groups_passed(v, &g);
+	commit(c, v, &g.in[VMX_IN_PDPTE0 - VMX_IN]);
 	failed = vmx_load_msrs(c, vmcs_get(v, VMCS_ENTRY_MSR_LOAD_ADDR), (u32)vmcs_get(v, VMCS_ENTRY_MSR_LOAD_COUNT));
-	if (failed)
+	if (failed) {
+		c->nmi_blocked = nmi_blocked;
 		return entry_failure(c, 34, failed);
+	}
 	v->launched = true;
 	inject_event(c, v);
 	c->attention = 1;

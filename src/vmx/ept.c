@@ -68,15 +68,26 @@ void vmx_flush_ept(struct cpu *c, u64 eptp, bool all)
 			tlb_flush_space(c, (u16)(n + 1), false);
 }
 
+/* What VM entry, INVEPT and EPTP switching accept as an EPT pointer. */
+bool vmx_eptp_ok(const struct cpu *c, u64 eptp)
+{
+	unsigned type = (unsigned)(eptp & 7);
+
+	return (type == MT_UC || type == MT_WB) && bits(eptp, 5, 3) == 3 && !bits(eptp, 11, 7) &&
+	       !(eptp >> c->phys_bits);
+}
+
 /* ---- the walk ---- */
 
-static struct walk_request ept_request(const struct cpu *c, u64 eptp, const struct stage2_req *q)
+static struct walk_request ept_request(const struct cpu *c, const struct vmx *v, const struct stage2_req *q)
 {
+	u64 eptp = vmcs_get(v, VMCS_EPTP);
+
 	return (struct walk_request){
 	        .format = &walk_ept4,
 	        .root = EPTP_ROOT(eptp),
 	        .addr = q->gpa,
-	        .present = EPT_R | EPT_W | EPT_X,
+	        .present = EPT_R | EPT_W | EPT_X | (vmx_proc2(v) & PROC2_MBEC ? EPT_XU : 0),
 	        .phys_bits = c->phys_bits,
 	        .large = 1 << 2 | 1 << 3,
 	        .keep_ad = (eptp & BIT(6)) != 0,
@@ -95,6 +106,12 @@ static u8 ept_access(const struct stage2_req *q, bool ad)
 	return q->why == S2_PDPTE_LOAD ? ACC_READ : q->access;
 }
 
+/* The entry bit that lets instructions be fetched from this linear address: "Mode-Based Execute Control". */
+static u64 execute_bit(const struct vmx *v, const struct stage2_req *q)
+{
+	return (vmx_proc2(v) & PROC2_MBEC) && q->user ? EPT_XU : EPT_X;
+}
+
 static enum xr leave(struct cpu *c, const struct stage2_req *q, enum icpt id, u64 qualification)
 {
 	if (q->peek)
@@ -108,47 +125,153 @@ static enum xr leave(struct cpu *c, const struct stage2_req *q, enum icpt id, u6
 	return r;
 }
 
-static enum xr violation(struct cpu *c, const struct stage2_req *q, u8 access, u64 granted)
+/* "Exit Qualification for EPT Violations"; all: the rights of every entry, 0 if one was not present. */
+static u64 violation_qualification(const struct vmx *v, const struct stage2_req *q, u8 access, u64 all)
 {
 	u64 qual = (access & ACC_READ ? 1 : 0) | (access & ACC_WRITE ? 2 : 0) | (access & ACC_EXEC ? 4 : 0);
 
-	qual |= (granted & 7) << 3;
-	qual |= q->has_linear ? BIT(7) | (q->why == S2_FINAL ? BIT(8) : 0) : 0;
 	if (access & ACC_EXEC)
 		qual &= ~1ull;
+	qual |= (all & 7) << 3;
+	if ((vmx_proc2(v) & PROC2_MBEC) && (all & EPT_XU))
+		qual |= BIT(6);
+	if (!q->has_linear)
+		return qual;
+	qual |= BIT(7);
+	if (q->why != S2_FINAL)
+		return qual;
+	/* advanced information: the linear address is a user one, writable, execute-disabled */
+	return qual | BIT(8) | (q->user ? BIT(9) : 0) | (q->perms & ACC_WRITE ? BIT(10) : 0) |
+	       (q->perms & ACC_EXEC ? 0 : BIT(11));
+}
+
+#define VE_REASON 48u
+#define VE_BUSY   0xffffffffu
+
+/* "Convertible EPT Violations": the deciding entry has bit 63 clear, and nobody handles a #VE yet. */
+static bool convertible(struct cpu *c, u64 entry)
+{
+	const struct vmx *v = vmx_of(c);
+
+	return (vmx_proc2(v) & PROC2_VE) && !(entry & BIT(63)) && (c->cr0 & CR0_PE) && c->delivering.type == EV_NONE &&
+	       !bus_read_u32(c->bus, vmcs_get(v, VMCS_VE_INFO_ADDR) + 4);
+}
+
+/* "Virtualization-Exception Information" */
+static enum xr virtualisation_exception(struct cpu *c, const struct stage2_req *q, u64 qual)
+{
+	const struct vmx *v = vmx_of(c);
+	pa_t at = vmcs_get(v, VMCS_VE_INFO_ADDR);
+	u16 index = (u16)vmcs_get(v, VMCS_EPTP_INDEX);
+
+	bus_write_u32(c->bus, at, VE_REASON);
+	bus_write_u32(c->bus, at + 4, VE_BUSY);
+	bus_write_u64(c->bus, at + 8, qual);
+	bus_write_u64(c->bus, at + 16, q->linear);
+	bus_write_u64(c->bus, at + 24, q->gpa);
+	bus_write(c->bus, at + 32, &index, sizeof(index));
+	return cpu_fault(c, EX_VE, 0);
+}
+
+static enum xr violation(struct cpu *c, const struct stage2_req *q, u8 access, u64 all, u64 entry)
+{
+	u64 qual = violation_qualification(vmx_of(c), q, access, all);
+
+	if (!q->peek && convertible(c, entry))
+		return virtualisation_exception(c, q, qual);
 	return leave(c, q, ICPT_STAGE2, qual);
 }
 
-static bool granted(u64 all, u8 access)
+static bool granted(u64 all, u8 access, u64 execute)
 {
-	return !((access & ACC_WRITE) && !(all & EPT_W)) && !((access & ACC_EXEC) && !(all & EPT_X)) &&
+	return !((access & ACC_WRITE) && !(all & EPT_W)) && !((access & ACC_EXEC) && !(all & execute)) &&
 	       !((access & ACC_READ) && !(access & ACC_EXEC) && !(all & EPT_R));
+}
+
+/* ---- "Page-Modification Logging" ---- */
+
+static bool logs(const struct vmx *v, const struct walk_request *wq)
+{
+	return wq->keep_ad && !wq->peek && (vmx_proc2(v) & PROC2_PML);
+}
+
+static bool log_full(const struct vmx *v)
+{
+	return vmcs_get(v, VMCS_PML_INDEX) > 511;
+}
+
+/* The log is full: would this access set an accessed or a dirty flag? Then it exits before any is set. */
+static enum xr would_mark(struct cpu *c, struct walk_request wq, bool write, bool *marks)
+{
+	struct walk_result w;
+
+	wq.keep_ad = false;
+	TRY(walk_run(c, &wq, &w));
+	*marks = w.kind == WALK_OK && (!(w.all & EPT_A) || (write && !(w.entry & EPT_D)));
+	return XR_OK;
+}
+
+static void log_page(struct cpu *c, gpa_t gpa)
+{
+	struct vmx *v = vmx_of(c);
+	u64 index = vmcs_get(v, VMCS_PML_INDEX);
+
+	bus_write_u64(c->bus, vmcs_get(v, VMCS_PML_ADDR) + 8 * index, gpa & PAGE_MASK);
+	vmcs_set(v, VMCS_PML_INDEX, (u16)(index - 1));
+}
+
+static enum xr mark(struct cpu *c, const struct stage2_req *q, const struct walk_request *wq, struct walk_result *w,
+                    bool write)
+{
+	bool clean = write && !(w->entry & EPT_D);
+
+	TRY(walk_mark(c, wq, w, write));
+	if (clean && logs(vmx_of(c), wq))
+		log_page(c, q->gpa);
+	return XR_OK;
+}
+
+/* ---- the second stage ---- */
+
+static struct stage2_res result(const struct walk_request *wq, const struct walk_result *w, u64 execute)
+{
+	return (struct stage2_res){
+	        .pa = w->pa,
+	        .perms = (u8)((w->all & EPT_R ? ACC_READ : 0) | (w->all & EPT_W ? ACC_WRITE : 0) |
+	                      (w->all & execute ? ACC_EXEC : 0)),
+	        .dirty_ok = !wq->keep_ad || (w->entry & EPT_D),
+	        .page_shift = w->page_shift,
+	        .memtype = w->memtype,
+	};
 }
 
 enum xr vmx_stage2(struct cpu *c, const struct stage2_req *q, struct stage2_res *r)
 {
-	u64 eptp = vmcs_get(vmx_of(c), VMCS_EPTP);
-	struct walk_request wq = ept_request(c, eptp, q);
+	const struct vmx *v = vmx_of(c);
+	struct walk_request wq = ept_request(c, v, q);
 	u8 access = ept_access(q, wq.keep_ad);
+	u64 execute = execute_bit(v, q);
+	bool write = access & ACC_WRITE, full = false;
 	struct walk_result w;
 
 	if (unlikely(q->gpa >> 48))
-		return violation(c, q, access, 0);
+		return violation(c, q, access, 0, BIT(63));
+	if (unlikely(logs(v, &wq) && log_full(v)))
+		TRY(would_mark(c, wq, write, &full));
+	if (unlikely(full))
+		wq.keep_ad = false;
 	TRY(walk_run(c, &wq, &w));
 	if (w.kind == WALK_RESERVED)
 		return leave(c, q, ICPT_STAGE2_MISCONFIG, 0);
 	if (w.kind == WALK_NOT_PRESENT)
-		return violation(c, q, access, 0);
-	if (!granted(w.all, access))
-		return violation(c, q, access, w.all);
-	TRY(walk_mark(c, &wq, &w, (access & ACC_WRITE) != 0));
-	*r = (struct stage2_res){
-	        .pa = w.pa,
-	        .perms = (u8)((w.all & EPT_R ? ACC_READ : 0) | (w.all & EPT_W ? ACC_WRITE : 0) |
-	                      (w.all & EPT_X ? ACC_EXEC : 0)),
-	        .dirty_ok = !wq.keep_ad || (w.entry & EPT_D),
-	        .page_shift = w.page_shift,
-	        .memtype = w.memtype,
-	};
+		return violation(c, q, access, 0, w.entry);
+	if (!granted(w.all, access, execute))
+		return violation(c, q, access, w.all, w.entry);
+	if (unlikely(full))
+		return leave(c, q, ICPT_PML_FULL, 0);
+	TRY(mark(c, q, &wq, &w, write));
+	if (unlikely((w.pa & PAGE_MASK) == c->trap_page && q->why != S2_FINAL && !q->peek))
+		return vmx_page_trap_physical(c);
+	*r = result(&wq, &w, execute);
 	return XR_OK;
 }

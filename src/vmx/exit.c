@@ -45,7 +45,7 @@ static struct event exiting_event(struct cpu *c, const struct exit_request *x)
 	}
 	if (x->id == ICPT_INIT)
 		c->pend &= ~(u32)PEND_INIT;
-	if (x->id == ICPT_INTR && (vmcs_get(vmx_of(c), VMCS_EXIT_CONTROLS) & EXIT_ACK_INT)) {
+	if (x->id == ICPT_INTR && e.type == EV_NONE && (vmcs_get(vmx_of(c), VMCS_EXIT_CONTROLS) & EXIT_ACK_INT)) {
 		vector = cpu_intr_ack(c);
 		if (vector >= 0)
 			return (struct event){.type = EV_EXT, .vector = (u8)vector};
@@ -62,23 +62,52 @@ static u64 insn_length(const struct exit_request *x, const struct vmx_exit_row *
 	return row && row->length && x->insn ? x->insn->len : 0;
 }
 
+/* "Information for VM Exits That Occur During Event Delivery": a double or triple fault is no such exit. */
+static struct event original_event(const struct exit_request *x)
+{
+	if (x->id == ICPT_SHUTDOWN || x->id == ICPT_EXC + EX_DF)
+		return (struct event){.type = EV_NONE};
+	return x->vectoring;
+}
+
+/* Real-address mode pushes no error code. */
+static u64 event_info(const struct cpu *c, const struct event *e)
+{
+	return vmx_info_from_event(e) & ~(real_mode(c) ? BIT(11) : 0);
+}
+
+/* "NMI unblocking due to IRET" */
+static void record_unblocking(struct cpu *c, const struct exit_request *x)
+{
+	struct vmx *v = vmx_of(c);
+	u64 pin = vmcs_get(v, VMCS_PIN_CONTROLS);
+
+	if (!c->iret_unblocked || x->vectoring.type != EV_NONE || (pin & (PIN_NMI | PIN_VIRTUAL_NMI)) == PIN_NMI)
+		return;
+	if (x->id >= ICPT_EXC && x->id < ICPT_EXC + 32 && x->id != ICPT_EXC + EX_DF)
+		vmcs_set(v, VMCS_EXIT_INTR_INFO, vmcs_get(v, VMCS_EXIT_INTR_INFO) | BIT(12));
+	if (x->id == ICPT_STAGE2 || x->id == ICPT_PML_FULL)
+		vmcs_set(v, VMCS_EXIT_QUALIFICATION, vmcs_get(v, VMCS_EXIT_QUALIFICATION) | BIT(12));
+}
+
 static u64 record(struct cpu *c, const struct exit_request *x)
 {
 	struct vmx *v = vmx_of(c);
 	const struct vmx_exit_row *row = vmx_exit_row(x->id);
 	u64 reason = row ? row->reason : 0;
-	struct event e = exiting_event(c, x);
+	struct event e = exiting_event(c, x), original = original_event(x);
 
 	if (x->id == ICPT_MSR)
 		reason += x->q[1]; /* 31 RDMSR, 32 WRMSR */
 	vmcs_set(v, VMCS_EXIT_REASON, reason);
-	vmcs_set(v, VMCS_EXIT_QUALIFICATION, x->q[0]);
+	vmcs_set(v, VMCS_EXIT_QUALIFICATION, mode64(c) ? x->q[0] : (u32)x->q[0]); /* addresses have 32 bits */
 	vmcs_set(v, VMCS_GUEST_LINEAR, x->has_linear ? x->linear : 0);
 	vmcs_set(v, VMCS_GUEST_PHYSICAL, x->gpa);
-	vmcs_set(v, VMCS_EXIT_INTR_INFO, vmx_info_from_event(&e) & ~(real_mode(c) ? BIT(11) : 0));
+	vmcs_set(v, VMCS_EXIT_INTR_INFO, event_info(c, &e));
 	vmcs_set(v, VMCS_EXIT_INTR_ERROR, e.error);
-	vmcs_set(v, VMCS_IDT_VECTORING, vmx_info_from_event(&x->vectoring));
-	vmcs_set(v, VMCS_IDT_VECTORING_ERROR, x->vectoring.error);
+	vmcs_set(v, VMCS_IDT_VECTORING, event_info(c, &original));
+	vmcs_set(v, VMCS_IDT_VECTORING_ERROR, original.error);
+	record_unblocking(c, x);
 	vmcs_set(v, VMCS_EXIT_INSN_LEN, insn_length(x, row));
 	vmcs_set(v, VMCS_EXIT_INSN_INFO, x->id == ICPT_IOIO ? x->q[1] : x->insn ? vmx_insn_info(c, x->insn) : 0);
 	if (x->id == ICPT_IOIO && x->has_linear) {
@@ -125,7 +154,49 @@ static void save_msrs(struct cpu *c, struct vmx *v)
 	vmcs_set(v, VMCS_ENTRY_CONTROLS, (entry & ~(u64)ENTRY_GUEST64) | (long_mode(c) ? ENTRY_GUEST64 : 0));
 }
 
-static void save_guest(struct cpu *c, struct vmx *v)
+/* "Saving RIP, RSP, RFLAGS, and SSP": RF as a delivery of the event would push it; 1 where the instruction is to run
+ * again, 0 behind an instruction that exits by design. */
+static u64 saved_flags(struct cpu *c, const struct exit_request *x)
+{
+	u64 fl = flags_get(c);
+	const struct event *e = x->vectoring.type != EV_NONE && x->event.type == EV_NONE ? &x->vectoring : &x->event;
+	bool restarts = x->id == ICPT_APIC_ACCESS || x->id == ICPT_STAGE2 || x->id == ICPT_STAGE2_MISCONFIG ||
+	                x->id == ICPT_PML_FULL;
+
+	if (e->type != EV_NONE)
+		return c->push_rf && e->type == EV_HW && e->vector != EX_DB ? fl | FL_RF : fl;
+	if (restarts)
+		return fl | FL_RF;
+	return x->insn ? fl & ~(u64)FL_RF : fl;
+}
+
+/* "Saving Non-Register State": which exits keep what was pending. */
+static u64 saved_pending_debug(const struct cpu *c, const struct exit_request *x)
+{
+	u64 hits = c->pending_db & (DR6_BS | 0xf);
+	bool kept;
+
+	switch (x->id) {
+	case ICPT_INIT: case ICPT_SMI: case ICPT_TPR_THRESHOLD: case ICPT_VIRTUAL_EOI: case ICPT_APIC_WRITE: case ICPT_MTF:
+	case ICPT_EXC + EX_MC: kept = true; break;
+	default: kept = (c->shadow & SHADOW_MOVSS) && x->id != ICPT_EXC + EX_DB; break;
+	}
+	if (!kept || !hits)
+		return 0;
+	return hits | (hits & 0xf ? BIT(12) : 0);
+}
+
+static u64 saved_activity(const struct exit_request *x)
+{
+	switch (x->activity) {
+	case ACT_HLT: return 1;
+	case ACT_SHUTDOWN: return 2;
+	case ACT_WAIT_SIPI: return 3;
+	default: return 0;
+	}
+}
+
+static void save_guest(struct cpu *c, struct vmx *v, const struct exit_request *x)
 {
 	bool pae = (c->cr0 & CR0_PG) && (c->cr4 & CR4_PAE) && !long_mode(c);
 
@@ -138,11 +209,11 @@ static void save_guest(struct cpu *c, struct vmx *v)
 	save_msrs(c, v);
 	vmcs_set(v, VMCS_GUEST_RSP, c->r[REG_RSP]);
 	vmcs_set(v, VMCS_GUEST_RIP, c->r[REG_RIP]);
-	vmcs_set(v, VMCS_GUEST_RFLAGS, flags_get(c));
+	vmcs_set(v, VMCS_GUEST_RFLAGS, saved_flags(c, x));
 	vmcs_set(v, VMCS_GUEST_INTERRUPTIBILITY,
 	         (u64)(c->shadow & SHADOW_STI ? 1 : 0) | (c->shadow & SHADOW_MOVSS ? 2 : 0) | (c->nmi_blocked ? 8 : 0));
-	vmcs_set(v, VMCS_GUEST_ACTIVITY, c->activity == ACT_HLT);
-	vmcs_set(v, VMCS_GUEST_PENDING_DEBUG, 0);
+	vmcs_set(v, VMCS_GUEST_ACTIVITY, saved_activity(x));
+	vmcs_set(v, VMCS_GUEST_PENDING_DEBUG, saved_pending_debug(c, x));
 }
 
 /* "Saving MSRs" */
@@ -199,6 +270,8 @@ static void host_registers(struct cpu *c, const struct vmx *v, bool host64)
 	c->efer = exit & EXIT_LOAD_EFER ? vmcs_get(v, VMCS_HOST_EFER) : (c->efer & ~(EFER_LMA | EFER_LME)) | mode;
 	if (exit & EXIT_LOAD_PAT)
 		c->pat = vmcs_get(v, VMCS_HOST_PAT);
+	if (exit & EXIT_LOAD_PERF)
+		(void)msr_write(c, 0x38f, vmcs_get(v, VMCS_HOST_PERF_GLOBAL_CTRL));
 	c->dr7 = DR7_RESET;
 	c->debugctl = 0;
 	c->sysenter_cs = vmcs_get(v, VMCS_HOST_SYSENTER_CS);
@@ -218,13 +291,16 @@ void vmx_load_host(struct cpu *c)
 	memset(c->icpt, 0, sizeof(c->icpt));
 	c->inject.type = EV_NONE;
 	v->injecting = false;
+	vmx_timer_stop(c);
+	vmx_apic_leave(c);
+	c->mtf = false;
 	host_registers(c, v, host64);
 	host_segments(c, v, host64);
 	c->cpl = 0;
 	c->shadow = 0;
 	c->activity = ACT_RUN;
 	c->pending_db = 0;
-	c->pend &= ~(u32)PEND_DB;
+	c->pend &= ~(u32)(PEND_DB | PEND_MTF | PEND_PREEMPT | PEND_NMI_WINDOW | PEND_INTR_WINDOW);
 	c->monitor_addr = UINT64_MAX;
 	if (!(vmx_proc2(v) & PROC2_VPID))
 		vmx_flush_vpid(c, 0, false, false);
@@ -242,10 +318,13 @@ void vmx_exit(struct cpu *c, const struct exit_request *x)
 	struct vmx *v = vmx_of(c);
 	u64 reason = record(c, x);
 
-	save_guest(c, v);
-	if (x->id == ICPT_NMI)
-		c->nmi_blocked = true; /* after the save: the guest was not blocked */
+	save_guest(c, v, x);
+	/* "Blocking by NMI": virtual blocking is the guest's own; an exit by NMI blocks. After the save. */
+	if (x->id == ICPT_NMI || vmx_virtual_nmis(v))
+		c->nmi_blocked = x->id == ICPT_NMI;
+	vmx_timer_stop(c);
 	vmx_record_exit(c, reason, x->q[0], c->r[REG_RIP]);
+	c->guest = false; /* the lists hold what RDMSR and WRMSR would, without offsets and virtualisation */
 	if (!store_msrs(c, v)) {
 		vmx_abort(c, 1);
 		return;

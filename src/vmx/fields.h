@@ -58,6 +58,11 @@
 	FIELD(SPPTP, 0x2030, VMX_IF(PROC2, 23), "Sub-page-permission-table pointer") \
 	FIELD(TSC_MULTIPLIER, 0x2032, VMX_IF(PROC2, 25), "TSC multiplier") \
 	FIELD(PROC3_CONTROLS, 0x2034, VMX_IF(PROC, 17), "Tertiary processor-based controls") \
+	FIELD(HLATP, 0x2040, VMX_IF(PROC3, 1), "HLAT pointer") \
+	FIELD(PID_POINTER_TABLE, 0x2042, VMX_IF(PROC3, 4), "PID-pointer table address") \
+	FIELD(EXIT2_CONTROLS, 0x2044, VMX_IF(EXIT, 31), "Secondary VM-exit controls") \
+	FIELD(SPEC_CTRL_MASK, 0x204a, VMX_IF(PROC3, 7), "IA32_SPEC_CTRL mask") \
+	FIELD(SPEC_CTRL_SHADOW, 0x204c, VMX_IF(PROC3, 7), "IA32_SPEC_CTRL shadow") \
 	FIELD(GUEST_PHYSICAL, 0x2400, VMX_IF(PROC2, 1), "Guest-physical address") \
 	FIELD(LINK_POINTER, 0x2800, VMX_ALWAYS, "VMCS link pointer") \
 	FIELD(GUEST_DEBUGCTL, 0x2802, VMX_ALWAYS, "Guest IA32_DEBUGCTL") \
@@ -186,9 +191,9 @@ enum vmcs_encoding {
 };
 
 /* First slot and number of slots of each (width, type) pair: encoding bits 14:13 and 11:10. */
-static const u16 vmcs_group_first[16] = {0, 5, 5, 15, 22, 49, 50, 63, 67, 85, 93, 117, 118, 126, 132, 155};
-static const u16 vmcs_group_count[16] = {5, 0, 10, 7, 27, 1, 13, 4, 18, 8, 24, 1, 8, 6, 23, 15};
-#define VMCS_SLOTS 170
+static const u16 vmcs_group_first[16] = {0, 5, 5, 15, 22, 61, 62, 75, 79, 97, 105, 129, 130, 138, 144, 167};
+static const u16 vmcs_group_count[16] = {5, 0, 10, 7, 39, 1, 13, 4, 18, 8, 24, 1, 8, 6, 23, 15};
+#define VMCS_SLOTS 182
 /* clang-format on */
 
 static inline unsigned vmcs_group(u32 encoding)
@@ -203,7 +208,7 @@ static inline unsigned vmcs_slot(u32 encoding)
 }
 
 /* The controls whose support decides whether a field exists: word << 5 | bit. */
-enum vmx_word { VMX_PIN, VMX_PROC, VMX_PROC2, VMX_EXIT, VMX_ENTRY, VMX_PROC3, VMX_WORDS };
+enum vmx_word { VMX_PIN, VMX_PROC, VMX_PROC2, VMX_EXIT, VMX_ENTRY, VMX_PROC3, VMX_EXIT2, VMX_WORDS };
 #define VMX_IF(word, bit) ((u8)(VMX_##word << 5 | (bit)))
 #define VMX_ALWAYS        0xff
 

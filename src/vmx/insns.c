@@ -42,6 +42,12 @@ static enum xr gate(struct cpu *c, const struct insn *i, enum icpt id)
 	return c->cpl ? fault_gp(c, 0) : XR_OK;
 }
 
+/* Operand size of the descriptor-table instructions; undefined in 64-bit mode. */
+static u32 table_size(const struct insn *i)
+{
+	return i->opsz == 4 ? 1u << 11 : 0;
+}
+
 /* "VM-Exit Instruction-Information Field": scale, address size, register or memory, segment, index, base, registers. */
 u32 vmx_insn_info(struct cpu *c, const struct insn *i)
 {
@@ -64,9 +70,14 @@ u32 vmx_insn_info(struct cpu *c, const struct insn *i)
 	case ZYDIS_MNEMONIC_INVEPT:
 	case ZYDIS_MNEMONIC_INVVPID:
 	case ZYDIS_MNEMONIC_INVPCID: v |= (u32)(i->r0 / 8 & 15) << 28; break;
-	case ZYDIS_MNEMONIC_SIDT: v |= 1u << 28; break;
-	case ZYDIS_MNEMONIC_LGDT: v |= 2u << 28; break;
-	case ZYDIS_MNEMONIC_LIDT: v |= 3u << 28; break;
+	case ZYDIS_MNEMONIC_RDRAND:
+	case ZYDIS_MNEMONIC_RDSEED: v = (u32)(i->r0 / 8 & 15) << 3 | (u32)(i->opsz / 4) << 11; break;
+	case ZYDIS_MNEMONIC_UMWAIT:
+	case ZYDIS_MNEMONIC_TPAUSE: v = (u32)(i->r0 / 8 & 15) << 3; break;
+	case ZYDIS_MNEMONIC_SGDT: v |= table_size(i); break;
+	case ZYDIS_MNEMONIC_SIDT: v |= 1u << 28 | table_size(i); break;
+	case ZYDIS_MNEMONIC_LGDT: v |= 2u << 28 | table_size(i); break;
+	case ZYDIS_MNEMONIC_LIDT: v |= 3u << 28 | table_size(i); break;
 	case ZYDIS_MNEMONIC_STR: v |= 1u << 28; break;
 	case ZYDIS_MNEMONIC_LLDT: v |= 2u << 28; break;
 	case ZYDIS_MNEMONIC_LTR: v |= 3u << 28; break;
@@ -159,6 +170,7 @@ static enum xr vmclear(struct cpu *c, const struct insn *i)
 static enum xr vmptrld(struct cpu *c, const struct insn *i)
 {
 	struct vmx *v = vmx_of(c);
+	u32 revision;
 	u64 pa;
 
 	TRY(gate(c, i, ICPT_VMPTRLD));
@@ -167,11 +179,15 @@ static enum xr vmptrld(struct cpu *c, const struct insn *i)
 		return vmx_fail(c, 9);
 	if (pa == v->vmxon_pa)
 		return vmx_fail(c, 10);
-	if (bus_read_u32(c->bus, pa) != VMX_REVISION)
+	revision = bus_read_u32(c->bus, pa);
+	if ((revision & ~VMCS_SHADOW) != VMX_REVISION ||
+	    ((revision & VMCS_SHADOW) && !(vmx_allowed1(VMX_PROC2) & PROC2_SHADOW_VMCS)))
 		return vmx_fail(c, 11);
 	if (pa != v->current) {
 		vmx_write_back(c);
 		v->current = pa;
+		v->checked = 0;
+		v->is_shadow = (revision & VMCS_SHADOW) != 0;
 		v->launched = bus_read_u32(c->bus, pa + VMCS_REGION_LAUNCHED) & 1;
 		bus_read(c->bus, pa + VMCS_REGION_FIELDS, v->f, sizeof(v->f));
 	}
@@ -187,17 +203,59 @@ static enum xr vmptrst(struct cpu *c, const struct insn *i)
 
 /* ---- VMREAD and VMWRITE ---- */
 
-static u64 field_read(const struct vmx *v, u32 encoding, unsigned size)
+/* The VMCS at hand: the current one, or in non-root operation the shadow VMCS at the link pointer, which lives in memory. */
+static pa_t shadow_slot(const struct vmx *v, u32 encoding)
 {
-	u64 value = vmcs_get(v, encoding & ~1u);
+	return vmcs_get(v, VMCS_LINK_POINTER) + VMCS_REGION_FIELDS + 8ull * vmcs_slot(encoding & ~1u);
+}
+
+static u64 target_get(struct cpu *c, u32 encoding)
+{
+	const struct vmx *v = vmx_of(c);
+
+	return c->guest ? bus_read_u64(c->bus, shadow_slot(v, encoding)) : vmcs_get(v, encoding & ~1u);
+}
+
+static void target_set(struct cpu *c, u32 encoding, u64 value)
+{
+	struct vmx *v = vmx_of(c);
+
+	if (c->guest)
+		bus_write_u64(c->bus, shadow_slot(v, encoding), value);
+	else {
+		vmcs_set(v, encoding & ~1u, value);
+		vmcs_written(v, encoding & ~1u);
+	}
+}
+
+static bool no_target(const struct cpu *c)
+{
+	const struct vmx *v = vmx_of(c);
+
+	return c->guest ? vmcs_get(v, VMCS_LINK_POINTER) == VMCS_NONE : v->current == VMCS_NONE;
+}
+
+static enum xr target_fail(struct cpu *c, unsigned error)
+{
+	if (!c->guest)
+		return vmx_fail(c, error);
+	flags_get(c);
+	cc_set_flags(c, FL_ZF);
+	target_set(c, VMCS_INSN_ERROR, error);
+	return XR_OK;
+}
+
+static u64 field_read(struct cpu *c, u32 encoding, unsigned size)
+{
+	u64 value = target_get(c, encoding);
 
 	return encoding & 1 ? value >> 32 : low_bytes(value, size);
 }
 
 /* Stores fit the field: outside 64-bit mode bits 63:32 become 0, and the high half is written alone. */
-static void field_write(struct vmx *v, u32 encoding, u64 value)
+static void field_write(struct cpu *c, u32 encoding, u64 value)
 {
-	u64 old = vmcs_get(v, encoding & ~1u);
+	u64 old = target_get(c, encoding);
 
 	switch (encoding >> 13 & 3) {
 	case 0: value = (u16)value; break;
@@ -205,22 +263,21 @@ static void field_write(struct vmx *v, u32 encoding, u64 value)
 	case 2: value = (u32)value; break;
 	default: break;
 	}
-	vmcs_set(v, encoding & ~1u, value);
+	target_set(c, encoding, value);
 }
 
 static enum xr vmread(struct cpu *c, const struct insn *i)
 {
-	struct vmx *v = vmx_of(c);
 	unsigned size = mode64(c) ? 8 : 4;
 	u64 encoding, value;
 
 	TRY(gate(c, i, ICPT_VMREAD));
 	encoding = reg_get(c, i->r1, size);
-	if (v->current == VMCS_NONE)
+	if (no_target(c))
 		return vmx_fail_invalid(c);
 	if (encoding >> 15 || !vmx_field_exists((u32)encoding))
-		return vmx_fail(c, 12);
-	value = field_read(v, (u32)encoding, size);
+		return target_fail(c, 12);
+	value = field_read(c, (u32)encoding, size);
 	if (i->flags & INSN_MEM)
 		TRY(op_write(c, i, size, value));
 	else
@@ -230,44 +287,37 @@ static enum xr vmread(struct cpu *c, const struct insn *i)
 
 static enum xr vmwrite(struct cpu *c, const struct insn *i)
 {
-	struct vmx *v = vmx_of(c);
 	unsigned size = mode64(c) ? 8 : 4;
 	u64 encoding, value;
 
 	TRY(gate(c, i, ICPT_VMWRITE));
 	encoding = reg_get(c, i->r0, size);
-	if (v->current == VMCS_NONE)
+	if (no_target(c))
 		return vmx_fail_invalid(c);
 	if (i->flags & INSN_MEM)
 		TRY(op_read(c, i, size, &value));
 	else
 		value = reg_get(c, i->r1, size);
 	if (encoding >> 15 || !vmx_field_exists((u32)encoding))
-		return vmx_fail(c, 12);
-	if ((encoding >> 10 & 3) == 1)
-		return vmx_fail(c, 13);
-	field_write(v, (u32)encoding, value);
+		return target_fail(c, 12);
+	if ((encoding >> 10 & 3) == 1 && !VMX_WRITES_READ_ONLY)
+		return target_fail(c, 13);
+	field_write(c, (u32)encoding, value);
 	return vmx_succeed(c);
 }
 
 /* ---- VMLAUNCH, VMRESUME, VMCALL ---- */
 
+/* A shadow VMCS cannot be entered. */
 static enum xr launch(struct cpu *c, const struct insn *i, enum icpt id, bool resume)
 {
 	struct vmx *v = vmx_of(c);
-	unsigned error = 0;
 
 	TRY(gate(c, i, id));
-	if (v->current == VMCS_NONE)
-		error = ~0u;
-	else if (c->shadow & SHADOW_MOVSS)
-		error = 26;
-	else if (!v->launched == resume)
-		error = resume ? 5 : 4;
-	if (!error)
-		return vmx_enter(c, i);
+	if (v->current != VMCS_NONE && !v->is_shadow)
+		return vmx_enter(c, i, resume);
 	c->r[REG_RIP] = next_rip(c, i);
-	return vmx_fail(c, error);
+	return vmx_fail_invalid(c);
 }
 
 static enum xr vmlaunch(struct cpu *c, const struct insn *i)
@@ -280,11 +330,15 @@ static enum xr vmresume(struct cpu *c, const struct insn *i)
 	return launch(c, i, ICPT_VMRESUME, true);
 }
 
-/* No dual-monitor treatment: in root operation it fails. */
+/* A guest may call from every mode. No dual-monitor treatment: in root operation it fails. */
 static enum xr vmcall(struct cpu *c, const struct insn *i)
 {
-	TRY(gate(c, i, ICPT_VMCALL));
-	return vmx_fail(c, 1);
+	if (!c->virt_root)
+		return fault_ud(c);
+	TRY(icpt_test(c, i, ICPT_VMCALL, 0));
+	if (v86_mode(c) || (long_mode(c) && !mode64(c)))
+		return fault_ud(c);
+	return c->cpl ? fault_gp(c, 0) : vmx_fail(c, 1);
 }
 
 /* ---- INVEPT, INVVPID ---- */
@@ -298,22 +352,16 @@ static enum xr read_descriptor128(struct cpu *c, const struct insn *i, u64 d[2])
 	return mem_read(c, la + 8, 8, 0, &d[1]);
 }
 
-static bool eptp_ok(const struct cpu *c, u64 eptp)
-{
-	unsigned type = (unsigned)(eptp & 7);
-
-	return (type == MT_UC || type == MT_WB) && bits(eptp, 5, 3) == 3 && !bits(eptp, 11, 7) &&
-	       !(eptp >> c->phys_bits);
-}
-
 static enum xr invept(struct cpu *c, const struct insn *i)
 {
 	u64 d[2], type;
 
 	TRY(gate(c, i, ICPT_INVEPT));
-	TRY(read_descriptor128(c, i, d));
 	type = reg_get(c, i->r0, mode64(c) ? 8 : 4);
-	if ((type != 1 && type != 2) || (type == 1 && !eptp_ok(c, d[0])))
+	if (type != 1 && type != 2)
+		return vmx_fail(c, 28);
+	TRY(read_descriptor128(c, i, d));
+	if (type == 1 && !vmx_eptp_ok(c, d[0]))
 		return vmx_fail(c, 28);
 	vmx_flush_ept(c, d[0], type == 2);
 	return vmx_succeed(c);
@@ -324,9 +372,11 @@ static enum xr invvpid(struct cpu *c, const struct insn *i)
 	u64 d[2], type;
 
 	TRY(gate(c, i, ICPT_INVVPID));
-	TRY(read_descriptor128(c, i, d));
 	type = reg_get(c, i->r0, mode64(c) ? 8 : 4);
-	if (type > 3 || d[0] >> 16 || (type != 2 && !d[0]) ||
+	if (type > 3)
+		return vmx_fail(c, 28);
+	TRY(read_descriptor128(c, i, d));
+	if (d[0] >> 16 || (type != 2 && !d[0]) ||
 	    (type == 0 && !is_canonical(d[1], has(c, FEAT_LA57) ? 57 : 48)))
 		return vmx_fail(c, 28);
 	if (type == 0)
@@ -352,9 +402,12 @@ static const struct insn_row rows[] = {
 	ROW(VMWRITE,  "VMWRITE r, r/m",     vmwrite,  0),
 	ROW(VMLAUNCH, "VMLAUNCH",           vmlaunch, ROW_BRANCH | ROW_END),
 	ROW(VMRESUME, "VMRESUME",           vmresume, ROW_BRANCH | ROW_END),
-	ROW(VMCALL,   "VMCALL",             vmcall,   ROW_END),
+	{.mnemonic = ZYDIS_MNEMONIC_VMCALL, .flags = ROW_VIRT | ROW_LATE_ICPT | ROW_END, .feature = FEAT_VMX,
+	 .icpt = ICPT_VMCALL, .form = "VMCALL", .fn = vmcall},
 	ROW(INVEPT,   "INVEPT r, m128",     invept,   ROW_END),
 	ROW(INVVPID,  "INVVPID r, m128",    invvpid,  ROW_END),
+	{.mnemonic = ZYDIS_MNEMONIC_VMFUNC, .flags = ROW_VIRT | ROW_END, .feature = FEAT_VMX, .form = "VMFUNC",
+	 .fn = vmx_vmfunc},
 };
 /* clang-format on */
 
@@ -362,30 +415,31 @@ const struct row_set vmx_rows = {rows, ARRAY_LEN(rows)};
 
 /* ---- the rest of what the processor calls ---- */
 
-static u64 tsc(struct cpu *c, u64 value)
-{
-	const struct vmx *v = vmx_of(c);
-
-	return c->guest && (vmcs_get(v, VMCS_PROC_CONTROLS) & PROC_TSC_OFFSET) ? value + vmcs_get(v, VMCS_TSC_OFFSET)
-	                                                                       : value;
-}
-
 static void iret(struct cpu *c)
 {
-	(void)c;
+	(void)c; /* virtual blocking is cpu->nmi_blocked while virtual NMIs are on */
 }
 
-/* Interrupt-window exiting stands where a virtual interrupt would; it is never taken, only exits.
- * DEVIATION: the window then ranks below a pending external interrupt, not above it ("VM Exits Caused by Events"). */
-static bool window_open(struct cpu *c)
+/* "Changes to Instruction Behavior", IRET: with NMI exiting and no virtual NMIs it does not touch blocking. */
+static bool iret_keeps_nmi(struct cpu *c)
 {
-	return (vmcs_get(vmx_of(c), VMCS_PROC_CONTROLS) & PROC_INT_WINDOW) && (c->rflags & FL_IF) && !c->shadow;
+	return (vmcs_get(vmx_of(c), VMCS_PIN_CONTROLS) & (PIN_NMI | PIN_VIRTUAL_NMI)) == PIN_NMI;
 }
 
-static int no_vector(struct cpu *c)
+/* With virtual NMIs physical ones are never blocked in the guest. */
+static bool nmi_masked(struct cpu *c, bool *blocked)
 {
-	(void)c;
-	return 0;
+	if (!vmx_virtual_nmis(vmx_of(c)))
+		return false;
+	*blocked = false;
+	return true;
+}
+
+/* "Virtualizing MSR-Based APIC Accesses" */
+static bool msr_virtual(struct cpu *c, const struct insn *i, u32 index, bool write, u64 *value, enum xr *r)
+{
+	(void)i;
+	return vmx_x2apic(c, index, write, value, r);
 }
 
 /* With external-interrupt exiting RFLAGS.IF does not matter. */
@@ -417,18 +471,26 @@ static bool cr_ok(struct cpu *c, unsigned n, u64 value)
 static enum status init(struct cpu *c)
 {
 	c->virt_state = base_alloc(sizeof(struct vmx));
-	return c->virt_state ? ST_OK : ST_NOMEM;
+	if (!c->virt_state)
+		return ST_NOMEM;
+	vmx_timer_init(c);
+	return ST_OK;
 }
 
 static void fini(struct cpu *c)
 {
+	if (c->virt_state)
+		timer_disarm(&vmx_of(c)->preempt);
 	base_free(c->virt_state);
 	c->virt_state = NULL;
 }
 
 static void reset(struct cpu *c, bool is_init)
 {
+	timer_disarm(&vmx_of(c)->preempt);
 	memset(c->virt_state, 0, sizeof(struct vmx));
+	vmx_timer_init(c);
+	vmx_of(c)->preempt_end = ~0ull;
 	vmx_of(c)->current = VMCS_NONE;
 	if (!is_init)
 		c->feature_control = 0;
@@ -439,6 +501,9 @@ static const struct state_row state_rows[] = {
 	STATE(1, struct vmx, vmxon_pa), STATE(2, struct vmx, current), STATE_ARRAY(3, struct vmx, f), STATE(4,
 	 struct vmx, launched),
 	STATE_ARRAY(5, struct vmx, space_key), STATE(6, struct vmx, space_next), STATE(7, struct vmx, injecting),
+	STATE(8, struct vmx, preempt_end), STATE(9, struct vmx, ple_first), STATE(10, struct vmx, ple_last),
+	STATE(11, struct vmx, apic_todo), STATE(12, struct vmx, virq), STATE(13, struct vmx, apic_offset),
+	STATE(14, struct vmx, is_shadow),
 };
 /* clang-format on */
 
@@ -456,12 +521,21 @@ const struct virt_ops vmx_ops = {
         .cr_read = vmx_cr_read,
         .event = vmx_event,
         .stage2 = vmx_stage2,
-        .tsc = tsc,
+        .tsc = vmx_tsc,
         .iret = iret,
         .exit = vmx_exit,
         .shutdown = vmx_shutdown,
-        .virq_ready = window_open,
-        .virq_take = no_vector,
+        .virq_ready = vmx_virq_ready,
+        .virq_take = vmx_virq_take,
+        .virq_first = true,
+        .intr = vmx_intr,
+        .nmi_masked = nmi_masked,
+        .iret_keeps_nmi = iret_keeps_nmi,
+        .page_trap = vmx_page_trap,
+        .trap = vmx_trap,
+        .msr_virtual = msr_virtual,
+        .cr8_read = vmx_cr8_read,
+        .cr8_write = vmx_cr8_write,
         .intr_masked = intr_masked,
         .cr_ok = cr_ok,
         .intercept_first = true,

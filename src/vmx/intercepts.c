@@ -23,11 +23,13 @@ static const struct vmx_exit_row exit_rows[] = {
 	 true},
 	{ICPT_GDTR_WRITE, 46, true}, {ICPT_IDTR_WRITE, 46, true}, {ICPT_LDTR_READ, 47, true}, {ICPT_TR_READ, 47,
 	 true},
-	{ICPT_LDTR_WRITE, 47, true}, {ICPT_TR_WRITE, 47, true}, {ICPT_STAGE2, 48, false}, {ICPT_STAGE2_MISCONFIG,
-	 49, false},
+	{ICPT_LDTR_WRITE, 47, true}, {ICPT_TR_WRITE, 47, true}, {ICPT_STAGE2, 48, true}, {ICPT_STAGE2_MISCONFIG,
+	 49, true},
 	{ICPT_INVEPT, 50, true}, {ICPT_RDTSCP, 51, true}, {ICPT_PREEMPTION_TIMER, 52, false}, {ICPT_INVVPID, 53,
 	 true},
 	{ICPT_WBINVD, 54, true}, {ICPT_XSETBV, 55, true}, {ICPT_RDRAND, 57, true}, {ICPT_INVPCID, 58, true},
+	{ICPT_APIC_ACCESS, 44, true}, {ICPT_VIRTUAL_EOI, 45, false}, {ICPT_APIC_WRITE, 56, false},
+	{ICPT_VMFUNC, 59, true}, {ICPT_PML_FULL, 62, false}, {ICPT_UMWAIT, 67, true}, {ICPT_TPAUSE, 68, true},
 	{ICPT_RDSEED, 61, true}, {ICPT_XSAVES, 63, true}, {ICPT_XRSTORS, 64, true},
 };
 
@@ -47,7 +49,7 @@ static const struct { u8 word; u32 bit; u16 icpt; } by_control[] = {
 	{VMX_PROC, PROC_CR8_LOAD, ICPT_CR0_WRITE + 8}, {VMX_PROC, PROC_CR8_STORE, ICPT_CR0_READ + 8},
 	{VMX_PROC, PROC_UNCOND_IO, ICPT_IOIO}, {VMX_PROC, PROC_IO_BITMAPS, ICPT_IOIO}, {VMX_PROC, PROC_MONITOR,
 	 ICPT_MONITOR},
-	{VMX_PROC, PROC_PAUSE, ICPT_PAUSE}, {VMX_PROC, PROC_INVLPG, ICPT_INVPCID},
+	{VMX_PROC, PROC_PAUSE, ICPT_PAUSE}, {VMX_PROC2, PROC2_PLE, ICPT_PAUSE}, {VMX_PROC, PROC_INVLPG, ICPT_INVPCID},
 	{VMX_PROC2, PROC2_DESCRIPTOR, ICPT_GDTR_READ}, {VMX_PROC2, PROC2_DESCRIPTOR, ICPT_IDTR_READ},
 	{VMX_PROC2, PROC2_DESCRIPTOR, ICPT_LDTR_READ}, {VMX_PROC2, PROC2_DESCRIPTOR, ICPT_TR_READ},
 	{VMX_PROC2, PROC2_DESCRIPTOR, ICPT_GDTR_WRITE}, {VMX_PROC2, PROC2_DESCRIPTOR, ICPT_IDTR_WRITE},
@@ -74,7 +76,8 @@ static const char *const reason_names[] = {
 	 [52] = "preemption timer",
 	[53] = "INVVPID", [54] = "WBINVD", [55] = "XSETBV", [57] = "RDRAND", [58] = "INVPCID", [61] = "RDSEED",
 	 [63] = "XSAVES",
-	[64] = "XRSTORS",
+	[45] = "virtualized EOI", [56] = "APIC write", [59] = "VMFUNC", [62] = "page-modification log full",
+	[64] = "XRSTORS", [66] = "SPP-related event", [67] = "UMWAIT", [68] = "TPAUSE",
 };
 /* clang-format on */
 
@@ -128,7 +131,6 @@ void vmx_compile_intercepts(struct cpu *c)
 		turn_on(c, ICPT_DR0_READ + n);
 		turn_on(c, ICPT_DR0_WRITE + n);
 	}
-	turn_on(c, ICPT_VINTR); /* the window itself asks the control */
 	/* No bitmaps: every access exits. Instructions whose enabling control is 0 do not exist: the intercept says
 	 * #UD. */
 	turn_on(c, ICPT_MSR);
@@ -136,6 +138,10 @@ void vmx_compile_intercepts(struct cpu *c)
 		turn_on(c, ICPT_RDTSCP);
 	if (!(words[VMX_PROC2] & PROC2_INVPCID))
 		turn_on(c, ICPT_INVPCID);
+	if (!(words[VMX_PROC2] & PROC2_RDTSCP))
+		turn_on(c, ICPT_RDPID);
+	if (!(words[VMX_PROC2] & PROC2_USER_WAIT))
+		turn_on(c, ICPT_UMONITOR);
 }
 
 /* ---- qualifications ---- */
@@ -184,19 +190,61 @@ static bool disabled(const struct cpu *c, enum icpt id)
 {
 	u32 proc2 = vmx_proc2(vmx_of(c));
 
-	return (id == ICPT_RDTSCP && !(proc2 & PROC2_RDTSCP)) || (id == ICPT_INVPCID && !(proc2 & PROC2_INVPCID)) ||
-	       id == ICPT_XSAVES || id == ICPT_XRSTORS || id == ICPT_UMWAIT || id == ICPT_TPAUSE;
+	switch (id) {
+	case ICPT_RDTSCP:
+	case ICPT_RDPID: return !(proc2 & PROC2_RDTSCP);
+	case ICPT_INVPCID: return !(proc2 & PROC2_INVPCID);
+	case ICPT_XSAVES:
+	case ICPT_XRSTORS: return !(proc2 & PROC2_XSAVES);
+	case ICPT_UMONITOR:
+	case ICPT_UMWAIT:
+	case ICPT_TPAUSE: return !(proc2 & PROC2_USER_WAIT);
+	default: return false;
+	}
+}
+
+/* "VMREAD", "VMWRITE" with VMCS shadowing: does the access stay in the guest? */
+static bool shadowed(struct cpu *c, const struct insn *i, enum icpt id)
+{
+	const struct vmx *v = vmx_of(c);
+	u64 field = *(const u64 *)((const u8 *)c->r + (id == ICPT_VMREAD ? i->r1 : i->r0));
+	u8 byte;
+
+	if (!mode64(c))
+		field = (u32)field;
+	if (!(vmx_proc2(v) & PROC2_SHADOW_VMCS) || field >> 15)
+		return false;
+	bus_read(c->bus, vmcs_get(v, id == ICPT_VMREAD ? VMCS_VMREAD_BITMAP : VMCS_VMWRITE_BITMAP) + field / 8, &byte, 1);
+	return !(byte >> (field & 7) & 1);
+}
+
+/* What a flat bit does not settle: does the instruction run after all? */
+static bool stays(struct cpu *c, const struct insn *i, enum icpt id, u64 q)
+{
+	const struct vmx *v = vmx_of(c);
+
+	switch ((unsigned)id) {
+	case ICPT_PAUSE:
+		return !(vmcs_get(v, VMCS_PROC_CONTROLS) & PROC_PAUSE) && (c->cpl != 0 || !vmx_pause_loop(c));
+	case ICPT_XSAVES:
+	case ICPT_XRSTORS: return !(q & vmcs_get(v, VMCS_XSS_EXITING));
+	case ICPT_UMWAIT:
+	case ICPT_TPAUSE: return !(vmcs_get(v, VMCS_PROC_CONTROLS) & PROC_RDTSC);
+	case ICPT_VMREAD:
+	case ICPT_VMWRITE: return shadowed(c, i, id);
+	case ICPT_CR0_WRITE + 3: return cr3_target(v, c->r[gpr(i->r1)]);
+	default: return false;
+	}
 }
 
 enum xr vmx_intercept(struct cpu *c, const struct insn *i, enum icpt id, u64 q)
 {
 	if (disabled(c, id))
 		return fault_ud(c);
-	if (id >= ICPT_CR0_READ && id < ICPT_EXC) {
-		if (id == ICPT_CR0_WRITE + 3 && cr3_target(vmx_of(c), c->r[gpr(i->r1)]))
-			return XR_OK;
+	if (stays(c, i, id, q))
+		return XR_OK;
+	if (id >= ICPT_CR0_READ && id < ICPT_EXC)
 		return cpu_exit(c, i, id, register_qualification(i, id), 0);
-	}
 	switch (id) {
 	case ICPT_INVLPG: q = linear_operand(c, i); break;
 	case ICPT_MWAIT: q = c->monitor_addr != ~0ull; break;

@@ -4,23 +4,128 @@
  */
 #include "vmx/vmx.h"
 
+/* Every control the manual names, and whether this processor has it: "VM-Execution Control Fields", "VM-Exit Control
+ * Fields", "VM-Entry Control Fields". The reference page and the explanations take the names from here. */
+enum { ABSENT, HERE };
 /* clang-format off */
+#define CONTROLS(ROW, A) \
+	ROW(A, PIN, 0, HERE, "external-interrupt exiting") \
+	ROW(A, PIN, 3, HERE, "NMI exiting") \
+	ROW(A, PIN, 5, HERE, "virtual NMIs") \
+	ROW(A, PIN, 6, HERE, "activate VMX-preemption timer") \
+	ROW(A, PIN, 7, HERE, "process posted interrupts") \
+	ROW(A, PROC, 2, HERE, "interrupt-window exiting") \
+	ROW(A, PROC, 3, HERE, "use TSC offsetting") \
+	ROW(A, PROC, 7, HERE, "HLT exiting") \
+	ROW(A, PROC, 9, HERE, "INVLPG exiting") \
+	ROW(A, PROC, 10, HERE, "MWAIT exiting") \
+	ROW(A, PROC, 11, HERE, "RDPMC exiting") \
+	ROW(A, PROC, 12, HERE, "RDTSC exiting") \
+	ROW(A, PROC, 15, HERE, "CR3-load exiting") \
+	ROW(A, PROC, 16, HERE, "CR3-store exiting") \
+	ROW(A, PROC, 17, ABSENT, "activate tertiary controls") \
+	ROW(A, PROC, 19, HERE, "CR8-load exiting") \
+	ROW(A, PROC, 20, HERE, "CR8-store exiting") \
+	ROW(A, PROC, 21, HERE, "use TPR shadow") \
+	ROW(A, PROC, 22, HERE, "NMI-window exiting") \
+	ROW(A, PROC, 23, HERE, "MOV-DR exiting") \
+	ROW(A, PROC, 24, HERE, "unconditional I/O exiting") \
+	ROW(A, PROC, 25, HERE, "use I/O bitmaps") \
+	ROW(A, PROC, 27, HERE, "monitor trap flag") \
+	ROW(A, PROC, 28, HERE, "use MSR bitmaps") \
+	ROW(A, PROC, 29, HERE, "MONITOR exiting") \
+	ROW(A, PROC, 30, HERE, "PAUSE exiting") \
+	ROW(A, PROC, 31, HERE, "activate secondary controls") \
+	ROW(A, PROC2, 0, HERE, "virtualize APIC accesses") \
+	ROW(A, PROC2, 1, HERE, "enable EPT") \
+	ROW(A, PROC2, 2, HERE, "descriptor-table exiting") \
+	ROW(A, PROC2, 3, HERE, "enable RDTSCP") \
+	ROW(A, PROC2, 4, HERE, "virtualize x2APIC mode") \
+	ROW(A, PROC2, 5, HERE, "enable VPID") \
+	ROW(A, PROC2, 6, HERE, "WBINVD exiting") \
+	ROW(A, PROC2, 7, HERE, "unrestricted guest") \
+	ROW(A, PROC2, 8, HERE, "APIC-register virtualization") \
+	ROW(A, PROC2, 9, HERE, "virtual-interrupt delivery") \
+	ROW(A, PROC2, 10, HERE, "PAUSE-loop exiting") \
+	ROW(A, PROC2, 11, HERE, "RDRAND exiting") \
+	ROW(A, PROC2, 12, HERE, "enable INVPCID") \
+	ROW(A, PROC2, 13, HERE, "enable VM functions") \
+	ROW(A, PROC2, 14, HERE, "VMCS shadowing") \
+	ROW(A, PROC2, 15, ABSENT, "enable ENCLS exiting") \
+	ROW(A, PROC2, 16, HERE, "RDSEED exiting") \
+	ROW(A, PROC2, 17, HERE, "enable PML") \
+	ROW(A, PROC2, 18, HERE, "EPT-violation #VE") \
+	ROW(A, PROC2, 19, ABSENT, "conceal VMX from PT") \
+	ROW(A, PROC2, 20, HERE, "enable XSAVES/XRSTORS") \
+	ROW(A, PROC2, 21, ABSENT, "PASID translation") \
+	ROW(A, PROC2, 22, HERE, "mode-based execute control for EPT") \
+	ROW(A, PROC2, 23, ABSENT, "sub-page write permissions for EPT") \
+	ROW(A, PROC2, 24, ABSENT, "Intel PT uses guest physical addresses") \
+	ROW(A, PROC2, 25, HERE, "use TSC scaling") \
+	ROW(A, PROC2, 26, HERE, "enable user wait and pause") \
+	ROW(A, PROC2, 27, ABSENT, "enable PCONFIG") \
+	ROW(A, PROC2, 30, ABSENT, "VMM bus-lock detection") \
+	ROW(A, PROC2, 31, ABSENT, "instruction timeout") \
+	ROW(A, EXIT, 2, HERE, "save debug controls") \
+	ROW(A, EXIT, 9, HERE, "host address-space size") \
+	ROW(A, EXIT, 12, HERE, "load IA32_PERF_GLOBAL_CTRL") \
+	ROW(A, EXIT, 15, HERE, "acknowledge interrupt on exit") \
+	ROW(A, EXIT, 18, HERE, "save IA32_PAT") \
+	ROW(A, EXIT, 19, HERE, "load IA32_PAT") \
+	ROW(A, EXIT, 20, HERE, "save IA32_EFER") \
+	ROW(A, EXIT, 21, HERE, "load IA32_EFER") \
+	ROW(A, EXIT, 22, HERE, "save VMX-preemption timer value") \
+	ROW(A, EXIT, 23, ABSENT, "clear IA32_BNDCFGS") \
+	ROW(A, EXIT, 24, ABSENT, "conceal VMX from PT") \
+	ROW(A, EXIT, 25, ABSENT, "clear IA32_RTIT_CTL") \
+	ROW(A, EXIT, 26, ABSENT, "clear IA32_LBR_CTL") \
+	ROW(A, EXIT, 27, ABSENT, "clear UINV") \
+	ROW(A, EXIT, 28, ABSENT, "load CET state") \
+	ROW(A, EXIT, 29, ABSENT, "load PKRS") \
+	ROW(A, EXIT, 30, ABSENT, "save IA32_PERF_GLOBAL_CTRL") \
+	ROW(A, EXIT, 31, ABSENT, "activate secondary controls") \
+	ROW(A, ENTRY, 2, HERE, "load debug controls") \
+	ROW(A, ENTRY, 9, HERE, "IA-32e mode guest") \
+	ROW(A, ENTRY, 10, ABSENT, "entry to SMM") \
+	ROW(A, ENTRY, 11, ABSENT, "deactivate dual-monitor treatment") \
+	ROW(A, ENTRY, 13, HERE, "load IA32_PERF_GLOBAL_CTRL") \
+	ROW(A, ENTRY, 14, HERE, "load IA32_PAT") \
+	ROW(A, ENTRY, 15, HERE, "load IA32_EFER") \
+	ROW(A, ENTRY, 16, ABSENT, "load IA32_BNDCFGS") \
+	ROW(A, ENTRY, 17, ABSENT, "conceal VMX from PT") \
+	ROW(A, ENTRY, 18, ABSENT, "load IA32_RTIT_CTL") \
+	ROW(A, ENTRY, 19, ABSENT, "load UINV") \
+	ROW(A, ENTRY, 20, ABSENT, "load CET state") \
+	ROW(A, ENTRY, 21, ABSENT, "load guest IA32_LBR_CTL") \
+	ROW(A, ENTRY, 22, ABSENT, "load PKRS") \
+	ROW(A, ENTRY, 23, ABSENT, "load FRED state") \
+	ROW(A, ENTRY, 24, ABSENT, "load IA32_SPEC_CTRL") \
+	ROW(A, PROC3, 0, ABSENT, "LOADIWKEY exiting") \
+	ROW(A, PROC3, 1, ABSENT, "enable HLAT") \
+	ROW(A, PROC3, 2, ABSENT, "EPT paging-write control") \
+	ROW(A, PROC3, 3, ABSENT, "guest-paging verification") \
+	ROW(A, PROC3, 4, ABSENT, "IPI virtualization") \
+	ROW(A, PROC3, 6, ABSENT, "enable MSR-list instructions") \
+	ROW(A, PROC3, 7, ABSENT, "virtualize IA32_SPEC_CTRL") \
+	ROW(A, PROC3, 8, ABSENT, "APIC-timer virtualization") \
+	ROW(A, PROC3, 9, ABSENT, "enable PBNDKB") \
+	ROW(A, PROC3, 12, ABSENT, "PEBS uses guest physical addresses") \
+	ROW(A, EXIT2, 0, ABSENT, "save FRED state") \
+	ROW(A, EXIT2, 1, ABSENT, "load FRED state") \
+	ROW(A, EXIT2, 2, ABSENT, "load IA32_SPEC_CTRL") \
+	ROW(A, EXIT2, 3, ABSENT, "prematurely busy shadow stack")
+
+#define ENTRY(A, word_, bit_, here_, name_) {VMX_##word_, bit_, here_, name_},
+const struct vmx_control vmx_controls[] = {CONTROLS(ENTRY, 0)};
+#define SUPPORTED(A, word_, bit_, here_, name_) | (A == VMX_##word_ && here_ ? 1u << bit_ : 0u)
 static const u32 supported[VMX_WORDS] = {
-	[VMX_PIN]   = PIN_EXT_INT | PIN_NMI,
-	[VMX_PROC]  = PROC_INT_WINDOW | PROC_TSC_OFFSET | PROC_HLT | PROC_INVLPG | PROC_MWAIT | PROC_RDPMC |
-	 PROC_RDTSC |
-		      PROC_CR3_LOAD | PROC_CR3_STORE | PROC_CR8_LOAD | PROC_CR8_STORE | PROC_MOV_DR |
-		      PROC_UNCOND_IO | PROC_IO_BITMAPS | PROC_MSR_BITMAPS | PROC_MONITOR | PROC_PAUSE |
-		 PROC_SECONDARY,
-	[VMX_PROC2] = PROC2_EPT | PROC2_DESCRIPTOR | PROC2_RDTSCP | PROC2_VPID | PROC2_WBINVD | PROC2_UNRESTRICTED |
-		      PROC2_RDRAND | PROC2_INVPCID | PROC2_RDSEED,
-	[VMX_EXIT]  = EXIT_SAVE_DEBUG | EXIT_HOST64 | EXIT_ACK_INT | EXIT_SAVE_PAT | EXIT_LOAD_PAT | EXIT_SAVE_EFER |
-	 EXIT_LOAD_EFER,
-	[VMX_ENTRY] = ENTRY_LOAD_DEBUG | ENTRY_GUEST64 | ENTRY_LOAD_PAT | ENTRY_LOAD_EFER,
+	[VMX_PIN] = 0u CONTROLS(SUPPORTED, VMX_PIN),     [VMX_PROC] = 0u CONTROLS(SUPPORTED, VMX_PROC),
+	[VMX_PROC2] = 0u CONTROLS(SUPPORTED, VMX_PROC2), [VMX_PROC3] = 0u CONTROLS(SUPPORTED, VMX_PROC3),
+	[VMX_EXIT] = 0u CONTROLS(SUPPORTED, VMX_EXIT),   [VMX_EXIT2] = 0u CONTROLS(SUPPORTED, VMX_EXIT2),
+	[VMX_ENTRY] = 0u CONTROLS(SUPPORTED, VMX_ENTRY),
 };
 
-/* "Reserved Controls and Default Settings": what the legacy MSRs report as 1,
- and which of those may be 0 after all. */
+/* "Reserved Controls and Default Settings": what the legacy MSRs report as 1, and which of those may be 0 after all. */
 static const struct { u32 default1, flexible; } defaults[VMX_WORDS] = {
 	[VMX_PIN]   = {0x00000016, 0},
 	[VMX_PROC]  = {0x0401e172, PROC_CR3_LOAD | PROC_CR3_STORE},
@@ -28,6 +133,7 @@ static const struct { u32 default1, flexible; } defaults[VMX_WORDS] = {
 	[VMX_ENTRY] = {0x000011ff, ENTRY_LOAD_DEBUG},
 };
 /* clang-format on */
+const size_t vmx_control_count = ARRAY_LEN(vmx_controls);
 
 u32 vmx_allowed1(enum vmx_word w)
 {
@@ -87,12 +193,57 @@ static u64 highest_index(void)
 
 /* 4 KiB regions, write-back, INS/OUTS information, TRUE MSRs. */
 #define BASIC (VMX_REVISION | BIT(44) | 6ull << 50 | BIT(54) | BIT(55))
-/* EFER.LMA to "IA-32e mode guest", HLT activity state, four CR3 targets. */
-#define MISC (5ull | BIT(5) | BIT(6) | 4ull << 16)
-/* Execute-only, 4 levels, UC, WB, 2 MiB, 1 GiB, INVEPT (single, all), accessed/dirty, INVVPID of all four types. */
+/* EFER.LMA to "IA-32e mode guest", HLT, shutdown and wait-for-SIPI activity states, four CR3 targets, VMWRITE to any field. */
+#define MISC (VMX_TIMER_SHIFT | BIT(5) | 7ull << 6 | 4ull << 16 | (VMX_WRITES_READ_ONLY ? BIT(29) : 0))
+/* Execute-only, 4 levels, UC, WB, 2 MiB, 1 GiB, INVEPT (single, all), accessed/dirty, advanced exit information, INVVPID of all
+ * four types. */
 #define EPT_VPID                                                                                                       \
-	(BIT(0) | BIT(6) | BIT(8) | BIT(14) | BIT(16) | BIT(17) | BIT(20) | BIT(21) | BIT(25) | BIT(26) | BIT(32) |    \
+	(BIT(0) | BIT(6) | BIT(8) | BIT(14) | BIT(16) | BIT(17) | BIT(20) | BIT(21) | BIT(22) | BIT(25) | BIT(26) | BIT(32) |    \
 	 0xfull << 40)
+
+/* EPTP switching, with "enable VM functions" */
+#define VMFUNC (vmx_allowed1(VMX_PROC2) & PROC2_VMFUNC ? VMX_VMFUNC_EPTP_SWITCHING : 0)
+
+/* ---- the same facts for the checks ---- */
+
+/* IA32_PERF_GLOBAL_CTRL: four counters, three fixed ones. IA32_DEBUGCTL: LBR, BTF, FREEZE_PERFMON_ON_PMI. */
+#define PERF_GLOBAL (mask(3, 0) | mask(34, 32))
+#define DEBUGCTL    (BIT(0) | BIT(1) | BIT(12))
+
+static void fill_caps(struct cpu *c, struct vmx_caps *p)
+{
+	for (unsigned w = 0; w < VMX_WORDS; w++) {
+		p->allowed1[w] = vmx_allowed1((enum vmx_word)w);
+		p->required1[w] = vmx_required1((enum vmx_word)w);
+	}
+	p->basic = BASIC;
+	p->misc = MISC;
+	p->ept_vpid = EPT_VPID;
+	p->vmfunc = VMFUNC;
+	p->cr0_fixed0 = VMX_CR0_FIXED0;
+	p->cr0_fixed1 = 0xffffffff;
+	p->cr4_fixed0 = VMX_CR4_FIXED0;
+	p->cr4_fixed1 = vmx_cr4_fixed1(c);
+	p->efer = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE;
+	p->debugctl = DEBUGCTL;
+	p->perf_global = PERF_GLOBAL;
+	p->phys_bits = c->phys_bits;
+	p->la_bits = has(c, FEAT_LA57) ? 57 : 48;
+}
+
+const struct vmx_caps *vmx_caps(struct cpu *c)
+{
+	struct vmx_caps *p = &vmx_of(c)->caps;
+
+	if (unlikely(!p->phys_bits))
+		fill_caps(c, p);
+	return p;
+}
+
+static bool has_control(enum vmx_word w, unsigned bit)
+{
+	return vmx_allowed1(w) >> bit & 1;
+}
 
 static bool capability_read(struct cpu *c, u32 index, u64 *value)
 {
@@ -104,7 +255,7 @@ static bool capability_read(struct cpu *c, u32 index, u64 *value)
 	case 0x484: *value = legacy(VMX_ENTRY); break;
 	case 0x485: *value = MISC; break;
 	case 0x486: *value = VMX_CR0_FIXED0; break;
-	case 0x487: *value = 0xffffffff; break;
+	case 0x487: *value = vmx_caps(c)->cr0_fixed1; break;
 	case 0x488: *value = VMX_CR4_FIXED0; break;
 	case 0x489: *value = vmx_cr4_fixed1(c); break;
 	case 0x48a: *value = highest_index(); break;
@@ -114,6 +265,9 @@ static bool capability_read(struct cpu *c, u32 index, u64 *value)
 	case 0x48e: *value = precise(VMX_PROC); break;
 	case 0x48f: *value = precise(VMX_EXIT); break;
 	case 0x490: *value = precise(VMX_ENTRY); break;
+	case 0x491: *value = VMFUNC; return has_control(VMX_PROC2, 13);
+	case 0x492: *value = vmx_allowed1(VMX_PROC3); return has_control(VMX_PROC, 17);
+	case 0x493: *value = vmx_allowed1(VMX_EXIT2); return has_control(VMX_EXIT, 31);
 	default: return false;
 	}
 	return true;
@@ -147,7 +301,7 @@ static const struct msr_row rows[] = {
 	{.index = 0x03a, .count = 1, .name = "IA32_FEATURE_CONTROL", .feature = FEAT_VMX,
 	 .read = feature_control_read,
 	 .write = feature_control_write},
-	{.index = 0x480, .count = 0x11, .name = "IA32_VMX_BASIC", .feature = FEAT_VMX, .read = capability_read,
+	{.index = 0x480, .count = 0x14, .name = "IA32_VMX_BASIC", .feature = FEAT_VMX, .read = capability_read,
 	 .write = read_only},
 };
 /* clang-format on */

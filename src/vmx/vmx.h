@@ -9,6 +9,7 @@
 #define VMX_VMX_H
 
 #include "cpu/cpu.h"
+#include "vmx/checks.h"
 #include "vmx/fields.h"
 
 extern const struct virt_ops vmx_ops;
@@ -17,6 +18,8 @@ extern const struct msr_set vmx_msrs;
 
 #define VMX_REVISION 0x00545301u
 #define VMCS_NONE    (~0ull)
+#define VMCS_SHADOW  0x80000000u /* revision word, bit 31: shadow-VMCS indicator */
+#define VMX_WRITES_READ_ONLY true /* IA32_VMX_MISC bit 29: VMWRITE to any supported field */
 
 /* Controls in use, by word and bit: "VM-Execution Control Fields", "VM-Exit Controls", "VM-Entry Controls". */
 enum {
@@ -79,6 +82,8 @@ enum {
 	EXIT_SAVE_EFER = 1 << 20,
 	EXIT_LOAD_EFER = 1 << 21,
 	EXIT_SAVE_TIMER = 1 << 22,
+	ENTRY_SMM = 1 << 10,
+	ENTRY_NO_DUAL = 1 << 11,
 	ENTRY_LOAD_DEBUG = 1 << 2,
 	ENTRY_GUEST64 = 1 << 9,
 	ENTRY_LOAD_PERF = 1 << 13,
@@ -86,6 +91,7 @@ enum {
 	ENTRY_LOAD_EFER = 1 << 15,
 };
 #define PROC_SECONDARY (1u << 31)
+#define EXIT_SECONDARY (1u << 31)
 
 /* cpu->virt_state */
 struct vmx {
@@ -96,9 +102,25 @@ struct vmx {
 	u64 space_key[64]; /* (VPID << 52 | EPTP 51:12 >> 12), interned: slot n is TLB space n + 1 */
 	u64 space_next;
 	u64 cr4_fixed1; /* cache: IA32_VMX_CR4_FIXED1, which never changes; 0: not asked yet */
+	u64 preempt_end; /* TSC >> VMX_TIMER_SHIFT at which the preemption timer reaches 0; ~0: it does not run */
+	u64 ple_first, ple_last; /* PAUSE-loop exiting: the first PAUSE of this loop, and the one before; 0: none since entry */
+	struct timer preempt;    /* cache: armed from preempt_end */
+	struct vmx_caps caps;    /* cache: what never changes; phys_bits 0: not filled */
+	u16 readers[VMCS_SLOTS]; /* cache: vmx_check_readers() */
+	u16 checked;             /* cache: groups of checks that passed and whose fields nobody has written since */
+	bool checked_lma;        /* cache: with these values of what VMWRITE does not change */
+	u64 checked_entry, checked_cr0;
 	u8 injecting;
-	u8 pad[7];
+	u8 apic_todo;    /* enum vmx_apic_todo: left by the instruction for its end */
+	u8 virq;         /* a virtual interrupt is recognised */
+	u8 is_shadow;    /* the current VMCS is a shadow VMCS */
+	u16 apic_offset; /* what apic_todo is about */
+	u8 pad2[2];
 };
+
+#define VMX_VMFUNC_EPTP_SWITCHING 1u /* VM functions: bit 0 of the controls and of IA32_VMX_VMFUNC */
+#define VMX_TIMER_SHIFT 5 /* IA32_VMX_MISC bits 4:0 */
+enum vmx_apic_todo { VMX_TODO_NONE, VMX_TODO_TPR, VMX_TODO_WRITE, VMX_TODO_EOI, VMX_TODO_X2APIC_ICR, VMX_TODO_SELF_IPI };
 
 static inline struct vmx *vmx_of(const struct cpu *c)
 {
@@ -112,9 +134,23 @@ static inline void vmcs_set(struct vmx *v, u32 encoding, u64 value)
 {
 	v->f[vmcs_slot(encoding)] = value;
 }
+/* What software writes is checked at the next entry; what the processor itself stores needs no look. */
+static inline void vmcs_written(struct vmx *v, u32 encoding)
+{
+	v->checked &= (u16)~v->readers[vmcs_slot(encoding)];
+}
 static inline u32 vmx_proc2(const struct vmx *v)
 {
 	return vmcs_get(v, VMCS_PROC_CONTROLS) & PROC_SECONDARY ? (u32)vmcs_get(v, VMCS_PROC2_CONTROLS) : 0;
+}
+
+static inline u64 vmx_proc3(const struct vmx *v)
+{
+	return vmcs_get(v, VMCS_PROC_CONTROLS) & PROC_TERTIARY ? vmcs_get(v, VMCS_PROC3_CONTROLS) : 0;
+}
+static inline bool vmx_virtual_nmis(const struct vmx *v)
+{
+	return (vmcs_get(v, VMCS_PIN_CONTROLS) & PIN_VIRTUAL_NMI) != 0;
 }
 
 /* ---- msrs.c: what is supported ---- */
@@ -122,33 +158,17 @@ u32 vmx_allowed1(enum vmx_word w);  /* bits that may be 1 */
 u32 vmx_required1(enum vmx_word w); /* bits that must be 1, by the TRUE capability MSRs */
 bool vmx_field_exists(u32 encoding);
 u64 vmx_cr4_fixed1(struct cpu *c);
+const struct vmx_caps *vmx_caps(struct cpu *c);
+struct vmx_control {
+	u8 word, bit; /* enum vmx_word */
+	bool here;
+	const char *name; /* as the manual has it */
+};
+extern const struct vmx_control vmx_controls[];
+extern const size_t vmx_control_count;
 #define VMX_CR0_FIXED0       (CR0_PE | CR0_NE | CR0_PG)
 #define VMX_CR4_FIXED0       CR4_VMXE
 #define VMX_EPT_AD_SUPPORTED true
-
-/* ---- checks.c ---- */
-enum vmx_group { VMX_GROUP_CONTROL, VMX_GROUP_HOST, VMX_GROUP_GUEST, VMX_GROUPS };
-struct vmx_image { /* what the checks look at: the cached VMCS, and the processor */
-	const struct vmx *v;
-	u8 phys_bits, la_bits;
-	bool long_mode_now;
-	u64 cr4_fixed1, efer_bits;
-	u32 link_revision; /* first word at the link pointer, if it is one */
-};
-#define VMX_CHECK_FIELDS 6
-struct vmx_check {
-	const char *id;
-	u8 group;
-	u8 qualification; /* of reason 33 */
-	bool (*bad)(const struct vmx_image *g);
-	const char *rule, *manual;
-	u16 field[VMX_CHECK_FIELDS]; /* 0xffff ends the list */
-};
-extern const struct vmx_check vmx_checks[];
-extern const size_t vmx_check_count;
-const struct vmx_check *vmx_check_next(const struct vmx_image *g, const struct vmx_check *from, u32 groups);
-void vmx_check_refuse(struct cpu *c, const struct vmx_image *g, const struct vmx_check *k, u64 rip, const char *event,
-                      const char *then);
 
 /* ---- insns.c ---- */
 enum xr vmx_succeed(struct cpu *c);
@@ -163,7 +183,7 @@ void vmx_write_back(struct cpu *c);
 #define VMCS_REGION_FIELDS   16
 
 /* ---- entry.c ---- */
-enum xr vmx_enter(struct cpu *c, const struct insn *i);
+enum xr vmx_enter(struct cpu *c, const struct insn *i, bool resume);
 struct event vmx_event_from_info(u64 info, u32 error, unsigned len);
 u64 vmx_info_from_event(const struct event *e);
 
@@ -192,7 +212,31 @@ u64 vmx_cr_read(struct cpu *c, unsigned n, u64 value);
 enum xr vmx_event(struct cpu *c, const struct event *e, const struct event *vectoring);
 bool vmx_shutdown(struct cpu *c);
 
+/* ---- vapic.c ---- */
+void vmx_apic_enter(struct cpu *c);
+void vmx_apic_leave(struct cpu *c);
+bool vmx_virq_ready(struct cpu *c);
+int vmx_virq_take(struct cpu *c);
+enum xr vmx_intr(struct cpu *c);
+enum xr vmx_trap(struct cpu *c);
+u64 vmx_cr8_read(struct cpu *c);
+enum xr vmx_cr8_write(struct cpu *c, const struct insn *i, u64 value);
+enum xr vmx_page_trap(struct cpu *c, la_t la, u32 len, unsigned access, pa_t *pa);
+enum xr vmx_page_trap_physical(struct cpu *c);
+bool vmx_x2apic(struct cpu *c, u32 index, bool write, u64 *value, enum xr *r);
+
+/* ---- timing.c ---- */
+u64 vmx_tsc(struct cpu *c, u64 value);
+void vmx_timer_init(struct cpu *c);
+void vmx_timer_start(struct cpu *c);
+void vmx_timer_stop(struct cpu *c);
+bool vmx_pause_loop(struct cpu *c);
+
+/* ---- vmfunc.c ---- */
+enum xr vmx_vmfunc(struct cpu *c, const struct insn *i);
+
 /* ---- ept.c ---- */
+bool vmx_eptp_ok(const struct cpu *c, u64 eptp);
 enum xr vmx_stage2(struct cpu *c, const struct stage2_req *q, struct stage2_res *r);
 u16 vmx_space(struct cpu *c);
 void vmx_flush_vpid(struct cpu *c, u32 vpid, bool all, bool keep_global); /* all: every VPID but 0 */

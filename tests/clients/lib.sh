@@ -6,7 +6,6 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
 : "${BUILD:?is the build folder}" "${TURNSTILE:?is the program}"
 export LC_ALL=C
 guest=$BUILD/guest
-images=$guest/images
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -21,25 +20,14 @@ fail() {
 
 # guest_files [PACKAGE...]: the kernel, busybox and further packages, unpacked below $guest.
 guest_files() {
-	mkdir -p "$images"
+	mkdir -p "$guest"
 	flock "$guest/lock" tools/guest-packages "$guest" "$@" || fail "the guest's packages could not be fetched"
 	kernel=$guest/vmlinux
 }
 
-# image NAME "MODULES" JOB [FILE=PATH...]: an initramfs that runs guests/linux/JOB; remade when a source is newer.
-# shellcheck disable=SC2030,SC2031
+# image NAME MODULES JOB [FILE=PATH...]: an initramfs that runs guests/linux/JOB.
 image() {
-	local name=$1 modules=$2 job=$3 out=$images/$1.gz f stale=; shift 3
-	(
-		flock 9
-		for f in guests/linux/init "guests/linux/$job" "${@%%=*}" tools/mkinitramfs tools/copy-modules "$guest/vmlinux"; do
-			[ "$f" -nt "$out" ] && stale=1
-		done
-		[ -z "$stale" ] && [ -e "$out" ] && exit 0
-		MODULES=$modules tools/mkinitramfs "$guest" "$out.tmp" guests/linux/init "guests/linux/$job=job" "$@" || exit 1
-		mv "$out.tmp" "$out"
-	) 9>"$images/lock" || fail "the initramfs $name could not be made"
-	initrd=$out
+	initrd=$(tools/guest-image "$BUILD" "$@") || fail "the initramfs $1 could not be made"
 }
 
 # machine OPTION...: runs it; the output is in $work/out, and must end with a power-off.

@@ -85,6 +85,7 @@ static void enter_mode(struct core *w, u64 gs_base, u64 fs_base)
 			w->seg[n].ar |= AR_UNUSABLE;
 	}
 	w->seg[SEG_FS].base = fs_base;
+	w->seg[SEG_TR].limit = 0x10; /* no I/O permission bitmap */
 	if (w->mode == DIFF_64)
 		w->seg[SEG_GS].base = gs_base;
 	c->cr0 = CR0_PE | CR0_PG | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_AM;

@@ -96,9 +96,11 @@ static const struct insn_row *find_row(struct gen *g, const u8 *bytes, size_t n,
 	ZyanStatus st = ZydisDecoderDecodeFull(decode_index_decoder(g->cpu->decode, g->cpu->mode), bytes, n, zi, op);
 	struct dec d = {.zi = zi, .op = op, .mode = g->cpu->mode, .cpu = g->cpu};
 
-	*valid = ZYAN_SUCCESS(st);
+	*valid = ZYAN_SUCCESS(st) && zi->meta.isa_ext != ZYDIS_ISA_EXT_KNC && zi->meta.isa_ext != ZYDIS_ISA_EXT_KNCE &&
+		 zi->meta.isa_ext != ZYDIS_ISA_EXT_KNCV;
 	if (!*valid)
 		return NULL;
+	rule_fix_operands(zi, op);
 	return decode_index_find(g->cpu->decode, &d);
 }
 

@@ -4,7 +4,7 @@
  * whose frame holds every register again. No register is free for a thunk, so none is used. The one static object exists
  * because a signal handler gets no argument.
  */
-#define _GNU_SOURCE
+#undef _GNU_SOURCE /* its register names are ours, too */
 #include "diff.h"
 
 #include <asm/ldt.h>
@@ -24,6 +24,10 @@
 #define REP_LIMIT     5000u
 #define XSTATE_BV_OFF 512
 #define YMM_OFF       576
+
+/* Where the kernel keeps RAX, RCX, RDX, RBX... in gregs. */
+static const u8 greg_of[16] = {13, 14, 12, 11, 15, 10, 9, 8, 0, 1, 2, 3, 4, 5, 6, 7};
+enum { GREG_RIP = 16, GREG_EFL, GREG_CSGSFS, GREG_ERR, GREG_TRAPNO, GREG_OLDMASK, GREG_CR2 };
 
 /* The kernel's part of ucontext_t; glibc's goes on behind it. */
 struct frame {
@@ -111,7 +115,7 @@ void diff_host_signal(int sig, siginfo_t *si, void *context)
 	if (!h.inside) {
 		char text[160];
 		int n = snprintf(text, sizeof(text), "diff: signal %d in the test itself at %llx, case seed %llu\n", sig,
-				 uc->uc_mcontext.gregs[REG_RIP], h.current ? (unsigned long long)h.current->seed : 0ull);
+				 (unsigned long long)uc->uc_mcontext.gregs[GREG_RIP], h.current ? (unsigned long long)h.current->seed : 0ull);
 
 		(void)!write(2, text, (size_t)n);
 		_exit(70);
@@ -156,7 +160,7 @@ static bool take_template(void)
 
 static bool map_pages(const char **why)
 {
-	int fd = memfd_create("diff-code", 0);
+	int fd = (int)syscall(SYS_memfd_create, "diff-code", 0);
 
 	*why = "no memory at the fixed addresses";
 	if (fd < 0 || ftruncate(fd, PAGE_SIZE) != 0)
@@ -166,7 +170,7 @@ static bool map_pages(const char **why)
 		       MAP_SHARED | MAP_FIXED_NOREPLACE | MAP_POPULATE, fd, 0);
 
 	close(fd);
-	fd = memfd_create("diff-data", 0);
+	fd = (int)syscall(SYS_memfd_create, "diff-data", 0);
 	if (fd < 0 || ftruncate(fd, DATA_SIZE) != 0)
 		return false;
 	h.data = mmap(NULL, DATA_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
@@ -262,10 +266,6 @@ u64 host_gs_base(void)
 
 /* ---- one instruction ---- */
 
-/* Indexes of REG_ names of <ucontext.h> that would clash with ours: in the order RAX, RCX, RDX, RBX... */
-static const u8 greg_of[16] = {13, 14, 12, 11, 15, 10, 9, 8, 0, 1, 2, 3, 4, 5, 6, 7};
-enum { GREG_RIP = 16, GREG_EFL, GREG_CSGSFS, GREG_ERR, GREG_TRAPNO, GREG_OLDMASK, GREG_CR2 };
-
 static void load_frame(const struct diff_case *k)
 {
 	const struct diff_state *s = &k->in;
@@ -314,7 +314,7 @@ static void take_state(struct diff_state *s)
 
 bool host_run(const struct diff_case *k, struct diff_end *out)
 {
-	bool rep = rule_is_rep(k);
+	bool rep = rule_is_rep(k) || rule_is_gather(k);
 
 	h.current = k;
 	memcpy(h.code + PAGE_SIZE - k->len, k->bytes, k->len);
@@ -325,7 +325,7 @@ bool host_run(const struct diff_case *k, struct diff_end *out)
 		/* Single step stops after every iteration. */
 		if (!rep || h.gregs[GREG_TRAPNO] != EX_DB || (u64)h.gregs[GREG_RIP] != k->rip)
 			break;
-		if (n == REP_LIMIT)
+		if (n == (rule_is_rep(k) ? REP_LIMIT : 16u))
 			return false;
 		memcpy(h.frame.gregs, h.gregs, sizeof(h.frame.gregs));
 		h.frame.gregs[GREG_EFL] |= FL_TF;

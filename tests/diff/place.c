@@ -4,6 +4,8 @@
  */
 #include "diff.h"
 
+#define MXCSR_MM_BIT (1u << 17)
+
 /* Selectors: 7 code, 0Fh stack and DS, 17h ES with a limit inside the data pages, 1Fh GS read-only. */
 static const struct seg_spec segments[3][6] = {
 	[DIFF_64] = {
@@ -257,8 +259,13 @@ static u64 place_index(struct place *p, const ZydisDecodedOperand *op)
 static void place_operand(struct place *p, const ZydisDecodedOperand *op)
 {
 	struct diff_case *k = p->k;
-	u64 target = any_target(&k->rng, op->size / 8, p->mode) - segment_base(p, op->mem.segment), mask = ~0ull;
+	u64 base = segment_base(p, op->mem.segment), target = any_target(&k->rng, op->size / 8, p->mode), mask = ~0ull;
 	unsigned b;
+
+	/* AMD's check the offset, too, around the canonical boundary when there is a segment base. */
+	if (base && target > DATA_BASE + DATA_SIZE)
+		target = DATA_BASE + PAGE_SIZE;
+	target -= base;
 
 	if (k->zi.address_width == 16)
 		mask = 0xffff;
@@ -319,6 +326,8 @@ static void place_counts(struct place *p)
 	}
 	if (!(p->set >> REG_RCX & 1) && rng_one_in(r, 2))
 		*cx = (*cx & ~0xffull) | rng_below(r, 70);
+	if ((k->row->mnemonic == ZYDIS_MNEMONIC_SHLD || k->row->mnemonic == ZYDIS_MNEMONIC_SHRD) && k->op[0].size == 16)
+		*cx = (*cx & ~0xffull) | rng_below(r, 17);
 	if (is_bit_test(k->row) && k->op[1].type == ZYDIS_OPERAND_TYPE_REGISTER && rng_below(r, 4)) {
 		unsigned x = gpr(k->op[1].reg.value);
 
@@ -450,7 +459,7 @@ static void any_vectors(struct diff_case *k)
 	else if (rng_one_in(r, 4))
 		s->mxcsr = (u32)(rng_next(r) & 0xffff);
 	if (rng_one_in(r, 20) && has(k->cpu, FEAT_MISALIGNSSE))
-		s->mxcsr |= 1 << 17;
+		s->mxcsr |= MXCSR_MM_BIT;
 	for (unsigned n = 0; n < 16; n++) {
 		any_lanes(r, s->v[n].b);
 		any_lanes(r, s->v[n].b + 16);
@@ -489,8 +498,12 @@ void gen_state(struct gen *g, struct diff_case *k)
 	if (g->mode != DIFF_64)
 		for (unsigned n = 0; n < 8; n++)
 			k->in.r[n] = (u32)k->in.r[n];
+	/* With MXCSR.MM AMD's read only the half that UNPCKL and shift counts use. */
+	if (strstr(k->row->form, "UNPCKL") || !strncmp(k->row->form, "PSLL", 4) || !strncmp(k->row->form, "PSR", 3))
+		k->in.mxcsr &= ~(u32)MXCSR_MM_BIT;
 	if (!strncmp(k->row->form, "PUSHF", 5))
 		k->careful = true; /* the image has TF, which is how the host steps */
 	/* Displacements may have changed. */
-	(void)!ZydisDecoderDecodeFull(decode_index_decoder(g->cpu->decode, g->cpu->mode), k->bytes, 15, &k->zi, k->op);
+	if (ZYAN_SUCCESS(ZydisDecoderDecodeFull(decode_index_decoder(g->cpu->decode, g->cpu->mode), k->bytes, 15, &k->zi, k->op)))
+		rule_fix_operands(&k->zi, k->op);
 }

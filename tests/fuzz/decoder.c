@@ -102,7 +102,8 @@ static void make_tables(struct rng *r, struct bus *b)
 	bus_write_u32(b, TABLES + 0x6000, (u32)(TABLES + 0x7000) | 7); /* PD of 32-bit paging */
 	bus_write_u64(b, TABLES + 0x8000, TABLES | 7);                 /* PML5 */
 	for (u64 n = 0; n < 1024; n++) {
-		u64 e = n << 12 | 7 | 0x60;
+		bool user = n - 0x40 < 8 || n - 0x60 < 0x20; /* code and data; descriptors and handlers are not */
+		u64 e = n << 12 | 0x63 | (user ? 4 : 0);
 
 		if (rng_one_in(r, 24) && n > 0x20)
 			e ^= RNG_PICK(r, odd);
@@ -255,6 +256,31 @@ static void debug_registers(struct rng *r, struct cpu *c)
 		c->dr[n] = rng_one_in(r, 2) ? CODE_AT + rng_below(r, 32) : DATA_AT + rng_below(r, 64);
 }
 
+/* Handlers that can be reached, most of the time: a good gate for each exception, code and stack to go with it. */
+static void good_handlers(struct rng *r, struct bus *b, enum kind k)
+{
+	bool wide = k == KIND_COMPAT || k == KIND_64;
+	u64 handler = CODE_AT + 0x8000;
+
+	if (rng_one_in(r, 8))
+		return;
+	bus_write_u64(b, GDT_AT + 8, descriptor(0, 0xfffff, AR_P | AR_S | AR_CODE | 3 | AR_G | (wide ? AR_L : AR_DB)));
+	bus_write_u64(b, GDT_AT + 16, descriptor(0, 0xfffff, AR_P | AR_S | 3 | AR_G | AR_DB));
+	bus_write_u64(b, TSS_AT, 0x80000ull << 32);
+	bus_write_u64(b, TSS_AT + 8, wide ? 0 : 0x10);
+	for (u64 n = 0; n < 32; n++) {
+		u64 gate = (handler & 0xffff) | 8 << 16 | 0x8full << 40 | rng_below(r, 2) * 0x60ull << 40 | handler >> 16 << 48;
+
+		if (k == KIND_REAL) {
+			bus_write_u32(b, IDT_AT + 4 * n, (u32)(handler >> 4 << 16));
+			continue;
+		}
+		bus_write_u64(b, IDT_AT + (wide ? 16 : 8) * n, gate);
+		if (wide)
+			bus_write_u64(b, IDT_AT + 16 * n + 8, 0);
+	}
+}
+
 static u64 random_state(struct rng *r, struct cpu *c)
 {
 	enum kind k = (enum kind)rng_below(r, KINDS);
@@ -272,6 +298,7 @@ static u64 random_state(struct rng *r, struct cpu *c)
 	else
 		protected_segments(r, c, k, cpl);
 	system_segments(r, c, k == KIND_COMPAT || k == KIND_64);
+	good_handlers(r, c->bus, k);
 	data_registers(r, c, k == KIND_64);
 	debug_registers(r, c);
 	c->cpl = (u8)cpl;
@@ -298,7 +325,7 @@ static void step(struct rng *r, struct machine *m)
 	bus_write(&m->bus, rip, bytes, sizeof(bytes));
 	code_cache_written(m->code, rip, sizeof(bytes));
 	u64 before = c->insns;
-	m->cfg.max_time_ns = m->clock.now + 20000;
+	m->cfg.max_time_ns = m->clock.now + 3000;
 	enum machine_stop why = machine_run(m, 1 + rng_below(r, 4), &err);
 	static const char *const names[] = {"stop: none",     "stop: power off", "stop: exit port", "stop: reset",
 	                                    "stop: shutdown", "stop: deadlock",  "stop: limit",     "stop: request",
@@ -320,9 +347,11 @@ static void one(struct rng *r)
 	fuzz_config(&cfg, RNG_PICK(r, cpus), 16 << 20);
 	cfg.testdev = rng_one_in(r, 2);
 	struct machine *m = fuzz_machine(&cfg);
-	make_tables(r, &m->bus);
-	make_descriptors(r, &m->bus);
 	for (unsigned n = 0; n < STEPS; n++) {
+		if (n % 10 == 0) { /* stores have spoiled them */
+			make_tables(r, &m->bus);
+			make_descriptors(r, &m->bus);
+		}
 		decode_alone(r, m->cpus[0]);
 		step(r, m);
 	}

@@ -81,6 +81,28 @@ static void fill_immediate(struct insn *i, const ZydisDecodedOperand *op, unsign
 		i->imm2 = (u8)op->imm.value.u;
 }
 
+/* Without a displacement-only ModRM (mod = 0), SIB base 101b is no base, whatever REX.B says: "SIB Byte Format". Zydis 4.0
+ * takes it for R13 where the address size is 32 bits. */
+static void fix_no_base(const ZydisDecodedInstruction *zi, ZydisDecodedOperand *op)
+{
+	if (!(zi->attributes & ZYDIS_ATTRIB_HAS_SIB) || zi->raw.modrm.mod != 0 || zi->raw.sib.base != 5)
+		return;
+	for (unsigned k = 0; k < zi->operand_count_visible; k++) {
+		if (op[k].type != ZYDIS_OPERAND_TYPE_MEMORY || ZydisRegisterGetId(op[k].mem.base) != 13)
+			continue;
+		op[k].mem.base = ZYDIS_REGISTER_NONE;
+		op[k].mem.disp.has_displacement = ZYAN_TRUE;
+		op[k].mem.disp.value = zi->raw.disp.value;
+	}
+}
+
+/* Zydis also knows the instructions of Knights Corner, among them VEX forms of POPCNT, TZCNT and LZCNT. */
+static bool foreign(const ZydisDecodedInstruction *zi)
+{
+	return zi->meta.isa_ext == ZYDIS_ISA_EXT_KNC || zi->meta.isa_ext == ZYDIS_ISA_EXT_KNCE ||
+	       zi->meta.isa_ext == ZYDIS_ISA_EXT_KNCV;
+}
+
 static void fill_operands(struct insn *i, const ZydisDecodedInstruction *zi, const ZydisDecodedOperand *op)
 {
 	u8 slots[4] = {0xff, 0xff, 0xff, 0xff};
@@ -223,6 +245,10 @@ int decode_bytes(const struct cpu *c, u8 mode, const u8 *bytes, size_t n, struct
 	if (!ZYAN_SUCCESS(st) && !(st == ZYDIS_STATUS_ILLEGAL_LOCK && decode_alt_cr8(c, z, bytes, n, &zi, op)))
 		return bind_invalid(out, &ud_row, 1);
 
+	if (foreign(&zi))
+		return bind_invalid(out, &ud_row, 1);
+	fix_no_base(&zi, op);
+
 	struct dec d = {.zi = &zi, .op = op, .mode = mode, .cpu = c};
 
 	fill(out, &zi, op, mode);
@@ -241,5 +267,11 @@ void disassemble(const struct cpu *c, u64 rip, const u8 *bytes, size_t n, char *
 	if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(decode_index_decoder(c->decode, c->mode), bytes, n, &zi, op)))
 		return;
 	ZydisFormatterInit(&f, ZYDIS_FORMATTER_STYLE_INTEL);
+	ZydisFormatterSetProperty(&f, ZYDIS_FORMATTER_PROP_FORCE_SIZE, ZYAN_TRUE);
+	ZydisFormatterSetProperty(&f, ZYDIS_FORMATTER_PROP_HEX_UPPERCASE, ZYAN_FALSE);
+	ZydisFormatterSetProperty(&f, ZYDIS_FORMATTER_PROP_ADDR_PADDING_ABSOLUTE, ZYDIS_PADDING_DISABLED);
+	ZydisFormatterSetProperty(&f, ZYDIS_FORMATTER_PROP_ADDR_PADDING_RELATIVE, ZYDIS_PADDING_DISABLED);
+	ZydisFormatterSetProperty(&f, ZYDIS_FORMATTER_PROP_DISP_PADDING, ZYDIS_PADDING_DISABLED);
+	ZydisFormatterSetProperty(&f, ZYDIS_FORMATTER_PROP_IMM_PADDING, ZYDIS_PADDING_DISABLED);
 	ZydisFormatterFormatInstruction(&f, &zi, op, zi.operand_count_visible, text, text_len, rip, ZYAN_NULL);
 }

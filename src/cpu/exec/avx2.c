@@ -92,7 +92,15 @@ static enum xr gather_element(struct cpu *c, const struct insn *i, u64 index, un
 		la = ea + c->sb.base[i->seg];
 	else
 		TRY(seg_address(c, i->seg, ea, size, ACC_READ, &la));
-	return vec_load(c, la, size, vec_stack(i), out);
+	if (likely(is_aligned(la, size)))
+		return vec_load(c, la, size, vec_stack(i), out);
+
+	/* "This instruction does not perform AC checks." */
+	struct span s;
+
+	TRY(mem_span(c, la, size, ACC_READ | vec_stack(i), &s));
+	span_read(c, &s, 0, out, size);
+	return XR_OK;
 }
 
 /*
@@ -150,6 +158,7 @@ enum xr avx_cvtps2ph(struct cpu *c, const struct insn *i)
 	if (i->flags & INSN_MEM) {
 		TRY(insn_la(c, i, i->memsz, ACC_WRITE, &la));
 		TRY(mem_span(c, la, i->memsz, ACC_WRITE | vec_stack(i), &s));
+		TRY(alignment_check(c, la, i->memsz));
 		TRY(vec_fp_flags(c, raised));
 		span_write(c, &s, 0, &r, i->memsz);
 		return XR_OK;

@@ -314,10 +314,10 @@ CHAIN_BRANCH(jrcxz)
 
 /* ---- binding ---- */
 
-/* Near branches in 64-bit mode are 64 bits wide; where 66h is not ignored it makes them 16 bits wide. */
+/* Near branches in 64-bit mode are 64 bits wide; where 66h is not ignored it makes them 16 bits wide, unless REX.W. */
 static void near_size(struct insn *i, const struct dec *d)
 {
-	bool o16 = (i->flags & INSN_O16) != 0;
+	bool o16 = (i->flags & INSN_O16) && !(dec_mode64(d) && d->zi->raw.rex.W);
 
 	if (dec_mode64(d))
 		i->opsz = o16 && !quirk(d->cpu, QUIRK_BRANCH_IGNORE_66) ? 2 : 8;
@@ -468,6 +468,14 @@ HANDLER(into)
 	return cc_of(c) ? raise_soft(c, i, EV_SWEX, EX_OF) : fall_through(c, i);
 }
 
+/* A fault; its length is for the vendor that reports the next instruction's address. */
+static enum xr raise_bound(struct cpu *c, const struct insn *i)
+{
+	cpu_fault(c, EX_BR, 0);
+	c->fault.insn_len = i->len;
+	return XR_FAULT;
+}
+
 /* BOUND r, m: two signed bounds in memory. */
 HANDLER(bound)
 {
@@ -482,7 +490,7 @@ HANDLER(bound)
 	s64 v = sign_extend(reg_get(c, i->r0, i->opsz), nbits);
 
 	if (v < sign_extend(low, nbits) || v > sign_extend(high, nbits))
-		return cpu_fault(c, EX_BR, 0);
+		return raise_bound(c, i);
 	return XR_OK;
 }
 

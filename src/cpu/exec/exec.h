@@ -112,6 +112,15 @@ static inline enum xr insn_la(struct cpu *c, const struct insn *i, u32 size, uns
 DEFINE_MEM(8) DEFINE_MEM(16) DEFINE_MEM(32) DEFINE_MEM(64)
 #undef DEFINE_MEM
 
+/* "Alignment Check Exception (#AC)" for accesses by mem_span(); the scalar ones above check by themselves. While the check
+ * is on no L1 entry matches, so that every access comes where it is made. */
+static inline enum xr alignment_check(struct cpu *c, la_t la, unsigned align)
+{
+	if (likely(!(la & (align - 1)) || c->cpl != 3 || !(c->cr0 & CR0_AM) || !(c->rflags & FL_AC)))
+		return XR_OK;
+	return cpu_fault(c, EX_AC, 0);
+}
+
 /* By size, for handlers that are not worth specialising. */
 enum xr mem_read(struct cpu *c, la_t la, unsigned size, unsigned access, u64 *out) must_check;
 enum xr mem_write(struct cpu *c, la_t la, unsigned size, unsigned access, u64 v) must_check;

@@ -509,15 +509,24 @@ static enum xr iret_protected(struct cpu *c, const struct insn *i)
 	return XR_OK;
 }
 
-enum xr do_iret(struct cpu *c, const struct insn *i)
+/* "Handling Multiple NMIs": executing IRET ends the blocking, even if it faults. */
+static bool end_nmi_blocking(struct cpu *c)
 {
-	/* "Handling Multiple NMIs": executing IRET ends the blocking, even if it faults. */
-	if (c->nmi_blocked || c->guest) {
+	bool was = c->nmi_blocked;
+
+	if (was && c->guest && c->virt->iret_keeps_nmi && c->virt->iret_keeps_nmi(c))
+		return false;
+	if (was || c->guest) {
 		c->nmi_blocked = false;
 		if (c->guest)
 			c->virt->iret(c);
 		cpu_recheck(c);
 	}
+	return was;
+}
+
+static enum xr iret_by_mode(struct cpu *c, const struct insn *i)
+{
 	if (real_mode(c))
 		return iret_real(c, i);
 	if (v86_mode(c))
@@ -525,6 +534,17 @@ enum xr do_iret(struct cpu *c, const struct insn *i)
 	if (c->rflags & FL_NT)
 		return long_mode(c) ? fault_gp(c, 0) : iret_task(c, i);
 	return iret_protected(c, i);
+}
+
+enum xr do_iret(struct cpu *c, const struct insn *i)
+{
+	bool unblocked = end_nmi_blocking(c);
+	enum xr r = iret_by_mode(c, i);
+
+	c->iret_unblocked = r != XR_OK && unblocked;
+	if (r == XR_OK && c->guest && c->virt->iret_done)
+		c->virt->iret_done(c);
+	return r;
 }
 
 /* ---- handlers ---- */

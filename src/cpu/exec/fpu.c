@@ -282,7 +282,8 @@ static enum xr env_span(struct cpu *c, const struct insn *i, unsigned size, unsi
 	la_t la;
 
 	TRY(insn_la(c, i, size, access, &la));
-	return mem_span(c, la, size, access | stack_access(i), s);
+	TRY(mem_span(c, la, size, access | stack_access(i), s));
+	return alignment_check(c, la, i->opsz == 2 ? 2 : 4);
 }
 
 enum xr fpu_fnstenv(struct cpu *c, const struct insn *i)

@@ -434,6 +434,20 @@ HANDLER(pause)
 	return XR_OK;
 }
 
+/* F3 90 is PAUSE only without REX.B: otherwise it exchanges R8. */
+static bool match_f3_xchg(const struct dec *d)
+{
+	return dec_mode64(d) && d->zi->raw.rex.B;
+}
+
+static void bind_f3_xchg(struct insn *i, const struct dec *d)
+{
+	i->opsz = d->zi->raw.rex.W ? 8 : i->flags & INSN_O16 ? 2 : 4;
+	i->r0 = REG_OFF(8);
+	i->r1 = REG_OFF(REG_RAX);
+	use_form(i, &xchg_forms[SH_RR][size_index(i->opsz * 8u)]);
+}
+
 SINGLE(bswap) SINGLE(movnti) SINGLE(cbw) SINGLE(cwde) SINGLE(cdqe) SINGLE(cwd) SINGLE(cdq) SINGLE(cqo)
 SINGLE(cmpxchg8b) SINGLE(cmpxchg16b) SINGLE(nop) SINGLE(clflush)
 
@@ -470,6 +484,7 @@ static const struct insn_row rows[] = {
 	PLAIN(CMPXCHG8B, cmpxchg8b, ROW_LOCK, FEAT_CX8, bind_plain), PLAIN(CMPXCHG16B, cmpxchg16b, ROW_LOCK, FEAT_CX16, bind_plain),
 	PLAIN(CLFLUSH, clflush, 0, FEAT_CLFSH, bind_plain), PLAIN(CLFLUSHOPT, clflush, 0, FEAT_CLFLUSHOPT, bind_plain),
 	PLAIN(CLWB, clflush, 0, FEAT_CLWB, bind_plain),
+	{ .mnemonic = ZYDIS_MNEMONIC_PAUSE, .flags = ROW_PURE, .form = "XCHG r8, rAX", .match = match_f3_xchg, .bind = bind_f3_xchg },
 	{ .mnemonic = ZYDIS_MNEMONIC_PAUSE, .flags = ROW_END, .icpt = ICPT_PAUSE, .form = "PAUSE", .fn = pause },
 	NOP(NOP), NOP(ENDBR32), NOP(ENDBR64), NOP(CLDEMOTE), NOP(PREFETCH), NOP(PREFETCHW), NOP(PREFETCHWT1),
 	NOP_IF(PREFETCHNTA, FEAT_SSE), NOP_IF(PREFETCHT0, FEAT_SSE), NOP_IF(PREFETCHT1, FEAT_SSE), NOP_IF(PREFETCHT2, FEAT_SSE),

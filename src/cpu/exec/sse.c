@@ -109,7 +109,7 @@ static bool wide_lengths(const struct dec *d)
 {
 	for (unsigned k = 0; k < d->zi->operand_count; k++)
 		if (d->op[k].type == ZYDIS_OPERAND_TYPE_REGISTER && d->op[k].reg.value == ZYDIS_REGISTER_RAX)
-			return true;
+			return (d->mode & MODE_SIZE) == MODE_64; /* elsewhere VEX.W is ignored */
 	return false;
 }
 
@@ -158,6 +158,7 @@ enum xr vec_read_slow(struct cpu *c, la_t la, unsigned size, unsigned access, vo
 	if (size <= 8)
 		return mmu_read_slow(c, la, size, access, out);
 	TRY(mem_span(c, la, size, access, &s));
+	TRY(alignment_check(c, la, 16));
 	span_read(c, &s, 0, out, size);
 	return XR_OK;
 }
@@ -169,6 +170,7 @@ enum xr vec_write_slow(struct cpu *c, la_t la, unsigned size, unsigned access, c
 	if (size <= 8)
 		return mmu_write_slow(c, la, size, access, in);
 	TRY(mem_span(c, la, size, access, &s));
+	TRY(alignment_check(c, la, 16));
 	span_write(c, &s, 0, in, size);
 	return XR_OK;
 }

@@ -190,6 +190,7 @@ static enum xr extrq(struct cpu *c, const struct insn *i)
 	union vec *d = &c->v[i->r0];
 
 	d->q[0] = d->q[0] >> (field >> 8 & 0x3f) & field_mask(field);
+	d->q[1] = 0; /* undefined in the manual; processors clear it */
 	vec_finish(c, i, i->r0);
 	return XR_OK;
 }
@@ -201,6 +202,7 @@ static enum xr insertq(struct cpu *c, const struct insn *i)
 	union vec *d = &c->v[i->r0];
 
 	d->q[0] = (d->q[0] & ~m) | (c->v[i->r2].q[0] << index & m);
+	d->q[1] = 0;
 	vec_finish(c, i, i->r0);
 	return XR_OK;
 }

@@ -193,34 +193,30 @@ HANDLER(popa)
 
 /* ---- ENTER, LEAVE ---- */
 
-/* Gathers what ENTER pushes: the old frame pointer, the display of the enclosing levels, the new frame pointer. */
-static enum xr enter_frame(struct cpu *c, const struct insn *i, unsigned level, u64 frame, u64 *v)
-{
-	u64 bp = c->r[REG_RBP];
-	unsigned n = 0;
-
-	v[n++] = c->r[REG_RBP];
-	for (unsigned k = 1; k < level; k++) {
-		bp -= i->opsz;
-		TRY(stack_read(c, bp & stack_mask(c), i->opsz, &v[n++]));
-	}
-	if (level)
-		v[n] = frame;
-	return XR_OK;
-}
-
+/* The pushes are made one after the other, and those before a fault stay: only RBP and RSP wait for the end. */
 HANDLER(enter)
 {
-	unsigned level = i->imm2 & 31, pushes = level ? level + 1 : 1;
-	u64 frame = (c->r[REG_RSP] - i->opsz) & stack_mask(c), v[33], old;
-	u64 sp = (c->r[REG_RSP] - (u64)pushes * i->opsz - (u16)i->imm) & stack_mask(c);
+	unsigned level = i->imm2 & 31;
+	u64 sp = c->r[REG_RSP], bp = c->r[REG_RBP], m = stack_mask(c), v = bp;
+	/* FrameTemp is all of ESP, also on a 16-bit stack. */
+	u64 frame = (sp & ~m & 0xffff0000) | ((sp - i->opsz) & m);
 	la_t la;
 
-	TRY(enter_frame(c, i, level, frame, v));
-	TRY(push_many(c, i->opsz, v, pushes));
+	for (unsigned k = 0; k <= level; k++) {
+		if (k > 0 && k == level) {
+			v = frame;
+		} else if (k > 0) {
+			bp -= i->opsz;
+			TRY(stack_read(c, bp & stack_mask(c), i->opsz, &v));
+		}
+		sp = (sp - i->opsz) & stack_mask(c);
+		TRY(stack_la(c, sp, i->opsz, ACC_WRITE, &la));
+		TRY(mem_write(c, la, i->opsz, ACC_STACK, v));
+	}
 	/* "ENTER": a write at the final stack pointer must be possible, though none is made. */
+	sp = (sp - (u16)i->imm) & stack_mask(c);
 	TRY(stack_la(c, sp, i->opsz, ACC_WRITE, &la));
-	TRY(mem_rmw(c, la, i->opsz, ACC_STACK, &old));
+	TRY(mem_rmw(c, la, i->opsz, ACC_STACK, &v));
 	reg_set(c, REG_OFF(REG_RBP), i->opsz, frame);
 	set_sp(c, sp);
 	return XR_OK;

@@ -72,7 +72,8 @@ static enum xr mov_to_cr(struct cpu *c, const struct insn *i)
 	TRY(icpt_test(c, i, ICPT_CR0_WRITE + n, v));
 	if (c->virt->cr_write)
 		TRY(c->virt->cr_write(c, i, n, CR_MOV, &v));
-	return cr_set(c, i, n, v);
+	TRY(cr_set(c, i, n, v));
+	return icpt_test(c, i, ICPT_CR0_WRITE_TRAP + n, v);
 }
 
 static u64 cr_get(struct cpu *c, unsigned n)
@@ -107,7 +108,8 @@ static enum xr cr0_partial(struct cpu *c, const struct insn *i, enum cr_op op, u
 {
 	if (c->guest && c->virt->cr_write)
 		TRY(c->virt->cr_write(c, i, 0, op, &v));
-	return cr0_write(c, v);
+	TRY(cr0_write(c, v));
+	return icpt_test(c, i, ICPT_CR0_WRITE_TRAP, c->cr0);
 }
 
 static enum xr clts(struct cpu *c, const struct insn *i)
@@ -408,10 +410,9 @@ static enum xr verw(struct cpu *c, const struct insn *i)
 static enum xr arpl(struct cpu *c, const struct insn *i)
 {
 	u16 dst, src = reg16(c, i->r1);
-	la_t la = 0;
 
 	if (i->flags & INSN_MEM)
-		TRY(op_rmw16(c, i, &la, &dst));
+		TRY(op_read16(c, i, &dst));
 	else
 		dst = reg16(c, i->r0);
 
@@ -420,7 +421,7 @@ static enum xr arpl(struct cpu *c, const struct insn *i)
 	if (raise) {
 		dst = (u16)((dst & ~3) | (src & 3));
 		if (i->flags & INSN_MEM)
-			TRY(mem_write16(c, la, i->seg == SEG_SS ? ACC_STACK : 0, dst));
+			TRY(op_write16(c, i, dst)); /* only now: what needs no change may be read-only */
 		else
 			set_reg16(c, i->r0, dst);
 	}
@@ -509,10 +510,16 @@ static enum xr rdmsr(struct cpu *c, const struct insn *i)
 {
 	u32 index = (u32)c->r[REG_RCX];
 	u64 v = 0;
+	enum xr r;
 
 	if (icpt_on(c, ICPT_MSR))
 		TRY(c->virt->msr(c, i, index, false));
 	cpu_sync_time(c);
+	if (c->guest && c->virt->msr_virtual && c->virt->msr_virtual(c, i, index, false, &v, &r)) {
+		if (r == XR_OK)
+			c->r[REG_RAX] = (u32)v, c->r[REG_RDX] = v >> 32;
+		return r;
+	}
 
 	bool ok = msr_read(c, index, &v);
 
@@ -524,19 +531,27 @@ static enum xr rdmsr(struct cpu *c, const struct insn *i)
 	return XR_OK;
 }
 
+#define MSR_EFER 0xc0000080u
+
 static enum xr wrmsr(struct cpu *c, const struct insn *i)
 {
 	u32 index = (u32)c->r[REG_RCX];
 	u64 v = (c->r[REG_RDX] << 32) | (u32)c->r[REG_RAX];
 
+	enum xr r;
+
 	if (icpt_on(c, ICPT_MSR))
 		TRY(c->virt->msr(c, i, index, true));
 	cpu_sync_time(c);
+	if (c->guest && c->virt->msr_virtual && c->virt->msr_virtual(c, i, index, true, &v, &r))
+		return r;
 
 	bool ok = msr_write(c, index, v);
 
 	trace_msr(c, true, index, v, ok);
-	return ok ? XR_OK : fault_gp(c, 0);
+	if (!ok)
+		return fault_gp(c, 0);
+	return index == MSR_EFER ? icpt_test(c, i, ICPT_EFER_WRITE_TRAP, c->efer) : XR_OK;
 }
 
 #define HWCR_CPUID_USER_DIS BIT(35)
@@ -689,11 +704,21 @@ static bool is_wbnoinvd(const struct dec *d)
 	return false;
 }
 
+/* F2 and F3 belong to other instructions, whether they exist or not. */
+static bool no_repeat(const struct dec *d)
+{
+	for (unsigned k = 0; k < d->zi->raw.prefix_count; k++)
+		if (d->zi->raw.prefixes[k].value == 0xf2 || d->zi->raw.prefixes[k].value == 0xf3)
+			return false;
+	return true;
+}
+
 static void bind_base(struct insn *i, const struct dec *d)
 {
 	bool fs = d->zi->mnemonic == ZYDIS_MNEMONIC_RDFSBASE || d->zi->mnemonic == ZYDIS_MNEMONIC_WRFSBASE;
 
 	i->aux = fs ? SEG_FS : SEG_GS;
+	i->opsz = d->zi->raw.rex.W ? 8 : 4; /* 66h changes nothing */
 }
 
 #define M(name) .mnemonic = ZYDIS_MNEMONIC_##name
@@ -726,7 +751,7 @@ static const struct insn_row rows[] = {
 	{M(INVLPG), .form = "INVLPG m", .fn = invlpg, .flags = ROW_CPL0 | ROW_END | ROW_LATE_ICPT, .icpt = ICPT_INVLPG},
 	{M(INVPCID), .form = "INVPCID r, m128", .fn = invpcid, .feature = FEAT_INVPCID,
 	 .flags = ROW_CPL0 | ROW_END | ROW_NO_V86, .icpt = ICPT_INVPCID},
-	{M(CLZERO), .form = "CLZERO", .bind = bind_implied_segment, .fn = clzero, .feature = FEAT_CLZERO},
+	{M(CLZERO), .match = no_repeat, .form = "CLZERO", .bind = bind_implied_segment, .fn = clzero, .feature = FEAT_CLZERO},
 	{M(RDMSR), .form = "RDMSR", .fn = rdmsr, .feature = FEAT_MSR, .flags = ROW_CPL0 | ROW_END},
 	{M(WRMSR), .form = "WRMSR", .fn = wrmsr, .feature = FEAT_MSR, .flags = ROW_CPL0 | ROW_END},
 	{M(CPUID), .form = "CPUID", .fn = cpuid, .flags = ROW_LATE_ICPT, .icpt = ICPT_CPUID},

@@ -102,7 +102,7 @@ static enum xr rdpru(struct cpu *c, const struct insn *i)
 
 static enum xr hlt(struct cpu *c, const struct insn *i)
 {
-	(void)i;
+	TRY(icpt_test(c, i, ICPT_IDLE_HLT, 0)); /* the plain intercept comes first: the gate has tested it */
 	c->activity = ACT_HLT;
 	c->yield = true;
 	cpu_recheck(c);
@@ -244,7 +244,7 @@ static const struct insn_row rows[] = {
 	 .flags = ROW_LATE_ICPT | ROW_END},
 	{.mnemonic = ZYDIS_MNEMONIC_RDTSCP, .form = "RDTSCP", .fn = rdtscp, .feature = FEAT_RDTSCP, .icpt = ICPT_RDTSCP,
 	 .flags = ROW_LATE_ICPT | ROW_END},
-	{.mnemonic = ZYDIS_MNEMONIC_RDPID, .form = "RDPID r", .fn = rdpid, .feature = FEAT_RDPID},
+	{.mnemonic = ZYDIS_MNEMONIC_RDPID, .form = "RDPID r", .fn = rdpid, .feature = FEAT_RDPID, .icpt = ICPT_RDPID},
 	{.mnemonic = ZYDIS_MNEMONIC_RDPRU, .form = "RDPRU", .fn = rdpru, .feature = FEAT_RDPRU, .icpt = ICPT_RDPRU,
 	 .flags = ROW_LATE_ICPT | ROW_END},
 	{M(HLT), .form = "HLT", .fn = hlt, .flags = ROW_CPL0 | ROW_END, .icpt = ICPT_HLT},
@@ -255,7 +255,8 @@ static const struct insn_row rows[] = {
 	 .flags = ROW_LATE_ICPT, .icpt = ICPT_MONITOR},
 	{M(MWAITX), .form = "MWAITX", .fn = mwaitx, .feature = FEAT_MONITORX, .flags = ROW_END | ROW_LATE_ICPT,
 	 .icpt = ICPT_MWAIT},
-	{M(UMONITOR), .form = "UMONITOR r", .bind = bind_implied_segment, .fn = umonitor, .feature = FEAT_WAITPKG},
+	{M(UMONITOR), .form = "UMONITOR r", .bind = bind_implied_segment, .fn = umonitor, .feature = FEAT_WAITPKG,
+	 .icpt = ICPT_UMONITOR},
 	{M(UMWAIT), .form = "UMWAIT r32", .fn = umwait, .feature = FEAT_WAITPKG, .flags = ROW_END | ROW_LATE_ICPT,
 	 .icpt = ICPT_UMWAIT},
 	{M(TPAUSE), .form = "TPAUSE r32", .fn = tpause, .feature = FEAT_WAITPKG, .flags = ROW_END | ROW_LATE_ICPT,

@@ -47,9 +47,7 @@ static enum xr read_bytes(struct cpu *c, const struct insn *i, unsigned size, u8
 	default:
 		TRY(insn_la(c, i, F80_BYTES, ACC_READ, &la));
 		TRY(mem_read64(c, la, stack_access(i), &v64));
-		la += 8;
-		if (!mode64(c))
-			la = (u32)la;
+		la = mode64(c) ? la + 8 : (u32)(la + 8);
 		TRY(mem_read16(c, la, stack_access(i), &v16));
 		memcpy(buf, &v64, 8);
 		memcpy(buf + 8, &v16, 2);
@@ -57,10 +55,19 @@ static enum xr read_bytes(struct cpu *c, const struct insn *i, unsigned size, u8
 	}
 }
 
+/* An unmasked exception stores nothing, but a page fault comes first. */
+static enum xr prove_bytes(struct cpu *c, const struct insn *i, unsigned size, struct span *s)
+{
+	la_t la;
+
+	TRY(insn_la(c, i, size, ACC_WRITE, &la));
+	TRY(mem_span(c, la, size, ACC_WRITE | stack_access(i), s));
+	return alignment_check(c, la, size > 8 ? 8 : size);
+}
+
 static enum xr write_bytes(struct cpu *c, const struct insn *i, unsigned size, const u8 buf[16])
 {
 	struct span s;
-	la_t la;
 	u64 v;
 
 	memcpy(&v, buf, 8);
@@ -72,8 +79,7 @@ static enum xr write_bytes(struct cpu *c, const struct insn *i, unsigned size, c
 	case 8:
 		return op_write64(c, i, v);
 	default:
-		TRY(insn_la(c, i, F80_BYTES, ACC_WRITE, &la));
-		TRY(mem_span(c, la, F80_BYTES, ACC_WRITE | stack_access(i), &s));
+		TRY(prove_bytes(c, i, F80_BYTES, &s));
 		span_write(c, &s, 0, buf, F80_BYTES);
 		return XR_OK;
 	}
@@ -585,6 +591,7 @@ static u16 store80(void *d, const struct f80 *a, u16 cw)
 static enum xr store(struct cpu *c, const struct insn *i, unsigned size, x87_store *op, bool pop)
 {
 	bool empty = st_empty(c, 0), stored;
+	struct span s;
 	struct f80 v = empty ? f80_indefinite() : st_get(c, 0);
 	u8 buf[16] = {0};
 	u16 sw;
@@ -594,8 +601,7 @@ static enum xr store(struct cpu *c, const struct insn *i, unsigned size, x87_sto
 	if (empty)
 		sw = X87_IE;
 	stored = !fpu_unmasked(c, sw & (X87_IE | X87_OE | X87_UE));
-	if (stored)
-		TRY(write_bytes(c, i, size, buf));
+	TRY(stored ? write_bytes(c, i, size, buf) : prove_bytes(c, i, size, &s));
 	fpu_note(c, i);
 	fpu_set_cc(c, X87_C1, sw);
 	fpu_except(c, (sw & X87_EXC) | (empty ? X87_SF : 0u));

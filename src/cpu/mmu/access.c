@@ -231,8 +231,12 @@ static enum xr translate_part(struct cpu *c, la_t la, u32 len, unsigned access, 
 	TRY(mmu_translate(c, la, access, &x));
 	p->pa = x.pa;
 	p->ram = x.ram;
-	if (x.ram)
+	if (x.ram) {
 		fill_l1(c, la, &x);
+	} else if (unlikely((x.pa & PAGE_MASK) == c->trap_page)) {
+		TRY(c->virt->page_trap(c, la, len, access, &p->pa));
+		p->ram = bus_ram(c->bus, p->pa);
+	}
 	return XR_OK;
 }
 
@@ -315,6 +319,8 @@ enum xr mmu_fetch(struct cpu *c, la_t la, struct fetch *f)
 		struct xlate x;
 		TRY(check_canonical(c, la, 1, 0));
 		TRY(mmu_translate(c, la, ACC_EXEC, &x));
+		if (unlikely((x.pa & PAGE_MASK) == c->trap_page))
+			TRY(c->virt->page_trap(c, la, 1, ACC_EXEC, &x.pa));
 		/* The number may have changed: a two-entry TLB drops contexts as it evicts. */
 		*e = (struct fetch_entry){.tag = (la & PAGE_MASK) | h->ctx, .page = x.pa & PAGE_MASK, .ram = x.ram};
 		if (x.entry && x.entry->guest_shift > PAGE_SHIFT)

@@ -147,6 +147,7 @@ static enum xr both_stages(struct cpu *c, la_t la, unsigned access, struct tlb_e
 		        .why = S2_FINAL,
 		        .access = (u8)(access & ACC_KINDS),
 		        .user = e->user,
+		        .perms = e->perms & ACC_KINDS,
 		        .linear = la,
 		        .has_linear = true,
 		};
@@ -199,7 +200,7 @@ enum xr mmu_translate(struct cpu *c, la_t la, unsigned access, struct xlate *x)
 	pa = mmu_phys(c, pa);
 	x->pa = pa;
 	bool apic = (pa & PAGE_MASK) == mmu_apic_page(c) && !(access & ACC_EXEC);
-	x->ram = apic ? NULL : bus_ram(c->bus, pa);
+	x->ram = apic || (pa & PAGE_MASK) == c->trap_page ? NULL : bus_ram(c->bus, pa);
 	return XR_OK;
 }
 

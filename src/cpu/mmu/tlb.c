@@ -65,7 +65,7 @@ static struct ctx_key current_key(struct cpu *c)
 	k.pcid = tlb_current_pcid(c);
 	k.epoch_all = epoch_all(h, k.space);
 	k.epoch_some = epoch_some(h, k.space, k.pcid);
-	k.apic = mmu_apic_page(c);
+	k.apic = mmu_apic_page(c) ^ (~c->trap_page << 1); /* two pages in one word: page numbers leave bits 12:0 */
 	k.signature = signature(c);
 	k.pkru = (c->cr4 & CR4_PKE) ? c->pkru : 0;
 	k.l1_gen = h->l1_gen;

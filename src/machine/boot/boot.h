@@ -92,6 +92,8 @@ static inline void put64(u8 *p, u64 v)
 }
 
 /* ---- entry.c: processor states the protocols ask for ---- */
+/* An ELF64 image may name an entry point that 32-bit code cannot have. */
+enum status boot_entry32(const struct boot *b, struct err *err) must_check;
 void boot_enter_flat32(struct cpu *c, u64 entry);
 void boot_enter_long(struct boot *b, struct cpu *c, u64 entry);
 

@@ -18,6 +18,11 @@ bool elf_is64(const struct os_file *f)
 	return elf_is(f) && f->data[4] == 2;
 }
 
+static bool header_complete(const struct os_file *f)
+{
+	return f->size >= (elf_is64(f) ? 64u : 52u);
+}
+
 static unsigned phnum(const struct os_file *f)
 {
 	return get16(f->data + (elf_is64(f) ? 56 : 44));
@@ -52,7 +57,7 @@ const u8 *elf_note(const struct os_file *f, const char *name, u32 type, u32 *siz
 	u32 want = (u32)strlen(name) + 1;
 	struct segment s;
 
-	if (!elf_is(f))
+	if (!elf_is(f) || !header_complete(f))
 		return NULL;
 	for (unsigned i = 0; i < phnum(f); i++) {
 		if (!segment(f, i, &s) || s.type != PT_NOTE || !inside_file(f, &s))
@@ -81,7 +86,7 @@ static enum status check_header(const struct boot *b, struct err *err)
 {
 	const struct os_file *f = &b->kernel;
 
-	if (f->size < (elf_is64(f) ? 64u : 52u))
+	if (!header_complete(f))
 		return err_set(err, ST_ARG, "%s: truncated: the ELF header is not complete", b->path);
 	if (f->data[5] != 1 || (f->data[4] != 1 && f->data[4] != 2))
 		return err_set(err, ST_ARG, "%s: not a little-endian ELF", b->path);

@@ -31,6 +31,14 @@ static void common(struct cpu *c, u64 entry)
 	c->efer = 0;
 }
 
+enum status boot_entry32(const struct boot *b, struct err *err)
+{
+	if (!(b->entry >> 32))
+		return ST_OK;
+	return err_set(err, ST_ARG, "%s: the entry point 0x%llx lies above 4 GiB; the protocol enters in 32-bit mode", b->path,
+	               (unsigned long long)b->entry);
+}
+
 /* What Multiboot ("Machine state") and PVH ("x86/HVM direct boot ABI") ask for alike: flat 32-bit segments, paging off.
  * Selectors and GDTR are the loader's business; a guest loads its own before it loads a segment. */
 void boot_enter_flat32(struct cpu *c, u64 entry)

@@ -136,6 +136,8 @@ enum status multiboot1_load(struct boot *b, struct err *err)
 	enum status s = load_image(b, err);
 
 	if (s == ST_OK)
+		s = boot_entry32(b, err);
+	if (s == ST_OK)
 		s = boot_area(b, err);
 	if (s == ST_OK)
 		s = boot_cmdline(b, true, ~0ull, &cmdline, err);

@@ -286,6 +286,8 @@ enum status multiboot2_load(struct boot *b, struct err *err)
 	enum status s = load_image(b, err);
 
 	if (s == ST_OK)
+		s = boot_entry32(b, err);
+	if (s == ST_OK)
 		s = boot_area(b, err);
 	if (s != ST_OK)
 		return s;

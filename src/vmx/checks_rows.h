@@ -1,0 +1,74 @@
+/* What the files of check rows have in common: short names for reading an image, and the row macros. */
+#ifndef VMX_CHECKS_ROWS_H
+#define VMX_CHECKS_ROWS_H
+
+#include "vmx/vmx.h"
+
+#define F(name) (g->f[vmcs_slot(VMCS_##name)])
+#define V(name) VMCS_##name
+
+static inline bool above(const struct vmx_image *g, u64 pa)
+{
+	return (pa >> g->caps->phys_bits) != 0;
+}
+static inline bool bad_page(const struct vmx_image *g, u64 pa)
+{
+	return !is_aligned(pa, PAGE_SIZE) || above(g, pa);
+}
+static inline bool noncanonical(const struct vmx_image *g, u64 la)
+{
+	return !is_canonical(la, g->caps->la_bits);
+}
+static inline bool pin(const struct vmx_image *g, u64 bit)
+{
+	return (F(PIN_CONTROLS) & bit) != 0;
+}
+static inline bool proc(const struct vmx_image *g, u64 bit)
+{
+	return (F(PROC_CONTROLS) & bit) != 0;
+}
+/* Controls whose activating bit is 0 act as all zero. */
+static inline bool proc2(const struct vmx_image *g, u64 bit)
+{
+	return proc(g, PROC_SECONDARY) && (F(PROC2_CONTROLS) & bit);
+}
+static inline bool proc3(const struct vmx_image *g, u64 bit)
+{
+	return proc(g, PROC_TERTIARY) && (F(PROC3_CONTROLS) & bit);
+}
+static inline bool exits(const struct vmx_image *g, u64 bit)
+{
+	return (F(EXIT_CONTROLS) & bit) != 0;
+}
+static inline bool enters(const struct vmx_image *g, u64 bit)
+{
+	return (F(ENTRY_CONTROLS) & bit) != 0;
+}
+static inline bool v86(const struct vmx_image *g)
+{
+	return (F(GUEST_RFLAGS) & FL_VM) != 0;
+}
+static inline bool usable(u64 ar)
+{
+	return !(ar & AR_UNUSABLE);
+}
+static inline bool injects(const struct vmx_image *g)
+{
+	return (F(ENTRY_INTR_INFO) & BIT(31)) != 0;
+}
+static inline unsigned inject_kind(const struct vmx_image *g)
+{
+	return (unsigned)bits(F(ENTRY_INTR_INFO), 10, 8);
+}
+static inline unsigned inject_vector(const struct vmx_image *g)
+{
+	return (unsigned)F(ENTRY_INTR_INFO) & 0xff;
+}
+enum { KIND_EXT = 0, KIND_RESERVED = 1, KIND_NMI = 2, KIND_HW = 3, KIND_SW = 4, KIND_PRIVSW = 5, KIND_SWEX = 6, KIND_OTHER = 7 };
+
+/* id, outcome, predicate, its argument, the rule; then the fields. GROUP and MANUAL are the file's, set before the rows. */
+#define ROW(group_, outcome_, id_, bad_, arg_, manual_, rule_, ...)                                                    \
+	{.id = "vmx." id_, .group = VMX_GROUP_##group_, .outcome = VMX_##outcome_, .arg = (arg_), .bad = bad_,         \
+	 .rule = rule_, .manual = "SDM 3C \"" manual_ "\"", .field = {__VA_ARGS__, VMX_FIELDS_END}}
+
+#endif

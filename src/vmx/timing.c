@@ -1,0 +1,85 @@
+/* Time in the guest: TSC offset and multiplier, the preemption timer, PAUSE loops. "VMX Non-Root Operation". */
+#include "vmx/vmx.h"
+
+/* "TSC scaling": bits 111:48 of the product, then the offset. */
+u64 vmx_tsc(struct cpu *c, u64 value)
+{
+	const struct vmx *v = vmx_of(c);
+
+	if (!c->guest || !(vmcs_get(v, VMCS_PROC_CONTROLS) & PROC_TSC_OFFSET))
+		return value;
+	if (vmx_proc2(v) & PROC2_TSC_SCALING)
+		value = (u64)((unsigned __int128)value * vmcs_get(v, VMCS_TSC_MULTIPLIER) >> 48);
+	return value + vmcs_get(v, VMCS_TSC_OFFSET);
+}
+
+static u64 physical_tsc(struct cpu *c)
+{
+	cpu_sync_time(c);
+	return c->clock->now + c->tsc_offset;
+}
+
+/* ---- "VMX-Preemption Timer": it counts down whenever bit X of the TSC changes ---- */
+
+static void expired(void *arg)
+{
+	struct cpu *c = arg;
+
+	if (c->guest)
+		cpu_raise(c, PEND_PREEMPT);
+}
+
+void vmx_timer_init(struct cpu *c)
+{
+	timer_init(&vmx_of(c)->preempt, c->clock, expired, c);
+}
+
+void vmx_timer_start(struct cpu *c)
+{
+	struct vmx *v = vmx_of(c);
+	u64 now, ticks;
+
+	v->preempt_end = ~0ull;
+	if (!(vmcs_get(v, VMCS_PIN_CONTROLS) & PIN_PREEMPTION_TIMER))
+		return;
+	now = physical_tsc(c);
+	v->preempt_end = (now >> VMX_TIMER_SHIFT) + vmcs_get(v, VMCS_PREEMPTION_TIMER);
+	ticks = (v->preempt_end << VMX_TIMER_SHIFT) - now;
+	if (!vmcs_get(v, VMCS_PREEMPTION_TIMER)) {
+		cpu_raise(c, PEND_PREEMPT);
+		return;
+	}
+	timer_arm(&v->preempt, c->clock->now + ticks);
+	c->kick = 1;
+}
+
+/* At a VM exit. The value goes back to the field only with "save VMX-preemption timer value". */
+void vmx_timer_stop(struct cpu *c)
+{
+	struct vmx *v = vmx_of(c);
+	u64 now;
+
+	if (v->preempt_end == ~0ull)
+		return;
+	now = physical_tsc(c) >> VMX_TIMER_SHIFT;
+	if (vmcs_get(v, VMCS_EXIT_CONTROLS) & EXIT_SAVE_TIMER)
+		vmcs_set(v, VMCS_PREEMPTION_TIMER, v->preempt_end > now ? v->preempt_end - now : 0);
+	timer_disarm(&v->preempt);
+	v->preempt_end = ~0ull;
+}
+
+/* ---- "PAUSE-Loop Exiting" ---- */
+
+bool vmx_pause_loop(struct cpu *c)
+{
+	struct vmx *v = vmx_of(c);
+	u64 now = physical_tsc(c), last = v->ple_last;
+	bool leaves = false;
+
+	if (!last || now - last > vmcs_get(v, VMCS_PLE_GAP))
+		v->ple_first = now;
+	else
+		leaves = now - v->ple_first > vmcs_get(v, VMCS_PLE_WINDOW);
+	v->ple_last = now;
+	return leaves;
+}

@@ -1,0 +1,37 @@
+# Shared by the scripts of this folder: a run with its output and its messages kept apart, and what is said of them.
+# $BUILD and $TURNSTILE come from tests/run.py.
+# shellcheck shell=bash
+set -u
+cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
+: "${BUILD:?is the build folder}" "${TURNSTILE:?is the program}"
+export LC_ALL=C
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+fail() {
+	echo "---- output ----"; head -c 8000 "$work/out"
+	echo "---- messages ----"; head -c 8000 "$work/err"
+	echo "FAIL: $*"
+	exit 1
+}
+
+# run STATUS OPTION...: output in $work/out, messages in $work/err.
+run() {
+	local want=$1 status; shift
+	"$TURNSTILE" run --timeout 60 "$@" >"$work/out" 2>"$work/err" </dev/null
+	status=$?
+	[ "$status" = "$want" ] || fail "exit status $status, want $want: turnstile run $*"
+}
+
+# has FILE REGEX...: each matches a line of $work/FILE.
+has() {
+	local f=$work/$1 r; shift
+	for r in "$@"; do
+		grep -qE -- "$r" "$f" || fail "no line matches: $r"
+	done
+}
+
+# narrow FILE: no line is wider than 100 columns.
+narrow() {
+	! grep -nE '^.{101}' "$work/$1" || fail "lines wider than 100 columns"
+}
