@@ -50,7 +50,10 @@ _Static_assert(sizeof(struct vmcb) == 4096 && offsetof(struct vmcb, efer) == 0x4
 _Static_assert(offsetof(struct vmcb, rip) == 0x578 && offsetof(struct vmcb, rax) == 0x5f8, "the manual's layout");
 
 /* The bits of intercept[3] and [4]; a bit's number over all words is its exit code. */
-enum { ICPT_CPUID = 1 << 18, ICPT_HLT = 1 << 24, ICPT_IOIO = 1 << 27, ICPT_MSR = 1 << 28, ICPT_SHUTDOWN = 1u << 31 };
+enum {
+	ICPT_SMI = 1 << 2, ICPT_CPUID = 1 << 18, ICPT_HLT = 1 << 24, ICPT_IOIO = 1 << 27, ICPT_MSR = 1 << 28,
+	ICPT_SHUTDOWN = 1u << 31,
+};
 enum { ICPT_VMRUN = 1 << 0, ICPT_VMMCALL = 1 << 1 };
 enum {
 	EXIT_CPUID = 0x72, EXIT_HLT = 0x78, EXIT_IOIO = 0x7b, EXIT_SHUTDOWN = 0x7f, EXIT_VMMCALL = 0x81, EXIT_NPF = 0x400,
@@ -170,8 +173,8 @@ static void controls(struct vmcb *v)
 	v->iopm = (u64)iopm;
 	v->msrpm = (u64)memset(page_alloc(), 0xff, 4096);
 	memset(page_alloc(), 0xff, 4096); /* its second page */
-	v->intercept[3] = ICPT_CPUID | ICPT_HLT | ICPT_IOIO | ICPT_MSR | ICPT_SHUTDOWN;
-	v->intercept[4] = ICPT_VMRUN | ICPT_VMMCALL; /* VMRUN's must be set */
+	v->intercept[3] = ICPT_SMI | ICPT_CPUID | ICPT_HLT | ICPT_IOIO | ICPT_MSR | ICPT_SHUTDOWN;
+	v->intercept[4] = ICPT_VMRUN | ICPT_VMMCALL; /* VMRUN's must be set, SMI's on the first generation, too */
 	v->asid = 1;
 }
 

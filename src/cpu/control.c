@@ -87,6 +87,7 @@ static void flush_translations(struct cpu *c, bool keep_global)
 {
 	if (likely(!quirk(c, QUIRK_SVM_FIRST))) {
 		tlb_flush_space(c, c->space, keep_global);
+		guest_flushed(c, 0, false);
 		return;
 	}
 	if (!keep_global) {
@@ -99,7 +100,10 @@ static void flush_translations(struct cpu *c, bool keep_global)
 
 bool cr0_valid(const struct cpu *c, u64 v)
 {
-	if (v >> 32 || ((v & CR0_PG) && !(v & CR0_PE)) || ((v & CR0_NW) && !(v & CR0_CD)))
+	/* "Paged Real Mode": VMRUN may have brought a guest there; it stays when CLTS or LMSW write the rest. */
+	bool paged_real = (c->cr0 & (CR0_PG | CR0_PE)) == CR0_PG;
+
+	if (v >> 32 || ((v & CR0_PG) && !(v & CR0_PE) && !paged_real) || ((v & CR0_NW) && !(v & CR0_CD)))
 		return false;
 	return !c->virt->cr_ok || c->virt->cr_ok((struct cpu *)(uintptr_t)c, 0, v);
 }
@@ -206,10 +210,12 @@ enum xr cr3_write(struct cpu *c, u64 v)
 	if (pae_paging(c->cr0, c->cr4, c->efer))
 		TRY(mmu_load_pdptes(c, v));
 	c->cr3 = v;
-	if (unlikely(quirk(c, QUIRK_SVM_FIRST)))
+	if (unlikely(quirk(c, QUIRK_SVM_FIRST))) {
 		flush_translations(c, true);
-	else if (!keep)
+	} else if (!keep) {
 		tlb_flush_pcid(c, c->space, pcide ? v & 0xfff : 0, true);
+		guest_flushed(c, 0, false);
+	}
 	c->block_mode_changed = 1;
 	mmu_update_context(c);
 	return XR_OK;

@@ -126,6 +126,7 @@ struct cpu {
 	u8 cpl;
 	u8 activity;           /* enum activity */
 	u8 shadow;             /* enum shadow, counts for the next instruction only */
+	u8 insn_shadow;        /* cache: the shadow the running instruction stands in */
 	u8 sipi_vector;
 	bool nmi_blocked;
 	bool gif;              /* SVM's; always true where the model has none */
@@ -310,6 +311,13 @@ static inline bool icpt_on(const struct cpu *c, unsigned id)
 {
 	return (c->icpt[id / 64] >> (id % 64)) & 1;
 }
+/* After every flush that a guest asked for. */
+static inline void guest_flushed(struct cpu *c, la_t la, bool page)
+{
+	if (unlikely(c->guest) && c->virt->flushed)
+		c->virt->flushed(c, la, page);
+}
+
 /* Test an intercept by hand (ROW_LATE_ICPT rows, operand-dependent ids). */
 static inline enum xr icpt_test(struct cpu *c, const struct insn *i, unsigned id, u64 q)
 {
@@ -384,7 +392,8 @@ static inline void cpu_charge(struct cpu *c, u32 extra)
 /* Address of the running instruction and of the next one; valid inside handlers. */
 static inline u64 ip_mask(const struct cpu *c)
 {
-	return (c->mode & MODE_SIZE) == MODE_64 ? ~0ull : (c->mode & MODE_SIZE) == MODE_32 ? 0xffffffffull : 0xffffull;
+	/* EIP has 32 bits in 16-bit code too: running past FFFFh leaves the segment's limit, it does not wrap. */
+	return (c->mode & MODE_SIZE) == MODE_64 ? ~0ull : 0xffffffffull;
 }
 static inline u64 insn_rip(const struct cpu *c, const struct insn *i)
 {

@@ -342,8 +342,10 @@ static void step(struct cpu *c)
 	if (unlikely(c->hooks->trace & TRACE_INSN) && c->hooks->insn)
 		c->hooks->insn(c->hooks->arg, c, i);
 	c->shadow = 0;
+	c->insn_shadow = shadow;
 	c->cur = i;
 	r = run_one(c, i);
+	c->insn_shadow = 0;
 	if (r != XR_OK) {
 		if (r == XR_EXIT)
 			c->shadow = shadow;

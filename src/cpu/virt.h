@@ -87,6 +87,7 @@ struct stage2_req {
 	u8 access;          /* enum acc bits wanted now */
 	bool user;          /* the linear address is a user-mode address: U/S set at every level, or paging off (mode-based execute) */
 	u8 perms;           /* S2_FINAL: enum acc bits that the first stage grants */
+	u8 memtype;         /* S2_FINAL: the first stage's PAT type; WB while paging is off */
 	bool set_dirty;     /* S2_TABLE: the walk is about to write an accessed or dirty bit */
 	la_t linear;
 	bool has_linear;
@@ -151,6 +152,8 @@ struct virt_ops {
 	bool (*nmi_masked)(struct cpu *c, bool *blocked);
 	/* IRET leaves NMI blocking as it is. NULL: never. */
 	bool (*iret_keeps_nmi)(struct cpu *c);
+	/* The guest invalidated translations of its space, all or those of a page: others may share them. NULL: none do. */
+	void (*flushed)(struct cpu *c, la_t la, bool page);
 	/* Accesses to the page cpu->trap_page, behind the translation: redirect *pa (a virtual APIC), or XR_EXIT. */
 	enum xr (*page_trap)(struct cpu *c, la_t la, u32 len, unsigned access, pa_t *pa);
 	/* PEND_VENDOR: what the instruction that just completed left to do. */

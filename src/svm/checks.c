@@ -39,6 +39,17 @@ static bool vmrun_intercept_clear(const struct svm_image *v)
 	return !(v->control.icpt[4] & 1);
 }
 
+/* 2005 only: today the SMI intercept is optional. */
+static bool smi_intercept_clear(const struct svm_image *v)
+{
+	return v->env.first && !(v->control.icpt[3] & BIT(2));
+}
+
+static bool vnmi_without_nmi(const struct svm_image *v)
+{
+	return v->env.vnmi && (v->control.vintr & VINTR_NMI_EN) && !(v->control.icpt[3] & BIT(1));
+}
+
 static bool asid_zero(const struct svm_image *v)
 {
 	return v->control.asid == 0;
@@ -47,7 +58,7 @@ static bool asid_zero(const struct svm_image *v)
 /* Undefined by the manual; what no processor implements is refused rather than aliased. */
 static bool asid_beyond(const struct svm_image *v)
 {
-	return v->control.asid >= SVM_ASIDS;
+	return v->control.asid >= v->env.asids;
 }
 
 /* 64K + 3 bits: the last byte is the first of the third page. */
@@ -80,6 +91,38 @@ static bool ncr3_reserved(const struct svm_image *v)
 static bool g_pat_invalid(const struct svm_image *v)
 {
 	return nested(v) && !arch_pat_valid(v->save.g_pat);
+}
+
+/* ---- AVIC: in force with nested paging only, and then every pointer of it is used ---- */
+
+static bool avic(const struct svm_image *v)
+{
+	return v->env.avic && (v->control.vintr & VINTR_AVIC) && nested(v);
+}
+
+static bool x2avic(const struct svm_image *v)
+{
+	return avic(v) && v->env.x2avic && (v->control.vintr & VINTR_X2AVIC);
+}
+
+static bool x2avic_alone(const struct svm_image *v)
+{
+	return v->env.x2avic && (v->control.vintr & (VINTR_X2AVIC | VINTR_AVIC)) == VINTR_X2AVIC;
+}
+
+static bool avic_max_index(const struct svm_image *v)
+{
+	return avic(v) && bits(v->control.avic_physical_table, 11, 0) > (x2avic(v) ? 511 : 255);
+}
+
+static bool avic_pointer(const struct svm_image *v)
+{
+	const u64 page = mask(51, 12);
+
+	if (!avic(v))
+		return false;
+	return above(v, v->control.avic_backing_page & page) || above(v, v->control.avic_physical_table & page) ||
+	       (!x2avic(v) && above(v, v->control.avic_logical_table & page)); /* x2AVIC has no logical table */
 }
 
 /* ---- EFER and control registers ---- */
@@ -171,10 +214,10 @@ static bool inject_type(const struct svm_image *v)
 	return injects(v, 1) || injects(v, 5) || injects(v, 6) || injects(v, 7);
 }
 
-/* 0, 1, 3-8, 10-14, 16-19, #SX 30, #HV 28 are exceptions of these processors; 2 is the NMI. */
+/* 0, 1, 3-8, 10-14, 16-19, #SX 30 are exceptions of these processors, and #HV 28 since 2005; 2 is the NMI. */
 static bool inject_vector(const struct svm_image *v)
 {
-	const u64 exceptions = 0x500f7dfbull;
+	const u64 exceptions = v->env.first ? 0x400f7dfbull : 0x500f7dfbull;
 	unsigned vector = (u8)v->control.eventinj;
 
 	return injects(v, INTINFO_EXCEPTION) && (vector > 31 || !(exceptions >> vector & 1));
@@ -191,6 +234,7 @@ static bool inject_mode(const struct svm_image *v)
 /* clang-format off */
 #define CCC    "APM 2 \"Canonicalization and Consistency Checks\""
 #define INJECT "APM 2 \"Event Injection\""
+#define AVIC   "APM 2 \"Advanced Virtual Interrupt Controller\""
 #define NPAGE  "APM 2 \"Enabling Nested Paging\""
 #define END    0xffff
 
@@ -198,6 +242,11 @@ const struct svm_check svm_checks[] = {
 	{"svm.control.vmrun-intercept", SVM_GROUP_CONTROL, vmrun_intercept_clear, "the VMRUN intercept must be set",
 	 CCC,
 	 {0x010, END}},
+	{"svm.control.smi-intercept", SVM_GROUP_CONTROL, smi_intercept_clear,
+	 "the SMI intercept must be set (2005's processors only)", "33047 \"Canonicalization and Consistency Checks\"",
+	 {0x00c, END}},
+	{"svm.control.vnmi-nmi-intercept", SVM_GROUP_CONTROL, vnmi_without_nmi,
+	 "V_NMI_ENABLE needs the NMI intercept", "APM 2 \"NMI Virtualization\"", {CTL(vintr), 0x00c, END}},
 	{"svm.control.asid-zero", SVM_GROUP_CONTROL, asid_zero, "guest ASID must not be 0, which is the host's", CCC,
 	 {CTL(asid), END}},
 	{"svm.control.asid-range", SVM_GROUP_CONTROL, asid_beyond,
@@ -218,6 +267,15 @@ const struct svm_check svm_checks[] = {
 	 {CTL(nested_ctl), CTL(n_cr3), END}},
 	{"svm.nested.g-pat", SVM_GROUP_NESTED, g_pat_invalid, "every byte of G_PAT must be 0, 1, 4, 5, 6 or 7", CCC,
 	 {CTL(nested_ctl), SA(g_pat), END}},
+
+	{"svm.avic.x2avic-alone", SVM_GROUP_CONTROL, x2avic_alone, "x2AVIC mode needs AVIC enabled", AVIC,
+	 {CTL(vintr), END}},
+	{"svm.avic.max-index", SVM_GROUP_CONTROL, avic_max_index,
+	 "AVIC_PHYSICAL_MAX_INDEX must not exceed 255, in x2AVIC mode 511", AVIC,
+	 {CTL(avic_physical_table), CTL(vintr), CTL(nested_ctl), END}},
+	{"svm.avic.pointer", SVM_GROUP_CONTROL, avic_pointer,
+	 "the AVIC pages must lie below the maximum physical address", AVIC,
+	 {CTL(avic_backing_page), CTL(avic_physical_table), CTL(avic_logical_table), CTL(vintr), CTL(nested_ctl), END}},
 
 	{"svm.guest.efer.svme", SVM_GROUP_CRX, svme_clear, "EFER.SVME must be 1", CCC, {SA(efer), END}},
 	{"svm.guest.efer.reserved", SVM_GROUP_CRX, efer_reserved, "reserved bits of EFER must be 0", CCC, {SA(efer),
@@ -266,9 +324,21 @@ const struct svm_check *svm_check_next(const struct svm_image *v, const struct s
 	return NULL;
 }
 
+#define VINTR_CHECKED (VINTR_NMI_EN | VINTR_X2AVIC | VINTR_AVIC)
+
+static bool same_avic(const struct svm_image *a, const struct svm_image *b)
+{
+	return !((a->control.vintr ^ b->control.vintr) & VINTR_CHECKED) &&
+	       (!(a->control.vintr & VINTR_AVIC) ||
+	        (a->control.nested_ctl == b->control.nested_ctl &&
+	         a->control.avic_backing_page == b->control.avic_backing_page &&
+	         a->control.avic_logical_table == b->control.avic_logical_table &&
+	         a->control.avic_physical_table == b->control.avic_physical_table));
+}
+
 static bool same_control(const struct svm_image *a, const struct svm_image *b)
 {
-	return !memcmp(a->control.icpt, b->control.icpt, sizeof(a->control.icpt)) &&
+	return same_avic(a, b) && !memcmp(a->control.icpt, b->control.icpt, sizeof(a->control.icpt)) &&
 	       a->control.asid == b->control.asid && a->control.iopm_base_pa == b->control.iopm_base_pa &&
 	       a->control.msrpm_base_pa == b->control.msrpm_base_pa;
 }
@@ -315,7 +385,7 @@ u64 svm_field_value(const struct svm_image *v, unsigned offset)
 static void decode_field(struct check_field *f, const struct svm_image *v, unsigned offset, const struct cpu *c)
 {
 	if (offset == CTL(asid))
-		snprintf(f->decoded, sizeof(f->decoded), "this processor has 1 to 0x%x", SVM_ASIDS - 1);
+		snprintf(f->decoded, sizeof(f->decoded), "this processor has 1 to 0x%x", v->env.asids - 1);
 	else if (offset == SA(efer) && (f->value & ~v->env.efer_bits))
 		snprintf(f->decoded, sizeof(f->decoded), "reserved bits 0x%llx",
 		         (unsigned long long)(f->value & ~v->env.efer_bits));
@@ -373,5 +443,42 @@ cold void svm_check_refuse(struct cpu *c, const struct svm_image *v, const struc
 		decode_field(f, v, first->field[n], c);
 	}
 	list_others(&r, v, first);
+	c->hooks->refused(c->hooks->arg, c, &r);
+}
+
+/*
+ * "#VMEXIT": illegal bits in the host's PDPEs, found when they are reloaded, shut the processor down. The rest of the
+ * host's state comes from a copy that VMRUN took and is never illegal.
+ */
+cold void svm_check_shutdown(struct cpu *c)
+{
+	struct refusal r = {
+	        .event = "#VMEXIT failed: the processor shut down while it reloaded the host",
+	        .check = "svm.host.pdpte.reserved",
+	        .rule = "reserved bits of the host's four PDPEs must be 0 when #VMEXIT reloads them",
+	        .manual = "APM 2 \"#VMEXIT\"",
+	        .then = "shutdown; GIF 0",
+	        .also = "none",
+	        .rip = c->r[REG_RIP],
+	        .insn = c->insns,
+	        .cpu = c->index,
+	        .fields = 1,
+	};
+
+	if (!c->hooks || !c->hooks->refused)
+		return;
+	r.field[0] = (struct check_field){.name = "host CR3", .value = c->cr3};
+	for (unsigned n = 0; n < 4; n++) {
+		static const char *const names[] = {"host PDPE 0", "host PDPE 1", "host PDPE 2", "host PDPE 3"};
+		u64 e = bus_read_u64(c->bus, (c->cr3 & 0xffffffe0) + 8 * n);
+		u64 wrong = e & 1 ? (e & 0x1e6) | (e >> c->phys_bits << c->phys_bits) : 0;
+
+		if (!wrong)
+			continue;
+		r.field[r.fields] = (struct check_field){.name = names[n], .value = e};
+		snprintf(r.field[r.fields].decoded, sizeof(r.field[0].decoded), "reserved bits 0x%llx",
+		         (unsigned long long)wrong);
+		r.fields++;
+	}
 	c->hooks->refused(c->hooks->arg, c, &r);
 }

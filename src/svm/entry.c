@@ -85,7 +85,7 @@ static u64 efer_bits(const struct cpu *c)
 
 	v |= quirk(c, QUIRK_SVM_FIRST) ? 0 : EFER_TCE;
 
-	v |= has(c, FEAT_LM) ? EFER_LME | EFER_LMA : 0;
+	v |= EFER_LME | EFER_LMA; /* without long mode they are refused by a rule of their own */
 	v |= has(c, FEAT_NX) ? EFER_NXE : 0;
 	v |= has(c, FEAT_FXSR_OPT) ? EFER_FFXSR : 0;
 	v |= has(c, FEAT_AUTO_IBRS) ? EFER_AIBRSE : 0;
@@ -170,6 +170,9 @@ static cold void find_limits(struct cpu *c, struct svm_env *e)
 	e->phys_bits = c->phys_bits;
 	e->long_mode = has(c, FEAT_LM);
 	e->nested_paging = has(c, FEAT_NPT);
+	e->avic = has(c, FEAT_AVIC);
+	e->x2avic = has(c, FEAT_X2AVIC);
+	e->vnmi = has(c, FEAT_VNMI);
 	implemented_intercepts(c, e->icpt);
 }
 
@@ -235,7 +238,7 @@ static void copy_vmcb(struct cpu *c, struct svm_image *v, const struct svm_image
 	struct svm_access a;
 
 	svm_open(c, &a, pa, &tmp);
-	memcpy(&v->control, &a.page->control, offsetof(struct vmcb_control, bytes_fetched));
+	memcpy(&v->control, &a.page->control, sizeof(v->control));
 	copy_save(&v->save, &a.page->save);
 	v->env = last->env;
 	if (unlikely(!v->env.cr4_bits))
@@ -444,7 +447,7 @@ static void inject_event(struct cpu *c, struct svm *s, const struct vmcb_control
 		return;
 	c->inject = svm_event_from_intinfo(ctl->eventinj, len <= 15 ? (unsigned)len : 0);
 	if (len > 15 && (c->inject.type == EV_SW || c->inject.type == EV_SWEX))
-		c->r[REG_RIP] = ctl->nrip; /* the return address is nRIP, wherever that is */
+		c->r[REG_RIP] = mode64(c) ? ctl->nrip : (u32)ctl->nrip; /* the return address is nRIP, wherever that is */
 	if (c->inject.type == EV_HW && c->inject.vector == EX_PF)
 		c->inject.payload = c->cr2; /* software put the address there: delivery must not change it */
 	if (c->inject.type == EV_HW && c->inject.vector == EX_DB)

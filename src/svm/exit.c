@@ -206,6 +206,7 @@ static void save_control(struct cpu *c, const struct svm *s, struct vmcb_control
 
 static cold void shut_down(struct cpu *c)
 {
+	svm_check_shutdown(c);
 	if (c->hooks->death)
 		c->hooks->death(c->hooks->arg, c);
 	c->activity = ACT_SHUTDOWN;

@@ -98,13 +98,17 @@ static u8 cacheable_rights(const struct cpu *c, const struct walk_result *w)
 	return (u8)(ACC_READ | (w->all & PTE_W ? ACC_WRITE : 0) | (exec ? ACC_EXEC : 0));
 }
 
-/* The host's PAT type of the entry that maps the page: PAT, PCD and PWT bits. */
-static u8 nested_memtype(const struct svm *s, const struct walk_result *w)
+/* Guest PAT type, host PAT type by the PAT, PCD and PWT bits of the nested entry, MTRRs, CR0.CD of both. */
+static u8 nested_memtype(const struct cpu *c, const struct stage2_req *q, const struct walk_result *w)
 {
+	const struct svm *s = svm_of(c);
 	unsigned pat = w->page_shift == PAGE_SHIFT ? (unsigned)bits(w->entry, 7, 7) : (unsigned)bits(w->entry, 12, 12);
 	unsigned index = pat << 2 | (unsigned)bits(w->entry, 4, 3);
 
-	return (u8)(s->host.pat >> (8 * index) & 7);
+	u8 host = (u8)(s->host.pat >> (8 * index) & 7), guest = q->why == S2_FINAL ? q->memtype : MT_WB;
+	u8 type = svm_combine_mtrr(svm_combine_pat(guest, host), svm_mtrr_type(&c->mtrr, w->pa));
+
+	return svm_combine_cd(type, ((s->host.cr0 | c->cr0) & CR0_CD) != 0);
 }
 
 enum xr svm_stage2(struct cpu *c, const struct stage2_req *q, struct stage2_res *r)
@@ -126,7 +130,7 @@ enum xr svm_stage2(struct cpu *c, const struct stage2_req *q, struct stage2_res 
 	        .perms = cacheable_rights(c, &w),
 	        .dirty_ok = (w.entry & PTE_D) != 0,
 	        .page_shift = w.page_shift,
-	        .memtype = nested_memtype(svm_of(c), &w),
+	        .memtype = nested_memtype(c, q, &w),
 	};
 	if (unlikely(svm_avic_page(c, q->gpa)) && q->why == S2_FINAL) {
 		r->pa = (svm_control(c)->avic_backing_page & mask(51, 12)) | (q->gpa & ~PAGE_MASK);

@@ -1,15 +1,18 @@
 /*
  * svm: AMD's Secure Virtual Machine. entry.c: VMRUN (read it first); checks.c: the consistency checks as rows; exit.c:
  * #VMEXIT; intercepts.c: the intercept table and the decisions taken in the guest; npt.c: nested paging; virq.c:
- * virtual interrupts, TPR, GIF; insns.c and msrs.c: the vendor's rows; fields.c: the VMCB field table. May call: base,
- * arch, mem, cpu. Called by: the processor through cpu->virt, and the models that join the rows below.
+ * virtual interrupts and NMIs, TPR, GIF; avic.c: the virtual APIC page; memtype.c: memory types; insns.c and msrs.c:
+ * the vendor's rows; fields.c: the VMCB field table. May call: base, arch, mem, cpu. Called by: the processor through
+ * cpu->virt, and the models that join the rows below.
  *
  * What CPUID 8000_000A says for a model with SVM. EAX: revision 1; EBX: SVM_ASIDS; ECX: 0; EDX, by feature name:
  *   real:      NPT LBRV SVM_LOCK NRIP_SAVE TSC_SCALE VMCB_CLEAN FLUSHBYASID DECODEASSISTS PAUSE_FILTER PFTHRESHOLD
- *              V_VMSAVE_VMLOAD VGIF SVM_SPEC_CTRL; bit 28 (NestedVirtVmcbAddrChk: the intercept precedes the address
- *              check) has no feature name but is how VMRUN, VMLOAD and VMSAVE behave
- *   not there: PmcVirt AVIC GMET x2AVIC SSSCheck ROGPT HOST_MCE_OVERRIDE TlbiCtl VNMI IbsVirt ExtLvtAvicAccessChg
- *              BusLockThreshold IdleHltIntercept; SKINIT (8000_0001 ECX[12]); INVLPGB, MCOMMIT (8000_0008 EBX)
+ *              AVIC V_VMSAVE_VMLOAD VGIF SVM_SPEC_CTRL; by --cpu amd,+...: GMET X2AVIC VNMI IDLE_HLT; bit 28
+ *              (NestedVirtVmcbAddrChk: the intercept precedes the address check) has no feature name but is how VMRUN,
+ *              VMLOAD and VMSAVE behave
+ *   not there: PmcVirt SSSCheck ROGPT HOST_MCE_OVERRIDE TlbiCtl IbsVirt ExtLvtAvicAccessChg BusLockThreshold; SKINIT
+ *              (8000_0001 ECX[12]); INVLPGB, MCOMMIT (8000_0008 EBX); the LBR stack (8000_0022); PML, x2AVIC_EXT (ECX)
+ * Model `pacifica` has NPT and LBRV, as in 2005; QUIRK_SVM_FIRST is the rest of the difference.
  */
 #ifndef SVM_SVM_H
 #define SVM_SVM_H
@@ -36,7 +39,7 @@ struct svm_env {
 	u64 host_cr0;
 	u32 asids;      /* how many, the host's included: CPUID 8000_000Ah EBX */
 	bool first;     /* the SVM of 2005: QUIRK_SVM_FIRST */
-	u8 pad2[3];
+	bool avic, x2avic, vnmi; /* this processor has them */
 	u32 icpt[6];    /* intercept bits that exist here; others are ignored */
 	u64 pdpte[4]; /* read at the guest's CR3 when the check applies, otherwise 0 */
 };
@@ -113,6 +116,7 @@ const struct svm_check *svm_check_next(const struct svm_image *v, const struct s
 /* The groups whose inputs differ from the last image that passed. */
 u32 svm_check_groups(const struct svm_image *v, const struct svm_image *good); /* good NULL: all */
 void svm_check_refuse(struct cpu *c, const struct svm_image *v, const struct svm_check *first, u64 rip);
+void svm_check_shutdown(struct cpu *c); /* #VMEXIT could not reload the host */
 u64 svm_field_value(const struct svm_image *v, unsigned offset);
 
 /* ---- intercepts.c ---- */
@@ -177,6 +181,7 @@ enum { SVM_MT_CD = 8, SVM_MT_WC_PLUS = 9 }; /* beside the MT_ types of PAT and M
 u8 svm_combine_pat(u8 guest, u8 host);
 u8 svm_combine_mtrr(u8 pat, u8 mtrr);
 u8 svm_combine_cd(u8 type, bool cache_disabled);
+u8 svm_mtrr_type(const struct mtrr_state *m, pa_t pa);
 
 /* ---- avic.c ---- */
 void svm_avic_enter(struct cpu *c);

@@ -381,7 +381,10 @@ static const struct vmx_check rows[] = {
 	AREA(EXIT, "exit.msr-load", load_area, EXIT_MSR_LOAD_ADDR, "the VM-exit MSR-load area", EXIT_MSR_LOAD_COUNT),
 	ENTRY("entry.reserved", entry_reserved, 0, "reserved bits of the VM-entry controls must have their fixed values", V(ENTRY_CONTROLS)),
 	AREA(ENTRY, "entry.msr-load", entry_area, ENTRY_MSR_LOAD_ADDR, "the VM-entry MSR-load area", ENTRY_MSR_LOAD_COUNT),
-	ENTRY("entry.smm", smm_outside, 10, "entry to SMM is for the SMM-transfer monitor alone", V(ENTRY_CONTROLS), VMX_IN_SMM),
+	{.id = "vmx.control.entry.smm", .group = VMX_GROUP_CONTROL, .outcome = VMX_FAIL_7, .arg = 10, .bad = smm_outside,
+	 .rule = "entry to SMM is for the SMM-transfer monitor alone", .manual = "SDM 3C \"VM-Entry Control Fields\"",
+	 .field = {V(ENTRY_CONTROLS), VMX_IN_SMM, VMX_FIELDS_END},
+	 .implied_by = "vmx.guest.interruptibility.smi,vmx.guest.interruptibility.smi-entry"},
 	ENTRY("entry.dual-monitor", smm_outside, 11, "only the SMM-transfer monitor may deactivate dual-monitor treatment", V(ENTRY_CONTROLS), VMX_IN_SMM),
 	ENTRY("entry.smm-and-dual", smm_both, 0, "entry to SMM excludes deactivating dual-monitor treatment", V(ENTRY_CONTROLS)),
 

@@ -125,6 +125,9 @@ static bool host64_rip(const struct vmx_image *g, unsigned arg)
 #define SEGS(id, fn, name, rule, ...) \
 	ROW(HOST, FAIL_8, "host." id, fn, V(name), "Checks on Host Segment and Descriptor-Table Registers", rule, V(name), ##__VA_ARGS__)
 #define SIZE(id, fn, rule, ...)      ROW(HOST, FAIL_8, "host.address-space." id, fn, 0, "Checks Related to Address-Space Size", rule, __VA_ARGS__)
+#define SIZE_IMPLIED(name, fn, text, by, ...) \
+	{.id = "vmx.host.address-space." name, .group = VMX_GROUP_HOST, .outcome = VMX_FAIL_8, .bad = fn, .rule = text, \
+	 .manual = "SDM 3C \"Checks Related to Address-Space Size\"", .field = {__VA_ARGS__, VMX_FIELDS_END}, .implied_by = by}
 #define RPL(name)   SEGS("selector.rpl-ti", rpl_ti, name, "RPL (bits 1:0) and TI (bit 2) of every host selector must be 0")
 #define BASE(name)  SEGS("base", not_canonical, name, "host FS, GS, TR, GDTR and IDTR bases must be canonical")
 #define NULLS       "host CS and TR selectors must not be 0, nor SS of a 32-bit host"
@@ -145,13 +148,12 @@ static const struct vmx_check rows[] = {
 	SEGS("selector.null", null_ss, HOST_SS_SEL, NULLS, V(EXIT_CONTROLS)),
 	SEGS("selector.null", null, HOST_TR_SEL, NULLS),
 	BASE(HOST_FS_BASE), BASE(HOST_GS_BASE), BASE(HOST_TR_BASE), BASE(HOST_GDTR_BASE), BASE(HOST_IDTR_BASE),
-	SIZE("legacy-guest64", legacy_guest64, "outside IA-32e mode the guest must not be an IA-32e mode guest", V(ENTRY_CONTROLS), VMX_IN_LMA),
+	SIZE_IMPLIED("legacy-guest64", legacy_guest64, "outside IA-32e mode the guest must not be an IA-32e mode guest",
+		     "vmx.host.address-space.legacy-host64,vmx.host.address-space.host32-guest64", V(ENTRY_CONTROLS), VMX_IN_LMA),
 	SIZE("legacy-host64", legacy_host64, "outside IA-32e mode host address-space size must be 0", V(EXIT_CONTROLS), VMX_IN_LMA),
 	SIZE("long-host32", long_host32, "in IA-32e mode host address-space size must be 1", V(EXIT_CONTROLS), VMX_IN_LMA),
-	{.id = "vmx.host.address-space.host32-guest64", .group = VMX_GROUP_HOST, .outcome = VMX_FAIL_8, .bad = host32_guest64,
-	 .rule = "an IA-32e mode guest needs host address-space size 1", .manual = "SDM 3C \"Checks Related to Address-Space Size\"",
-	 .field = {V(ENTRY_CONTROLS), V(EXIT_CONTROLS), VMX_FIELDS_END},
-	 .implied_by = "vmx.host.address-space.legacy-guest64,vmx.host.address-space.long-host32"},
+	SIZE_IMPLIED("host32-guest64", host32_guest64, "an IA-32e mode guest needs host address-space size 1",
+		     "vmx.host.address-space.legacy-guest64,vmx.host.address-space.long-host32", V(ENTRY_CONTROLS), V(EXIT_CONTROLS)),
 	SIZE("host32-pcide", host32_pcide, "a 32-bit host must not have CR4.PCIDE", V(HOST_CR4), V(EXIT_CONTROLS)),
 	SIZE("host32-rip", host32_rip, "bits 63:32 of a 32-bit host's RIP must be 0", V(HOST_RIP), V(EXIT_CONTROLS)),
 	SIZE("host64-pae", host64_pae, "a 64-bit host needs CR4.PAE", V(HOST_CR4), V(EXIT_CONTROLS)),

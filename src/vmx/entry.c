@@ -30,6 +30,9 @@ u64 vmx_info_from_event(const struct event *e)
 u32 vmx_load_msrs(struct cpu *c, u64 addr, u32 count)
 {
 	for (u32 n = 0; n < count; n++) {
+		if (n == VMX_MSR_LIST_MAX)
+			return n + 1;
+
 		u64 index = bus_read_u64(c->bus, addr + 16ull * n);
 		struct vmx_msr_entry e = {.index = (u32)index, .reserved = (u32)(index >> 32), .smm = c->smm, .accepted = true};
 		const struct vmx_msr_check *k = NULL;
@@ -54,7 +57,7 @@ static void load_segments(struct cpu *c, const struct vmx *v)
 {
 	for (unsigned s = SEG_ES; s < SEG_COUNT; s++) {
 		c->seg[s].sel = (u16)vmcs_get(v, VMCS_GUEST_ES_SEL + 2 * s);
-		c->seg[s].ar = (u32)vmcs_get(v, VMCS_GUEST_ES_AR + 2 * s);
+		c->seg[s].ar = (u32)vmcs_get(v, VMCS_GUEST_ES_AR + 2 * s) & 0x1f0ff; /* unusable ones are not checked */
 		c->seg[s].limit = (u32)vmcs_get(v, VMCS_GUEST_ES_LIMIT + 2 * s);
 		c->seg[s].base = vmcs_get(v, VMCS_GUEST_ES_BASE + 2 * s);
 	}
@@ -177,7 +180,7 @@ static void image_fill(struct cpu *c, bool resume, struct vmx_image *g)
 	*g = (struct vmx_image){.f = v->f, .caps = vmx_caps(c)};
 	g->in[VMX_IN_LMA - VMX_IN] = long_mode(c);
 	g->in[VMX_IN_SMM - VMX_IN] = c->smm;
-	g->in[VMX_IN_MOVSS - VMX_IN] = (c->shadow & SHADOW_MOVSS) != 0;
+	g->in[VMX_IN_MOVSS - VMX_IN] = (c->insn_shadow & SHADOW_MOVSS) != 0;
 	g->in[VMX_IN_RESUME - VMX_IN] = resume;
 	g->in[VMX_IN_LAUNCHED - VMX_IN] = v->launched != 0;
 	g->in[VMX_IN_CURRENT - VMX_IN] = v->current;
@@ -191,6 +194,9 @@ static u32 groups_to_check(struct vmx *v, const struct vmx_image *g)
 	if (v->checked && (v->checked_entry != vmcs_get(v, VMCS_ENTRY_CONTROLS) ||
 	                   v->checked_cr0 != vmcs_get(v, VMCS_GUEST_CR0) || v->checked_lma != g->in[VMX_IN_LMA - VMX_IN]))
 		v->checked = 0;
+	/* SYSCALL takes SS from IA32_STAR as it is */
+	if ((vmcs_get(v, VMCS_GUEST_SS_SEL) ^ vmcs_get(v, VMCS_GUEST_CS_SEL)) & 3)
+		v->checked &= (u16) ~(1u << VMX_GROUP_SEGMENT);
 	return vmx_check_apply(g) & ~(u32)v->checked;
 }
 

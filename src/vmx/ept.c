@@ -4,9 +4,7 @@
  */
 #include "vmx/vmx.h"
 
-/* ---- spaces ----
- * DEVIATION: a guest's own INVLPG or MOV CR3 reaches its current space only, not others with that VPID under another
- * EPTP ("Operations that Invalidate Cached Mappings"). */
+/* ---- spaces ---- */
 
 #define EPTP_ROOT(eptp) ((eptp)&mask(51, 12))
 
@@ -20,6 +18,29 @@ static u32 key_vpid(u64 key)
 	return (u32)(key >> 40 & 0xffff);
 }
 
+/* Other spaces with the same VPID: what the guest invalidates must go from them, too. */
+static bool shares_vpid(const struct vmx *v, unsigned slot)
+{
+	for (unsigned n = 0; n < ARRAY_LEN(v->space_key); n++)
+		if (n != slot && v->space_key[n] && key_vpid(v->space_key[n]) == key_vpid(v->space_key[slot]))
+			return true;
+	return false;
+}
+
+static unsigned intern(struct cpu *c, u64 key)
+{
+	struct vmx *v = vmx_of(c);
+	unsigned n;
+
+	for (n = 0; n < ARRAY_LEN(v->space_key); n++)
+		if (v->space_key[n] == key)
+			return n;
+	n = (unsigned)(v->space_next++ % ARRAY_LEN(v->space_key));
+	v->space_key[n] = key;
+	tlb_flush_space(c, (u16)(n + 1), false);
+	return n;
+}
+
 /* The space of the guest that is about to run. Slots are recycled in turn; a recycled space loses its entries. */
 u16 vmx_space(struct cpu *c)
 {
@@ -28,15 +49,27 @@ u16 vmx_space(struct cpu *c)
 	u32 vpid = proc2 & PROC2_VPID ? (u32)vmcs_get(v, VMCS_VPID) : 0;
 	u64 eptp = proc2 & PROC2_EPT ? vmcs_get(v, VMCS_EPTP) : 0;
 	u64 key = key_of(vpid, eptp);
-	unsigned n;
 
-	for (n = 0; n < ARRAY_LEN(v->space_key); n++)
-		if (v->space_key[n] == key)
-			return (u16)(n + 1);
-	n = (unsigned)(v->space_next++ % ARRAY_LEN(v->space_key));
-	v->space_key[n] = key;
-	tlb_flush_space(c, (u16)(n + 1), false);
-	return (u16)(n + 1);
+	if (unlikely(v->space_now != key)) {
+		v->slot_now = (u16)intern(c, key);
+		v->space_now = key;
+		v->shares_vpid = shares_vpid(v, v->slot_now);
+	}
+	return (u16)(v->slot_now + 1);
+}
+
+/* "Operations that Invalidate Cached Mappings": INVLPG, MOV to CR3 and their like reach the combined mappings of the
+ * current VPID under every EPTRTA. */
+void vmx_guest_flushed(struct cpu *c, la_t la, bool page)
+{
+	struct vmx *v = vmx_of(c);
+
+	if (likely(!v->shares_vpid))
+		return;
+	if (page)
+		vmx_flush_vpid_page(c, key_vpid(v->space_now), la);
+	else
+		vmx_flush_vpid(c, key_vpid(v->space_now), false, false);
 }
 
 void vmx_flush_vpid(struct cpu *c, u32 vpid, bool all, bool keep_global)

@@ -224,7 +224,7 @@ static bool store_msrs(struct cpu *c, struct vmx *v)
 	for (u32 n = 0; n < vmcs_get(v, VMCS_EXIT_MSR_STORE_COUNT); n++) {
 		u64 index = bus_read_u64(c->bus, addr + 16ull * n);
 
-		if (index >> 32 || (index & ~0xffull) == 0x800 || !msr_read(c, (u32)index, &value))
+		if (n == VMX_MSR_LIST_MAX || index >> 32 || (index & ~0xffull) == 0x800 || !msr_read(c, (u32)index, &value))
 			return false;
 		bus_write_u64(c->bus, addr + 16ull * n + 8, value);
 	}

@@ -154,14 +154,33 @@ const char *vmx_input_name(unsigned input)
 
 /* ---- one field ---- */
 
+static void add_ranges(struct line *l, u64 bits_, const char *must)
+{
+	unsigned first = 0;
+
+	if (!bits_)
+		return;
+	add(l, "%s%s", l->n ? "; " : "", bits_ & (bits_ - 1) ? "bits" : "bit");
+	for (unsigned n = 0; n < 64; n++) {
+		if (!(bits_ >> n & 1))
+			continue;
+		if (!n || !(bits_ >> (n - 1) & 1))
+			first = n;
+		if (n < 63 && (bits_ >> (n + 1) & 1))
+			continue;
+		if (n == first)
+			add(l, " %u", n);
+		else
+			add(l, " %u-%u", first, n);
+	}
+	add(l, " must be %s", must);
+}
+
 /* Reserved bits of a control word: which have the wrong value. */
 static void decode_reserved(struct line *l, const struct vmx_caps *caps, enum vmx_word w, u64 value)
 {
-	u64 low = ~value & caps->required1[w], high = value & ~caps->allowed1[w];
-
-	for (unsigned n = 0; n < 32; n++)
-		if ((low | high) >> n & 1)
-			add(l, "%sbit %u must be %u", l->n ? ", " : "", n, (unsigned)(low >> n & 1));
+	add_ranges(l, ~value & caps->required1[w], "1");
+	add_ranges(l, value & ~caps->allowed1[w], "0");
 }
 
 static void show_field(struct check_field *f, const struct vmx_image *g, const struct vmx_check *k, u32 encoding)

@@ -435,10 +435,32 @@ static bool nmi_masked(struct cpu *c, bool *blocked)
 	return true;
 }
 
+#define MSR_SPEC_CTRL 0x48u
+
+/* "Virtualizing IA32_SPEC_CTRL": the guest sees the shadow; the mask's bits keep the monitor's value. */
+static enum xr spec_ctrl(struct cpu *c, bool write, u64 *value)
+{
+	struct vmx *v = vmx_of(c);
+	u64 own = vmcs_get(v, VMCS_SPEC_CTRL_MASK), now;
+
+	if (!write) {
+		*value = vmcs_get(v, VMCS_SPEC_CTRL_SHADOW);
+		return XR_OK;
+	}
+	if (!msr_read(c, MSR_SPEC_CTRL, &now) || !msr_write(c, MSR_SPEC_CTRL, (now & own) | (*value & ~own)))
+		return fault_gp(c, 0);
+	vmcs_set(v, VMCS_SPEC_CTRL_SHADOW, *value);
+	return XR_OK;
+}
+
 /* "Virtualizing MSR-Based APIC Accesses" */
 static bool msr_virtual(struct cpu *c, const struct insn *i, u32 index, bool write, u64 *value, enum xr *r)
 {
 	(void)i;
+	if (index == MSR_SPEC_CTRL && (vmx_proc3(vmx_of(c)) & PROC3_SPEC_CTRL)) {
+		*r = spec_ctrl(c, write, value);
+		return true;
+	}
 	return vmx_x2apic(c, index, write, value, r);
 }
 
@@ -531,6 +553,7 @@ const struct virt_ops vmx_ops = {
         .intr = vmx_intr,
         .nmi_masked = nmi_masked,
         .iret_keeps_nmi = iret_keeps_nmi,
+        .flushed = vmx_guest_flushed,
         .page_trap = vmx_page_trap,
         .trap = vmx_trap,
         .msr_virtual = msr_virtual,

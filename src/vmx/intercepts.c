@@ -319,14 +319,14 @@ enum xr vmx_msr(struct cpu *c, const struct insn *i, u32 index, bool write)
 
 /* ---- control registers: guest/host masks and read shadows ---- */
 
-static enum xr cr_exit(struct cpu *c, const struct insn *i, unsigned n, enum cr_op op, u64 value)
+static enum xr cr_exit(struct cpu *c, const struct insn *i, unsigned n, enum cr_op op)
 {
 	u64 q = n;
 
 	if (op == CR_CLTS)
 		q |= 2ull << 4;
 	else if (op == CR_LMSW)
-		q |= 3ull << 4 | (value & 0xffff) << 16 | (i->flags & INSN_MEM ? BIT(6) : 0);
+		q |= 3ull << 4 | (c->exit.q[1] & 0xffff) << 16 | (i->flags & INSN_MEM ? BIT(6) : 0);
 	else
 		q |= (u64)gpr(i->r1) << 8;
 
@@ -363,7 +363,7 @@ enum xr vmx_cr_write(struct cpu *c, const struct insn *i, unsigned n, enum cr_op
 	default: exits = ((*value ^ shadow) & own) != 0; break;
 	}
 	if (exits)
-		return cr_exit(c, i, n, op, *value);
+		return cr_exit(c, i, n, op);
 	*value = (*value & ~own) | (now & own);
 	return XR_OK;
 }

@@ -23,7 +23,7 @@ enum { ABSENT, HERE };
 	ROW(A, PROC, 12, HERE, "RDTSC exiting") \
 	ROW(A, PROC, 15, HERE, "CR3-load exiting") \
 	ROW(A, PROC, 16, HERE, "CR3-store exiting") \
-	ROW(A, PROC, 17, ABSENT, "activate tertiary controls") \
+	ROW(A, PROC, 17, HERE, "activate tertiary controls") \
 	ROW(A, PROC, 19, HERE, "CR8-load exiting") \
 	ROW(A, PROC, 20, HERE, "CR8-store exiting") \
 	ROW(A, PROC, 21, HERE, "use TPR shadow") \
@@ -104,9 +104,9 @@ enum { ABSENT, HERE };
 	ROW(A, PROC3, 1, ABSENT, "enable HLAT") \
 	ROW(A, PROC3, 2, ABSENT, "EPT paging-write control") \
 	ROW(A, PROC3, 3, ABSENT, "guest-paging verification") \
-	ROW(A, PROC3, 4, ABSENT, "IPI virtualization") \
+	ROW(A, PROC3, 4, HERE, "IPI virtualization") \
 	ROW(A, PROC3, 6, ABSENT, "enable MSR-list instructions") \
-	ROW(A, PROC3, 7, ABSENT, "virtualize IA32_SPEC_CTRL") \
+	ROW(A, PROC3, 7, HERE, "virtualize IA32_SPEC_CTRL") \
 	ROW(A, PROC3, 8, ABSENT, "APIC-timer virtualization") \
 	ROW(A, PROC3, 9, ABSENT, "enable PBNDKB") \
 	ROW(A, PROC3, 12, ABSENT, "PEBS uses guest physical addresses") \

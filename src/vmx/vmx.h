@@ -73,6 +73,7 @@ enum {
 	PROC2_TSC_SCALING = 1 << 25,
 	PROC2_USER_WAIT = 1 << 26,
 	PROC3_IPI = 1 << 4,
+	PROC3_SPEC_CTRL = 1 << 7,
 	EXIT_SAVE_DEBUG = 1 << 2,
 	EXIT_HOST64 = 1 << 9,
 	EXIT_LOAD_PERF = 1 << 12,
@@ -101,6 +102,10 @@ struct vmx {
 	u64 launched;
 	u64 space_key[64]; /* (VPID << 52 | EPTP 51:12 >> 12), interned: slot n is TLB space n + 1 */
 	u64 space_next;
+	u64 space_now;      /* cache: the key of the guest that ran last, in slot_now; 0: none */
+	u16 slot_now;
+	bool shares_vpid;   /* cache: other spaces have its VPID */
+	u8 pad3[5];
 	u64 cr4_fixed1; /* cache: IA32_VMX_CR4_FIXED1, which never changes; 0: not asked yet */
 	u64 preempt_end; /* TSC >> VMX_TIMER_SHIFT at which the preemption timer reaches 0; ~0: it does not run */
 	u64 ple_first, ple_last; /* PAUSE-loop exiting: the first PAUSE of this loop, and the one before; 0: none since entry */
@@ -194,6 +199,9 @@ void vmx_record_exit(struct cpu *c, u64 reason, u64 qualification, u64 rip);
 void vmx_abort(struct cpu *c, u32 indicator);
 /* "VM-Entry MSR-load area" and its siblings: 0, or the 1-based entry that failed. */
 u32 vmx_load_msrs(struct cpu *c, u64 addr, u32 count);
+/* IA32_VMX_MISC[27:25] = 0. Behind the recommended maximum behaviour is undefined; here the list is refused, so that no
+ * list can hold the machine up for hours. */
+#define VMX_MSR_LIST_MAX 512u
 
 /* ---- intercepts.c ---- */
 void vmx_compile_intercepts(struct cpu *c);
@@ -239,6 +247,7 @@ enum xr vmx_vmfunc(struct cpu *c, const struct insn *i);
 bool vmx_eptp_ok(const struct cpu *c, u64 eptp);
 enum xr vmx_stage2(struct cpu *c, const struct stage2_req *q, struct stage2_res *r);
 u16 vmx_space(struct cpu *c);
+void vmx_guest_flushed(struct cpu *c, la_t la, bool page);
 void vmx_flush_vpid(struct cpu *c, u32 vpid, bool all, bool keep_global); /* all: every VPID but 0 */
 void vmx_flush_vpid_page(struct cpu *c, u32 vpid, la_t la);
 void vmx_flush_ept(struct cpu *c, u64 eptp, bool all);

@@ -29,7 +29,8 @@ static void printf_like(2, 3) item(struct list *l, const char *fmt, ...)
 static void value(struct list *l, const char *name, u64 core, u64 host)
 {
 	if (core != host)
-		item(l, "  %-8s ours %016llx  host %016llx\n", name, (unsigned long long)core, (unsigned long long)host);
+		item(l, "  %-8s ours %016llx  host %016llx\n", name, (unsigned long long)core,
+		     (unsigned long long)host);
 }
 
 static void bytes(struct list *l, const char *name, unsigned n, const u8 *core, const u8 *host, unsigned size)
@@ -84,7 +85,8 @@ static bool near_f32(u32 a, u32 b)
 
 /* ---- parts ---- */
 
-static void compare_x87(struct list *l, const struct diff_case *k, const struct diff_end *core, const struct diff_end *host)
+static void compare_x87(struct list *l, const struct diff_case *k, const struct diff_end *core,
+                        const struct diff_end *host)
 {
 	static const char *const tags = "tag";
 	u16 sw = rule_sw_mask(k, host);
@@ -98,7 +100,8 @@ static void compare_x87(struct list *l, const struct diff_case *k, const struct 
 			bytes(l, "st", n, core->s.st[n], host->s.st[n], 10);
 }
 
-static void compare_vectors(struct list *l, const struct diff_case *k, const struct diff_end *core, const struct diff_end *host)
+static void compare_vectors(struct list *l, const struct diff_case *k, const struct diff_end *core,
+                            const struct diff_end *host)
 {
 	enum tolerance tol = rule_tolerance(k->row);
 
@@ -114,10 +117,11 @@ static void compare_vectors(struct list *l, const struct diff_case *k, const str
 }
 
 static void compare_integer(struct list *l, const struct diff_case *k, enum diff_mode mode, const struct diff_end *core,
-			    const struct diff_end *host, bool gprs)
+                            const struct diff_end *host, bool gprs)
 {
 	static const char *const names[] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
-					    "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
+	                                    "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
+	static const char *const segs[] = {"es", "cs", "ss", "ds", "fs", "gs"};
 	u64 m = mode == DIFF_64 ? ~0ull : 0xffffffff;
 	u32 f = FL_ARITH | FL_DF | FL_AC | FL_ID | FL_NT | FL_IF | FL_IOPL;
 
@@ -130,6 +134,11 @@ static void compare_integer(struct list *l, const struct diff_case *k, enum diff
 	else if (rule_is_rep(k))
 		f &= ~(u32)FL_ARITH;
 	value(l, "rflags", core->s.flags & f, host->s.flags & f);
+	/* On its way in and out the host's kernel turns every null selector into 0; FS is not the test's to read. */
+	for (unsigned n = SEG_ES; n <= SEG_GS; n++)
+		if (n != SEG_FS)
+			value(l, segs[n], core->s.sel[n] < 4 ? 0 : core->s.sel[n],
+			      host->s.sel[n] < 4 ? 0 : host->s.sel[n]);
 	if (mode == DIFF_64)
 		value(l, "gs.base", core->s.gs_base, host->s.gs_base);
 }
@@ -149,7 +158,7 @@ static void compare_fault(struct list *l, const struct diff_end *core, const str
 	/* The host's kernel says P for its own half, whatever is there. */
 	if (core->vector == EX_PF && host->cr2 >= 0x7ffffffff000)
 		m = ~(u32)PF_P;
-	if (any_page && (core->cr2 - host->cr2 < 2048 || host->cr2 - core->cr2 < 2048))
+	if (any_page && ((u32)(core->cr2 - host->cr2) < 2048 || (u32)(host->cr2 - core->cr2) < 2048))
 		return;
 	value(l, "error", core->error & m, host->error & m);
 	value(l, "cr2", core->cr2, host->cr2);
@@ -172,8 +181,8 @@ static void compare_memory(struct list *l, const u8 *core, const u8 *host)
 	}
 }
 
-unsigned compare(const struct diff_case *k, enum diff_mode mode, const struct diff_end *core, const struct diff_end *host,
-		 const u8 *core_mem, const u8 *host_mem, char *text, size_t size)
+unsigned compare(const struct diff_case *k, enum diff_mode mode, const struct diff_end *core,
+                 const struct diff_end *host, const u8 *core_mem, const u8 *host_mem, char *text, size_t size)
 {
 	struct list l = {.text = text, .size = size};
 	u32 ignored = rule_ignored(k, core, host);

@@ -1,8 +1,8 @@
 /*
  * Our processor, in a machine of nothing but RAM: long mode at CPL 3, identity page tables for the pages of diff.h. It
  * runs one instruction through the real run loop. The instruction ends at the end of its page, so that its block holds
- * it alone and the chain handlers (insn.fast) run; the careful half of the cases goes through insn.fn instead. The first
- * event that the run loop is about to deliver ends the run, seen by the event hook.
+ * it alone and the chain handlers (insn.fast) run; the careful half of the cases goes through insn.fn instead. The
+ * first event that the run loop is about to deliver ends the run, seen by the event hook.
  */
 #include "diff.h"
 
@@ -11,14 +11,19 @@
 
 #include "model/model.h"
 
-#define RAM_SIZE   (16ull << 20)
-#define PML4_AT    0x100000ull
-#define PDPT_AT    0x101000ull
-#define PD_AT      0x102000ull
-#define PT_DATA_AT 0x103000ull
-#define PT_CODE_AT 0x104000ull
-#define DATA_AT    0x200000ull
-#define CODE_AT    0x300000ull
+#define RAM_SIZE    (16ull << 20)
+#define PML4_AT     0x100000ull
+#define PDPT_AT     0x101000ull
+#define PD_AT       0x102000ull
+#define PT_DATA_AT  0x103000ull
+#define PT_CODE_AT  0x104000ull
+#define PT_LDT_AT   0x105000ull
+#define LDT_AT      0x106000ull
+#define LDT_LA      0xffff900000000000ull /* no offset of a test reaches it */
+#define PDPT_LDT_AT 0x107000ull
+#define PD_LDT_AT   0x108000ull
+#define DATA_AT     0x200000ull
+#define CODE_AT     0x300000ull
 
 struct core {
 	struct cpu *cpu;
@@ -47,7 +52,18 @@ static void on_event(void *arg, struct cpu *c, const struct event *e)
 
 static void map_page(struct core *w, u64 table, u64 la, u64 pa, bool writable, bool exec)
 {
-	bus_write_u64(&w->bus, table + ((la >> 12) & 511) * 8, pa | PTE_P | PTE_U | (writable ? PTE_W : 0) | (exec ? 0 : PTE_NX));
+	bus_write_u64(&w->bus, table + ((la >> 12) & 511) * 8,
+	              pa | PTE_P | PTE_U | (writable ? PTE_W : 0) | (exec ? 0 : PTE_NX));
+}
+
+/* As the host's kernel makes it from the same entry: DPL 3, accessed, AVL set. */
+static u64 descriptor(struct ldt_entry e)
+{
+	u64 type = (e.fixed ? 0 : AR_W) | (u64)e.contents << 2 | AR_A;
+	u64 ar = type | AR_S | 3u << AR_DPL_SHIFT | (e.absent ? 0 : AR_P);
+
+	return (e.limit & 0xffff) | (u64)(e.base & 0xffffff) << 16 | ar << 40 | (u64)(e.limit >> 16 & 15) << 48 |
+	       1ull << 52 | (u64)e.big << 54 | (u64)e.pages << 55 | (u64)(e.base >> 24) << 56;
 }
 
 static void build_tables(struct core *w)
@@ -59,8 +75,15 @@ static void build_tables(struct core *w)
 	bus_write_u64(&w->bus, PD_AT + ((DATA_BASE >> 21) & 511) * 8, PT_DATA_AT | dir);
 	bus_write_u64(&w->bus, PD_AT + ((CODE_BASE >> 21) & 511) * 8, PT_CODE_AT | dir);
 	for (u64 n = 0; n < DATA_PAGES; n++)
-		map_page(w, PT_DATA_AT, DATA_BASE + n * PAGE_SIZE, DATA_AT + n * PAGE_SIZE, n * PAGE_SIZE < DATA_WRITE, false);
+		map_page(w, PT_DATA_AT, DATA_BASE + n * PAGE_SIZE, DATA_AT + n * PAGE_SIZE, n * PAGE_SIZE < DATA_WRITE,
+		         false);
 	map_page(w, PT_CODE_AT, CODE_BASE, CODE_AT, false, true);
+	bus_write_u64(&w->bus, PML4_AT + ((LDT_LA >> 39) & 511) * 8, PDPT_LDT_AT | dir);
+	bus_write_u64(&w->bus, PDPT_LDT_AT, PD_LDT_AT | dir);
+	bus_write_u64(&w->bus, PD_LDT_AT, PT_LDT_AT | dir);
+	bus_write_u64(&w->bus, PT_LDT_AT, LDT_AT | PTE_P | PTE_W);
+	for (unsigned n = 0; n < DIFF_LDT_SIZE; n++)
+		bus_write_u64(&w->bus, LDT_AT + 8 * n, descriptor(diff_ldt(w->mode, n)));
 }
 
 static struct seg make_seg(const struct seg_spec *s, bool code, bool mode64)
@@ -85,11 +108,14 @@ static void enter_mode(struct core *w, u64 gs_base, u64 fs_base)
 			w->seg[n].ar |= AR_UNUSABLE;
 	}
 	w->seg[SEG_FS].base = fs_base;
+	w->seg[SEG_LDTR] =
+	        (struct seg){.sel = 0x50, .ar = AR_P | SYS_LDT, .limit = 8 * DIFF_LDT_SIZE - 1, .base = LDT_LA};
 	w->seg[SEG_TR].limit = 0x10; /* no I/O permission bitmap */
 	if (w->mode == DIFF_64)
 		w->seg[SEG_GS].base = gs_base;
 	c->cr0 = CR0_PE | CR0_PG | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_AM;
-	c->cr4 = CR4_PAE | CR4_PGE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE | CR4_FSGSBASE | CR4_UMIP | CR4_SMEP | CR4_SMAP;
+	c->cr4 = CR4_PAE | CR4_PGE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE | CR4_FSGSBASE | CR4_UMIP | CR4_SMEP |
+	         CR4_SMAP;
 	c->efer = EFER_LME | EFER_LMA | EFER_NXE | EFER_SCE;
 	c->cr3 = PML4_AT;
 	c->xcr0 = 7;
@@ -245,6 +271,8 @@ static void take(struct cpu *c, struct diff_state *s)
 	for (unsigned n = 0; n < 8; n++)
 		memcpy(s->st[n], c->fpu.st[(c->fpu.top + n) & 7], 10);
 	s->gs_base = c->seg[SEG_GS].base;
+	for (unsigned n = SEG_ES; n <= SEG_GS; n++)
+		s->sel[n] = c->seg[n].sel;
 }
 
 /* Software interrupts are traps: the address after them counts. */

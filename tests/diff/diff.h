@@ -17,8 +17,8 @@
 #define CODE_BASE  0x20000000ull /* one page, execute and read; the instruction ends at its end */
 #define CODE_END   (CODE_BASE + PAGE_SIZE)
 /* The operand zone: new content for every case, mostly across the page boundary. */
-#define ZONE_SIZE  1024u
-#define ZONE_BASE  (DATA_BASE + PAGE_SIZE - ZONE_SIZE / 2)
+#define ZONE_SIZE 1024u
+#define ZONE_BASE (DATA_BASE + PAGE_SIZE - ZONE_SIZE / 2)
 
 /* Segments of 32-bit and 16-bit code; selectors are those of the local descriptor table, see place.c. */
 struct seg_spec {
@@ -29,6 +29,15 @@ struct seg_spec {
 
 enum diff_mode { DIFF_64, DIFF_32, DIFF_16 };
 
+/* The local descriptor table, the same in both worlds: the segments above, then some that are there to be tried. */
+#define DIFF_LDT_SIZE 11u
+struct ldt_entry {
+	u32 base, limit; /* limit in units of G */
+	u8 contents;     /* type bits 3:2: data, expand-down, code, conforming code */
+	bool fixed;      /* read-only data, execute-only code */
+	bool big, pages, absent;
+};
+
 /* Everything an instruction at CPL 3 sees and changes, in either world. */
 struct diff_state {
 	u64 r[16], rip;
@@ -37,6 +46,7 @@ struct diff_state {
 	u16 cw, sw, tag; /* sw with TOP; tag: bit n is physical register n, set when it is not empty */
 	u8 st[8][16];    /* ST(0).. as FXSAVE stores them */
 	u64 gs_base;
+	u16 sel[6]; /* by SEG_ES..SEG_GS */
 };
 
 /* How it ended. */
@@ -65,8 +75,8 @@ struct diff_case {
 	struct rng rng;
 	const struct cpu *cpu; /* model and features */
 	u8 bytes[16];
-	unsigned len;           /* bytes in place; of an invalid instruction: all that were generated */
-	bool invalid;           /* no decoder knows it: #UD is expected */
+	unsigned len;               /* bytes in place; of an invalid instruction: all that were generated */
+	bool invalid;               /* no decoder knows it: #UD is expected */
 	const struct insn_row *row; /* NULL: invalid */
 	ZydisDecodedInstruction zi;
 	ZydisDecodedOperand op[ZYDIS_MAX_OPERAND_COUNT];
@@ -76,7 +86,7 @@ struct diff_case {
 	u8 zone[ZONE_SIZE] __attribute__((aligned(16)));
 	/* how our processor is asked to run it; no difference to the result is allowed */
 	bool careful, cold_tlb;
-	u8 cc_op, cc_size;      /* lazy flags of an earlier instruction; in.flags agrees with them */
+	u8 cc_op, cc_size; /* lazy flags of an earlier instruction; in.flags agrees with them */
 	u64 cc_res, cc_src1, cc_src2;
 };
 
@@ -84,13 +94,17 @@ struct diff_case {
 struct gen;
 struct gen *gen_new(const struct cpu *c, enum diff_mode mode, const char *filter);
 void gen_free(struct gen *g);
-bool gen_case(struct gen *g, struct diff_case *k); /* from k->seed; false: this seed gives nothing that may run */
+bool gen_case(struct gen *g, struct diff_case *k);  /* from k->seed; false: this seed gives nothing that may run */
 void gen_state(struct gen *g, struct diff_case *k); /* place.c */
 
 struct row_count {
 	const struct insn_row *row;
 	u64 runs, fails;
 	unsigned templates;
+};
+struct row_at {
+	const struct insn_row *row;
+	size_t index;
 };
 struct gen {
 	const struct cpu *cpu;
@@ -99,6 +113,7 @@ struct gen {
 	struct template *templates;
 	size_t template_count, template_room;
 	struct row_count *rows;
+	struct row_at *at; /* ordered by address */
 	size_t row_count;
 	size_t *live, live_count; /* rows that may run here and have a template */
 	u32 *first;               /* rows[n]'s templates start at templates[first[n]] */
@@ -108,8 +123,9 @@ struct gen {
 struct row_count *gen_count(struct gen *g, const struct insn_row *row);
 
 /* ---- place.c ---- */
+struct ldt_entry diff_ldt(enum diff_mode mode, unsigned n);
 const struct seg_spec *diff_segments(enum diff_mode mode); /* [SEG_ES..SEG_GS] */
-void diff_pattern(u8 *data);                              /* DATA_SIZE bytes that every case starts from */
+void diff_pattern(u8 *data);                               /* DATA_SIZE bytes that every case starts from */
 
 /* ---- rules.c ---- */
 /* Why a row is not compared on this computer; NULL: it is. */
@@ -122,6 +138,7 @@ enum tolerance { TOL_EXACT, TOL_X87_TRANSCENDENTAL, TOL_RECIPROCAL };
 enum tolerance rule_tolerance(const struct insn_row *row);
 u16 rule_sw_mask(const struct diff_case *k, const struct diff_end *host); /* status-word bits that count */
 bool rule_is_rep(const struct diff_case *k);
+bool rule_reads_selector(const struct diff_case *k);
 bool rule_is_gather(const struct diff_case *k);
 enum part { PART_X87 = 1, PART_VECTORS = 2, PART_MEMORY = 4, PART_CR2 = 8, PART_GPRS = 16, PART_ALL = 32 };
 u32 rule_ignored(const struct diff_case *k, const struct diff_end *core, const struct diff_end *host);
@@ -145,7 +162,7 @@ bool host_run(const struct diff_case *k, struct diff_end *out); /* false: it did
 
 /* ---- compare.c ---- */
 /* Number of differing items; text: one line each. */
-unsigned compare(const struct diff_case *k, enum diff_mode mode, const struct diff_end *core, const struct diff_end *host,
-		 const u8 *core_mem, const u8 *host_mem, char *text, size_t size);
+unsigned compare(const struct diff_case *k, enum diff_mode mode, const struct diff_end *core,
+                 const struct diff_end *host, const u8 *core_mem, const u8 *host_mem, char *text, size_t size);
 
 #endif

@@ -8,7 +8,8 @@
 #include <stdlib.h>
 
 enum { VEX_NONE, VEX_3 };
-struct template {
+struct template
+{
 	u32 row;
 	u8 prefix; /* 66, F2, F3 or 0 */
 	u8 map;    /* 0: one byte, 1: 0F, 2: 0F38, 3: 0F3A */
@@ -63,19 +64,20 @@ static void put_opcode(struct emit *e, const struct template *t, unsigned rex, u
 
 /* ---- templates ---- */
 
+/* Rows keep the order of their sets, so that a seed means the same in every build; this finds one by its address. */
+static int by_address(const void *a, const void *b)
+{
+	const struct row_at *x = a, *y = b;
+
+	return x->row < y->row ? -1 : x->row > y->row;
+}
+
 static size_t row_index(const struct gen *g, const struct insn_row *row)
 {
-	size_t lo = 0, hi = g->row_count;
+	struct row_at key = {.row = row};
+	const struct row_at *at = bsearch(&key, g->at, g->row_count, sizeof(key), by_address);
 
-	while (hi - lo > 1) {
-		size_t mid = (lo + hi) / 2;
-
-		if (g->rows[mid].row <= row)
-			lo = mid;
-		else
-			hi = mid;
-	}
-	return lo;
+	return at->index;
 }
 
 struct row_count *gen_count(struct gen *g, const struct insn_row *row)
@@ -83,21 +85,14 @@ struct row_count *gen_count(struct gen *g, const struct insn_row *row)
 	return &g->rows[row_index(g, row)];
 }
 
-static int by_address(const void *a, const void *b)
-{
-	const struct row_count *x = a, *y = b;
-
-	return x->row < y->row ? -1 : x->row > y->row;
-}
-
 static const struct insn_row *find_row(struct gen *g, const u8 *bytes, size_t n, ZydisDecodedInstruction *zi,
-				       ZydisDecodedOperand *op, bool *valid)
+                                       ZydisDecodedOperand *op, bool *valid)
 {
 	ZyanStatus st = ZydisDecoderDecodeFull(decode_index_decoder(g->cpu->decode, g->cpu->mode), bytes, n, zi, op);
 	struct dec d = {.zi = zi, .op = op, .mode = g->cpu->mode, .cpu = g->cpu};
 
 	*valid = ZYAN_SUCCESS(st) && zi->meta.isa_ext != ZYDIS_ISA_EXT_KNC && zi->meta.isa_ext != ZYDIS_ISA_EXT_KNCE &&
-		 zi->meta.isa_ext != ZYDIS_ISA_EXT_KNCV;
+	         zi->meta.isa_ext != ZYDIS_ISA_EXT_KNCV;
 	if (!*valid)
 		return NULL;
 	rule_fix_operands(zi, op);
@@ -174,9 +169,9 @@ static void try_modrms(struct gen *g, struct template t)
 
 static bool is_legacy_prefix(const struct gen *g, unsigned opcode)
 {
-	return opcode == 0x66 || opcode == 0x67 || opcode == 0xf0 || opcode == 0xf2 || opcode == 0xf3 || opcode == 0x26 ||
-	       opcode == 0x2e || opcode == 0x36 || opcode == 0x3e || opcode == 0x64 || opcode == 0x65 ||
-	       (g->mode == DIFF_64 && (opcode & 0xf0) == 0x40);
+	return opcode == 0x66 || opcode == 0x67 || opcode == 0xf0 || opcode == 0xf2 || opcode == 0xf3 ||
+	       opcode == 0x26 || opcode == 0x2e || opcode == 0x36 || opcode == 0x3e || opcode == 0x64 ||
+	       opcode == 0x65 || (g->mode == DIFF_64 && (opcode & 0xf0) == 0x40);
 }
 
 static void find_templates(struct gen *g)
@@ -187,7 +182,8 @@ static void find_templates(struct gen *g)
 		for (unsigned opcode = 0; opcode < 256; opcode++) {
 			struct template t = {.map = (u8)map, .opcode = (u8)opcode};
 
-			if (map == 0 && (is_legacy_prefix(g, opcode) || opcode == 0x0f || opcode == 0xc4 || opcode == 0xc5))
+			if (map == 0 &&
+			    (is_legacy_prefix(g, opcode) || opcode == 0x0f || opcode == 0xc4 || opcode == 0xc5))
 				continue;
 			for (unsigned n = 0; n < (g->mode == DIFF_64 ? 8u : 4u); n++) {
 				t.prefix = prefixes[n & 3];
@@ -196,8 +192,13 @@ static void find_templates(struct gen *g)
 			}
 			/* VEX: every pp, W, L, and vvvv used or not */
 			for (unsigned n = 0; map && n < 32; n++) {
-				struct template v = {.map = (u8)map, .opcode = (u8)opcode, .vex = true, .prefix = prefixes[n & 3],
-						     .rex_w = n >> 2 & 1, .l = n >> 3 & 1, .vvvv_used = n >> 4 & 1};
+				struct template v = {.map = (u8)map,
+				                     .opcode = (u8)opcode,
+				                     .vex = true,
+				                     .prefix = prefixes[n & 3],
+				                     .rex_w = n >> 2 & 1,
+				                     .l = n >> 3 & 1,
+				                     .vvvv_used = n >> 4 & 1};
 
 				try_modrms(g, v);
 			}
@@ -227,7 +228,8 @@ static void index_rows(struct gen *g)
 		g->rows[g->templates[n].row].templates++;
 	for (size_t n = 0; n < g->row_count; n++) {
 		g->first[n + 1] = g->first[n] + g->rows[n].templates;
-		if (g->rows[n].templates && wanted(g, g->rows[n].row) && !rule_excluded(g->cpu, g->rows[n].row, g->mode))
+		if (g->rows[n].templates && wanted(g, g->rows[n].row) &&
+		    !rule_excluded(g->cpu, g->rows[n].row, g->mode))
 			g->live[g->live_count++] = n;
 	}
 }
@@ -245,12 +247,15 @@ struct gen *gen_new(const struct cpu *c, enum diff_mode mode, const char *filter
 	for (const struct row_set *const *s = c->model->insns; *s; s++)
 		g->row_count += (*s)->count;
 	g->rows = calloc(g->row_count, sizeof(*g->rows));
-	if (!g->rows)
+	g->at = calloc(g->row_count, sizeof(*g->at));
+	if (!g->rows || !g->at)
 		abort();
 	for (const struct row_set *const *s = c->model->insns; *s; s++)
-		for (size_t k = 0; k < (*s)->count; k++)
-			g->rows[n++].row = &(*s)->rows[k];
-	qsort(g->rows, g->row_count, sizeof(*g->rows), by_address);
+		for (size_t k = 0; k < (*s)->count; k++, n++) {
+			g->rows[n].row = &(*s)->rows[k];
+			g->at[n] = (struct row_at){.row = &(*s)->rows[k], .index = n};
+		}
+	qsort(g->at, g->row_count, sizeof(*g->at), by_address);
 	find_templates(g);
 	index_rows(g);
 	return g;
@@ -259,6 +264,7 @@ struct gen *gen_new(const struct cpu *c, enum diff_mode mode, const char *filter
 void gen_free(struct gen *g)
 {
 	free(g->rows);
+	free(g->at);
 	free(g->templates);
 	free(g->first);
 	free(g->live);
@@ -317,7 +323,8 @@ static void emit_template(struct diff_case *k, const struct template *t, enum di
 		if (!t->exact && modrm >> 6 == 3)
 			modrm = (modrm & 0xf8) | (unsigned)rng_below(r, 8);
 		else if (modrm >> 6 != 3)
-			modrm = (modrm & 0x38) | (unsigned)rng_below(r, 3) << 6 | ((modrm & 7) == 4 ? 4 : (unsigned)rng_below(r, 8));
+			modrm = (modrm & 0x38) | (unsigned)rng_below(r, 3) << 6 |
+			        ((modrm & 7) == 4 ? 4 : (unsigned)rng_below(r, 8));
 		put(&e, modrm);
 	}
 	put_tail(&e, r);
@@ -340,8 +347,8 @@ static bool settle(struct gen *g, struct diff_case *k)
 	k->invalid = !valid;
 	if (!valid) {
 		ZydisDecodedInstruction zi;
-		ZyanStatus st = ZydisDecoderDecodeInstruction(decode_index_decoder(g->cpu->decode, g->cpu->mode), ZYAN_NULL,
-							      k->bytes, 15, &zi);
+		ZyanStatus st = ZydisDecoderDecodeInstruction(decode_index_decoder(g->cpu->decode, g->cpu->mode),
+		                                              ZYAN_NULL, k->bytes, 15, &zi);
 		k->len = 15;
 		if (st == ZYDIS_STATUS_NO_MORE_DATA || st == ZYDIS_STATUS_INSTRUCTION_TOO_LONG || g->filter)
 			return false;

@@ -50,7 +50,8 @@ static unsigned run_case(struct run *r, const struct diff_case *k, char *text, s
 			snprintf(text, size, "  the host did not come to an end\n");
 		return 1;
 	}
-	return compare(k, r->o.mode, &core, &host, r->ours, r->theirs, text ? text : dummy, text ? size : sizeof(dummy));
+	return compare(k, r->o.mode, &core, &host, r->ours, r->theirs, text ? text : dummy,
+	               text ? size : sizeof(dummy));
 }
 
 /* ---- reports ---- */
@@ -63,16 +64,18 @@ static const char *mode_name(enum diff_mode m)
 static void print_state(const struct diff_case *k)
 {
 	static const char *const names[] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
-					    "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
+	                                    "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
 
 	for (unsigned n = 0; n < 16; n++)
 		printf("%s %-4s%016llx%s", n % 4 == 0 ? "  in " : " ", names[n], (unsigned long long)k->in.r[n],
 		       n % 4 == 3 ? "\n" : "");
 	printf("  in  rip %llx rflags %x mxcsr %x cw %x sw %x tag %x%s%s\n", (unsigned long long)k->rip, k->in.flags,
-	       k->in.mxcsr, k->in.cw, k->in.sw, k->in.tag, k->careful ? " (careful loop)" : "", k->cc_op ? " (lazy flags)" : "");
+	       k->in.mxcsr, k->in.cw, k->in.sw, k->in.tag, k->careful ? " (careful loop)" : "",
+	       k->cc_op ? " (lazy flags)" : "");
 	for (unsigned n = 0; n < k->zi.operand_count_visible; n++) {
 		const ZydisDecodedOperand *op = &k->op[n];
-		ZydisRegisterClass cl = op->type == ZYDIS_OPERAND_TYPE_REGISTER ? ZydisRegisterGetClass(op->reg.value) : 0;
+		ZydisRegisterClass cl =
+		        op->type == ZYDIS_OPERAND_TYPE_REGISTER ? ZydisRegisterGetClass(op->reg.value) : 0;
 		unsigned id = cl ? (unsigned)ZydisRegisterGetId(op->reg.value) : 0;
 
 		if (cl == ZYDIS_REGCLASS_XMM || cl == ZYDIS_REGCLASS_YMM)
@@ -197,7 +200,7 @@ static void progress(const struct run *r, u64 n, bool tty)
 	unsigned full = (unsigned)(n * width / r->o.cases);
 
 	fprintf(stderr, "\r[%.*s%*s] %3u %%  %llu failed", (int)full, "########################################",
-		(int)(width - full), "", (unsigned)(n * 100 / r->o.cases), (unsigned long long)r->failed);
+	        (int)(width - full), "", (unsigned)(n * 100 / r->o.cases), (unsigned long long)r->failed);
 }
 
 static void print_unreached(const struct run *r)
@@ -209,7 +212,9 @@ static void print_unreached(const struct run *r)
 		if (c->runs)
 			continue;
 		printf("not reached: %-28s %s\n", c->row->form,
-		       why ? why : !c->templates ? "no encoding in this mode" : "not drawn in so few cases");
+		       why             ? why
+		       : !c->templates ? "no encoding in this mode"
+		                       : "not drawn in so few cases");
 	}
 	for (unsigned m = 0; m <= ZYDIS_MNEMONIC_MAX_VALUE; m++)
 		if (r->gen->no_row[m] && r->o.list)
@@ -229,8 +234,11 @@ static void print_failing_rows(const struct run *r)
 
 static void list_rows(const struct run *r)
 {
-	static const struct { u32 bit; const char *name; } flags[] = {
-		{FL_CF, "CF"}, {FL_PF, "PF"}, {FL_AF, "AF"}, {FL_ZF, "ZF"}, {FL_SF, "SF"}, {FL_OF, "OF"},
+	static const struct {
+		u32 bit;
+		const char *name;
+	} flags[] = {
+	        {FL_CF, "CF"}, {FL_PF, "PF"}, {FL_AF, "AF"}, {FL_ZF, "ZF"}, {FL_SF, "SF"}, {FL_OF, "OF"},
 	};
 
 	for (size_t n = 0; n < r->gen->row_count; n++) {
@@ -269,8 +277,9 @@ static void campaign(struct run *r)
 	print_failing_rows(r);
 	double s = (double)(b.tv_sec - a.tv_sec) + (double)(b.tv_nsec - a.tv_nsec) / 1e9;
 
-	printf("%s-bit code, %llu cases in %.1f s (%.0f a second), %llu drew nothing that may run\n", mode_name(r->o.mode),
-	       (unsigned long long)r->o.cases, s, (double)r->o.cases / (s > 0 ? s : 1), (unsigned long long)r->skipped);
+	printf("%s-bit code, %llu cases in %.1f s (%.0f a second), %llu drew nothing that may run\n",
+	       mode_name(r->o.mode), (unsigned long long)r->o.cases, s, (double)r->o.cases / (s > 0 ? s : 1),
+	       (unsigned long long)r->skipped);
 	printf("%llu passed, %llu failed\n", (unsigned long long)r->passed, (unsigned long long)r->failed);
 }
 
@@ -278,8 +287,10 @@ static void campaign(struct run *r)
 
 static _Noreturn void usage(const char *what)
 {
-	fprintf(stderr, "diff: %s\nusage: diff [--mode 64|32|16] [--cases N] [--seed N] [--row TEXT] [--failures N] [--list] "
-			"[--minimise]\n", what);
+	fprintf(stderr,
+	        "diff: %s\nusage: diff [--mode 64|32|16] [--cases N] [--seed N] [--row TEXT] [--failures N] [--list] "
+	        "[--minimise]\n",
+	        what);
 	exit(2);
 }
 

@@ -6,6 +6,7 @@
 
 #define MXCSR_MM_BIT (1u << 17)
 
+/* clang-format off */
 /* Selectors: 7 code, 0Fh stack and DS, 17h ES with a limit inside the data pages, 1Fh GS read-only. */
 static const struct seg_spec segments[3][6] = {
 	[DIFF_64] = {
@@ -29,19 +30,52 @@ static const struct seg_spec segments[3][6] = {
 	},
 };
 
+/* clang-format on */
 const struct seg_spec *diff_segments(enum diff_mode mode)
 {
 	return segments[mode];
 }
 
+struct ldt_entry diff_ldt(enum diff_mode mode, unsigned n)
+{
+	static const struct ldt_entry extra[] = {
+	        {DATA_BASE, 0x1fff, 1, false, true, false, false}, /* expand-down */
+	        {DATA_BASE, 0xfff, 2, true, true, false, false},   /* execute-only */
+	        {DATA_BASE, 0xfff, 2, false, false, false, false}, /* 16-bit code */
+	        {DATA_BASE, 0x12345, 0, false, true, true, true},  /* not present */
+	        {0, 0xfffff, 3, false, true, true, true},          /* conforming, not present */
+	        {0, 0xfffff, 0, true, true, true, false},          /* read-only, flat */
+	        {DATA_BASE - 0x10, 0xffff, 0, false, false, false, false},
+	};
+
+	if (n >= 4)
+		return extra[n - 4];
+	for (unsigned k = SEG_ES; k <= SEG_GS; k++) {
+		const struct seg_spec *s = &segments[mode][k];
+		bool pages = s->limit > 0xfffff;
+
+		if (s->sel == (n << 3 | 7))
+			return (struct ldt_entry){.base = s->base,
+			                          .limit = pages ? s->limit >> 12 : s->limit,
+			                          .contents = s->code ? 2 : 0,
+			                          .fixed = !s->writable && !s->code,
+			                          .big = s->big,
+			                          .pages = pages};
+	}
+	return (struct ldt_entry){.limit = 0xffff, .big = true};
+}
+
 /* ---- values ---- */
 
+/* clang-format off */
 static u64 edge_int(struct rng *r)
 {
 	static const u64 some[] = {
-		0, 0, 1, 2, ~0ull, ~1ull, 0x7f, 0x80, 0xff, 0x100, 0x7fff, 0x8000, 0xffff, 0x7fffffff, 0x80000000, 0xffffffff,
+		0, 0, 1, 2, ~0ull, ~1ull, 0x7f, 0x80, 0xff, 0x100, 0x7fff, 0x8000, 0xffff,
+		0x7fffffff, 0x80000000, 0xffffffff,
 		0x100000000, 0x7fffffffffffffff, 0x8000000000000000, 0xffffffff80000000, 0xffffffffffff8000,
-		0xffffffffffffff80, 0x5555555555555555, 0xaaaaaaaaaaaaaaaa, 0x0123456789abcdef, 10, 9, 0x99, 0x9a, 31, 32, 33, 63, 64,
+		0xffffffffffffff80, 0x5555555555555555, 0xaaaaaaaaaaaaaaaa, 0x0123456789abcdef, 10, 9, 0x99, 0x9a,
+		31, 32, 33, 63, 64,
 	};
 	return some[rng_below(r, ARRAY_LEN(some))];
 }
@@ -61,12 +95,14 @@ static u32 any_f32(struct rng *r)
 {
 	static const u32 some[] = {
 		0, 0x80000000, 0x3f800000, 0xbf800000, 1, 0x80000001, 0x007fffff, 0x00800000, 0x7f7fffff, 0xff7fffff,
-		0x7f800000, 0xff800000, 0x7fc00000, 0xffc00000, 0x7f800001, 0xffa00000, 0x7fc12345, 0x4f000000, 0xcf000000,
-		0x5f000000, 0xdf000000, 0x3f000000, 0x3fc00000, 0x40200000, 0x4b800000, 0x33800000, 0x7f000000, 0x00400000,
+		0x7f800000, 0xff800000, 0x7fc00000, 0xffc00000, 0x7f800001, 0xffa00000, 0x7fc12345,
+		0x4f000000, 0xcf000000,
+		0x5f000000, 0xdf000000, 0x3f000000, 0x3fc00000, 0x40200000, 0x4b800000, 0x33800000,
+		0x7f000000, 0x00400000,
 	};
 	switch (rng_below(r, 4)) {
 	case 0: return (u32)rng_next(r);
-	case 1: return 0x3f800000 + ((u32)rng_next(r) & 0x8fffffff) % 0x08000000 + ((u32)rng_next(r) & 0x80000000);
+	case 1: return 0x3f800000 + (u32)rng_next(r) % 0x08000000 + ((u32)rng_next(r) & 0x80000000);
 	default: return some[rng_below(r, ARRAY_LEN(some))];
 	}
 }
@@ -74,7 +110,8 @@ static u32 any_f32(struct rng *r)
 static u64 any_f64(struct rng *r)
 {
 	static const u64 some[] = {
-		0, BIT(63), 0x3ff0000000000000, 0xbff0000000000000, 1, 0x8000000000000001, 0x000fffffffffffff, 0x0010000000000000,
+		0, BIT(63), 0x3ff0000000000000, 0xbff0000000000000, 1, 0x8000000000000001, 0x000fffffffffffff,
+		0x0010000000000000,
 		0x7fefffffffffffff, 0xffefffffffffffff, 0x7ff0000000000000, 0xfff0000000000000, 0x7ff8000000000000,
 		0xfff8000000000000, 0x7ff0000000000001, 0xfff4000000000000, 0x7ff8000012345678, 0x41e0000000000000,
 		0xc1e0000000000000, 0x41dfffffffe00000, 0x43e0000000000000, 0xc3e0000000000000, 0x3fe0000000000000,
@@ -88,9 +125,11 @@ static u64 any_f64(struct rng *r)
 	}
 }
 
+/* clang-format on */
 static void any_f80(struct rng *r, u8 *to)
 {
-	static const u16 exponents[] = {0, 0, 0x3fff, 0x3ffe, 0x4000, 0x7fff, 0x7fff, 1, 0x7ffe, 0x403e, 0x403d, 0x401e, 0x400e, 0x3fbe};
+	static const u16 exponents[] = {0, 0,      0x3fff, 0x3ffe, 0x4000, 0x7fff, 0x7fff,
+	                                1, 0x7ffe, 0x403e, 0x403d, 0x401e, 0x400e, 0x3fbe};
 	u64 v = rng_next(r), m;
 	u16 se = exponents[(v >> 8) % ARRAY_LEN(exponents)];
 
@@ -170,7 +209,10 @@ static void fill_zone(struct diff_case *k)
 
 static u64 any_target(struct rng *r, unsigned size, enum diff_mode mode)
 {
-	u64 zone = ZONE_BASE + 64 + rng_below(r, ZONE_SIZE - 192), align = size >= 64 ? 64 : size >= 32 ? 32 : size >= 16 ? 16 : 8;
+	u64 zone = ZONE_BASE + 64 + rng_below(r, ZONE_SIZE - 192), align = size >= 64   ? 64
+	                                                                   : size >= 32 ? 32
+	                                                                   : size >= 16 ? 16
+	                                                                                : 8;
 
 	size = size ? size : 1;
 	if (size > ZONE_SIZE)
@@ -243,7 +285,8 @@ static u64 place_index(struct place *p, const ZydisDecodedOperand *op)
 
 	if (op->mem.index == ZYDIS_REGISTER_NONE)
 		return 0;
-	if (ZydisRegisterGetClass(op->mem.index) == ZYDIS_REGCLASS_XMM || ZydisRegisterGetClass(op->mem.index) == ZYDIS_REGCLASS_YMM) {
+	if (ZydisRegisterGetClass(op->mem.index) == ZYDIS_REGCLASS_XMM ||
+	    ZydisRegisterGetClass(op->mem.index) == ZYDIS_REGCLASS_YMM) {
 		place_index_vector(p, op);
 		return 0;
 	}
@@ -310,6 +353,18 @@ static bool is_bit_test(const struct insn_row *row)
 {
 	return row->mnemonic == ZYDIS_MNEMONIC_BT || row->mnemonic == ZYDIS_MNEMONIC_BTS ||
 	       row->mnemonic == ZYDIS_MNEMONIC_BTR || row->mnemonic == ZYDIS_MNEMONIC_BTC;
+}
+
+/* Selectors of the local table, present or not, and null ones. */
+static void place_selector(struct place *p)
+{
+	struct diff_case *k = p->k;
+	const ZydisDecodedOperand *op = &k->op[k->zi.operand_count_visible - 1];
+	u64 v = rng_below(&k->rng, DIFF_LDT_SIZE + 1) << 3 | 4 | (rng_one_in(&k->rng, 5) ? rng_below(&k->rng, 4) : 3);
+
+	if (rng_one_in(&k->rng, 8))
+		v = rng_below(&k->rng, 4);
+	k->in.r[gpr(op->reg.value)] = v | (rng_next(&k->rng) & ~0xffffull);
 }
 
 static void place_counts(struct place *p)
@@ -419,7 +474,9 @@ static void any_flags(struct diff_case *k)
 	k->cc_size = (u8)(1u << rng_below(r, 4));
 	k->cc_src1 = low_bytes(any_int(r), k->cc_size);
 	k->cc_src2 = low_bytes(any_int(r), k->cc_size);
-	k->cc_res = k->cc_op == CC_ADD ? k->cc_src1 + k->cc_src2 : k->cc_op == CC_SUB ? k->cc_src1 - k->cc_src2 : any_int(r);
+	k->cc_res = k->cc_op == CC_ADD   ? k->cc_src1 + k->cc_src2
+	            : k->cc_op == CC_SUB ? k->cc_src1 - k->cc_src2
+	                                 : any_int(r);
 	k->cc_res = (u64)sign_extend(k->cc_res, k->cc_size * 8u);
 }
 
@@ -495,6 +552,8 @@ void gen_state(struct gen *g, struct diff_case *k)
 	place_images(&p);
 	place_memory(&p);
 	place_counts(&p);
+	if (rule_reads_selector(k))
+		place_selector(&p);
 	if (g->mode != DIFF_64)
 		for (unsigned n = 0; n < 8; n++)
 			k->in.r[n] = (u32)k->in.r[n];
@@ -504,6 +563,7 @@ void gen_state(struct gen *g, struct diff_case *k)
 	if (!strncmp(k->row->form, "PUSHF", 5))
 		k->careful = true; /* the image has TF, which is how the host steps */
 	/* Displacements may have changed. */
-	if (ZYAN_SUCCESS(ZydisDecoderDecodeFull(decode_index_decoder(g->cpu->decode, g->cpu->mode), k->bytes, 15, &k->zi, k->op)))
+	if (ZYAN_SUCCESS(ZydisDecoderDecodeFull(decode_index_decoder(g->cpu->decode, g->cpu->mode), k->bytes, 15,
+	                                        &k->zi, k->op)))
 		rule_fix_operands(&k->zi, k->op);
 }

@@ -272,7 +272,7 @@ static void far_returns(void)
 
 /* ---- 16-bit code ---- */
 
-asm(".pushsection .rodata; .globl low16, low16_end; low16: .code16; mov %sp, %ax; push %bx; pop %cx; addr32 lea 0x12345(%eax), %dx; .byte 0x40; ljmpl $8, $back16; low16_end: .code32; .popsection\n"
+asm(".pushsection .rodata; .globl low16, low16_end; low16: .code16; mov %sp, %ax; push %bx; pop %cx; leaw 0x12345(%eax), %dx; .byte 0x40; ljmpl $8, $back16; low16_end: .code32; .popsection\n"
     "back16: mov $0x10, %ecx; mov %ecx, %ss; mov saved_sp, %esp; ret\n"
     "go16: mov %esp, saved_sp; mov $0x38, %ecx; mov %ecx, %ss; mov $0x8000, %esp; mov $0xabcd1234, %ebx; mov $0x11110000, %ecx; ljmp $0x30, $0x9200\n .data; saved_sp: .long 0; .text\n");
 LABELS(low16[], low16_end[], go16[]);

@@ -431,7 +431,6 @@ static bool on_nmi(struct regs *r)
 
 static void nmi(void)
 {
-	extern char nmi_after[];
 
 	nmis = deepest = 0;
 	on_exception(2, on_nmi);
@@ -442,10 +441,9 @@ static void nmi(void)
 		apic_put(ICR_HI, apic_get(ID));
 		apic_put(ICR, 0x4400);
 	}
-	asm volatile("nop; nop; nmi_after: nop");
+	asm volatile("nop; nop; nop");
 	check("NMI and the one held", nmis, 2);
 	check("not nested", deepest, 1);
-	(void)nmi_after;
 }
 
 asm("sh_sti: pushf; cli; mov $0x40051, %eax; movabs %eax, 0xfee00300; sti; cli; popf; ret\n"

@@ -67,7 +67,7 @@ static void idt_gates(void)
 
 asm("cg_target: mov %rsp, seen; mov %cs, %rax; mov %rax, seen+8; mov %ss, %rax; mov %rax, seen+16\n"
     " mov (%rsp), %rax; mov %rax, seen+24; mov 8(%rsp), %rax; mov %rax, seen+32; mov 16(%rsp), %rax; mov %rax, seen+40\n"
-    " mov 24(%rsp), %rax; mov %rax, seen+48; rex.w lret\n"
+    " mov 24(%rsp), %rax; mov %rax, seen+48; lretq\n"
     "u_call: lcall *far_ptr; u_call_next: mov %cs, %rax; mov %ss, %rbx; int $0x80\n"
     "u_jmp: ljmp *far_ptr\n"
     "k_call: lcall *far_ptr; ret\n");
@@ -128,7 +128,7 @@ static void call_gates(void)
 	RAISES("far CALL to ring 3 code", EX_GP, 0x48, AT, "movl $0, far_ptr; movl $0x4b, far_ptr+4", "lcall *far_ptr");
 }
 
-asm("u_lret_in: pushq $8; pushq $0; u_lret_at: rex.w lret\n u_iret_in: pushq $0x10; pushq $0; pushq $2; pushq $8; pushq $0; u_iret_at: iretq\n"
+asm("u_lret_in: pushq $8; pushq $0; u_lret_at: lretq\n u_iret_in: pushq $0x10; pushq $0; pushq $2; pushq $8; pushq $0; u_iret_at: iretq\n"
     "u_end: int $0x80\n u_end_ds: mov %ds, %eax; mov %es, %ebx; mov %fs, %ecx; mov %gs, %edx; int $0x80\n");
 LABEL(u_lret_in); LABEL(u_lret_at); LABEL(u_iret_in); LABEL(u_iret_at); LABEL(u_end); LABEL(u_end_ds);
 
@@ -142,7 +142,7 @@ static void far_returns(void)
 	check("IRET inwards", last_fault.vector, EX_GP);
 	check("IRET inwards error", last_fault.error, 8);
 	/* outwards by far RET */
-	CATCH(asm volatile("push %0; push %1; push %2; push %3; rex.w lret" ::"r"((u64)UDATA), "r"(stack3_top), "r"((u64)UCODE), "r"(u_end) : "memory"));
+	CATCH(asm volatile("push %0; push %1; push %2; push %3; lretq" ::"r"((u64)UDATA), "r"(stack3_top), "r"((u64)UCODE), "r"(u_end) : "memory"));
 	check("far RET outwards", last_fault.vector, 0x80);
 	check("far RET outwards CS", last_regs.cs, UCODE);
 	check("far RET outwards SS", last_regs.ss, UDATA);
@@ -283,7 +283,7 @@ static void syscalls(void)
 /* ---- SYSENTER and SYSEXIT ---- */
 
 asm("on_sysenter: mov %rsp, seen; mov %cs, %rax; mov %rax, seen+8; mov %ss, %rax; mov %rax, seen+16; pushf; pop seen+24\n"
-    " lea u_after_exit, %rdx; mov sysexit_rsp, %rcx; rex.w sysexit\n u_sysenter: sysenter\n u_after_exit: mov %cs, %eax; mov %ss, %ebx; mov %rsp, %rdi; int $0x80\n");
+    " lea u_after_exit, %rdx; mov sysexit_rsp, %rcx; .byte 0x48, 0x0f, 0x35\n u_sysenter: sysenter\n u_after_exit: mov %cs, %eax; mov %ss, %ebx; mov %rsp, %rdi; int $0x80\n");
 LABEL(on_sysenter); LABEL(u_sysenter);
 u64 sysexit_rsp;
 
@@ -315,7 +315,7 @@ static void sysenter(void)
 	seen[0] = 0;
 	user32((void (*)(void))u_sysenter32, FL_IF);
 	check("SYSENTER from compatibility mode", seen[0], stack0_top);
-	RAISES("SYSEXIT with CS 0", EX_GP, 0, AT, "mov $0x174, %%ecx; xor %%eax, %%eax; xor %%edx, %%edx; wrmsr", "rex.w sysexit");
+	RAISES("SYSEXIT with CS 0", EX_GP, 0, AT, "mov $0x174, %%ecx; xor %%eax, %%eax; xor %%edx, %%edx; wrmsr", ".byte 0x48, 0x0f, 0x35");
 }
 
 /* ---- SWAPGS, FSGSBASE ---- */

@@ -155,11 +155,16 @@ static struct svm_image template(void)
 	        .phys_bits = 40,
 	        .long_mode = true,
 	        .nested_paging = true,
+	        .asids = 0x8000,
+	        .avic = true,
+	        .x2avic = true,
+	        .vnmi = true,
 	        .cr4_bits = 0x3717ff,
 	        .efer_bits = 0xfdff & ~0xf0200ull,
 	        .host_cr0 = CR0_PG | CR0_PE,
 	};
 	v.env.efer_bits = 0xfe | EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE | EFER_SVME;
+	v.control.icpt[3] = 6;
 	v.control.icpt[4] = 1;
 	v.control.asid = 1;
 	v.control.iopm_base_pa = 0x10000;
@@ -184,6 +189,11 @@ static struct svm_image template(void)
 BREAK(vmrun, v->control.icpt[4] = 0)
 BREAK(asid, v->control.asid = 0)
 BREAK(asid_range, v->control.asid = 0x8000)
+BREAK(smi, (v->env.first = true, v->control.icpt[3] = 2))
+BREAK(vnmi, (v->control.vintr = VINTR_NMI_EN, v->control.icpt[3] = 4))
+BREAK(x2_alone, v->control.vintr = VINTR_X2AVIC)
+BREAK(max_index, (v->control.vintr = VINTR_AVIC, v->control.avic_physical_table = 0x100))
+BREAK(avic_pointer, (v->control.vintr = VINTR_AVIC, v->control.avic_backing_page = BIT(40)))
 BREAK(iopm, v->control.iopm_base_pa = BIT(40) - 0x2000)
 BREAK(iopm_high, v->control.iopm_base_pa = ~0xfffull)
 BREAK(msrpm, v->control.msrpm_base_pa = BIT(40) - 0x1000)
@@ -214,7 +224,9 @@ BREAK(into64, v->control.eventinj = BIT(31) | 3 << 8 | 4)
 static const struct { const char *id; void (*apply)(struct svm_image *v); const char *req; } breaks[] = {
 	{"svm.control.vmrun-intercept", break_vmrun, "svm.2.2.1.112"}, {"svm.control.asid-zero", break_asid,
 	 "svm.2.21.1.7"},
-	{"svm.control.asid-range", break_asid_range, ""},
+	{"svm.control.asid-range", break_asid_range, ""}, {"svm.control.smi-intercept", break_smi, "svm.2.2.1.113"},
+	{"svm.control.vnmi-nmi-intercept", break_vnmi, ""}, {"svm.avic.x2avic-alone", break_x2_alone, ""},
+	{"svm.avic.max-index", break_max_index, ""}, {"svm.avic.pointer", break_avic_pointer, ""},
 	{"svm.control.iopm-address", break_iopm, "svm.2.2.1.118"}, {"svm.control.iopm-address", break_iopm_high, ""},
 	{"svm.control.msrpm-address", break_msrpm, "svm.2.2.1.117"}, {"svm.nested.host-paging", break_np_host, ""},
 	{"svm.nested.ncr3-reserved", break_ncr3, ""}, {"svm.nested.g-pat", break_g_pat, ""},

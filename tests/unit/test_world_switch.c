@@ -590,7 +590,7 @@ static void test_vmx_slice(void **state)
 	vmcs_set(x, VMCS_HOST_CS_SEL, 8);
 	vmcs_set(x, VMCS_GUEST_RFLAGS, 0);
 	assert_int_equal(vmx_run(p, VMLAUNCH), 33 | BIT(31));
-	assert_string_equal(p->refused, "vmx.guest.rflags");
+	assert_string_equal(p->refused, "vmx.guest.rflags.reserved");
 	vmcs_set(x, VMCS_GUEST_RFLAGS, 2);
 	CODE(p, GUEST_CODE, 0xf4);
 	assert_int_equal(vmx_run(p, VMLAUNCH), 12);
@@ -599,7 +599,7 @@ static void test_vmx_slice(void **state)
 	assert_int_equal(vmx_error(p), 4);
 	CODE(p, GUEST_CODE, 0x48, 0xa1, 0, 0, 0, 2, 0, 0, 0, 0, 0xf4);
 	assert_int_equal(vmx_run(p, VMRESUME), 48);
-	assert_int_equal(vmcs_get(x, VMCS_EXIT_QUALIFICATION), 0x181);
+	assert_int_equal(vmcs_get(x, VMCS_EXIT_QUALIFICATION), 0x781); /* with advanced exit information */
 	assert_int_equal(vmcs_get(x, VMCS_GUEST_PHYSICAL), 0x2000000);
 	assert_int_equal(vmcs_get(x, VMCS_GUEST_LINEAR), 0x2000000);
 	bus_write_u64(&p->bus, 0x5080, 0x20000b7);

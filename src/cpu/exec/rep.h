@@ -66,7 +66,10 @@ static inline void string_advance(struct cpu *c, const struct insn *i, unsigned 
 /* How many iterations until the next timer, or until whoever runs us wants to look. */
 static inline u64 rep_budget(struct cpu *c)
 {
-	if (c->careful || (c->rflags & FL_TF))
+	/* RF alone, left from an event between two iterations, is no reason to stop after each. */
+	bool rf_only = (c->rflags & FL_RF) && !(c->dr7 & 0xff) && !c->mtf && !c->stress.poll_every;
+
+	if ((c->careful && !rf_only) || (c->rflags & FL_TF))
 		return 1;
 	cpu_sync_time(c);
 
@@ -101,8 +104,7 @@ static inline void rep_suspend(struct cpu *c, const struct insn *i, u64 done)
 {
 	c->clock->now += done - 1;
 	c->insns--;
-	if (c->dr7 & 0xff)
-		c->rflags |= FL_RF;
+	c->rflags |= FL_RF; /* "Resume Flag": what comes between two iterations pushes it */
 	c->r[REG_RIP] = insn_rip(c, i);
 }
 

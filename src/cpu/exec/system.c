@@ -142,6 +142,7 @@ static enum xr lmsw(struct cpu *c, const struct insn *i)
 
 	TRY(icpt_test(c, i, ICPT_CR0_WRITE, 0));
 	TRY(read_rm16(c, i, &v));
+	c->exit.q[1] = v; /* the source as it is, should the vendor report it */
 	return cr0_partial(c, i, CR_LMSW, (c->cr0 & ~m) | (v & (m | CR0_PE)));
 }
 
@@ -454,6 +455,7 @@ static enum xr invlpg(struct cpu *c, const struct insn *i)
 	TRY(icpt_test(c, i, ICPT_INVLPG, la));
 	if (is_canonical(la, c->la_bits) || !mode64(c))
 		tlb_flush_page(c, c->space, current_pcid(c), la, true);
+	guest_flushed(c, la, true);
 	return XR_OK;
 }
 
@@ -476,6 +478,7 @@ static enum xr invpcid(struct cpu *c, const struct insn *i)
 		return fault_gp(c, 0);
 	if (type == INVPCID_ADDRESS && !is_canonical(d[1], msr_la_bits(c)))
 		return fault_gp(c, 0);
+	guest_flushed(c, d[1], type == INVPCID_ADDRESS);
 	if (type == INVPCID_ADDRESS)
 		tlb_flush_page(c, c->space, pcid, d[1], false);
 	else if (type == INVPCID_SINGLE)

@@ -94,6 +94,15 @@ static enum xr page_fault(struct cpu *c, la_t la, unsigned access, u32 why, cons
 }
 
 /* ---- first stage ---- */
+/* "Page-Attribute Table Mechanism": PAT, PCD and PWT of the entry that maps the page. */
+static u8 pat_type(const struct cpu *c, const struct walk_result *r)
+{
+	unsigned bit = r->page_shift == PAGE_SHIFT ? 7 : 12;
+	unsigned index = (unsigned)(bits(r->entry, bit, bit) << 2 | bits(r->entry, 4, 3));
+
+	return (u8)(c->pat >> (8 * index) & 7);
+}
+
 static void note_first_stage(const struct cpu *c, const struct walk_result *r, struct tlb_entry *e)
 {
 	e->perms = ACC_READ | ((r->all & PTE_W) ? ACC_WRITE : 0) | ((r->any & PTE_NX) ? 0 : ACC_EXEC);
@@ -101,7 +110,7 @@ static void note_first_stage(const struct cpu *c, const struct walk_result *r, s
 	e->global = (r->entry & PTE_G) && (c->cr4 & CR4_PGE);
 	e->pkey = (c->efer & EFER_LMA) ? (u8)bits(r->entry, 62, 59) : 0;
 	e->page_shift = e->guest_shift = r->page_shift;
-	e->memtype = MT_WB;
+	e->memtype = pat_type(c, r);
 }
 
 static enum xr first_stage(struct cpu *c, la_t la, unsigned access, struct tlb_entry *e, gpa_t *gpa)
@@ -148,6 +157,7 @@ static enum xr both_stages(struct cpu *c, la_t la, unsigned access, struct tlb_e
 		        .access = (u8)(access & ACC_KINDS),
 		        .user = e->user,
 		        .perms = e->perms & ACC_KINDS,
+		        .memtype = e->memtype,
 		        .linear = la,
 		        .has_linear = true,
 		};

@@ -399,6 +399,7 @@ enum status mmu_init(struct cpu *c)
 	}
 	memset(&c->tlb, 0, sizeof(c->tlb));
 	memset(c->l1, 0, sizeof(c->l1));
+	c->trap_page = TRAP_PAGE_NONE;
 	mmu_update_context(c);
 	return ST_OK;
 }

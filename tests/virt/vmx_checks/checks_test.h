@@ -22,11 +22,36 @@ unsigned id_number(const char *id);
 void evaluate(const struct state *s, struct verdict *out);
 
 /* templates.c: states that pass every check. */
-#define TEMPLATES 14
-void template_state(unsigned n, bool model_caps, struct state *s);
+#define TEMPLATES 15
+void template_state(unsigned n, const struct vmx_caps *caps, struct state *s); /* caps: NULL: a processor with everything */
 static inline u64 *field_of(struct state *s, unsigned field)
 {
 	return field >= VMX_IN ? &s->in[field - VMX_IN] : &s->f[vmcs_slot(field)];
 }
+
+
+/* search.c */
+struct expectation {
+	const char *id;
+	u8 outcome, qualification;
+};
+extern const struct expectation expected[];
+extern const unsigned expected_count;
+struct table {
+	const struct vmx_check *row[256];
+	u16 id[256];
+	size_t count;
+};
+void fill_table(struct table *t);
+struct vmx_image image_of(const struct state *s);
+size_t failing_rows(const struct table *t, const struct state *s, size_t *only); /* how many; *only: the last of them */
+unsigned field_bits(unsigned field);
+u64 fit(unsigned field, u64 value);
+/* Values worth trying: every bit turned, small numbers, types and vectors of events, other fields' values. */
+#define CANDIDATES (64 + 40 + 16 + 256)
+unsigned candidates(const struct state *s, unsigned field, u64 out[CANDIDATES]);
+/* A valid state, and the same with one field changed so that this row alone fails. caps: as for template_state(). */
+bool find_alone(const struct table *t, const struct vmx_caps *caps, size_t row, struct state *bad, struct state *good,
+                unsigned *changed);
 
 #endif

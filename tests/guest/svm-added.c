@@ -1,0 +1,422 @@
+/*
+ * What AMD added to SVM after 2005, seen from a monitor: AVIC and x2AVIC, virtual NMI, clean bits, guest mode execute
+ * trap, write traps, idle HLT; and the extended APIC space. Runs on --cpu amd,+vnmi,+gmet,+x2avic,+idle-hlt.
+ */
+#include "svm.h"
+
+#define APIC  0xfee00000ull
+#define FIELD(v, offset) (*(u64 *)((u8 *)(v) + (offset)))
+enum { AVIC_BAR = 0x98, AVIC_PAGE = 0xe0, AVIC_LOGICAL = 0xf0, AVIC_PHYSICAL = 0xf8 };
+enum { TPR = 0x80, PPR = 0xa0, EOI = 0xb0, SVR = 0xf0, ISR = 0x100, TMR = 0x180, IRR = 0x200 };
+enum { ICRL = 0x300, ICRH = 0x310 };
+enum { EXIT_INCOMPLETE_IPI = 0x401, EXIT_NOACCEL = 0x402 };
+enum { EXIT_IDLE_HLT = 0xa6, EXIT_EFER_TRAP = 0x8f, EXIT_CR_TRAP = 0x90 };
+#define V_NMI      (1ull << 11)
+#define V_NMI_MASK (1ull << 12)
+#define V_MASKING  (1ull << 24)
+#define V_NMI_EN   (1ull << 26)
+#define V_X2AVIC   (1ull << 30)
+#define V_AVIC     (1ull << 31)
+
+static volatile u64 taken[8], in, out;
+static volatile unsigned taken_count;
+
+static bool note_interrupt(struct regs *r)
+{
+	taken[taken_count++ & 7] = r->vector;
+	return true;
+}
+
+static struct vmcb *guest(void (*entry)(void))
+{
+	return svm_guest(entry, (u64)page_alloc() + 4096 - 8, true);
+}
+
+static void go(struct vmcb *v, void (*entry)(void))
+{
+	v->rip = (u64)entry;
+	v->rflags = 2;
+	svm_run(v);
+}
+
+static void call(void)
+{
+	asm volatile("vmmcall" ::: "memory");
+}
+
+/* ---- AVIC ---- */
+
+static u64 *physical, other_page;
+static u32 *page_reg(struct vmcb *v, unsigned offset)
+{
+	return (u32 *)(FIELD(v, AVIC_PAGE) + offset);
+}
+
+static struct vmcb *avic_guest(u64 mode)
+{
+	struct vmcb *v = guest(call);
+	u32 *logical = page_alloc();
+
+	physical = page_alloc();
+	other_page = (u64)page_alloc();
+	v->vintr = V_AVIC | V_MASKING | mode;
+	v->tlb_control = 1; /* or the ASID's last guest would lend its backing page */
+	FIELD(v, AVIC_BAR) = APIC;
+	FIELD(v, AVIC_PAGE) = (u64)page_alloc();
+	FIELD(v, AVIC_PHYSICAL) = (u64)physical | 3;
+	FIELD(v, AVIC_LOGICAL) = (u64)logical;
+	physical[0] = 1ull << 63 | 1ull << 62 | FIELD(v, AVIC_PAGE);
+	physical[2] = 1ull << 63 | other_page;
+	logical[0] = 1u << 31 | 0;
+	logical[1] = 1u << 31 | 2;
+	*page_reg(v, 0xe0) = 0xffffffff;
+	return v;
+}
+
+static void read_in(void) { out = mmio_read(APIC + in); call(); }
+static void write_in(void) { mmio_write(APIC + in, (u32)out); call(); }
+static void write_cr8_three(void) { out = read_cr8(); write_cr8(3); call(); }
+static void open_window(void) { asm volatile("sti\n\tnop\n\tcli"); call(); }
+static void take_and_eoi(void)
+{
+	asm volatile("sti\n\tnop\n\tcli");
+	out = mmio_read(APIC + ISR + 16 * (0x61 / 32));
+	mmio_write(APIC + EOI, 0);
+	call();
+}
+
+static void avic_registers(void)
+{
+	struct vmcb *v = avic_guest(0);
+
+	*page_reg(v, 0x30) = 0x80050010;
+	in = 0x30;
+	go(v, read_in);
+	check("AVIC read: no exit", v->exitcode, EXIT_VMMCALL);
+	check("AVIC read: the page's value", out, 0x80050010);
+	in = TPR, out = 0x57;
+	go(v, write_in);
+	check("AVIC TPR: V_TPR", v->vintr & 0xff, 5);
+	check("AVIC TPR: PPR kept", *page_reg(v, PPR), 0x57);
+	go(v, write_cr8_three);
+	check("AVIC CR8 read", out, 5);
+	check("AVIC CR8 write: TPR", *page_reg(v, TPR), 0x30);
+	in = SVR, out = 0x1ff;
+	go(v, write_in);
+	check("AVIC SVR: trap", v->exitcode, EXIT_NOACCEL);
+	check("AVIC SVR: EXITINFO1", v->exitinfo1, 1ull << 32 | SVR);
+	check("AVIC SVR: the write landed", *page_reg(v, SVR), 0x1ff);
+	check("AVIC SVR: RIP is behind", v->rip > (u64)write_in, 1);
+	in = 0x390;
+	go(v, read_in);
+	check("AVIC current count: fault", v->exitcode, EXIT_NOACCEL);
+	check("AVIC current count: EXITINFO1", v->exitinfo1, 0x390);
+	in = IRR, out = 5;
+	go(v, write_in);
+	check("AVIC IRR write: fault", v->exitinfo1, 1ull << 32 | IRR);
+	check("AVIC IRR write: nothing written", *page_reg(v, IRR), 0);
+}
+
+static void avic_interrupts(void)
+{
+	struct vmcb *v = avic_guest(0);
+
+	taken_count = 0;
+	on_exception(0x61, note_interrupt);
+	on_exception(0x71, note_interrupt);
+	*page_reg(v, IRR + 0x30) = 1u << 1;
+	go(v, call);
+	check("AVIC: IF = 0 holds", taken_count, 0);
+	*page_reg(v, TPR) = 0x60;
+	go(v, open_window);
+	check("AVIC: TPR holds", taken_count, 0);
+	*page_reg(v, TPR) = 0;
+	go(v, take_and_eoi);
+	check("AVIC: taken", taken_count, 1);
+	check("AVIC: the vector", taken[0], 0x61);
+	check("AVIC: IRR left", *page_reg(v, IRR + 0x30), 0);
+	check("AVIC: in service", out, 2);
+	check("AVIC: EOI needs no exit", v->exitcode, EXIT_VMMCALL);
+	check("AVIC: EOI", *page_reg(v, ISR + 0x30), 0);
+	*page_reg(v, ISR + 0x30) = *page_reg(v, TMR + 0x30) = 1u << 17;
+	in = EOI, out = 0;
+	go(v, write_in);
+	check("AVIC level EOI: trap", v->exitcode, EXIT_NOACCEL);
+	check("AVIC level EOI: EXITINFO1", v->exitinfo1, 1ull << 32 | EOI);
+	check("AVIC level EOI: EXITINFO2", v->exitinfo2, 0x71);
+	check("AVIC level EOI: still in service", *page_reg(v, ISR + 0x30), 1 << 17);
+}
+
+static void send_out(void)
+{
+	mmio_write(APIC + ICRH, (u32)(out >> 32));
+	mmio_write(APIC + ICRL, (u32)out);
+	asm volatile("sti\n\tnop\n\tcli");
+	call();
+}
+
+static void ipi(struct vmcb *v, u64 icr)
+{
+	out = icr;
+	taken_count = 0;
+	go(v, send_out);
+}
+
+static void avic_ipis(void)
+{
+	struct vmcb *v = avic_guest(0);
+	u32 *irr = (u32 *)(other_page + IRR + 0x30);
+
+	ipi(v, 0x40000 | 0x61);
+	check("IPI self: taken", taken_count, 1);
+	*page_reg(v, ISR + 0x30) = 0;
+	ipi(v, 0x71);
+	check("IPI to 0, which runs: no exit", v->exitcode, EXIT_VMMCALL);
+	check("IPI to 0: taken", taken[0], 0x71);
+	*page_reg(v, ISR + 0x30) = 0;
+	ipi(v, 1ull << 56 | 0x61);
+	check("IPI to 1: 401h", v->exitcode, EXIT_INCOMPLETE_IPI);
+	check("IPI to 1: EXITINFO1", v->exitinfo1, 1ull << 56 | 0x61);
+	check("IPI to 1: invalid target", v->exitinfo2, 2ull << 32 | 1);
+	ipi(v, 2ull << 56 | 0x61);
+	check("IPI to 2: not running", v->exitinfo2, 1ull << 32 | 2);
+	check("IPI to 2: IRR written", *irr, 2);
+	ipi(v, 0x80000 | 0x71);
+	check("IPI all: somebody does not run", v->exitinfo2, 1ull << 32 | 2);
+	check("IPI all: both IRRs", *irr, 2 | 1 << 17);
+	*irr = 0;
+	*page_reg(v, IRR + 0x30) = 0;
+	ipi(v, 2ull << 56 | 0x800 | 0x61);
+	check("IPI logical: 2 by bit 1", *irr, 2);
+	check("IPI logical: not running", v->exitinfo2, 1ull << 32 | 2);
+	ipi(v, 8ull << 56 | 0x800 | 0x61);
+	check("IPI logical: invalid", v->exitinfo2 >> 32, 2);
+	ipi(v, 0x40061 | 4 << 8);
+	check("IPI NMI: type", v->exitinfo2 >> 32, 0);
+	check("IPI NMI: 401h", v->exitcode, EXIT_INCOMPLETE_IPI);
+	ipi(v, 0x40005);
+	check("IPI vector 5", v->exitinfo2 >> 32, 4);
+}
+
+static void doorbell(void)
+{
+	check("doorbell: 11:0", CATCH(wrmsr(0xc001011b, 0xfff)), -1);
+	check("doorbell: bit 12 is MBZ", CATCH(wrmsr(0xc001011b, 0x1000)), 13);
+	check("doorbell: write-only", CATCH(rdmsr(0xc001011b)), 13);
+}
+
+static void x2_touch(void)
+{
+	out = rdmsr(0x803);
+	wrmsr(0x808, 0x20);
+	wrmsr(0x83f, 0x61);
+	asm volatile("sti\n\tnop\n\tcli");
+	wrmsr(0x80b, 0);
+	wrmsr(0x830, 2ull << 32 | 0x71);
+	call();
+}
+
+static void x2avic(void)
+{
+	struct vmcb *v = avic_guest(V_X2AVIC);
+
+	taken_count = 0;
+	*page_reg(v, 0x30) = 0x50010;
+	go(v, x2_touch);
+	check("x2AVIC read", out, 0x50010);
+	check("x2AVIC TPR", v->vintr & 0xff, 2);
+	check("x2AVIC self IPI", taken_count, 1);
+	check("x2AVIC EOI", *page_reg(v, ISR + 0x30), 0);
+	check("x2AVIC ICR: 401h", v->exitcode, EXIT_INCOMPLETE_IPI);
+	check("x2AVIC ICR: EXITINFO1", v->exitinfo1, 2ull << 32 | 0x71);
+	check("x2AVIC ICR: IRR", *(u32 *)(other_page + IRR + 0x30), 1 << 17);
+}
+
+/* ---- virtual NMI ---- */
+
+static bool nmi_calls(struct regs *r)
+{
+	taken[taken_count++ & 7] = r->vector;
+	call();
+	return true;
+}
+
+static void two_nops(void)
+{
+	asm volatile("nop\n\tnop");
+	call();
+}
+
+static void virtual_nmi(void)
+{
+	struct vmcb *v = guest(two_nops);
+
+	on_exception(2, nmi_calls);
+	taken_count = 0;
+	v->intercept1 |= 1 << 1;
+	v->vintr = V_NMI_EN | V_NMI;
+	svm_run(v);
+	check("vNMI: in the handler", taken_count, 1);
+	check("vNMI: taken and masked", v->vintr & (V_NMI | V_NMI_MASK), V_NMI_MASK);
+	v->vintr |= V_NMI;
+	v->rip += 3;
+	svm_run(v);
+	check("vNMI: the second waits for IRET", taken_count, 2);
+	check("vNMI: masked again", v->vintr & (V_NMI | V_NMI_MASK), V_NMI_MASK);
+	v->rip += 3;
+	svm_run(v);
+	check("vNMI: IRET ends the masking", v->vintr & (V_NMI | V_NMI_MASK), 0);
+	check("vNMI: exit from the main program", v->rip < (u64)two_nops + 16 && v->rip > (u64)two_nops, 1);
+}
+
+/* ---- clean bits, traps, HLT ---- */
+
+static void do_cpuid(void)
+{
+	asm volatile("cpuid" ::: "eax", "ebx", "ecx", "edx");
+	call();
+}
+
+static void clean_bits(void)
+{
+	struct vmcb *v = guest(do_cpuid);
+
+	go(v, do_cpuid);
+	check("clean: first run", v->exitcode, EXIT_VMMCALL);
+	v->intercept1 |= SVM_CPUID;
+	v->clean = 1;
+	go(v, do_cpuid);
+	check("clean bit 0 set: the old intercepts", v->exitcode, EXIT_VMMCALL);
+	v->clean = 0;
+	go(v, do_cpuid);
+	check("clean bit 0 clear: the new ones", v->exitcode, EXIT_CPUID);
+	v->cr4 |= 1 << 7;
+	v->cr0 |= 1ull << 40;
+	v->clean = 1 << 5;
+	go(v, do_cpuid);
+	check("clean bit 5 set: CR0 is not read, nor checked", v->exitcode, EXIT_CPUID);
+	v->cr0 |= 1ull << 40;
+	v->clean = 0;
+	go(v, do_cpuid);
+	check("clean bit 5 clear: refused", v->exitcode, ~0ull);
+	v->cr0 &= 0xffffffff;
+	v->clean = ~0u;
+	go(v, do_cpuid);
+	check("refused VMCB: nothing is cached of it", v->exitcode, EXIT_CPUID);
+}
+
+static void write_cr4_and_efer(void)
+{
+	write_cr4(read_cr4() | 1 << 7);
+	wrmsr(0xc0000080, rdmsr(0xc0000080) & ~1ull);
+	call();
+}
+
+static void write_traps(void)
+{
+	struct vmcb *v = guest(write_cr4_and_efer);
+
+	v->intercept2 |= 1 << 15 | 1u << 20;
+	svm_run(v);
+	check("CR4 write trap", v->exitcode, EXIT_CR_TRAP + 4);
+	check("CR4 write trap: EXITINFO1", v->exitinfo1, v->cr4);
+	check("CR4 write trap: written", v->cr4 >> 7 & 1, 1);
+	svm_run(v);
+	check("EFER write trap: and RIP was behind", v->exitcode, EXIT_EFER_TRAP);
+	check("EFER write trap: EXITINFO1", v->exitinfo1, v->efer);
+	svm_run(v);
+	check("then the program goes on", v->exitcode, EXIT_VMMCALL);
+}
+
+static void execute_trap(void)
+{
+	struct vmcb *v = guest(call);
+
+	v->np_enable |= 8;
+	v->tlb_control = 1; /* other guests had this ASID */
+	svm_run(v);
+	check("GMET: a user page at CPL 0", v->exitcode, EXIT_NPF);
+	check("GMET: error code, U aside", v->exitinfo1 & ~4ull, 0x100000011);
+	*svm_nested_entry(v, (u64)call) &= ~4ull;
+	svm_run(v);
+	check("GMET: a supervisor page runs", v->exitcode, EXIT_VMMCALL);
+}
+
+static void halts(void)
+{
+	asm volatile("hlt");
+	call();
+}
+
+static void idle_hlt(void)
+{
+	struct vmcb *v = guest(halts);
+
+	v->intercept1 &= ~(u32)SVM_HLT;
+	v->intercept3 |= 1 << 6;
+	svm_run(v);
+	check("idle HLT: nothing pending", v->exitcode, EXIT_IDLE_HLT);
+	v->vintr = 1 << 8 | 0xfull << 16 | 0x61ull << 32 | V_MASKING;
+	v->rflags |= 1 << 9;
+	v->int_state = 1; /* the interrupt is pending behind the shadow */
+	taken_count = 0;
+	svm_run(v);
+	check("idle HLT: an interrupt is pending", v->exitcode, EXIT_VMMCALL);
+	check("idle HLT: and taken", taken_count, 1);
+}
+
+/* ---- the extended APIC space ---- */
+
+static bool apic_seen(struct regs *r)
+{
+	taken[taken_count++ & 7] = r->vector;
+	return true;
+}
+
+static void extended_apic(void)
+{
+	check("version: extended space", mmio_read(APIC + 0x30) >> 31, 1);
+	check("feature register: IER, SEOI", mmio_read(APIC + 0x400) & 3, 3);
+	check("IER after reset", mmio_read(APIC + 0x480), 0xffffffff);
+	check("extended LVT after reset", mmio_read(APIC + 0x500), 0x10000);
+	on_exception(0x41, apic_seen);
+	on_exception(0x51, apic_seen);
+	taken_count = 0;
+	mmio_write(APIC + SVR, 0x1ff);
+	mmio_write(APIC + 0x410, 3);
+	mmio_write(APIC + 0x480 + 16 * (0x51 / 32), ~(1u << (0x51 % 32)));
+	mmio_write(APIC + ICRL, 0x40051);
+	mmio_write(APIC + ICRL, 0x40041);
+	asm volatile("sti\n\tnop\n\tcli");
+	check("IER: the disabled vector waits", taken_count, 1);
+	check("IER: the lower one came", taken[0], 0x41);
+	check("IER: IRR keeps it", mmio_read(APIC + IRR + 0x20) >> 17 & 1, 1);
+	mmio_write(APIC + 0x480 + 0x20, 0xffffffff);
+	asm volatile("sti\n\tnop\n\tcli");
+	check("IER: enabled, it comes", taken[1], 0x51);
+	mmio_write(APIC + 0x420, 0x41);
+	check("SEOI: the lower one ends first", mmio_read(APIC + ISR + 0x20), 1 << 17);
+	mmio_write(APIC + 0x410, 1);
+	mmio_write(APIC + 0x420, 0x51);
+	check("SEOI: off, nothing ends", mmio_read(APIC + ISR + 0x20), 1 << 17);
+	mmio_write(APIC + EOI, 0);
+	check("EOI: the highest", mmio_read(APIC + ISR + 0x20), 0);
+}
+
+int main(void)
+{
+	extended_apic();
+	if (!svm_enable())
+		return 1;
+	avic_registers();
+	avic_interrupts();
+	avic_ipis();
+	doorbell();
+	x2avic();
+	virtual_nmi();
+	clean_bits();
+	write_traps();
+	execute_trap();
+	idle_hlt();
+	return guest_verdict();
+}

@@ -1,0 +1,4 @@
+#include "exits.h"
+void test_interrupts(void)
+{
+}

@@ -1,0 +1,191 @@
+/* Each intercept against the faults it competes with: who wins is the table. Sections 2.5.1 to 2.5.29 of 33047. */
+#include "exits.h"
+
+#define S SNIPPET
+S(cr0_read, "", "mov %cr0, %rbx");
+S(cr0_write, "", "mov %rbx, %cr0");
+S(cr0_pg_no_pe, "mov $0x80000010, %ebx", "mov %rbx, %cr0");
+S(cr0_nw_no_cd, "mov %cr0, %rbx; or $0x20000000, %rbx", "mov %rbx, %cr0");
+S(cr0_upper, "mov %cr0, %rbx; bts $32, %rbx", "mov %rbx, %cr0");
+S(lmsw_r, "", "lmsw %ax");
+S(lmsw_m, "movabs " BAD_PF ", %rbx", "lmsw (%rbx)");
+S(smsw_m, "movabs " BAD_PF ", %rbx", "smsw (%rbx)");
+S(clts_, "", "clts");
+S(cr3_write, "", "mov %rbx, %cr3");
+S(cr4_write, "", "mov %rbx, %cr4");
+S(cr4_bad, "mov %cr4, %rbx; bts $31, %rbx", "mov %rbx, %cr4");
+S(cr8_write, "", "mov %rbx, %cr8");
+S(cr8_bad, "mov $0x10, %ebx", "mov %rbx, %cr8");
+S(cr1_read, "", ".byte 0x0f, 0x20, 0xcb");
+S(cr5_write, "", ".byte 0x0f, 0x22, 0xeb");
+S(cr9_read, "", ".byte 0x44, 0x0f, 0x20, 0xcb");
+S(dr0_read, "", "mov %dr0, %rbx");
+S(dr7_write, "", "mov %rbx, %dr7");
+S(dr7_bad, "mov $1, %ebx; shl $32, %rbx", "mov %rbx, %dr7");
+S(dr6_bad, "mov $1, %ebx; shl $32, %rbx", "mov %rbx, %dr6");
+S(dr4_de, "mov %cr4, %rbx; or $8, %ebx; mov %rbx, %cr4", ".byte 0x0f, 0x21, 0xe3");
+S(dr8_read, "", ".byte 0x44, 0x0f, 0x21, 0xc3");
+S(dr0_gd, "mov $0x2400, %ebx; mov %rbx, %dr7", "mov %dr0, %rbx");
+S(sidt_m, "movabs " BAD_PF ", %rbx", "sidt (%rbx)");
+S(sgdt_m, "movabs " BAD_PF ", %rbx", "sgdt (%rbx)");
+S(sldt_m, "movabs " BAD_PF ", %rbx", "sldt (%rbx)");
+S(str_m, "movabs " BAD_GP ", %rbx", "str (%rbx)");
+S(lidt_m, "movabs " BAD_PF ", %rbx", "lidt (%rbx)");
+S(lgdt_m, "movabs " BAD_PF ", %rbx", "lgdt (%rbx)");
+S(lldt_m, "movabs " BAD_PF ", %rbx", "lldt (%rbx)");
+S(ltr_m, "movabs " BAD_PF ", %rbx", "ltr (%rbx)");
+S(lldt_sel, "mov $0x10, %ebx", "lldt %bx");
+S(ltr_sel, "mov $0x18, %ebx", "ltr %bx");
+S(rdtsc_, "", "rdtsc");
+S(rdtscp_, "", "rdtscp");
+S(rdpmc_, "xor %ecx, %ecx", "rdpmc");
+S(rdpmc_bad, "mov $0x7fffffff, %ecx", "rdpmc");
+S(pushf_, "movabs " BAD_PF ", %rsp", "pushfq");
+S(popf_, "movabs " BAD_PF ", %rsp", "popfq");
+S(iret_, "movabs " BAD_PF ", %rsp", "iretq");
+S(pushf_ss, "movabs " BAD_GP ", %rsp", "pushfq");
+S(popf_ss, "movabs " BAD_GP ", %rsp", "popfq");
+S(rsm_, "", "rsm");
+S(int_, "", "int $0x40");
+S(invd_, "", "invd");
+S(wbinvd_, "", "wbinvd");
+S(hlt_, "", "hlt");
+S(invlpg_, "", "invlpg scratch");
+S(invlpga_, "", "invlpga");
+S(cpuid_, "", "cpuid");
+S(pause_, "", "pause");
+S(vmmcall_, "", "vmmcall");
+S(stgi_, "", "stgi");
+S(clgi_, "", "clgi");
+S(vmrun_, "mov $0x1000, %eax", "vmrun");
+S(vmload_, "mov $0x1000, %eax", "vmload");
+S(vmsave_, "mov $0x1000, %eax", "vmsave");
+S(vmrun_bad, "mov $0x1001, %eax", "vmrun");
+S(vmload_bad, "mov $0x1001, %eax", "vmload");
+S(vmsave_bad, "mov $0x1001, %eax", "vmsave");
+S(xsetbv_, "mov $99, %ecx", "xsetbv");
+S(invpcid_type, "lea scratch, %rbx; mov $99, %ecx", "invpcid 8(%rbx), %rcx");
+S(invpcid_cpl, "lea scratch, %rbx; mov $2, %ecx", "invpcid 8(%rbx), %rcx");
+S(monitor_, "lea scratch, %rax; xor %ecx, %ecx; xor %edx, %edx", "monitor");
+S(monitor_ecx, "lea scratch, %rax; mov $1, %ecx; xor %edx, %edx", "monitor");
+S(mwait_, "xor %eax, %eax; xor %ecx, %ecx", "mwait");
+S(monitor_pf, "movabs " BAD_PF ", %rax; xor %ecx, %ecx; xor %edx, %edx", "monitor");
+S(rdmsr_none, "mov $0x12345, %ecx", "rdmsr");
+S(rdmsr_efer, "mov $0xc0000080, %ecx", "rdmsr");
+
+enum { EXITS = 0x1000 };
+enum { CPL3 = 1, TSD = 2, NO_PCE = 4, SHORT_IDT = 8, NEW = 16 /* not in 2005 */, OLD = 32 };
+static const struct {
+	const char *name;
+	const struct snippet *s;
+	struct icpt i;
+	u16 flags;
+	u16 wins; /* EXITS + code, or the vector of the exception */
+} rows[] = {
+	{"CR0 read at CPL 3", &cr0_read, CR_READ(0), CPL3, 13},		/* REQ(svm.2.5.1.6, svm.2.4.0.8) */
+	{"CR0 write at CPL 3", &cr0_write, CR_WRITE(0), CPL3, 13},
+	{"LMSW at CPL 3", &lmsw_r, CR_WRITE(0), CPL3, 13},
+	{"CLTS at CPL 3", &clts_, CR_WRITE(0), CPL3, 13},
+	{"CR0: PG without PE", &cr0_pg_no_pe, CR_WRITE(0), 0, 13},	/* REQ(svm.2.5.1.7) */
+	{"CR0: NW without CD", &cr0_nw_no_cd, CR_WRITE(0), 0, 13},
+	{"CR0: bit 32", &cr0_upper, CR_WRITE(0), 0, 13},
+	{"LMSW, operand not mapped", &lmsw_m, CR_WRITE(0), 0, EXITS + 0x10}, /* REQ(svm.2.5.1.8, svm.2.4.0.9) */
+	{"SMSW, operand not mapped", &smsw_m, CR_READ(0), 0, EXITS + 0x00},  /* REQ(svm.2.5.1.9) */
+	{"selective: CPL 3", &cr0_write, {3, 5}, CPL3, 13},		/* REQ(svm.2.5.5.6) */
+	{"selective: NW without CD", &cr0_nw_no_cd, {3, 5}, 0, 13},
+	{"selective: LMSW, operand not mapped", &lmsw_m, {3, 5}, 0, EXITS + 0x65}, /* REQ(svm.2.5.5.7) */
+	{"CR3 write at CPL 3", &cr3_write, CR_WRITE(3), CPL3, 13},	/* REQ(svm.2.5.2.4) */
+	{"CR4 write at CPL 3", &cr4_write, CR_WRITE(4), CPL3, 13},	/* REQ(svm.2.5.3.3) */
+	{"CR4: reserved bit", &cr4_bad, CR_WRITE(4), 0, 13},		/* REQ(svm.2.5.3.4) */
+	{"CR8 write at CPL 3", &cr8_write, CR_WRITE(8), CPL3, 13},
+	{"CR8: reserved bit", &cr8_bad, CR_WRITE(8), 0, 13},
+	{"CR1 read", &cr1_read, CR_READ(1), 0, 6},			/* REQ(svm.2.5.3.5) */
+	{"CR5 write", &cr5_write, CR_WRITE(5), 0, 6},
+	{"CR9 read", &cr9_read, CR_READ(9), 0, 6},
+	{"DR0 read at CPL 3", &dr0_read, DR_READ(0), CPL3, 13},		/* REQ(svm.2.5.4.4) */
+	{"DR7 write at CPL 3", &dr7_write, DR_WRITE(7), CPL3, 13},
+	{"DR4 with DE", &dr4_de, DR_READ(4), 0, 6},			/* REQ(svm.2.5.4.5) */
+	{"DR8 read", &dr8_read, DR_READ(8), 0, 6},
+	{"DR0 with GD", &dr0_gd, DR_READ(0), 0, 1},			/* REQ(svm.2.5.4.6) */
+	{"DR7: upper bits", &dr7_bad, DR_WRITE(7), 0, 13},		/* REQ(svm.2.5.4.7) */
+	{"DR6: upper bits", &dr6_bad, DR_WRITE(6), 0, 13},
+	{"SIDT, operand not mapped", &sidt_m, {3, 6}, 0, EXITS + 0x66},	/* REQ(svm.2.5.6.11) */
+	{"SGDT, operand not mapped", &sgdt_m, {3, 7}, 0, EXITS + 0x67},
+	{"SLDT, operand not mapped", &sldt_m, {3, 8}, 0, EXITS + 0x68},
+	{"STR, not canonical", &str_m, {3, 9}, 0, EXITS + 0x69},
+	{"LIDT, operand not mapped", &lidt_m, {3, 10}, 0, EXITS + 0x6a},
+	{"LGDT, operand not mapped", &lgdt_m, {3, 11}, 0, EXITS + 0x6b},
+	{"LLDT, operand not mapped", &lldt_m, {3, 12}, 0, EXITS + 0x6c},
+	{"LTR, operand not mapped", &ltr_m, {3, 13}, 0, EXITS + 0x6d},
+	{"LLDT, wrong descriptor", &lldt_sel, {3, 12}, 0, EXITS + 0x6c}, /* REQ(svm.2.5.6.12) */
+	{"LTR, wrong descriptor", &ltr_sel, {3, 13}, 0, EXITS + 0x6d},
+	{"SIDT at CPL 3", &sidt_m, {3, 6}, CPL3, EXITS + 0x66},
+	{"LIDT at CPL 3", &lidt_m, {3, 10}, CPL3, 13},			/* REQ(svm.2.5.6.10) */
+	{"LGDT at CPL 3", &lgdt_m, {3, 11}, CPL3, 13},
+	{"LLDT at CPL 3", &lldt_sel, {3, 12}, CPL3, 13},
+	{"LTR at CPL 3", &ltr_sel, {3, 13}, CPL3, 13},
+	{"RDTSC with TSD", &rdtsc_, {3, 14}, CPL3 | TSD, 13},		/* REQ(svm.2.5.7.2) */
+	{"RDTSCP with TSD", &rdtscp_, {4, 7}, CPL3 | TSD | NEW, 13},	/* REQ(svm.2.5.27.2) */
+	{"RDPMC without PCE", &rdpmc_, {3, 15}, CPL3, 13},		/* REQ(svm.2.5.8.2) */
+	{"RDPMC, no such counter", &rdpmc_bad, {3, 15}, 0, 13},
+	{"PUSHF, stack not mapped", &pushf_, {3, 16}, 0, EXITS + 0x70},	/* REQ(svm.2.5.9.2) */
+	{"PUSHF, stack not canonical", &pushf_ss, {3, 16}, 0, EXITS + 0x70},
+	{"POPF, stack not mapped", &popf_, {3, 17}, 0, EXITS + 0x71},	/* REQ(svm.2.5.10.2) */
+	{"POPF, stack not canonical", &popf_ss, {3, 17}, 0, EXITS + 0x71},
+	{"IRET, stack not mapped", &iret_, {3, 20}, 0, EXITS + 0x74},	/* REQ(svm.2.5.13.2) */
+	{"RSM outside SMM", &rsm_, {3, 19}, 0, EXITS + 0x73},
+	{"RSM at CPL 3", &rsm_, {3, 19}, CPL3, EXITS + 0x73},
+	{"INTn beyond the IDT", &int_, {3, 21}, SHORT_IDT, EXITS + 0x75}, /* REQ(svm.2.5.14.2) */
+	{"INTn at CPL 3", &int_, {3, 21}, CPL3, EXITS + 0x75},
+	{"INVD at CPL 3", &invd_, {3, 22}, CPL3, 13},			/* REQ(svm.2.5.15.2) */
+	{"WBINVD at CPL 3", &wbinvd_, {4, 9}, CPL3, 13},		/* REQ(svm.2.5.29.2) */
+	{"HLT at CPL 3", &hlt_, {3, 24}, CPL3, 13},			/* REQ(svm.2.5.17.2) */
+	{"INVLPG at CPL 3", &invlpg_, {3, 25}, CPL3, 13},		/* REQ(svm.2.5.18.2) */
+	{"INVLPGA at CPL 3", &invlpga_, {3, 26}, CPL3, 13},		/* REQ(svm.2.5.19.2) */
+	{"CPUID at CPL 3", &cpuid_, {3, 18}, CPL3, EXITS + 0x72},
+	{"PAUSE at CPL 3", &pause_, {3, 23}, CPL3, EXITS + 0x77},
+	{"VMMCALL at CPL 3", &vmmcall_, {4, 1}, CPL3, EXITS + 0x81},	/* REQ(svm.2.14.1, svm.2.5.23.2) */
+	{"STGI at CPL 3", &stgi_, {4, 4}, CPL3, 13},			/* REQ(svm.2.5.24.2) */
+	{"CLGI at CPL 3", &clgi_, {4, 5}, CPL3, 13},			/* REQ(svm.2.5.25.2) */
+	{"VMRUN at CPL 3", &vmrun_, {4, 0}, CPL3, 13},			/* REQ(svm.2.5.20.2) */
+	{"VMLOAD at CPL 3", &vmload_, {4, 2}, CPL3, 13},		/* REQ(svm.2.5.21.2, svm.2.11.16) */
+	{"VMSAVE at CPL 3", &vmsave_, {4, 3}, CPL3, 13},		/* REQ(svm.2.5.22.2) */
+	{"VMRUN, address not aligned", &vmrun_bad, {4, 0}, NEW, EXITS + 0x80},
+	{"VMLOAD, address not aligned", &vmload_bad, {4, 2}, NEW, EXITS + 0x82},
+	{"VMSAVE, address not aligned", &vmsave_bad, {4, 3}, NEW, EXITS + 0x83},
+	{"VMRUN, address not aligned, 2005", &vmrun_bad, {4, 0}, OLD, 13}, /* REQ(svm.2.5.20.4) */
+	{"VMLOAD, address not aligned, 2005", &vmload_bad, {4, 2}, OLD, 13},
+	{"VMSAVE, address not aligned, 2005", &vmsave_bad, {4, 3}, OLD, 13},
+	{"XSETBV at CPL 3", &xsetbv_, {4, 13}, CPL3 | NEW, EXITS + 0x8d},
+	{"XSETBV, no such register", &xsetbv_, {4, 13}, NEW, EXITS + 0x8d},
+	{"INVPCID, no such type", &invpcid_type, {5, 2}, NEW, EXITS + 0xa2},
+	{"INVPCID at CPL 3", &invpcid_cpl, {5, 2}, CPL3 | NEW, 13},
+	{"MONITOR at CPL 3", &monitor_, {4, 10}, CPL3 | NEW, 6},
+	{"MONITOR, ECX not 0", &monitor_ecx, {4, 10}, NEW, 13},
+	{"MONITOR, not mapped", &monitor_pf, {4, 10}, NEW, 14},
+	{"MWAIT at CPL 3", &mwait_, {4, 11}, CPL3 | NEW, 6},
+	{"RDMSR, no such MSR", &rdmsr_none, {3, 28}, 0, EXITS + 0x7c},	/* REQ(svm.2.7.21) */
+	{"RDMSR at CPL 3", &rdmsr_efer, {3, 28}, CPL3, 13},
+};
+
+void test_priorities(void)
+{
+	for (unsigned n = 0; n < COUNT(rows); n++) {
+		u16 f = rows[n].flags;
+
+		if (of_2005 ? f & NEW : f & OLD)
+			continue;
+		base(rows[n].s);
+		if (f & CPL3)
+			user();
+		if (f & TSD)
+			v->cr4 |= 4;
+		if (f & SHORT_IDT)
+			v->idtr.limit = 0x1ff;
+		on(rows[n].i);
+		u64 code = go();
+
+		vcheck(rows[n].name, "who wins", code, rows[n].wins >= EXITS ? rows[n].wins - EXITS : 0x40u + rows[n].wins);
+		vcheck(rows[n].name, "RIP", v->rip, (u64)rows[n].s->at);
+	}
+}

@@ -1,0 +1,370 @@
+/*
+ * The rows of the VM-entry checks: each fails alone in some state, with the outcome the manual documents, and passes
+ * when that is put right; each reads only the fields it names; none can be taken away unnoticed; and on random states
+ * they agree with the evaluator. Argument: number of random states.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "checks_test.h"
+
+static unsigned passed, failed;
+
+static void check(bool ok, const char *what, const char *which)
+{
+	passed += ok;
+	failed += !ok;
+	if (!ok)
+		printf("FAILED: %s: %s\n", which, what);
+}
+
+/* ---- the rows on a state ---- */
+
+/* All rows, one by one; `off`: a row that is left out, or t->count. */
+static void judge(const struct table *t, const struct state *s, size_t off, struct verdict *v)
+{
+	struct vmx_image g = image_of(s);
+
+	memset(v, 0, sizeof(*v));
+	for (size_t n = 0; n < t->count; n++) {
+		if (n == off || !t->row[n]->bad(&g, t->row[n]->arg))
+			continue;
+		v->ids[t->id[n] / 64] |= BIT(t->id[n] % 64);
+		if (!v->outcome) {
+			v->outcome = t->row[n]->outcome;
+			v->qualification = t->row[n]->qualification;
+		}
+	}
+}
+
+static unsigned ids_set(const struct verdict *v)
+{
+	unsigned n = 0;
+
+	for (unsigned w = 0; w < MAX_IDS / 64; w++)
+		n += (unsigned)__builtin_popcountll(v->ids[w]);
+	return n;
+}
+
+static bool same(const struct verdict *a, const struct verdict *b)
+{
+	return !memcmp(a->ids, b->ids, sizeof(a->ids)) && a->outcome == b->outcome &&
+	       (ids_set(a) != 1 || a->qualification == b->qualification);
+}
+
+static void print_difference(const struct verdict *rows, const struct verdict *text)
+{
+	printf("rows: outcome %u; text: outcome %u;", rows->outcome, text->outcome);
+	for (unsigned n = 0; n < expected_count; n++) {
+		bool a = rows->ids[n / 64] >> (n % 64) & 1, b = text->ids[n / 64] >> (n % 64) & 1;
+
+		if (a != b)
+			printf(" %s by %s only;", expected[n].id, a ? "rows" : "text");
+	}
+	printf("\n");
+}
+
+/* ---- values worth trying ---- */
+
+static u64 random_next(u64 *x)
+{
+	*x ^= *x << 13;
+	*x ^= *x >> 7;
+	*x ^= *x << 17;
+	return *x;
+}
+
+/* ---- each row alone ---- */
+
+static bool listed(const char *list, const char *id)
+{
+	size_t len = strlen(id);
+
+	for (const char *p = list; p && (p = strstr(p, id)) != NULL; p++)
+		if (p[len] == 0 || p[len] == ',')
+			return true;
+	return false;
+}
+
+/* A row that never fails alone: wherever it fails one of those that imply it fails too. */
+static bool implied(const struct table *t, size_t row, const struct verdict *v)
+{
+	for (size_t n = 0; n < t->count; n++)
+		if (n != row && listed(t->row[row]->implied_by, t->row[n]->id) &&
+		    (v->ids[t->id[n] / 64] >> (t->id[n] % 64) & 1))
+			return true;
+	return false;
+}
+
+static void prove_alone(const struct table *t, size_t row, unsigned *killed)
+{
+	const struct vmx_check *k = t->row[row];
+	const struct expectation *e = &expected[t->id[row]];
+	static struct state bad, good;
+	struct verdict v, text, without;
+	unsigned changed = 0;
+	char which[160];
+
+	snprintf(which, sizeof(which), "%s (field %04x)", k->id, k->field[0]);
+	check(k->outcome == e->outcome && k->qualification == e->qualification, "the row's outcome is the manual's", which);
+	if (k->implied_by)
+		return;
+	if (!find_alone(t, NULL, row, &bad, &good, &changed)) {
+		check(false, "no state in which it fails alone", which);
+		return;
+	}
+	judge(t, &bad, t->count, &v);
+	evaluate(&bad, &text);
+	check(v.outcome == e->outcome && v.qualification == e->qualification && ids_set(&v) == 1, "fails alone as documented", which);
+	check(same(&v, &text), "the evaluator agrees", which);
+	*field_of(&bad, changed) = *field_of(&good, changed);
+	judge(t, &bad, t->count, &v);
+	check(!v.outcome, "passes when put right", which);
+	find_alone(t, NULL, row, &bad, &good, &changed);
+	judge(t, &bad, row, &without);
+	*killed += without.outcome == 0;
+}
+
+static void test_templates(const struct table *t)
+{
+	struct state s;
+	struct verdict v, text;
+	char name[32];
+
+	for (unsigned n = 0; n < TEMPLATES; n++) {
+		snprintf(name, sizeof(name), "template %u", n);
+		template_state(n, NULL, &s);
+		judge(t, &s, t->count, &v);
+		evaluate(&s, &text);
+		check(!v.outcome, "passes every row", name);
+		if (v.outcome || text.outcome)
+			print_difference(&v, &text);
+		check(!text.outcome, "passes the evaluator", name);
+	}
+}
+
+/* ---- what a row reads ---- */
+
+static void poison(struct state *s, const struct vmx_check *k, u64 *seed)
+{
+	struct state keep = *s;
+
+	for (unsigned n = 0; n < VMCS_SLOTS; n++)
+		s->f[n] = random_next(seed);
+	for (unsigned n = 0; n < VMX_IN_END - VMX_IN; n++)
+		s->in[n] = random_next(seed);
+	for (unsigned n = 0; k->field[n] != VMX_FIELDS_END; n++)
+		*field_of(s, k->field[n]) = *field_of(&keep, k->field[n]);
+}
+
+static void test_reads(const struct table *t, u64 *seed)
+{
+	for (size_t row = 0; row < t->count; row++) {
+		const struct vmx_check *k = t->row[row];
+		bool ok = true;
+
+		for (unsigned n = 0; n < 200; n++) {
+			struct state s;
+			struct vmx_image g;
+			bool before;
+
+			template_state(n % TEMPLATES, NULL, &s);
+			if (n & 1) {
+				unsigned m = 0;
+
+				while (k->field[m + 1] != VMX_FIELDS_END && random_next(seed) % 3)
+					m++;
+				*field_of(&s, k->field[m]) ^= BIT(random_next(seed) % field_bits(k->field[m]));
+			}
+			g = image_of(&s);
+			before = k->bad(&g, k->arg);
+			poison(&s, k, seed);
+			g = image_of(&s);
+			ok = ok && k->bad(&g, k->arg) == before;
+		}
+		check(ok, "reads only the fields it names", k->id);
+	}
+}
+
+/* ---- random states ---- */
+
+static unsigned random_field(u64 *seed)
+{
+	u64 r = random_next(seed);
+
+	if (r % 16 == 0)
+		return VMX_IN + (unsigned)(r >> 8) % (VMX_IN_END - VMX_IN);
+	return vmcs_fields[(r >> 8) % vmcs_field_count].encoding;
+}
+
+static void mutate(struct state *s, unsigned field, u64 *seed)
+{
+	u64 r = random_next(seed), values[CANDIDATES], *f = field_of(s, field);
+
+	if (r % 8 == 0)
+		*f = fit(field, random_next(seed));
+	else if (r % 8 == 1)
+		*f = fit(field, s->f[(r >> 8) % VMCS_SLOTS]);
+	else
+		*f = fit(field, values[(r >> 8) % candidates(s, field, values)]);
+}
+
+/* A processor now and then with other widths and capabilities. */
+static void mutate_caps(struct state *s, u64 *seed)
+{
+	u64 r = random_next(seed);
+
+	if (r % 8)
+		return;
+	switch (r >> 8 & 7) {
+	case 0: s->caps.la_bits = 57; break;
+	case 1: s->caps.phys_bits = r >> 16 & 1 ? 52 : 36; break;
+	case 2: s->caps.basic ^= BIT(56); break;
+	case 3: s->caps.basic ^= BIT(58); break;
+	case 4: s->caps.misc ^= BIT(30) | BIT(6 + (r >> 16) % 3); break;
+	case 5: s->caps.ept_vpid ^= BIT(7) | BIT(23); break;
+	case 6: s->caps.sgx = true; break;
+	default: s->caps.allowed1[(r >> 16) % VMX_WORDS] &= ~BIT((r >> 24) & 31); break;
+	}
+}
+
+struct campaign {
+	u64 disagreements, refused, wrong_group, unread;
+	u64 fired[MAX_IDS], alone[MAX_IDS];
+};
+
+/* Whatever fails must be in a group that applies, and of which a changed field is read. */
+static void judge_groups(const struct table *t, const struct state *s, u32 written, struct campaign *c)
+{
+	struct vmx_image g = image_of(s);
+	u32 apply = vmx_check_apply(&g);
+
+	for (size_t n = 0; n < t->count; n++)
+		if (t->row[n]->bad(&g, t->row[n]->arg)) {
+			c->wrong_group += !(apply >> t->row[n]->group & 1);
+			c->unread += !((written | VMX_GROUPS_EACH_ENTRY) >> t->row[n]->group & 1);
+		}
+}
+
+static void count(struct campaign *c, const struct verdict *v)
+{
+	unsigned set = ids_set(v);
+
+	c->refused += v->outcome != 0;
+	for (unsigned n = 0; n < expected_count && set; n++)
+		if (v->ids[n / 64] >> (n % 64) & 1) {
+			c->fired[n]++;
+			c->alone[n] += set == 1;
+		}
+}
+
+static void random_states(const struct table *t, const struct vmx_caps *caps, u64 cases, u64 *seed, struct campaign *c)
+{
+	static struct state valid[TEMPLATES];
+	u16 readers[VMCS_SLOTS];
+
+	vmx_check_readers(readers);
+	for (unsigned n = 0; n < TEMPLATES; n++)
+		template_state(n, caps, &valid[n]);
+	for (u64 k = 0; k < cases; k++) {
+		struct state s = valid[random_next(seed) % TEMPLATES];
+		struct verdict rows, text;
+		u32 written = 0;
+
+		for (u64 n = random_next(seed) % 5; n; n--) {
+			unsigned field = random_field(seed);
+
+			mutate(&s, field, seed);
+			written |= field < VMX_IN ? readers[vmcs_slot(field)] : field == VMX_IN_LMA ? ~0u : 0;
+		}
+		mutate_caps(&s, seed);
+		judge(t, &s, t->count, &rows);
+		evaluate(&s, &text);
+		count(c, &rows);
+		if (!same(&rows, &text) && c->disagreements++ < 10)
+			print_difference(&rows, &text);
+		if (!caps && !memcmp(&s.caps, &valid[0].caps, sizeof(s.caps)))
+			judge_groups(t, &s, written, c);
+		for (size_t n = 0; n < t->count && rows.outcome; n++)
+			if (t->row[n]->implied_by && (rows.ids[t->id[n] / 64] >> (t->id[n] % 64) & 1))
+				c->disagreements += !implied(t, n, &rows);
+	}
+}
+
+/* ---- the model's own capabilities ---- */
+
+/* Every field of the table whose control exists, and no other. REQ(vmx04.2.3.1.1) is proved by the instructions. */
+static void test_controls(void)
+{
+	for (size_t n = 0; n < vmx_control_count; n++) {
+		const struct vmx_control *k = &vmx_controls[n];
+
+		if (k->here)
+			check(vmx_allowed1((enum vmx_word)k->word) >> k->bit & 1, "advertised", k->name);
+	}
+	for (size_t n = 0; n < vmcs_field_count; n++) {
+		const struct vmcs_field *f = &vmcs_fields[n];
+		bool here = f->condition == VMX_ALWAYS ||
+		            (vmx_allowed1((enum vmx_word)(f->condition >> 5)) >> (f->condition & 31) & 1);
+
+		check(vmx_field_exists(f->encoding) == here, "exists with its control", f->name);
+		check(vmx_field_exists(f->encoding | 1u) == (here && (f->encoding >> 13 & 3) == 1), "high half of 64 bits only", f->name);
+	}
+}
+
+static void test_expectations(const struct table *t)
+{
+	for (unsigned n = 0; n < expected_count; n++) {
+		bool found = false;
+
+		for (size_t row = 0; row < t->count; row++)
+			found = found || t->id[row] == n;
+		check(found, "has a row", expected[n].id);
+	}
+}
+
+static void report(const struct table *t, const struct campaign *c, u64 cases, unsigned killed)
+{
+	unsigned never = 0, mutants = 0;
+
+	for (size_t n = 0; n < t->count; n++) {
+		if (!t->row[n]->implied_by)
+			mutants++;
+		else
+			check(c->fired[t->id[n]] != 0, "fires in random states", t->row[n]->id);
+	}
+	for (unsigned n = 0; n < expected_count; n++)
+		if (!c->fired[n]) {
+			never++;
+			printf("note: %s never fired in random states\n", expected[n].id);
+		}
+	check(c->disagreements == 0, "rows and evaluator agree on every random state", "random");
+	check(c->wrong_group == 0, "what fails is in a group that applies", "random");
+	check(c->unread == 0, "what fails is in a group that reads a changed field", "random");
+	check(killed == mutants, "every row that is left out is missed", "mutation");
+	printf("%zu rows, %u ids; %llu random states, %llu refused, %llu disagreements, %u ids never fired\n", t->count,
+	       expected_count, (unsigned long long)cases, (unsigned long long)c->refused,
+	       (unsigned long long)c->disagreements, never);
+	printf("mutation score: %u of %u rows (%.1f %%), %zu more are implied\n", killed, mutants, 100.0 * killed / mutants,
+	       t->count - mutants);
+}
+
+int main(int argc, char **argv)
+{
+	static struct table t;
+	static struct campaign c;
+	u64 cases = argc > 1 ? strtoull(argv[1], NULL, 0) : 100000, seed = 0x9e3779b97f4a7c15;
+	unsigned killed = 0;
+
+	fill_table(&t);
+	test_expectations(&t);
+	test_templates(&t);
+	test_controls();
+	for (size_t row = 0; row < t.count; row++)
+		prove_alone(&t, row, &killed);
+	test_reads(&t, &seed);
+	random_states(&t, NULL, cases, &seed, &c);
+	report(&t, &c, cases, killed);
+	printf("vmx_checks: %u passed, %u failed\n", passed, failed);
+	return failed != 0;
+}

@@ -1,0 +1,241 @@
+/*
+ * Every row of the checks on a whole processor: the state in which it alone fails is put into the current VMCS and into
+ * the places the checks look at, and VM entry must end as documented and name the check; put right, it must enter. And
+ * what is not written again is not looked at again, but never at the cost of a check.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "checks_test.h"
+#include "cpu/decode/decode.h"
+#include "model/model.h"
+
+#define RAM (64ull << 20)
+
+struct pc {
+	struct bus bus;
+	struct clock clock;
+	struct hooks hooks;
+	struct code_cache *code;
+	const struct decode_index *decode;
+	void *mem;
+	struct cpu *c, *all[1];
+	const char *refused;
+	char event[128];
+};
+
+static unsigned passed, failed;
+
+static void check(bool ok, const char *what, const char *which)
+{
+	passed += ok;
+	failed += !ok;
+	if (!ok)
+		printf("FAILED: %s: %s\n", which, what);
+}
+
+static void on_refused(void *arg, struct cpu *c, const struct refusal *r)
+{
+	struct pc *p = arg;
+
+	(void)c;
+	p->refused = r->check;
+	snprintf(p->event, sizeof(p->event), "%s", r->event);
+}
+
+static bool pc_new(struct pc *p)
+{
+	struct feature_set feat;
+	const struct cpu_model *m;
+	struct err err;
+
+	memset(p, 0, sizeof(*p));
+	clock_init(&p->clock);
+	p->hooks.arg = p;
+	p->hooks.refused = on_refused;
+	if (model_parse("intel,+vmx", &m, &feat, &err) != ST_OK ||
+	    bus_init(&p->bus, &p->clock, &p->hooks, RAM, 0x80000000, &err) != ST_OK ||
+	    decode_index_new(&p->decode, m, &feat) != ST_OK || code_cache_new(&p->code, &p->bus) != ST_OK)
+		return false;
+	p->mem = calloc(1, sizeof(struct cpu) + 64);
+	p->c = (struct cpu *)(void *)(((uintptr_t)p->mem + 63) & ~(uintptr_t)63);
+	p->all[0] = p->c;
+	p->c->all = p->all;
+	p->c->count = 1;
+	p->c->code = p->code;
+	p->c->decode = p->decode;
+	return cpu_init(p->c, m, &feat, &p->bus, &err) == ST_OK;
+}
+
+static void pc_free(struct pc *p)
+{
+	cpu_fini(p->c);
+	code_cache_free(p->code);
+	decode_index_free(p->decode);
+	bus_fini(&p->bus);
+	free(p->mem);
+}
+
+/* The monitor, in the mode the state asks for. */
+static void monitor(struct cpu *c, bool lma)
+{
+	for (unsigned n = SEG_ES; n <= SEG_GS; n++)
+		c->seg[n] = (struct seg){.sel = 0x10, .ar = AR_P | AR_S | 3 | AR_G | AR_DB, .limit = ~0u};
+	c->seg[SEG_CS] = (struct seg){.sel = 8, .ar = AR_P | AR_S | 11 | AR_G | (lma ? AR_L : AR_DB), .limit = ~0u};
+	c->cr0 = CR0_PE | CR0_PG | CR0_NE | CR0_ET;
+	c->cr4 = CR4_PAE | CR4_VMXE;
+	c->cr3 = 0x1000;
+	c->efer = EFER_NXE | EFER_SCE | (lma ? EFER_LME | EFER_LMA : 0);
+	c->cpl = 0;
+	c->virt_root = true;
+	c->guest = false;
+	c->activity = ACT_RUN;
+	c->stop = CPU_GO;
+	cpu_update_mode(c);
+}
+
+static bool in_ram(u64 pa)
+{
+	return pa < RAM && is_aligned(pa, PAGE_SIZE);
+}
+
+static void put_memory(struct pc *p, const struct state *s)
+{
+	u64 link = s->f[vmcs_slot(VMCS_LINK_POINTER)], page = s->f[vmcs_slot(VMCS_VIRTUAL_APIC_ADDR)];
+	u64 cr3 = s->f[vmcs_slot(VMCS_GUEST_CR3)] & 0xffffffe0;
+
+	if (in_ram(link))
+		bus_write_u32(&p->bus, link, (u32)s->in[VMX_IN_LINK_WORD - VMX_IN]);
+	if (in_ram(page))
+		bus_write_u32(&p->bus, page + 0x80, (u32)s->in[VMX_IN_VTPR - VMX_IN]);
+	for (unsigned n = 0; n < 4; n++) {
+		if (cr3 < RAM)
+			bus_write_u64(&p->bus, cr3 + 8 * n, s->in[VMX_IN_PDPTE0 - VMX_IN + n]);
+		vmx_of(p->c)->f[vmcs_slot(VMCS_GUEST_PDPTE0) + n] = s->in[VMX_IN_PDPTE0 - VMX_IN + n];
+	}
+}
+
+static void put(struct pc *p, const struct state *s)
+{
+	struct vmx *v = vmx_of(p->c);
+
+	monitor(p->c, s->in[VMX_IN_LMA - VMX_IN] != 0);
+	memcpy(v->f, s->f, sizeof(v->f));
+	v->current = s->in[VMX_IN_CURRENT - VMX_IN];
+	v->launched = s->in[VMX_IN_LAUNCHED - VMX_IN];
+	p->c->insn_shadow = s->in[VMX_IN_MOVSS - VMX_IN] ? SHADOW_MOVSS : 0;
+	p->c->smm = s->in[VMX_IN_SMM - VMX_IN] != 0;
+	put_memory(p, s);
+	/* no MSR of the areas is loaded: the checks come before them */
+	vmcs_set(v, VMCS_INSN_ERROR, 0);
+	vmcs_set(v, VMCS_EXIT_REASON, 0);
+	vmcs_set(v, VMCS_EXIT_QUALIFICATION, 0);
+	p->refused = NULL;
+}
+
+static void enter(struct pc *p, const struct state *s)
+{
+	static const struct insn insn = {.len = 3};
+
+	check(vmx_enter(p->c, &insn, s->in[VMX_IN_RESUME - VMX_IN] != 0) == XR_OK, "completes", "vmx_enter");
+}
+
+/* Back to the monitor after an entry that succeeded. */
+static void leave(struct pc *p)
+{
+	vmx_timer_stop(p->c);
+	p->c->guest = p->c->stage2 = p->c->mtf = false;
+	p->c->pend = 0;
+	p->c->inject.type = EV_NONE;
+	p->c->space = 0;
+}
+
+static void refused_as_documented(struct pc *p, const struct vmx_check *k, const char *which)
+{
+	const struct expectation *e = &expected[id_number(k->id)];
+	struct vmx *v = vmx_of(p->c);
+
+	check(!p->c->guest, "does not enter", which);
+	check(p->refused && !strcmp(p->refused, k->id), "names the check", which);
+	if (e->outcome == 33) {
+		check(vmcs_get(v, VMCS_EXIT_REASON) == (33 | BIT(31)), "exit reason 33", which);
+		check(vmcs_get(v, VMCS_EXIT_QUALIFICATION) == e->qualification, "qualification", which);
+		check(p->c->r[REG_RIP] == vmcs_get(v, VMCS_HOST_RIP), "continues at host RIP", which);
+		check(strstr(p->event, "exit reason 0x80000021") != NULL, "says exit reason 33", which);
+	} else {
+		char words[16];
+
+		snprintf(words, sizeof(words), "error %u:", e->outcome);
+		check(vmcs_get(v, VMCS_INSN_ERROR) == e->outcome, "VM-instruction error", which);
+		check((flags_get(p->c) & (FL_CF | FL_ZF)) == FL_ZF, "VMfailValid", which);
+		check(vmcs_get(v, VMCS_EXIT_REASON) == 0, "no exit", which);
+		check(strstr(p->event, words) != NULL, "says the error", which);
+	}
+}
+
+static bool one_row(struct pc *p, const struct table *t, size_t row, const struct vmx_caps *caps)
+{
+	static struct state bad, good;
+	struct vmx *v = vmx_of(p->c);
+	unsigned changed;
+	char which[160];
+
+	if (!find_alone(t, caps, row, &bad, &good, &changed))
+		return false;
+	snprintf(which, sizeof(which), "%s (field %04x)", t->row[row]->id, t->row[row]->field[0]);
+	/* 1: everything is looked at */
+	v->checked = 0;
+	put(p, &bad);
+	enter(p, &bad);
+	refused_as_documented(p, t->row[row], which);
+	/* 2: put right */
+	put(p, &good);
+	vmcs_set(v, VMCS_ENTRY_MSR_LOAD_COUNT, 0);
+	enter(p, &good);
+	check(p->c->guest && !p->refused, "enters when put right", which);
+	leave(p);
+	/* 3: after that entry, one VMWRITE of the same field makes it fail again */
+	put(p, &good);
+	check(v->checked != 0, "groups that passed are known", which);
+	put(p, &bad);
+	if (changed < VMX_IN)
+		vmcs_written(v, changed);
+	vmcs_written(v, VMCS_ENTRY_MSR_LOAD_COUNT);
+	enter(p, &bad);
+	refused_as_documented(p, t->row[row], which);
+	return true;
+}
+
+int main(void)
+{
+	static struct table t;
+	struct pc p;
+	unsigned on = 0, absent = 0;
+
+	fill_table(&t);
+	if (!pc_new(&p)) {
+		printf("no processor\n");
+		return 1;
+	}
+	monitor(p.c, true);
+	const struct vmx_caps caps = *vmx_caps(p.c);
+
+	for (size_t row = 0; row < t.count; row++) {
+		if (one_row(&p, &t, row, &caps)) {
+			on++;
+		} else if (!t.row[row]->implied_by) {
+			absent++;
+			printf("note: %s (field %04x) needs what this processor does not have\n", t.row[row]->id, t.row[row]->field[0]);
+		}
+	}
+	check(caps.debugctl && msr_write(p.c, 0x1d9, caps.debugctl), "every bit may be set", "IA32_DEBUGCTL");
+	check(msr_write(p.c, 0x38f, caps.perf_global), "every bit may be set", "IA32_PERF_GLOBAL_CTRL");
+	for (unsigned n = 0; n < 64; n++) {
+		check(msr_write(p.c, 0x1d9, BIT(n)) == (caps.debugctl >> n & 1), "reserved bits", "IA32_DEBUGCTL");
+		check(msr_write(p.c, 0x38f, BIT(n)) == (caps.perf_global >> n & 1), "reserved bits", "IA32_PERF_GLOBAL_CTRL");
+	}
+	pc_free(&p);
+	printf("%u rows on the processor, %u need what it does not have\n", on, absent);
+	printf("vmx_entry: %u passed, %u failed\n", passed, failed);
+	return failed != 0;
+}

@@ -1,0 +1,215 @@
+/* The second stage: violations and misconfigurations, accessed and dirty flags, PML, #VE, VMFUNC, mode-based execute. */
+#include "exits.h"
+
+#define HOLE 0x10000000ull
+SNIPPET(g_write, "mov $0x10000008, %ebx", "movl $1, (%rbx)");
+SNIPPET(g_read, "mov $0x10000008, %ebx", "mov (%rbx), %eax");
+SNIPPET(g_rmw, "mov $0x10000008, %ebx", "incl (%rbx)");
+SNIPPET(g_fetch, "mov $0x10000008, %ebx", "jmp *%rbx");
+SNIPPET(g_vmfunc, "xor %eax, %eax; mov $1, %ecx", ".byte 0x0f, 0x01, 0xd4");
+SNIPPET(g_vmfunc1, "mov $1, %eax; mov $1, %ecx", ".byte 0x0f, 0x01, 0xd4");
+SNIPPET(g_after_switch, "xor %eax, %eax; mov $1, %ecx; .byte 0x0f, 0x01, 0xd4; mov $0x10000008, %ebx", "mov (%rbx), %eax; mov %rax, seen");
+
+enum { R = 1, W = 2, X = 4, XU = 1 << 10, LEAF = 1 << 7 | 6 << 3 };
+#define AD (1 << 6)
+
+static void violation(const char *name, const struct snippet *s, u64 entry, u64 qualification)
+{
+	base(s);
+	*vmx_ept_entry(HOLE) = entry;
+	vcheck(name, "violation", go(), R_EPT);
+	vcheck(name, "qualification", vmx_read(VMCS_QUALIFICATION), qualification);
+	vcheck(name, "guest-physical address", vmx_read(VMCS_GUEST_PHYSICAL), HOLE + 8);
+	vcheck(name, "linear address", vmx_read(VMCS_GUEST_LINEAR), HOLE + 8);
+	vcheck(name, "RF in the saved RFLAGS", vmx_read(VMCS_GUEST_RFLAGS) >> 16 & 1, 1);
+}
+
+/* 7 linear address valid, 8 the translation itself; 9 to 11: supervisor, writable, not execute-disabled. */
+#define FINAL (1 << 7 | 1 << 8 | 1 << 10)
+
+static void test_violations(void)
+{
+	violation("EPT write, not present", &g_write, 0, FINAL | 2);
+	violation("EPT read, not present", &g_read, 0, FINAL | 1);
+	violation("EPT write, read-only", &g_write, HOLE | LEAF | R | X, FINAL | 2 | 5 << 3);
+	violation("EPT read, execute-only", &g_read, HOLE | LEAF | X, FINAL | 1 | 4 << 3);
+	base(&g_fetch);
+	*vmx_ept_entry(HOLE) = HOLE | LEAF | R | W;
+	check("EPT fetch: violation", go(), R_EPT);
+	check("EPT fetch: qualification", vmx_read(VMCS_QUALIFICATION), FINAL | 4 | 3 << 3);
+	base(&g_rmw);
+	*vmx_ept_entry(HOLE) = HOLE | LEAF | R;
+	check("EPT read-modify-write: violation", go(), R_EPT);
+	check("EPT read-modify-write: a write", vmx_read(VMCS_QUALIFICATION) & 2, 2);
+	base(&g_write);
+	*vmx_ept_entry(HOLE) = HOLE | LEAF | R | W;
+	stays("EPT write allowed", &g_write);
+}
+
+static void test_misconfigurations(void)
+{
+	static const struct { const char *name; u64 entry; } row[] = {
+		{"write without read", HOLE | LEAF | W}, {"reserved memory type", HOLE | 1 << 7 | 2 << 3 | 7},
+		{"reserved bit", HOLE | LEAF | 7 | 1 << 12}, {"address too wide", HOLE | LEAF | 7 | 1ull << 51},
+	};
+
+	for (unsigned n = 0; n < 4; n++) {
+		base(&g_read);
+		*vmx_ept_entry(HOLE) = row[n].entry;
+		vcheck("EPT misconfiguration", row[n].name, go(), R_MISCONFIG);
+		vcheck(row[n].name, "guest-physical address", vmx_read(VMCS_GUEST_PHYSICAL), HOLE + 8);
+	}
+}
+
+static void test_accessed_dirty(void)
+{
+	u64 *e;
+
+	base(&g_read);
+	e = vmx_ept_entry(HOLE);
+	stays("EPT, no flags", &g_read);
+	check("EPT, no flags: untouched", *e & 0x300, 0);
+	base(&g_read);
+	on(VMCS_EPTP, AD);
+	e = vmx_ept_entry(HOLE);
+	stays("EPT accessed", &g_read);
+	check("EPT accessed: set, not dirty", *e & 0x300, 0x100);
+	base(&g_write);
+	on(VMCS_EPTP, AD);
+	e = vmx_ept_entry(HOLE);
+	stays("EPT dirty", &g_write);
+	check("EPT dirty: both set", *e & 0x300, 0x300);
+}
+
+static void test_pml(void)
+{
+	u64 *log = page_alloc(), hits = 0;
+
+	base(&g_write);
+	on(VMCS_EPTP, AD);
+	on(VMCS_PROC2, 1 << 17);
+	vmx_write(F_PML, (u64)log);
+	vmx_write(F_PML_INDEX, 511);
+	stays("PML", &g_write);
+	for (u64 n = vmx_read(F_PML_INDEX) + 1; n < 512; n++)
+		hits += log[n] == HOLE;
+	check("PML: the page is in the log once", hits, 1);
+	base(&g_write);
+	on(VMCS_EPTP, AD);
+	on(VMCS_PROC2, 1 << 17);
+	vmx_write(F_PML, (u64)log);
+	vmx_write(F_PML_INDEX, 0xffff);
+	check("PML full: exits", go(), R_PML);
+	check("PML full: no flag is set", *vmx_ept_entry(HOLE) & 0x300, 0);
+}
+
+static u64 ve_count, *guest_entry;
+
+static bool on_ve(struct regs *r)
+{
+	ve_count++;
+	*guest_entry = HOLE | LEAF | 7;
+	(void)r;
+	return true;
+}
+
+static void test_ve(void)
+{
+	u32 *info = page_alloc();
+
+	on_exception(20, on_ve);
+	base(&g_write);
+	on(VMCS_PROC2, 1 << 18);
+	vmx_write(F_VE, (u64)info);
+	vmx_write(F_EPTP_INDEX, 7);
+	guest_entry = vmx_ept_entry(HOLE);
+	*guest_entry = 0;
+	stays("#VE", &g_write);
+	check("#VE: delivered", ve_count, 1);
+	check("#VE: reason", info[0], R_EPT);
+	check("#VE: busy", info[1], 0xffffffff);
+	check("#VE: qualification", *(u64 *)(info + 2), FINAL | 2);
+	check("#VE: linear address", *(u64 *)(info + 4), HOLE + 8);
+	check("#VE: guest-physical address", *(u64 *)(info + 6), HOLE + 8);
+	check("#VE: EPTP index", *(u16 *)(info + 8), 7);
+	base(&g_write); /* busy */
+	on(VMCS_PROC2, 1 << 18);
+	vmx_write(F_VE, (u64)info);
+	*vmx_ept_entry(HOLE) = 0;
+	check("#VE while busy: an exit", go(), R_EPT);
+	base(&g_write);
+	on(VMCS_PROC2, 1 << 18);
+	info[1] = 0;
+	vmx_write(F_VE, (u64)info);
+	*vmx_ept_entry(HOLE) = 1ull << 63;
+	check("#VE suppressed by bit 63: an exit", go(), R_EPT);
+	base(&g_write);
+	on(VMCS_PROC2, 1 << 18);
+	vmx_write(F_VE, (u64)info);
+	*vmx_ept_entry(HOLE) = 0;
+	on(VMCS_EXCEPTIONS, 1 << 20);
+	check("#VE in the exception bitmap: exits as an exception", go(), R_EXCEPTION);
+	check("#VE in the exception bitmap: event", vmx_read(VMCS_EXIT_EVENT), 0x80000314);
+}
+
+static void vm_functions(u64 second)
+{
+	u64 *list = page_alloc();
+
+	list[1] = second;
+	on(VMCS_PROC2, 1 << 13);
+	vmx_write(F_VMFUNC, 1);
+	vmx_write(F_EPTP_LIST, (u64)list);
+}
+
+static void test_vmfunc(void)
+{
+	u64 first, second;
+
+	base(&g_vmfunc);
+	on(VMCS_EXCEPTIONS, 1 << 6);
+	check("VMFUNC, not enabled: #UD", go(), R_EXCEPTION);
+	base(&g_vmfunc1);
+	vm_functions(vmx_read(VMCS_EPTP));
+	leaves("VMFUNC, another function", &g_vmfunc1, R_VMFUNC, 0);
+	base(&g_vmfunc);
+	vm_functions(0);
+	leaves("VMFUNC, a bad entry", &g_vmfunc, R_VMFUNC, 0);
+	base(&g_after_switch);
+	second = vmx_read(VMCS_EPTP);
+	*vmx_ept_entry(HOLE) = (HOLE + 0x200000) | LEAF | 7;
+	*(u64 *)(HOLE + 0x200008) = 0x2222;
+	*(u64 *)(HOLE + 8) = 0x1111;
+	base(&g_after_switch);
+	first = vmx_read(VMCS_EPTP);
+	vm_functions(second);
+	stays("EPTP switching", &g_after_switch);
+	check("EPTP switching: the other tables translate", seen[0], 0x2222);
+	check("EPTP switching: the field", vmx_read(VMCS_EPTP), second);
+	check("EPTP switching: they differ", first != second, 1);
+}
+
+static void test_mode_based(void)
+{
+	base(&g_fetch); /* the linear address is a supervisor one */
+	on(VMCS_PROC2, 1 << 22);
+	*vmx_ept_entry(0x100000) |= XU;
+	*vmx_ept_entry(HOLE) = HOLE | LEAF | R | W | XU;
+	check("mode-based execute: supervisor needs bit 2", go(), R_EPT);
+	check("mode-based execute: qualification", vmx_read(VMCS_QUALIFICATION), FINAL | 4 | 3 << 3); /* bit 6 is the AND of all levels */
+	base(&g_fetch);
+	on(VMCS_PROC2, 1 << 22);
+	*(u32 *)(HOLE + 8) = 0xc1010f; /* VMCALL */
+	check("mode-based execute: bit 2 alone will do", go(), R_VMCALL);
+}
+
+void test_ept(void)
+{
+	test_violations();
+	test_misconfigurations();
+	test_accessed_dirty();
+	test_pml();
+	test_ve();
+	test_vmfunc();
+	test_mode_based();
+}

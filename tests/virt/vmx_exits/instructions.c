@@ -1,0 +1,230 @@
+/* Instructions that exit always, and those that exit by a control: "Instructions That Cause VM Exits". */
+#include "exits.h"
+
+/* ---- always ---- */
+SNIPPET(i_cpuid, "xor %eax, %eax", "cpuid");
+SNIPPET(i_invd, "", "invd");
+SNIPPET(i_xsetbv, "xor %ecx, %ecx; xor %edx, %edx; mov $1, %eax", "xsetbv");
+SNIPPET(i_vmcall, "", "vmcall");
+SNIPPET(i_vmlaunch, "", "vmlaunch");
+SNIPPET(i_vmresume, "", "vmresume");
+SNIPPET(i_vmxoff, "", "vmxoff");
+SNIPPET(i_vmclear, "lea scratch, %rbx; mov $2, %ecx", "vmclear 0x18(%rbx,%rcx,8)");
+SNIPPET(i_vmptrld, "lea scratch, %rbx", "vmptrld -0x20(%rbx)");
+SNIPPET(i_vmptrst, "lea scratch, %rbx", "vmptrst (%rbx)");
+SNIPPET(i_vmxon, "", "vmxon scratch(%rip)");
+SNIPPET(i_vmread, "mov $0x6800, %ecx", "vmread %rcx, %rdx");
+SNIPPET(i_vmwrite, "mov $0x6800, %ecx; lea scratch, %r9", "vmwrite 8(%r9), %rcx");
+SNIPPET(i_invept, "mov $2, %ecx; lea scratch, %rbx", "invept 8(%rbx), %rcx");
+SNIPPET(i_invvpid, "mov $2, %ecx; lea scratch, %rbx", "invvpid 8(%rbx), %rcx");
+
+static const struct always {
+	const char *name;
+	const struct snippet *s;
+	u32 reason;
+	u64 qualification;
+	u32 info, info_mask; /* "VM-Exit Instruction-Information Field" */
+} always[] = {
+	{"CPUID", &i_cpuid, R_CPUID, 0, 0, 0},
+	{"INVD", &i_invd, R_INVD, 0, 0, 0},
+	{"XSETBV", &i_xsetbv, R_XSETBV, 0, 0, 0},
+	{"VMCALL", &i_vmcall, R_VMCALL, 0, 0, 0},
+	{"VMLAUNCH", &i_vmlaunch, R_VMLAUNCH, 0, 0, 0},
+	{"VMRESUME", &i_vmresume, R_VMRESUME, 0, 0, 0},
+	{"VMXOFF", &i_vmxoff, R_VMXOFF, 0, 0, 0},
+	/* scale 8, 64-bit addresses, DS, index RCX, base RBX */
+	{"VMCLEAR", &i_vmclear, R_VMCLEAR, 0x18, 3 | 2 << 7 | 3 << 15 | 1 << 18 | 3 << 23, 0xffff8783},
+	{"VMPTRLD", &i_vmptrld, R_VMPTRLD, (u64)-0x20, 2 << 7 | 3 << 15 | 1 << 22 | 3 << 23, 0x0fc38780},
+	{"VMPTRST", &i_vmptrst, R_VMPTRST, 0, 2 << 7 | 3 << 15 | 1 << 22 | 3 << 23, 0x0fc38780},
+	/* a register: bit 10; Reg1 RDX, Reg2 RCX */
+	{"VMREAD", &i_vmread, R_VMREAD, 0, 1 << 10 | 2 << 3 | 1 << 28, 0xf0000478},
+	{"VMWRITE", &i_vmwrite, R_VMWRITE, 8, 2 << 7 | 3 << 15 | 1 << 22 | 9 << 23 | 1u << 28, 0xffc38780},
+	{"INVEPT", &i_invept, R_INVEPT, 8, 2 << 7 | 3 << 15 | 1 << 22 | 3 << 23 | 1 << 28, 0xffc38780},
+	{"INVVPID", &i_invvpid, R_INVVPID, 8, 2 << 7 | 3 << 15 | 1 << 22 | 3 << 23 | 1 << 28, 0xffc38780},
+};
+
+/* ---- by a control ---- */
+SNIPPET(i_hlt, "", "hlt");
+SNIPPET(i_invlpg, "lea scratch, %rbx", "invlpg 0x40(%rbx)");
+SNIPPET(i_monitor, "lea scratch, %rax; xor %ecx, %ecx; xor %edx, %edx", "monitor");
+SNIPPET(i_mwait, "xor %eax, %eax; xor %ecx, %ecx", "mwait");
+SNIPPET(i_mwait_armed, "lea scratch, %rax; xor %ecx, %ecx; xor %edx, %edx; monitor; xor %eax, %eax", "mwait");
+SNIPPET(i_rdpmc, "xor %ecx, %ecx", "rdpmc");
+SNIPPET(i_rdtsc, "", "rdtsc");
+SNIPPET(i_rdtscp, "", "rdtscp");
+SNIPPET(i_pause, "", "pause");
+SNIPPET(i_wbinvd, "", "wbinvd");
+SNIPPET(i_rdrand, "", "rdrand %r10d");
+SNIPPET(i_rdseed, "", "rdseed %rdx");
+SNIPPET(i_invpcid, "mov $2, %ecx; lea scratch, %rbx", "invpcid 8(%rbx), %rcx");
+SNIPPET(i_sgdt, "lea scratch, %rbx", "sgdt 0x10(%rbx)");
+SNIPPET(i_sidt, "lea scratch, %rbx", "sidt 0x10(%rbx)");
+SNIPPET(i_lgdt, "", "lgdt gdt_pointer(%rip)");
+SNIPPET(i_sldt, "", "sldt %rsi");
+SNIPPET(i_str, "lea scratch, %rbx", "str 2(%rbx)");
+SNIPPET(i_lldt, "xor %ecx, %ecx", "lldt %cx");
+SNIPPET(i_xsaves, "lea scratch, %rbx; mov $0x100, %eax; xor %edx, %edx", "xsaves (%rbx)");
+SNIPPET(i_tpause, "xor %edx, %edx; xor %eax, %eax; mov $1, %ecx", "tpause %ecx");
+SNIPPET(i_umwait, "xor %edx, %edx; xor %eax, %eax; mov $1, %ecx", "umwait %ecx");
+
+extern char gdt_pointer[];
+#define PROC  VMCS_PROC
+#define PROC2 VMCS_PROC2
+static const struct controlled {
+	const char *name;
+	const struct snippet *s;
+	u32 field, bit; /* the control */
+	u32 also;	/* bits of the secondary controls that let the instruction exist at all */
+	u32 reason;
+	u64 qualification;
+	u32 info, info_mask;
+} controlled[] = {
+	{"INVLPG", &i_invlpg, PROC, 9, 0, R_INVLPG, (u64)&scratch[8], 0, 0},
+	{"MWAIT", &i_mwait, PROC, 10, 0, R_MWAIT, 0, 0, 0},
+	{"MWAIT, armed", &i_mwait_armed, PROC, 10, 0, R_MWAIT, 1, 0, 0},
+	{"RDPMC", &i_rdpmc, PROC, 11, 0, R_RDPMC, 0, 0, 0},
+	{"RDTSC", &i_rdtsc, PROC, 12, 0, R_RDTSC, 0, 0, 0},
+	{"RDTSCP", &i_rdtscp, PROC, 12, 1 << 3, R_RDTSCP, 0, 0, 0},
+	{"MONITOR", &i_monitor, PROC, 29, 0, R_MONITOR, 0, 0, 0},
+	{"PAUSE", &i_pause, PROC, 30, 0, R_PAUSE, 0, 0, 0},
+	{"WBINVD", &i_wbinvd, PROC2, 6, 0, R_WBINVD, 0, 0, 0},
+	{"RDRAND", &i_rdrand, PROC2, 11, 0, R_RDRAND, 0, 10 << 3 | 1 << 11, 0x1878},
+	{"RDSEED", &i_rdseed, PROC2, 16, 0, R_RDSEED, 0, 2 << 3 | 2 << 11, 0x1878},
+	{"INVPCID", &i_invpcid, PROC, 9, 1 << 12, R_INVPCID, 8, 2 << 7 | 3 << 15 | 1 << 22 | 3 << 23 | 1 << 28, 0xffc38780},
+	{"SGDT", &i_sgdt, PROC2, 2, 0, R_GDTR, 0x10, 0u << 28 | 3 << 23, 0x37800000},
+	{"SIDT", &i_sidt, PROC2, 2, 0, R_GDTR, 0x10, 1u << 28 | 3 << 23, 0x37800000},
+	{"LGDT", &i_lgdt, PROC2, 2, 0, R_GDTR, 0 /* the address */, 2u << 28 | 1u << 27, 0x38000000},
+	{"SLDT", &i_sldt, PROC2, 2, 0, R_LDTR, 0, 0u << 28 | 1 << 10 | 6 << 3, 0x30000478},
+	{"STR", &i_str, PROC2, 2, 0, R_LDTR, 2, 1u << 28, 0x30000400},
+	{"LLDT", &i_lldt, PROC2, 2, 0, R_LDTR, 0, 2u << 28 | 1 << 10 | 1 << 3, 0x30000478},
+	{"TPAUSE", &i_tpause, PROC, 12, 1 << 26, R_TPAUSE, 0, 1 << 3, 0x78},
+	{"UMWAIT", &i_umwait, PROC, 12, 1 << 26, R_UMWAIT, 0, 1 << 3, 0x78},
+};
+
+static void enabled(u32 also)
+{
+	on(PROC2, also);
+}
+
+/* Instructions that do not exist until their control enables them: #UD in the guest, whatever else is set. */
+static const struct absent {
+	const char *name;
+	const struct snippet *s;
+} absent[] = {{"RDTSCP disabled", &i_rdtscp}, {"INVPCID disabled", &i_invpcid}, {"XSAVES disabled", &i_xsaves},
+	      {"TPAUSE disabled", &i_tpause}, {"UMWAIT disabled", &i_umwait}};
+
+static void test_absent(void)
+{
+	for (unsigned n = 0; n < sizeof(absent) / sizeof(absent[0]); n++) {
+		base(absent[n].s);
+		on(PROC, 1 << 12 | 1 << 9);
+		on(VMCS_EXCEPTIONS, 1 << 6);
+		vcheck(absent[n].name, "#UD", go(), R_EXCEPTION);
+		vcheck(absent[n].name, "event", vmx_read(VMCS_EXIT_EVENT), 0x80000306);
+	}
+}
+
+static void test_always(void)
+{
+	for (unsigned n = 0; n < sizeof(always) / sizeof(always[0]); n++) {
+		const struct always *t = &always[n];
+
+		base(t->s);
+		leaves(t->name, t->s, t->reason, t->qualification);
+		vcheck(t->name, "information", vmx_read(F_INFO) & t->info_mask, t->info & t->info_mask);
+	}
+	base(&i_vmxon); /* RIP-relative: the displacement with the address of the next instruction */
+	leaves("VMXON", &i_vmxon, R_VMXON, (u64)scratch);
+	vcheck("VMXON", "no base register", vmx_read(F_INFO) & 1u << 27, 1u << 27);
+}
+
+static void test_controlled(void)
+{
+	for (unsigned n = 0; n < sizeof(controlled) / sizeof(controlled[0]); n++) {
+		const struct controlled *t = &controlled[n];
+		u64 q = t->s == &i_lgdt ? (u64)gdt_pointer : t->qualification; /* RIP-relative */
+
+		base(t->s);
+		enabled(t->also);
+		on(t->field, 1u << t->bit);
+		leaves(t->name, t->s, t->reason, q);
+		vcheck(t->name, "information", vmx_read(F_INFO) & t->info_mask, t->info & t->info_mask);
+		if (t->reason == R_MWAIT && t->qualification)
+			continue; /* it would wait */
+		base(t->s);
+		enabled(t->also);
+		off(t->field, 1u << t->bit);
+		stays(t->name, t->s);
+	}
+}
+
+/* XSAVES exits by the bits of EDX:EAX, IA32_XSS and the bitmap together. */
+static void test_xsaves(void)
+{
+	base(&i_xsaves);
+	on(PROC2, 1 << 20);
+	vmx_write(F_XSS, ~0ull);
+	stays("XSAVES, no bit in IA32_XSS", &i_xsaves);
+}
+
+static void test_hlt(void)
+{
+	base(&i_hlt);
+	leaves("HLT", &i_hlt, R_HLT, 0);
+	base(&i_hlt);
+	off(PROC, 1 << 7);
+	on(VMCS_PIN, 1 << 6);
+	vmx_write(F_TIMER, 100);
+	vcheck("HLT", "does not exit, the preemption timer does", go(), R_TIMER);
+	vcheck("HLT", "activity state", vmx_read(VMCS_GUEST_ACTIVITY), 1);
+	vcheck("HLT", "RIP behind it", vmx_read(VMCS_GUEST_RIP), (u64)i_hlt.next);
+}
+
+SNIPPET(i_two_pauses, "mov $1000, %ecx\n1: pause; dec %ecx; jnz 1b", "nop");
+
+static void test_pause_loop(void)
+{
+	base(&i_two_pauses);
+	on(PROC2, 1 << 10);
+	vmx_write(F_PLE_GAP, 10000);
+	vmx_write(F_PLE_WINDOW, 2000);
+	vcheck("PAUSE loop", "exits", go(), R_PAUSE);
+	base(&i_two_pauses);
+	on(PROC2, 1 << 10);
+	vmx_write(F_PLE_GAP, 0);
+	vmx_write(F_PLE_WINDOW, 2000);
+	vcheck("PAUSE loop", "longer gaps start anew", go(), R_VMCALL);
+}
+
+SNIPPET(i_tsc, "mov $0, %eax", "rdtsc; shl $32, %rdx; or %rdx, %rax; mov %rax, seen");
+
+static void test_tsc(void)
+{
+	u64 now;
+
+	base(&i_tsc);
+	on(PROC, 1 << 3);
+	vmx_write(F_TSC_OFFSET, 1ull << 40);
+	now = rdtsc();
+	check("TSC offset: runs", go(), R_VMCALL);
+	check("TSC offset: is added", seen[0] - now - (1ull << 40) < 1000000, 1);
+	base(&i_tsc);
+	on(PROC, 1 << 3);
+	on(PROC2, 1 << 25);
+	vmx_write(F_TSC_MULTIPLIER, 3ull << 48);
+	vmx_write(F_TSC_OFFSET, 0);
+	now = rdtsc();
+	check("TSC multiplier: runs", go(), R_VMCALL);
+	check("TSC multiplier: multiplies", seen[0] - 3 * now < 3000000, 1);
+}
+
+void test_instructions(void)
+{
+	test_always();
+	test_controlled();
+	test_absent();
+	test_xsaves();
+	test_hlt();
+	test_pause_loop();
+	test_tsc();
+}

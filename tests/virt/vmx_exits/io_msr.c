@@ -1,0 +1,142 @@
+/* Ports and MSRs: bitmaps, qualifications, the string forms' information. "Exit Qualification for I/O Instructions". */
+#include "exits.h"
+
+SNIPPET(p_out, "mov $0x510, %edx; mov $0x55, %eax", "outb %al, (%dx)");
+SNIPPET(p_in_imm, "", "inl $0x60");
+SNIPPET(p_wide, "mov $0x507, %edx", "inl (%dx)");
+SNIPPET(p_wrap, "mov $0xfffe, %edx", "inl (%dx)");
+SNIPPET(p_high, "mov $0x9510, %edx", "inw (%dx)");
+SNIPPET(p_outs, "mov $0x510, %edx; lea scratch, %rsi; cld", "outsw");
+SNIPPET(p_ins, "mov $0x510, %edx; lea scratch, %rdi; mov $3, %ecx; cld", "rep insb");
+SNIPPET(m_read, "mov $0x277, %ecx", "rdmsr");
+SNIPPET(m_write, "mov $0x277, %ecx; rdmsr", "wrmsr");
+SNIPPET(m_high, "mov $0xc0000080, %ecx", "rdmsr");
+SNIPPET(m_outside, "mov $0x40000000, %ecx", "rdmsr");
+
+#define UNCONDITIONAL (1 << 24)
+#define IO_BITMAPS    (1 << 25)
+#define MSR_BITMAPS   (1 << 28)
+
+static u8 *bitmaps(void)
+{
+	u8 *a = page_alloc();
+
+	page_alloc();
+	vmx_write(F_IO_A, (u64)a);
+	vmx_write(F_IO_B, (u64)a + 4096);
+	on(VMCS_PROC, IO_BITMAPS);
+	return a;
+}
+
+static void test_ports(void)
+{
+	u8 *map;
+
+	base(&p_out);
+	on(VMCS_PROC, UNCONDITIONAL);
+	leaves("OUT", &p_out, R_IO, 0x510ull << 16);
+	base(&p_out);
+	off(VMCS_PROC, UNCONDITIONAL | IO_BITMAPS);
+	stays("OUT", &p_out);
+	base(&p_in_imm);
+	on(VMCS_PROC, UNCONDITIONAL);
+	leaves("IN immediate", &p_in_imm, R_IO, 3 | 1 << 3 | 1 << 6 | 0x60ull << 16);
+	base(&p_wide);
+	map = bitmaps();
+	map[0x508 / 8] = 1;
+	leaves("IN, any of its ports", &p_wide, R_IO, 3 | 1 << 3 | 0x507ull << 16);
+	base(&p_wide);
+	map = bitmaps();
+	map[0x50b / 8] = 1 << 3;
+	on(VMCS_PROC, UNCONDITIONAL); /* ignored with bitmaps */
+	stays("IN, none of its ports", &p_wide);
+	base(&p_high);
+	bitmaps()[4096 + 0x1510 / 8] = 1;
+	leaves("IN, bitmap B", &p_high, R_IO, 1 | 1 << 3 | 0x9510ull << 16);
+	base(&p_wrap);
+	bitmaps();
+	leaves("IN that wraps around", &p_wrap, R_IO, 3 | 1 << 3 | 0xfffeull << 16);
+}
+
+static void test_string(void)
+{
+	base(&p_outs);
+	on(VMCS_PROC, UNCONDITIONAL);
+	leaves("OUTS", &p_outs, R_IO, 1 | 1 << 4 | 0x510ull << 16);
+	vcheck("OUTS", "linear address", vmx_read(VMCS_GUEST_LINEAR), (u64)scratch);
+	vcheck("OUTS", "information", vmx_read(F_INFO) & 0x38380, 2 << 7 | 3 << 15);
+	base(&p_ins);
+	on(VMCS_PROC, UNCONDITIONAL);
+	leaves("REP INS", &p_ins, R_IO, 0 | 1 << 3 | 1 << 4 | 1 << 5 | 0x510ull << 16);
+	vcheck("REP INS", "linear address", vmx_read(VMCS_GUEST_LINEAR), (u64)scratch);
+}
+
+static u8 *msr_bitmap(void)
+{
+	u8 *map = page_alloc();
+
+	vmx_write(F_MSR_BITMAP, (u64)map);
+	on(VMCS_PROC, MSR_BITMAPS);
+	return map;
+}
+
+static void test_msrs(void)
+{
+	base(&m_read);
+	off(VMCS_PROC, MSR_BITMAPS);
+	leaves("RDMSR without bitmaps", &m_read, R_RDMSR, 0);
+	base(&m_read);
+	msr_bitmap();
+	stays("RDMSR", &m_read);
+	base(&m_read);
+	msr_bitmap()[0x277 / 8] = 1 << 7;
+	leaves("RDMSR, low map", &m_read, R_RDMSR, 0);
+	base(&m_write);
+	msr_bitmap()[0x800 + 0x277 / 8] = 1 << 7;
+	leaves("WRMSR, low map", &m_write, R_WRMSR, 0);
+	base(&m_high);
+	msr_bitmap()[0x400 + 0x80 / 8] = 1;
+	leaves("RDMSR, high map", &m_high, R_RDMSR, 0);
+	base(&m_outside);
+	msr_bitmap();
+	leaves("RDMSR outside the maps", &m_outside, R_RDMSR, 0);
+}
+
+/* The lists: "VM-Exit Controls for MSRs", "VM-Entry Controls for MSRs". */
+static void test_lists(void)
+{
+	u64 *list = page_alloc();
+
+	base(&m_read);
+	msr_bitmap();
+	list[0] = 0xc0000081, list[1] = 0x1234500000000ull; /* STAR: loaded at entry */
+	list[2] = 0xc0000081;				    /* and stored at exit */
+	vmx_write(0x200a, (u64)list);
+	vmx_write(0x4014, 1);
+	vmx_write(F_STORE_ADDR, (u64)(list + 2));
+	vmx_write(F_STORE_COUNT, 1);
+	stays("MSR lists", &m_read);
+	check("MSR lists: loaded at entry, stored at exit", list[3], list[1]);
+	check("MSR lists: the host keeps the value", rdmsr(0xc0000081), list[1]);
+	list[4] = 0xc0000081, list[5] = 0;
+	base(&m_read);
+	msr_bitmap();
+	vmx_write(F_LOAD_ADDR, (u64)(list + 4));
+	vmx_write(F_LOAD_COUNT, 1);
+	stays("MSR lists", &m_read);
+	check("MSR lists: loaded at exit", rdmsr(0xc0000081), 0);
+	base(&m_read);
+	list[0] = 0xc0000100; /* FS.base may not be in a list */
+	vmx_write(0x200a, (u64)list);
+	vmx_write(0x4014, 1);
+	check("MSR lists: a forbidden entry", go(), 34 | 1ull << 31);
+	check("MSR lists: its number", vmx_read(VMCS_QUALIFICATION), 1);
+}
+
+void test_io_msr(void)
+{
+	test_ports();
+	test_string();
+	test_msrs();
+	test_lists();
+}

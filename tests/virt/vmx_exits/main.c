@@ -1,0 +1,100 @@
+/*
+ * Every exit reason and every control, "on" and "off", with the qualification the manual gives. SDM 3C "VMX Non-Root
+ * Operation", "VM Exits", appendix "VMX Basic Exit Reasons".
+ */
+#include "exits.h"
+
+u64 scratch[512] __attribute__((aligned(4096)));
+u64 seen[16];
+static u8 stack[8192] __attribute__((aligned(16)));
+
+void base(const struct snippet *s)
+{
+	if (!vmx_guest((void (*)(void))s->entry, (u64)stack + sizeof(stack) - 8)) {
+		print("no VMCS\n");
+		guest_end(1);
+	}
+}
+
+void on(u32 field, u64 bits)
+{
+	vmx_write(field, vmx_read(field) | bits);
+}
+
+void off(u32 field, u64 bits)
+{
+	vmx_write(field, vmx_read(field) & ~bits);
+}
+
+static u64 outcome(int r)
+{
+	if (r == VMX_OK)
+		return vmx_read(VMCS_EXIT_REASON);
+	print("entry fails: error %lu\n", r == VMX_FAIL_VALID ? vmx_read(VMCS_ERROR) : 0);
+	return ~0ull;
+}
+
+u64 go(void)
+{
+	return outcome(vmx_run(false));
+}
+
+u64 again(void)
+{
+	return outcome(vmx_run(true));
+}
+
+void vcheck(const char *name, const char *what, u64 got, u64 want)
+{
+	char text[96];
+	unsigned n = 0;
+
+	for (const char *p = name; *p && n < 60; p++)
+		text[n++] = *p;
+	text[n++] = ':';
+	text[n++] = ' ';
+	for (const char *p = what; *p && n < 95; p++)
+		text[n++] = *p;
+	text[n] = 0;
+	check(text, got, want);
+}
+
+void leaves(const char *name, const struct snippet *s, u64 reason, u64 qualification)
+{
+	u64 r = go();
+
+	vcheck(name, "reason", r, reason);
+	if (r != reason)
+		return;
+	vcheck(name, "RIP", vmx_read(VMCS_GUEST_RIP), (u64)s->at);
+	vcheck(name, "length", vmx_read(VMCS_EXIT_LENGTH), (u64)(s->next - s->at));
+	vcheck(name, "qualification", vmx_read(VMCS_QUALIFICATION), qualification);
+	vcheck(name, "no vectoring", vmx_read(VMCS_VECTORING) >> 31, 0);
+}
+
+void stays(const char *name, const struct snippet *s)
+{
+	u64 r = go();
+
+	vcheck(name, "stays in the guest", r, R_VMCALL);
+	if (r == R_VMCALL)
+		vcheck(name, "RIP of the VMCALL", vmx_read(VMCS_GUEST_RIP), (u64)s->next);
+}
+
+int main(void)
+{
+	if (!vmx_enable()) {
+		print("this processor has no VMX\n");
+		return 1;
+	}
+	write_cr4(read_cr4() | 1 << 18); /* OSXSAVE */
+	test_instructions();
+	test_registers();
+	test_io_msr();
+	test_events();
+	test_ept();
+	test_apic();
+	test_shadow();
+	vmx_disable();
+	return guest_verdict();
+}
