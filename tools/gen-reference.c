@@ -9,13 +9,13 @@
 #include "vmx/vmx.h"
 
 static const char *const word_names[VMX_WORDS] = {
-	[VMX_PIN] = "Pin-based VM-execution controls",
-	[VMX_PROC] = "Primary processor-based VM-execution controls",
-	[VMX_PROC2] = "Secondary processor-based VM-execution controls",
-	[VMX_PROC3] = "Tertiary processor-based VM-execution controls",
-	[VMX_EXIT] = "Primary VM-exit controls",
-	[VMX_EXIT2] = "Secondary VM-exit controls",
-	[VMX_ENTRY] = "VM-entry controls",
+        [VMX_PIN] = "Pin-based VM-execution controls",
+        [VMX_PROC] = "Primary processor-based VM-execution controls",
+        [VMX_PROC2] = "Secondary processor-based VM-execution controls",
+        [VMX_PROC3] = "Tertiary processor-based VM-execution controls",
+        [VMX_EXIT] = "Primary VM-exit controls",
+        [VMX_EXIT2] = "Secondary VM-exit controls",
+        [VMX_ENTRY] = "VM-entry controls",
 };
 static const u8 word_order[] = {VMX_PIN, VMX_PROC, VMX_PROC2, VMX_PROC3, VMX_EXIT, VMX_EXIT2, VMX_ENTRY};
 
@@ -44,8 +44,8 @@ static void fields_page(FILE *f)
 
 		here += exists;
 		fprintf(f, "| %04x | %.*s | %s | %s | %s | %s |\n", k->encoding, (int)strcspn(k->name, "("), k->name,
-			width[k->encoding >> 13 & 3], type[k->encoding >> 10 & 3], exists ? "yes" : "no",
-			k->condition == VMX_ALWAYS ? "" : control_name(k->condition >> 5, k->condition & 31));
+		        width[k->encoding >> 13 & 3], type[k->encoding >> 10 & 3], exists ? "yes" : "no",
+		        k->condition == VMX_ALWAYS ? "" : control_name(k->condition >> 5, k->condition & 31));
 	}
 	fprintf(f, "\n%zu fields, %u of them on the `intel` model.\n", vmcs_field_count, here);
 }
@@ -55,18 +55,20 @@ static void controls_page(FILE *f)
 	unsigned here = 0;
 
 	fprintf(f, "# VMX controls\n\n" GENERATED);
-	fprintf(f, "SDM 3C \"VM-Execution Control Fields\", \"VM-Exit Control Fields\", \"VM-Entry Control Fields\". The capability\n"
-		   "MSRs report what the column says; bits without a row are reserved.\n");
+	fprintf(f, "SDM 3C \"VM-Execution Control Fields\", \"VM-Exit Control Fields\", \"VM-Entry Control Fields\". "
+	           "The capability\n"
+	           "MSRs report what the column says; bits without a row are reserved.\n");
 	for (size_t w = 0; w < ARRAY_LEN(word_order); w++) {
 		enum vmx_word word = (enum vmx_word)word_order[w];
 
-		fprintf(f, "\n## %s\n\nMust be 1: 0x%08x; may be 1: 0x%08x.\n\n| bit | control | here |\n|---|---|---|\n", word_names[word],
-			vmx_required1(word), vmx_allowed1(word));
+		fprintf(f,
+		        "\n## %s\n\nMust be 1: 0x%08x; may be 1: 0x%08x.\n\n| bit | control | here |\n|---|---|---|\n",
+		        word_names[word], vmx_required1(word), vmx_allowed1(word));
 		for (size_t n = 0; n < vmx_control_count; n++)
 			if (vmx_controls[n].word == word) {
 				here += vmx_controls[n].here;
 				fprintf(f, "| %u | %s | %s |\n", vmx_controls[n].bit, vmx_controls[n].name,
-					vmx_controls[n].here ? "yes" : "no");
+				        vmx_controls[n].here ? "yes" : "no");
 			}
 	}
 	fprintf(f, "\n%zu controls, %u of them on the `intel` model.\n", vmx_control_count, here);
@@ -87,7 +89,8 @@ static void check_row(FILE *f, const struct vmx_check *k)
 	outcome_text(outcome, k);
 	fprintf(f, "| `%s` | %s | ", k->id, k->rule);
 	for (unsigned n = 0; k->field[n] != VMX_FIELDS_END; n++)
-		fprintf(f, "%s%s", n ? "; " : "", k->field[n] < VMX_IN ? vmcs_field_at(k->field[n])->name : vmx_input_name(k->field[n]));
+		fprintf(f, "%s%s", n ? "; " : "",
+		        k->field[n] < VMX_IN ? vmcs_field_at(k->field[n])->name : vmx_input_name(k->field[n]));
 	fprintf(f, " | %s |\n", outcome);
 }
 
@@ -97,8 +100,9 @@ static void checks_page(FILE *f)
 	size_t count = vmx_check_count();
 
 	fprintf(f, "# VM-entry checks\n\n" GENERATED);
-	fprintf(f, "In the order in which outcomes count. The first field is the one a check is about; rows that say the same of\n"
-		   "different fields share an id.\n");
+	fprintf(f, "In the order in which outcomes count. The first field is the one a check is about; rows that say "
+	           "the same of\n"
+	           "different fields share an id.\n");
 	for (size_t n = 0; n < count; n++) {
 		const struct vmx_check *k = vmx_check_at(n);
 
@@ -110,8 +114,9 @@ static void checks_page(FILE *f)
 	}
 	fprintf(f, "\n## SDM 3C \"Loading MSRs\"\n\n| check | rule | outcome |\n|---|---|---|\n");
 	for (size_t n = 0; n < vmx_msr_check_count; n++)
-		fprintf(f, "| `%s` | %s | exit reason 34, qualification: the entry's number; on VM exit a VMX abort |\n",
-			vmx_msr_checks[n].id, vmx_msr_checks[n].rule);
+		fprintf(f,
+		        "| `%s` | %s | exit reason 34, qualification: the entry's number; on VM exit a VMX abort |\n",
+		        vmx_msr_checks[n].id, vmx_msr_checks[n].rule);
 	fprintf(f, "\n%zu rows, and %zu of the MSR-load areas.\n", count, vmx_msr_check_count);
 }
 
@@ -144,7 +149,10 @@ static const struct page {
 	const char *name;
 	void (*write)(FILE *f);
 } pages[] = {
-	{"vmx-fields.md", fields_page}, {"vmx-controls.md", controls_page}, {"vmx-checks.md", checks_page}, {"vmx-exits.md", exits_page},
+        {"vmx-fields.md", fields_page},
+        {"vmx-controls.md", controls_page},
+        {"vmx-checks.md", checks_page},
+        {"vmx-exits.md", exits_page},
 };
 
 static bool same_as_file(const char *path, const char *text, size_t len)

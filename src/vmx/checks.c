@@ -2,8 +2,8 @@
 #include "vmx/checks_rows.h"
 
 static const struct vmx_check_set *const sets[] = {
-	&vmx_basic_checks, &vmx_control_checks, &vmx_event_checks, &vmx_host_checks,
-	&vmx_guest_checks, &vmx_segment_checks, &vmx_state_checks,
+        &vmx_basic_checks, &vmx_control_checks, &vmx_event_checks, &vmx_host_checks,
+        &vmx_guest_checks, &vmx_segment_checks, &vmx_state_checks,
 };
 
 size_t vmx_check_count(void)

@@ -1,6 +1,6 @@
 /*
- * The checks that VM entry makes, one row each. A predicate is total and pure: it sees a struct vmx_image and of it only
- * the fields its row names. Rows stand in groups, in the order in which their outcomes count: what fails VMLAUNCH
+ * The checks that VM entry makes, one row each. A predicate is total and pure: it sees a struct vmx_image and of it
+ * only the fields its row names. Rows stand in groups, in the order in which their outcomes count: what fails VMLAUNCH
  * itself, error 7, error 8, exit reason 33. A group whose fields have not been written since the last successful entry
  * is not looked at again; the groups that depend on what the processor saves or on memory always are, when they apply.
  */
@@ -25,15 +25,15 @@ struct vmx_caps {
 /* What checks look at besides fields; numbers above every encoding. */
 enum vmx_input {
 	VMX_IN = 0x8000,
-	VMX_IN_LMA = VMX_IN,  /* the processor is in IA-32e mode */
-	VMX_IN_SMM,           /* ... in SMM */
-	VMX_IN_MOVSS,         /* events are blocked by MOV SS */
-	VMX_IN_RESUME,        /* VMRESUME, not VMLAUNCH */
-	VMX_IN_LAUNCHED,      /* the current VMCS's launch state */
-	VMX_IN_CURRENT,       /* the current VMCS pointer */
-	VMX_IN_LINK_WORD,     /* first doubleword at the link pointer, 0 if that is no address */
-	VMX_IN_VTPR,          /* byte 80h of the virtual-APIC page */
-	VMX_IN_PDPTE0,        /* the PDPTEs that would be loaded: from fields with EPT, otherwise from memory */
+	VMX_IN_LMA = VMX_IN, /* the processor is in IA-32e mode */
+	VMX_IN_SMM,          /* ... in SMM */
+	VMX_IN_MOVSS,        /* events are blocked by MOV SS */
+	VMX_IN_RESUME,       /* VMRESUME, not VMLAUNCH */
+	VMX_IN_LAUNCHED,     /* the current VMCS's launch state */
+	VMX_IN_CURRENT,      /* the current VMCS pointer */
+	VMX_IN_LINK_WORD,    /* first doubleword at the link pointer, 0 if that is no address */
+	VMX_IN_VTPR,         /* byte 80h of the virtual-APIC page */
+	VMX_IN_PDPTE0,       /* the PDPTEs that would be loaded: from fields with EPT, otherwise from memory */
 	VMX_IN_PDPTE1,
 	VMX_IN_PDPTE2,
 	VMX_IN_PDPTE3,
@@ -62,7 +62,7 @@ enum vmx_group {
 };
 
 enum vmx_outcome {
-	VMX_FAIL_4 = 4,   /* VMfailValid with this error */
+	VMX_FAIL_4 = 4, /* VMfailValid with this error */
 	VMX_FAIL_5 = 5,
 	VMX_FAIL_7 = 7,
 	VMX_FAIL_8 = 8,
@@ -89,15 +89,15 @@ struct vmx_check_set {
 	size_t count;
 };
 extern const struct vmx_check_set vmx_basic_checks, vmx_control_checks, vmx_event_checks, vmx_host_checks,
-	vmx_guest_checks, vmx_segment_checks, vmx_state_checks;
+        vmx_guest_checks, vmx_segment_checks, vmx_state_checks;
 
 /* ---- checks.c: the runner ---- */
 size_t vmx_check_count(void);
 const struct vmx_check *vmx_check_at(size_t n);
 /* The first row from number *n on, within these groups, that fails; *n becomes the number after it. NULL: none. */
 const struct vmx_check *vmx_check_next(const struct vmx_image *g, size_t *n, u32 groups);
-u32 vmx_check_apply(const struct vmx_image *g);         /* groups with anything to say about this image */
-void vmx_check_readers(u16 readers[VMCS_SLOTS]);        /* by slot: the groups that read it, bit n for group n */
+u32 vmx_check_apply(const struct vmx_image *g);  /* groups with anything to say about this image */
+void vmx_check_readers(u16 readers[VMCS_SLOTS]); /* by slot: the groups that read it, bit n for group n */
 #define VMX_GROUPS_EACH_ENTRY                                                                                          \
 	(1u << VMX_GROUP_BASIC | 1u << VMX_GROUP_THRESHOLD | 1u << VMX_GROUP_EVENT | 1u << VMX_GROUP_STATE |           \
 	 1u << VMX_GROUP_INJECT | 1u << VMX_GROUP_LINK | 1u << VMX_GROUP_PDPTE)

@@ -73,7 +73,8 @@ static bool code_real(const struct vmx_image *g, unsigned arg)
 /* With IA32_VMX_BASIC[56] a hardware exception may come with or without a code, whatever its vector. */
 static bool pushes_code(const struct vmx_image *g)
 {
-	const u32 vectors = 1u << EX_DF | 1u << EX_TS | 1u << EX_NP | 1u << EX_SS | 1u << EX_GP | 1u << EX_PF | 1u << EX_AC;
+	const u32 vectors =
+	        1u << EX_DF | 1u << EX_TS | 1u << EX_NP | 1u << EX_SS | 1u << EX_GP | 1u << EX_PF | 1u << EX_AC;
 
 	return inject_kind(g) == KIND_HW && inject_vector(g) < 32 && (vectors >> inject_vector(g) & 1);
 }

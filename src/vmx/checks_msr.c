@@ -1,6 +1,6 @@
 /*
- * "Loading MSRs": what an entry of an MSR-load area must fulfil, one row each; exit reason 34 with the entry's number on
- * VM entry, a VMX abort on VM exit. Entries are judged and loaded one by one.
+ * "Loading MSRs": what an entry of an MSR-load area must fulfil, one row each; exit reason 34 with the entry's number
+ * on VM entry, a VMX abort on VM exit. Entries are judged and loaded one by one.
  */
 #include "vmx/checks_rows.h"
 

@@ -64,9 +64,10 @@ static inline unsigned inject_vector(const struct vmx_image *g)
 {
 	return (unsigned)F(ENTRY_INTR_INFO) & 0xff;
 }
-enum { KIND_EXT = 0, KIND_RESERVED = 1, KIND_NMI = 2, KIND_HW = 3, KIND_SW = 4, KIND_PRIVSW = 5, KIND_SWEX = 6, KIND_OTHER = 7 };
+/* interruption types */
+enum { KIND_EXT, KIND_RESERVED, KIND_NMI, KIND_HW, KIND_SW, KIND_PRIVSW, KIND_SWEX, KIND_OTHER };
 
-/* id, outcome, predicate, its argument, the rule; then the fields. GROUP and MANUAL are the file's, set before the rows. */
+/* Group, outcome, id, predicate, its argument, section of the manual, the rule; then the fields. */
 #define ROW(group_, outcome_, id_, bad_, arg_, manual_, rule_, ...)                                                    \
 	{.id = "vmx." id_, .group = VMX_GROUP_##group_, .outcome = VMX_##outcome_, .arg = (arg_), .bad = bad_,         \
 	 .rule = rule_, .manual = "SDM 3C \"" manual_ "\"", .field = {__VA_ARGS__, VMX_FIELDS_END}}

@@ -34,9 +34,10 @@ u32 vmx_load_msrs(struct cpu *c, u64 addr, u32 count)
 			return n + 1;
 
 		u64 index = bus_read_u64(c->bus, addr + 16ull * n);
-		struct vmx_msr_entry e = {.index = (u32)index, .reserved = (u32)(index >> 32), .smm = c->smm, .accepted = true};
-		const struct vmx_msr_check *k = NULL;
+		struct vmx_msr_entry e = {.index = (u32)index, .reserved = (u32)(index >> 32), .accepted = true};
+		const struct vmx_msr_check *k;
 
+		e.smm = c->smm;
 		e.value = bus_read_u64(c->bus, addr + 16ull * n + 8);
 		k = vmx_msr_refused(&e);
 		if (!k && !msr_write(c, e.index, e.value)) {
@@ -168,7 +169,8 @@ static void image_memory(struct cpu *c, const struct vmx *v, u64 *in)
 
 	if (link != VMCS_NONE && is_aligned(link, PAGE_SIZE) && !(link >> c->phys_bits))
 		in[VMX_IN_LINK_WORD - VMX_IN] = bus_read_u32(c->bus, link);
-	if ((vmcs_get(v, VMCS_PROC_CONTROLS) & PROC_TPR_SHADOW) && is_aligned(page, PAGE_SIZE) && !(page >> c->phys_bits))
+	if ((vmcs_get(v, VMCS_PROC_CONTROLS) & PROC_TPR_SHADOW) && is_aligned(page, PAGE_SIZE) &&
+	    !(page >> c->phys_bits))
 		in[VMX_IN_VTPR - VMX_IN] = bus_read_u32(c->bus, page + 0x80) & 0xff;
 	image_pdptes(c, v, &in[VMX_IN_PDPTE0 - VMX_IN]);
 }
@@ -191,8 +193,8 @@ static void image_fill(struct cpu *c, bool resume, struct vmx_image *g)
  * exit that leaves the mode changed has written fields that stand against others. */
 static u32 groups_to_check(struct vmx *v, const struct vmx_image *g)
 {
-	if (v->checked && (v->checked_entry != vmcs_get(v, VMCS_ENTRY_CONTROLS) ||
-	                   v->checked_cr0 != vmcs_get(v, VMCS_GUEST_CR0) || v->checked_lma != g->in[VMX_IN_LMA - VMX_IN]))
+	if (v->checked_entry != vmcs_get(v, VMCS_ENTRY_CONTROLS) || v->checked_cr0 != vmcs_get(v, VMCS_GUEST_CR0) ||
+	    v->checked_lma != g->in[VMX_IN_LMA - VMX_IN])
 		v->checked = 0;
 	/* SYSCALL takes SS from IA32_STAR as it is */
 	if ((vmcs_get(v, VMCS_GUEST_SS_SEL) ^ vmcs_get(v, VMCS_GUEST_CS_SEL)) & 3)

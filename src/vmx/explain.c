@@ -82,8 +82,8 @@ static void add_event(struct line *l, u64 value)
 
 static void add_eptp(struct line *l, u64 value)
 {
-	add(l, "memory type %u, %u levels, accessed and dirty flags %u", (unsigned)(value & 7), (unsigned)bits(value, 5, 3) + 1,
-	    (unsigned)(value >> 6 & 1));
+	add(l, "memory type %u, %u levels, accessed and dirty flags %u", (unsigned)(value & 7),
+	    (unsigned)bits(value, 5, 3) + 1, (unsigned)(value >> 6 & 1));
 	if (bits(value, 11, 7))
 		add(l, ", bits 11:7 0x%x", (unsigned)bits(value, 11, 7));
 }
@@ -120,7 +120,8 @@ void vmx_decode_field(char *out, size_t size, u32 encoding, u64 value)
 		add_controls(&l, (enum vmx_word)control_word(encoding), value);
 	else if ((encoding >= VMCS_GUEST_ES_SEL && encoding <= VMCS_GUEST_TR_SEL) ||
 	         (encoding >= VMCS_HOST_ES_SEL && encoding <= VMCS_HOST_TR_SEL))
-		add(&l, "index %u, TI %u, RPL %u", (unsigned)(value >> 3), (unsigned)(value >> 2 & 1), (unsigned)(value & 3));
+		add(&l, "index %u, TI %u, RPL %u", (unsigned)(value >> 3), (unsigned)(value >> 2 & 1),
+		    (unsigned)(value & 3));
 	else if (encoding >= VMCS_GUEST_ES_AR && encoding <= VMCS_GUEST_TR_AR)
 		add_rights(&l, value);
 	switch (encoding) {
@@ -143,10 +144,18 @@ void vmx_decode_field(char *out, size_t size, u32 encoding, u64 value)
 const char *vmx_input_name(unsigned input)
 {
 	static const char *const names[VMX_IN_END - VMX_IN] = {
-		"IA32_EFER.LMA of this processor", "system-management mode", "MOV-SS blocking of this processor",
-		"instruction, 1 for VMRESUME", "launch state of the current VMCS", "current VMCS pointer",
-		"first doubleword at the VMCS link pointer", "VTPR in the virtual-APIC page",
-		"PDPTE0", "PDPTE1", "PDPTE2", "PDPTE3",
+	        "IA32_EFER.LMA of this processor",
+	        "system-management mode",
+	        "MOV-SS blocking of this processor",
+	        "instruction, 1 for VMRESUME",
+	        "launch state of the current VMCS",
+	        "current VMCS pointer",
+	        "first doubleword at the VMCS link pointer",
+	        "VTPR in the virtual-APIC page",
+	        "PDPTE0",
+	        "PDPTE1",
+	        "PDPTE2",
+	        "PDPTE3",
 	};
 
 	return names[input - VMX_IN];
@@ -230,11 +239,11 @@ static void list_others(struct line *l, const struct vmx_image *g, const struct 
 static void name_event(struct line *l, const struct vmx_image *g, const struct vmx_check *k)
 {
 	static const char *const errors[] = {
-		[VMX_FAIL_4] = "VMLAUNCH with non-clear VMCS",
-		[VMX_FAIL_5] = "VMRESUME with non-launched VMCS",
-		[VMX_FAIL_7] = "VM entry with invalid control field(s)",
-		[VMX_FAIL_8] = "VM entry with invalid host-state field(s)",
-		[VMX_FAIL_26] = "VM entry with events blocked by MOV SS",
+	        [VMX_FAIL_4] = "VMLAUNCH with non-clear VMCS",
+	        [VMX_FAIL_5] = "VMRESUME with non-launched VMCS",
+	        [VMX_FAIL_7] = "VM entry with invalid control field(s)",
+	        [VMX_FAIL_8] = "VM entry with invalid host-state field(s)",
+	        [VMX_FAIL_26] = "VM entry with events blocked by MOV SS",
 	};
 	const char *insn = vmx_in(g, VMX_IN_RESUME) ? "VMRESUME" : "VMLAUNCH";
 
@@ -248,8 +257,13 @@ cold void vmx_explain(struct cpu *c, const struct vmx_image *g, const struct vmx
 {
 	char event[128], then[96];
 	struct line e = {event, sizeof(event), 0}, t = {then, sizeof(then), 0};
-	struct refusal r = {.event = event, .check = k->id, .rule = k->rule, .manual = k->manual, .rip = rip,
-	                    .insn = c->insns, .cpu = c->index};
+	struct refusal r = {.event = event,
+	                    .check = k->id,
+	                    .rule = k->rule,
+	                    .manual = k->manual,
+	                    .rip = rip,
+	                    .insn = c->insns,
+	                    .cpu = c->index};
 	struct line also = {r.also, sizeof(r.also), 0};
 
 	if (!c->hooks || !c->hooks->refused)
@@ -273,14 +287,21 @@ cold void vmx_explain_msr(struct cpu *c, const struct vmx_msr_check *k, u32 numb
 	char then[96];
 	struct line t = {then, sizeof(then), 0};
 	struct refusal r = {.event = "VM entry failed: exit reason 0x80000022 (34, VM-entry failure, MSR loading)",
-	                    .check = k->id, .rule = k->rule, .manual = "SDM 3C \"Loading MSRs\"", .then = then,
-	                    .also = "none", .rip = vmcs_get(v, VMCS_GUEST_RIP), .insn = c->insns, .cpu = c->index};
+	                    .check = k->id,
+	                    .rule = k->rule,
+	                    .manual = "SDM 3C \"Loading MSRs\"",
+	                    .then = then,
+	                    .also = "none",
+	                    .rip = vmcs_get(v, VMCS_GUEST_RIP),
+	                    .insn = c->insns,
+	                    .cpu = c->index};
 
 	if (!c->hooks || !c->hooks->refused || !c->guest)
 		return;
 	add(&t, "qualification %u, continued at host RIP 0x%" PRIx64, number, vmcs_get(v, VMCS_HOST_RIP));
 	r.field[0] = (struct check_field){.name = vmcs_field_at(VMCS_ENTRY_MSR_LOAD_ADDR)->name,
-	                                  .value = vmcs_get(v, VMCS_ENTRY_MSR_LOAD_ADDR), .width = 8};
+	                                  .value = vmcs_get(v, VMCS_ENTRY_MSR_LOAD_ADDR),
+	                                  .width = 8};
 	r.field[1] = (struct check_field){.name = "MSR index", .value = (u64)e->reserved << 32 | e->index, .width = 4};
 	r.field[2] = (struct check_field){.name = "MSR value", .value = e->value, .width = 8};
 	snprintf(r.field[1].decoded, sizeof(r.field[1].decoded), "entry %u", number);

@@ -1,9 +1,11 @@
 /*
- * vmx: Intel's Virtual Machine Extensions. entry.c: VMLAUNCH and VMRESUME (read it first); checks.c: the entry checks
- * as rows; exit.c: VM exits; intercepts.c: controls to intercepts, intercepts to exit reasons; ept.c: the second stage
- * and the TLB spaces; insns.c: the instructions; msrs.c: capability MSRs from the table of controls; fields.h: the
- * VMCS. A first slice: what CPUID and the capability MSRs announce works; everything else reads as unsupported. May
- * call: base, arch, mem, cpu. Called by: the processor through cpu->virt, and the models that join the rows below.
+ * vmx: Intel's Virtual Machine Extensions. entry.c: VMLAUNCH and VMRESUME (read it first); checks_*.c: the entry checks
+ * as rows, checks.c: their runner, explain.c: a refusal in words; exit.c: VM exits; intercepts.c: controls to
+ * intercepts, intercepts to exit reasons; ept.c: the second stage and the TLB spaces; vapic.c: the virtual APIC;
+ * timing.c: the preemption timer, TSC, PAUSE loops; vmfunc.c: VM functions; insns.c: the instructions; msrs.c:
+ * capability MSRs from the table of controls; fields.h: the VMCS. What CPUID and the capability MSRs announce works;
+ * everything else reads as unsupported. May call: base, arch, mem, cpu. Called by: the processor through cpu->virt, and
+ * the models that join the rows below.
  */
 #ifndef VMX_VMX_H
 #define VMX_VMX_H

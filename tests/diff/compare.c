@@ -158,7 +158,7 @@ static void compare_fault(struct list *l, const struct diff_end *core, const str
 	/* The host's kernel says P for its own half, whatever is there. */
 	if (core->vector == EX_PF && host->cr2 >= 0x7ffffffff000)
 		m = ~(u32)PF_P;
-	if (any_page && ((u32)(core->cr2 - host->cr2) < 2048 || (u32)(host->cr2 - core->cr2) < 2048))
+	if (any_page && ((u16)(core->cr2 - host->cr2) < 2048 || (u16)(host->cr2 - core->cr2) < 2048)) /* offsets wrap */
 		return;
 	value(l, "error", core->error & m, host->error & m);
 	value(l, "cr2", core->cr2, host->cr2);

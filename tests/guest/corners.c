@@ -1,14 +1,18 @@
-/* Corners that the subjects leave: gate privilege of each kind of software event, system descriptors, accessed bits, address sizes, shadows, RF. */
+/* Corners that the subjects leave: gate privilege of each kind of software event, system descriptors, accessed bits,
+ * address sizes, shadows, RF. */
 #include "t64.h"
 
-#define L(x) ((u64)(x))
+#define L(x)        ((u64)(x))
 #define LABELS(...) extern char __VA_ARGS__
 
 /* ---- INT3 and INTO look at the gate's DPL, ICEBP and exceptions do not ---- */
 
 asm("u_int3: int3; u_icebp: .byte 0xf1; u_icebp_next: int $0x80; u_ud: ud2; u_int1: int $1; u_int3b: .byte 0xcd, 3\n");
 LABELS(u_int3[], u_icebp[], u_icebp_next[], u_ud[], u_int1[], u_int3b[]);
-static int in_user(char *code) { return user((void (*)(void))code, 0); }
+static int in_user(char *code)
+{
+	return user((void (*)(void))code, 0);
+}
 
 static void software_events(void)
 {
@@ -121,7 +125,9 @@ static void rep_flag(void)
 {
 	on_exception(EX_DB, on_step);
 	rep_rip = L(rep_at);
-	asm volatile("mov $4, %%ecx; lea cell_copy, %%rdi; pushf; orl $0x100, (%%rsp); popf; rep_at: rep stosb; pushf; andl $~0x100, (%%rsp); popf" ::: T_CLOBBERS);
+	asm volatile("mov $4, %%ecx; lea cell_copy, %%rdi; pushf; orl $0x100, (%%rsp); popf; rep_at: rep stosb; pushf; "
+	             "andl $~0x100, (%%rsp); popf" ::
+	                     : T_CLOBBERS);
 	check("traps between iterations", steps, 3);
 	/* "Debug Exceptions: Resume Flag": set for events between the iterations of a repeated string instruction */
 	check("RF between iterations", with_rf, 3);
@@ -151,7 +157,9 @@ static void lss(void)
 	on_exception(EX_DB, on_trap);
 	traps = 0;
 	t_gdt[0x60 / 8] = t_gdt[KDATA / 8];
-	asm volatile("mov %%rsp, %%rdi; mov %%edi, %0; movw $0x10, 4+%0; pushf; orl $0x100, (%%rsp); popf; lss_at: lss %0, %%esp; lss_next: nop; lss_next2: mov %%rdi, %%rsp; pushf; andl $~0x100, (%%rsp); popf" : "+m"(lss_ptr)::T_CLOBBERS);
+	asm volatile("mov %%rsp, %%rdi; mov %%edi, %0; movw $0x10, 4+%0; pushf; orl $0x100, (%%rsp); popf; lss_at: lss "
+	             "%0, %%esp; lss_next: nop; lss_next2: mov %%rdi, %%rsp; pushf; andl $~0x100, (%%rsp); popf"
+	             : "+m"(lss_ptr)::T_CLOBBERS);
 	check("LSS has no shadow", trap_rip[0], L(lss_next));
 	check("then the next", trap_rip[1], L(lss_next2));
 	on_exception(EX_DB, NULL);

@@ -1,16 +1,26 @@
-/* Debug exceptions: single step, data, I/O and instruction breakpoints, RF, GD, ICEBP. SDM 3B "Debug Registers", "Debug Exceptions". */
+/* Debug exceptions: single step, data, I/O and instruction breakpoints, RF, GD, ICEBP. SDM 3B "Debug Registers", "Debug
+ * Exceptions". */
 #include "t64.h"
 
 #define DR(n)                                                                                                          \
-	static u64 dr##n(void) { u64 v; asm volatile("mov %%dr" #n ", %0" : "=r"(v)); return v; }                      \
-	static void set_dr##n(u64 v) { asm volatile("mov %0, %%dr" #n ::"r"(v) : "memory"); }
-DR(0) DR(1) DR(6) DR(7)
+	static u64 dr##n(void)                                                                                         \
+	{                                                                                                              \
+		u64 v;                                                                                                 \
+		asm volatile("mov %%dr" #n ", %0" : "=r"(v));                                                          \
+		return v;                                                                                              \
+	}                                                                                                              \
+	static void set_dr##n(u64 v)                                                                                   \
+	{                                                                                                              \
+		asm volatile("mov %0, %%dr" #n ::"r"(v) : "memory");                                                   \
+	}
+DR(0)
+DR(1) DR(6) DR(7)
 
 #define DR6_INIT 0xffff0ff0ull
-#define BS (1u << 14)
-#define BD (1u << 13)
+#define BS       (1u << 14)
+#define BD       (1u << 13)
 
-static unsigned hits;
+        static unsigned hits;
 static struct {
 	u64 rip, flags, dr6, dr7;
 } hit[16];
@@ -39,10 +49,10 @@ static bool on_db(struct regs *r)
 		asm volatile(code ::: T_CLOBBERS, "rbx");                                                              \
 		hits;                                                                                                  \
 	})
-#define L(x) ((u64)(x))
+#define L(x)        ((u64)(x))
 #define LABELS(...) extern char __VA_ARGS__
-#define TF_ON "pushf; orl $0x100, (%%rsp); popf\n"
-#define TF_OFF "pushf; andl $~0x100, (%%rsp); popf\n"
+#define TF_ON       "pushf; orl $0x100, (%%rsp); popf\n"
+#define TF_OFF      "pushf; andl $~0x100, (%%rsp); popf\n"
 
 u64 bp_data[8] __attribute__((aligned(64)));
 
@@ -56,10 +66,12 @@ static void single_step(void)
 	check("last trap is for the POPF that clears TF", hit[4].rip, L(s4));
 	check("BS", hit[0].dr6, DR6_INIT | BS);
 	check("pushed TF", hit[0].flags & (FL_TF | FL_RF), FL_TF);
-	check("MOV SS holds the trap off", RUN("mov %%ss, %%eax\n" TF_ON "nop; m1: mov %%eax, %%ss; m2: nop; nop;" TF_OFF), 6);
+	check("MOV SS holds the trap off",
+	      RUN("mov %%ss, %%eax\n" TF_ON "nop; m1: mov %%eax, %%ss; m2: nop; nop;" TF_OFF), 6);
 	check("trap before MOV SS", hit[0].rip, L(m1));
 	check("trap behind the next instruction", hit[1].rip, L(m2) + 1);
-	check("REP traps at each iteration", RUN("lea bp_data, %%rsi; lea bp_data+8, %%rdi; mov $3, %%ecx\n" TF_ON "r1: rep movsb; r2: " TF_OFF), 6);
+	check("REP traps at each iteration",
+	      RUN("lea bp_data, %%rsi; lea bp_data+8, %%rdi; mov $3, %%ecx\n" TF_ON "r1: rep movsb; r2: " TF_OFF), 6);
 	check("inside REP: RIP at the instruction", hit[0].rip, L(r1));
 	check("inside REP again", hit[1].rip, L(r1));
 	check("REP done", hit[2].rip, L(r2));
@@ -67,7 +79,8 @@ static void single_step(void)
 	clear_tf = false;
 	check("INT n clears TF without a trap", RUN(TF_ON "int $0x90; n1: nop; " TF_OFF), 4);
 	check("first trap after the handler's IRET", hit[0].rip, L(n1) + 1);
-	RUN("pushf; orl $0x100, (%%rsp); pop %%rbx; mov %%rsp, %%rdx; mov %%ss, %%eax; push %%rax; push %%rdx; push %%rbx; mov %%cs, %%eax; push %%rax; lea i1, %%rax; push %%rax; iretq; i1: nop; nop;" TF_OFF);
+	RUN("pushf; orl $0x100, (%%rsp); pop %%rbx; mov %%rsp, %%rdx; mov %%ss, %%eax; push %%rax; push %%rdx; push "
+	    "%%rbx; mov %%cs, %%eax; push %%rax; lea i1, %%rax; push %%rax; iretq; i1: nop; nop;" TF_OFF);
 	check("IRET that sets TF", hit[0].rip, L(i1) + 1);
 	set_rf = true;
 }
@@ -109,12 +122,16 @@ static void data_breakpoints(void)
 	check("REP STOSB stops inside", RUN("lea bp_data-2, %%rdi; mov $5, %%ecx; d5: rep stosb; d6: nop"), 1);
 	check("REP STOSB RIP", hit[0].rip, L(d5));
 	/* Intel: after the iteration; the rest runs when the handler returns */
-	check("two breakpoints at once", (set_dr1(L(bp_data) + 4), set_dr7(dr7_for(0, 1, 3) | dr7_for(1, 1, 3)), RUN("movq $1, bp_data")), 1);
+	check("two breakpoints at once",
+	      (set_dr1(L(bp_data) + 4), set_dr7(dr7_for(0, 1, 3) | dr7_for(1, 1, 3)), RUN("movq $1, bp_data")), 1);
 	check("B0 and B1", hit[0].dr6, DR6_INIT | 3);
 	check("step and data", RUN(TF_ON "d7: movl $1, bp_data; d8: " TF_OFF), 4);
 	check("step and data RIP", hit[0].rip, L(d8));
 	check("step and data DR6", hit[0].dr6, DR6_INIT | BS | 1);
-	check("MOV SS shadow holds a data breakpoint", (set_dr7(dr7_for(0, 3, 3)), RUN("mov %%ss, %%eax; mov %%eax, bp_data+16; lea bp_data, %%rbx; movq $0x10, (%%rbx); nop; mov bp_data, %%ss; d9: nop; nop")), 2);
+	check("MOV SS shadow holds a data breakpoint",
+	      (set_dr7(dr7_for(0, 3, 3)), RUN("mov %%ss, %%eax; mov %%eax, bp_data+16; lea bp_data, %%rbx; movq $0x10, "
+	                                      "(%%rbx); nop; mov bp_data, %%ss; d9: nop; nop")),
+	      2);
 	check("MOV SS shadow RIP", hit[1].rip, L(d9) + 1);
 	set_dr7(0x400);
 	check("disabled", RUN("movl $1, bp_data"), 0);

@@ -1,4 +1,5 @@
-/* Every exception class of 64-bit mode: vector, error code, pushed RIP and RF. SDM 3A "Exception and Interrupt Reference". */
+/* Every exception class of 64-bit mode: vector, error code, pushed RIP and RF. SDM 3A "Exception and Interrupt
+ * Reference". */
 #include "t64.h"
 
 #define HOLE 0x4000000000ull /* canonical, not mapped */
@@ -90,16 +91,20 @@ static void segments(void)
 	t_gdt[FREE_SEL / 8 + 3] = descriptor(0, 0xffff, 0x02, 0); /* LDT, not present */
 	RAISES("#NP LLDT", EX_NP, 0x78, AT, "mov $0x78, %%eax", "lldt %%ax");
 	t_gdt[FREE_SEL / 8] = descriptor(0, 0xfffff, 0x1b, 0xa); /* 64-bit code, not present */
-	RAISES("#NP far JMP", EX_NP, 0x60, AT, "sub $16, %%rsp; movl $0, (%%rsp); movl $0x60, 4(%%rsp)", "ljmp *(%%rsp)");
-	RAISES("#GP far JMP to data", EX_GP, 0x10, AT, "sub $16, %%rsp; movl $0, (%%rsp); movl $0x10, 4(%%rsp)", "ljmp *(%%rsp)");
-	RAISES("#GP far JMP null", EX_GP, 0, AT, "sub $16, %%rsp; movl $0, (%%rsp); movl $0, 4(%%rsp)", "ljmp *(%%rsp)");
+	RAISES("#NP far JMP", EX_NP, 0x60, AT, "sub $16, %%rsp; movl $0, (%%rsp); movl $0x60, 4(%%rsp)",
+	       "ljmp *(%%rsp)");
+	RAISES("#GP far JMP to data", EX_GP, 0x10, AT, "sub $16, %%rsp; movl $0, (%%rsp); movl $0x10, 4(%%rsp)",
+	       "ljmp *(%%rsp)");
+	RAISES("#GP far JMP null", EX_GP, 0, AT, "sub $16, %%rsp; movl $0, (%%rsp); movl $0, 4(%%rsp)",
+	       "ljmp *(%%rsp)");
 }
 
 static void addresses(void)
 {
 	RAISES("#GP non-canonical load", EX_GP, 0, AT, "mov not_canonical, %%rax", "mov (%%rax), %%ecx");
 	RAISES("#GP non-canonical store", EX_GP, 0, AT, "mov not_canonical, %%rax", "mov %%ecx, (%%rax)");
-	RAISES("#SS non-canonical RBP", EX_SS, 0, AT, "mov not_canonical, %%rax; mov %%rax, %%rbp", "mov (%%rbp), %%ecx");
+	RAISES("#SS non-canonical RBP", EX_SS, 0, AT, "mov not_canonical, %%rax; mov %%rax, %%rbp",
+	       "mov (%%rbp), %%ecx");
 	RAISES("#SS non-canonical push", EX_SS, 0, AT, "mov not_canonical, %%rax; mov %%rax, %%rsp", "push %%rax");
 	RAISES("#GP non-canonical jump", EX_GP, 0, AT, "mov not_canonical, %%rax", "jmp *%%rax");
 	RAISES("#GP FS non-canonical", EX_GP, 0, AT, "mov not_canonical, %%rbp", "mov %%fs:(%%rbp), %%ecx");
@@ -132,7 +137,8 @@ static void privileged_values(void)
 	RAISES("#GP CR8 reserved", EX_GP, 0, AT, "mov $0x10, %%eax", "mov %%rax, %%cr8");
 	RAISES("#GP DR7 high half", EX_GP, 0, AT, "mov $1, %%eax; shl $32, %%rax", "mov %%rax, %%dr7");
 	RAISES("#GP DR6 high half", EX_GP, 0, AT, "mov $1, %%eax; shl $32, %%rax", "mov %%rax, %%dr6");
-	RAISES("#UD DR4 with DE", EX_UD, 0, AT, "mov %%cr4, %%rax; or $8, %%rax; mov %%rax, %%cr4", ".byte 0x0f, 0x21, 0xe0");
+	RAISES("#UD DR4 with DE", EX_UD, 0, AT, "mov %%cr4, %%rax; or $8, %%rax; mov %%rax, %%cr4",
+	       ".byte 0x0f, 0x21, 0xe0");
 	write_cr4(read_cr4() & ~8ull);
 	RUNS("DR4 is DR6 without DE", "", ".byte 0x0f, 0x21, 0xe0");
 }
@@ -213,10 +219,13 @@ asm("u_cli: cli\n u_hlt: hlt\n u_in: in $0x80, %al\n u_int: int $0x21\n u_int3: 
     "u_align: mov t_stack3 + 1, %eax; int $0x80\n u_align_ok: mov t_stack3 + 4, %eax; int $0x80\n"
     "u_align_push: lea t_stack3 + 129, %rsp; push %rax; int $0x80\n u_cr: mov %cr0, %rax\n u_wbinvd: wbinvd\n"
     "u_rdmsr: rdmsr\n u_ss0: xor %eax, %eax; mov %eax, %ss; int $0x80\n u_ds: mov $0x10, %eax; u_ds_at: mov %eax, %ds\n"
-    "u_popf: pushq $0x3202; popf; pushf; pop %rax; int $0x80\n u_iret: iretq; u_sysret: sysretq; u_lgdt: lgdt 0; u_clts: clts;"
+    "u_popf: pushq $0x3202; popf; pushf; pop %rax; int $0x80\n u_iret: iretq; u_sysret: sysretq; u_lgdt: lgdt 0; "
+    "u_clts: clts;"
     "u_invlpg: invlpg 0; u_ltr: ltr %ax; u_swapgs: swapgs; u_dr: mov %dr7, %rax; u_swint: int $0x21\n");
-extern char u_cli[], u_hlt[], u_in[], u_int[], u_int3[], u_align[], u_align_ok[], u_align_push[], u_cr[], u_wbinvd[], u_rdmsr[];
-extern char u_ss0[], u_ds[], u_ds_at[], u_popf[], u_lgdt[], u_clts[], u_invlpg[], u_ltr[], u_swapgs[], u_dr[], u_sysret[];
+extern char u_cli[], u_hlt[], u_in[], u_int[], u_int3[], u_align[], u_align_ok[], u_align_push[], u_cr[], u_wbinvd[],
+        u_rdmsr[];
+extern char u_ss0[], u_ds[], u_ds_at[], u_popf[], u_lgdt[], u_clts[], u_invlpg[], u_ltr[], u_swapgs[], u_dr[],
+        u_sysret[];
 
 static void in_user(const char *name, char *code, u64 flags, int vector, u64 error, long rip)
 {
@@ -231,7 +240,8 @@ static void in_user(const char *name, char *code, u64 flags, int vector, u64 err
 
 static void user_mode(void)
 {
-	char *gp0[] = {u_cli, u_hlt, u_in, u_cr, u_wbinvd, u_rdmsr, u_lgdt, u_clts, u_invlpg, u_ltr, u_swapgs, u_dr, u_sysret};
+	char *gp0[] = {u_cli,  u_hlt,    u_in,  u_cr,     u_wbinvd, u_rdmsr, u_lgdt,
+	               u_clts, u_invlpg, u_ltr, u_swapgs, u_dr,     u_sysret};
 	u64 cr0 = read_cr0();
 
 	put_msr_bit(0xc0000080, 0, true); /* SCE: SYSRET exists */

@@ -1,11 +1,22 @@
 /*
- * Protected mode: call gates with parameters, conforming code, interrupt gates of both sizes, stack switches, far returns,
- * limits and expand-down segments, IOPL and the I/O permission map. SDM 3A "Protection", "Interrupt and Exception Handling".
+ * Protected mode: call gates with parameters, conforming code, interrupt gates of both sizes, stack switches, far
+ * returns, limits and expand-down segments, IOPL and the I/O permission map. SDM 3A "Protection", "Interrupt and
+ * Exception Handling".
  */
 #include "t32.h"
 
-enum { CG = 0x48, CONF = 0x50, LIMITED = 0x58, DOWN = 0x60, CG16 = 0x68, ROM = 0x80, XONLY = 0x88, R1CODE = 0x90, R1DATA = 0x98 };
-#define L(x) ((u32)(x))
+enum {
+	CG = 0x48,
+	CONF = 0x50,
+	LIMITED = 0x58,
+	DOWN = 0x60,
+	CG16 = 0x68,
+	ROM = 0x80,
+	XONLY = 0x88,
+	R1CODE = 0x90,
+	R1DATA = 0x98
+};
+#define L(x)        ((u32)(x))
 #define LABELS(...) extern char __VA_ARGS__
 u32 seen[16], far_ptr[2];
 
@@ -17,11 +28,14 @@ static void set_far(u32 off, u16 sel)
 
 /* ---- call gates ---- */
 
-asm("cg_target: mov %esp, seen; mov %cs, seen+4; mov %ss, seen+8; movl (%esp), %eax; mov %eax, seen+12; mov 4(%esp), %eax; mov %eax, seen+16\n"
-    " mov 8(%esp), %eax; mov %eax, seen+20; mov 12(%esp), %eax; mov %eax, seen+24; mov 16(%esp), %eax; mov %eax, seen+28; mov 20(%esp), %eax; mov %eax, seen+32; lret $8\n"
+asm("cg_target: mov %esp, seen; mov %cs, seen+4; mov %ss, seen+8; movl (%esp), %eax; mov %eax, seen+12; mov 4(%esp), "
+    "%eax; mov %eax, seen+16\n"
+    " mov 8(%esp), %eax; mov %eax, seen+20; mov 12(%esp), %eax; mov %eax, seen+24; mov 16(%esp), %eax; mov %eax, "
+    "seen+28; mov 20(%esp), %eax; mov %eax, seen+32; lret $8\n"
     "u_call: pushl $0xaaaa; pushl $0xbbbb; lcall *far_ptr; u_call_next: mov %esp, %ebx; int $0x80\n"
     "u_jmp: ljmp *far_ptr; conf_target: mov %cs, %eax; lret; u_conf: lcall *far_ptr; mov %eax, %ebx; int $0x80\n"
-    "cg16: mov %esp, seen; movl (%esp), %eax; mov %eax, seen+4; mov 4(%esp), %eax; mov %eax, seen+8; mov 8(%esp), %eax; mov %eax, seen+12; data16 lret $4\n"
+    "cg16: mov %esp, seen; movl (%esp), %eax; mov %eax, seen+4; mov 4(%esp), %eax; mov %eax, seen+8; mov 8(%esp), "
+    "%eax; mov %eax, seen+12; data16 lret $4\n"
     "u_call16: pushw $0xaaaa; pushw $0xbbbb; lcall *far_ptr; mov %esp, %ebx; int $0x80\n");
 LABELS(cg_target[], u_call[], u_call_next[], u_jmp[], conf_target[], u_conf[], cg16[], u_call16[]);
 
@@ -60,7 +74,8 @@ static void call_gates(void)
 	set_far(0, CG);
 	gdt[CG / 8] = gate(L(cg_target), KCODE, 12, 0, 2);
 	u32 sp;
-	asm volatile("mov %%esp, %0; sub $8, %%esp; lcall *far_ptr; mov %0, %%esp" : "=&D"(sp)::"eax", "ecx", "edx", "memory", "cc");
+	asm volatile("mov %%esp, %0; sub $8, %%esp; lcall *far_ptr; mov %0, %%esp"
+	             : "=&D"(sp)::"eax", "ecx", "edx", "memory", "cc");
 	check("same level: no switch", seen[0], sp - 8 - 8);
 	/* conforming code keeps CPL */
 	gdt[CONF / 8] = descriptor(0, 0xfffff, 0x9f, 0xc);
@@ -81,8 +96,11 @@ static void call_gates(void)
 
 /* ---- gates of the IDT ---- */
 
-asm("ig32: mov %esp, seen; pushf; popl seen+4; mov (%esp), %eax; mov %eax, seen+8; mov 4(%esp), %eax; mov %eax, seen+12; mov 8(%esp), %eax; mov %eax, seen+16; mov 12(%esp), %eax; mov %eax, seen+20; mov 16(%esp), %eax; mov %eax, seen+24; iret\n"
-    "ig16: mov %esp, seen; mov (%esp), %eax; mov %eax, seen+4; mov 4(%esp), %eax; mov %eax, seen+8; mov 8(%esp), %eax; mov %eax, seen+12; data16 iret\n"
+asm("ig32: mov %esp, seen; pushf; popl seen+4; mov (%esp), %eax; mov %eax, seen+8; mov 4(%esp), %eax; mov %eax, "
+    "seen+12; mov 8(%esp), %eax; mov %eax, seen+16; mov 12(%esp), %eax; mov %eax, seen+20; mov 16(%esp), %eax; mov "
+    "%eax, seen+24; iret\n"
+    "ig16: mov %esp, seen; mov (%esp), %eax; mov %eax, seen+4; mov 4(%esp), %eax; mov %eax, seen+8; mov 8(%esp), %eax; "
+    "mov %eax, seen+12; data16 iret\n"
     "u_int: int $0x90; u_int_next: int $0x80\n");
 LABELS(ig32[], ig16[], u_int[], u_int_next[]);
 
@@ -198,13 +216,17 @@ static void limits(void)
 	gdt[LIMITED / 8] = descriptor(L(buffer), 0x7ff, 0x93, 4);
 }
 
-asm("u_bound: mov $7, %eax; bound %eax, range; mov $9, %eax; u_bound_at: bound %eax, range; int $0x80\n range: .long 1, 8\n"
+asm("u_bound: mov $7, %eax; bound %eax, range; mov $9, %eax; u_bound_at: bound %eax, range; int $0x80\n range: .long "
+    "1, 8\n"
     "u_into: xor %eax, %eax; into; movb $0x7f, %al; incb %al; into; u_into_next: int $0x80\n"
-    "u_in: inb $0x80, %al; int $0x80; u_in2: inw $0x87, %ax; int $0x80; u_cli: cli; int $0x80; u_popf: pushl $0x3202; popf; pushf; popl %ebx; int $0x80\n"
-    "u_insb: mov %esp, %edi; sub $16, %edi; mov $0x80, %edx; insb; int $0x80; u_arpl: mov $0x10, %eax; mov $3, %ecx; arpl %cx, %ax; int $0x80\n"
+    "u_in: inb $0x80, %al; int $0x80; u_in2: inw $0x87, %ax; int $0x80; u_cli: cli; int $0x80; u_popf: pushl $0x3202; "
+    "popf; pushf; popl %ebx; int $0x80\n"
+    "u_insb: mov %esp, %edi; sub $16, %edi; mov $0x80, %edx; insb; int $0x80; u_arpl: mov $0x10, %eax; mov $3, %ecx; "
+    "arpl %cx, %ax; int $0x80\n"
     "u_lar: mov $8, %ecx; lar %ecx, %eax; setz %bl; mov $0x20, %ecx; lar %ecx, %eax; setz %bh; int $0x80\n"
     "u_verr: mov $0x10, %ecx; verr %cx; setz %bl; mov $0x28, %ecx; verw %cx; setz %bh; int $0x80\n");
-LABELS(u_bound[], u_bound_at[], u_into[], u_into_next[], u_in[], u_in2[], u_cli[], u_popf[], u_insb[], u_arpl[], u_lar[], u_verr[]);
+LABELS(u_bound[], u_bound_at[], u_into[], u_into_next[], u_in[], u_in2[], u_cli[], u_popf[], u_insb[], u_arpl[],
+       u_lar[], u_verr[]);
 
 static void user_rights(void)
 {
@@ -256,13 +278,19 @@ static void far_returns(void)
 	gdt[R1DATA / 8] = descriptor(0, 0xfffff, 0xb3, 0xc);
 	u64 saved = idt[0x80];
 
-	check("RETF to ring 1", CATCH(asm volatile("push %0; push %1; push %2; push $ring1; lret" ::"r"(R1DATA | 1), "r"(stack3_top()), "r"(R1CODE | 1))), 0x80);
+	check("RETF to ring 1",
+	      CATCH(asm volatile("push %0; push %1; push %2; push $ring1; lret" ::"r"(R1DATA | 1), "r"(stack3_top()),
+	                         "r"(R1CODE | 1))),
+	      0x80);
 	check("ring 1 CS", last.eax & 0xffff, R1CODE | 1);
 	check("ring 1 SS", last.ebx & 0xffff, R1DATA | 1);
 	check("DS of ring 0 nulled", last.ecx & 0xffff, 0);
 	check("interrupted ESP", last.esp, stack3_top());
 	idt[0x80] = saved;
-	check("RETF SS wrong", CATCH(asm volatile("push %0; push %1; push %2; push $ring1; lret" ::"r"(KDATA), "r"(stack3_top()), "r"(R1CODE | 1))), EX_GP);
+	check("RETF SS wrong",
+	      CATCH(asm volatile("push %0; push %1; push %2; push $ring1; lret" ::"r"(KDATA), "r"(stack3_top()),
+	                         "r"(R1CODE | 1))),
+	      EX_GP);
 	check("RETF SS wrong error", last.error, KDATA);
 	check("RETF beyond the limit", CATCH(asm volatile("push %0; push $0x20000; lret" ::"r"(CODE16))), EX_GP);
 	check("IRET inwards", user(u_iret_in, 0), EX_GP);
@@ -272,9 +300,11 @@ static void far_returns(void)
 
 /* ---- 16-bit code ---- */
 
-asm(".pushsection .rodata; .globl low16, low16_end; low16: .code16; mov %sp, %ax; push %bx; pop %cx; leaw 0x12345(%eax), %dx; .byte 0x40; ljmpl $8, $back16; low16_end: .code32; .popsection\n"
+asm(".pushsection .rodata; .globl low16, low16_end; low16: .code16; mov %sp, %ax; push %bx; pop %cx; leaw "
+    "0x12345(%eax), %dx; .byte 0x40; ljmpl $8, $back16; low16_end: .code32; .popsection\n"
     "back16: mov $0x10, %ecx; mov %ecx, %ss; mov saved_sp, %esp; ret\n"
-    "go16: mov %esp, saved_sp; mov $0x38, %ecx; mov %ecx, %ss; mov $0x8000, %esp; mov $0xabcd1234, %ebx; mov $0x11110000, %ecx; ljmp $0x30, $0x9200\n .data; saved_sp: .long 0; .text\n");
+    "go16: mov %esp, saved_sp; mov $0x38, %ecx; mov %ecx, %ss; mov $0x8000, %esp; mov $0xabcd1234, %ebx; mov "
+    "$0x11110000, %ecx; ljmp $0x30, $0x9200\n .data; saved_sp: .long 0; .text\n");
 LABELS(low16[], low16_end[], go16[]);
 
 static void sixteen(void)
@@ -289,7 +319,8 @@ static void sixteen(void)
 
 /* ---- SYSENTER in protected mode ---- */
 
-asm("on_sysenter: mov %esp, seen; mov %cs, seen+4; mov %ss, seen+8; mov $u_after, %edx; mov $0x116000, %ecx; sysexit\n u_sysenter: sysenter; u_after: mov %cs, %eax; mov %ss, %ebx; mov %esp, %esi; int $0x80\n");
+asm("on_sysenter: mov %esp, seen; mov %cs, seen+4; mov %ss, seen+8; mov $u_after, %edx; mov $0x116000, %ecx; sysexit\n "
+    "u_sysenter: sysenter; u_after: mov %cs, %eax; mov %ss, %ebx; mov %esp, %esi; int $0x80\n");
 LABELS(on_sysenter[], u_sysenter[]);
 
 static void sysenter(void)

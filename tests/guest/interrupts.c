@@ -1,16 +1,40 @@
 /*
- * The 8259 pair, the I/O APIC, the local APIC in both modes, its timer, NMIs and shadows. Lines are raised by the test device
- * at 2000h (--device pc-testdev). SDM 3A "Advanced Programmable Interrupt Controller", "Interrupt and Exception Handling".
+ * The 8259 pair, the I/O APIC, the local APIC in both modes, its timer, NMIs and shadows. Lines are raised by the test
+ * device at 2000h (--device pc-testdev). SDM 3A "Advanced Programmable Interrupt Controller", "Interrupt and Exception
+ * Handling".
  */
 #include "t64.h"
 
-#define LAPIC 0xfee00000ull
+#define LAPIC  0xfee00000ull
 #define IOAPIC 0xfec00000ull
-enum { ID = 0x20, VER = 0x30, TPR = 0x80, PPR = 0xa0, EOI = 0xb0, LDR = 0xd0, DFR = 0xe0, SVR = 0xf0, ISR = 0x100, TMR = 0x180, IRR = 0x200,
-       ESR = 0x280, ICR = 0x300, ICR_HI = 0x310, LVT_T = 0x320, LVT_LINT0 = 0x350, LVT_ERR = 0x370, T_INIT = 0x380, T_CUR = 0x390, T_DIV = 0x3e0 };
+enum {
+	ID = 0x20,
+	VER = 0x30,
+	TPR = 0x80,
+	PPR = 0xa0,
+	EOI = 0xb0,
+	LDR = 0xd0,
+	DFR = 0xe0,
+	SVR = 0xf0,
+	ISR = 0x100,
+	TMR = 0x180,
+	IRR = 0x200,
+	ESR = 0x280,
+	ICR = 0x300,
+	ICR_HI = 0x310,
+	LVT_T = 0x320,
+	LVT_LINT0 = 0x350,
+	LVT_ERR = 0x370,
+	T_INIT = 0x380,
+	T_CUR = 0x390,
+	T_DIV = 0x3e0
+};
 
 static bool x2apic;
-static u32 apic_get(u32 r) { return x2apic ? (u32)rdmsr(0x800 + r / 16) : mmio_read(LAPIC + r); }
+static u32 apic_get(u32 r)
+{
+	return x2apic ? (u32)rdmsr(0x800 + r / 16) : mmio_read(LAPIC + r);
+}
 static void apic_put(u32 r, u32 v)
 {
 	if (x2apic)
@@ -31,7 +55,10 @@ static u32 ioapic_get(u8 r)
 	return mmio_read(IOAPIC + 0x10);
 }
 
-static void line(unsigned n, u8 v) { outb((u16)(0x2000 + n), v); }
+static void line(unsigned n, u8 v)
+{
+	outb((u16)(0x2000 + n), v);
+}
 
 static unsigned count;
 static volatile u8 order[32];
@@ -448,11 +475,14 @@ static void nmi(void)
 
 asm("sh_sti: pushf; cli; mov $0x40051, %eax; movabs %eax, 0xfee00300; sti; cli; popf; ret\n"
     "sh_sti2: cli; mov $0x40051, %eax; movabs %eax, 0xfee00300; sti; sh_a: nop; sh_b: nop; cli; ret\n"
-    "sh_ss: cli; mov $0x40051, %eax; mov %ss, %edx; movabs %eax, 0xfee00300; sti; mov %edx, %ss; sh_c: nop; sh_d: nop; cli; ret\n"
+    "sh_ss: cli; mov $0x40051, %eax; mov %ss, %edx; movabs %eax, 0xfee00300; sti; mov %edx, %ss; sh_c: nop; sh_d: nop; "
+    "cli; ret\n"
     "sh_popf: cli; mov $0x40051, %eax; movabs %eax, 0xfee00300; pushf; orl $0x200, (%rsp); popf; sh_e: cli; ret\n"
     "sh_stisti: cli; mov $0x40051, %eax; movabs %eax, 0xfee00300; sti; sti; sh_f: cli; ret\n"
-    "sh_iret: cli; mov $0x40051, %eax; movabs %eax, 0xfee00300; mov %rsp, %rdx; mov %ss, %ecx; push %rcx; push %rdx; push $0x202; push $8; push $sh_g; iretq; sh_g: cli; ret\n");
-extern char sh_sti[], sh_sti2[], sh_b[], sh_ss[], sh_d[], sh_popf[], sh_e[], sh_stisti[], sh_f[], sh_iret[], sh_g[], sh_c[];
+    "sh_iret: cli; mov $0x40051, %eax; movabs %eax, 0xfee00300; mov %rsp, %rdx; mov %ss, %ecx; push %rcx; push %rdx; "
+    "push $0x202; push $8; push $sh_g; iretq; sh_g: cli; ret\n");
+extern char sh_sti[], sh_sti2[], sh_b[], sh_ss[], sh_d[], sh_popf[], sh_e[], sh_stisti[], sh_f[], sh_iret[], sh_g[],
+        sh_c[];
 
 static unsigned shadow(char *code)
 {

@@ -1,13 +1,20 @@
-/* CPUID against control bits, XSAVE, time-stamp counter, MSRs and their #GPs, RDRAND, MONITOR. SDM 2A "CPUID", 1 "Managing State Using the XSAVE Feature Set". */
+/* CPUID against control bits, XSAVE, time-stamp counter, MSRs and their #GPs, RDRAND, MONITOR. SDM 2A "CPUID", 1
+ * "Managing State Using the XSAVE Feature Set". */
 #include "t64.h"
 
 static u32 r[4];
 #define LEAF(l, s) (cpuid(l, s, r), r)
 
-asm("u_rdtsc: rdtsc; int $0x80; u_rdtscp: rdtscp; int $0x80; u_rdpmc: xor %ecx, %ecx; rdpmc; int $0x80; u_rdpid: rdpid %rax; int $0x80\n"
-    "u_xsetbv: xor %ecx, %ecx; mov $3, %eax; xor %edx, %edx; xsetbv; int $0x80; u_monitor: mov %rsp, %rax; xor %ecx, %ecx; xor %edx, %edx; monitor; int $0x80\n"
+asm("u_rdtsc: rdtsc; int $0x80; u_rdtscp: rdtscp; int $0x80; u_rdpmc: xor %ecx, %ecx; rdpmc; int $0x80; u_rdpid: rdpid "
+    "%rax; int $0x80\n"
+    "u_xsetbv: xor %ecx, %ecx; mov $3, %eax; xor %edx, %edx; xsetbv; int $0x80; u_monitor: mov %rsp, %rax; xor %ecx, "
+    "%ecx; xor %edx, %edx; monitor; int $0x80\n"
     "u_cpuid: xor %eax, %eax; cpuid; int $0x80; u_xgetbv: xor %ecx, %ecx; xgetbv; int $0x80\n");
-#define USER(label) ({ extern char label[]; user((void (*)(void))label, 0); })
+#define USER(label)                                                                                                    \
+	({                                                                                                             \
+		extern char label[];                                                                                   \
+		user((void (*)(void))label, 0);                                                                        \
+	})
 
 static u64 xgetbv(u32 i)
 {
@@ -17,10 +24,14 @@ static u64 xgetbv(u32 i)
 	return (u64)d << 32 | a;
 }
 
-static void xsetbv(u32 i, u64 v) { asm volatile("xsetbv" ::"c"(i), "a"((u32)v), "d"((u32)(v >> 32))); }
+static void xsetbv(u32 i, u64 v)
+{
+	asm volatile("xsetbv" ::"c"(i), "a"((u32)v), "d"((u32)(v >> 32)));
+}
 
 static u8 area[4096] __attribute__((aligned(64))), ymm[64] __attribute__((aligned(64)));
-#define XS(insn, mask) asm volatile(insn " %0" : "+m"(area) : "a"((u32)(mask)), "d"((u32)((u64)(mask) >> 32)) : "memory")
+#define XS(insn, mask)                                                                                                 \
+	asm volatile(insn " %0" : "+m"(area) : "a"((u32)(mask)), "d"((u32)((u64)(mask) >> 32)) : "memory")
 
 static void osxsave(void)
 {
@@ -70,7 +81,8 @@ static void xsave(void)
 	check("XMM3", area[160 + 3 * 16 + 5], 6);
 	check("YMM3 high", area[off + 3 * 16 + 5], 22);
 	check("bytes 464..511 untouched", area[464], 0xee);
-	RAISES("XSAVE misaligned", EX_GP, 0, AT, "lea area + 32, %%rbx; mov $7, %%eax; xor %%edx, %%edx", "xsave (%%rbx)");
+	RAISES("XSAVE misaligned", EX_GP, 0, AT, "lea area + 32, %%rbx; mov $7, %%eax; xor %%edx, %%edx",
+	       "xsave (%%rbx)");
 	/* back in by parts */
 	asm volatile("fninit; vzeroall");
 	XS("xrstor", 2);

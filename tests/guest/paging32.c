@@ -1,25 +1,36 @@
-/* 32-bit paging with PSE and PSE-36, PAE paging with its PDPTE registers and NX. SDM 3A "32-Bit Paging", "PAE Paging". */
+/* 32-bit paging with PSE and PSE-36, PAE paging with its PDPTE registers and NX. SDM 3A "32-Bit Paging", "PAE Paging".
+ */
 #include "t32.h"
 
-#define VA 0x40000000u
-#define P 1u
-#define W 2u
-#define U 4u
-#define A 0x20u
-#define D 0x40u
-#define PS 0x80u
-#define G 0x100u
+#define VA   0x40000000u
+#define P    1u
+#define W    2u
+#define U    4u
+#define A    0x20u
+#define D    0x40u
+#define PS   0x80u
+#define G    0x100u
 #define L(x) ((u32)(x))
 
 static u32 *pd, *pt;
 static u64 *pdpt, *pds, *pt64;
 static u8 *page;
 
-asm("u_rd: mov 0x40000000, %al; int $0x80; u_wr: mov %al, 0x40000000; int $0x80; u_ex: mov $0x40000000, %eax; jmp *%eax\n");
+asm("u_rd: mov 0x40000000, %al; int $0x80; u_wr: mov %al, 0x40000000; int $0x80; u_ex: mov $0x40000000, %eax; jmp "
+    "*%eax\n");
 extern char u_rd[], u_wr[], u_ex[];
-static int rd(void) { return CATCH(*(volatile u8 *)VA); }
-static int wr(void) { return CATCH(*(volatile u8 *)VA = 1); }
-static int ex(void) { return CATCH(((void (*)(void))VA)()); }
+static int rd(void)
+{
+	return CATCH(*(volatile u8 *)VA);
+}
+static int wr(void)
+{
+	return CATCH(*(volatile u8 *)VA = 1);
+}
+static int ex(void)
+{
+	return CATCH(((void (*)(void))VA)());
+}
 static int code(int v)
 {
 	if (v == EX_PF)
@@ -173,7 +184,8 @@ static void pae(void)
 	pds[512] = P | W | U | PS;
 	invlpg((void *)VA);
 	check("2 MiB", *(volatile u8 *)(VA + 0x9001), 0x43);
-	/* the PDPTEs are registers: a change in memory counts at the next CR3 write (Intel), or walk (AMD may read either) */
+	/* the PDPTEs are registers: a change in memory counts at the next CR3 write (Intel), or walk (AMD may read
+	 * either) */
 	if (cpu_is_intel()) {
 		pdpt[1] = 0;
 		invlpg((void *)VA);

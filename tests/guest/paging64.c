@@ -1,18 +1,18 @@
 /*
- * Four- and five-level paging: permissions and error codes, accessed and dirty, reserved bits, 1 GiB pages, NX, WP, SMEP, SMAP,
- * UMIP, protection keys, PCID and INVPCID, global pages, and what a TLB may keep. SDM 3A "Paging".
+ * Four- and five-level paging: permissions and error codes, accessed and dirty, reserved bits, 1 GiB pages, NX, WP,
+ * SMEP, SMAP, UMIP, protection keys, PCID and INVPCID, global pages, and what a TLB may keep. SDM 3A "Paging".
  */
 #include "t64.h"
 
-#define VA 0x8000000000ull /* pml4[1] */
-#define P 1ull
-#define W 2ull
-#define U 4ull
-#define A 0x20ull
-#define D 0x40ull
-#define PS 0x80ull
-#define G 0x100ull
-#define NX (1ull << 63)
+#define VA        0x8000000000ull /* pml4[1] */
+#define P         1ull
+#define W         2ull
+#define U         4ull
+#define A         0x20ull
+#define D         0x40ull
+#define PS        0x80ull
+#define G         0x100ull
+#define NX        (1ull << 63)
 #define ADDR_MASK 0x000ffffffffff000ull
 
 static u64 *l3, *l2, *l1; /* the tables that lead to VA */
@@ -27,16 +27,34 @@ static void remap(u64 e4, u64 e3, u64 e2, u64 e1)
 	invlpg((void *)VA);
 }
 
-static int read_va(void) { return CATCH(*(volatile u8 *)VA); }
-static int write_va(void) { return CATCH(*(volatile u8 *)VA = 1); }
-static int fetch_va(void) { return CATCH(((void (*)(void))VA)()); }
+static int read_va(void)
+{
+	return CATCH(*(volatile u8 *)VA);
+}
+static int write_va(void)
+{
+	return CATCH(*(volatile u8 *)VA = 1);
+}
+static int fetch_va(void)
+{
+	return CATCH(((void (*)(void))VA)());
+}
 
 asm("u_write: movabs $0x8000000000, %rbx; mov %al, (%rbx); int $0x80\n"
     "u_fetch: movabs $0x8000000000, %rbx; jmp *%rbx\n u_rd: movabs $0x8000000000, %rbx; mov (%rbx), %al; int $0x80\n");
 extern char u_write[], u_fetch[], u_rd[];
-static int user_read(void) { return user((void (*)(void))u_rd, 0); }
-static int user_write(void) { return user((void (*)(void))u_write, 0); }
-static int user_fetch(void) { return user((void (*)(void))u_fetch, 0); }
+static int user_read(void)
+{
+	return user((void (*)(void))u_rd, 0);
+}
+static int user_write(void)
+{
+	return user((void (*)(void))u_write, 0);
+}
+static int user_fetch(void)
+{
+	return user((void (*)(void))u_fetch, 0);
+}
 
 /* -1 or the page fault's error code */
 static long code(int vector)
@@ -214,7 +232,8 @@ static void smep_smap(void)
 }
 
 asm("u_sgdt: sgdt -64(%rsp); int $0x80\n u_sidt: sidt -64(%rsp); int $0x80\n u_sldt: sldt %eax; int $0x80\n"
-    "u_str: str %eax; int $0x80\n u_smsw: smsw %eax; int $0x80\n u_stac: stac; u_rdpkru: xor %ecx, %ecx; rdpkru; int $0x80\n"
+    "u_str: str %eax; int $0x80\n u_smsw: smsw %eax; int $0x80\n u_stac: stac; u_rdpkru: xor %ecx, %ecx; rdpkru; int "
+    "$0x80\n"
     "u_pk: xor %ecx, %ecx; xor %edx, %edx; mov t_pkru, %eax; wrpkru; jmp *t_then\n");
 extern char u_sgdt[], u_sidt[], u_sldt[], u_str[], u_smsw[], u_stac[], u_pk[];
 u32 t_pkru;
@@ -354,7 +373,9 @@ static void pcids(void)
 {
 	u64 ok = P | W | U, root = read_cr3();
 
-	RAISES("PCIDE with CR3 bits", EX_GP, 0, AT, "mov %%cr3, %%rcx; or $8, %%rcx; mov %%rcx, %%cr3; mov %%cr4, %%rax; bts $17, %%rax", "mov %%rax, %%cr4");
+	RAISES("PCIDE with CR3 bits", EX_GP, 0, AT,
+	       "mov %%cr3, %%rcx; or $8, %%rcx; mov %%rcx, %%cr3; mov %%cr4, %%rax; bts $17, %%rax",
+	       "mov %%rax, %%cr4");
 	write_cr3(root);
 	write_cr4(read_cr4() | 1 << 17);
 	page_a[0] = 0xa;
@@ -411,7 +432,8 @@ asm("switch_la57: push %rbx; mov %rdi, %rbx; mov %rsi, %r8; mov %rsp, %r9; ljmp 
     ".code32\n sw32: mov $0x10, %eax; mov %eax, %ss; mov %eax, %ds; mov %cr0, %eax; btr $31, %eax; mov %eax, %cr0\n"
     " mov %ebx, %cr3; mov %cr4, %eax; btr $12, %eax; or la57_bit, %eax; mov %eax, %cr4\n"
     " mov %cr0, %eax; bts $31, %eax; mov %eax, %cr0; ljmp $8, $sw64\n"
-    ".code64\n sw64: mov %r9, %rsp; pop %rbx; ret\n .data; to32: .long sw32, 0x18; .globl la57_bit; la57_bit: .long 0; .text\n");
+    ".code64\n sw64: mov %r9, %rsp; pop %rbx; ret\n .data; to32: .long sw32, 0x18; .globl la57_bit; la57_bit: .long 0; "
+    ".text\n");
 void switch_la57(u64 root);
 extern u32 la57_bit;
 
@@ -422,7 +444,8 @@ static void five_levels(void)
 
 	cpuid(7, 0, r);
 	if (!(r[2] & 1 << 16)) {
-		RAISES("CR4.LA57 without the feature", EX_GP, 0, AT, "mov %%cr4, %%rax; bts $12, %%rax", "mov %%rax, %%cr4");
+		RAISES("CR4.LA57 without the feature", EX_GP, 0, AT, "mov %%cr4, %%rax; bts $12, %%rax",
+		       "mov %%rax, %%cr4");
 		return;
 	}
 	RAISES("CR4.LA57 in long mode", EX_GP, 0, AT, "mov %%cr4, %%rax; bts $12, %%rax", "mov %%rax, %%cr4");

@@ -1,13 +1,13 @@
 /*
- * Real-address mode: interrupts through the IVT, exceptions and their saved IP, the 64 KiB limit, addresses beyond 1 MiB,
- * 32-bit operands, big segments kept from protected mode, a timer interrupt. SDM 3B "8086 Emulation".
+ * Real-address mode: interrupts through the IVT, exceptions and their saved IP, the 64 KiB limit, addresses beyond 1
+ * MiB, 32-bit operands, big segments kept from protected mode, a timer interrupt. SDM 3B "8086 Emulation".
  */
 #include "t32.h"
 
-#define L(x) ((u32)(x))
+#define L(x)     ((u32)(x))
 #define CODE_SEG 0x900
-#define STUBS 0x6000
-#define COMMON 0x6c00
+#define STUBS    0x6000
+#define COMMON   0x6c00
 
 struct frame {
 	u32 edi, esi, ebp, esp, ebx, edx, ecx, eax;
@@ -21,13 +21,17 @@ static u16 real_ds;
  * its vector; everything is saved on the real-mode stack, whose address goes to 5F00h.
  */
 asm(".pushsection .rodata; .globl down16, down16_end, up16, up16_end; .code16\n"
-    "down16: mov $0x38, %ax; mov %ax, %ds; mov %ax, %es; mov %ax, %fs; mov %ax, %gs; mov %ax, %ss; mov %cr0, %eax; and $~1, %al; mov %eax, %cr0; ljmp $0, $0x5820\n"
-    " .org down16 + 0x20; mov $0x800, %ax; mov %ax, %ss; mov $0xfff0, %esp; mov $0x700, %ax; mov %ax, %ds; mov %ax, %es; xor %ax, %ax; mov %ax, %fs; mov %fs:0x5f30, %gs; lidtl %fs:0x5f20\n"
+    "down16: mov $0x38, %ax; mov %ax, %ds; mov %ax, %es; mov %ax, %fs; mov %ax, %gs; mov %ax, %ss; mov %cr0, %eax; and "
+    "$~1, %al; mov %eax, %cr0; ljmp $0, $0x5820\n"
+    " .org down16 + 0x20; mov $0x800, %ax; mov %ax, %ss; mov $0xfff0, %esp; mov $0x700, %ax; mov %ax, %ds; mov %ax, "
+    "%es; xor %ax, %ax; mov %ax, %fs; mov %fs:0x5f30, %gs; lidtl %fs:0x5f20\n"
     " pushw %fs:0x5f28; popf; ljmp $0x900, $0; down16_end:\n"
-    "up16: cli; pushal; mov %ds, %bx; xor %ax, %ax; mov %ax, %ds; mov %bx, 0x5f08; xor %eax, %eax; mov %ss, %ax; shl $4, %eax; movzwl %sp, %ecx; add %ecx, %eax; mov %eax, 0x5f00\n"
+    "up16: cli; pushal; mov %ds, %bx; xor %ax, %ax; mov %ax, %ds; mov %bx, 0x5f08; xor %eax, %eax; mov %ss, %ax; shl "
+    "$4, %eax; movzwl %sp, %ecx; add %ecx, %eax; mov %eax, 0x5f00\n"
     " lgdtl 0x5f10; mov %cr0, %eax; or $1, %al; mov %eax, %cr0; ljmpl $8, $back32; up16_end: .code32; .popsection\n"
     "enter16: pusha; mov %esp, kept_sp; ljmp $0x30, $0x5800\n"
-    "back32: cld; mov $0x10, %eax; mov %eax, %ds; mov %eax, %es; mov %eax, %fs; mov %eax, %gs; mov %eax, %ss; mov kept_sp, %esp; lidt idt_pointer; popa; ret\n"
+    "back32: cld; mov $0x10, %eax; mov %eax, %ds; mov %eax, %es; mov %eax, %fs; mov %eax, %gs; mov %eax, %ss; mov "
+    "kept_sp, %esp; lidt idt_pointer; popa; ret\n"
     ".data; kept_sp: .long 0; .text\n");
 extern u8 down16[], down16_end[], up16[], up16_end[];
 extern u8 gdt_pointer[];
@@ -38,7 +42,10 @@ static u8 *low(u32 a)
 	return (u8 *)a;
 }
 
-static void put_ivt(u32 base, unsigned v, u32 to) { *(u32 *)low(base + v * 4) = to; }
+static void put_ivt(u32 base, unsigned v, u32 to)
+{
+	*(u32 *)low(base + v * 4) = to;
+}
 
 static void setup(void)
 {
@@ -69,7 +76,7 @@ static int real(const void *code, u32 len)
 	return f->vector;
 }
 #define BYTES(...) ((const u8[]){__VA_ARGS__}), sizeof((const u8[]){__VA_ARGS__})
-#define END 0xcd, 0x80
+#define END        0xcd, 0x80
 
 static void fault(const char *name, int vector, u16 ip, const void *code, u32 len)
 {
@@ -101,14 +108,16 @@ static void interrupts(void)
 	check("NT and IOPL", f->flags, 0x7002);
 	/* a handler of the program's own: INT 60h, IRET back */
 	put_ivt(0, 0x60, CODE_SEG << 16 | 0x100);
-	memcpy(low(CODE_SEG * 16 + 0x100), (u8[]){0x9c, 0x5b, 0xb9, 0x77, 0x07, 0xcf}, 6); /* pushf; pop bx; mov cx,777h; iret */
+	memcpy(low(CODE_SEG * 16 + 0x100), (u8[]){0x9c, 0x5b, 0xb9, 0x77, 0x07, 0xcf},
+	       6); /* pushf; pop bx; mov cx,777h; iret */
 	check("INT 60h and IRET", real(BYTES(0x68, 0x03, 0x02, 0x9d, 0xcd, 0x60, END)), 0x80);
 	check("handler ran", f->ecx & 0xffff, 0x777);
 	check("IF cleared inside", f->ebx & 0x200, 0);
 	check("flags restored", f->flags & 0x201, 0x201);
 	put_ivt(0, 0x60, STUBS + 0x60 * 8);
 	/* IRETD takes 32-bit slots */
-	check("IRETD", real(BYTES(0x66, 0x68, 2, 0, 0, 0, 0x66, 0x0e, 0x66, 0x68, 0x10, 0, 0, 0, 0x66, 0xcf, END)), 0x80);
+	check("IRETD", real(BYTES(0x66, 0x68, 2, 0, 0, 0, 0x66, 0x0e, 0x66, 0x68, 0x10, 0, 0, 0, 0x66, 0xcf, END)),
+	      0x80);
 	/* single step */
 	check("TF", real(BYTES(0x68, 0x02, 0x01, 0x9d, 0x90, 0x90)), 1);
 	check("TF IP", f->ip, 5);
@@ -121,7 +130,8 @@ static void limits(void)
 	fault("word at FFFFh of the stack", 12, 3, BYTES(0xbd, 0xff, 0xff, 0x8b, 0x46, 0));
 	fault("32-bit address beyond 64 KiB", 13, 0, BYTES(0x67, 0xa0, 0, 0, 1, 0));
 	check("byte at FFFFh", real(BYTES(0xa0, 0xff, 0xff, END)), 0x80);
-	check("16-bit addresses wrap", real(BYTES(0xc6, 0x06, 0x10, 0, 0x5d, 0xbb, 0xff, 0xff, 0x8a, 0x47, 0x11, END)), 0x80);
+	check("16-bit addresses wrap", real(BYTES(0xc6, 0x06, 0x10, 0, 0x5d, 0xbb, 0xff, 0xff, 0x8a, 0x47, 0x11, END)),
+	      0x80);
 	check("wrapped", f->eax & 0xff, 0x5d);
 	fault("MOV CS", 6, 0, BYTES(0x8e, 0xc8));
 	/* jump over the end of the segment: jmp far 900:FFFF of a one-byte NOP, then IP would be 10000h */
@@ -185,8 +195,9 @@ static void memory(void)
 static void big_segments(void)
 {
 	/* cli; lgdt 0:5f10; cr0|=1; mov bx,10h; mov ds,bx; cr0&=~1; xor bx,bx; mov ds,bx; a32 mov al,[100000h] */
-	static const u8 code[] = {0xfa, 0x64, 0x66, 0x0f, 0x01, 0x16, 0x10, 0x5f, 0x0f, 0x20, 0xc0, 0x0c, 1, 0x0f, 0x22, 0xc0, 0xbb, 0x10, 0, 0x8e, 0xdb,
-				  0x24, 0xfe, 0x0f, 0x22, 0xc0, 0x31, 0xdb, 0x8e, 0xdb, 0x67, 0xa0, 1, 0, 0x10, 0, END};
+	static const u8 code[] = {0xfa, 0x64, 0x66, 0x0f, 0x01, 0x16, 0x10, 0x5f, 0x0f, 0x20, 0xc0, 0x0c, 1,
+	                          0x0f, 0x22, 0xc0, 0xbb, 0x10, 0,    0x8e, 0xdb, 0x24, 0xfe, 0x0f, 0x22, 0xc0,
+	                          0x31, 0xdb, 0x8e, 0xdb, 0x67, 0xa0, 1,    0,    0x10, 0,    END};
 
 	check("big real mode", real(code, sizeof(code)), 0x80);
 	check("4 GiB limit", f->eax & 0xff, *low(0x100001));

@@ -1,13 +1,15 @@
-/* Self-modifying code (same page, other page, through an alias, by DMA) and accesses and instructions that cross pages. */
+/* Self-modifying code (same page, other page, through an alias, by DMA) and accesses and instructions that cross pages.
+ */
 #include "t64.h"
 
-#define VA 0x8000000000ull
+#define VA    0x8000000000ull
 #define FLAGS 7ull
 
 asm("smc_next: movb $0x2b, 1f + 1(%rip); mov $0, %eax; 1: .byte 0x04, 0x01; ret\n" /* ADD AL, 1 becomes ADD AL, 2Bh */
     "smc_loop: xor %eax, %eax; mov $5, %ecx; 1: .byte 0x83, 0xc0, 0x01; incb 1b + 2(%rip); dec %ecx; jnz 1b\n"
     " movb $1, 1b + 2(%rip); ret\n" /* 1 + 2 + 3 + 4 + 5 */
-    "smc_rep: lea 1f(%rip), %rdi; mov $0x90, %al; mov $4, %ecx; mov $7, %edx; rep stosb; 1: inc %edx; inc %edx; mov %edx, %eax\n"
+    "smc_rep: lea 1f(%rip), %rdi; mov $0x90, %al; mov $4, %ecx; mov $7, %edx; rep stosb; 1: inc %edx; inc %edx; mov "
+    "%edx, %eax\n"
     " movl $0xc2ffc2ff, 1b(%rip); ret\n"
     "smc_opcode: movw $0x9090, 1f(%rip); mov $1, %eax; 1: .byte 0xff, 0xc0; movw $0xc0ff, 1b(%rip); ret\n");
 u32 smc_next(void), smc_loop(void), smc_rep(void), smc_opcode(void);
@@ -33,7 +35,10 @@ static u32 call(const void *p)
 {
 	u32 v;
 
-	asm volatile("call *%1" : "=a"(v) : "r"(p) : "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "memory", "cc");
+	asm volatile("call *%1"
+	             : "=a"(v)
+	             : "r"(p)
+	             : "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "memory", "cc");
 	return v;
 }
 
@@ -62,12 +67,16 @@ static void other_page(void)
 	check("the first page is still its own", call(p), 66);
 }
 
-static u32 be32(u32 v) { return __builtin_bswap32(v); }
+static u32 be32(u32 v)
+{
+	return __builtin_bswap32(v);
+}
 
 static void dma(void)
 {
 	/* mov %rsp, %rdx; 4 bytes; mov %rdx, %rax; sub %rsp, %rax; mov %rdx, %rsp; ret */
-	static const u8 code[] = {0x48, 0x89, 0xe2, 0x90, 0x90, 0x90, 0x90, 0x48, 0x89, 0xd0, 0x48, 0x29, 0xe0, 0x48, 0x89, 0xd4, 0xc3};
+	static const u8 code[] = {0x48, 0x89, 0xe2, 0x90, 0x90, 0x90, 0x90, 0x48, 0x89,
+	                          0xd0, 0x48, 0x29, 0xe0, 0x48, 0x89, 0xd4, 0xc3};
 	u8 *p = page_alloc();
 	volatile struct {
 		u32 control, length;

@@ -1,4 +1,5 @@
-/* Two processors: INIT and SIPI, IPIs of every delivery mode, code changed by the other processor, locked operations. Run with --smp 2. */
+/* Two processors: INIT and SIPI, IPIs of every delivery mode, code changed by the other processor, locked operations.
+ * Run with --smp 2. */
 #include "t64.h"
 
 #define LAPIC 0xfee00000ull
@@ -7,17 +8,23 @@ enum { ID = 0x20, EOI = 0xb0, LDR = 0xd0, DFR = 0xe0, SVR = 0xf0, ICR = 0x300, I
 
 /* The application processor: real mode at 8000h, straight to long mode on the tables of the first, then a job loop. */
 asm(".pushsection .rodata\n .globl ap_code, ap_code_end\n ap_code: .code16\n cli; xor %ax, %ax; mov %ax, %ds\n"
-    " mov %cs, 0x8f00; mov %eax, 0x8f04; mov %edx, 0x8f08; pushf; lgdtl 0x8e00; mov 0x8e20, %eax; mov %eax, %cr3; mov $0x620, %eax; mov %eax, %cr4\n"
-    " mov $0xc0000080, %ecx; rdmsr; or $0x900, %eax; wrmsr; mov %cr0, %eax; mov %eax, 0x8f0c; and $0x9fffffff, %eax; or $0x80010001, %eax; mov %eax, %cr0\n"
+    " mov %cs, 0x8f00; mov %eax, 0x8f04; mov %edx, 0x8f08; pushf; lgdtl 0x8e00; mov 0x8e20, %eax; mov %eax, %cr3; mov "
+    "$0x620, %eax; mov %eax, %cr4\n"
+    " mov $0xc0000080, %ecx; rdmsr; or $0x900, %eax; wrmsr; mov %cr0, %eax; mov %eax, 0x8f0c; and $0x9fffffff, %eax; "
+    "or $0x80010001, %eax; mov %eax, %cr0\n"
     " ljmpl $8, $0x8e80; ap_code_end:\n .code64\n .globl ap64, ap64_end\n"
-    "ap64: mov $0x10, %eax; mov %eax, %ds; mov %eax, %es; mov %eax, %ss; mov 0x8e28, %rsp; mov 0x8e30, %rax; lidt 0x8e40; jmp *%rax; ap64_end: .popsection\n");
+    "ap64: mov $0x10, %eax; mov %eax, %ds; mov %eax, %es; mov %eax, %ss; mov 0x8e28, %rsp; mov 0x8e30, %rax; lidt "
+    "0x8e40; jmp *%rax; ap64_end: .popsection\n");
 extern u8 ap_code[], ap_code_end[], ap64[], ap64_end[];
 static u8 ap_stack[8192] __attribute__((aligned(16)));
 static void (*volatile job)(void);
 static volatile u32 ap_up, ap_apic_id, ap_done;
 volatile u64 shared;
 
-static void relax(void) { asm volatile("pause" ::: "memory"); }
+static void relax(void)
+{
+	asm volatile("pause" ::: "memory");
+}
 
 static void ap_main(void)
 {
@@ -220,7 +227,10 @@ static void add_wide(void)
 		do {
 			u64 a = ((volatile u64 *)wide)[0], d = ((volatile u64 *)wide)[1];
 
-			asm volatile("lock cmpxchg16b %1" : "=@ccz"(ok), "+m"(wide), "+a"(a), "+d"(d) : "b"(a + 1), "c"(d + 2) : "memory");
+			asm volatile("lock cmpxchg16b %1"
+			             : "=@ccz"(ok), "+m"(wide), "+a"(a), "+d"(d)
+			             : "b"(a + 1), "c"(d + 2)
+			             : "memory");
 		} while (!ok);
 	}
 }
@@ -370,7 +380,10 @@ static void mwait_and_init(void)
 
 /* The TSC of both processors shows one time. */
 static volatile u64 tsc_ap;
-static void ap_tsc(void) { tsc_ap = rdtsc(); }
+static void ap_tsc(void)
+{
+	tsc_ap = rdtsc();
+}
 
 static void tscs(void)
 {

@@ -365,6 +365,35 @@ static void idle_hlt(void)
 	check("idle HLT: and taken", taken_count, 1);
 }
 
+/* ---- next RIP of the exceptions that instructions raise: INT3, INTO, BOUND ---- */
+
+asm(".pushsection .text\n.code32\nraise32: bound %eax, limits32\nint3_32: int3\ninto_32: into\n.code64\n.popsection");
+extern u8 raise32[], int3_32[], into_32[];
+int limits32[2] __attribute__((used)) = {0, 10};
+
+static void next_rip(struct vmcb *v, const char *name, u8 *code, unsigned vector, unsigned length)
+{
+	v->rip = (u64)code;
+	v->rax = 11;
+	v->rflags = 0x802;
+	svm_run(v);
+	check(name, v->exitcode, 0x40 + vector);
+	check(name, v->rip, (u64)code);
+	check(name, v->nrip, (u64)code + length);
+}
+
+static void software_exceptions(void)
+{
+	struct vmcb *v = guest(call);
+
+	v->cs.sel = 0x18;
+	v->cs.attrib = 0xc9b;
+	v->intercept_exc = 1 << 3 | 1 << 4 | 1 << 5;
+	next_rip(v, "#BR", raise32, 5, 6);
+	next_rip(v, "#BP", int3_32, 3, 1);
+	next_rip(v, "#OF", into_32, 4, 1);
+}
+
 /* ---- the extended APIC space ---- */
 
 static bool apic_seen(struct regs *r)
@@ -418,5 +447,6 @@ int main(void)
 	write_traps();
 	execute_trap();
 	idle_hlt();
+	software_exceptions();
 	return guest_verdict();
 }

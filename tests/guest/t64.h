@@ -1,16 +1,17 @@
-/* What the 64-bit guest tests share: a larger GDT, ring 3, and one line for "this instruction raises that exception". */
+/* What the 64-bit guest tests share: a larger GDT, ring 3, and one line for "this instruction raises that exception".
+ */
 #ifndef TESTS_GUEST_T64_H
 #define TESTS_GUEST_T64_H
 
 #include "guest.h"
 
-#define KCODE 0x08
-#define KDATA 0x10
-#define KCODE32 0x18
-#define KCODE16 0x20
-#define UDATA 0x43
-#define UCODE 0x4b
-#define UCODE32 0x5b
+#define KCODE    0x08
+#define KDATA    0x10
+#define KCODE32  0x18
+#define KCODE16  0x20
+#define UDATA    0x43
+#define UCODE    0x4b
+#define UCODE32  0x5b
 #define FREE_SEL 0x60 /* the first selector tests may use */
 
 #define FL_CF 0x1ull
@@ -85,8 +86,9 @@ static inline void t_setup(void)
 
 static inline void iret_to(u64 rip, u64 cs, u64 ss, u64 rsp, u64 rflags)
 {
-	asm volatile("push %2; push %3; push %4; push %1; push %0; iretq" ::"r"(rip), "r"(cs), "r"(ss), "r"(rsp), "r"(rflags)
-		     : "memory");
+	asm volatile("push %2; push %3; push %4; push %1; push %0; iretq" ::"r"(rip), "r"(cs), "r"(ss), "r"(rsp),
+	             "r"(rflags)
+	             : "memory");
 }
 
 /* Run code at `rip` in ring 3 until an exception (INT 80h is the polite one). */
@@ -104,7 +106,8 @@ static inline int user32(void (*code)(void), u64 rflags)
 /* `pre` prepares (anything but R11), `insn` is the one under test. */
 #define T_RUN(pre, insn)                                                                                               \
 	CATCH(asm volatile(pre "\n lea 71f(%%rip), %%r11\n mov %%r11, t_at\n lea 72f(%%rip), %%r11\n"                  \
-			       " mov %%r11, t_after\n 71: " insn "\n 72:\n" ::: T_CLOBBERS))
+	                       " mov %%r11, t_after\n 71: " insn "\n 72:\n" ::                                         \
+	                               : T_CLOBBERS))
 
 enum rip_rule { AT, AFTER, NONE };
 static inline void t_raised(const char *name, int vector, u64 error, enum rip_rule where)

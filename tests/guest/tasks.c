@@ -15,15 +15,28 @@ static u64 ldt[4];
 
 #define L(x) ((u32)(x))
 /* The task looks at its registers, then goes back by IRET; entered again it continues behind it. */
-asm("task_a: pushf; popl seen; mov %eax, seen+4; mov %ebx, seen+8; mov %esp, seen+12; mov %ebp, seen+16; mov %esi, seen+20; mov %edi, seen+24\n"
-    " mov %ds, seen+28; mov %es, seen+32; mov %ss, seen+36; sldt seen+40; mov %cr0, %eax; mov %eax, seen+44; str seen+48; inc %ecx; mov %ecx, seen+52\n"
+asm("task_a: pushf; popl seen; mov %eax, seen+4; mov %ebx, seen+8; mov %esp, seen+12; mov %ebp, seen+16; mov %esi, "
+    "seen+20; mov %edi, seen+24\n"
+    " mov %ds, seen+28; mov %es, seen+32; mov %ss, seen+36; sldt seen+40; mov %cr0, %eax; mov %eax, seen+44; str "
+    "seen+48; inc %ecx; mov %ecx, seen+52\n"
     " iret; task_a_again: jmp task_a\n"
     "task_jmp: mov $1, %eax; mov %eax, seen+56; ljmp $0x18, $0; jmp task_jmp\n");
 extern char task_a[], task_a_again[], task_jmp[];
 
-static u8 access(unsigned sel) { return (u8)(gdt[sel / 8] >> 40); }
-static void lcall(u16 sel) { far_ptr[1] = sel; asm volatile("lcall *far_ptr" ::: "memory", "cc"); }
-static void ljmp(u16 sel) { far_ptr[1] = sel; asm volatile("ljmp *far_ptr" ::: "memory", "cc"); }
+static u8 access(unsigned sel)
+{
+	return (u8)(gdt[sel / 8] >> 40);
+}
+static void lcall(u16 sel)
+{
+	far_ptr[1] = sel;
+	asm volatile("lcall *far_ptr" ::: "memory", "cc");
+}
+static void ljmp(u16 sel)
+{
+	far_ptr[1] = sel;
+	asm volatile("ljmp *far_ptr" ::: "memory", "cc");
+}
 
 static void reset_a(char *entry)
 {
@@ -155,8 +168,8 @@ static void trap_bit(void)
 /* ---- faults of the switch ---- */
 
 /*
- * "If an exception is generated in the context of the new task its segments need not be loaded": the handler is a task of
- * its own then, the only kind that can rely on its stack.
+ * "If an exception is generated in the context of the new task its segments need not be loaded": the handler is a task
+ * of its own then, the only kind that can rely on its stack.
  */
 static struct tss32 h;
 static u8 h_stack[1024] __attribute__((aligned(16)));
@@ -238,7 +251,8 @@ static void faults(void)
 
 /* ---- 16-bit TSS ---- */
 
-asm("task16: mov %eax, seen; mov %ebx, seen+4; mov %esp, seen+8; mov %si, seen+12; sldt seen+16; str seen+20; pushf; popl seen+24; iret; jmp task16\n");
+asm("task16: mov %eax, seen; mov %ebx, seen+4; mov %esp, seen+8; mov %si, seen+12; sldt seen+16; str seen+20; pushf; "
+    "popl seen+24; iret; jmp task16\n");
 extern char task16[];
 
 static void sixteen(void)

@@ -1,29 +1,35 @@
 /*
- * Ways between privilege levels and code segments in long mode: interrupt and trap gates, IST, 64-bit call gates, far RET,
- * IRET, SYSCALL/SYSRET, SYSENTER/SYSEXIT, compatibility mode. SDM 3A "Protection", "Interrupt and Exception Handling".
+ * Ways between privilege levels and code segments in long mode: interrupt and trap gates, IST, 64-bit call gates, far
+ * RET, IRET, SYSCALL/SYSRET, SYSENTER/SYSEXIT, compatibility mode. SDM 3A "Protection", "Interrupt and Exception
+ * Handling".
  */
 #include "t64.h"
 
 #define LABEL(x) extern char x[]
-#define ADDR(x) ((u64)(x))
+#define ADDR(x)  ((u64)(x))
 static u64 stack3_top, stack0_top;
 u64 saved_rsp, seen[8];
 u64 far_ptr[2];
 
 static void put_call_gate(unsigned sel, u64 target, u16 cs, unsigned dpl)
 {
-	t_gdt[sel / 8] = (target & 0xffff) | (u64)cs << 16 | (u64)(0x8c | dpl << 5) << 40 | (target >> 16 & 0xffff) << 48;
+	t_gdt[sel / 8] =
+	        (target & 0xffff) | (u64)cs << 16 | (u64)(0x8c | dpl << 5) << 40 | (target >> 16 & 0xffff) << 48;
 	t_gdt[sel / 8 + 1] = target >> 32;
 }
 
 /* ---- gates of the IDT ---- */
 
 asm("on_gate: mov %rsp, seen; mov (%rsp), %rax; mov %rax, seen+8; mov 8(%rsp), %rax; mov %rax, seen+16\n"
-    " mov 16(%rsp), %rax; mov %rax, seen+24; mov 24(%rsp), %rax; mov %rax, seen+32; mov 32(%rsp), %rax; mov %rax, seen+40\n"
+    " mov 16(%rsp), %rax; mov %rax, seen+24; mov 24(%rsp), %rax; mov %rax, seen+32; mov 32(%rsp), %rax; mov %rax, "
+    "seen+40\n"
     " pushf; pop %rax; mov %rax, seen+48; mov %ss, %rax; mov %rax, seen+56; iretq\n"
     "u_gate: int $0x90; u_gate_next: int $0x80\n"
     "k_gate: pushf; orl $0x4200, (%rsp); popf; int $0x90; pushf; pop %rax; cli; ret\n");
-LABEL(on_gate); LABEL(u_gate); LABEL(u_gate_next); LABEL(k_gate);
+LABEL(on_gate);
+LABEL(u_gate);
+LABEL(u_gate_next);
+LABEL(k_gate);
 
 static void idt_gates(void)
 {
@@ -49,7 +55,10 @@ static void idt_gates(void)
 	check("IST aligned down to 16", seen[0], (stack3_top - 4096) - 40);
 	/* from CPL 0: no stack switch, yet RSP is aligned and SS:RSP pushed; NT is cleared and comes back */
 	set_gate(0x90, on_gate, 14, 0, 0);
-	asm volatile("mov %%rsp, saved_rsp; sub $8, %%rsp; call *%1; mov saved_rsp, %%rsp" : "=a"(fl) : "r"(k_gate) : "memory", "cc");
+	asm volatile("mov %%rsp, saved_rsp; sub $8, %%rsp; call *%1; mov saved_rsp, %%rsp"
+	             : "=a"(fl)
+	             : "r"(k_gate)
+	             : "memory", "cc");
 	check("NT is pushed", seen[3] & FL_NT, FL_NT);
 	check("NT is cleared in the handler", seen[6] & (FL_NT | FL_IF), 0);
 	check("SS kept at CPL 0", seen[7], KDATA);
@@ -66,12 +75,17 @@ static void idt_gates(void)
 /* ---- call gates, far returns ---- */
 
 asm("cg_target: mov %rsp, seen; mov %cs, %rax; mov %rax, seen+8; mov %ss, %rax; mov %rax, seen+16\n"
-    " mov (%rsp), %rax; mov %rax, seen+24; mov 8(%rsp), %rax; mov %rax, seen+32; mov 16(%rsp), %rax; mov %rax, seen+40\n"
+    " mov (%rsp), %rax; mov %rax, seen+24; mov 8(%rsp), %rax; mov %rax, seen+32; mov 16(%rsp), %rax; mov %rax, "
+    "seen+40\n"
     " mov 24(%rsp), %rax; mov %rax, seen+48; lretq\n"
     "u_call: lcall *far_ptr; u_call_next: mov %cs, %rax; mov %ss, %rbx; int $0x80\n"
     "u_jmp: ljmp *far_ptr\n"
     "k_call: lcall *far_ptr; ret\n");
-LABEL(cg_target); LABEL(u_call); LABEL(u_call_next); LABEL(u_jmp); LABEL(k_call);
+LABEL(cg_target);
+LABEL(u_call);
+LABEL(u_call_next);
+LABEL(u_jmp);
+LABEL(k_call);
 
 static void set_far(u32 off, u16 sel)
 {
@@ -128,9 +142,15 @@ static void call_gates(void)
 	RAISES("far CALL to ring 3 code", EX_GP, 0x48, AT, "movl $0, far_ptr; movl $0x4b, far_ptr+4", "lcall *far_ptr");
 }
 
-asm("u_lret_in: pushq $8; pushq $0; u_lret_at: lretq\n u_iret_in: pushq $0x10; pushq $0; pushq $2; pushq $8; pushq $0; u_iret_at: iretq\n"
+asm("u_lret_in: pushq $8; pushq $0; u_lret_at: lretq\n u_iret_in: pushq $0x10; pushq $0; pushq $2; pushq $8; pushq $0; "
+    "u_iret_at: iretq\n"
     "u_end: int $0x80\n u_end_ds: mov %ds, %eax; mov %es, %ebx; mov %fs, %ecx; mov %gs, %edx; int $0x80\n");
-LABEL(u_lret_in); LABEL(u_lret_at); LABEL(u_iret_in); LABEL(u_iret_at); LABEL(u_end); LABEL(u_end_ds);
+LABEL(u_lret_in);
+LABEL(u_lret_at);
+LABEL(u_iret_in);
+LABEL(u_iret_at);
+LABEL(u_end);
+LABEL(u_end_ds);
 
 static void far_returns(void)
 {
@@ -142,7 +162,9 @@ static void far_returns(void)
 	check("IRET inwards", last_fault.vector, EX_GP);
 	check("IRET inwards error", last_fault.error, 8);
 	/* outwards by far RET */
-	CATCH(asm volatile("push %0; push %1; push %2; push %3; lretq" ::"r"((u64)UDATA), "r"(stack3_top), "r"((u64)UCODE), "r"(u_end) : "memory"));
+	CATCH(asm volatile("push %0; push %1; push %2; push %3; lretq" ::"r"((u64)UDATA), "r"(stack3_top),
+	                   "r"((u64)UCODE), "r"(u_end)
+	                   : "memory"));
 	check("far RET outwards", last_fault.vector, 0x80);
 	check("far RET outwards CS", last_regs.cs, UCODE);
 	check("far RET outwards SS", last_regs.ss, UDATA);
@@ -189,10 +211,20 @@ asm(".code32\n u_compat: mov %cs, %eax; pushl $0x12345678; popl %ebx; .byte 0x40
     "u_compat_limit: movl %gs:0x100, %eax; int $0x80\n"
     "u_compat_wrap: movl $0xfffffff0, %eax; movl t_wrap_addr, %ecx; movl 0x10(%eax,%ecx), %eax; int $0x80\n"
     "u_compat_aaa: movl $0xf, %eax; aaa; int $0x80\n"
-    "u_compat_far: ljmpl $0x4b, $u_compat64\n .code64\n u_compat64: mov %cs, %eax; mov $1, %rbx; shl $40, %rbx; int $0x80\n"
+    "u_compat_far: ljmpl $0x4b, $u_compat64\n .code64\n u_compat64: mov %cs, %eax; mov $1, %rbx; shl $40, %rbx; int "
+    "$0x80\n"
     ".code32; u_sysenter32: sysenter; .code64\n");
-LABEL(u_compat); LABEL(u_compat_inc); LABEL(u_compat_into); LABEL(u_compat_into_next); LABEL(u_compat_bound); LABEL(u_compat_bound_at);
-LABEL(u_compat_limit); LABEL(u_compat_wrap); LABEL(u_compat_aaa); LABEL(u_compat_far); LABEL(u_sysenter32);
+LABEL(u_compat);
+LABEL(u_compat_inc);
+LABEL(u_compat_into);
+LABEL(u_compat_into_next);
+LABEL(u_compat_bound);
+LABEL(u_compat_bound_at);
+LABEL(u_compat_limit);
+LABEL(u_compat_wrap);
+LABEL(u_compat_aaa);
+LABEL(u_compat_far);
+LABEL(u_sysenter32);
 u32 bounds[2] = {0, 0x100}, t_wrap_addr, wrapped = 0xcafe;
 
 static void compat(void)
@@ -232,12 +264,19 @@ static void compat(void)
 
 /* ---- SYSCALL and SYSRET ---- */
 
-asm("on_syscall: mov %rcx, seen; mov %r11, seen+8; pushf; pop seen+16; mov %cs, %rax; mov %rax, seen+24; mov %ss, %rax; mov %rax, seen+32\n"
-    " mov %rsp, seen+40; mov sysret_rcx, %rax; test %rax, %rax; cmovnz %rax, %rcx; mov sysret_r11, %r11; cmpl $0, sysret32; jne 1f; sysretq; 1: sysretl\n"
+asm("on_syscall: mov %rcx, seen; mov %r11, seen+8; pushf; pop seen+16; mov %cs, %rax; mov %rax, seen+24; mov %ss, "
+    "%rax; mov %rax, seen+32\n"
+    " mov %rsp, seen+40; mov sysret_rcx, %rax; test %rax, %rax; cmovnz %rax, %rcx; mov sysret_r11, %r11; cmpl $0, "
+    "sysret32; jne 1f; sysretq; 1: sysretl\n"
     "u_syscall: mov $3, %eax; stc; syscall; u_syscall_next: mov %cs, %eax; mov %ss, %ebx; pushf; pop %rdx; int $0x80\n"
     ".code32; u_after32: mov %cs, %eax; mov %ss, %ebx; int $0x80; u_syscall32: syscall; int $0x80; .code64\n");
-LABEL(on_syscall); LABEL(u_syscall); LABEL(u_syscall_next); LABEL(u_after32); LABEL(u_syscall32);
-u64 sysret_rcx, sysret_r11 = 0x40002; u32 sysret32;
+LABEL(on_syscall);
+LABEL(u_syscall);
+LABEL(u_syscall_next);
+LABEL(u_after32);
+LABEL(u_syscall32);
+u64 sysret_rcx, sysret_r11 = 0x40002;
+u32 sysret32;
 
 static void syscalls(void)
 {
@@ -277,14 +316,18 @@ static void syscalls(void)
 	user32((void (*)(void))u_syscall32, 0);
 	check("SYSCALL in compatibility mode", last_fault.vector, cpu_is_intel() ? EX_UD : 0x80);
 	sysret32 = 0;
-	RAISES("SYSCALL target non-canonical", EX_GP, 0, AT, "mov $0xc0000082, %%ecx; xor %%eax, %%eax; mov $0x10000000, %%edx", "wrmsr");
+	RAISES("SYSCALL target non-canonical", EX_GP, 0, AT,
+	       "mov $0xc0000082, %%ecx; xor %%eax, %%eax; mov $0x10000000, %%edx", "wrmsr");
 }
 
 /* ---- SYSENTER and SYSEXIT ---- */
 
-asm("on_sysenter: mov %rsp, seen; mov %cs, %rax; mov %rax, seen+8; mov %ss, %rax; mov %rax, seen+16; pushf; pop seen+24\n"
-    " lea u_after_exit, %rdx; mov sysexit_rsp, %rcx; .byte 0x48, 0x0f, 0x35\n u_sysenter: sysenter\n u_after_exit: mov %cs, %eax; mov %ss, %ebx; mov %rsp, %rdi; int $0x80\n");
-LABEL(on_sysenter); LABEL(u_sysenter);
+asm("on_sysenter: mov %rsp, seen; mov %cs, %rax; mov %rax, seen+8; mov %ss, %rax; mov %rax, seen+16; pushf; pop "
+    "seen+24\n"
+    " lea u_after_exit, %rdx; mov sysexit_rsp, %rcx; .byte 0x48, 0x0f, 0x35\n u_sysenter: sysenter\n u_after_exit: mov "
+    "%cs, %eax; mov %ss, %ebx; mov %rsp, %rdi; int $0x80\n");
+LABEL(on_sysenter);
+LABEL(u_sysenter);
 u64 sysexit_rsp;
 
 static void sysenter(void)
@@ -315,7 +358,8 @@ static void sysenter(void)
 	seen[0] = 0;
 	user32((void (*)(void))u_sysenter32, FL_IF);
 	check("SYSENTER from compatibility mode", seen[0], stack0_top);
-	RAISES("SYSEXIT with CS 0", EX_GP, 0, AT, "mov $0x174, %%ecx; xor %%eax, %%eax; xor %%edx, %%edx; wrmsr", ".byte 0x48, 0x0f, 0x35");
+	RAISES("SYSEXIT with CS 0", EX_GP, 0, AT, "mov $0x174, %%ecx; xor %%eax, %%eax; xor %%edx, %%edx; wrmsr",
+	       ".byte 0x48, 0x0f, 0x35");
 }
 
 /* ---- SWAPGS, FSGSBASE ---- */

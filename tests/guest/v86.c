@@ -1,25 +1,31 @@
-/* Virtual-8086 mode: segments, IOPL-sensitive instructions, interrupts through the IDT, VME and its redirection map, PVI. SDM 3B "8086 Emulation". */
+/* Virtual-8086 mode: segments, IOPL-sensitive instructions, interrupts through the IDT, VME and its redirection map,
+ * PVI. SDM 3B "8086 Emulation". */
 #include "t32.h"
 
-#define L(x) ((u32)(x))
+#define L(x)     ((u32)(x))
 #define CODE_SEG 0x900 /* 9000h */
-#define VM 0x20000u
-#define VIF 0x80000u
-#define VIP 0x100000u
+#define VM       0x20000u
+#define VIF      0x80000u
+#define VIP      0x100000u
 
 /* Run bytes in virtual-8086 mode until INT 80h by way of the IDT (gate DPL 3), or a fault. */
 static int v86(const void *code, u32 len, u32 eflags)
 {
 	memcpy((void *)(CODE_SEG * 16), code, len);
 	last.vector = ~0u;
-	return CATCH(asm volatile("push %4; push %4; push %4; push %4; push %3; push %2; push %1; push %0; pushl $0; iret" ::"i"(CODE_SEG), "r"(eflags | VM | 2),
-				  "i"(0xfff0), "i"(0x800), "i"(0x700)
-				  : "memory"));
+	return CATCH(asm volatile(
+	        "push %4; push %4; push %4; push %4; push %3; push %2; push %1; push %0; pushl $0; iret" ::"i"(
+	                CODE_SEG),
+	        "r"(eflags | VM | 2), "i"(0xfff0), "i"(0x800), "i"(0x700)
+	        : "memory"));
 }
 #define BYTES(...) ((const u8[]){__VA_ARGS__}), sizeof((const u8[]){__VA_ARGS__})
-#define END 0xcd, 0x80
+#define END        0xcd, 0x80
 
-static u16 *stack(void) { return (u16 *)(0x8000 + 0xfff0); }
+static u16 *stack(void)
+{
+	return (u16 *)(0x8000 + 0xfff0);
+}
 
 static void basics(void)
 {
@@ -37,7 +43,10 @@ static void basics(void)
 	check("pushed VM", last.eflags & VM, VM);
 	check("pushed SS", last.ss, 0x800);
 	check("pushed ESP", last.esp, 0xfff0);
-	check("pushed ES, DS, FS, GS", (last.v_es & 0xffff) == 0x700 && (last.v_ds & 0xffff) == 0x700 && (last.v_fs & 0xffff) == 0x700 && (last.v_gs & 0xffff) == 0x700, 1);
+	check("pushed ES, DS, FS, GS",
+	      (last.v_es & 0xffff) == 0x700 && (last.v_ds & 0xffff) == 0x700 && (last.v_fs & 0xffff) == 0x700 &&
+	              (last.v_gs & 0xffff) == 0x700,
+	      1);
 	check("DS in the handler is null", last.ds & 0xffff, 0);
 	check("FS in the handler is null", last.fs & 0xffff, 0);
 	/* mov ax,1234h; mov ds,ax; mov ax,ds; segment loads are real-mode like */
@@ -115,7 +124,7 @@ static void vme(void)
 	memcpy((void *)0x9100, handler, sizeof(handler));
 	write_cr4(read_cr4() | 1);
 	memset(main_tss.more, 0xff, 32);
-	main_tss.more[0x21 / 8] &= (u8)~(1u << (0x21 & 7));
+	main_tss.more[0x21 / 8] &= (u8) ~(1u << (0x21 & 7));
 	check("redirected INT 21h at IOPL 3", v86(BYTES(0xcd, 0x21), 0x3200), 0x80);
 	check("return IP", last.ebx & 0xffff, 2);
 	check("return CS", last.ecx & 0xffff, CODE_SEG);

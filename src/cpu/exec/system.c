@@ -141,6 +141,7 @@ static enum xr lmsw(struct cpu *c, const struct insn *i)
 	u16 v;
 
 	TRY(icpt_test(c, i, ICPT_CR0_WRITE, 0));
+	TRY(icpt_test(c, i, ICPT_CR0_SEL_WRITE, 0)); /* whatever the value, and before the operand is read */
 	TRY(read_rm16(c, i, &v));
 	c->exit.q[1] = v; /* the source as it is, should the vendor report it */
 	return cr0_partial(c, i, CR_LMSW, (c->cr0 & ~m) | (v & (m | CR0_PE)));
@@ -579,6 +580,8 @@ static enum xr rdpmc(struct cpu *c, const struct insn *i)
 	u64 v;
 
 	if (c->cpl != 0 && !(c->cr4 & CR4_PCE))
+		return fault_gp(c, 0);
+	if (c->guest && !c->virt->intercept_first && !perf_read(c, (u32)c->r[REG_RCX], &v)) /* SVM: every exception first */
 		return fault_gp(c, 0);
 	TRY(icpt_test(c, i, ICPT_RDPMC, 0));
 	if (!perf_read(c, (u32)c->r[REG_RCX], &v))

@@ -253,8 +253,9 @@ static enum xr translate_span(struct cpu *c, la_t la, u32 len, unsigned access, 
 	TRY(check_canonical(c, la, len, access));
 	TRY(translate_part(c, la, first, access, &s->part[0]));
 	s->parts = 1;
-	if (c->stress.split_access && first == len && len > 1 && s->part[0].ram)
-		s->part[0].len = first = len / 2; /* the stress knob: as if a page ended in the middle */
+	/* The stress knob: as if a page ended in the middle. A virtual APIC's registers are no memory either. */
+	if (c->stress.split_access && first == len && len > 1 && s->part[0].ram && c->trap_page == TRAP_PAGE_NONE)
+		s->part[0].len = first = len / 2;
 	if (first == len)
 		return XR_OK;
 	TRY(translate_part(c, wrap(c, la + first), len - first, access, &s->part[1]));

@@ -1,4 +1,182 @@
+/* "Exception Intercepts", "Intercepts During IDT Interrupt Delivery", shutdown. */
 #include "exits.h"
+
+SNIPPET(x_de, "xor %ecx, %ecx; xor %eax, %eax; xor %edx, %edx", "div %ecx");
+SNIPPET(x_bp, "", "int3");
+SNIPPET(x_ud, "", "ud2");
+SNIPPET(x_nm, "mov %cr0, %rax; or $8, %rax; mov %rax, %cr0", "fnop");
+SNIPPET(x_gp_sel, "mov $0x1234, %eax", "mov %eax, %ds");
+SNIPPET(x_gp0, "movabs " BAD_GP ", %rax", "mov (%rax), %bl");
+SNIPPET(x_ss, "movabs " BAD_GP ", %rsp", "push %rax");
+SNIPPET(x_pf_read, "movabs " BAD_PF ", %rax", "mov 0x123(%rax), %bl");
+SNIPPET(x_pf_write, "movabs " BAD_PF ", %rax", "mov %bl, 0x10(%rax)");
+SNIPPET(x_mf, "mov %cr0, %rax; and $~0xc, %eax; or $0x20, %eax; mov %rax, %cr0; fninit; movw $0x37b, scratch; fldcw scratch; fld1; fldz; "
+	      "fdivrp", "fnop; fwait");
+SNIPPET(x_xf, "movl $0x1f00, scratch; ldmxcsr scratch; movl $0x3f800000, %eax; movd %eax, %xmm0; xorps %xmm1, %xmm1; "
+	      "andl $~0x3f, scratch; movl $0x1d00, scratch; ldmxcsr scratch", "divss %xmm1, %xmm0");
+SNIPPET(x_ac, "pushf; orl $0x40000, (%rsp); popf; lea scratch, %rbx", "mov 1(%rbx), %eax");
+SNIPPET(x_db_tf, "pushf; orl $0x100, (%rsp); popf", "nop");
+SNIPPET(x_int, "", "int $0x42");
+SNIPPET(x_icebp, "", ".byte 0xf1");
+SNIPPET(x_plain, "", "nop");
+
+enum { SKIP_INFO = 1, TRAP = 2, CPL3 = 4, HAS_NRIP = 8 };
+static const struct {
+	const char *name;
+	const struct snippet *s;
+	u8 vector, flags;
+	u64 info1, info2;
+} rows[] = {
+	{"#DE", &x_de, 0, 0, 0, 0},		      /* REQ(svm.2.8.1.1) */
+	{"#DB, single step", &x_db_tf, 1, TRAP, 0, 0},
+	{"#BP", &x_bp, 3, HAS_NRIP, 0, 0},	      /* REQ(svm.2.8.4.1) */
+	{"#UD", &x_ud, 6, 0, 0, 0},		      /* REQ(svm.2.8.7.1) */
+	{"#NM", &x_nm, 7, 0, 0, 0},		      /* REQ(svm.2.8.8.1) */
+	{"#GP, selector", &x_gp_sel, 13, 0, 0x1234, 0}, /* REQ(svm.2.8.14.1) */
+	{"#GP, address", &x_gp0, 13, 0, 0, 0},
+	{"#SS", &x_ss, 12, 0, 0, 0},		      /* REQ(svm.2.8.13.1) */
+	{"#PF, read", &x_pf_read, 14, 0, 0, 0x4000000123}, /* REQ(svm.2.8.15.1) */
+	{"#PF, write", &x_pf_write, 14, 0, 2, 0x4000000010},
+	{"#MF", &x_mf, 16, SKIP_INFO, 0, 0},	      /* REQ(svm.2.8.16.1) */
+	{"#AC", &x_ac, 17, CPL3, 0, 0},		      /* REQ(svm.2.8.17.1) */
+	{"#XF", &x_xf, 19, 0, 0, 0},		      /* REQ(svm.2.8.19.1) */
+};
+
+static void intercepted(void)
+{
+	for (unsigned n = 0; n < COUNT(rows); n++) {
+		u64 code;
+
+		base(rows[n].s);
+		v->intercept_exc = 1u << rows[n].vector;
+		v->cr2 = 0x5555;
+		if (rows[n].flags & CPL3) {
+			user();
+			v->cr0 |= 1 << 18;
+		}
+		code = go();
+		vcheck(rows[n].name, "code", code, 0x40u + rows[n].vector);
+		if (code != 0x40u + rows[n].vector)
+			continue;
+		if (!(rows[n].flags & SKIP_INFO)) {
+			vcheck(rows[n].name, "RIP", v->rip, (u64)(rows[n].flags & TRAP ? rows[n].s->next : rows[n].s->at));
+			vcheck(rows[n].name, "EXITINFO1", v->exitinfo1, rows[n].info1);
+		}
+		vcheck(rows[n].name, "EXITINFO2", v->exitinfo2, rows[n].info2);
+		vcheck(rows[n].name, "EXITINTINFO", v->exitintinfo, 0);
+		if (nrips)
+			vcheck(rows[n].name, "nRIP", v->nrip, rows[n].flags & HAS_NRIP ? (u64)rows[n].s->next : 0);
+		if (rows[n].vector == 14)
+			vcheck(rows[n].name, "CR2 unchanged", v->cr2, 0x5555); /* REQ(svm.2.8.15.2) */
+		if (rows[n].vector == 1)
+			vcheck(rows[n].name, "DR6.BS", v->dr6 >> 14 & 1, 1); /* REQ(svm.2.4.0.3) */
+	}
+}
+
+/* The same without the intercept: through the guest's own table. */
+static void delivered(void)
+{
+	for (unsigned n = 0; n < COUNT(rows); n++) {
+		base(rows[n].s);
+		own_idt();
+		if (rows[n].flags & CPL3)
+			continue; /* needs a stack for CPL 0 */
+		v->intercept_exc = ~(1u << rows[n].vector);
+		vcheck(rows[n].name, "off: delivered", go(), EXIT_VMMCALL);
+		vcheck(rows[n].name, "off: its handler", v->rip, stub_of(rows[n].vector));
+		if (rows[n].vector == 14)
+			vcheck(rows[n].name, "off: CR2", v->cr2, rows[n].info2);
+	}
+}
+
+/* ---- an intercept while an event is being delivered ---- */
+
+#define INFO(type, vector) (0x80000000ull | (type) << 8 | (vector))
+static const struct {
+	const char *name;
+	const struct snippet *s;
+	u64 eventinj, intinfo, error; /* error of the #GP that delivery runs into: the IDT is empty */
+} vectoring[] = {
+	{"during #UD", &x_ud, 0, INFO(3, 6), 6 * 8 + 3},		       /* REQ(svm.2.4.2.8, svm.2.4.2.16) */
+	{"during #GP", &x_gp_sel, 0, 0x123480000b0dull, 0},		       /* REQ(svm.2.4.2.15, svm.2.4.2.21) */
+	{"during INT3", &x_bp, 0, INFO(3, 3), 3 * 8 + 2},		       /* REQ(svm.2.4.2.12) */
+	{"during ICEBP", &x_icebp, 0, INFO(3, 1), 1 * 8 + 3},		       /* REQ(svm.2.4.2.11) */
+	{"during INTn", &x_int, 0, INFO(4, 0x42), 0x42 * 8 + 2},	       /* REQ(svm.2.4.2.9, svm.2.4.2.14) */
+	{"during an injected interrupt", &x_plain, INFO(0, 0x55), INFO(0, 0x55), 0x55 * 8 + 3}, /* REQ(svm.2.4.2.5) */
+	{"during an injected NMI", &x_plain, INFO(2, 9), INFO(2, 2), 2 * 8 + 3}, /* REQ(svm.2.4.2.6, svm.2.4.2.7) */
+	{"during an injected #PF", &x_plain, 0x780000b0eull | 0x80000000, 0x780000b0eull, 0},
+	{"during an injected INTn", &x_plain, INFO(4, 0x66), INFO(4, 0x66), 0x66 * 8 + 2},
+};
+
+static void during_delivery(void)
+{
+	for (unsigned n = 0; n < COUNT(vectoring); n++) {
+		bool twice = vectoring[n].error == 0; /* a second contributory exception: the raw #GP exits first */
+		u64 code;
+
+		base(vectoring[n].s);
+		own_idt();
+		v->idtr.limit = 0;
+		v->intercept_exc = 1 << 13;
+		v->eventinj = vectoring[n].eventinj;
+		if (twice && !vectoring[n].eventinj)
+			continue; /* intercepted itself; see double_fault() */
+		v->nrip = v->rip;
+		code = go();
+		vcheck(vectoring[n].name, "code", code, 0x4d);		   /* REQ(svm.2.4.0.1, svm.2.4.3.1, svm.2.16.6) */
+		vcheck(vectoring[n].name, "EXITINTINFO", v->exitintinfo, vectoring[n].intinfo); /* REQ(svm.2.4.0.6, svm.2.4.2.2, svm.2.4.2.17, svm.2.4.2.18, svm.2.16.4, svm.2.4.3.4) */
+		if (!twice)
+			vcheck(vectoring[n].name, "error code", v->exitinfo1, vectoring[n].error); /* REQ(svm.2.4.3.7) */
+		vcheck(vectoring[n].name, "RSP untouched", v->rsp, STACK_TOP); /* REQ(svm.2.4.0.2) */
+		/* REQ(svm.2.4.2.26): the table is repaired, the event goes in again and is completed */
+		v->idtr.limit = sizeof(gidt) - 1;
+		v->eventinj = v->exitintinfo;
+		vcheck(vectoring[n].name, "again", go(), EXIT_VMMCALL);
+		vcheck(vectoring[n].name, "completed", v->rip, stub_of(vectoring[n].intinfo & 0xff));
+		vcheck(vectoring[n].name, "EVENTINJ.V cleared", v->eventinj >> 31 & 1, 0);
+		vcheck(vectoring[n].name, "EXITINTINFO.V afterwards", v->exitintinfo >> 31 & 1, 0); /* REQ(svm.2.4.3.6) */
+	}
+}
+
+static void double_fault(void)
+{
+	struct idt_gate saved13 = gidt[13], saved8 = gidt[8];
+
+	base(&x_gp_sel); /* #GP, then #NP by its gate: combined, the intercept of #DF sees it */
+	own_idt();
+	gidt[13].lo &= ~(1ull << 47);
+	v->intercept_exc = 1 << 8;
+	vcheck("#NP during #GP", "code", go(), 0x48); /* REQ(svm.2.8.9.1, svm.2.4.3.2) */
+	vcheck("#NP during #GP", "EXITINFO1", v->exitinfo1, 0);
+	vcheck("#NP during #GP", "RIP", v->rip, (u64)x_gp_sel.at);
+
+	base(&x_gp_sel); /* the raw #NP before it combines */
+	own_idt();
+	v->intercept_exc = 1 << 11;
+	vcheck("#NP during #GP, raw", "code", go(), 0x4b); /* REQ(svm.2.8.12.1) */
+	vcheck("#NP during #GP, raw", "EXITINFO1", v->exitinfo1, 13 * 8 + 3);
+	vcheck("#NP during #GP, raw", "EXITINTINFO", v->exitintinfo, 0x123480000b0dull);
+
+	base(&x_gp_sel); /* and a #PF, intercepted, while the #DF is delivered: REQ(svm.2.4.2.23, svm.2.4.2.24, svm.2.4.2.25) */
+	own_idt();
+	v->rsp = 0x4000000000;
+	v->intercept_exc = 1 << 14;
+	vcheck("#PF during #DF", "code", go(), 0x4e);
+	vcheck("#PF during #DF", "EXITINTINFO", v->exitintinfo, 0x80000b08);
+	vcheck("#PF during #DF", "EXITINFO2", v->exitinfo2, 0x3ffffffff8);
+
+	base(&x_gp_sel); /* not intercepted: shutdown, REQ(svm.2.10.3.1, svm.2.4.3.3) */
+	own_idt();
+	v->rsp = 0x4000000000;
+	vcheck("triple fault", "code", go(), EXIT_SHUTDOWN);
+	gidt[13] = saved13;
+	gidt[8] = saved8;
+}
+
 void test_exceptions(void)
 {
+	intercepted();
+	delivered();
+	during_delivery();
+	double_fault();
 }

@@ -150,7 +150,7 @@ static const struct row rows[] = {
 	{"ICEBP", &i_icebp, SVMI(8), 0x88, 0, NOT_TRIED, 0, 0},		 /* REQ(svm.2.5.28.1) */
 	{"WBINVD", &i_wbinvd, SVMI(9), 0x89, 0, STAYS, 0, 0},		 /* REQ(svm.2.5.29.1) */
 	{"MONITOR", &i_monitor, SVMI(10), 0x8a, 0, STAYS, IN_1C, 3},
-	{"MWAIT", &i_mwait, SVMI(11), 0x8b, 0, STAYS, IN_1C, 3},
+	{"MWAIT", &i_mwait, SVMI(11), 0x8b, 0, NOT_TRIED, IN_1C, 3},
 	{"MWAIT, armed", &i_mwait_armed, SVMI(12), 0x8c, 0, NOT_TRIED, IN_1C, 3},
 	{"XSETBV", &i_xsetbv, SVMI(13), 0x8d, 0, STAYS, IN_1C, 26},
 	{"RDPRU", &i_rdpru, SVMI(14), 0x8e, 0, STAYS, IN_88B, 4},

@@ -69,7 +69,6 @@ S(invpcid_cpl, "lea scratch, %rbx; mov $2, %ecx", "invpcid 8(%rbx), %rcx");
 S(monitor_, "lea scratch, %rax; xor %ecx, %ecx; xor %edx, %edx", "monitor");
 S(monitor_ecx, "lea scratch, %rax; mov $1, %ecx; xor %edx, %edx", "monitor");
 S(mwait_, "xor %eax, %eax; xor %ecx, %ecx", "mwait");
-S(monitor_pf, "movabs " BAD_PF ", %rax; xor %ecx, %ecx; xor %edx, %edx", "monitor");
 S(rdmsr_none, "mov $0x12345, %ecx", "rdmsr");
 S(rdmsr_efer, "mov $0xc0000080, %ecx", "rdmsr");
 
@@ -162,7 +161,6 @@ static const struct {
 	{"INVPCID at CPL 3", &invpcid_cpl, {5, 2}, CPL3 | NEW, 13},
 	{"MONITOR at CPL 3", &monitor_, {4, 10}, CPL3 | NEW, 6},
 	{"MONITOR, ECX not 0", &monitor_ecx, {4, 10}, NEW, 13},
-	{"MONITOR, not mapped", &monitor_pf, {4, 10}, NEW, 14},
 	{"MWAIT at CPL 3", &mwait_, {4, 11}, CPL3 | NEW, 6},
 	{"RDMSR, no such MSR", &rdmsr_none, {3, 28}, 0, EXITS + 0x7c},	/* REQ(svm.2.7.21) */
 	{"RDMSR at CPL 3", &rdmsr_efer, {3, 28}, CPL3, 13},

@@ -106,7 +106,8 @@ static void prove_alone(const struct table *t, size_t row, unsigned *killed)
 	char which[160];
 
 	snprintf(which, sizeof(which), "%s (field %04x)", k->id, k->field[0]);
-	check(k->outcome == e->outcome && k->qualification == e->qualification, "the row's outcome is the manual's", which);
+	check(k->outcome == e->outcome && k->qualification == e->qualification, "the row's outcome is the manual's",
+	      which);
 	if (k->implied_by)
 		return;
 	if (!find_alone(t, NULL, row, &bad, &good, &changed)) {
@@ -115,7 +116,8 @@ static void prove_alone(const struct table *t, size_t row, unsigned *killed)
 	}
 	judge(t, &bad, t->count, &v);
 	evaluate(&bad, &text);
-	check(v.outcome == e->outcome && v.qualification == e->qualification && ids_set(&v) == 1, "fails alone as documented", which);
+	check(v.outcome == e->outcome && v.qualification == e->qualification && ids_set(&v) == 1,
+	      "fails alone as documented", which);
 	check(same(&v, &text), "the evaluator agrees", which);
 	*field_of(&bad, changed) = *field_of(&good, changed);
 	judge(t, &bad, t->count, &v);
@@ -293,7 +295,7 @@ static void random_states(const struct table *t, const struct vmx_caps *caps, u6
 
 /* ---- the model's own capabilities ---- */
 
-/* Every field of the table whose control exists, and no other. REQ(vmx04.2.3.1.1) is proved by the instructions. */
+/* Every field of the table whose control exists, and no other. */
 static void test_controls(void)
 {
 	for (size_t n = 0; n < vmx_control_count; n++) {
@@ -308,7 +310,46 @@ static void test_controls(void)
 		            (vmx_allowed1((enum vmx_word)(f->condition >> 5)) >> (f->condition & 31) & 1);
 
 		check(vmx_field_exists(f->encoding) == here, "exists with its control", f->name);
-		check(vmx_field_exists(f->encoding | 1u) == (here && (f->encoding >> 13 & 3) == 1), "high half of 64 bits only", f->name);
+		check(vmx_field_exists(f->encoding | 1u) == (here && (f->encoding >> 13 & 3) == 1),
+		      "high half of 64 bits only", f->name);
+	}
+}
+
+/* Entries of an MSR-load area for which one row alone fails. REQ(vmx04.2.6.2.5.now, vmx04.2.6.2.19.now) */
+static void test_msr_rows(void)
+{
+	static const struct {
+		const char *id; /* NULL: may be loaded */
+		struct vmx_msr_entry e;
+	} entries[] = {
+	        {NULL, {.index = 0x277, .accepted = true}},
+	        {NULL, {.index = 0xc0000102, .accepted = true}},
+	        {NULL, {.index = 0x9b, .smm = true, .accepted = true}},
+	        {NULL, {.index = 0x7ff, .accepted = true}},
+	        {NULL, {.index = 0x900, .accepted = true}},
+	        {"vmx.msr-load.segment-base", {.index = 0xc0000100, .accepted = true}},
+	        {"vmx.msr-load.segment-base", {.index = 0xc0000101, .accepted = true}},
+	        {"vmx.msr-load.x2apic", {.index = 0x800, .accepted = true}},
+	        {"vmx.msr-load.x2apic", {.index = 0x8ff, .accepted = true}},
+	        {"vmx.msr-load.smm", {.index = 0x9b, .accepted = true}},
+	        {"vmx.msr-load.reserved", {.index = 0x277, .reserved = 1, .accepted = true}},
+	        {"vmx.msr-load.refused", {.index = 0x277}},
+	};
+
+	for (size_t row = 0; row < vmx_msr_check_count; row++) {
+		bool found = false;
+
+		for (size_t n = 0; n < ARRAY_LEN(entries); n++) {
+			const struct vmx_msr_check *k = vmx_msr_refused(&entries[n].e);
+			bool this_row = entries[n].id && !strcmp(entries[n].id, vmx_msr_checks[row].id);
+
+			check(vmx_msr_checks[row].bad(&entries[n].e) == this_row, "exactly the documented row",
+			      vmx_msr_checks[row].id);
+			check(!k == !entries[n].id && (!k || !strcmp(k->id, entries[n].id)), "refused by",
+			      vmx_msr_checks[row].id);
+			found = found || this_row;
+		}
+		check(found, "fails alone", vmx_msr_checks[row].id);
 	}
 }
 
@@ -345,8 +386,8 @@ static void report(const struct table *t, const struct campaign *c, u64 cases, u
 	printf("%zu rows, %u ids; %llu random states, %llu refused, %llu disagreements, %u ids never fired\n", t->count,
 	       expected_count, (unsigned long long)cases, (unsigned long long)c->refused,
 	       (unsigned long long)c->disagreements, never);
-	printf("mutation score: %u of %u rows (%.1f %%), %zu more are implied\n", killed, mutants, 100.0 * killed / mutants,
-	       t->count - mutants);
+	printf("mutation score: %u of %u rows (%.1f %%), %zu more are implied\n", killed, mutants,
+	       100.0 * killed / mutants, t->count - mutants);
 }
 
 int main(int argc, char **argv)
@@ -360,6 +401,7 @@ int main(int argc, char **argv)
 	test_expectations(&t);
 	test_templates(&t);
 	test_controls();
+	test_msr_rows();
 	for (size_t row = 0; row < t.count; row++)
 		prove_alone(&t, row, &killed);
 	test_reads(&t, &seed);

@@ -23,12 +23,12 @@ void evaluate(const struct state *s, struct verdict *out);
 
 /* templates.c: states that pass every check. */
 #define TEMPLATES 15
-void template_state(unsigned n, const struct vmx_caps *caps, struct state *s); /* caps: NULL: a processor with everything */
+void template_state(unsigned n, const struct vmx_caps *caps,
+                    struct state *s); /* caps: NULL: a processor with everything */
 static inline u64 *field_of(struct state *s, unsigned field)
 {
 	return field >= VMX_IN ? &s->in[field - VMX_IN] : &s->f[vmcs_slot(field)];
 }
-
 
 /* search.c */
 struct expectation {

@@ -206,6 +206,132 @@ static bool one_row(struct pc *p, const struct table *t, size_t row, const struc
 	return true;
 }
 
+/* ---- what entry loads and exit stores, field by field ---- */
+
+struct register_row {
+	u16 guest, host; /* 0: none */
+	u32 offset;
+	u8 width;
+	const char *name;
+};
+#define REG(guest_, host_, member, name_)                                                                              \
+	{                                                                                                              \
+		guest_, host_, offsetof(struct cpu, member), sizeof(((struct cpu *)0)->member), name_                  \
+	}
+/* clang-format off */
+static const struct register_row registers[] = {
+	REG(0x6800, 0x6c00, cr0, "CR0"),                   /* REQ(vmx04.2.3.1.1, vmx04.2.4.1) */
+	REG(0x6802, 0x6c02, cr3, "CR3"),                   /* REQ(vmx04.2.3.1.2, vmx04.2.4.2) */
+	REG(0x6804, 0x6c04, cr4, "CR4"),                   /* REQ(vmx04.2.3.1.3, vmx04.2.4.3) */
+	REG(0x681a, 0, dr7, "DR7"),                        /* REQ(vmx04.2.3.1.4) */
+	REG(0x681c, 0x6c14, r[REG_RSP], "RSP"),            /* REQ(vmx04.2.3.1.5, vmx04.2.4.4) */
+	REG(0x681e, 0x6c16, r[REG_RIP], "RIP"),            /* REQ(vmx04.2.3.1.6, vmx04.2.4.5) */
+	REG(0x6820, 0, rflags, "RFLAGS"),                  /* REQ(vmx04.2.3.1.7) */
+	REG(0x0802, 0x0c02, seg[SEG_CS].sel, "CS"),        /* REQ(vmx04.2.3.1.8, vmx04.2.4.6) */
+	REG(0x0804, 0x0c04, seg[SEG_SS].sel, "SS"),        /* REQ(vmx04.2.3.1.9, vmx04.2.4.7) */
+	REG(0x0806, 0x0c06, seg[SEG_DS].sel, "DS"),        /* REQ(vmx04.2.3.1.10, vmx04.2.4.8) */
+	REG(0x0800, 0x0c00, seg[SEG_ES].sel, "ES"),        /* REQ(vmx04.2.3.1.11, vmx04.2.4.9) */
+	REG(0x0808, 0x0c08, seg[SEG_FS].sel, "FS"),        /* REQ(vmx04.2.3.1.12, vmx04.2.4.10) */
+	REG(0x080a, 0x0c0a, seg[SEG_GS].sel, "GS"),        /* REQ(vmx04.2.3.1.13, vmx04.2.4.11) */
+	REG(0x080c, 0, seg[SEG_LDTR].sel, "LDTR"),         /* REQ(vmx04.2.3.1.14, vmx04.2.3.1.37) */
+	REG(0x080e, 0x0c0c, seg[SEG_TR].sel, "TR"),        /* REQ(vmx04.2.3.1.15, vmx04.2.4.12, vmx04.2.4.19) */
+	REG(0x6806, 0, seg[SEG_ES].base, "ES base"), REG(0x6808, 0, seg[SEG_CS].base, "CS base"),
+	REG(0x680a, 0, seg[SEG_SS].base, "SS base"), REG(0x680c, 0, seg[SEG_DS].base, "DS base"),
+	REG(0x680e, 0x6c06, seg[SEG_FS].base, "FS base"),  /* REQ(vmx04.2.4.13) */
+	REG(0x6810, 0x6c08, seg[SEG_GS].base, "GS base"),  /* REQ(vmx04.2.4.14) */
+	REG(0x6812, 0, seg[SEG_LDTR].base, "LDTR base"),
+	REG(0x6814, 0x6c0a, seg[SEG_TR].base, "TR base"),  /* REQ(vmx04.2.4.15, vmx04.2.3.1.40, vmx04.2.4.20) */
+	REG(0x6816, 0x6c0c, gdtr.base, "GDTR base"),       /* REQ(vmx04.2.3.1.33, vmx04.2.4.16) */
+	REG(0x6818, 0x6c0e, idtr.base, "IDTR base"),       /* REQ(vmx04.2.3.1.35, vmx04.2.4.17) */
+	REG(0x4810, 0, gdtr.limit, "GDTR limit"),          /* REQ(vmx04.2.3.1.34) */
+	REG(0x4812, 0, idtr.limit, "IDTR limit"),          /* REQ(vmx04.2.3.1.36) */
+	REG(0x4800, 0, seg[SEG_ES].limit, "ES limit"), REG(0x4802, 0, seg[SEG_CS].limit, "CS limit"),
+	REG(0x4804, 0, seg[SEG_SS].limit, "SS limit"), REG(0x4806, 0, seg[SEG_DS].limit, "DS limit"),
+	REG(0x4808, 0, seg[SEG_FS].limit, "FS limit"), REG(0x480a, 0, seg[SEG_GS].limit, "GS limit"),
+	REG(0x480c, 0, seg[SEG_LDTR].limit, "LDTR limit"), REG(0x480e, 0, seg[SEG_TR].limit, "TR limit"), /* REQ(vmx04.2.3.1.38) */
+	REG(0x4814, 0, seg[SEG_ES].ar, "ES rights"), REG(0x4816, 0, seg[SEG_CS].ar, "CS rights"),
+	REG(0x4818, 0, seg[SEG_SS].ar, "SS rights"), REG(0x481a, 0, seg[SEG_DS].ar, "DS rights"),
+	REG(0x481c, 0, seg[SEG_FS].ar, "FS rights"), REG(0x481e, 0, seg[SEG_GS].ar, "GS rights"),
+	REG(0x4820, 0, seg[SEG_LDTR].ar, "LDTR rights"), REG(0x4822, 0, seg[SEG_TR].ar, "TR rights"), /* REQ(vmx04.2.3.1.39) */
+	REG(0x482a, 0x4c00, sysenter_cs, "IA32_SYSENTER_CS"), /* REQ(vmx04.2.3.1.41.now) */
+	REG(0x6824, 0x6c10, sysenter_esp, "IA32_SYSENTER_ESP"), REG(0x6826, 0x6c12, sysenter_eip, "IA32_SYSENTER_EIP"),
+	REG(0x2806, 0, efer, "IA32_EFER"),
+};
+/* clang-format on */
+
+static u64 register_value(const struct cpu *c, const struct register_row *r)
+{
+	u64 value = 0;
+
+	memcpy(&value, (const u8 *)c + r->offset, r->width);
+	return value;
+}
+
+/* Every field a value of its own, as far as the checks let it. */
+static void distinct_state(struct state *s)
+{
+	for (unsigned n = 0; n < 8; n++) {
+		s->f[vmcs_slot(VMCS_GUEST_ES_SEL) + n] = 0x100 + 8 * n;
+		s->f[vmcs_slot(VMCS_GUEST_ES_LIMIT) + n] = 0x12fff + 0x1000 * n;
+		s->f[vmcs_slot(VMCS_GUEST_ES_BASE) + n] = 0x10000 + 0x100 * n;
+		s->f[vmcs_slot(VMCS_HOST_ES_SEL) + (n < 7 ? n : 0)] = 0x200 + 8 * (n < 7 ? n : 0);
+	}
+	s->f[vmcs_slot(VMCS_GUEST_ES_AR)] |= AR_AVL; /* REQ(vmx04.2.3.1.26) */
+	s->f[vmcs_slot(VMCS_GUEST_CR0)] |= CR0_AM | CR0_MP;
+	s->f[vmcs_slot(VMCS_GUEST_CR3)] = 0x5000;
+	s->f[vmcs_slot(VMCS_GUEST_CR4)] |= CR4_PGE | CR4_OSFXSR;
+	s->f[vmcs_slot(VMCS_GUEST_DR7)] = 0x401;
+	s->f[vmcs_slot(VMCS_GUEST_RSP)] = 0x1234567890;
+	s->f[vmcs_slot(VMCS_GUEST_RIP)] = 0xffff800000001000;
+	s->f[vmcs_slot(VMCS_GUEST_RFLAGS)] = 0x4c97;
+	s->f[vmcs_slot(VMCS_GUEST_GDTR_BASE)] = 0xffff800000002000;
+	s->f[vmcs_slot(VMCS_GUEST_IDTR_BASE)] = 0xffff800000003000;
+	s->f[vmcs_slot(VMCS_GUEST_SYSENTER_CS)] = 0x60;
+	s->f[vmcs_slot(VMCS_GUEST_SYSENTER_ESP)] = 0xffff800000004000;
+	s->f[vmcs_slot(VMCS_GUEST_SYSENTER_EIP)] = 0xffff800000005000;
+	for (unsigned n = VMCS_HOST_FS_BASE; n <= VMCS_HOST_RIP; n += 2)
+		s->f[vmcs_slot(n)] = 0xffff900000000000 + 0x1000 * n;
+	s->f[vmcs_slot(VMCS_HOST_SYSENTER_CS)] = 0x70;
+	s->f[vmcs_slot(VMCS_ENTRY_INTR_INFO)] = 0;
+	s->f[vmcs_slot(VMCS_EXIT_CONTROLS)] |= EXIT_SAVE_DEBUG | EXIT_SAVE_EFER;
+}
+
+static void test_registers(struct pc *p, const struct vmx_caps *caps)
+{
+	static const struct insn_row row = {.form = "CPUID"};
+	static const struct insn cpuid = {.len = 2, .row = &row};
+	static struct state s;
+	struct exit_request x = {.id = ICPT_CPUID, .insn = &cpuid};
+	struct vmx *v = vmx_of(p->c);
+
+	template_state(10, caps, &s);
+	distinct_state(&s);
+	v->checked = 0;
+	put(p, &s);
+	enter(p, &s);
+	check(p->c->guest && !p->refused, "enters", "distinct state");
+	for (unsigned n = 0; n < ARRAY_LEN(registers); n++)
+		check(register_value(p->c, &registers[n]) == s.f[vmcs_slot(registers[n].guest)], "loaded by VM entry",
+		      registers[n].name);
+	check((p->c->efer & (EFER_LMA | EFER_LME)) == (EFER_LMA | EFER_LME), "IA-32e mode guest",
+	      "EFER"); /* REQ(vmx04.2.7.1.2) */
+	vmx_exit(p->c, &x);
+	for (unsigned n = 0; n < ARRAY_LEN(registers); n++) {
+		const struct register_row *r = &registers[n];
+
+		check(v->f[vmcs_slot(r->guest)] == s.f[vmcs_slot(r->guest)], "stored by VM exit", r->name);
+		if (r->host && r->host != VMCS_HOST_CR0)
+			check(register_value(p->c, r) == s.f[vmcs_slot(r->host)], "loaded by VM exit", r->name);
+		if (r->host)
+			check(v->f[vmcs_slot(r->host)] == s.f[vmcs_slot(r->host)], "host state stays",
+			      r->name); /* REQ(vmx04.2.2.1) */
+	}
+	check((p->c->cr0 & 0xe005003f) == (s.f[vmcs_slot(VMCS_HOST_CR0)] & 0xe005003f), "loaded by VM exit", "CR0");
+	check(flags_get(p->c) == 2, "host RFLAGS", "RFLAGS");
+	check(!vmx_field_exists(0x0c0e), "no host LDTR", "fields"); /* REQ(vmx04.2.4.18) */
+	leave(p);
+}
+
 int main(void)
 {
 	static struct table t;
@@ -225,14 +351,17 @@ int main(void)
 			on++;
 		} else if (!t.row[row]->implied_by) {
 			absent++;
-			printf("note: %s (field %04x) needs what this processor does not have\n", t.row[row]->id, t.row[row]->field[0]);
+			printf("note: %s (field %04x) needs what this processor does not have\n", t.row[row]->id,
+			       t.row[row]->field[0]);
 		}
 	}
+	test_registers(&p, &caps);
 	check(caps.debugctl && msr_write(p.c, 0x1d9, caps.debugctl), "every bit may be set", "IA32_DEBUGCTL");
 	check(msr_write(p.c, 0x38f, caps.perf_global), "every bit may be set", "IA32_PERF_GLOBAL_CTRL");
 	for (unsigned n = 0; n < 64; n++) {
 		check(msr_write(p.c, 0x1d9, BIT(n)) == (caps.debugctl >> n & 1), "reserved bits", "IA32_DEBUGCTL");
-		check(msr_write(p.c, 0x38f, BIT(n)) == (caps.perf_global >> n & 1), "reserved bits", "IA32_PERF_GLOBAL_CTRL");
+		check(msr_write(p.c, 0x38f, BIT(n)) == (caps.perf_global >> n & 1), "reserved bits",
+		      "IA32_PERF_GLOBAL_CTRL");
 	}
 	pc_free(&p);
 	printf("%u rows on the processor, %u need what it does not have\n", on, absent);

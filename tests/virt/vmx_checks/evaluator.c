@@ -1,13 +1,13 @@
 /*
- * The checks of VM entry once more, by a different route: one function per section of SDM 3C, each condition as the text
- * states it, with the bit numbers of the text. It shares no predicate and no helper with src/vmx; only the encodings of
- * fields and the layout of the cached VMCS are common.
+ * The checks of VM entry once more, by a different route: one function per section of SDM 3C, each condition as the
+ * text states it, with the bit numbers of the text. It shares no predicate and no helper with src/vmx; only the
+ * encodings of fields and the layout of the cached VMCS are common.
  */
 #include "checks_test.h"
 
-#define GET(enc)   (s->f[vmcs_slot(enc)])
-#define INPUT(x)   (s->in[(x) - VMX_IN])
-#define B(v, n)    ((unsigned)((v) >> (n)) & 1u)
+#define GET(enc) (s->f[vmcs_slot(enc)])
+#define INPUT(x) (s->in[(x)-VMX_IN])
+#define B(v, n)  ((unsigned)((v) >> (n)) & 1u)
 
 struct judge {
 	const struct state *s;
@@ -177,7 +177,8 @@ static void execution_ept(struct judge *j)
 		E7(!((eptp % 8 == 0 && B(cap, 8)) || (eptp % 8 == 6 && B(cap, 14))), "eptp.memory-type");
 		E7(!((eptp / 8 % 8 == 3 && B(cap, 6)) || (eptp / 8 % 8 == 4 && B(cap, 7))), "eptp.walk-length");
 		E7(B(eptp, 6) && !B(cap, 21), "eptp.accessed-dirty");
-		E7((B(eptp, 7) && !B(cap, 23)) || B(eptp, 8) || B(eptp, 9) || B(eptp, 10) || B(eptp, 11), "eptp.reserved");
+		E7((B(eptp, 7) && !B(cap, 23)) || B(eptp, 8) || B(eptp, 9) || B(eptp, 10) || B(eptp, 11),
+		   "eptp.reserved");
 		E7(beyond(s, eptp), "eptp.address");
 	} else {
 		E7(B(j->sec, 7), "ept.unrestricted");
@@ -380,7 +381,9 @@ struct segment {
 
 static struct segment segment(const struct state *s, unsigned n)
 {
-	struct segment r = {.sel = GET(0x0800 + 2 * n), .base = GET(0x6806 + 2 * n), .limit = GET(0x4800 + 2 * n),
+	struct segment r = {.sel = GET(0x0800 + 2 * n),
+	                    .base = GET(0x6806 + 2 * n),
+	                    .limit = GET(0x4800 + 2 * n),
 	                    .ar = GET(0x4814 + 2 * n)};
 
 	r.type = r.ar % 16;
@@ -414,7 +417,8 @@ static void selectors_and_bases(struct judge *j, const struct segment *r, int vi
 	X33(!r[LDTR].unusable && B(r[LDTR].sel, 2), "ldtr.ti");
 	X33(!virtual8086 && !B(j->sec, 7) && r[SS].rpl != r[CS].rpl, "ss.rpl");
 	X33(!canonical(s, r[TR].base) || !canonical(s, r[FS].base) || !canonical(s, r[GS].base) ||
-	    (!r[LDTR].unusable && !canonical(s, r[LDTR].base)), "base.canonical");
+	            (!r[LDTR].unusable && !canonical(s, r[LDTR].base)),
+	    "base.canonical");
 	X33(r[CS].base >> 32 != 0, "base.high");
 	for (unsigned n = ES; n <= DS; n++)
 		if (n != CS && !r[n].unusable)
@@ -534,7 +538,8 @@ static void activity(struct judge *j)
 	unsigned type = info / 256 % 8, vector = info % 256;
 
 	X33(state > 3 || (state == 1 && !B(s->caps.misc, 6)) || (state == 2 && !B(s->caps.misc, 7)) ||
-	    (state == 3 && !B(s->caps.misc, 8)), "activity.supported");
+	            (state == 3 && !B(s->caps.misc, 8)),
+	    "activity.supported");
 	X33(state == 1 && GET(0x4818) / 32 % 4 != 0, "activity.hlt-dpl");
 	if (B(blocking, 0) || B(blocking, 1))
 		X33(state != 0, "activity.blocking");
@@ -543,7 +548,8 @@ static void activity(struct judge *j)
 	if (!B(info, 31))
 		return;
 	if (state == 1) {
-		int ok = type == 0 || type == 2 || (type == 3 && (vector == 1 || vector == 18)) || (type == 7 && vector == 0);
+		int ok = type == 0 || type == 2 || (type == 3 && (vector == 1 || vector == 18)) ||
+		         (type == 7 && vector == 0);
 
 		X33(!ok, "activity.inject-hlt");
 	}

@@ -1,4 +1,4 @@
-/* Check by check, the outcome that SDM 3C documents, its qualification, and the requirements the check's test proves. */
+/* Check by check: the outcome that SDM 3C documents, its qualification, the requirements that its test proves. */
 	{"vmx.basic.mov-ss", 26, 0},
 	{"vmx.basic.not-launched", 5, 0}, /* REQ(vmx04.3.2.2.7) */
 	{"vmx.basic.not-clear", 4, 0}, /* REQ(vmx04.3.2.2.6) */

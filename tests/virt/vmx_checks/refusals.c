@@ -21,47 +21,47 @@ struct wrong {
 #define NONCANONICAL 0x4000000000000000ull
 #define WIDE         0x0010000000000000ull /* beyond every physical-address width */
 static const struct wrong wrongs[] = {
-	/* REQ(vmx04.3.2.2.8, vmx04.3.2.2.9, vmx04.3.2.2.10, vmx04.3.2.2.11, vmx04.3.2.2.16) */
-	{"pin-based controls", VMCS_PIN, 0, 7, 0},
-	{"primary controls", VMCS_PROC, 0, 7, 0},
-	{"VM-exit controls", VMCS_EXIT_CONTROLS, 0, 7, 0},
-	{"VM-entry controls", VMCS_ENTRY_CONTROLS, 0, 7, 0},
-	{"CR3-target count 5", 0x400a, 5, 7, 0},
-	{"CR3-target count ~0", 0x400a, 0xffffffff, 7, 0},
-	{"EPT pointer, memory type", VMCS_EPTP, 0x1019, 7, 0},
-	/* REQ(vmx04.3.2.2.81, vmx04.3.2.2.82, vmx04.3.2.2.84, vmx04.3.2.2.85.now, vmx04.3.2.2.86.now) */
-	{"injection, type 1", VMCS_ENTRY_EVENT, 0x80000100, 7, 0},
-	{"injection, NMI with vector 3", VMCS_ENTRY_EVENT, 0x80000203, 7, 0},
-	{"injection, exception 32", VMCS_ENTRY_EVENT, 0x80000320, 7, 0},
-	{"injection, #GP without error code", VMCS_ENTRY_EVENT, 0x8000030d, 7, 0},
-	{"injection, #UD with error code", VMCS_ENTRY_EVENT, 0x80000b06, 7, 0},
-	{"injection, interrupt with error code", VMCS_ENTRY_EVENT, 0x80000820, 7, 0},
-	{"host CR0", VMCS_HOST_CR0, 0x10, 8, 0}, /* REQ(vmx04.3.2.2.27) */
-	{"host CR3", VMCS_HOST_CR3, WIDE, 8, 0}, /* REQ(vmx04.3.2.2.33) */
-	{"host CR4", VMCS_HOST_CR4, 0x20, 8, 0}, /* REQ(vmx04.3.2.2.28) */
-	{"host CS 0", VMCS_HOST_CS, 0, 8, 0}, /* REQ(vmx04.3.2.2.36) */
-	{"host TR 0", VMCS_HOST_TR, 0, 8, 0}, /* REQ(vmx04.3.2.2.37) */
-	{"host DS, RPL 3", VMCS_HOST_DS, 0x2b, 8, 0}, /* REQ(vmx04.3.2.2.35) */
-	{"host GS, TI", VMCS_HOST_GS, 0x14, 8, 0}, /* REQ(vmx04.3.2.2.34) */
-	{"host FS base", VMCS_HOST_FS_BASE, NONCANONICAL, 8, 0}, /* REQ(vmx04.3.2.2.40) */
-	{"host IDTR base", VMCS_HOST_IDTR_BASE, NONCANONICAL, 8, 0},
-	{"guest CR0", VMCS_GUEST_CR0, 0x10, 33, 0}, /* REQ(vmx04.3.2.2.24) */
-	{"guest CR3", VMCS_GUEST_CR3, WIDE, 33, 0}, /* REQ(vmx04.3.2.2.32) */
-	{"guest CR4", VMCS_GUEST_CR4, 0x20, 33, 0}, /* REQ(vmx04.3.2.2.26) */
-	{"guest RFLAGS, bit 1", VMCS_GUEST_RFLAGS, 0, 33, 0}, /* REQ(vmx04.3.2.2.44) */
-	{"guest RFLAGS, bit 3", VMCS_GUEST_RFLAGS, 0xa, 33, 0}, /* REQ(vmx04.3.2.2.45) */
-	{"guest RFLAGS.VM", VMCS_GUEST_RFLAGS, 0x20002, 33, 0}, /* REQ(vmx04.3.2.2.46) */
-	{"guest GDTR base", VMCS_GUEST_GDTR_BASE, NONCANONICAL, 33, 0}, /* REQ(vmx04.3.2.2.49) */
-	{"guest IDTR limit", VMCS_GUEST_IDTR_LIMIT, 0x10000, 33, 0}, /* REQ(vmx04.3.2.2.50) */
-	{"guest TR, TI", VMCS_GUEST_TR, 0x2c, 33, 0}, /* REQ(vmx04.3.2.2.53) */
-	{"guest CS type", VMCS_GUEST_ES_AR + 2, 0xa098, 33, 0}, /* REQ(vmx04.3.2.2.59) */
-	{"guest SS type", VMCS_GUEST_ES_AR + 4, 0xc091, 33, 0}, /* REQ(vmx04.3.2.2.60) */
-	{"guest CS.L and CS.D", VMCS_GUEST_ES_AR + 2, 0xe09b, 33, 0}, /* REQ(vmx04.3.2.2.69) */
-	{"guest TR available", VMCS_GUEST_ES_AR + 14, 0x89, 33, 0}, /* REQ(vmx04.3.2.2.72) */
-	{"activity state 4", VMCS_GUEST_ACTIVITY, 4, 33, 0},
-	{"STI and MOV-SS blocking", VMCS_GUEST_INTERRUPTIBILITY, 3, 33, 0},
-	{"external interrupt without IF", VMCS_ENTRY_EVENT, 0x80000020, 33, 0}, /* REQ(vmx04.3.2.2.88.now) */
-	{"VMCS link pointer", VMCS_LINK, 0x1001, 33, 4},
+        /* REQ(vmx04.3.2.2.8, vmx04.3.2.2.9, vmx04.3.2.2.10, vmx04.3.2.2.11, vmx04.3.2.2.16) */
+        {"pin-based controls", VMCS_PIN, 0, 7, 0},
+        {"primary controls", VMCS_PROC, 0, 7, 0},
+        {"VM-exit controls", VMCS_EXIT_CONTROLS, 0, 7, 0},
+        {"VM-entry controls", VMCS_ENTRY_CONTROLS, 0, 7, 0},
+        {"CR3-target count 5", 0x400a, 5, 7, 0},
+        {"CR3-target count ~0", 0x400a, 0xffffffff, 7, 0},
+        {"EPT pointer, memory type", VMCS_EPTP, 0x1019, 7, 0},
+        /* REQ(vmx04.3.2.2.81, vmx04.3.2.2.82, vmx04.3.2.2.84, vmx04.3.2.2.85.now, vmx04.3.2.2.86.now) */
+        {"injection, type 1", VMCS_ENTRY_EVENT, 0x80000100, 7, 0},
+        {"injection, NMI with vector 3", VMCS_ENTRY_EVENT, 0x80000203, 7, 0},
+        {"injection, exception 32", VMCS_ENTRY_EVENT, 0x80000320, 7, 0},
+        {"injection, #GP without error code", VMCS_ENTRY_EVENT, 0x8000030d, 7, 0},
+        {"injection, #UD with error code", VMCS_ENTRY_EVENT, 0x80000b06, 7, 0},
+        {"injection, interrupt with error code", VMCS_ENTRY_EVENT, 0x80000820, 7, 0},
+        {"host CR0", VMCS_HOST_CR0, 0x10, 8, 0},                 /* REQ(vmx04.3.2.2.27) */
+        {"host CR3", VMCS_HOST_CR3, WIDE, 8, 0},                 /* REQ(vmx04.3.2.2.33) */
+        {"host CR4", VMCS_HOST_CR4, 0x20, 8, 0},                 /* REQ(vmx04.3.2.2.28) */
+        {"host CS 0", VMCS_HOST_CS, 0, 8, 0},                    /* REQ(vmx04.3.2.2.36) */
+        {"host TR 0", VMCS_HOST_TR, 0, 8, 0},                    /* REQ(vmx04.3.2.2.37) */
+        {"host DS, RPL 3", VMCS_HOST_DS, 0x2b, 8, 0},            /* REQ(vmx04.3.2.2.35) */
+        {"host GS, TI", VMCS_HOST_GS, 0x14, 8, 0},               /* REQ(vmx04.3.2.2.34) */
+        {"host FS base", VMCS_HOST_FS_BASE, NONCANONICAL, 8, 0}, /* REQ(vmx04.3.2.2.40) */
+        {"host IDTR base", VMCS_HOST_IDTR_BASE, NONCANONICAL, 8, 0},
+        {"guest CR0", VMCS_GUEST_CR0, 0x10, 33, 0},                     /* REQ(vmx04.3.2.2.24) */
+        {"guest CR3", VMCS_GUEST_CR3, WIDE, 33, 0},                     /* REQ(vmx04.3.2.2.32) */
+        {"guest CR4", VMCS_GUEST_CR4, 0x20, 33, 0},                     /* REQ(vmx04.3.2.2.26) */
+        {"guest RFLAGS, bit 1", VMCS_GUEST_RFLAGS, 0, 33, 0},           /* REQ(vmx04.3.2.2.44) */
+        {"guest RFLAGS, bit 3", VMCS_GUEST_RFLAGS, 0xa, 33, 0},         /* REQ(vmx04.3.2.2.45) */
+        {"guest RFLAGS.VM", VMCS_GUEST_RFLAGS, 0x20002, 33, 0},         /* REQ(vmx04.3.2.2.46) */
+        {"guest GDTR base", VMCS_GUEST_GDTR_BASE, NONCANONICAL, 33, 0}, /* REQ(vmx04.3.2.2.49) */
+        {"guest IDTR limit", VMCS_GUEST_IDTR_LIMIT, 0x10000, 33, 0},    /* REQ(vmx04.3.2.2.50) */
+        {"guest TR, TI", VMCS_GUEST_TR, 0x2c, 33, 0},                   /* REQ(vmx04.3.2.2.53) */
+        {"guest CS type", VMCS_GUEST_ES_AR + 2, 0xa098, 33, 0},         /* REQ(vmx04.3.2.2.59) */
+        {"guest SS type", VMCS_GUEST_ES_AR + 4, 0xc091, 33, 0},         /* REQ(vmx04.3.2.2.60) */
+        {"guest CS.L and CS.D", VMCS_GUEST_ES_AR + 2, 0xe09b, 33, 0},   /* REQ(vmx04.3.2.2.69) */
+        {"guest TR available", VMCS_GUEST_ES_AR + 14, 0x89, 33, 0},     /* REQ(vmx04.3.2.2.72) */
+        {"activity state 4", VMCS_GUEST_ACTIVITY, 4, 33, 0},
+        {"STI and MOV-SS blocking", VMCS_GUEST_INTERRUPTIBILITY, 3, 33, 0},
+        {"external interrupt without IF", VMCS_ENTRY_EVENT, 0x80000020, 33, 0}, /* REQ(vmx04.3.2.2.88.now) */
+        {"VMCS link pointer", VMCS_LINK, 0x1001, 33, 4},
 };
 
 static const u64 *resumed; /* where a failed VMRESUME must not arrive */
@@ -106,37 +106,40 @@ static void basic_checks(void)
 
 	check("VMRESUME of a clear VMCS", vmx_run(true), VMX_FAIL_VALID); /* REQ(vmx04.3.2.2.7) */
 	check("VMRESUME of a clear VMCS", vmx_read(VMCS_ERROR), 5);
-	asm volatile("mov %%ss, %%eax\n\tmov %%eax, %%ss\n\tvmlaunch\n\tsetz %0" : "=q"(zero) : : "rax", "cc", "memory");
+	asm volatile("mov %%ss, %%eax\n\tmov %%eax, %%ss\n\tvmlaunch\n\tsetz %0"
+	             : "=q"(zero)
+	             :
+	             : "rax", "cc", "memory");
 	check("VMLAUNCH after MOV SS", zero, 1); /* REQ(vmx04.3.2.1.2.now) */
 	check("VMLAUNCH after MOV SS", vmx_read(VMCS_ERROR), 26);
 }
 
 /* Values that no check looks at, or not with these controls: the entry goes on. */
 static const struct wrong accepted[] = {
-	{"exception bitmap", VMCS_EXCEPTIONS, 0xffff9fff, 0, 0}, /* REQ(vmx04.2.5.3.7) */
-	{"page-fault mask", 0x4006, 0xffffffff, 0, 0}, /* REQ(vmx04.2.5.4.1) */
-	{"page-fault match", 0x4008, 0x80000001, 0, 0}, /* REQ(vmx04.2.5.4.2) */
-	{"I/O bitmap A, unused", 0x2000, 0xfff0000000000123, 0, 0}, /* REQ(vmx04.2.5.5.3) */
-	{"I/O bitmap B, unused", 0x2002, 0xfff0000000000123, 0, 0},
-	{"virtual-APIC address, unused", 0x2012, 0xfff0000000000123, 0, 0}, /* REQ(vmx04.2.5.9.2) */
-	{"MSR bitmaps, unused", 0x2004, 0xfff0000000000123, 0, 0},
-	{"TPR threshold, unused", 0x401c, 0xffffffff, 0, 0},
-	{"CR0 mask", 0x6000, ~0ull, 0, 0}, /* REQ(vmx04.2.5.7.7) */
-	{"CR4 mask", 0x6002, ~0ull, 0, 0},
-	{"CR0 read shadow", 0x6004, ~0ull, 0, 0},
-	{"CR4 read shadow", 0x6006, ~0ull, 0, 0},
-	{"CR3-target value 0", 0x6008, ~0ull, 0, 0}, /* REQ(vmx04.2.5.8.1) */
-	{"CR3-target value 3", 0x600e, ~0ull, 0, 0},
-	{"CR3-target count 4", 0x400a, 4, 0, 0}, /* REQ(vmx04.3.2.2.16) */
-	{"MSR areas without entries", 0x2006, 0xfff0000000000123, 0, 0},
-	{"MSR areas without entries", 0x2008, 0xfff0000000000123, 0, 0},
-	{"MSR areas without entries", 0x200a, 0xfff0000000000123, 0, 0},
-	{"event without its valid bit", VMCS_ENTRY_EVENT, 0x7fffffff, 0, 0}, /* REQ(vmx04.2.7.3.3) */
-	{"error code without an event", 0x4018, 0xffffffff, 0, 0}, /* REQ(vmx04.2.7.3.16) */
-	{"instruction length without an event", 0x401a, 0xffffffff, 0, 0},
-	{"host selectors 0 but CS and TR", VMCS_HOST_SS, 0, 0, 0}, /* REQ(vmx04.3.2.2.39) */
-	{"host selectors 0 but CS and TR", VMCS_HOST_DS, 0, 0, 0},
-	{"DR7, reserved bits", VMCS_GUEST_DR7, 0xd000, 0, 0}, /* REQ(vmx04.3.2.2.31.now) */
+        {"exception bitmap", VMCS_EXCEPTIONS, 0xffff9fff, 0, 0},    /* REQ(vmx04.2.5.3.7) */
+        {"page-fault mask", 0x4006, 0xffffffff, 0, 0},              /* REQ(vmx04.2.5.4.1) */
+        {"page-fault match", 0x4008, 0x80000001, 0, 0},             /* REQ(vmx04.2.5.4.2) */
+        {"I/O bitmap A, unused", 0x2000, 0xfff0000000000123, 0, 0}, /* REQ(vmx04.2.5.5.3) */
+        {"I/O bitmap B, unused", 0x2002, 0xfff0000000000123, 0, 0},
+        {"virtual-APIC address, unused", 0x2012, 0xfff0000000000123, 0, 0}, /* REQ(vmx04.2.5.9.2) */
+        {"MSR bitmaps, unused", 0x2004, 0xfff0000000000123, 0, 0},
+        {"TPR threshold, unused", 0x401c, 0xffffffff, 0, 0},
+        {"CR0 mask", 0x6000, ~0ull, 0, 0}, /* REQ(vmx04.2.5.7.7) */
+        {"CR4 mask", 0x6002, ~0ull, 0, 0},
+        {"CR0 read shadow", 0x6004, ~0ull, 0, 0},
+        {"CR4 read shadow", 0x6006, ~0ull, 0, 0},
+        {"CR3-target value 0", 0x6008, ~0ull, 0, 0}, /* REQ(vmx04.2.5.8.1) */
+        {"CR3-target value 3", 0x600e, ~0ull, 0, 0},
+        {"CR3-target count 4", 0x400a, 4, 0, 0}, /* REQ(vmx04.3.2.2.16) */
+        {"MSR areas without entries", 0x2006, 0xfff0000000000123, 0, 0},
+        {"MSR areas without entries", 0x2008, 0xfff0000000000123, 0, 0},
+        {"MSR areas without entries", 0x200a, 0xfff0000000000123, 0, 0},
+        {"event without its valid bit", VMCS_ENTRY_EVENT, 0x7fffffff, 0, 0}, /* REQ(vmx04.2.7.3.3) */
+        {"error code without an event", 0x4018, 0xffffffff, 0, 0},           /* REQ(vmx04.2.7.3.16) */
+        {"instruction length without an event", 0x401a, 0xffffffff, 0, 0},
+        {"host selectors 0 but CS and TR", VMCS_HOST_SS, 0, 0, 0}, /* REQ(vmx04.3.2.2.39) */
+        {"host selectors 0 but CS and TR", VMCS_HOST_DS, 0, 0, 0},
+        {"DR7, reserved bits", VMCS_GUEST_DR7, 0xd000, 0, 0}, /* REQ(vmx04.3.2.2.31.now) */
 };
 
 static void accept(const struct wrong *w)

@@ -1,4 +1,5 @@
-/* The rows as a list, states that differ from a valid one by one field, and the search for those in which one row fails. */
+/* The rows as a list, states that differ from a valid one by one field, and the search for those in which one row
+ * fails. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -87,7 +88,8 @@ unsigned candidates(const struct state *s, unsigned field, u64 out[CANDIDATES])
 	return n;
 }
 
-bool find_alone(const struct table *t, const struct vmx_caps *caps, size_t row, struct state *bad, struct state *good, unsigned *changed)
+bool find_alone(const struct table *t, const struct vmx_caps *caps, size_t row, struct state *bad, struct state *good,
+                unsigned *changed)
 {
 	u64 values[CANDIDATES];
 	size_t only = 0;

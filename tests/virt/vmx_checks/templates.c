@@ -14,11 +14,19 @@
 static void full_caps(struct vmx_caps *p)
 {
 	static const u64 allowed[VMX_WORDS] = {
-		[VMX_PIN] = 0xff, [VMX_PROC] = 0xfffbfffe, [VMX_PROC2] = 0xcfffffff, [VMX_PROC3] = 0x13ff,
-		[VMX_EXIT] = 0xffffffff & ~BIT(9 + 1), [VMX_EXIT2] = 0xf, [VMX_ENTRY] = 0x01ffffff,
+	        [VMX_PIN] = 0xff,
+	        [VMX_PROC] = 0xfffbfffe,
+	        [VMX_PROC2] = 0xcfffffff,
+	        [VMX_PROC3] = 0x13ff,
+	        [VMX_EXIT] = 0xffffffff & ~BIT(9 + 1),
+	        [VMX_EXIT2] = 0xf,
+	        [VMX_ENTRY] = 0x01ffffff,
 	};
 	static const u64 required[VMX_WORDS] = {
-		[VMX_PIN] = 0x16, [VMX_PROC] = 0x04006172, [VMX_EXIT] = 0x000369fb, [VMX_ENTRY] = 0x000001fb,
+	        [VMX_PIN] = 0x16,
+	        [VMX_PROC] = 0x04006172,
+	        [VMX_EXIT] = 0x000369fb,
+	        [VMX_ENTRY] = 0x000001fb,
 	};
 
 	memset(p, 0, sizeof(*p));
@@ -154,7 +162,8 @@ static void with_threshold(struct state *s)
 static void with_ept(struct state *s)
 {
 	OR(PROC_CONTROLS, BIT(21) | BIT(28));
-	OR(PROC2_CONTROLS, BIT(0) | BIT(1) | BIT(5) | BIT(7) | BIT(13) | BIT(14) | BIT(17) | BIT(18) | BIT(22) | BIT(23) | BIT(25));
+	OR(PROC2_CONTROLS,
+	   BIT(0) | BIT(1) | BIT(5) | BIT(7) | BIT(13) | BIT(14) | BIT(17) | BIT(18) | BIT(22) | BIT(23) | BIT(25));
 	OR(EXIT_CONTROLS, BIT(12) | BIT(19) | BIT(21) | BIT(31));
 	OR(ENTRY_CONTROLS, BIT(2) | BIT(13) | BIT(14) | BIT(15));
 	SET(VMFUNC_CONTROLS, 1);
@@ -268,9 +277,9 @@ static void variant(unsigned n, struct state *s)
 static void mask_controls(struct state *s)
 {
 	static const u16 words[VMX_WORDS] = {
-		[VMX_PIN] = VMCS_PIN_CONTROLS,     [VMX_PROC] = VMCS_PROC_CONTROLS,   [VMX_PROC2] = VMCS_PROC2_CONTROLS,
-		[VMX_EXIT] = VMCS_EXIT_CONTROLS,   [VMX_ENTRY] = VMCS_ENTRY_CONTROLS, [VMX_PROC3] = VMCS_PROC3_CONTROLS,
-		[VMX_EXIT2] = VMCS_EXIT2_CONTROLS,
+	        [VMX_PIN] = VMCS_PIN_CONTROLS,     [VMX_PROC] = VMCS_PROC_CONTROLS,   [VMX_PROC2] = VMCS_PROC2_CONTROLS,
+	        [VMX_EXIT] = VMCS_EXIT_CONTROLS,   [VMX_ENTRY] = VMCS_ENTRY_CONTROLS, [VMX_PROC3] = VMCS_PROC3_CONTROLS,
+	        [VMX_EXIT2] = VMCS_EXIT2_CONTROLS,
 	};
 
 	for (unsigned w = 0; w < VMX_WORDS; w++)
