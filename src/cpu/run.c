@@ -51,7 +51,7 @@ enum xr insn_leave(struct cpu *c, const struct insn *i, enum xr r)
 {
 	c->cur = i;
 	if (r != XR_OK) {
-		c->left = i->idx;
+		c->left = i->idx + (r == XR_EXIT && c->exit.trap); /* a trap: the instruction completed */
 		return r;
 	}
 	c->left = i->idx + 1u;
@@ -247,6 +247,7 @@ static void settle(struct cpu *c, enum xr r, const struct insn *i)
 	if (r == XR_FAULT) {
 		c->push_rf = c->fault.type == EV_HW;
 		deliver(c, c->fault);
+		c->push_rf = false;
 	} else if (r == XR_EXIT) {
 		c->delivering.type = EV_NONE;
 		c->exit.insn = i;
@@ -266,6 +267,7 @@ static void poll(struct cpu *c)
 		c->inject.type = EV_NONE;
 		c->push_rf = false;
 		deliver(c, e);
+		c->push_rf = false;
 		return;
 	}
 
@@ -276,6 +278,7 @@ static void poll(struct cpu *c)
 		deliver(c, c->fault);
 	else if (r == XR_EXIT)
 		leave_guest(c);
+	c->push_rf = false;
 }
 
 /* ---- the careful loop: breakpoints, single step, shadows, traces, stress ---- */

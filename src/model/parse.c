@@ -125,31 +125,28 @@ static bool among(const char *const *words, size_t n, const char *word)
 	return false;
 }
 
-/* Edit distance, for words of ordinary length. */
+/* Edit distance, for words of ordinary length; two letters exchanged count as one edit. */
 static unsigned distance(const char *a, const char *b)
 {
-	unsigned row[64], la = (unsigned)strlen(a), lb = (unsigned)strlen(b);
+	unsigned row[3][65], n = (unsigned)strlen(b);
 
-	if (la >= ARRAY_LEN(row) || lb >= ARRAY_LEN(row))
+	if (n > 64)
 		return 99;
-	for (unsigned j = 0; j <= lb; j++)
-		row[j] = j;
-	for (unsigned i = 1; i <= la; i++) {
-		unsigned diagonal = row[0];
+	for (unsigned k = 0; k <= n; k++)
+		row[0][k] = k;
+	for (unsigned i = 1; a[i - 1]; i++) {
+		unsigned *now = row[i % 3], *before = row[(i + 2) % 3], *two_before = row[(i + 1) % 3];
 
-		row[0] = i;
-		for (unsigned j = 1; j <= lb; j++) {
-			unsigned up = row[j], best = diagonal + (fold(a[i - 1]) != fold(b[j - 1]));
+		now[0] = i;
+		for (unsigned k = 1; k <= n; k++) {
+			unsigned change = before[k - 1] + (fold(a[i - 1]) != fold(b[k - 1])), gap = 1 + (before[k] < now[k - 1] ? before[k] : now[k - 1]);
 
-			if (up + 1 < best)
-				best = up + 1;
-			if (row[j - 1] + 1 < best)
-				best = row[j - 1] + 1;
-			diagonal = up;
-			row[j] = best;
+			now[k] = change < gap ? change : gap;
+			if (i > 1 && k > 1 && a[i - 1] == b[k - 2] && a[i - 2] == b[k - 1] && two_before[k - 2] + 1 < now[k])
+				now[k] = two_before[k - 2] + 1;
 		}
 	}
-	return row[lb];
+	return row[strlen(a) % 3][n];
 }
 
 struct nearest {

@@ -285,6 +285,7 @@ enum xr vmx_enter(struct cpu *c, const struct insn *i, bool resume)
 	if (unlikely(k))
 		return refuse(c, i, &g, k);
 	groups_passed(v, &g);
+	v->entry_rip = insn_rip(c, i);
 	commit(c, v, &g.in[VMX_IN_PDPTE0 - VMX_IN]);
 	failed = vmx_load_msrs(c, vmcs_get(v, VMCS_ENTRY_MSR_LOAD_ADDR), (u32)vmcs_get(v, VMCS_ENTRY_MSR_LOAD_COUNT));
 	if (failed) {

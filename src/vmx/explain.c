@@ -284,20 +284,22 @@ cold void vmx_explain(struct cpu *c, const struct vmx_image *g, const struct vmx
 cold void vmx_explain_msr(struct cpu *c, const struct vmx_msr_check *k, u32 number, const struct vmx_msr_entry *e)
 {
 	const struct vmx *v = vmx_of(c);
-	char then[96];
+	char event[96], then[96];
 	struct line t = {then, sizeof(then), 0};
-	struct refusal r = {.event = "VM entry failed: exit reason 0x80000022 (34, VM-entry failure, MSR loading)",
+	struct refusal r = {.event = event,
 	                    .check = k->id,
 	                    .rule = k->rule,
 	                    .manual = "SDM 3C \"Loading MSRs\"",
 	                    .then = then,
 	                    .also = "none",
-	                    .rip = vmcs_get(v, VMCS_GUEST_RIP),
+	                    .rip = v->entry_rip,
 	                    .insn = c->insns,
 	                    .cpu = c->index};
 
 	if (!c->hooks || !c->hooks->refused || !c->guest)
 		return;
+	snprintf(event, sizeof(event), "%s failed: exit reason 0x80000022 (34, VM-entry failure, MSR loading)",
+	         v->launched ? "VMRESUME" : "VMLAUNCH");
 	add(&t, "qualification %u, continued at host RIP 0x%" PRIx64, number, vmcs_get(v, VMCS_HOST_RIP));
 	r.field[0] = (struct check_field){.name = vmcs_field_at(VMCS_ENTRY_MSR_LOAD_ADDR)->name,
 	                                  .value = vmcs_get(v, VMCS_ENTRY_MSR_LOAD_ADDR),

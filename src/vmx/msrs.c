@@ -145,14 +145,19 @@ u32 vmx_required1(enum vmx_word w)
 	return defaults[w].default1 & ~defaults[w].flexible;
 }
 
+/* The condition of every field by width, type and index; 0: no such field. VMREAD and VMWRITE ask each time. */
+#define KEY(encoding) (((encoding) >> 13 & 3) << 8 | ((encoding) >> 10 & 3) << 6 | ((encoding) >> 1 & 63))
+#define CONDITION(name, encoding, condition, text) [KEY(encoding)] = condition,
+static const u8 conditions[1 << 10] = {VMCS_FIELD_LIST(CONDITION)};
+
+/* Bit 12 and bits 31:15 are 0, indexes go to 63 here, only fields of 64 bits have a high half. */
 bool vmx_field_exists(u32 encoding)
 {
-	const struct vmcs_field *f = vmcs_field_at(encoding);
+	u8 condition = conditions[KEY(encoding)];
 
-	if (!f || ((encoding & 1) && (encoding >> 13 & 3) != 1))
+	if ((encoding & 0xffff9380) || !condition || ((encoding & 1) && (encoding >> 13 & 3) != 1))
 		return false;
-	return f->condition == VMX_ALWAYS ||
-	       (vmx_allowed1((enum vmx_word)(f->condition >> 5)) >> (f->condition & 31) & 1);
+	return condition == VMX_ALWAYS || (vmx_allowed1((enum vmx_word)(condition >> 5)) >> (condition & 31) & 1);
 }
 
 /* Every bit of CR4 that this processor lets software set. */
@@ -193,13 +198,14 @@ static u64 highest_index(void)
 
 /* 4 KiB regions, write-back, INS/OUTS information, TRUE MSRs. */
 #define BASIC (VMX_REVISION | BIT(44) | 6ull << 50 | BIT(54) | BIT(55))
-/* EFER.LMA to "IA-32e mode guest", HLT, shutdown and wait-for-SIPI activity states, four CR3 targets, VMWRITE to any field. */
+/* EFER.LMA to "IA-32e mode guest"; HLT, shutdown and wait-for-SIPI activity states; four CR3 targets; VMWRITE to any
+ * field. */
 #define MISC (VMX_TIMER_SHIFT | BIT(5) | 7ull << 6 | 4ull << 16 | (VMX_WRITES_READ_ONLY ? BIT(29) : 0))
-/* Execute-only, 4 levels, UC, WB, 2 MiB, 1 GiB, INVEPT (single, all), accessed/dirty, advanced exit information, INVVPID of all
- * four types. */
+/* Execute-only, 4 levels, UC, WB, 2 MiB, 1 GiB, INVEPT (single, all), accessed/dirty, advanced exit information,
+ * INVVPID of all four types. */
 #define EPT_VPID                                                                                                       \
-	(BIT(0) | BIT(6) | BIT(8) | BIT(14) | BIT(16) | BIT(17) | BIT(20) | BIT(21) | BIT(22) | BIT(25) | BIT(26) | BIT(32) |    \
-	 0xfull << 40)
+	(BIT(0) | BIT(6) | BIT(8) | BIT(14) | BIT(16) | BIT(17) | BIT(20) | BIT(21) | BIT(22) | BIT(25) | BIT(26) |    \
+	 BIT(32) | 0xfull << 40)
 
 /* EPTP switching, with "enable VM functions" */
 #define VMFUNC (vmx_allowed1(VMX_PROC2) & PROC2_VMFUNC ? VMX_VMFUNC_EPTP_SWITCHING : 0)

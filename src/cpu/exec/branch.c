@@ -83,7 +83,8 @@ static inline bool jump64_quick(struct cpu *c, const struct insn *i, u64 target)
 
 static inline bool call64_quick(struct cpu *c, const struct insn *i, u64 target)
 {
-	u64 sp = c->r[REG_RSP] - 8, *m = l1_write(c, sp, 8);
+	u64 sp = c->r[REG_RSP] - 8;
+	any64 *m = l1_write(c, sp, 8);
 
 	if (unlikely(!m || !plain_target(c, target)))
 		return false;
@@ -94,7 +95,8 @@ static inline bool call64_quick(struct cpu *c, const struct insn *i, u64 target)
 
 static inline bool ret64_quick(struct cpu *c, const struct insn *i)
 {
-	u64 sp = c->r[REG_RSP], *m = l1_read(c, sp, 8);
+	u64 sp = c->r[REG_RSP];
+	const any64 *m = l1_read(c, sp, 8);
 
 	if (unlikely(!m || !jump64_quick(c, i, *m)))
 		return false;

@@ -62,12 +62,18 @@ static inline enum xr insn_la(struct cpu *c, const struct insn *i, u32 size, uns
 }
 
 /* ---- scalar memory by linear address: L1 inline, the rest out of line ---- */
+/* A guest's operand in the computer's memory: it has the alignment that the guest chose. */
+typedef u8 any8;
+typedef u16 __attribute__((aligned(1), may_alias)) any16;
+typedef u32 __attribute__((aligned(1), may_alias)) any32;
+typedef u64 __attribute__((aligned(1), may_alias)) any64;
+
 #define DEFINE_MEM(N)                                                                                                  \
 	static inline enum xr mem_read##N(struct cpu *c, la_t la, unsigned access, u##N *out)                          \
 	{                                                                                                              \
 		struct l1_entry *e = &c->l1[(la >> PAGE_SHIFT) & ((1u << L1_BITS) - 1)];                               \
 		if (likely(e->tag_r == (((la + (N / 8 - 1)) & PAGE_MASK) | c->ctx) && !(access & (ACC_SUPER | ACC_WRITE)))) { \
-			*out = *(const u##N *)(la + e->add);                                                           \
+			*out = *(const any##N *)(la + e->add);                                                         \
 			return XR_OK;                                                                                  \
 		}                                                                                                      \
 		return mmu_read_slow(c, la, N / 8, access | ACC_READ, out);                                            \
@@ -76,7 +82,7 @@ static inline enum xr insn_la(struct cpu *c, const struct insn *i, u32 size, uns
 	{                                                                                                              \
 		struct l1_entry *e = &c->l1[(la >> PAGE_SHIFT) & ((1u << L1_BITS) - 1)];                               \
 		if (likely(e->tag_w == (((la + (N / 8 - 1)) & PAGE_MASK) | c->ctx) && !*e->flag && !(access & ACC_SUPER))) { \
-			*(u##N *)(la + e->add) = v;                                                                    \
+			*(any##N *)(la + e->add) = v;                                                                  \
 			return XR_OK;                                                                                  \
 		}                                                                                                      \
 		return mmu_write_slow(c, la, N / 8, access | ACC_WRITE, &v);                                           \
@@ -86,7 +92,7 @@ static inline enum xr insn_la(struct cpu *c, const struct insn *i, u32 size, uns
 	{                                                                                                              \
 		struct l1_entry *e = &c->l1[(la >> PAGE_SHIFT) & ((1u << L1_BITS) - 1)];                               \
 		if (likely(e->tag_w == (((la + (N / 8 - 1)) & PAGE_MASK) | c->ctx) && e->tag_r == e->tag_w)) {         \
-			*out = *(const u##N *)(la + e->add);                                                           \
+			*out = *(const any##N *)(la + e->add);                                                         \
 			return XR_OK;                                                                                  \
 		}                                                                                                      \
 		return mmu_read_slow(c, la, N / 8, access | ACC_RMW, out);                                             \

@@ -46,9 +46,9 @@ static inline void *l1_rmw(struct cpu *c, la_t la, unsigned size)
 	return likely(e->tag_w == l1_tag(c, la, size) && e->tag_r == e->tag_w && !*e->flag) ? (void *)(la + e->add) : NULL;
 }
 
-/* For macro-made handlers: the memory operand as a u##N lvalue, else on to the label `miss`. */
+/* For macro-made handlers: the memory operand as an any##N lvalue, else on to the label `miss`. */
 #define FLAT_PTR(N, HOW)                                                                                               \
-	u##N *m = l1_##HOW(c, flat_la(c, i), N / 8);                                                                   \
+	any##N *m = l1_##HOW(c, flat_la(c, i), N / 8);                                                                 \
 	if (unlikely(!m))                                                                                              \
 		goto miss
 

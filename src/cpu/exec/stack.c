@@ -111,7 +111,8 @@ CHAIN(pop_m)
 #define PUSH64(NAME, VALUE)                                                                                            \
 	static enum xr NAME##_flat(struct cpu *c, const struct insn *i)                                                \
 	{                                                                                                              \
-		u64 sp = c->r[REG_RSP] - 8, *m = l1_write(c, sp, 8);                                                   \
+		u64 sp = c->r[REG_RSP] - 8;                                                                            \
+		any64 *m = l1_write(c, sp, 8);                                                                         \
 		if (unlikely(!m))                                                                                      \
 			return NAME##_fast(c, i);                                                                      \
 		*m = VALUE;                                                                                            \
@@ -123,7 +124,8 @@ PUSH64(push_i, i->imm)
 
 static enum xr pop_r_flat(struct cpu *c, const struct insn *i)
 {
-	u64 sp = c->r[REG_RSP], *m = l1_read(c, sp, 8);
+	u64 sp = c->r[REG_RSP];
+	const any64 *m = l1_read(c, sp, 8);
 
 	if (unlikely(!m))
 		return pop_r_fast(c, i);

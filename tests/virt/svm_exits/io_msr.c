@@ -54,6 +54,7 @@ static const struct {
 
 static void test_io(void)
 {
+	tss[0x66] = tss[0x67] = 0xff; /* no map of its own: ports are IOPL's business */
 	for (unsigned n = 0; n < COUNT(io_rows); n++) {
 		u64 code;
 
@@ -89,7 +90,7 @@ static void test_io(void)
 
 /* ---- MSRs ---- */
 SNIPPET(read_msr, "mov scratch, %ecx", "rdmsr");
-SNIPPET(write_msr, "mov scratch, %ecx; rdmsr", "wrmsr");
+SNIPPET(write_msr, "mov scratch, %ecx; mov scratch+8, %eax; mov scratch+16, %edx", "wrmsr");
 
 static const struct {
 	const char *name;
@@ -119,10 +120,8 @@ static void one_msr(unsigned n, bool write, bool other)
 
 	base(write ? &write_msr : &read_msr);
 	scratch[0] = msr_rows[n].index;
-	if (write && msr_rows[n].exists)
-		v->intercept1 |= SVM_MSR;
-	else if (write)
-		return; /* the snippet reads it before */
+	scratch[1] = msr_rows[n].exists ? rdmsr(msr_rows[n].index) : 0;
+	scratch[2] = scratch[1] >> 32;
 	v->intercept1 |= SVM_MSR;
 	if (msr_rows[n].bit != ~0u)
 		((u8 *)v->msrpm_pa)[bit / 8] |= (u8)(1 << bit % 8);

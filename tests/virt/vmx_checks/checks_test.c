@@ -315,6 +315,30 @@ static void test_controls(void)
 	}
 }
 
+static void test_encodings(void)
+{
+	bool ok = true;
+
+	for (u32 n = 0; n < 0x10000; n++)
+		if (!vmcs_field_at(n) || (n & 0x1000))
+			ok = ok && !vmx_field_exists(n);
+	check(ok && !vmx_field_exists(0x10000 | VMCS_GUEST_RIP), "no other encoding exists", "fields");
+}
+
+/* Every vector of an injected external interrupt is accepted. REQ(vmx04.3.2.2.83) */
+static void test_vectors(const struct table *t)
+{
+	struct state s;
+	struct verdict v;
+
+	template_state(7, NULL, &s);
+	for (u64 n = 0; n < 256; n++) {
+		*field_of(&s, VMCS_ENTRY_INTR_INFO) = BIT(31) | n;
+		judge(t, &s, t->count, &v);
+		check(!v.outcome, "every vector is accepted", "external interrupt");
+	}
+}
+
 /* Entries of an MSR-load area for which one row alone fails. REQ(vmx04.2.6.2.5.now, vmx04.2.6.2.19.now) */
 static void test_msr_rows(void)
 {
@@ -401,6 +425,8 @@ int main(int argc, char **argv)
 	test_expectations(&t);
 	test_templates(&t);
 	test_controls();
+	test_encodings();
+	test_vectors(&t);
 	test_msr_rows();
 	for (size_t row = 0; row < t.count; row++)
 		prove_alone(&t, row, &killed);

@@ -332,6 +332,31 @@ static void test_registers(struct pc *p, const struct vmx_caps *caps)
 	leave(p);
 }
 
+/* What the table of controls says is what software reads. REQ(vmx04.1.6.3.now) */
+static void test_capability_msrs(struct pc *p)
+{
+	static const struct {
+		u32 index;
+		u8 word, shift;
+	} msrs[] = {{0x481, VMX_PIN, 32},   {0x482, VMX_PROC, 32}, {0x483, VMX_EXIT, 32}, {0x484, VMX_ENTRY, 32},
+	            {0x48b, VMX_PROC2, 32}, {0x48d, VMX_PIN, 32},  {0x48e, VMX_PROC, 32}, {0x48f, VMX_EXIT, 32},
+	            {0x490, VMX_ENTRY, 32}, {0x492, VMX_PROC3, 0}};
+
+	for (size_t n = 0; n < ARRAY_LEN(msrs); n++) {
+		u64 value;
+
+		if (!msr_read(p->c, msrs[n].index, &value))
+			continue;
+		for (size_t k = 0; k < vmx_control_count; k++) {
+			const struct vmx_control *e = &vmx_controls[k];
+
+			if (e->word == msrs[n].word)
+				check((value >> (msrs[n].shift + e->bit) & 1) == e->here, "is reported as it is",
+				      e->name);
+		}
+	}
+}
+
 int main(void)
 {
 	static struct table t;
@@ -356,6 +381,7 @@ int main(void)
 		}
 	}
 	test_registers(&p, &caps);
+	test_capability_msrs(&p);
 	check(caps.debugctl && msr_write(p.c, 0x1d9, caps.debugctl), "every bit may be set", "IA32_DEBUGCTL");
 	check(msr_write(p.c, 0x38f, caps.perf_global), "every bit may be set", "IA32_PERF_GLOBAL_CTRL");
 	for (unsigned n = 0; n < 64; n++) {

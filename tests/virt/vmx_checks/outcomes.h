@@ -16,10 +16,10 @@
 	{"vmx.control.eptp-list", 7, 0},
 	{"vmx.control.shadow-bitmap", 7, 0},
 	{"vmx.control.ve-info", 7, 0},
-	{"vmx.control.virtual-nmis", 7, 0},
+	{"vmx.control.virtual-nmis", 7, 0}, /* REQ(vmx04.2.5.1.7.now) */
 	{"vmx.control.nmi-window", 7, 0},
-	{"vmx.control.tpr-threshold.reserved", 7, 0},
-	{"vmx.control.tpr-threshold.above-tpr", 7, 0},
+	{"vmx.control.tpr-threshold.reserved", 7, 0}, /* REQ(vmx04.2.5.9.5.now) */
+	{"vmx.control.tpr-threshold.above-tpr", 7, 0}, /* REQ(vmx04.2.5.9.6.now) */
 	{"vmx.control.tpr-shadow.x2apic", 7, 0},
 	{"vmx.control.tpr-shadow.apic-registers", 7, 0},
 	{"vmx.control.tpr-shadow.virtual-interrupts", 7, 0},
@@ -55,17 +55,17 @@
 	{"vmx.control.entry.smm", 7, 0},
 	{"vmx.control.entry.dual-monitor", 7, 0},
 	{"vmx.control.entry.smm-and-dual", 7, 0},
-	{"vmx.control.inject.type", 7, 0},
+	{"vmx.control.inject.type", 7, 0}, /* REQ(vmx04.2.7.3.6) */
 	{"vmx.control.inject.vector.nmi", 7, 0}, /* REQ(vmx04.3.2.2.82) */
 	{"vmx.control.inject.vector.exception", 7, 0}, /* REQ(vmx04.3.2.2.81) */
-	{"vmx.control.inject.vector.other", 7, 0},
+	{"vmx.control.inject.vector.other", 7, 0}, /* REQ(vmx04.2.7.3.12.now) */
 	{"vmx.control.inject.error-flag.type", 7, 0}, /* REQ(vmx04.3.2.2.84) */
 	{"vmx.control.inject.error-flag.real-mode", 7, 0},
-	{"vmx.control.inject.error-code", 7, 0},
+	{"vmx.control.inject.error-code", 7, 0}, /* REQ(vmx04.2.7.3.17.now) */
 	{"vmx.control.inject.error-flag.missing", 7, 0}, /* REQ(vmx04.3.2.2.86.now) */
 	{"vmx.control.inject.error-flag.extra", 7, 0}, /* REQ(vmx04.3.2.2.85.now) */
-	{"vmx.control.inject.reserved", 7, 0},
-	{"vmx.control.inject.length", 7, 0},
+	{"vmx.control.inject.reserved", 7, 0}, /* REQ(vmx04.2.7.3.15) */
+	{"vmx.control.inject.length", 7, 0}, /* REQ(vmx04.2.7.3.18.now) */
 	{"vmx.host.cr0.fixed", 8, 0}, /* REQ(vmx04.3.2.2.27) */
 	{"vmx.host.cr4.fixed", 8, 0}, /* REQ(vmx04.3.2.2.28, vmx04.3.2.2.29) */
 	{"vmx.host.cr3", 8, 0}, /* REQ(vmx04.3.2.2.33) */
@@ -144,16 +144,16 @@
 	{"vmx.guest.rflags.vm-ia32e", 33, 0}, /* REQ(vmx04.3.2.2.46) */
 	{"vmx.guest.rflags.vm-real", 33, 0},
 	{"vmx.guest.rflags.if-extint", 33, 0}, /* REQ(vmx04.3.2.2.88.now) */
-	{"vmx.guest.activity.supported", 33, 0},
+	{"vmx.guest.activity.supported", 33, 0}, /* REQ(vmx04.2.3.1.43.now) */
 	{"vmx.guest.activity.hlt-dpl", 33, 0},
 	{"vmx.guest.activity.blocking", 33, 0},
 	{"vmx.guest.activity.smm", 33, 0},
 	{"vmx.guest.activity.inject-hlt", 33, 0},
 	{"vmx.guest.activity.inject-shutdown", 33, 0},
 	{"vmx.guest.activity.inject-wait", 33, 0},
-	{"vmx.guest.interruptibility.reserved", 33, 0},
-	{"vmx.guest.interruptibility.sti-mov-ss", 33, 0},
-	{"vmx.guest.interruptibility.sti-if", 33, 0},
+	{"vmx.guest.interruptibility.reserved", 33, 0}, /* REQ(vmx04.2.3.2.7.now) */
+	{"vmx.guest.interruptibility.sti-mov-ss", 33, 0}, /* REQ(vmx04.2.3.2.7.now) */
+	{"vmx.guest.interruptibility.sti-if", 33, 0}, /* REQ(vmx04.2.3.2.7.now) */
 	{"vmx.guest.interruptibility.smi", 33, 0},
 	{"vmx.guest.interruptibility.smi-entry", 33, 0},
 	{"vmx.guest.interruptibility.enclave-mov-ss", 33, 0},
@@ -169,6 +169,6 @@
 	{"vmx.guest.pending-debug.rtm-form", 33, 0},
 	{"vmx.guest.pending-debug.rtm-mov-ss", 33, 0},
 	{"vmx.guest.link-pointer.address", 33, 4},
-	{"vmx.guest.link-pointer.revision", 33, 4},
+	{"vmx.guest.link-pointer.revision", 33, 4}, /* REQ(vmx04.2.3.1.45.now) */
 	{"vmx.guest.link-pointer.current", 33, 4},
 	{"vmx.guest.pdpte", 33, 2}, /* REQ(vmx04.3.2.2.80.now) */
