@@ -39,7 +39,7 @@ bench: deps-build build
 	@python3 bench/run.py --build $(BUILD)
 
 install: build
-	@meson configure $(BUILD) -Dprefix=$(PREFIX) && DESTDIR='$(DESTDIR)' meson install -C $(BUILD) --no-rebuild
+	@meson configure $(BUILD) -Dprefix=$(PREFIX) && DESTDIR='$(DESTDIR)' meson install -C $(BUILD) --quiet
 
 clean:
 	@rm -rf $(BUILD)

@@ -69,9 +69,12 @@ static bool gif_and_awake(struct cpu *c)
 	return c->gif && awake(c);
 }
 
+/* VMX root operation keeps INIT pending; a guest that waits for SIPI has no use for it. */
 static bool init_ready(struct cpu *c)
 {
-	return c->gif && !(c->guest && c->activity == ACT_WAIT_SIPI);
+	if (c->guest)
+		return c->gif && c->activity != ACT_WAIT_SIPI;
+	return c->gif && !(c->virt_root && c->virt->cr_ok && !c->virt->cr_ok(c, 0x81, 0));
 }
 
 static bool sipi_ready(struct cpu *c)
@@ -174,8 +177,6 @@ static enum xr act_init(struct cpu *c)
 {
 	if (icpt_on(c, ICPT_INIT))
 		return cpu_exit(c, NULL, ICPT_INIT, 0, 0);
-	if (c->virt_root && c->virt->cr_ok && !c->virt->cr_ok(c, 0x81, 0))
-		return XR_OK; /* blocked: VMX root operation keeps INIT pending */
 	c->pend &= ~(u32)PEND_INIT;
 	cpu_reset(c, true);
 	return XR_OK;

@@ -51,7 +51,7 @@ enum xr insn_leave(struct cpu *c, const struct insn *i, enum xr r)
 {
 	c->cur = i;
 	if (r != XR_OK) {
-		c->left = i->idx + (r == XR_EXIT && c->exit.trap); /* a trap: the instruction completed */
+		c->left = i->idx + (u32)(r == XR_EXIT && c->exit.trap); /* a trap: the instruction completed */
 		return r;
 	}
 	c->left = i->idx + 1u;

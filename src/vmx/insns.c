@@ -501,8 +501,6 @@ static enum status init(struct cpu *c)
 
 static void fini(struct cpu *c)
 {
-	if (c->virt_state)
-		timer_disarm(&vmx_of(c)->preempt);
 	base_free(c->virt_state);
 	c->virt_state = NULL;
 }
