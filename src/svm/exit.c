@@ -265,6 +265,8 @@ void svm_exit(struct cpu *c, const struct exit_request *x)
 	fetch_bytes(c, x, &o);
 	describe(c, x, &o);
 	settle_debug(c, x);
+	if (quirk(c, QUIRK_SVM_FIRST) && (x->id == ICPT_EXC + EX_BP || x->id == ICPT_EXC + EX_OF)) /* 2005: a trap */
+		c->r[REG_RIP] = (c->r[REG_RIP] + x->event.insn_len) & ip_mask(c);
 	if (x->vectoring.type == EV_NMI && svm_vnmi_on(c))
 		s->vintr &= ~VINTR_NMI_MASK; /* not delivered: EXITINTINFO has it */
 

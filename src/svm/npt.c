@@ -63,7 +63,8 @@ static enum xr nested_fault(struct cpu *c, const struct stage2_req *q, u8 access
 	code |= access & ACC_WRITE ? PF_W : 0;
 	code |= reserved ? PF_RSV : 0;
 	code |= id ? PF_I : 0;
-	code |= q->why == S2_FINAL ? BIT(32) : BIT(33);
+	if (!quirk(c, QUIRK_SVM_FIRST)) /* bits 63:5 are undefined in 2005 */
+		code |= q->why == S2_FINAL ? BIT(32) : BIT(33);
 
 	enum xr r = cpu_exit(c, NULL, ICPT_STAGE2, code, q->gpa);
 

@@ -346,6 +346,7 @@ static void one(struct rng *r)
 
 	fuzz_config(&cfg, RNG_PICK(r, cpus), 16 << 20);
 	cfg.testdev = rng_one_in(r, 2);
+	fuzz_knobs(r, &cfg);
 	struct machine *m = fuzz_machine(&cfg);
 	for (unsigned n = 0; n < STEPS; n++) {
 		if (n % 10 == 0) { /* stores have spoiled them */

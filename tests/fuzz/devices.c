@@ -11,7 +11,7 @@
 #include "dev/pci.h"
 #include "dev/virtio.h"
 
-enum { STEPS = 400, SLOW_SECONDS = 10 };
+enum { STEPS = 400, SLOW_SECONDS = 10, CATCH_UP = 10000 };
 #define RAM       (4ull << 20)
 #define RINGS     0x200000ull /* 1 MiB: rings, descriptors, buffers */
 #define DISK_SIZE (64u << 10)
@@ -313,8 +313,11 @@ static void let_time_pass(struct pc *p)
 		k->now = max_u64(k->now, min_u64(to, k->next == UINT64_MAX ? to : k->next + rng_below(p->r, 100)));
 		clock_fire(k);
 	}
-	if (k->next <= k->now)
-		fuzz_fail("a timer fired and is still due");
+	for (unsigned n = 0; k->next <= k->now; n++) { /* short periods catch up, one at a time */
+		if (n == CATCH_UP)
+			fuzz_fail("a timer fires again and again");
+		clock_fire(k);
+	}
 	if (!rng_one_in(p->r, 8))
 		return;
 	p->m->cfg.max_time_ns = k->now + 3000;

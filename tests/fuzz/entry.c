@@ -323,6 +323,7 @@ static void one(struct rng *r)
 	struct vmcb_page vmcb;
 
 	fuzz_config(&cfg, amd ? "amd" : "intel,+vmx", 16 << 20);
+	fuzz_knobs(r, &cfg);
 	struct machine *m = fuzz_machine(&cfg);
 	struct cpu *c = m->cpus[0];
 	for (u64 n = 0; n < 512; n++) /* an IDT of no use, and bitmaps of every kind */

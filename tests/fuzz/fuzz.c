@@ -274,6 +274,16 @@ void fuzz_config(struct machine_config *cfg, const char *cpu, u64 ram)
 	cfg->serial[0] = cfg->serial[1] = cfg->debugcon = (char *)(uintptr_t) "null";
 }
 
+void fuzz_knobs(struct rng *r, struct machine_config *cfg)
+{
+	cfg->stress = (struct stress){
+	        .tiny_tlb = rng_one_in(r, 8),
+	        .no_blocks = rng_one_in(r, 8),
+	        .split_access = rng_one_in(r, 8),
+	        .poll_every = rng_one_in(r, 8),
+	};
+}
+
 /* Multiboot 1 by the a.out kludge: at 1 MiB, CLI; HLT; JMP back to HLT. */
 static const u8 sleeper[] = {
         0x02, 0xb0, 0xad, 0x1b, 0x00, 0x00, 0x01, 0x00, 0xfe, 0x4f, 0x51, 0xe4, 0x00, 0x00, 0x10, 0x00, 0x00, 0x00,

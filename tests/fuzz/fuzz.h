@@ -36,6 +36,8 @@ void fuzz_files_forget(void);
 /* ---- machines ---- */
 /* --cpu SPEC, one processor, `ram` bytes, every channel null, no kernel yet. */
 void fuzz_config(struct machine_config *cfg, const char *cpu, u64 ram);
+/* Stress knobs that must make no difference, now and then. */
+void fuzz_knobs(struct rng *r, struct machine_config *cfg);
 /* A machine whose kernel is CLI; HLT in a loop. Never fails. */
 struct machine *fuzz_machine(struct machine_config *cfg);
 /* What must hold of a processor between instructions, whatever happened. */

@@ -348,11 +348,14 @@ static void one(struct rng *r)
 	make_list(r, &cfg, list, rng_one_in(r, 20) ? sizeof(list) : 3000);
 	if (rng_one_in(r, 2))
 		cfg.append = list;
+	const struct alloc_knob knob = {.fail_at = rng_one_in(r, 8) ? 1 + rng_below(r, 120) : 0};
+	base_alloc_knob(&knob);
 	enum status s = machine_create(&m, &cfg, &err);
-	if (s != ST_OK && s != ST_ARG)
+	base_alloc_knob(NULL);
+	if (s != ST_OK && s != ST_ARG && !(s == ST_NOMEM && knob.fail_at))
 		fuzz_fail("status %d: %.100s", (int)s, err.text);
 	fuzz_count(names[kind]);
-	fuzz_count(s == ST_OK ? "loaded" : "refused");
+	fuzz_count(s == ST_OK ? "loaded" : s == ST_NOMEM ? "out of memory" : "refused");
 	if (s == ST_OK)
 		check_loaded(r, m);
 	else

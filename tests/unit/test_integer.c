@@ -312,8 +312,11 @@ static void prepare(const struct tmpl *t)
 			if (k != REG_RBX && k != REG_RSP && k != REG_RSI)
 				start.r[k] = (u64)((s64)(rnd() % 16384) - 8192);
 	start.flags = (u32)(rnd() & (FL_ARITH | ((t->flags & STRING) && t->op != 0xd7 ? FL_DF : 0))) | FL_1 | FL_IF;
-	for (unsigned k = 0; k < DATA_SIZE; k += 8)
-		*(u64 *)(start.data + k) = t->flags & STRING ? (rnd() & 1 ? 0x0101010101010101ull * (rnd() & 1) : rnd()) : value();
+	for (unsigned k = 0; k < DATA_SIZE; k += 8) {
+		u64 v = t->flags & STRING ? (rnd() & 1 ? 0x0101010101010101ull * (rnd() & 1) : rnd()) : value();
+
+		memcpy(start.data + k, &v, sizeof(v));
+	}
 }
 
 static void enter_native(void)

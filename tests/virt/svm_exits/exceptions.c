@@ -29,7 +29,7 @@ static const struct {
 } rows[] = {
 	{"#DE", &x_de, 0, 0, 0, 0},		      /* REQ(svm.2.8.1.1) */
 	{"#DB, single step", &x_db_tf, 1, TRAP, 0, 0},
-	{"#BP", &x_bp, 3, HAS_NRIP, 0, 0},	      /* REQ(svm.2.8.4.1) */
+	{"#BP", &x_bp, 3, HAS_NRIP, 0, 0},	      /* REQ(svm.2.8.4.1): a trap in 2005 */
 	{"#UD", &x_ud, 6, 0, 0, 0},		      /* REQ(svm.2.8.7.1) */
 	{"#NM", &x_nm, 7, 0, 0, 0},		      /* REQ(svm.2.8.8.1) */
 	{"#GP, selector", &x_gp_sel, 13, 0, 0x1234, 0}, /* REQ(svm.2.8.14.1) */
@@ -42,6 +42,7 @@ static const struct {
 	{"#XF", &x_xf, 19, 0, 0, 0},		      /* REQ(svm.2.8.19.1) */
 };
 
+/* REQ(svm.2.8.0.1, svm.2.8.0.2, svm.2.8.0.3, svm.2.8.15.3, svm.2.8.1.2, svm.2.8.2.2, svm.2.8.2.3, svm.2.8.7.2, svm.2.8.8.2) */
 static void intercepted(void)
 {
 	for (unsigned n = 0; n < COUNT(rows); n++) {
@@ -59,7 +60,7 @@ static void intercepted(void)
 		if (code != 0x40u + rows[n].vector)
 			continue;
 		if (!(rows[n].flags & SKIP_INFO)) {
-			vcheck(rows[n].name, "RIP", v->rip, (u64)(rows[n].flags & TRAP ? rows[n].s->next : rows[n].s->at));
+			vcheck(rows[n].name, "RIP", v->rip, (u64)(rows[n].flags & TRAP || (of_2005 && rows[n].vector == 3) ? rows[n].s->next : rows[n].s->at));
 			vcheck(rows[n].name, "EXITINFO1", v->exitinfo1, rows[n].info1);
 		}
 		vcheck(rows[n].name, "EXITINFO2", v->exitinfo2, rows[n].info2);
@@ -101,7 +102,7 @@ static const struct {
 	{"during #GP", &x_gp_sel, 0, 0x123480000b0dull, 0},		       /* REQ(svm.2.4.2.15, svm.2.4.2.21) */
 	{"during INT3", &x_bp, 0, INFO(3, 3), 3 * 8 + 2},		       /* REQ(svm.2.4.2.12) */
 	{"during ICEBP", &x_icebp, 0, INFO(3, 1), 1 * 8 + 3},		       /* REQ(svm.2.4.2.11) */
-	{"during INTn", &x_int, 0, INFO(4, 0x42), 0x42 * 8 + 2},	       /* REQ(svm.2.4.2.9, svm.2.4.2.14) */
+	{"during INTn", &x_int, 0, INFO(4, 0x42), 0x42 * 8 + 2},	       /* REQ(svm.2.4.2.9) */
 	{"during an injected interrupt", &x_plain, INFO(0, 0x55), INFO(0, 0x55), 0x55 * 8 + 3}, /* REQ(svm.2.4.2.5) */
 	{"during an injected NMI", &x_plain, INFO(2, 9), INFO(2, 2), 2 * 8 + 3}, /* REQ(svm.2.4.2.6, svm.2.4.2.7) */
 	{"during an injected #PF", &x_plain, 0x780000b0eull | 0x80000000, 0x780000b0eull, 0},
@@ -123,11 +124,13 @@ static void during_delivery(void)
 			continue; /* intercepted itself; see double_fault() */
 		v->nrip = v->rip;
 		code = go();
-		vcheck(vectoring[n].name, "code", code, 0x4d);		   /* REQ(svm.2.4.0.1, svm.2.4.3.1, svm.2.16.6) */
+		vcheck(vectoring[n].name, "code", code, 0x4d);		   /* REQ(svm.2.4.0.1, svm.2.4.3.1, svm.2.16.6, svm.2.4.3.5, svm.2.8.0.7) */
 		vcheck(vectoring[n].name, "EXITINTINFO", v->exitintinfo, vectoring[n].intinfo); /* REQ(svm.2.4.0.6, svm.2.4.2.2, svm.2.4.2.17, svm.2.4.2.18, svm.2.16.4, svm.2.4.3.4) */
 		if (!twice)
 			vcheck(vectoring[n].name, "error code", v->exitinfo1, vectoring[n].error); /* REQ(svm.2.4.3.7) */
 		vcheck(vectoring[n].name, "RSP untouched", v->rsp, STACK_TOP); /* REQ(svm.2.4.0.2) */
+		if (of_2005 && vectoring[n].s == &x_bp)
+			continue; /* without nRIP the monitor cannot put it back as it was */
 		/* REQ(svm.2.4.2.26): the table is repaired, the event goes in again and is completed */
 		v->idtr.limit = sizeof(gidt) - 1;
 		v->eventinj = v->exitintinfo;
@@ -146,7 +149,7 @@ static void double_fault(void)
 	own_idt();
 	gidt[13].lo &= ~(1ull << 47);
 	v->intercept_exc = 1 << 8;
-	vcheck("#NP during #GP", "code", go(), 0x48); /* REQ(svm.2.8.9.1, svm.2.4.3.2) */
+	vcheck("#NP during #GP", "code", go(), 0x48); /* REQ(svm.2.8.9.1, svm.2.4.3.2, svm.2.8.0.8) */
 	vcheck("#NP during #GP", "EXITINFO1", v->exitinfo1, 0);
 	vcheck("#NP during #GP", "RIP", v->rip, (u64)x_gp_sel.at);
 

@@ -51,7 +51,7 @@ static void virtual_interrupts(void)
 		vcheck(virq[n].name, "V_IRQ", v->vintr >> 8 & 1, (virq[n].vintr >> 8 & 1) && !virq[n].taken);
 		vcheck(virq[n].name, "V_TPR", v->vintr & 15, virq[n].vintr & 15);
 
-		base(virq[n].s); /* the same as an interrupt window: REQ(svm.2.17.6.1, svm.2.9.5.1, svm.2.4.0.5) */
+		base(virq[n].s); /* the same as an interrupt window: REQ(svm.2.17.6.1, svm.2.9.5.1, svm.2.9.5.2, svm.2.9.5.3, svm.2.4.0.5) */
 		own_idt();
 		v->vintr = virq[n].vintr;
 		v->rflags = virq[n].rflags;
@@ -107,12 +107,12 @@ static const struct {
 	u64 code; /* 60h, or 81h: then `taken` */
 	bool taken;
 } physical[] = {
-	{"IF 1, intercepted", &nops, 0, IF, false, true, 0x60, false},			 /* REQ(svm.2.9.1.1, svm.2.4.0.4) */
-	{"IF 0, intercepted", &nops, 0, 2, false, true, 0x81, false},			 /* REQ(svm.2.17.1.2) */
+	{"IF 1, intercepted", &nops, 0, IF, false, true, 0x60, false},			 /* REQ(svm.2.9.1.1, svm.2.4.0.4, svm.2.9.0.1) */
+	{"IF 0, intercepted", &nops, 0, 2, false, true, 0x81, false},			 /* REQ(svm.2.17.1.2, svm.2.9.1.4) */
 	{"IF 1, masking, host IF 0", &nops, MASKING, IF, false, true, 0x81, false},	 /* REQ(svm.2.17.1.3) */
 	{"IF 0, masking, host IF 1", &nops, MASKING, 2, true, true, 0x60, false},
 	{"CLI, masking, host IF 1", &cli_nops, MASKING, IF, true, true, 0x60, false},
-	{"IF 1, not intercepted", &nops, 0, IF, false, false, 0x81, true},
+	{"IF 1, not intercepted", &nops, 0, IF, false, false, 0x81, true}, /* REQ(svm.2.9.1.2) */
 	{"IF 0, not intercepted", &nops, 0, 2, false, false, 0x81, false},
 	{"with a virtual one, intercepted", &nops, IRQ(15, 0x61), IF, false, true, 0x60, false}, /* REQ(svm.2.17.4.16) */
 };

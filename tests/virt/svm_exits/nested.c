@@ -19,7 +19,7 @@ static u64 *split(u64 gpa)
 	else
 		l1 = page_alloc();
 	for (unsigned n = 0; n < 512; n++)
-		l1[n] = (gpa & ~0x1fffffull) + n * 4096 | 7;
+		l1[n] = ((gpa & ~0x1fffffull) + n * 4096) | 7;
 	*pde = (u64)l1 | 7;
 	return l1;
 }
@@ -30,19 +30,23 @@ static const struct {
 	u64 entry; /* over the address */
 	u64 info1; /* 0: no exit */
 } rows[] = {
-	{"read, not present", &reads, 0x6, FINAL | 0x4},	    /* REQ(svm.2.21.6.11, svm.2.21.6.12) */
+	{"read, not present", &reads, 0x6, FINAL | 0x4},
 	{"write, not present", &writes, 0x6, FINAL | 0x6},
 	{"fetch, not present", &runs, 0x6, FINAL | 0x14},
-	{"read, U/S 0", &reads, 0x3, FINAL | 0x5},		    /* REQ(svm.2.21.6.14) */
+	{"read, U/S 0", &reads, 0x3, FINAL | 0x5},
 	{"write, U/S 0", &writes, 0x3, FINAL | 0x7},
-	{"write, read-only", &writes, 0x5, FINAL | 0x7},	    /* REQ(svm.2.21.6.13) */
+	{"write, read-only", &writes, 0x5, FINAL | 0x7},
 	{"read, read-only", &reads, 0x5, 0},
-	{"fetch, NX", &runs, 1ull << 63 | 7, FINAL | 0x15},	    /* REQ(svm.2.21.6.16) */
+	{"fetch, NX", &runs, 1ull << 63 | 7, FINAL | 0x15},
 	{"read, NX", &reads, 1ull << 63 | 7, 0},
-	{"read, reserved bit 51", &reads, 1ull << 51 | 7, FINAL | 0xd}, /* REQ(svm.2.21.6.15) */
+	{"read, reserved bit 51", &reads, 1ull << 51 | 7, FINAL | 0xd},
 	{"write, reserved bit 51", &writes, 1ull << 51 | 7, FINAL | 0xf},
 };
 
+/*
+ * REQ(svm.2.21.6.9, svm.2.21.6.10, svm.2.21.6.11, svm.2.21.6.12, svm.2.21.6.14, svm.2.21.6.15, svm.2.21.6.16)
+ * REQ(svm.2.21.6.7, svm.2.21.6.18, svm.2.21.7.1, svm.2.21.7.4, svm.2.21.7.10, svm.2.21.5.9, svm.2.21.5.10)
+ */
 static u64 code_mask(void)
 {
 	return of_2005 ? 0xffffffff : ~0ull; /* bits 32 and 33 came later */
@@ -61,8 +65,8 @@ static void final_accesses(void)
 		vcheck(rows[n].name, "code", code, rows[n].info1 ? EXIT_NPF : EXIT_VMMCALL); /* REQ(svm.D.94) */
 		if (code != EXIT_NPF)
 			continue;
-		vcheck(rows[n].name, "EXITINFO1", v->exitinfo1 & code_mask(), rows[n].info1 & code_mask());
-		vcheck(rows[n].name, "EXITINFO2", v->exitinfo2, gpa); /* REQ(svm.2.21.6.17) */
+		vcheck(rows[n].name, "EXITINFO1", v->exitinfo1, rows[n].info1 & code_mask());
+		vcheck(rows[n].name, "EXITINFO2", v->exitinfo2, gpa);
 		vcheck(rows[n].name, "RIP", v->rip, rows[n].s == &runs ? gpa : (u64)rows[n].s->at);
 		vcheck(rows[n].name, "nRIP", v->nrip, 0);
 		if (!assists)
@@ -76,13 +80,16 @@ static void final_accesses(void)
 	}
 }
 
-/* The guest's own tables lie in a page that the nested tables restrict; each is walked as a user write. */
+/*
+ * The guest's own tables lie in a page that the nested tables restrict; each is walked as a user write.
+ * REQ(svm.2.21.5.1, svm.2.21.5.2, svm.2.21.5.4, svm.2.21.5.5, svm.2.21.5.6, svm.2.21.6.13, svm.2.21.6.17, svm.2.21.6.1)
+ */
 static void table_accesses(void)
 {
 	static const struct {
 		const char *name;
 		u64 entry, info1;
-	} t[] = {{"tables not present", 0x6, TABLE | 0x6},   /* REQ(svm.2.21.6.2, svm.2.21.5.6) */
+	} t[] = {{"tables not present", 0x6, TABLE | 0x6},
 		 {"tables read-only", 0x5, TABLE | 0x7},
 		 {"tables U/S 0", 0x3, TABLE | 0x7},
 		 {"tables reserved bit", 1ull << 51 | 7, TABLE | 0xf},
@@ -101,17 +108,20 @@ static void table_accesses(void)
 		vcheck(t[n].name, "code", code, t[n].info1 ? EXIT_NPF : EXIT_VMMCALL);
 		if (code != EXIT_NPF)
 			continue;
-		vcheck(t[n].name, "EXITINFO1", v->exitinfo1 & code_mask(), t[n].info1 & code_mask());
+		vcheck(t[n].name, "EXITINFO1", v->exitinfo1, t[n].info1 & code_mask());
 		vcheck(t[n].name, "EXITINFO2", v->exitinfo2, TABLES);
 	}
 }
 
-/* "Fault Ordering": the guest's own faults come before the nested fault of the final address. */
+/*
+ * "Fault Ordering": the guest's own faults come before the nested fault of the final address.
+ * REQ(svm.2.21.6.2, svm.2.21.6.4, svm.2.21.6.6, svm.2.21.6.7, svm.2.21.7.2, svm.2.21.5.3, svm.2.21.5.7, svm.2.21.5.8, svm.2.21.5.11)
+ */
 static void order(void)
 {
 	u64 *l1, *l2;
 
-	base(&writes); /* REQ(svm.2.21.6.4) */
+	base(&writes);
 	l1 = split(DATA);
 	l1[0] = 0;
 	l2 = page_alloc();
@@ -124,13 +134,13 @@ static void order(void)
 	v->cr3 = (u64)l4;
 	v->cr0 |= 1 << 16;
 	vcheck("guest read-only, host not present", "#PF first", go(), 0x4e);
-	l2[DATA >> 21] = 0; /* REQ(svm.2.21.6.3) */
+	l2[DATA >> 21] = 0;
 	v->rip = (u64)writes.entry;
 	vcheck("not present in both", "#PF first", go(), 0x4e);
 	l2[DATA >> 21] = DATA | 0x83;
 	v->rip = (u64)writes.entry;
 	vcheck("only the host", "NPF", go(), EXIT_NPF);
-	l1[0] = DATA | 5; /* a read-only host page stays so whatever CR0.WP is: REQ(svm.2.21.7.7) */
+	l1[0] = DATA | 5; /* a read-only host page stays so whatever CR0.WP is */
 	v->cr0 &= ~(1ull << 16);
 	v->rip = (u64)writes.entry;
 	vcheck("host read-only, WP 0", "NPF", go(), EXIT_NPF);
@@ -144,7 +154,7 @@ static void order(void)
 	l1 = split(DATA);
 	vcheck("A", "code", go(), EXIT_VMMCALL);
 	vcheck("A", "host entry", l1[0] & 0x60, 0x20);
-	base(&reads); /* the walk of guest tables makes their host page dirty: REQ(svm.2.21.5.7) */
+	base(&reads); /* the walk of guest tables makes their host page dirty */
 	l1 = split(TABLES);
 	memcpy((void *)TABLES, user_pml4, 4096);
 	v->cr3 = TABLES;

@@ -163,7 +163,7 @@ static const struct {
 	{"MONITOR, ECX not 0", &monitor_ecx, {4, 10}, NEW, 13},
 	{"MWAIT at CPL 3", &mwait_, {4, 11}, CPL3 | NEW, 6},
 	{"RDMSR, no such MSR", &rdmsr_none, {3, 28}, 0, EXITS + 0x7c},	/* REQ(svm.2.7.21) */
-	{"RDMSR at CPL 3", &rdmsr_efer, {3, 28}, CPL3, 13},
+	{"RDMSR at CPL 3", &rdmsr_efer, {3, 28}, CPL3, 13},			/* REQ(svm.2.7.19) */
 };
 
 void test_priorities(void)
@@ -183,7 +183,7 @@ void test_priorities(void)
 		on(rows[n].i);
 		u64 code = go();
 
-		vcheck(rows[n].name, "who wins", code, rows[n].wins >= EXITS ? rows[n].wins - EXITS : 0x40u + rows[n].wins);
+		vcheck(rows[n].name, "who wins", code, rows[n].wins >= EXITS ? rows[n].wins - (u64)EXITS : 0x40 + (u64)rows[n].wins);
 		vcheck(rows[n].name, "RIP", v->rip, (u64)rows[n].s->at);
 	}
 }

@@ -51,7 +51,7 @@ static void prepare(void)
 	base(&look);
 	pde = svm_nested_entry(v, DATA);
 	for (unsigned n = 0; n < 512; n++)
-		l1[n] = DATA + n * 4096 | 7;
+		l1[n] = (DATA + n * 4096) | 7;
 	*pde = (u64)l1 | 7;
 	entry = &l1[0];
 }

@@ -1,0 +1,375 @@
+/* The runner of root.h and the rows that need nothing but it: encodings, modes, privilege, prefixes, pointers. */
+#include "root.h"
+#include "vmx.h"
+
+u64 operand, other_operand[4], vmxon_region, current_region, op_at;
+static u8 *code_page;
+static enum op_state now = OUTSIDE;
+
+u64 op_fresh(void)
+{
+	u32 *p = page_alloc();
+
+	p[0] = (u32)rdmsr(0x480) & 0x7fffffff;
+	return (u64)p;
+}
+
+u64 op_current(void)
+{
+	u64 v = 0x5a5a;
+
+	asm volatile("vmptrst %0" : "+m"(v)::"cc", "memory");
+	return v;
+}
+
+static void leave(void)
+{
+	if (now == ROOT || now == CURRENT)
+		asm volatile("vmxoff" ::: "cc");
+	now = OUTSIDE;
+}
+
+void op_to(enum op_state state)
+{
+	leave();
+	if (state == NO_VMXE) {
+		write_cr4(read_cr4() & ~(1ull << 13));
+	} else {
+		write_cr4(read_cr4() | 1 << 13);
+		if (state != OUTSIDE)
+			asm volatile("vmxon %0" ::"m"(vmxon_region) : "cc", "memory");
+		if (state == CURRENT) {
+			current_region = op_fresh();
+			asm volatile("vmclear %0; vmptrld %0" ::"m"(current_region) : "cc", "memory");
+		}
+	}
+	now = state;
+}
+
+static u8 *load(u8 *p, bool wide, u8 rex, u8 opcode, u64 value)
+{
+	if (wide)
+		*p++ = rex;
+	*p++ = opcode;
+	memcpy(p, &value, wide ? 8 : 4);
+	return p + (wide ? 8 : 4);
+}
+
+int op_run(enum op_mode mode, const u8 *code, unsigned length, const struct op_registers *r)
+{
+	static u8 kernel_stack[4096] __attribute__((aligned(16)));
+	bool wide = mode == K64 || mode == U64, user_mode = mode == U64 || mode == U32;
+	u64 stack = user_mode ? (u64)(t_stack3 + sizeof(t_stack3)) : (u64)(kernel_stack + sizeof(kernel_stack));
+	u64 cs = mode == K64 ? KCODE : mode == U64 ? UCODE : mode == K32 ? KCODE32 : UCODE32;
+	u8 *p = code_page;
+
+	p = load(p, wide, 0x48, 0xbb, r->rbx);
+	p = load(p, wide, 0x48, 0xb9, r->rcx);
+	p = load(p, wide, 0x48, 0xba, r->rdx);
+	p = load(p, wide, 0x48, 0xbd, r->rbp);
+	if (wide) {
+		p = load(p, true, 0x49, 0xb9, r->r9);
+		p = load(p, true, 0x49, 0xbb, r->r11);
+	}
+	op_at = (u64)p;
+	memcpy(p, code, length);
+	p[length] = 0xcd;
+	p[length + 1] = 0x80;
+	return CATCH(iret_to((u64)code_page, cs, user_mode ? UDATA : KDATA, stack, ALL_SIX | 2));
+}
+
+bool op_unharmed(void)
+{
+	return last_regs.rip == op_at && (last_regs.rflags & ALL_SIX) == ALL_SIX;
+}
+
+static u64 pointer(enum op_pointer p)
+{
+	u32 r[4];
+	u64 fresh = op_fresh();
+
+	cpuid(0x80000008, 0, r);
+	switch (p) {
+	case P_ODD: return fresh + 0x800;
+	case P_HIGH: return fresh | 1ull << (r[0] & 0xff);
+	case P_VMXON: return vmxon_region;
+	case P_REVISION: *(u32 *)fresh ^= 1; return fresh;
+	case P_SHADOW: *(u32 *)fresh |= 1u << 31; return fresh;
+	case P_SAME: return current_region;
+	default: return fresh;
+	}
+}
+
+static void row_check(const struct op_row *w, const char *what, u64 got, u64 want)
+{
+	char text[100];
+	unsigned n = 0;
+
+	for (const char *s = w->name; *s && n < 70; s++)
+		text[n++] = *s;
+	text[n++] = ':';
+	text[n++] = ' ';
+	for (const char *s = what; *s && n < 99; s++)
+		text[n++] = *s;
+	text[n] = 0;
+	check(text, got, want);
+}
+
+static void after(const struct op_row *w, u64 before)
+{
+	if (w->after == A_LEFT) {
+		row_check(w, "VMX operation has ended", CATCH(op_current()), EX_UD);
+		now = OUTSIDE;
+	} else if (w->state >= ROOT) {
+		u64 want = w->after == A_OPERAND ? operand : w->after == A_NONE ? ~0ull : before;
+
+		row_check(w, "current-VMCS pointer", op_current(), want);
+	} else if (w->vector == DONE && w->flags == CLEAR) { /* VMXON */
+		now = ROOT;
+		row_check(w, "no current VMCS", op_current(), ~0ull);
+	} else if (w->state == OUTSIDE) {
+		row_check(w, "not in VMX operation", CATCH(op_current()), EX_UD);
+	}
+}
+
+void op_rows(const struct op_row *row, unsigned count)
+{
+	for (const struct op_row *w = row; w < row + count; w++) {
+		struct op_registers r = {(u64)&operand, 0x681e, 0x1122334455667788, (u64)&operand, 0x681e, (u64)&operand};
+		u64 before;
+		int v;
+
+		op_to(w->state);
+		operand = pointer(w->pointer);
+		if (w->pointer == P_UNMAPPED)
+			r.rbx = 1ull << 45;
+		before = w->state >= ROOT ? op_current() : 0;
+		v = op_run(w->mode, w->code, w->length, &r);
+		row_check(w, "vector", (u64)v, (u64)w->vector);
+		if (v != w->vector)
+			continue;
+		if (v == DONE) {
+			row_check(w, "flags", last_regs.rflags & ALL_SIX, w->flags);
+			row_check(w, "next instruction", last_regs.rip, op_at + w->length + 2);
+		} else {
+			row_check(w, "error code", last_regs.error, 0);
+			row_check(w, "a fault: RIP and flags", op_unharmed(), 1);
+		}
+		if (w->state == CURRENT && v == DONE && w->flags == FAIL_VALID)
+			row_check(w, "VM-instruction error", vmx_read(VMCS_ERROR), w->error);
+		after(w, before);
+	}
+}
+
+#define UD_(name, state, mode, ...)  {name, state, mode, B(__VA_ARGS__), P_FRESH, EX_UD, 0, 0, A_SAME}
+#define GP_(name, state, mode, ...)  {name, state, mode, B(__VA_ARGS__), P_UNMAPPED, EX_GP, 0, 0, A_SAME}
+#define OK_(name, state, after, ...) {name, state, K64, B(__VA_ARGS__), P_FRESH, DONE, CLEAR, 0, after}
+#define FI_(name, state, pointer, ...) {name, state, K64, B(__VA_ARGS__), pointer, DONE, FAIL_INVALID, 0, A_SAME}
+#define FV_(name, pointer, error, ...) {name, CURRENT, K64, B(__VA_ARGS__), pointer, DONE, FAIL_VALID, error, A_SAME}
+
+/* clang-format off */
+static const struct op_row vmclear_rows[] = {
+	OK_("VMCLEAR of another VMCS", CURRENT, A_SAME, 0x66, 0x0f, 0xc7, 0x33), /* REQ(vmx04.VMCLEAR.1, vmx04.VMCLEAR.10, vmx04.4.2) */
+	{"VMCLEAR of the current VMCS", CURRENT, K64, B(0x66, 0x0f, 0xc7, 0x33), P_SAME, DONE, CLEAR, 0, A_NONE}, /* REQ(vmx04.VMCLEAR.11, sdm30.8) */
+	{"VMCLEAR register form: RDRAND r16", CURRENT, K64, B(0x66, 0x0f, 0xc7, 0xf3), P_FRESH, DONE, 1, 0, A_SAME}, /* REQ(vmx04.VMCLEAR.2.now) */
+	UD_("VMCLEAR outside VMX operation", OUTSIDE, K64, 0x66, 0x0f, 0xc7, 0x33), /* REQ(vmx04.VMCLEAR.3) */
+	UD_("VMCLEAR outside VMX operation at CPL 3", OUTSIDE, U64, 0x66, 0x0f, 0xc7, 0x33), /* REQ(vmx04.VMCLEAR.28) */
+	UD_("VMCLEAR in compatibility mode", CURRENT, K32, 0x66, 0x0f, 0xc7, 0x33), /* REQ(vmx04.VMCLEAR.5) */
+	UD_("VMCLEAR in compatibility mode at CPL 3", CURRENT, U32, 0x66, 0x0f, 0xc7, 0x33),
+	GP_("VMCLEAR at CPL 3, operand not mapped", CURRENT, U64, 0x66, 0x0f, 0xc7, 0x33), /* REQ(vmx04.VMCLEAR.6, vmx04.VMCLEAR.28) */
+	FV_("VMCLEAR misaligned", P_ODD, 2, 0x66, 0x0f, 0xc7, 0x33), /* REQ(vmx04.VMCLEAR.7, vmx04.VMCLEAR.9) */
+	FI_("VMCLEAR misaligned, no current VMCS", ROOT, P_ODD, 0x66, 0x0f, 0xc7, 0x33), /* REQ(vmx04.VMCLEAR.8, vmx04.VMCLEAR.9) */
+	FV_("VMCLEAR beyond the address width", P_HIGH, 2, 0x66, 0x0f, 0xc7, 0x33), /* REQ(vmx04.VMCLEAR.13.now) */
+	FV_("VMCLEAR of the VMXON region", P_VMXON, 3, 0x66, 0x0f, 0xc7, 0x33), /* REQ(vmx04.VMCLEAR.13.now) */
+	UD_("VMCLEAR LOCK", CURRENT, K64, 0xf0, 0x66, 0x0f, 0xc7, 0x33), /* REQ(vmx04.VMCLEAR.15) */
+	UD_("VMCLEAR F2", CURRENT, K64, 0xf2, 0x66, 0x0f, 0xc7, 0x33), /* REQ(vmx04.VMCLEAR.16.now) */
+	FV_("F3 66 is VMXON", P_FRESH, 15, 0xf3, 0x66, 0x0f, 0xc7, 0x33), /* REQ(vmx04.VMCLEAR.16.now, vmx04.VMXON.22, vmx04.VMXON.23) */
+	FV_("66 F3 is VMXON", P_FRESH, 15, 0x66, 0xf3, 0x0f, 0xc7, 0x33), /* REQ(vmx04.VMCLEAR.16.now, vmx04.VMXON.22, vmx04.VMXON.23) */
+	OK_("VMCLEAR with 66 twice", CURRENT, A_SAME, 0x66, 0x66, 0x0f, 0xc7, 0x33), /* REQ(vmx04.VMCLEAR.18) */
+	OK_("VMCLEAR with REX.W", CURRENT, A_SAME, 0x66, 0x48, 0x0f, 0xc7, 0x33), /* REQ(vmx04.4.8) */
+};
+static const struct op_row vmptrld_rows[] = {
+	OK_("VMPTRLD", CURRENT, A_OPERAND, 0x0f, 0xc7, 0x33), /* REQ(vmx04.VMPTRLD.1, vmx04.VMPTRLD.9, sdm30.2) */
+	OK_("VMPTRLD without a current VMCS", ROOT, A_OPERAND, 0x0f, 0xc7, 0x33), /* REQ(vmx04.VMPTRLD.9) */
+	{"VMPTRLD register form: RDRAND", CURRENT, K64, B(0x0f, 0xc7, 0xf3), P_FRESH, DONE, 1, 0, A_SAME}, /* REQ(vmx04.VMPTRLD.2.now) */
+	UD_("VMPTRLD outside VMX operation", OUTSIDE, K64, 0x0f, 0xc7, 0x33), /* REQ(vmx04.VMPTRLD.3, vmx04.VMPTRLD.27) */
+	UD_("VMPTRLD in compatibility mode", CURRENT, K32, 0x0f, 0xc7, 0x33), /* REQ(vmx04.VMPTRLD.5) */
+	UD_("VMPTRLD in compatibility mode at CPL 3", CURRENT, U32, 0x0f, 0xc7, 0x33),
+	GP_("VMPTRLD at CPL 3, operand not mapped", CURRENT, U64, 0x0f, 0xc7, 0x33), /* REQ(vmx04.VMPTRLD.6, vmx04.VMPTRLD.27) */
+	FV_("VMPTRLD misaligned", P_ODD, 9, 0x0f, 0xc7, 0x33), /* REQ(vmx04.VMPTRLD.7) */
+	FI_("VMPTRLD misaligned, no current VMCS", ROOT, P_ODD, 0x0f, 0xc7, 0x33), /* REQ(vmx04.VMPTRLD.8) */
+	FV_("VMPTRLD beyond the address width", P_HIGH, 9, 0x0f, 0xc7, 0x33), /* REQ(vmx04.VMPTRLD.10.now) */
+	FV_("VMPTRLD of the VMXON region", P_VMXON, 10, 0x0f, 0xc7, 0x33), /* REQ(vmx04.VMPTRLD.10.now) */
+	FV_("VMPTRLD, wrong revision", P_REVISION, 11, 0x0f, 0xc7, 0x33), /* REQ(vmx04.VMPTRLD.10.now, vmx04.2.1.9.now) */
+	{"VMPTRLD of a shadow VMCS", CURRENT, K64, B(0x0f, 0xc7, 0x33), P_SHADOW, DONE, CLEAR, 0, A_OPERAND}, /* REQ(vmx04.2.1.9.now) */
+	{"VMPTRLD of the current VMCS", CURRENT, K64, B(0x0f, 0xc7, 0x33), P_SAME, DONE, CLEAR, 0, A_SAME}, /* REQ(vmx04.VMPTRLD.12) */
+	UD_("VMPTRLD LOCK", CURRENT, K64, 0xf0, 0x0f, 0xc7, 0x33), /* REQ(vmx04.VMPTRLD.13) */
+	UD_("VMPTRLD F2", CURRENT, K64, 0xf2, 0x0f, 0xc7, 0x33), /* REQ(vmx04.VMPTRLD.14, vmx04.4.7) */
+	FV_("VMPTRLD with F3 is VMXON", P_FRESH, 15, 0xf3, 0x0f, 0xc7, 0x33), /* REQ(vmx04.VMPTRLD.15, vmx04.4.7) */
+	{"VMPTRLD with 66 is VMCLEAR", CURRENT, K64, B(0x66, 0x0f, 0xc7, 0x33), P_SAME, DONE, CLEAR, 0, A_NONE}, /* REQ(vmx04.VMPTRLD.17) */
+	OK_("VMPTRLD with REX.W", CURRENT, A_OPERAND, 0x48, 0x0f, 0xc7, 0x33), /* REQ(vmx04.4.8) */
+};
+static const struct op_row vmptrst_rows[] = {
+	OK_("VMPTRST", CURRENT, A_SAME, 0x0f, 0xc7, 0x3b), /* REQ(vmx04.VMPTRST.2, vmx04.VMPTRST.9, vmx04.4.5) */
+	OK_("VMPTRST without a current VMCS", ROOT, A_SAME, 0x0f, 0xc7, 0x3b), /* REQ(vmx04.VMPTRST.9) */
+	OK_("VMPTRST (R11)", CURRENT, A_SAME, 0x41, 0x0f, 0xc7, 0x3b), /* REQ(vmx04.VMPTRST.1) any ModRM with reg = 7 */
+	UD_("VMPTRST outside VMX operation", OUTSIDE, K64, 0x0f, 0xc7, 0x3b), /* REQ(vmx04.VMPTRST.4, vmx04.VMPTRST.24) */
+	UD_("VMPTRST in compatibility mode", CURRENT, K32, 0x0f, 0xc7, 0x3b), /* REQ(vmx04.VMPTRST.6) */
+	UD_("VMPTRST in compatibility mode at CPL 3", CURRENT, U32, 0x0f, 0xc7, 0x3b),
+	GP_("VMPTRST at CPL 3, operand not mapped", CURRENT, U64, 0x0f, 0xc7, 0x3b), /* REQ(vmx04.VMPTRST.7, vmx04.VMPTRST.24) */
+	{"VMPTRST register form: RDSEED", CURRENT, K64, B(0x0f, 0xc7, 0xfb), P_FRESH, DONE, 1, 0, A_SAME}, /* REQ(vmx04.VMPTRST.3.now) */
+	UD_("VMPTRST LOCK", CURRENT, K64, 0xf0, 0x0f, 0xc7, 0x3b), /* REQ(vmx04.VMPTRST.10) */
+	UD_("VMPTRST F3", CURRENT, K64, 0xf3, 0x0f, 0xc7, 0x3b), /* REQ(vmx04.VMPTRST.11, vmx04.4.7) */
+	UD_("VMPTRST F2", CURRENT, K64, 0xf2, 0x0f, 0xc7, 0x3b), /* REQ(vmx04.VMPTRST.11, vmx04.4.7) */
+	UD_("VMPTRST 66", CURRENT, K64, 0x66, 0x0f, 0xc7, 0x3b), /* REQ(vmx04.VMPTRST.13) */
+};
+static const struct op_row vmread_rows[] = {
+	OK_("VMREAD", CURRENT, A_SAME, 0x0f, 0x78, 0xca), /* REQ(vmx04.VMREAD.1) RCX encoding, RDX destination */
+	UD_("VMREAD outside VMX operation", OUTSIDE, K64, 0x0f, 0x78, 0xca), /* REQ(vmx04.VMREAD.5, vmx04.VMREAD.33) */
+	UD_("VMREAD in compatibility mode", CURRENT, K32, 0x0f, 0x78, 0xca), /* REQ(vmx04.VMREAD.7) */
+	UD_("VMREAD in compatibility mode at CPL 3", CURRENT, U32, 0x0f, 0x78, 0xca),
+	GP_("VMREAD at CPL 3, operand not mapped", CURRENT, U64, 0x0f, 0x78, 0x0b), /* REQ(vmx04.VMREAD.8, vmx04.VMREAD.33) */
+	FI_("VMREAD without a current VMCS", ROOT, P_FRESH, 0x0f, 0x78, 0xca), /* REQ(vmx04.4.3.now) */
+	UD_("VMREAD LOCK", CURRENT, K64, 0xf0, 0x0f, 0x78, 0xca), /* REQ(vmx04.VMREAD.19) */
+	UD_("VMREAD F3", CURRENT, K64, 0xf3, 0x0f, 0x78, 0xca), /* REQ(vmx04.VMREAD.20, vmx04.4.7) */
+	UD_("VMREAD F2", CURRENT, K64, 0xf2, 0x0f, 0x78, 0xca), /* REQ(vmx04.VMREAD.20, vmx04.4.7) */
+	UD_("VMREAD 66", CURRENT, K64, 0x66, 0x0f, 0x78, 0xca), /* REQ(vmx04.VMREAD.22) */
+	OK_("VMREAD REX.R", CURRENT, A_SAME, 0x44, 0x0f, 0x78, 0xca), /* REQ(vmx04.4.8) R9 is the encoding */
+};
+static const struct op_row vmwrite_rows[] = {
+	OK_("VMWRITE", CURRENT, A_SAME, 0x0f, 0x79, 0xca), /* REQ(vmx04.VMWRITE.1) */
+	UD_("VMWRITE outside VMX operation", OUTSIDE, K64, 0x0f, 0x79, 0xca), /* REQ(vmx04.VMWRITE.3, vmx04.VMWRITE.31) */
+	UD_("VMWRITE in compatibility mode", CURRENT, K32, 0x0f, 0x79, 0xca), /* REQ(vmx04.VMWRITE.5) */
+	UD_("VMWRITE in compatibility mode at CPL 3", CURRENT, U32, 0x0f, 0x79, 0xca),
+	GP_("VMWRITE at CPL 3, operand not mapped", CURRENT, U64, 0x0f, 0x79, 0x0b), /* REQ(vmx04.VMWRITE.6, vmx04.VMWRITE.31) */
+	FI_("VMWRITE without a current VMCS", ROOT, P_FRESH, 0x0f, 0x79, 0xca), /* REQ(vmx04.VMWRITE.7) */
+	UD_("VMWRITE LOCK", CURRENT, K64, 0xf0, 0x0f, 0x79, 0xca), /* REQ(vmx04.VMWRITE.18) */
+	UD_("VMWRITE F3", CURRENT, K64, 0xf3, 0x0f, 0x79, 0xca), /* REQ(vmx04.VMWRITE.19) */
+	UD_("VMWRITE F2", CURRENT, K64, 0xf2, 0x0f, 0x79, 0xca), /* REQ(vmx04.VMWRITE.19) */
+	UD_("VMWRITE 66", CURRENT, K64, 0x66, 0x0f, 0x79, 0xca), /* REQ(vmx04.VMWRITE.21) */
+};
+static const struct op_row launch_rows[] = {
+	UD_("VMLAUNCH outside VMX operation", OUTSIDE, K64, 0x0f, 0x01, 0xc2), /* REQ(vmx04.VMLAUNCH.2, vmx04.VMLAUNCH.22) */
+	UD_("VMRESUME outside VMX operation", OUTSIDE, K64, 0x0f, 0x01, 0xc3), /* REQ(vmx04.VMLAUNCH.2, vmx04.VMLAUNCH.22) */
+	UD_("VMLAUNCH in compatibility mode", CURRENT, K32, 0x0f, 0x01, 0xc2), /* REQ(vmx04.VMLAUNCH.4) */
+	UD_("VMRESUME in compatibility mode", CURRENT, K32, 0x0f, 0x01, 0xc3), /* REQ(vmx04.VMLAUNCH.4, sdm30.18) */
+	UD_("VMLAUNCH in compatibility mode at CPL 3", CURRENT, U32, 0x0f, 0x01, 0xc2), /* REQ(vmx04.3.2.1.1) */
+	UD_("VMRESUME in compatibility mode at CPL 3", CURRENT, U32, 0x0f, 0x01, 0xc3), /* REQ(vmx04.3.2.1.1) */
+	GP_("VMLAUNCH at CPL 3, no current VMCS", ROOT, U64, 0x0f, 0x01, 0xc2), /* REQ(vmx04.VMLAUNCH.5, vmx04.VMLAUNCH.22, vmx04.3.2.1.1) */
+	GP_("VMRESUME at CPL 3, no current VMCS", ROOT, U64, 0x0f, 0x01, 0xc3), /* REQ(vmx04.VMLAUNCH.5, vmx04.VMLAUNCH.22, vmx04.3.2.1.1) */
+	FI_("VMLAUNCH without a current VMCS", ROOT, P_FRESH, 0x0f, 0x01, 0xc2), /* REQ(vmx04.VMLAUNCH.6) */
+	FI_("VMRESUME without a current VMCS", ROOT, P_FRESH, 0x0f, 0x01, 0xc3), /* REQ(vmx04.VMLAUNCH.6) */
+	FV_("VMLAUNCH with a VMCS of zeros", P_FRESH, 7, 0x0f, 0x01, 0xc2), /* REQ(vmx04.VMLAUNCH.1, vmx04.3.2.2.1) */
+	FV_("VMRESUME of a clear VMCS", P_FRESH, 5, 0x0f, 0x01, 0xc3), /* REQ(vmx04.VMLAUNCH.1, vmx04.VMLAUNCH.8) */
+	UD_("VMLAUNCH LOCK", CURRENT, K64, 0xf0, 0x0f, 0x01, 0xc2), /* REQ(vmx04.VMLAUNCH.16) */
+	UD_("VMRESUME LOCK", CURRENT, K64, 0xf0, 0x0f, 0x01, 0xc3), /* REQ(vmx04.VMLAUNCH.16) */
+	UD_("VMLAUNCH F3", CURRENT, K64, 0xf3, 0x0f, 0x01, 0xc2), /* REQ(vmx04.VMLAUNCH.17) */
+	UD_("VMRESUME F3", CURRENT, K64, 0xf3, 0x0f, 0x01, 0xc3), /* REQ(vmx04.VMLAUNCH.17) */
+	UD_("VMLAUNCH F2", CURRENT, K64, 0xf2, 0x0f, 0x01, 0xc2), /* REQ(vmx04.VMLAUNCH.17) */
+	UD_("VMRESUME F2", CURRENT, K64, 0xf2, 0x0f, 0x01, 0xc3), /* REQ(vmx04.VMLAUNCH.17) */
+	FV_("VMLAUNCH with a segment override", P_FRESH, 7, 0x2e, 0x0f, 0x01, 0xc2), /* REQ(vmx04.VMLAUNCH.18) */
+	FV_("VMRESUME with a segment override", P_FRESH, 5, 0x64, 0x0f, 0x01, 0xc3), /* REQ(vmx04.VMLAUNCH.18) */
+	UD_("VMLAUNCH 66", CURRENT, K64, 0x66, 0x0f, 0x01, 0xc2), /* REQ(vmx04.VMLAUNCH.19) */
+	UD_("VMRESUME 66", CURRENT, K64, 0x66, 0x0f, 0x01, 0xc3), /* REQ(vmx04.VMLAUNCH.19) */
+	FV_("VMLAUNCH 67", P_FRESH, 7, 0x67, 0x0f, 0x01, 0xc2), /* REQ(vmx04.VMLAUNCH.20) */
+	FV_("VMRESUME 67", P_FRESH, 5, 0x67, 0x0f, 0x01, 0xc3), /* REQ(vmx04.VMLAUNCH.20) */
+	FV_("VMLAUNCH with a full REX", P_FRESH, 7, 0x4f, 0x0f, 0x01, 0xc2), /* REQ(vmx04.4.8) */
+	FV_("VMRESUME with a full REX", P_FRESH, 5, 0x4f, 0x0f, 0x01, 0xc3), /* REQ(vmx04.4.8) */
+};
+static const struct op_row vmxoff_rows[] = {
+	OK_("VMXOFF", CURRENT, A_LEFT, 0x0f, 0x01, 0xc4), /* REQ(vmx04.VMXOFF.1, vmx04.VMXOFF.6, vmx04.4.5, sdm30.13) */
+	UD_("VMXOFF outside VMX operation", OUTSIDE, K64, 0x0f, 0x01, 0xc4), /* REQ(vmx04.VMXOFF.2, vmx04.VMXOFF.17) */
+	UD_("VMXOFF in compatibility mode", CURRENT, K32, 0x0f, 0x01, 0xc4), /* REQ(vmx04.VMXOFF.4) */
+	UD_("VMXOFF in compatibility mode at CPL 3", CURRENT, U32, 0x0f, 0x01, 0xc4), /* REQ(vmx04.VMXOFF.4) */
+	GP_("VMXOFF at CPL 3", CURRENT, U64, 0x0f, 0x01, 0xc4), /* REQ(vmx04.VMXOFF.5, vmx04.VMXOFF.9, vmx04.VMXOFF.17) */
+	UD_("VMXOFF LOCK", CURRENT, K64, 0xf0, 0x0f, 0x01, 0xc4), /* REQ(vmx04.VMXOFF.11) */
+	UD_("VMXOFF F3", CURRENT, K64, 0xf3, 0x0f, 0x01, 0xc4), /* REQ(vmx04.VMXOFF.12) */
+	UD_("VMXOFF F2", CURRENT, K64, 0xf2, 0x0f, 0x01, 0xc4), /* REQ(vmx04.VMXOFF.12) */
+	OK_("VMXOFF with a segment override", CURRENT, A_LEFT, 0x65, 0x0f, 0x01, 0xc4), /* REQ(vmx04.VMXOFF.13) */
+	UD_("VMXOFF 66", CURRENT, K64, 0x66, 0x0f, 0x01, 0xc4), /* REQ(vmx04.VMXOFF.14) */
+	OK_("VMXOFF 67", CURRENT, A_LEFT, 0x67, 0x0f, 0x01, 0xc4), /* REQ(vmx04.VMXOFF.15) */
+	OK_("VMXOFF with a full REX", CURRENT, A_LEFT, 0x4f, 0x0f, 0x01, 0xc4), /* REQ(vmx04.4.8) */
+};
+static const struct op_row vmxon_rows[] = {
+	OK_("VMXON", OUTSIDE, A_SAME, 0xf3, 0x0f, 0xc7, 0x33), /* REQ(vmx04.VMXON.1, vmx04.VMXON.12.now, vmx04.2.1.7.now, sdm30.14) */
+	UD_("VMXON register form", OUTSIDE, K64, 0xf3, 0x0f, 0xc7, 0xf3), /* REQ(vmx04.VMXON.2.now, vmx04.VMXON.33) */
+	UD_("VMXON without CR4.VMXE", NO_VMXE, K64, 0xf3, 0x0f, 0xc7, 0x33), /* REQ(vmx04.VMXON.3, vmx04.VMXON.33, vmx04.1.8.1) */
+	UD_("VMXON without CR4.VMXE at CPL 3", NO_VMXE, U64, 0xf3, 0x0f, 0xc7, 0x33), /* REQ(vmx04.VMXON.3) */
+	UD_("VMXON in compatibility mode", OUTSIDE, K32, 0xf3, 0x0f, 0xc7, 0x33), /* REQ(vmx04.VMXON.6) */
+	UD_("VMXON in compatibility mode, root operation", CURRENT, K32, 0xf3, 0x0f, 0xc7, 0x33), /* REQ(vmx04.VMXON.6) */
+	UD_("VMXON in compatibility mode at CPL 3", OUTSIDE, U32, 0xf3, 0x0f, 0xc7, 0x33), /* REQ(vmx04.VMXON.6) */
+	GP_("VMXON at CPL 3, operand not mapped", OUTSIDE, U64, 0xf3, 0x0f, 0xc7, 0x33), /* REQ(vmx04.VMXON.7, vmx04.VMXON.33) */
+	FI_("VMXON misaligned", OUTSIDE, P_ODD, 0xf3, 0x0f, 0xc7, 0x33), /* REQ(vmx04.VMXON.11) */
+	FI_("VMXON beyond the address width", OUTSIDE, P_HIGH, 0xf3, 0x0f, 0xc7, 0x33), /* REQ(vmx04.VMXON.12.now) */
+	FI_("VMXON, wrong revision", OUTSIDE, P_REVISION, 0xf3, 0x0f, 0xc7, 0x33), /* REQ(vmx04.VMXON.12.now, vmx04.1.7.5.now) */
+	FI_("VMXON, bit 31 of the revision", OUTSIDE, P_SHADOW, 0xf3, 0x0f, 0xc7, 0x33), /* REQ(vmx04.1.7.5.now) */
+	GP_("VMXON in root operation at CPL 3", CURRENT, U64, 0xf3, 0x0f, 0xc7, 0x33), /* REQ(vmx04.VMXON.13, vmx04.VMXON.18) */
+	FV_("VMXON in root operation", P_FRESH, 15, 0xf3, 0x0f, 0xc7, 0x33), /* REQ(vmx04.VMXON.14) */
+	FI_("VMXON in root operation without a current VMCS", ROOT, P_FRESH, 0xf3, 0x0f, 0xc7, 0x33), /* REQ(vmx04.VMXON.15) */
+	FV_("VMXON in root operation, operand not mapped", P_UNMAPPED, 15, 0xf3, 0x0f, 0xc7, 0x33), /* REQ(vmx04.VMXON.16) */
+	FI_("VMXON in root operation, neither mapped nor current", ROOT, P_UNMAPPED, 0xf3, 0x0f, 0xc7, 0x33), /* REQ(vmx04.VMXON.16) */
+	FV_("VMXON in root operation, misaligned", P_ODD, 15, 0xf3, 0x0f, 0xc7, 0x33), /* REQ(vmx04.VMXON.17) */
+	UD_("VMXON LOCK", OUTSIDE, K64, 0xf0, 0xf3, 0x0f, 0xc7, 0x33), /* REQ(vmx04.VMXON.19) */
+	OK_("VMXON F2 F3", OUTSIDE, A_SAME, 0xf2, 0xf3, 0x0f, 0xc7, 0x33), /* REQ(vmx04.VMXON.20) */
+	OK_("VMXON F3 F3", OUTSIDE, A_SAME, 0xf3, 0xf3, 0x0f, 0xc7, 0x33), /* REQ(vmx04.VMXON.20) */
+	UD_("VMXON F3 F2", OUTSIDE, K64, 0xf3, 0xf2, 0x0f, 0xc7, 0x33), /* REQ(vmx04.VMXON.20) */
+	OK_("VMXON 66 F3", OUTSIDE, A_SAME, 0x66, 0xf3, 0x0f, 0xc7, 0x33), /* REQ(vmx04.VMXON.22) */
+	OK_("VMXON F3 66", OUTSIDE, A_SAME, 0xf3, 0x66, 0x0f, 0xc7, 0x33), /* REQ(vmx04.VMXON.22) */
+	OK_("VMXON REX.W", OUTSIDE, A_SAME, 0xf3, 0x48, 0x0f, 0xc7, 0x33), /* REQ(vmx04.4.8) */
+};
+static const struct op_row vmcall_rows[] = {
+	UD_("VMCALL outside VMX operation", OUTSIDE, K64, 0x0f, 0x01, 0xc1), /* REQ(vmcall.5, vmcall.34, vmx04.VMCALL.14.now) */
+	UD_("VMCALL outside VMX operation at CPL 3", OUTSIDE, U64, 0x0f, 0x01, 0xc1), /* REQ(vmcall.5, vmcall.34) */
+	UD_("VMCALL outside VMX operation, compatibility mode", OUTSIDE, K32, 0x0f, 0x01, 0xc1), /* REQ(vmcall.5) */
+	UD_("VMCALL in compatibility mode", CURRENT, K32, 0x0f, 0x01, 0xc1), /* REQ(vmcall.8, vmx04.VMCALL.3.now) */
+	UD_("VMCALL in compatibility mode at CPL 3", CURRENT, U32, 0x0f, 0x01, 0xc1), /* REQ(vmcall.8) */
+	GP_("VMCALL at CPL 3", CURRENT, U64, 0x0f, 0x01, 0xc1), /* REQ(vmcall.9, vmcall.35) */
+	FV_("VMCALL in root operation", P_FRESH, 1, 0x0f, 0x01, 0xc1), /* REQ(vmcall.1, vmcall.11, vmcall.13, vmcall.26, vmcall.37, vmx04.VMCALL.1, vmx04.VMCALL.3.now) */
+	FI_("VMCALL in root operation without a current VMCS", ROOT, P_FRESH, 0x0f, 0x01, 0xc1), /* REQ(vmcall.13, vmcall.37) */
+	UD_("VMCALL 66", CURRENT, K64, 0x66, 0x0f, 0x01, 0xc1),
+	UD_("VMCALL F2", CURRENT, K64, 0xf2, 0x0f, 0x01, 0xc1),
+	UD_("VMCALL F3", CURRENT, K64, 0xf3, 0x0f, 0x01, 0xc1),
+	UD_("VMCALL LOCK", CURRENT, K64, 0xf0, 0x0f, 0x01, 0xc1),
+	UD_("VMCALL LOCK outside VMX operation", OUTSIDE, K64, 0xf0, 0x0f, 0x01, 0xc1),
+	FV_("VMCALL with a full REX", P_FRESH, 1, 0x4f, 0x0f, 0x01, 0xc1), /* REQ(vmx04.4.8) */
+};
+static const struct op_row invalidate_rows[] = {
+	UD_("INVEPT in compatibility mode", CURRENT, K32, 0x66, 0x0f, 0x38, 0x80, 0x0b), /* REQ(sdm30.19) */
+	UD_("INVVPID in compatibility mode", CURRENT, K32, 0x66, 0x0f, 0x38, 0x81, 0x0b), /* REQ(sdm30.19) */
+	UD_("INVEPT in compatibility mode at CPL 3", CURRENT, U32, 0x66, 0x0f, 0x38, 0x80, 0x0b), /* REQ(sdm30.19) */
+	UD_("INVVPID in compatibility mode at CPL 3", CURRENT, U32, 0x66, 0x0f, 0x38, 0x81, 0x0b), /* REQ(sdm30.19) */
+	FV_("INVEPT of no type", P_FRESH, 28, 0x66, 0x0f, 0x38, 0x80, 0x0b), /* REQ(vmx04.4.13) with the rows of the other numbers */
+	FV_("INVVPID of no type", P_FRESH, 28, 0x66, 0x0f, 0x38, 0x81, 0x0b), /* REQ(vmx04.4.13) */
+};
+/* clang-format on */
+
+#define RUN(table) op_rows(table, sizeof(table) / sizeof((table)[0]))
+
+int main(void)
+{
+	u32 r[4];
+
+	cpuid(1, 0, r);
+	if (!(r[2] & 1 << 5))
+		return 1;
+	t_setup();
+	set_gate(0x80, exception_stubs[0x80], 14, 3, 0);
+	wrmsr(0x3a, 5);
+	write_cr0(read_cr0() | 0x20);
+	code_page = page_alloc();
+	vmxon_region = op_fresh();
+	RUN(vmclear_rows);
+	RUN(vmptrld_rows);
+	RUN(vmptrst_rows);
+	RUN(vmread_rows);
+	RUN(vmwrite_rows);
+	RUN(launch_rows);
+	RUN(vmxoff_rows);
+	RUN(vmxon_rows);
+	RUN(vmcall_rows);
+	RUN(invalidate_rows);
+	test_operands();
+	test_fields();
+	test_life();
+	return guest_verdict();
+}
