@@ -128,8 +128,10 @@ static bool intr_ready(struct cpu *c)
 
 	if (c->guest && c->virt->intr_masked)
 		c->virt->intr_masked(c, &masked);
-	if (masked && c->activity == ACT_MWAIT && c->halted_by_mwait_if)
+	if (masked && c->activity == ACT_MWAIT && c->halted_by_mwait_if) {
 		c->activity = ACT_RUN;
+		c->wake_at = UINT64_MAX;
+	}
 	return c->gif && !masked && !c->shadow && awake(c);
 }
 
@@ -315,8 +317,10 @@ static const struct event_row event_rows[] = {
 
 static void wake(struct cpu *c, const struct event_row *row)
 {
-	if (row->wakes && (c->activity == ACT_HLT || c->activity == ACT_MWAIT || c->activity == ACT_TPAUSE))
+	if (row->wakes && (c->activity == ACT_HLT || c->activity == ACT_MWAIT || c->activity == ACT_TPAUSE)) {
 		c->activity = ACT_RUN;
+		c->wake_at = UINT64_MAX; /* a later HLT has no end by time */
+	}
 	if (c->activity == ACT_SHUTDOWN && (row->pend & (PEND_NMI | PEND_INIT | PEND_PREEMPT)))
 		c->activity = ACT_RUN;
 }
@@ -324,10 +328,11 @@ static void wake(struct cpu *c, const struct event_row *row)
 /* TPAUSE, UMWAIT and MWAITX end by time. */
 static void wake_by_time(struct cpu *c)
 {
-	if ((c->activity == ACT_TPAUSE || c->activity == ACT_MWAIT) && c->wake_at <= c->clock->now) {
+	if (c->wake_at > c->clock->now)
+		return;
+	if (c->activity == ACT_TPAUSE || c->activity == ACT_MWAIT)
 		c->activity = ACT_RUN;
-		c->wake_at = UINT64_MAX;
-	}
+	c->wake_at = UINT64_MAX;
 }
 
 enum xr event_poll(struct cpu *c)
@@ -349,8 +354,8 @@ enum xr event_poll(struct cpu *c)
 
 		if (r == XR_EXIT)
 			c->exit.activity = before;
-		else if (r == XR_OK && row->act == act_intr)
-			c->activity = before; /* consumed or gone: the wait goes on */
+		else if (r == XR_OK && row->act == act_intr && before == ACT_HLT)
+			c->activity = before; /* consumed or gone: the halt goes on */
 		return r;
 	}
 	c->attention = 0;

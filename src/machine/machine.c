@@ -139,13 +139,13 @@ void machine_destroy(struct machine *m)
 {
 	if (!m)
 		return;
+	/* A processor's timers leave the clock's list while those of the devices are still there. */
+	for (unsigned i = 0; i < CPU_MAX; i++)
+		if (m->cpu_mem[i])
+			cpu_fini(m->cpus[i]);
 	pc_fini(m);
-	for (unsigned i = 0; i < CPU_MAX; i++) {
-		if (!m->cpu_mem[i])
-			continue;
-		cpu_fini(m->cpus[i]);
+	for (unsigned i = 0; i < CPU_MAX; i++)
 		base_free(m->cpu_mem[i]);
-	}
 	if (m->code)
 		code_cache_free(m->code);
 	if (m->decode)

@@ -301,7 +301,7 @@ void vmx_load_host(struct cpu *c)
 	c->activity = ACT_RUN;
 	c->pending_db = 0;
 	c->pend &= ~(u32)(PEND_DB | PEND_MTF | PEND_PREEMPT | PEND_NMI_WINDOW | PEND_INTR_WINDOW);
-	c->monitor_addr = UINT64_MAX;
+	c->monitor_addr = c->wake_at = UINT64_MAX;
 	if (!(vmx_proc2(v) & PROC2_VPID))
 		vmx_flush_vpid(c, 0, false, false);
 	c->space = 0;

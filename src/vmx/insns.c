@@ -142,6 +142,8 @@ static enum xr vmxoff(struct cpu *c, const struct insn *i)
 	v->current = VMCS_NONE;
 	c->virt_root = false;
 	cpu_recheck(c); /* INIT is no longer blocked */
+	if (c->bus->a20_masked)
+		tlb_flush_all(c); /* nor is A20M */
 	return vmx_succeed(c);
 }
 

@@ -72,7 +72,10 @@ static void decode_alone(struct rng *r, struct cpu *c)
 	struct insn i = {.off = 0};
 
 	mode |= rng_one_in(r, 2) ? MODE_SS32 : 0;
-	mode |= mode == MODE_64 ? MODE_PE | MODE_LMA : rng_one_in(r, 4) ? MODE_PE | MODE_V86 : rng_one_in(r, 4) ? 0 : MODE_PE;
+	mode |= mode == MODE_64    ? MODE_PE | MODE_LMA
+	        : rng_one_in(r, 4) ? MODE_PE | MODE_V86
+	        : rng_one_in(r, 4) ? 0
+	                           : MODE_PE;
 	make_bytes(r, bytes, sizeof(bytes));
 	int len = decode_bytes(c, mode, bytes, n, &i);
 	if (len < 0 || len > 15 || (size_t)len > n)
@@ -136,7 +139,10 @@ static void make_descriptors(struct rng *r, struct bus *b)
 		bus_write_u64(b, GDT_AT + 8 * n, random_descriptor(r));
 		u64 gate = 0xeull | rng_below(r, 2) | (rng_below(r, 4) << 5) | 0x80;
 		u64 d = (CODE_AT & 0xffff) | rng_below(r, 40) << 19 | gate << 40 | (CODE_AT >> 16) << 48;
-		bus_write_u64(b, IDT_AT + 8 * n, rng_one_in(r, 8) ? random_descriptor(r) : n & 1 && rng_one_in(r, 2) ? 0 : d);
+		bus_write_u64(b, IDT_AT + 8 * n,
+		              rng_one_in(r, 8)            ? random_descriptor(r)
+		              : n & 1 && rng_one_in(r, 2) ? 0
+		                                          : d);
 	}
 	for (u64 n = 0; n < 128; n++)
 		bus_write_u64(b, TSS_AT + 8 * n, rng_one_in(r, 2) ? DATA_AT + rng_below(r, DATA_SIZE) : rng_odd(r));
@@ -160,7 +166,9 @@ static void real_segments(struct rng *r, struct cpu *c, unsigned dpl)
 		u16 sel = (u16)((s == SEG_CS ? CODE_AT : DATA_AT) >> 4);
 
 		sel = rng_one_in(r, 16) && s != SEG_CS ? (u16)rng_next(r) : sel;
-		c->seg[s] = (struct seg){.sel = sel, .base = (u64)sel << 4, .limit = 0xffff,
+		c->seg[s] = (struct seg){.sel = sel,
+		                         .base = (u64)sel << 4,
+		                         .limit = 0xffff,
 		                         .ar = AR_P | AR_S | 3 | (u32)dpl << AR_DPL_SHIFT};
 	}
 }
@@ -269,7 +277,8 @@ static void good_handlers(struct rng *r, struct bus *b, enum kind k)
 	bus_write_u64(b, TSS_AT, 0x80000ull << 32);
 	bus_write_u64(b, TSS_AT + 8, wide ? 0 : 0x10);
 	for (u64 n = 0; n < 32; n++) {
-		u64 gate = (handler & 0xffff) | 8 << 16 | 0x8full << 40 | rng_below(r, 2) * 0x60ull << 40 | handler >> 16 << 48;
+		u64 gate = (handler & 0xffff) | 8 << 16 | 0x8full << 40 | rng_below(r, 2) * 0x60ull << 40 |
+		           handler >> 16 << 48;
 
 		if (k == KIND_REAL) {
 			bus_write_u32(b, IDT_AT + 4 * n, (u32)(handler >> 4 << 16));
@@ -327,9 +336,9 @@ static void step(struct rng *r, struct machine *m)
 	u64 before = c->insns;
 	m->cfg.max_time_ns = m->clock.now + 3000;
 	enum machine_stop why = machine_run(m, 1 + rng_below(r, 4), &err);
-	static const char *const names[] = {"stop: none",     "stop: power off", "stop: exit port", "stop: reset",
-	                                    "stop: shutdown", "stop: deadlock",  "stop: limit",     "stop: request",
-	                                    "stop: internal"};
+	static const char *const names[] = {"stop: none",  "stop: power off", "stop: exit port",
+	                                    "stop: reset", "stop: shutdown",  "stop: deadlock",
+	                                    "stop: limit", "stop: request",   "stop: internal"};
 	fuzz_count(names[why]);
 	if (why == MSTOP_INTERNAL || why == MSTOP_NONE)
 		fuzz_fail("machine_run: %s", names[why]);

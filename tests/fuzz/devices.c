@@ -29,17 +29,18 @@ struct pc {
 static const struct {
 	u16 base, count;
 } ports[] = {
-        {0x00, 0x20},  {0x20, 2},     {0x40, 4},     {0x60, 1},     {0x61, 1},    {0x64, 1},     {0x70, 2},     {0x80, 16},
-        {0x92, 1},     {0xa0, 2},     {0xe0, 16},    {0x2f8, 8},    {0x3f8, 8},   {0x4d0, 2},    {0x510, 12},   {0x600, 0x80},
-        {0xb000, 128}, {0xcf8, 8},    {0xcf9, 1},    {0x2000, 24},  {0xf4, 4},    {0x8900, 1},   {0xc000, 256}, {0x0, 0xffff},
+        {0x00, 0x20},  {0x20, 2},  {0x40, 4},  {0x60, 1},    {0x61, 1},  {0x64, 1},   {0x70, 2},     {0x80, 16},
+        {0x92, 1},     {0xa0, 2},  {0xe0, 16}, {0x2f8, 8},   {0x3f8, 8}, {0x4d0, 2},  {0x510, 12},   {0x600, 0x80},
+        {0xb000, 128}, {0xcf8, 8}, {0xcf9, 1}, {0x2000, 24}, {0xf4, 4},  {0x8900, 1}, {0xc000, 256}, {0x0, 0xffff},
 };
 
 static const struct {
 	u64 base, size;
 } windows[] = {
-        {MACHINE_IOAPIC, 0x100}, {MACHINE_HPET, 0x400},       {MACHINE_LAPIC, 0x1000},  {MACHINE_ECAM, 0x100000},
-        {0xff000000, 0x10000},   {BARS, 0x100000},            {0xa0000, 0x60000},       {0xfed00000, 0x100000},
-        {RAM - 0x1000, 0x2000},  {MACHINE_LOW_END, 0x100000}, {0xfffff000, 0x2000},     {MACHINE_HIGH_BASE, 0x10000},
+        {MACHINE_IOAPIC, 0x100},     {MACHINE_HPET, 0x400},  {MACHINE_LAPIC, 0x1000},
+        {MACHINE_ECAM, 0x100000},    {0xff000000, 0x10000},  {BARS, 0x100000},
+        {0xa0000, 0x60000},          {0xfed00000, 0x100000}, {RAM - 0x1000, 0x2000},
+        {MACHINE_LOW_END, 0x100000}, {0xfffff000, 0x2000},   {MACHINE_HIGH_BASE, 0x10000},
 };
 
 /* ---- single accesses ---- */
@@ -73,7 +74,8 @@ static void mmio_at(struct pc *p, u64 pa)
 		if (rng_one_in(p->r, 2))
 			bus_read(&p->m->bus, pa, buf, 1 + rng_below(p->r, sizeof(buf)));
 		else if (!bus_ram(&p->m->bus, pa))
-			rng_fill(p->r, buf, sizeof(buf)), bus_write(&p->m->bus, pa, buf, 1 + rng_below(p->r, sizeof(buf)));
+			rng_fill(p->r, buf, sizeof(buf)),
+			        bus_write(&p->m->bus, pa, buf, 1 + rng_below(p->r, sizeof(buf)));
 	} else if (bus_ram(&p->m->bus, pa)) {
 		return;
 	} else if (rng_one_in(p->r, 3)) {
@@ -163,7 +165,8 @@ static void config_access(struct pc *p)
 static void enable_function(struct pc *p, struct pci_dev *d)
 {
 	for (unsigned n = 0; n < PCI_BARS; n++) {
-		u64 at = d->bar[n].kind == PCI_BAR_IO ? 0xc000 + (u64)d->devfn * 0x10 : BARS + (u64)d->devfn * 0x40000 + n * 0x8000ull;
+		u64 at = d->bar[n].kind == PCI_BAR_IO ? 0xc000 + (u64)d->devfn * 0x10
+		                                      : BARS + (u64)d->devfn * 0x40000 + n * 0x8000ull;
 
 		if (!d->bar[n].range.size)
 			continue;
@@ -203,7 +206,8 @@ static void negotiate(struct pc *p, u64 bar)
 		u64 offered = bus_mmio_read(b, bar + 0x04, 4);
 
 		bus_mmio_write(b, bar + 0x08, 4, k);
-		bus_mmio_write(b, bar + 0x0c, 4, k ? offered : offered & (rng_one_in(p->r, 2) ? ~0ull : rng_next(p->r)));
+		bus_mmio_write(b, bar + 0x0c, 4,
+		               k ? offered : offered & (rng_one_in(p->r, 2) ? ~0ull : rng_next(p->r)));
 	}
 	bus_mmio_write(b, bar + 0x14, 1, 11);
 	for (u64 q = 0; q < VIRTIO_QUEUES; q++) {
@@ -227,7 +231,8 @@ static void fill_ring(struct pc *p, const struct virtq *q)
 	if (!bus_ram(b, q->desc) || !bus_ram(b, q->driver + 1024) || !bus_ram(b, q->desc + 16 * 256))
 		return;
 	for (u32 n = 0; n < size; n++) {
-		u32 len = rng_one_in(p->r, 16) ? (u32)rng_odd(p->r) : (u32)rng_below(p->r, rng_one_in(p->r, 2) ? 32 : 4096);
+		u32 len = rng_one_in(p->r, 16) ? (u32)rng_odd(p->r)
+		                               : (u32)rng_below(p->r, rng_one_in(p->r, 2) ? 32 : 4096);
 		u32 flags = (u32)rng_below(p->r, rng_one_in(p->r, 8) ? 8 : 4);
 
 		bus_write_u64(b, q->desc + 16 * n, ring_address(p));
@@ -289,11 +294,13 @@ static void fwcfg_dma(struct pc *p)
 {
 	u64 at = ring_address(p), to = ring_address(p);
 	static const u16 keys[] = {0, 1, 3, 5, 0xf, 0x11, 0x19, 0x20, 0x21, 0x4000};
-	u32 control = (u32)rng_below(p->r, 32) | (u32)(rng_one_in(p->r, 4) ? rng_next(p->r) & 0xffff : RNG_PICK(p->r, keys)) << 16;
+	u32 control = (u32)rng_below(p->r, 32) |
+	              (u32)(rng_one_in(p->r, 4) ? rng_next(p->r) & 0xffff : RNG_PICK(p->r, keys)) << 16;
 
 	if (bus_ram(&p->m->bus, at)) {
 		bus_write_u32(&p->m->bus, at, __builtin_bswap32(control));
-		bus_write_u32(&p->m->bus, at + 4, __builtin_bswap32((u32)(rng_one_in(p->r, 8) ? rng_odd(p->r) : rng_below(p->r, 8192))));
+		bus_write_u32(&p->m->bus, at + 4,
+		              __builtin_bswap32((u32)(rng_one_in(p->r, 8) ? rng_odd(p->r) : rng_below(p->r, 8192))));
 		bus_write_u64(&p->m->bus, at + 8, __builtin_bswap64(to));
 	}
 	bus_port_write(&p->m->bus, 0x514, 4, __builtin_bswap32((u32)(at >> 32)));
@@ -348,7 +355,8 @@ static void configure(struct rng *r, struct machine_config *cfg, char *disk)
 	cfg->consoles = 1;
 	cfg->console[0] = cfg->serial[0];
 	cfg->disks = 1;
-	cfg->disk[0] = (struct disk_config){.path = disk, .snapshot = rng_one_in(r, 2), .readonly = rng_one_in(r, 4), .devfn = -1};
+	cfg->disk[0] = (struct disk_config){
+	        .path = disk, .snapshot = rng_one_in(r, 2), .readonly = rng_one_in(r, 4), .devfn = -1};
 	cfg->fwcfgs = 1;
 	cfg->fwcfg[0].name = text;
 	cfg->fwcfg[0].data = text;
@@ -357,8 +365,8 @@ static void configure(struct rng *r, struct machine_config *cfg, char *disk)
 
 static void one(struct rng *r)
 {
-	static void (*const doing[])(struct pc *p) = {
-	        port_access, port_access, mmio_access,   mmio_access,   indexed_access, timer_access,
+	static void (*const doing[])(struct pc * p) = {
+	        port_access,   port_access,   mmio_access,   mmio_access,   indexed_access, timer_access,
 	        config_access, virtio_access, virtio_access, virtio_access, fwcfg_dma,      let_time_pass,
 	};
 	char disk[40];

@@ -209,7 +209,8 @@ static void good_guest(struct vmx *v)
 
 static void good_host(struct vmx *v)
 {
-	static const u32 selectors[] = {VMCS_HOST_ES_SEL, VMCS_HOST_SS_SEL, VMCS_HOST_DS_SEL, VMCS_HOST_FS_SEL, VMCS_HOST_GS_SEL};
+	static const u32 selectors[] = {VMCS_HOST_ES_SEL, VMCS_HOST_SS_SEL, VMCS_HOST_DS_SEL, VMCS_HOST_FS_SEL,
+	                                VMCS_HOST_GS_SEL};
 
 	for (size_t n = 0; n < ARRAY_LEN(selectors); n++)
 		vmcs_set(v, selectors[n], 0x10);
@@ -256,7 +257,8 @@ static void good_vmcs(struct rng *r, struct vmx *v)
 static void spoil_vmcs(struct rng *r, struct vmx *v)
 {
 	if (rng_one_in(r, 3))
-		vmcs_set(v, VMCS_ENTRY_INTR_INFO, rng_below(r, 40) | rng_below(r, 8) << 8 | rng_below(r, 2) << 11 | BIT(31));
+		vmcs_set(v, VMCS_ENTRY_INTR_INFO,
+		         rng_below(r, 40) | rng_below(r, 8) << 8 | rng_below(r, 2) << 11 | BIT(31));
 	for (u64 n = rng_below(r, 5); n; n--) {
 		const struct vmcs_field *f = &vmcs_fields[rng_below(r, vmcs_field_count)];
 
@@ -277,8 +279,9 @@ static void prepare_vmx(struct rng *r, struct machine *m, struct vmx *v)
 	v->current = BLOCK_PA;
 	v->launched = rng_one_in(r, 2);
 	bus_write_u32(&m->bus, BLOCK_PA, VMX_REVISION);
-	bus_write(&m->bus, HOST_CODE, v->launched ? "\x0f\x01\xc3\xf4" : "\x0f\x01\xc2\xf4", 4); /* VMRESUME, VMLAUNCH */
-	bus_write(&m->bus, HOST_BACK, "\x0f\x78\xd8\xf4", 4);                                  /* VMREAD; HLT */
+	bus_write(&m->bus, HOST_CODE, v->launched ? "\x0f\x01\xc3\xf4" : "\x0f\x01\xc2\xf4",
+	          4);                                         /* VMRESUME, VMLAUNCH */
+	bus_write(&m->bus, HOST_BACK, "\x0f\x78\xd8\xf4", 4); /* VMREAD; HLT */
 	second_stage(r, &m->bus, 7, 0xb7);
 	if (rng_one_in(r, 4))
 		good_vmcs(r, v);

@@ -158,7 +158,7 @@ static void usage(const char *word)
 
 static void parse(int argc, char **argv)
 {
-	for (int i = 1; i < argc; i++) {
+	for (int i = 1; i < argc; i += 2) {
 		char *end;
 		u64 v = i + 1 < argc ? strtoull(argv[i + 1], &end, 0) : 0;
 
@@ -174,7 +174,6 @@ static void parse(int argc, char **argv)
 			run.at = v, run.single = true;
 		else
 			usage(argv[i]);
-		i++;
 	}
 }
 

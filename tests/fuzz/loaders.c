@@ -77,8 +77,14 @@ static size_t put_notes(struct image *m, size_t at)
 
 static void put_segment(struct image *m, bool wide, size_t at, u32 type, u64 offset, u64 pa, u64 filesz, u64 memsz)
 {
-	const u64 v[8] = {type, wide ? 5 : offset, wide ? offset : pa, pa, wide ? pa : filesz, wide ? filesz : memsz,
-	                  wide ? memsz : 5, 0x1000};
+	const u64 v[8] = {type,
+	                  wide ? 5 : offset,
+	                  wide ? offset : pa,
+	                  pa,
+	                  wide ? pa : filesz,
+	                  wide ? filesz : memsz,
+	                  wide ? memsz : 5,
+	                  0x1000};
 
 	for (unsigned k = 0; k < 8; k++)
 		put(m, at + (wide ? (k < 2 ? 4 * k : 8 * (k - 1)) : 4 * k), v[k], wide && k >= 2 ? 8 : 4);
@@ -218,7 +224,8 @@ static void spoil(struct rng *r, struct image *m)
 
 static void make_list(struct rng *r, struct machine_config *cfg, char *text, size_t size)
 {
-	static const char *const words[] = {"mod", "mod", "mod", "big", "empty", "missing", "mod a b c", "mod ,,", "", " "};
+	static const char *const words[] = {"mod",     "mod",       "mod",    "big", "empty",
+	                                    "missing", "mod a b c", "mod ,,", "",    " "};
 	unsigned n = rng_one_in(r, 10) ? 70 : 1 + (unsigned)rng_below(r, 4);
 
 	if (rng_one_in(r, 2))
@@ -302,7 +309,8 @@ static void check_loaded(struct rng *r, struct machine *m)
 		fuzz_fail("the memory file has %llu bytes instead of %llu", (unsigned long long)st.st_size,
 		          (unsigned long long)m->bus.file_size);
 	if (m->bus.mmio_accesses != MMIO_READS)
-		fuzz_fail("the loader wrote to what is not RAM: %llu accesses", (unsigned long long)m->bus.mmio_accesses);
+		fuzz_fail("the loader wrote to what is not RAM: %llu accesses",
+		          (unsigned long long)m->bus.mmio_accesses);
 	fuzz_check_cpu(m->cpus[0]);
 	if (!rng_one_in(r, 4))
 		return;

@@ -12,10 +12,10 @@
 #include "vmx/vmx.h"
 
 enum { QUERIES = 40, TABLES_N = 24 };
-#define RAM      (4ull << 20)
-#define TABLES   0x100000ull /* guest tables; one per page */
-#define TABLES2  0x120000ull /* second-stage tables */
-#define SPAN     0x40000ull /* both together */
+#define RAM     (4ull << 20)
+#define TABLES  0x100000ull /* guest tables; one per page */
+#define TABLES2 0x120000ull /* second-stage tables */
+#define SPAN    0x40000ull  /* both together */
 
 enum { NONE, NPT, EPT };
 enum outcome { OUT_OK, OUT_PF, OUT_STAGE2, OUT_MISCONFIG };
@@ -135,7 +135,9 @@ static struct result ept(struct ref *f, u64 gpa, unsigned access, bool table, bo
 			break;
 		}
 		bool page = level == 1 || (level < 4 && (e & 128));
-		u64 bad = mask(51, f->phys_bits) | (page ? level > 1 ? mask(shift - 1, 12) : 0 : level == 4 ? 0xf8 : 0x78);
+		u64 bad = mask(51, f->phys_bits) | (page         ? level > 1 ? mask(shift - 1, 12) : 0
+		                                    : level == 4 ? 0xf8
+		                                                 : 0x78);
 		type = (unsigned)(e >> 3 & 7);
 		if ((e & bad) || (e & 3) == 2 || (page && (type == 2 || type == 3 || type == 7))) {
 			out.kind = OUT_MISCONFIG;
@@ -200,8 +202,7 @@ static bool denied(const struct ref *f, unsigned access, bool user_page, bool w,
 	bool user = f->cpl == 3;
 
 	*pk = f->cr4 & CR4_PKE && f->efer & EFER_LMA && user_page && !(access & X) &&
-	      ((f->pkru >> 2 * key & 1) ||
-	       ((f->pkru >> 2 * key & 2) && (access & W) && (user || (f->cr0 & CR0_WP))));
+	      ((f->pkru >> 2 * key & 1) || ((f->pkru >> 2 * key & 2) && (access & W) && (user || (f->cr0 & CR0_WP))));
 	if (user && !user_page)
 		return true;
 	if (access & X)
@@ -224,8 +225,14 @@ static struct mode mode_of(const struct ref *f)
 {
 	bool wide = f->efer & EFER_LMA, pae = f->cr4 & CR4_PAE;
 
-	return (struct mode){.levels = wide ? 4 : pae ? 3 : 2, .size = pae ? 8 : 4, .index = pae ? 9 : 10,
-	                     .legacy = !pae, .pae = pae && !wide, .wide = wide};
+	return (struct mode){.levels = wide  ? 4
+	                               : pae ? 3
+	                                     : 2,
+	                     .size = pae ? 8 : 4,
+	                     .index = pae ? 9 : 10,
+	                     .legacy = !pae,
+	                     .pae = pae && !wide,
+	                     .wide = wide};
 }
 
 static bool is_page(const struct ref *f, const struct mode *m, unsigned level, u64 e)
@@ -267,7 +274,8 @@ static struct result first(struct ref *f, u64 la, unsigned access)
 		u64 fresh = e | 32;
 		if (page) {
 			if (denied(f, access, user, w, nx, m.wide ? (unsigned)(e >> 59 & 15) : 0, &pk))
-				return (struct result){.kind = OUT_PF, .code = fault(f, access, PF_P).code | (pk ? PF_PK : 0)};
+				return (struct result){.kind = OUT_PF,
+				                       .code = fault(f, access, PF_P).code | (pk ? PF_PK : 0)};
 			fresh |= access & W ? 64 : 0;
 		}
 		if (fresh != e && !(m.pae && level == 3)) {
@@ -277,8 +285,8 @@ static struct result first(struct ref *f, u64 la, unsigned access)
 			set(f, s.pa, m.size, fresh, FIRST + level);
 		}
 		if (page) {
-			u64 base = m.legacy ? shift == 22 ? (e & 0xffc00000) | (e >> 13 & 0xff) << 32 : e & 0xfffff000 :
-			                      e & mask(51, shift);
+			u64 base = m.legacy ? shift == 22 ? (e & 0xffc00000) | (e >> 13 & 0xff) << 32 : e & 0xfffff000
+			                    : e & mask(51, shift);
 
 			return second(f, base | (la & (BIT(shift) - 1)), access, false, false);
 		}
@@ -428,9 +436,9 @@ static void compare(const struct ref *f, struct cpu *c, u64 la, unsigned access,
 		got.code &= 0x3f; /* why the address was used is told by the bits above */
 	if (want.kind != got.kind || want.pa != got.pa || want.code != got.code || want.gpa != got.gpa)
 		fuzz_fail("stage %u la %llx access %u: want %d %llx %llx %llx, got %d %llx %llx %llx", f->stage2,
-		          (unsigned long long)la, access, (int)want.kind, (unsigned long long)want.pa, (unsigned long long)want.code,
-		          (unsigned long long)want.gpa, (int)got.kind, (unsigned long long)got.pa, (unsigned long long)got.code,
-		          (unsigned long long)got.gpa);
+		          (unsigned long long)la, access, (int)want.kind, (unsigned long long)want.pa,
+		          (unsigned long long)want.code, (unsigned long long)want.gpa, (int)got.kind,
+		          (unsigned long long)got.pa, (unsigned long long)got.code, (unsigned long long)got.gpa);
 	for (u64 n = 0; memcmp(f->mem, mem, SPAN) && n < SPAN; n++)
 		if (f->mem[n] != mem[n])
 			fuzz_fail("stage %u la %llx access %u: tables differ at %llx: want %02x, got %02x", f->stage2,

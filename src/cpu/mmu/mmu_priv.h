@@ -6,10 +6,16 @@
 
 #include "cpu/cpu.h"
 
-/* A20M: "bit 20 of every processor access reads as 0". */
+/* A20M: "bit 20 of every processor access reads as 0". VMX operation blocks it as it blocks INIT (cr_ok's 81h). */
+static inline bool mmu_a20_masked(const struct cpu *c)
+{
+	return unlikely(c->bus->a20_masked) &&
+	       !(c->virt_root && c->virt->cr_ok && !c->virt->cr_ok((struct cpu *)c, 0x81, 0));
+}
+
 static inline pa_t mmu_phys(const struct cpu *c, pa_t pa)
 {
-	return unlikely(c->bus->a20_masked) ? pa & ~BIT(20) : pa;
+	return unlikely(mmu_a20_masked(c)) ? pa & ~BIT(20) : pa;
 }
 
 /* ---- contexts: the 12-bit numbers in L1 tags ---- */

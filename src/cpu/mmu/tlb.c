@@ -44,7 +44,7 @@ static u32 signature(const struct cpu *c)
 {
 	bool user = c->cpl == 3;
 	bool smap_blocks = !user && (c->cr4 & CR4_SMAP) && !(c->rflags & FL_AC);
-	u32 s = (user ? 1u : 0) | (smap_blocks ? 2u : 0) | (c->stage2 ? 4u : 0) | (c->bus->a20_masked ? 8u : 0);
+	u32 s = (user ? 1u : 0) | (smap_blocks ? 2u : 0) | (c->stage2 ? 4u : 0) | (mmu_a20_masked(c) ? 8u : 0);
 
 	s |= (c->cr0 & CR0_PG) ? 16u : 0;
 	s |= (c->cr0 & CR0_WP) ? 32u : 0;

@@ -59,5 +59,6 @@ void test_interrupts(void);
 void test_nested(void);
 void test_tlb(void);
 void test_modes(void);
+void test_state(void);
 
 #endif

@@ -179,5 +179,6 @@ int main(void)
 	test_nested();
 	test_tlb();
 	test_modes();
+	test_state();
 	return guest_verdict();
 }

@@ -203,8 +203,66 @@ static void test_mode_based(void)
 	check("mode-based execute: bit 2 alone will do", go(), R_VMCALL);
 }
 
+/* INVLPG reaches the combined mappings of the VPID under every EPT pointer, not under the current one only. */
+#define WINDOW 0x8040000000ull
+static u64 *window_entry;
+
+static u32 look(void)
+{
+	return *(volatile u32 *)WINDOW;
+}
+
+static void use_tables(u32 n)
+{
+	asm volatile(".byte 0x0f, 0x01, 0xd4" ::"a"(0), "c"(n) : "memory");
+}
+
+static void shared_vpid_guest(void)
+{
+	seen[0] = look();
+	use_tables(1);
+	seen[1] = look();
+	use_tables(0);
+	*(volatile u64 *)window_entry += 0x1000;
+	invlpg((void *)WINDOW);
+	seen[2] = look();
+	use_tables(1);
+	seen[3] = look();
+	asm volatile("vmcall");
+}
+
+static void test_shared_vpid(void)
+{
+	const struct snippet s = {(char *)shared_vpid_guest, NULL, NULL};
+	u64 second, *list = page_alloc(), *table = pml4;
+	u32 *pages = page_alloc();
+
+	page_alloc(); /* the one behind it */
+	pages[0] = 0x1111;
+	pages[1024] = 0x2222;
+	map_page(pml4, WINDOW, (u64)pages, 3);
+	for (unsigned shift = 39; shift > 12; shift -= 9)
+		table = (u64 *)(table[WINDOW >> shift & 511] & 0x000ffffffffff000ull);
+	window_entry = &table[WINDOW >> 12 & 511];
+	base(&s);
+	second = vmx_read(VMCS_EPTP);
+	base(&s);
+	list[0] = vmx_read(VMCS_EPTP);
+	list[1] = second;
+	on(VMCS_PROC2, 1 << 13 | 1 << 5);
+	vmx_write(F_VPID, 9);
+	vmx_write(F_VMFUNC, 1);
+	vmx_write(F_EPTP_LIST, (u64)list);
+	check("VPID under two EPT pointers: runs", go(), R_VMCALL);
+	check("VPID under two EPT pointers: first", seen[0], 0x1111);
+	check("VPID under two EPT pointers: second", seen[1], 0x1111);
+	check("VPID under two EPT pointers: first after INVLPG", seen[2], 0x2222);
+	check("VPID under two EPT pointers: second after INVLPG", seen[3], 0x2222);
+}
+
 void test_ept(void)
 {
+	test_shared_vpid();
 	test_violations();
 	test_misconfigurations();
 	test_accessed_dirty();

@@ -1,4 +1,5 @@
 /* The runner of root.h and the rows that need nothing but it: encodings, modes, privilege, prefixes, pointers. */
+#include "../../guest/t64.h"
 #include "root.h"
 #include "vmx.h"
 
@@ -149,11 +150,12 @@ void op_rows(const struct op_row *row, unsigned count)
 		if (v != w->vector)
 			continue;
 		if (v == DONE) {
+			/* REQ(vmx04.4.2, vmx04.4.3.now, vmcall.25) all six were 1 before */
 			row_check(w, "flags", last_regs.rflags & ALL_SIX, w->flags);
 			row_check(w, "next instruction", last_regs.rip, op_at + w->length + 2);
 		} else {
 			row_check(w, "error code", last_regs.error, 0);
-			row_check(w, "a fault: RIP and flags", op_unharmed(), 1);
+			row_check(w, "a fault: RIP and flags", op_unharmed(), 1); /* REQ(vmx04.4.4) */
 		}
 		if (w->state == CURRENT && v == DONE && w->flags == FAIL_VALID)
 			row_check(w, "VM-instruction error", vmx_read(VMCS_ERROR), w->error);

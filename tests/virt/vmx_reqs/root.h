@@ -5,7 +5,14 @@
 #ifndef VMX_REQS_ROOT_H
 #define VMX_REQS_ROOT_H
 
-#include "../../guest/t64.h"
+#include "guest.h"
+
+#ifndef TESTS_GUEST_T64_H /* its objects are the runner's alone */
+#define EX_UD 6
+#define EX_SS 12
+#define EX_GP 13
+#define EX_PF 14
+#endif
 
 enum op_state { OUTSIDE, NO_VMXE, ROOT, CURRENT }; /* CR4.VMXE 0, VMX operation without and with a current VMCS */
 enum op_mode { K64, U64, K32, U32 };	     /* 64-bit mode and compatibility mode, CPL 0 and 3 */

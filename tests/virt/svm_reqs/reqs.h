@@ -1,0 +1,49 @@
+/*
+ * Statements of the 2005 manual, one by one: each check opens with the statement's id. A snippet is `code; vmmcall`, run
+ * as a guest from a fresh VMCB.
+ */
+#ifndef SVM_REQS_H
+#define SVM_REQS_H
+
+#include "svm.h"
+
+#define REQ(...) #__VA_ARGS__ " "
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+#define SNIPPET(name, code)                                                                                            \
+	asm(".pushsection .text\n.balign 16\n" #name ": " code "\n" #name "_end: vmmcall\n.popsection");               \
+	extern char name[], name##_end[]
+
+enum { EFER = 0xc0000080, HSAVE = 0xc0010117, VM_CR = 0xc0010114, APIC = 0xfee00000 };
+enum { EXIT_UD = 0x46, EXIT_GP = 0x4d, EXIT_PF = 0x4e };
+
+struct table_register {
+	u16 limit;
+	u64 base;
+} __attribute__((packed));
+
+extern struct vmcb *v;
+extern bool of_2005;
+extern unsigned irqs, nmis;
+extern u64 seen[64], scratch[512], user_pml4[512];
+
+void base(const void *entry); /* fresh: nested paging, exceptions intercepted */
+void user(void);
+u64 go(void);	   /* CLGI, VMRUN, STGI; exit code */
+u64 go_gif0(void); /* VMRUN alone */
+u64 *split(u64 gpa); /* the nested entries of its 2 MiB as small pages */
+void self_ipi(u32 icr);
+
+void test_reset(void);
+void test_state(void);
+void test_segments(void);
+void test_faults(void);
+void test_vmload(void);
+void test_debug(void);
+void test_registers(void);
+void test_apic(void);
+void test_lbr(void);
+void test_cr8(void);
+void test_paging(void);
+void test_events(void);
+
+#endif

@@ -1,0 +1,223 @@
+/* VMX operation and the life of a VMCS: what VMXON and VMXOFF do to the processor, active and current VMCSs. */
+#include "root.h"
+#include "vmx.h"
+
+#define CR0_NE 0x20ull
+#define VMXE   (1ull << 13)
+
+static u64 regions[16];
+
+static int on_region(int which, u64 pa)
+{
+	u8 c, z;
+
+	if (which == 0)
+		asm volatile("vmclear %2; setc %0; setz %1" : "=q"(c), "=q"(z) : "m"(pa) : "cc", "memory");
+	else
+		asm volatile("vmptrld %2; setc %0; setz %1" : "=q"(c), "=q"(z) : "m"(pa) : "cc", "memory");
+	return c | z << 1;
+}
+
+static int clear(u64 pa)
+{
+	return on_region(0, pa);
+}
+
+static int load(u64 pa)
+{
+	return on_region(1, pa);
+}
+
+/* "Restrictions on VMX Operation" */
+static void control_registers(void)
+{
+	u64 cr0 = read_cr0(), cr4;
+
+	op_to(NO_VMXE);
+	check("CR4.VMXE can be set", CATCH(write_cr4(read_cr4() | VMXE)), -1); /* REQ(vmx04.1.7.1) */
+	check("CR4.VMXE reads 1", read_cr4() & VMXE, VMXE);
+	op_to(ROOT);
+	cr4 = read_cr4();
+	check("clearing CR4.VMXE in VMX operation", CATCH(write_cr4(cr4 & ~VMXE)), EX_GP); /* REQ(vmx04.1.7.2) */
+	check("error", last_fault.error, 0);
+	check("CR4 unchanged", read_cr4(), cr4);
+	check("clearing CR0.PE", CATCH(write_cr0(cr0 & ~0x80000001ull)), EX_GP); /* REQ(vmx04.1.8.2) */
+	check("error", last_fault.error, 0);
+	check("CR0 unchanged", read_cr0(), cr0);
+	check("clearing CR0.NE", CATCH(write_cr0(cr0 & ~CR0_NE)), EX_GP); /* REQ(vmx04.1.8.3) */
+	check("error", last_fault.error, 0);
+	check("CR0 unchanged", read_cr0(), cr0);
+	asm volatile("lmsw %w0" ::"r"(0x32) : "memory");
+	check("LMSW with bit 0 = 0", read_cr0() & 1, 1); /* REQ(vmx04.1.8.5) */
+	static const u64 free_bits[] = {2, 4, 8, 1 << 16, 1 << 18, 1ull << 30, 3ull << 29}; /* MP EM TS WP AM CD NW */
+	for (unsigned n = 0; n < sizeof(free_bits) / 8; n++) { /* REQ(vmx04.1.8.6) */
+		write_cr0(cr0 ^ free_bits[n]);
+		check("other bits of CR0 are free", read_cr0(), cr0 ^ free_bits[n]);
+		write_cr0(cr0);
+	}
+	op_to(OUTSIDE);
+	check("after VMXOFF CR4.VMXE can be cleared", CATCH(write_cr4(read_cr4() & ~VMXE)), -1); /* REQ(vmx04.1.7.3) */
+	check("CR4.VMXE reads 0", read_cr4() & VMXE, 0);
+	check("after VMXOFF CR0.NE can be cleared", CATCH(write_cr0(cr0 & ~CR0_NE)), -1);
+	check("CR0.NE reads 0", read_cr0() & CR0_NE, 0);
+	write_cr4(read_cr4() | VMXE);
+	/* an operand that is not mapped: it is not read */
+	check("VMXON with CR0.NE = 0", CATCH(asm volatile("vmxon (%0)" ::"r"(1ull << 45))), EX_GP); /* REQ(vmx04.VMXON.8, vmx04.1.8.1, vmx04.VMXON.33) */
+	check("error", last_fault.error, 0);
+	write_cr0(cr0);
+}
+
+/* In root operation the instructions that guests may exit by behave as ever. */
+static void root_instructions(void)
+{
+	u32 r[4];
+	u64 a, b, rip;
+
+	op_to(CURRENT);
+	vmx_write(0x4402, 0x7777);
+	cpuid(0, 0, r); /* REQ(vmx04.1.3.2) */
+	check("CPUID", r[1] != 0, 1);
+	a = rdtsc();
+	b = rdtsc();
+	check("RDTSC", b > a, 1);
+	wrmsr(0xc0000102, 0x123456);
+	check("WRMSR, RDMSR", rdmsr(0xc0000102), 0x123456);
+	invlpg(&r);
+	asm volatile("mov %1, %%dr0; mov %%dr0, %0" : "=r"(a) : "r"(0x5678ull));
+	check("MOV DR", a, 0x5678);
+	check("MOV CR3", CATCH(write_cr3(read_cr3())), -1);
+	outb(0x80, 1);
+	inb(0x80);
+	asm volatile("lea 1f(%%rip), %0; 1:" : "=r"(rip));
+	check("RDPMC", CATCH(asm volatile("rdpmc" ::"c"(0) : "rax", "rdx")), -1);
+	check("no exit was recorded", vmx_read(0x4402), 0x7777);
+	(void)rip;
+}
+
+/* "Launch State", "Software Use of Virtual-Machine Control Structures" */
+static void sixteen(void)
+{
+	op_to(ROOT);
+	for (unsigned n = 0; n < 16; n++) {
+		regions[n] = op_fresh();
+		check("VMCLEAR", clear(regions[n]), 0);
+		check("VMPTRLD", load(regions[n]), 0);
+		vmx_write(VMCS_GUEST_RIP, 0x1000 + n);
+		vmx_write(VMCS_PIN, 0x2000 + n);
+	}
+	for (unsigned n = 0; n < 16; n++) { /* REQ(vmx04.2.1.1, vmx04.2.1.2, vmx04.2.1.3) no VMCLEAR between */
+		check("VMPTRLD again", load(regions[n]), 0);
+		check("RIP of an active VMCS", vmx_read(VMCS_GUEST_RIP), 0x1000 + n);
+		check("pin-based controls", vmx_read(VMCS_PIN), 0x2000 + n);
+	}
+}
+
+static void current(void)
+{
+	load(regions[0]);
+	load(regions[1]);
+	check("VMCLEAR of another", clear(regions[2]), 0);
+	check("leaves the current VMCS", op_current(), regions[1]); /* REQ(vmx04.2.1.5, vmx04.2.1.6) */
+	check("and its fields", vmx_read(VMCS_GUEST_RIP), 0x1001);
+	load(regions[3]);
+	check("and others active", vmx_read(VMCS_GUEST_RIP), 0x1003); /* REQ(vmx04.2.1.6) */
+	load(regions[0]);
+	load(regions[1]);
+	check("VMCLEAR of the current", clear(regions[1]), 0);
+	check("no current VMCS then", op_current(), ~0ull); /* REQ(vmx04.2.1.4) */
+	load(regions[0]);
+	check("the other was still active", vmx_read(VMCS_GUEST_RIP), 0x1000);
+}
+
+/* After VMCLEAR the data are in the region: a copy of its bytes is the same VMCS. */
+static void copies(void)
+{
+	u64 copy = (u64)page_alloc();
+
+	load(regions[4]);
+	vmx_write(VMCS_GUEST_RIP, 0x4444);
+	vmx_write(VMCS_GUEST_CR3, 0x5555000);
+	check("VMCLEAR", clear(regions[4]), 0);
+	memcpy((void *)copy, (void *)regions[4], 4096);
+	check("VMPTRLD of the copy", load(copy), 0);
+	check("RIP of the copy", vmx_read(VMCS_GUEST_RIP), 0x4444); /* REQ(vmx04.VMCLEAR.14.now, sdm30.7) */
+	check("CR3 of the copy", vmx_read(VMCS_GUEST_CR3), 0x5555000);
+	memset((void *)regions[4], 0x5a, 4096);
+	check("CR3 of the copy, original reused", vmx_read(VMCS_GUEST_CR3), 0x5555000); /* REQ(vmx04.2.9.1.5) */
+	load(regions[5]);
+	check("another VMCS", vmx_read(VMCS_GUEST_RIP), 0x1005); /* REQ(vmx04.2.9.1.5) */
+	clear(regions[6]);
+	load(regions[6]);
+	check("fields after VMCLEAR", vmx_read(VMCS_GUEST_RIP), 0x1006); /* REQ(sdm30.3, sdm30.6) */
+}
+
+static void off_and_on(void)
+{
+	op_to(CURRENT);
+	op_to(OUTSIDE);
+	/* REQ(vmx04.1.4.2) */
+	check("VMCLEAR after VMXOFF", CATCH(clear(regions[0])), EX_UD);
+	check("VMPTRLD after VMXOFF", CATCH(load(regions[0])), EX_UD);
+	check("VMPTRST after VMXOFF", CATCH(op_current()), EX_UD);
+	check("VMREAD after VMXOFF", CATCH(vmx_read(VMCS_GUEST_RIP)), EX_UD);
+	check("VMWRITE after VMXOFF", CATCH(vmx_write(VMCS_GUEST_RIP, 1)), EX_UD);
+	check("VMLAUNCH after VMXOFF", CATCH(asm volatile("vmlaunch")), EX_UD);
+	check("VMRESUME after VMXOFF", CATCH(asm volatile("vmresume")), EX_UD);
+	check("VMCALL after VMXOFF", CATCH(asm volatile("vmcall")), EX_UD);
+	check("VMXOFF after VMXOFF", CATCH(asm volatile("vmxoff")), EX_UD);
+	check("INVEPT after VMXOFF", CATCH(asm volatile("invept %0, %1" ::"m"(*(u64(*)[2])other_operand), "r"(2ull))), EX_UD);
+	check("INVVPID after VMXOFF", CATCH(asm volatile("invvpid %0, %1" ::"m"(*(u64(*)[2])other_operand), "r"(2ull))), EX_UD);
+	check("VMFUNC after VMXOFF", CATCH(asm volatile("vmfunc" ::"a"(0))), EX_UD);
+	op_to(ROOT); /* REQ(vmx04.1.7.4) */
+	check("VMXON again", op_current(), ~0ull);
+	op_to(OUTSIDE);
+	u64 half = op_fresh() + 0x10;
+	check("a misaligned region", CATCH(asm volatile("vmxon %0" ::"m"(half))), -1);
+	check("leaves it outside", CATCH(op_current()), EX_UD);
+}
+
+/* In VMX operation port 92h does not mask address bit 20: A20M is blocked. */
+static void a20(void)
+{
+	volatile u32 *low = (u32 *)0x500, *high = (u32 *)0x100500; /* our own text: only read */
+	u32 kept;
+
+	asm("" : "+r"(low), "+r"(high));
+	kept = *low;
+	op_to(ROOT);
+	*low = ~*high;
+	outb(0x92, 0);
+	check("A20M is blocked", *high != *low, 1);
+	outb(0x92, 2);
+	*low = kept;
+}
+
+/* What announces VMX: "Discovering Support for VMX" */
+static void capabilities(void)
+{
+	u64 basic = rdmsr(0x480), misc = rdmsr(0x485);
+	u32 r[4];
+
+	check("region size", (basic >> 32 & 0x1fff) >= 1 && (basic >> 32 & 0x1fff) <= 4096, 1); /* REQ(vmx04.1.7.10) */
+	check("no dual-monitor treatment", basic >> 49 & 1, 0);
+	cpuid(0x80000001, 0, r);
+	check("IA-32e mode", r[3] >> 29 & 1, 1); /* REQ(vmx04.2.3.1.16) */
+	cpuid(1, 0, r);
+	check("VMX", r[2] >> 5 & 1, 1);
+	check("CR3 targets: four", misc >> 16 & 0x1ff, 4);
+	check("VMXON with CR4 bits: none is fixed to 0 that the model has",
+	      read_cr4() & ~rdmsr(0x489), 0);
+}
+
+void test_life(void)
+{
+	capabilities();
+	control_registers();
+	root_instructions();
+	sixteen();
+	current();
+	copies();
+	off_and_on();
+	a20();
+	op_to(OUTSIDE);
+}
