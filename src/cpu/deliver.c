@@ -69,6 +69,50 @@ static enum xr write_frame(struct cpu *c, const struct frame *f, la_t la, unsign
 	return XR_OK;
 }
 
+/* ---- frames on a legacy stack ---- */
+
+static u64 stack_top(const struct seg *ss)
+{
+	return ss->ar & AR_DB ? 0xffffffffull : 0xffffull;
+}
+
+static bool stack_fits(const struct seg *ss, u64 sp, u32 len)
+{
+	u64 last = sp + len - 1;
+
+	if (ss->ar & AR_E)
+		return sp > ss->limit && last <= stack_top(ss);
+	return last <= ss->limit;
+}
+
+/* Pushes wrap at the top of the stack, so a frame may lie in two pieces: this much of it below the top. */
+static u32 below_top(const struct frame *f, const struct seg *ss, u64 sp)
+{
+	return (u32)min_u64(f->len, stack_top(ss) - sp + 1);
+}
+
+static bool frame_fits(const struct frame *f, const struct seg *ss, u64 sp)
+{
+	u32 low = below_top(f, ss, sp);
+
+	return stack_fits(ss, sp, low) && (low == f->len || stack_fits(ss, 0, f->len - low));
+}
+
+static enum xr write_legacy_frame(struct cpu *c, const struct frame *f, const struct seg *ss, u64 sp, unsigned access)
+{
+	const u8 *bytes = f->bytes + sizeof(f->bytes) - f->len;
+	u32 low = below_top(f, ss, sp);
+	struct span a, b;
+
+	TRY(mem_span(c, (u32)(ss->base + sp), low, ACC_WRITE | ACC_STACK | access, &a));
+	if (low < f->len) {
+		TRY(mem_span(c, (u32)ss->base, f->len - low, ACC_WRITE | ACC_STACK | access, &b));
+		span_write(c, &b, 0, bytes + low, f->len - low);
+	}
+	span_write(c, &a, 0, bytes, low);
+	return XR_OK;
+}
+
 /* ---- real mode ---- */
 
 static enum xr deliver_ivt(struct cpu *c, const struct event *e, u64 ivt_base, u32 fl, u32 clear)
@@ -76,7 +120,6 @@ static enum xr deliver_ivt(struct cpu *c, const struct event *e, u64 ivt_base, u
 	struct frame f = {.width = 2};
 	struct span s;
 	u16 vec[2];
-	la_t la;
 
 	TRY(mem_span(c, ivt_base + e->vector * 4u, 4, ACC_READ | ACC_SUPER, &s));
 	span_read(c, &s, 0, vec, 4);
@@ -84,11 +127,11 @@ static enum xr deliver_ivt(struct cpu *c, const struct event *e, u64 ivt_base, u
 	frame_push(&f, c->seg[SEG_CS].sel);
 	frame_push(&f, return_rip(c, e));
 
-	u64 m = c->seg[SEG_SS].ar & AR_DB ? 0xffffffffull : 0xffffull;
-	u64 sp = (c->r[REG_RSP] - f.len) & m;
+	u64 m = stack_top(&c->seg[SEG_SS]), sp = (c->r[REG_RSP] - f.len) & m;
 
-	TRY(seg_address(c, SEG_SS, sp, f.len, ACC_WRITE, &la));
-	TRY(write_frame(c, &f, la, 0));
+	if (!frame_fits(&f, &c->seg[SEG_SS], sp))
+		return cpu_fault(c, EX_SS, 0);
+	TRY(write_legacy_frame(c, &f, &c->seg[SEG_SS], sp, 0));
 	c->r[REG_RSP] = (c->r[REG_RSP] & ~m) | sp;
 	seg_set_real(c, SEG_CS, vec[1]);
 	c->r[REG_RIP] = vec[0];
@@ -151,18 +194,6 @@ static enum xr read_gate(struct cpu *c, const struct event *e, struct gate *g)
 }
 
 /* ---- stacks ---- */
-
-static bool stack_fits(const struct seg *ss, u64 sp, u32 len)
-{
-	u64 last = sp + len - 1;
-
-	if (ss->ar & AR_E) {
-		u64 top = ss->ar & AR_DB ? 0xffffffffull : 0xffffull;
-
-		return sp > ss->limit && last <= top && last >= sp;
-	}
-	return last <= ss->limit && last >= sp;
-}
 
 static enum xr tss_read(struct cpu *c, u32 offset, u32 size, u64 *v)
 {
@@ -324,13 +355,13 @@ static enum xr deliver_legacy(struct cpu *c, const struct event *e, const struct
 		TRY(stack_from_tss(c, t));
 	build_frame(c, e, t, false, &f);
 
-	u64 m = t->ss.ar & AR_DB ? 0xffffffffull : 0xffffull, sp = (t->rsp - f.len) & m;
+	u64 m = stack_top(&t->ss), sp = (t->rsp - f.len) & m;
 
-	if (!stack_fits(&t->ss, sp, f.len))
+	if (!frame_fits(&f, &t->ss, sp))
 		return cpu_fault(c, EX_SS, t->new_stack ? t->ss.sel & ~3u : 0);
 	if (g->offset > t->cs.limit)
 		return fault_gp(c, 0);
-	TRY(write_frame(c, &f, (u32)(t->ss.base + sp), t->cpl < 3 ? ACC_SUPER : 0));
+	TRY(write_legacy_frame(c, &f, &t->ss, sp, t->cpl < 3 ? ACC_SUPER : 0));
 	t->rip = g->offset;
 	commit(c, g, t);
 	c->r[REG_RSP] = t->new_stack ? (m == 0xffff ? (t->rsp & ~m & 0xffffffff) : 0) | sp : (c->r[REG_RSP] & ~m) | sp;

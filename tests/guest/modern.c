@@ -224,7 +224,13 @@ static void msrs(void)
 		bad_msr("ARCH_CAPABILITIES", 0x10a, 0);
 		check("VM_CR is AMD's", CATCH(rdmsr(0xc0010114)), EX_GP);
 	} else {
+		u64 hwcr = rdmsr(0xc0010015);
+
 		check("HWCR", CATCH(rdmsr(0xc0010015)), -1);
+		wrmsr(0xc0010015, hwcr | 1ull << 35); /* CpuidUserDis */
+		check("CPUID at CPL 3, disabled", USER(u_cpuid), EX_GP);
+		wrmsr(0xc0010015, hwcr);
+		check("CPUID at CPL 3, enabled again", USER(u_cpuid), 0x80);
 		check("MISC_ENABLE is Intel's", CATCH(rdmsr(0x1a0)), EX_GP);
 		check("FEATURE_CONTROL is Intel's", CATCH(rdmsr(0x3a)), EX_GP);
 	}

@@ -184,6 +184,11 @@ static void memory(void)
 	check("PE is off", f->eax & 1, 0);
 	check("CPUID", real(BYTES(0x66, 0x31, 0xc0, 0x0f, 0xa2, END)), 0x80);
 	check("MOV CR3", real(BYTES(0x0f, 0x20, 0xd8, END)), 0x80);
+	/* SP = 2: FLAGS goes to 0000h, CS and IP wrap to the top of the segment */
+	*(u16 *)low(0x8000) = 0;
+	check("INT across the top of the stack", real(BYTES(0xbc, 2, 0, END)), 0x80);
+	check("FLAGS below the wrap", *(u16 *)low(0x8000) & 2, 2);
+	check("CS above the wrap", *(u16 *)low(0x8000 + 0xfffe), CODE_SEG);
 	check("PUSH SP", real(BYTES(0x54, 0x58, END)), 0x80);
 	check("PUSH SP value", f->eax & 0xffff, 0xfff0);
 	check("ENTER, LEAVE", real(BYTES(0xc8, 0x10, 0, 0, 0x89, 0xe0, 0xc9, 0x89, 0xe3, END)), 0x80);

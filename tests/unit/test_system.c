@@ -404,6 +404,127 @@ static void test_tables(void **state)
 	}
 }
 
+/* Features that neither an instruction, an MSR, nor a control bit carries: what they promise, and where it is tested. */
+static const struct {
+	enum feature f;
+	const char *promise;
+} elsewhere[] = {
+	{FEAT_PSE36, "tests/unit/test_mmu.c: 4 MiB pages above 4 GiB"},
+	{FEAT_NX, "EFER.NXE: tests/unit/test_mmu.c"},
+	{FEAT_PDPE1GB, "tests/unit/test_mmu.c: 1 GiB pages"},
+	{FEAT_ARAT, "the APIC timer runs in HLT: tests/guest/interrupts.c"},
+	{FEAT_INVTSC, "the TSC counts in HLT: tests/guest/modern.c"},
+	{FEAT_ERMS, "a promise of speed; REP MOVSB and STOSB: tests/unit/test_integer_sys.c"},
+	{FEAT_FSRM, "a promise of speed"},
+	{FEAT_ZERO_FCS_FDS, "FCS and FDS are saved as 0: tests/unit/test_mmx.c"},
+	{FEAT_XSAVEERPTR, "XSAVE keeps the error pointers: tests/unit/test_mmx.c"},
+	{FEAT_HTT, "CPUID 1 EBX[23:16] counts processors"},
+	{FEAT_CMP_LEGACY, "CPUID 80000008h ECX counts cores"},
+	{FEAT_TOPOEXT, "CPUID 8000001Dh, 8000001Eh: test_tables"},
+	{FEAT_SS, "self snoop: caches are not modelled, so memory always agrees"},
+	{FEAT_XGETBV1, "XGETBV with ECX = 1: src/cpu/exec/xsave.c, tests/unit/test_mmx.c"},
+	{FEAT_LAHF_LM, "LAHF and SAHF in 64-bit mode: tests/diff"},
+	{FEAT_PREFETCHW, "PREFETCH and PREFETCHW are there without it too, doing nothing"},
+	{FEAT_MMXEXT, "SSE's MMX instructions: tests/unit/test_mmx.c"},
+	{FEAT_WBNOINVD, "the decoder knows it only then; no cache is modelled"},
+	{FEAT_CPUID_USER_DIS, "HWCR[35]: tests/guest/modern.c"},
+	{FEAT_AMD_IBPB, "PRED_CMD: test_speculation_msrs"},
+	{FEAT_AMD_IBRS, "SPEC_CTRL[0]: test_speculation_msrs"},
+	{FEAT_AMD_STIBP, "SPEC_CTRL[1]: test_speculation_msrs"},
+	{FEAT_AMD_SSBD, "SPEC_CTRL[2]: test_speculation_msrs"},
+	{FEAT_SPEC_CTRL, "SPEC_CTRL[0] and PRED_CMD: test_speculation_msrs"},
+	{FEAT_STIBP, "SPEC_CTRL[1]: test_speculation_msrs"},
+	{FEAT_SSBD, "SPEC_CTRL[2]: test_speculation_msrs"},
+	{FEAT_MISALIGNSSE, "MXCSR.MM: tests/unit/test_vector.c"},
+	{FEAT_CR8LEGACY, "LOCK MOV CR0: tests/virt/svm_exits"},
+	{FEAT_EXTAPIC, "extended APIC space: tests/guest/svm-added.c"},
+	{FEAT_X2APIC, "MSRs 800h-8FFh by IA32_APIC_BASE: tests/unit/test_apic.c"},
+	{FEAT_NULL_SEL_CLR, "a null selector clears base and limit: tests/unit/test_system.c"},
+	{FEAT_LFENCE_SERIAL, "DE_CFG[1] reads 1: nothing runs ahead here"},
+	{FEAT_SRSO_NO, "nothing is speculated"},
+	{FEAT_BTC_NO, "nothing is speculated"},
+	{FEAT_AUTO_IBRS, "EFER[21]"},
+	{FEAT_MD_CLEAR, "VERW has nothing to clear: nothing is speculated"},
+};
+
+static bool promised_elsewhere(enum feature f)
+{
+	for (size_t k = 0; k < ARRAY_LEN(elsewhere); k++)
+		if (elsewhere[k].f == f)
+			return true;
+	return false;
+}
+
+static bool in_tables(const struct cpu_model *m, enum feature f)
+{
+	for (const struct row_set *const *s = m->insns; *s; s++)
+		for (size_t k = 0; k < (*s)->count; k++)
+			if ((*s)->rows[k].feature == f)
+				return true;
+	for (const struct msr_set *const *s = m->msrs; *s; s++)
+		for (size_t k = 0; k < (*s)->count; k++)
+			if ((*s)->rows[k].feature == f)
+				return true;
+	return false;
+}
+
+/* Does switching the feature off take a bit of CR4 or EFER away? */
+static bool in_control_bits(struct cpu *c, enum feature f)
+{
+	struct feature_set all = c->feat;
+	bool found = false;
+
+	for (unsigned bit = 0; bit < 64 && !found; bit++) {
+		bool cr4 = cr4_valid(c, BIT(bit)), efer = efer_valid(c, BIT(bit));
+
+		feat_put(&c->feat, f, false);
+		found = cr4 != cr4_valid(c, BIT(bit)) || efer != efer_valid(c, BIT(bit));
+		c->feat = all;
+	}
+	return found;
+}
+
+/* What CPUID announces exists: a row, an MSR, a control bit, or a promise that says where it is tested. */
+static void test_every_feature_is_carried(void **state)
+{
+	(void)state;
+	for (unsigned m = 0; m < ARRAY_LEN(models); m++) {
+		struct rig *r = rig_new(models[m]);
+
+		for (unsigned f = 1; f < FEAT_COUNT; f++) {
+			enum feature feature = (enum feature)f;
+			bool vendor = arch_features[f].leaf == 0x8000000a; /* SVM's own: tests/virt */
+
+			if (!has(r->c, feature) || vendor || in_tables(r->c->model, feature) || in_control_bits(r->c, feature) ||
+			    promised_elsewhere(feature))
+				continue;
+			fail_msg("%s announces %s, and nothing carries it", models[m], arch_features[f].name);
+		}
+		rig_free(r);
+	}
+}
+
+static void test_speculation_msrs(void **state)
+{
+	static const char *const names[] = {"amd", "intel"};
+
+	(void)state;
+	for (unsigned m = 0; m < ARRAY_LEN(names); m++) {
+		struct rig *r = rig_new(names[m]);
+		u64 v;
+
+		for (u64 bit = 1; bit <= 4; bit <<= 1) {
+			assert_true(msr_write(r->c, 0x48, bit));
+			assert_true(msr_read(r->c, 0x48, &v));
+			assert_int_equal(v, bit);
+		}
+		assert_false(msr_write(r->c, 0x48, BIT(63)));
+		assert_true(msr_write(r->c, 0x49, 1)); /* IBPB */
+		assert_false(msr_read(r->c, 0x49, &v));
+		rig_free(r);
+	}
+}
+
 static void test_msrs(void **state)
 {
 	struct rig *r = rig_new("amd");
@@ -538,6 +659,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_modes), cmocka_unit_test(test_loads), cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_task_fault), cmocka_unit_test(test_tables), cmocka_unit_test(test_msrs),
+		cmocka_unit_test(test_every_feature_is_carried), cmocka_unit_test(test_speculation_msrs),
 		cmocka_unit_test(test_perf), cmocka_unit_test(test_perf_branches), cmocka_unit_test(test_parse),
 	};
 

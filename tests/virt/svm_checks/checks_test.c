@@ -1,8 +1,8 @@
 /*
  * The rows of VMRUN's consistency checks: each fails alone in some VMCB and passes when that is put right (so none is
  * implied by the others); exactly the bits that the manual makes matter do matter, to the row and to its twin in
- * evaluator.c (so no row and no bit of it can be taken away unnoticed: the mutation score); clean groups skip no failing
- * row; and on random VMCBs the rows agree with the evaluator. Argument: number of random VMCBs.
+ * evaluator.c (so no row and no bit of it can be taken away unnoticed: the mutation score); clean groups skip no
+ * failing row; and on random VMCBs the rows agree with the evaluator. Argument: number of random VMCBs.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,7 +26,8 @@ enum { TODAY, FIRST, NO_LONG_MODE, NO_NP, WIDE, HOST_UNPAGED, PROCESSORS };
 
 static struct facts facts_of(unsigned processor)
 {
-	struct facts f = {.phys_bits = 40, .asids = 0x8000, .has_long_mode = 1, .has_np = 1, .has_avic = 1, .has_x2avic = 1,
+	struct facts f = {.phys_bits = 40, .asids = 0x8000, .has_long_mode = 1, .has_np = 1, .has_avic = 1,
+		.has_x2avic = 1,
 	                  .has_vnmi = 1, .host_paging = 1, .cr4_defined = 0x3717ff, .efer_defined = 0x20fdff};
 
 	switch (processor) {
@@ -84,7 +85,8 @@ static const struct base bases[] = {
 	{NULL, TODAY, {{0x558, 8, 0xc0000011}}, 0},
 	{NULL, TODAY, {{0x058, 4, 0x7fff}}, 0},
 	{NULL, FIRST, {{0x058, 4, 63}}, 0},
-	{NULL, TODAY, {{0x040, 8, 0xffffffdfffull}}, 0},                  /* the last I/O map; bits 11:0 are ignored */
+	/* the last I/O map, bits 11:0 ignored: REQ(svm.2.6.6) */
+	{NULL, TODAY, {{0x040, 8, 0xffffffdfffull}}, 0},
 	{NULL, TODAY, {{0x048, 8, 0xffffffefffull}}, 0},                  /* the last MSR map */
 	{NULL, TODAY, {LONG32}, 0},
 	{NULL, TODAY, {{0x412, 2, 0x69b}, {0x4d0, 8, 0x1000}}, 0},        /* L and D without LME */
@@ -95,7 +97,8 @@ static const struct base bases[] = {
 	{NULL, TODAY, {{0x568, 8, 0xffffffff}, {0x560, 8, 0xffffffff}}, 0}, /* REQ(svm.2.2.1.103, svm.2.2.1.104) */
 	{NULL, TODAY, {{0x668, 8, 0x0706050401000706ull}}, 0},
 	{NULL, TODAY, {{0x668, 8, 0}}, 0}, {NULL, TODAY, {{0x668, 8, 0x0707070707070707ull}}, 0},
-	{NULL, TODAY, {PAE32, {0x558, 8, 0x80000011}}, 0x1e7},            /* REQ(svm.2.21.10.5): nested paging looks later */
+	/* REQ(svm.2.21.10.5): nested paging looks later */
+	{NULL, TODAY, {PAE32, {0x558, 8, 0x80000011}}, 0x1e7},
 	{NULL, TODAY, {PAE32, {0x558, 8, 0x80000011}, NP_OFF}, 0x1e6},    /* not present */
 	{NULL, TODAY, {PAE32, {0x558, 8, 0x80000011}, NP_OFF}, 0xe19},    /* PWT, PCD, available bits */
 	{NULL, TODAY, {NP_OFF}, 0x1e7},                                   /* long mode has no PDPEs of this kind */
@@ -108,13 +111,18 @@ static const struct base bases[] = {
 	{NULL, TODAY, {{0x0a8, 8, CTL31(0x0ff)}}, 0},                     /* external interrupt */
 	{NULL, TODAY, {{0x0a8, 8, CTL31(0x2ff)}}, 0},                     /* NMI: the vector is ignored */
 	{NULL, TODAY, {{0x0a8, 8, CTL31(0x480)}}, 0},
+	/* REQ(svm.2.16.24): bits 30:12 are not looked at */
+	{NULL, TODAY, {{0x0a8, 8, CTL31(0x7ffff020)}}, 0},
 	{NULL, TODAY, {{0x0a8, 8, 0x7ffff7ff}}, 0},                       /* V clear */
 	{NULL, TODAY, {EXC(4), LONG32}, 0}, {NULL, TODAY, {EXC(5), LONG32}, 0},
 	{NULL, TODAY, {EXC(5), {0x4d0, 8, 0x1000}}, 0}, {NULL, TODAY, {EXC(5), {0x558, 8, 0x11}}, 0},
 	{NULL, TODAY, {EXC(0)}, 0}, {NULL, TODAY, {EXC(1)}, 0}, {NULL, TODAY, {EXC(3)}, 0}, {NULL, TODAY, {EXC(6)}, 0},
-	{NULL, TODAY, {EXC(7)}, 0}, {NULL, TODAY, {EXC(8)}, 0}, {NULL, TODAY, {EXC(10)}, 0}, {NULL, TODAY, {EXC(11)}, 0},
-	{NULL, TODAY, {EXC(12)}, 0}, {NULL, TODAY, {EXC(13)}, 0}, {NULL, TODAY, {EXC(14)}, 0}, {NULL, TODAY, {EXC(16)}, 0},
-	{NULL, TODAY, {EXC(17)}, 0}, {NULL, TODAY, {EXC(18)}, 0}, {NULL, TODAY, {EXC(19)}, 0}, {NULL, TODAY, {EXC(28)}, 0},
+	{NULL, TODAY, {EXC(7)}, 0}, {NULL, TODAY, {EXC(8)}, 0}, {NULL, TODAY, {EXC(10)}, 0}, {NULL, TODAY, {EXC(11)},
+		0},
+	{NULL, TODAY, {EXC(12)}, 0}, {NULL, TODAY, {EXC(13)}, 0}, {NULL, TODAY, {EXC(14)}, 0}, {NULL, TODAY,
+		{EXC(16)}, 0},
+	{NULL, TODAY, {EXC(17)}, 0}, {NULL, TODAY, {EXC(18)}, 0}, {NULL, TODAY, {EXC(19)}, 0}, {NULL, TODAY,
+		{EXC(28)}, 0},
 	{NULL, TODAY, {EXC(30)}, 0}, {NULL, FIRST, {EXC(30)}, 0},
 
 	{"svm.control.vmrun-intercept", TODAY, {{0x010, 4, 0xfffffffe}}, 0}, /* REQ(svm.2.2.1.112, svm.2.5.20.3) */
@@ -143,8 +151,10 @@ static const struct base bases[] = {
 	{"svm.guest.efer.svme", TODAY, {{0x4d0, 8, 0x500}}, 0},              /* REQ(svm.2.2.1.97) */
 	{"svm.guest.efer.reserved", TODAY, {{0x4d0, 8, 0x1500 | 1 << 16}}, 0},
 	{"svm.guest.efer.reserved", FIRST, {{0x4d0, 8, 0x1500 | 1 << 15}}, 0}, /* REQ(svm.2.2.1.105) */
-	{"svm.guest.efer.no-long-mode", NO_LONG_MODE, {{0x558, 8, 0x11}, {0x4d0, 8, 0x1100}}, 0}, /* REQ(svm.2.2.1.107) */
-	{"svm.guest.efer.no-long-mode", NO_LONG_MODE, {{0x558, 8, 0x11}, {0x4d0, 8, 0x1400}}, 0}, /* REQ(svm.2.2.1.108) */
+	/* REQ(svm.2.2.1.107) */
+	{"svm.guest.efer.no-long-mode", NO_LONG_MODE, {{0x558, 8, 0x11}, {0x4d0, 8, 0x1100}}, 0},
+	/* REQ(svm.2.2.1.108) */
+	{"svm.guest.efer.no-long-mode", NO_LONG_MODE, {{0x558, 8, 0x11}, {0x4d0, 8, 0x1400}}, 0},
 	{"svm.guest.cr4.pae-long", TODAY, {{0x548, 8, 0}}, 0},               /* REQ(svm.2.2.1.109) */
 	{"svm.guest.cr0.pe-long", TODAY, {{0x558, 8, 0x80000010}}, 0},       /* REQ(svm.2.2.1.110) */
 	{"svm.guest.cs.l-and-d", TODAY, {{0x412, 2, 0x69b}}, 0},             /* REQ(svm.2.2.1.111) */
@@ -161,7 +171,8 @@ static const struct base bases[] = {
 	{"svm.guest.dr6.upper", TODAY, {{0x568, 8, 1ull << 32}}, 0},
 	{"svm.guest.dr7.upper", TODAY, {{0x560, 8, 1ull << 63}}, 0},
 	{"svm.inject.type", TODAY, {{0x0a8, 8, CTL31(0x100)}}, 0},           /* REQ(svm.2.16.17, svm.2.2.1.119) */
-	{"svm.inject.type", TODAY, {{0x0a8, 8, CTL31(0x500)}}, 0}, {"svm.inject.type", TODAY, {{0x0a8, 8, CTL31(0x600)}}, 0},
+	{"svm.inject.type", TODAY, {{0x0a8, 8, CTL31(0x500)}}, 0}, {"svm.inject.type", TODAY, {{0x0a8, 8,
+		CTL31(0x600)}}, 0},
 	{"svm.inject.type", TODAY, {{0x0a8, 8, CTL31(0x700)}}, 0},
 	{"svm.inject.vector", TODAY, {EXC(2)}, 0},                           /* REQ(svm.2.16.19) */
 	{"svm.inject.vector", TODAY, {EXC(9)}, 0}, {"svm.inject.vector", TODAY, {EXC(15)}, 0}, /* REQ(svm.2.16.30) */
@@ -244,7 +255,8 @@ static struct svm_image image_of(const u8 *page, const struct facts *f)
 	v.env = (struct svm_env){.phys_bits = (u8)f->phys_bits, .asids = f->asids, .long_mode = f->has_long_mode,
 	                         .nested_paging = f->has_np, .avic = f->has_avic, .x2avic = f->has_x2avic,
 	                         .vnmi = f->has_vnmi, .first = f->of_2005, .cr4_bits = f->cr4_defined,
-	                         .efer_bits = f->efer_defined | 0x500, .host_cr0 = f->host_paging ? CR0_PG | CR0_PE : CR0_PE};
+	                         .efer_bits = f->efer_defined | 0x500,
+	                         	.host_cr0 = f->host_paging ? CR0_PG | CR0_PE : CR0_PE};
 	memcpy(&cr0, page + 0x558, 8);
 	memcpy(&cr4, page + 0x548, 8);
 	memcpy(&efer, page + 0x4d0, 8);
@@ -333,7 +345,8 @@ static void flip_every_bit(const struct base *b)
 		u64 bad = judge(&v), twin = evaluate(page, &f);
 
 		if (bad != twin)
-			check(false, id_name((unsigned)__builtin_ctzll(bad ^ twin)), "differs from the evaluator after a flip");
+			check(false, id_name((unsigned)__builtin_ctzll(bad ^ twin)),
+				"differs from the evaluator after a flip");
 		for (u64 left = bad ^ before; left; left &= left - 1)
 			seen[__builtin_ctzll(left)][bit] = 1;
 		page[bit / 8] ^= (u8)(1u << bit % 8);
@@ -368,7 +381,8 @@ static void test_bits(void)
 					printf("%s: VMCB+0x%03x bit %u %s\n", id_name(id), byte, k,
 					       want ? "should matter" : "should not matter");
 				exact = exact && want == is;
-				/* the bit forced to 0, and to 1: a flip that changes the verdict tells both from the row */
+				/* the bit forced to 0,
+					and to 1: a flip that changes the verdict tells both from the row */
 				mutants += 2u * want;
 				killed += 2u * (want && is);
 			}
@@ -380,7 +394,8 @@ static void test_bits(void)
 	check(killed == mutants, "mutation score", "100 %");
 }
 
-/* Every field the significance test found is listed in the row, so that an explanation shows it, and is in the table. */
+/* Every field the significance test found is listed in the row, so that an explanation shows it,
+	and is in the table. */
 static void test_fields(void)
 {
 	for (unsigned id = 0; id < id_count; id++) {
@@ -458,7 +473,8 @@ static void test_random(unsigned long rounds)
 		twin = evaluate(page, &f);
 		met |= bad;
 		if (bad != twin)
-			check(false, id_name((unsigned)__builtin_ctzll(bad ^ twin)), "differs from the evaluator on a random VMCB");
+			check(false, id_name((unsigned)__builtin_ctzll(bad ^ twin)),
+				"differs from the evaluator on a random VMCB");
 		if (have[b->processor]) { /* what the comparison with the last good VMCB skips does not fail */
 			u32 groups = svm_check_groups(&v, &good[b->processor]);
 

@@ -1,5 +1,6 @@
 /*
- * The consistency checks of VMRUN once more, by a different route: the list of "Canonicalization and Consistency Checks"
+ * The consistency checks of VMRUN once more,
+ 	by a different route: the list of "Canonicalization and Consistency Checks"
  * read line by line over the bytes of the page, every bit looked at by its number. Nothing of src/svm is used.
  */
 #include <stddef.h>
@@ -7,7 +8,8 @@
 #include "checks_test.h"
 
 enum {
-	SVME, EFER_MBZ, NO_LM, LME_PAE, LME_PE, L_AND_D, NW, CR0_HIGH, CR3_MBZ, CR4_MBZ, PDPE, DR6_HIGH, DR7_HIGH, VMRUN_CLEAR,
+	SVME, EFER_MBZ, NO_LM, LME_PAE, LME_PE, L_AND_D, NW, CR0_HIGH, CR3_MBZ, CR4_MBZ, PDPE, DR6_HIGH, DR7_HIGH,
+		VMRUN_CLEAR,
 	SMI_CLEAR, ASID0, ASID_MANY, IOPM, MSRPM, NP_HOST, NCR3, GPAT, VNMI, X2_ALONE, MAX_INDEX, POINTER, INJ_TYPE,
 	INJ_VECTOR, INJ_MODE, IDS,
 };
@@ -18,7 +20,8 @@ static const char *const names[IDS] = {
 	[CR4_MBZ] = "svm.guest.cr4.reserved", [PDPE] = "svm.guest.pdpte.reserved", [DR6_HIGH] = "svm.guest.dr6.upper",
 	[DR7_HIGH] = "svm.guest.dr7.upper", [VMRUN_CLEAR] = "svm.control.vmrun-intercept",
 	[SMI_CLEAR] = "svm.control.smi-intercept", [ASID0] = "svm.control.asid-zero",
-	[ASID_MANY] = "svm.control.asid-range", [IOPM] = "svm.control.iopm-address", [MSRPM] = "svm.control.msrpm-address",
+	[ASID_MANY] = "svm.control.asid-range", [IOPM] = "svm.control.iopm-address",
+		[MSRPM] = "svm.control.msrpm-address",
 	[NP_HOST] = "svm.nested.host-paging", [NCR3] = "svm.nested.ncr3-reserved", [GPAT] = "svm.nested.g-pat",
 	[VNMI] = "svm.control.vnmi-nmi-intercept", [X2_ALONE] = "svm.avic.x2avic-alone",
 	[MAX_INDEX] = "svm.avic.max-index", [POINTER] = "svm.avic.pointer", [INJ_TYPE] = "svm.inject.type",
@@ -89,7 +92,8 @@ static uint64_t registers(const uint8_t *p, const struct facts *f)
 
 	for (unsigned k = 0; k < 4; k++)
 		for (unsigned n = 1; n < 64; n++)
-			if ((f->pdpe[k] & 1) && (f->pdpe[k] >> n & 1) && (n <= 2 || (n >= 5 && n <= 8) || n >= f->phys_bits))
+			if ((f->pdpe[k] & 1) && (f->pdpe[k] >> n & 1) &&
+			    (n <= 2 || (n >= 5 && n <= 8) || n >= f->phys_bits))
 				bad_pdpe = 1;
 	r |= (uint64_t)(bad_pdpe && bit(p, CR0, 31) && bit(p, CR4, 5) && !bit(p, EFER, 8) &&
 	                !(f->has_np && bit(p, 0x90, 0)))
@@ -149,7 +153,8 @@ static uint64_t avic(const uint8_t *p, const struct facts *f)
 static int is_exception(unsigned v, const struct facts *f)
 {
 	switch (v) {
-	case 0: case 1: case 3: case 4: case 5: case 6: case 7: case 8: case 10: case 11: case 12: case 13: case 14: case 16:
+	case 0: case 1: case 3: case 4: case 5: case 6: case 7: case 8: case 10: case 11: case 12: case 13:
+	case 14: case 16:
 	case 17: case 18: case 19: case 30: return 1;
 	case 28: return !f->of_2005;
 	default: return 0;

@@ -281,7 +281,8 @@ static void memory_types(void)
 {
 	for (unsigned g = 0; g < 6; g++)
 		for (unsigned h = 0; h < 6; h++)
-			check(svm_combine_pat(by_host[g].guest, hosts[h]) == by_host[g].result[h], "guest and host PAT");
+			check(svm_combine_pat(by_host[g].guest, hosts[h]) == by_host[g].result[h],
+				"guest and host PAT");
 	for (unsigned p = 0; p < 7; p++)
 		for (unsigned m = 0; m < 5; m++)
 			check(svm_combine_mtrr(by_mtrr[p].pat, mtrrs[m]) == by_mtrr[p].result[m], "PAT and MTRR");

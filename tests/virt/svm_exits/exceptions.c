@@ -3,6 +3,8 @@
 
 SNIPPET(x_de, "xor %ecx, %ecx; xor %eax, %eax; xor %edx, %edx", "div %ecx");
 SNIPPET(x_bp, "", "int3");
+SNIPPET(x_np, "movabs $0x0000130000000000, %rax; mov %rax, gdt+0x38; mov $0x38, %eax", "mov %eax, %ds");
+SNIPPET(x_freeze, "fninit; movw $0x37b, scratch; fldcw scratch; fld1; fldz; fdivrp", "fwait");
 SNIPPET(x_ud, "", "ud2");
 SNIPPET(x_nm, "mov %cr0, %rax; or $8, %rax; mov %rax, %cr0", "fnop");
 SNIPPET(x_gp_sel, "mov $0x1234, %eax", "mov %eax, %ds");
@@ -10,13 +12,16 @@ SNIPPET(x_gp0, "movabs " BAD_GP ", %rax", "mov (%rax), %bl");
 SNIPPET(x_ss, "movabs " BAD_GP ", %rsp", "push %rax");
 SNIPPET(x_pf_read, "movabs " BAD_PF ", %rax", "mov 0x123(%rax), %bl");
 SNIPPET(x_pf_write, "movabs " BAD_PF ", %rax", "mov %bl, 0x10(%rax)");
-SNIPPET(x_mf, "mov %cr0, %rax; and $~0xc, %eax; or $0x20, %eax; mov %rax, %cr0; fninit; movw $0x37b, scratch; fldcw scratch; fld1; fldz; "
+SNIPPET(x_mf,
+	"mov %cr0, %rax; and $~0xc, %eax; or $0x20, %eax; mov %rax, %cr0; fninit; movw $0x37b, scratch; fldcw scratch; "
+	"fld1; fldz; "
 	      "fdivrp", "fnop; fwait");
 SNIPPET(x_xf, "movl $0x1f00, scratch; ldmxcsr scratch; movl $0x3f800000, %eax; movd %eax, %xmm0; xorps %xmm1, %xmm1; "
 	      "andl $~0x3f, scratch; movl $0x1d00, scratch; ldmxcsr scratch", "divss %xmm1, %xmm0");
 SNIPPET(x_ac, "pushf; orl $0x40000, (%rsp); popf; lea scratch, %rbx", "mov 1(%rbx), %eax");
 SNIPPET(x_db_tf, "pushf; orl $0x100, (%rsp); popf", "nop");
 SNIPPET(x_int, "", "int $0x42");
+SNIPPET(x_int_3, "", ".byte 0xcd, 3");
 SNIPPET(x_icebp, "", ".byte 0xf1");
 SNIPPET(x_plain, "", "nop");
 
@@ -42,7 +47,8 @@ static const struct {
 	{"#XF", &x_xf, 19, 0, 0, 0},		      /* REQ(svm.2.8.19.1) */
 };
 
-/* REQ(svm.2.8.0.1, svm.2.8.0.2, svm.2.8.0.3, svm.2.8.15.3, svm.2.8.1.2, svm.2.8.2.2, svm.2.8.2.3, svm.2.8.7.2, svm.2.8.8.2) */
+/* REQ(svm.2.8.0.1, svm.2.8.0.2, svm.2.8.0.3, svm.2.8.15.3, svm.2.8.1.2, svm.2.8.2.2, svm.2.8.2.3, svm.2.8.7.2,
+	svm.2.8.8.2) */
 static void intercepted(void)
 {
 	for (unsigned n = 0; n < COUNT(rows); n++) {
@@ -59,8 +65,11 @@ static void intercepted(void)
 		vcheck(rows[n].name, "code", code, 0x40u + rows[n].vector);
 		if (code != 0x40u + rows[n].vector)
 			continue;
+		bool behind = (rows[n].flags & TRAP) || (of_2005 && rows[n].vector == 3);
+
 		if (!(rows[n].flags & SKIP_INFO)) {
-			vcheck(rows[n].name, "RIP", v->rip, (u64)(rows[n].flags & TRAP || (of_2005 && rows[n].vector == 3) ? rows[n].s->next : rows[n].s->at));
+			vcheck(rows[n].name, "RIP", v->rip,
+				(u64)(behind ? rows[n].s->next : rows[n].s->at));
 			vcheck(rows[n].name, "EXITINFO1", v->exitinfo1, rows[n].info1);
 		}
 		vcheck(rows[n].name, "EXITINFO2", v->exitinfo2, rows[n].info2);
@@ -74,7 +83,7 @@ static void intercepted(void)
 	}
 }
 
-/* The same without the intercept: through the guest's own table. */
+/* The same without the intercept: through the guest's own table. REQ(svm.2.21.6.20, svm.2.21.6.21) */
 static void delivered(void)
 {
 	for (unsigned n = 0; n < COUNT(rows); n++) {
@@ -103,6 +112,7 @@ static const struct {
 	{"during INT3", &x_bp, 0, INFO(3, 3), 3 * 8 + 2},		       /* REQ(svm.2.4.2.12) */
 	{"during ICEBP", &x_icebp, 0, INFO(3, 1), 1 * 8 + 3},		       /* REQ(svm.2.4.2.11) */
 	{"during INTn", &x_int, 0, INFO(4, 0x42), 0x42 * 8 + 2},	       /* REQ(svm.2.4.2.9) */
+	{"during INTn of 3", &x_int_3, 0, INFO(4, 3), 3 * 8 + 2}, /* REQ(svm.2.4.2.14, svm.2.8.4.2) */
 	{"during an injected interrupt", &x_plain, INFO(0, 0x55), INFO(0, 0x55), 0x55 * 8 + 3}, /* REQ(svm.2.4.2.5) */
 	{"during an injected NMI", &x_plain, INFO(2, 9), INFO(2, 2), 2 * 8 + 3}, /* REQ(svm.2.4.2.6, svm.2.4.2.7) */
 	{"during an injected #PF", &x_plain, 0x780000b0eull | 0x80000000, 0x780000b0eull, 0},
@@ -124,10 +134,13 @@ static void during_delivery(void)
 			continue; /* intercepted itself; see double_fault() */
 		v->nrip = v->rip;
 		code = go();
-		vcheck(vectoring[n].name, "code", code, 0x4d);		   /* REQ(svm.2.4.0.1, svm.2.4.3.1, svm.2.16.6, svm.2.4.3.5, svm.2.8.0.7) */
-		vcheck(vectoring[n].name, "EXITINTINFO", v->exitintinfo, vectoring[n].intinfo); /* REQ(svm.2.4.0.6, svm.2.4.2.2, svm.2.4.2.17, svm.2.4.2.18, svm.2.16.4, svm.2.4.3.4) */
+		/* REQ(svm.2.4.0.1, svm.2.4.3.1, svm.2.16.6, svm.2.4.3.5, svm.2.8.0.7) */
+		vcheck(vectoring[n].name, "code", code, 0x4d);
+		/* REQ(svm.2.4.0.6, svm.2.4.2.2, svm.2.4.2.17, svm.2.4.2.18, svm.2.16.4, svm.2.4.3.4) */
+		vcheck(vectoring[n].name, "EXITINTINFO", v->exitintinfo, vectoring[n].intinfo);
 		if (!twice)
-			vcheck(vectoring[n].name, "error code", v->exitinfo1, vectoring[n].error); /* REQ(svm.2.4.3.7) */
+			/* REQ(svm.2.4.3.7) */
+			vcheck(vectoring[n].name, "error code", v->exitinfo1, vectoring[n].error);
 		vcheck(vectoring[n].name, "RSP untouched", v->rsp, STACK_TOP); /* REQ(svm.2.4.0.2) */
 		if (of_2005 && vectoring[n].s == &x_bp)
 			continue; /* without nRIP the monitor cannot put it back as it was */
@@ -137,7 +150,8 @@ static void during_delivery(void)
 		vcheck(vectoring[n].name, "again", go(), EXIT_VMMCALL);
 		vcheck(vectoring[n].name, "completed", v->rip, stub_of(vectoring[n].intinfo & 0xff));
 		vcheck(vectoring[n].name, "EVENTINJ.V cleared", v->eventinj >> 31 & 1, 0);
-		vcheck(vectoring[n].name, "EXITINTINFO.V afterwards", v->exitintinfo >> 31 & 1, 0); /* REQ(svm.2.4.3.6) */
+		/* REQ(svm.2.4.3.6) */
+		vcheck(vectoring[n].name, "EXITINTINFO.V afterwards", v->exitintinfo >> 31 & 1, 0);
 	}
 }
 
@@ -160,7 +174,8 @@ static void double_fault(void)
 	vcheck("#NP during #GP, raw", "EXITINFO1", v->exitinfo1, 13 * 8 + 3);
 	vcheck("#NP during #GP, raw", "EXITINTINFO", v->exitintinfo, 0x123480000b0dull);
 
-	base(&x_gp_sel); /* and a #PF, intercepted, while the #DF is delivered: REQ(svm.2.4.2.23, svm.2.4.2.24, svm.2.4.2.25) */
+	/* and a #PF, intercepted, while the #DF is delivered: REQ(svm.2.4.2.23, svm.2.4.2.24, svm.2.4.2.25) */
+	base(&x_gp_sel);
 	own_idt();
 	v->rsp = 0x4000000000;
 	v->intercept_exc = 1 << 14;
@@ -176,8 +191,36 @@ static void double_fault(void)
 	gidt[8] = saved8;
 }
 
+/* "Ferr_Freeze Intercept": an x87 exception with CR0.NE = 0. */
+static void freeze(void)
+{
+	base(&x_freeze); /* REQ(svm.2.10.2.1) */
+	on((struct icpt){3, 30});
+	v->cr0 &= ~0x20ull;
+	vcheck("FERR_FREEZE", "code", go(), 0x7e);
+	base(&x_mf); /* REQ(svm.2.10.2.3) */
+	on((struct icpt){3, 30});
+	vcheck("FERR_FREEZE with NE", "code", go(), 0x50);
+}
+
+/* REQ(svm.2.8.0.9, svm.2.8.0.10): #NP, then #GP while it is delivered; which of the two intercepts are set decides. */
+static void not_present_then_gp(void)
+{
+	for (unsigned both = 0; both < 2; both++) {
+		base(&x_np);
+		own_idt();
+		v->idtr.limit = both ? 0 : 8 * 16 + 15; /* vector 8 is there, 11 and 13 are not */
+		v->intercept_exc = 1u << 8 | both << 13;
+		vcheck("#GP during #NP", both ? "#GP intercepted" : "#DF intercepted", go(), both ? 0x4d : 0x48);
+		if (both)
+			vcheck("#GP during #NP", "EXITINTINFO", v->exitintinfo, 0x3880000b0bull);
+	}
+}
+
 void test_exceptions(void)
 {
+	freeze();
+	not_present_then_gp();
 	intercepted();
 	delivered();
 	during_delivery();

@@ -60,5 +60,6 @@ void test_nested(void);
 void test_tlb(void);
 void test_modes(void);
 void test_state(void);
+void test_lbr(void);
 
 #endif

@@ -97,7 +97,8 @@ static const struct {
 } refused[] = {
 	{"type 1", V(1, 0)}, {"type 5", V(5, 0)}, {"type 6", V(6, 0)}, {"type 7", V(7, 0)}, {"exception 2", V(3, 2)},
 	{"exception 9", V(3, 9)}, {"exception 15", V(3, 15)}, {"exception 20", V(3, 20)}, {"exception 31", V(3, 31)},
-	{"exception 32", V(3, 32)}, {"exception 255", V(3, 255)}, {"#BR in 64-bit mode", V(3, 5)}, {"#OF in 64-bit mode", V(3, 4)},
+	{"exception 32", V(3, 32)}, {"exception 255", V(3, 255)}, {"#BR in 64-bit mode", V(3, 5)},
+		{"#OF in 64-bit mode", V(3, 4)},
 };
 
 /* VMEXIT_INVALID: nothing of the guest's state changes, the host goes on, GIF is 0. */
@@ -125,9 +126,11 @@ static const struct {
 	u64 value;
 } illegal[] = {
 	{"EFER.SVME", 0x4d0, 8, 0x500}, {"EFER bit 63", 0x4d0, 8, 0x8000000000001500}, {"CR0.NW", 0x558, 8, 0xa0000011},
-	{"CR0 bit 32", 0x558, 8, 0x180000011}, {"CR3 bit 52", 0x550, 8, 1ull << 52}, {"CR4 bit 31", 0x548, 8, 0x80000020},
+	{"CR0 bit 32", 0x558, 8, 0x180000011}, {"CR3 bit 52", 0x550, 8, 1ull << 52}, {"CR4 bit 31", 0x548, 8,
+		0x80000020},
 	{"CR4.PAE", 0x548, 8, 0}, {"CR0.PE", 0x558, 8, 0x80000010}, {"CS.L and CS.D", 0x412, 2, 0xe9b},
-	{"DR6", 0x568, 8, 1ull << 32}, {"DR7", 0x560, 8, 1ull << 63}, {"VMRUN intercept", 0x010, 4, 2}, {"ASID 0", 0x058, 4, 0},
+	{"DR6", 0x568, 8, 1ull << 32}, {"DR7", 0x560, 8, 1ull << 63}, {"VMRUN intercept", 0x010, 4, 2}, {"ASID 0",
+		0x058, 4, 0},
 	{"ASID too high", 0x058, 4, 0x10000}, {"I/O map", 0x040, 8, ~0ull << 12}, {"MSR map", 0x048, 8, ~0ull << 12},
 	{"N_CR3", 0x0b0, 8, 1ull << 52}, {"G_PAT", 0x668, 8, 2},
 };
@@ -138,7 +141,8 @@ static void checks(void)
 		base(&plain);
 		memcpy((u8 *)v + illegal[n].offset, &illegal[n].value, illegal[n].width);
 		v->tlb_control = 0;
-		vcheck(illegal[n].name, "code", go(), ~0ull); /* REQ(svm.2.2.1.13, svm.2.2.1.58, svm.4.VMRUN.13, svm.4.VMRUN.41) */
+		/* REQ(svm.2.2.1.13, svm.2.2.1.58, svm.4.VMRUN.13, svm.4.VMRUN.41) */
+		vcheck(illegal[n].name, "code", go(), ~0ull);
 		vcheck(illegal[n].name, "RIP", v->rip, (u64)plain.entry);
 		base(&plain);
 		vcheck(illegal[n].name, "put right", go(), EXIT_VMMCALL);

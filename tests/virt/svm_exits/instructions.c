@@ -1,4 +1,5 @@
-/* Every instruction intercept on and off: "Instruction Intercepts", sections 2.5.1 to 2.5.29 of 33047 and the later ones. */
+/* Every instruction intercept on and off: "Instruction Intercepts",
+	sections 2.5.1 to 2.5.29 of 33047 and the later ones. */
 #include "exits.h"
 
 /* ---- control and debug registers ---- */
@@ -85,6 +86,10 @@ struct row {
 	int off;	 /* with the intercept off: STAYS, or the exception that comes instead */
 	u8 word, bit;	 /* CPUID bit the instruction needs: enum above, 0 always */
 };
+/*
+ * REQ(svm.4.MOVCR.1, svm.4.MOVCR.2, svm.4.MOVCR.5, svm.4.MOVCR.6, svm.4.MOVCR.10, svm.4.CLGI.1, svm.4.INVLPGA.1)
+ * REQ(svm.2.3.6, svm.2.3.7)
+ */
 #define MOVCR(gpr) (1ull << 63 | (gpr))
 #define STD(bit)   {3, bit}
 #define SVMI(bit)  {4, bit}
@@ -101,7 +106,8 @@ static const struct row rows[] = {
 	{"CR3 write", &w_cr3, CR_WRITE(3), 0x13, MOVCR(2), STAYS, 0, 0}, /* REQ(svm.2.5.2.1) */
 	{"CR4 write", &w_cr4, CR_WRITE(4), 0x14, MOVCR(9), STAYS, 0, 0},
 	{"CR8 write", &w_cr8, CR_WRITE(8), 0x18, MOVCR(15), STAYS, 0, 0},
-	{"CR8 write by LOCK", &l_cr8_write, CR_WRITE(8), 0x18, MOVCR(3), STAYS, 0, 0}, /* REQ(svm.2.17.3.2, svm.2.17.3.5) */
+	/* REQ(svm.2.17.3.2, svm.2.17.3.5) */
+	{"CR8 write by LOCK", &l_cr8_write, CR_WRITE(8), 0x18, MOVCR(3), STAYS, 0, 0},
 	{"CLTS", &w_clts, CR_WRITE(0), 0x10, 0, STAYS, 0, 0},		 /* REQ(svm.2.5.1.5) */
 	{"LMSW", &w_lmsw, CR_WRITE(0), 0x10, 0, STAYS, 0, 0},		 /* REQ(svm.2.5.1.3) */
 	{"CR0 selective, CD", &w_cr0_cd, STD(5), 0x65, MOVCR(3), STAYS, 0, 0}, /* REQ(svm.2.5.5.1) */

@@ -20,7 +20,8 @@ static const struct {
 	bool taken;
 	u64 at; /* return address, 0: the first instruction */
 } virq[] = {
-	{"V_IRQ", &nops, IRQ(1, 0x61), IF, 0, true, 0},			   /* REQ(svm.2.17.4.1, svm.2.17.4.8, svm.2.17.4.19) */
+	/* REQ(svm.2.2.1.54, svm.2.2.1.70, svm.2.17.4.1, svm.2.17.4.8, svm.2.17.4.19) */
+	{"V_IRQ", &nops, IRQ(1, 0x61), IF, 0, true, 0},
 	{"V_INTR_PRIO equal to V_TPR", &nops, IRQ(3, 0x61) | 3, IF, 0, false, 0}, /* REQ(svm.2.17.4.2) */
 	{"V_INTR_PRIO below V_TPR", &nops, IRQ(3, 0x61) | 9, IF, 0, false, 0},
 	{"V_INTR_PRIO above V_TPR", &nops, IRQ(10, 0x61) | 9, IF, 0, true, 0},
@@ -29,7 +30,8 @@ static const struct {
 	{"V_IGN_TPR, IF 0", &nops, IRQ(0, 0x61) | IGN, 2, 0, false, 0},	   /* REQ(svm.2.17.4.12) */
 	{"IF 0", &nops, IRQ(15, 0x61), 2, 0, false, 0},			   /* REQ(svm.2.17.4.3, svm.2.17.1.1) */
 	{"IF 0, V_INTR_MASKING", &nops, IRQ(15, 0x61) | MASKING, 2, 0, false, 0}, /* REQ(svm.2.17.1.4) */
-	{"shadow", &nops, IRQ(15, 0x61), IF, 1, true, 1},		   /* REQ(svm.2.17.4.5, svm.2.17.5.4, svm.2.17.5.5) */
+	/* REQ(svm.2.17.4.5, svm.2.17.5.4, svm.2.17.5.5) */
+	{"shadow", &nops, IRQ(15, 0x61), IF, 1, true, 1}, /* REQ(svm.2.2.1.46) */
 	{"V_IRQ clear", &nops, IRQ(15, 0x61) & ~256ull, IF, 0, false, 0},
 };
 
@@ -51,7 +53,9 @@ static void virtual_interrupts(void)
 		vcheck(virq[n].name, "V_IRQ", v->vintr >> 8 & 1, (virq[n].vintr >> 8 & 1) && !virq[n].taken);
 		vcheck(virq[n].name, "V_TPR", v->vintr & 15, virq[n].vintr & 15);
 
-		base(virq[n].s); /* the same as an interrupt window: REQ(svm.2.17.6.1, svm.2.9.5.1, svm.2.9.5.2, svm.2.9.5.3, svm.2.4.0.5) */
+		/* the same as an interrupt window: REQ(svm.2.17.6.1, svm.2.4.0.5) */
+		/* REQ(svm.2.9.5.1, svm.2.9.5.2, svm.2.9.5.3) */
+		base(virq[n].s);
 		own_idt();
 		v->vintr = virq[n].vintr;
 		v->rflags = virq[n].rflags;
@@ -69,6 +73,11 @@ static void virtual_interrupts(void)
 	v->rflags = 2;
 	vcheck("V_IRQ and STI", "code", go(), EXIT_VMMCALL);
 	vcheck("V_IRQ and STI", "after the next instruction", *(u64 *)v->rsp, (u64)sti_nop.at + 2);
+}
+
+/* CR8 and V_TPR. */
+static void task_priority(void)
+{
 	base(&lower_tpr); /* REQ(svm.2.17.4.6) */
 	own_idt();
 	v->vintr = IRQ(5, 0x61) | MASKING | 7;
@@ -107,14 +116,17 @@ static const struct {
 	u64 code; /* 60h, or 81h: then `taken` */
 	bool taken;
 } physical[] = {
-	{"IF 1, intercepted", &nops, 0, IF, false, true, 0x60, false},			 /* REQ(svm.2.9.1.1, svm.2.4.0.4, svm.2.9.0.1) */
-	{"IF 0, intercepted", &nops, 0, 2, false, true, 0x81, false},			 /* REQ(svm.2.17.1.2, svm.2.9.1.4) */
+	/* REQ(svm.2.9.1.1, svm.2.4.0.4, svm.2.9.0.1) */
+	{"IF 1, intercepted", &nops, 0, IF, false, true, 0x60, false},
+	/* REQ(svm.2.17.1.2, svm.2.9.1.4) */
+	{"IF 0, intercepted", &nops, 0, 2, false, true, 0x81, false},
 	{"IF 1, masking, host IF 0", &nops, MASKING, IF, false, true, 0x81, false},	 /* REQ(svm.2.17.1.3) */
 	{"IF 0, masking, host IF 1", &nops, MASKING, 2, true, true, 0x60, false},
 	{"CLI, masking, host IF 1", &cli_nops, MASKING, IF, true, true, 0x60, false},
 	{"IF 1, not intercepted", &nops, 0, IF, false, false, 0x81, true}, /* REQ(svm.2.9.1.2) */
 	{"IF 0, not intercepted", &nops, 0, 2, false, false, 0x81, false},
-	{"with a virtual one, intercepted", &nops, IRQ(15, 0x61), IF, false, true, 0x60, false}, /* REQ(svm.2.17.4.16) */
+	/* REQ(svm.2.17.4.16) */
+	{"with a virtual one, intercepted", &nops, IRQ(15, 0x61), IF, false, true, 0x60, false},
 };
 
 static void physical_interrupts(void)
@@ -150,6 +162,13 @@ static void physical_interrupts(void)
 	}
 }
 
+/* The guest left its handler without IRET: one here ends NMI blocking. */
+static void unblock_nmi(void)
+{
+	asm volatile("push %%rax; mov %%rsp, %%rax; push $0x10; push %%rax; pushf; push $8; push $1f; iretq\n"
+		     "1: pop %%rax" ::: "memory");
+}
+
 /* ---- NMI and GIF: tables 2-3 and 2-6 ---- */
 static void nmi(void)
 {
@@ -175,7 +194,7 @@ static void nmi(void)
 	asm volatile("stgi; nop" ::: "memory");
 	vcheck("NMI, intercepted", "the host gets it", nmis, before + 2); /* REQ(svm.2.17.9.4) */
 
-	base(&nops); /* REQ(svm.2.17.9.3, svm.2.13.12) */
+	base(&nops); /* REQ(svm.2.17.9.3, svm.2.13.12, svm.2.2.1.63) */
 	own_idt();
 	asm volatile("clgi" ::: "memory");
 	self_ipi(0x400);
@@ -184,7 +203,7 @@ static void nmi(void)
 	vcheck("NMI, not intercepted", "code", code, EXIT_VMMCALL);
 	vcheck("NMI, not intercepted", "guest's handler", v->rip, stub_of(2));
 	vcheck("NMI, not intercepted", "the host gets none", nmis, before + 2);
-	asm volatile("push %%rax; mov %%rsp, %%rax; push $0x10; push %%rax; pushf; push $8; push $1f; iretq; 1: pop %%rax" ::: "memory");
+	unblock_nmi();
 
 	base(&nops); /* bit 2 of the exception intercepts is not the NMI's: REQ(svm.2.8.3.1, svm.2.8.3.2) */
 	own_idt();
@@ -194,7 +213,7 @@ static void nmi(void)
 	code = go_gif0();
 	asm volatile("stgi; nop" ::: "memory");
 	vcheck("NMI, exception bit 2", "code", code, EXIT_VMMCALL);
-	asm volatile("push %%rax; mov %%rsp, %%rax; push $0x10; push %%rax; pushf; push $8; push $1f; iretq; 1: pop %%rax" ::: "memory");
+	unblock_nmi();
 }
 
 /* Injected NMIs block nothing: REQ(svm.2.16.7) */
@@ -219,6 +238,7 @@ static void injected_nmi(void)
 void test_interrupts(void)
 {
 	virtual_interrupts();
+	task_priority();
 	physical_interrupts();
 	nmi();
 	injected_nmi();

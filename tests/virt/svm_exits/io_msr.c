@@ -29,8 +29,10 @@ static const struct {
 	u64 info1; /* without the segment */
 	u64 segment;
 } io_rows[] = {
-	/* REQ(svm.2.6.1, svm.2.6.2, svm.2.6.4, svm.2.6.8, svm.2.6.9, svm.2.6.10, svm.2.6.14, svm.2.6.15, svm.2.6.16, svm.2.6.17) */
-	/* REQ(svm.2.6.18, svm.2.6.20, svm.2.6.22, svm.2.6.32, svm.2.6.33, svm.2.6.34, svm.2.6.35, svm.2.6.36, svm.2.6.37) */
+	/* REQ(svm.2.6.1, svm.2.6.2, svm.2.6.4, svm.2.6.8, svm.2.6.9, svm.2.6.10, svm.2.6.14, svm.2.6.15, svm.2.6.16,
+		svm.2.6.17) */
+	/* REQ(svm.2.6.18, svm.2.6.20, svm.2.6.22, svm.2.6.32, svm.2.6.33, svm.2.6.34, svm.2.6.35, svm.2.6.36,
+		svm.2.6.37) */
 	/* REQ(svm.2.6.24, svm.2.6.25, svm.2.6.26, svm.2.6.27, svm.2.6.28, svm.2.6.29, svm.2.6.30, svm.2.6.31) */
 	{"IN AL, imm8", &in8i, 0x80, true, PORT(0x80) | IN | SZ8 | A64, 0},
 	{"IN AL, DX", &in8, 0x80, true, PORT(0x80) | IN | SZ8 | A64, 0},
@@ -68,7 +70,8 @@ static void test_io(void)
 		vcheck(io_rows[n].name, "code", code, io_rows[n].hit ? EXIT_IOIO : EXIT_VMMCALL);
 		if (code != EXIT_IOIO)
 			continue;
-		vcheck(io_rows[n].name, "EXITINFO1", v->exitinfo1, io_rows[n].info1 | (assists ? io_rows[n].segment : 0));
+		vcheck(io_rows[n].name, "EXITINFO1", v->exitinfo1,
+			io_rows[n].info1 | (assists ? io_rows[n].segment : 0));
 		vcheck(io_rows[n].name, "EXITINFO2", v->exitinfo2, (u64)io_rows[n].s->next);
 		vcheck(io_rows[n].name, "RIP", v->rip, (u64)io_rows[n].s->at);
 		if (nrips)

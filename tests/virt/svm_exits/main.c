@@ -1,5 +1,6 @@
 /*
- * Every intercept on and off, with EXITCODE, EXITINFO1, EXITINFO2 and nRIP as the manual gives them, its priority against
+ * Every intercept on and off, with EXITCODE, EXITINFO1, EXITINFO2 and nRIP as the manual gives them,
+ 	its priority against
  * the faults it competes with; events; nested page faults; the TLB. APM 2 "Secure Virtual Machine", chapter 2 of 33047.
  */
 #include "exits.h"
@@ -180,5 +181,6 @@ int main(void)
 	test_tlb();
 	test_modes();
 	test_state();
+	test_lbr();
 	return guest_verdict();
 }

@@ -76,7 +76,8 @@ static void protected32(const char *bytes, unsigned n)
 	gdt32[1] = 0x00cf9b000000ffff;
 	gdt32[2] = 0x00cf93000000ffff;
 	gdt32[3] = descriptor((u64)tss_old, 0x67, 0x8b);
-	gdt32[4] = descriptor((u64)tss_new, 0x67, bytes[0] == (char)0xcf ? 0x8b : 0x89); /* the task to return to is busy */
+	/* the task to return to is busy */
+	gdt32[4] = descriptor((u64)tss_new, 0x67, bytes[0] == (char)0xcf ? 0x8b : 0x89);
 	gdt32[5] = 0x0000e50000200000; /* a task gate, DPL 3, to 20h */
 	tss_old[0] = 0x20;
 	v->cr0 = 0x11;
@@ -89,6 +90,8 @@ static void protected32(const char *bytes, unsigned n)
 	v->rip = (u64)code32;
 }
 
+static struct vmcb others __attribute__((aligned(4096))); /* what VMLOAD gives back */
+
 static const struct {
 	const char *name;
 	u8 bytes[12];
@@ -100,7 +103,8 @@ static const struct {
 } rows32[] = {
 	{"INTO", {0xce}, 1, 0, 0x802, 2, 4, 0x44, 0, 0, true},		/* REQ(svm.2.8.5.1, svm.2.4.2.13) */
 	{"BOUND", {0x31, 0xc0, 0x48, 0x62, 0x05, 0, 0, 0, 0}, 9, 3, 2, 2, 5, 0x45, 0, 0, true}, /* REQ(svm.2.8.6.1) */
-	{"JMP to a task", {0xea, 0, 0, 0, 0, 0x20, 0}, 7, 0, 2, 3, 29, 0x7d, 0x20, 1ull << 38, false}, /* REQ(svm.2.10.1.1) */
+	/* REQ(svm.2.10.1.1) */
+	{"JMP to a task", {0xea, 0, 0, 0, 0, 0x20, 0}, 7, 0, 2, 3, 29, 0x7d, 0x20, 1ull << 38, false},
 	{"CALL of a task", {0x9a, 0, 0, 0, 0, 0x20, 0}, 7, 0, 2, 3, 29, 0x7d, 0x20, 0, false},
 	{"CALL of a task gate", {0x9a, 0, 0, 0, 0, 0x28, 0}, 7, 0, 2, 3, 29, 0x7d, 0x20, 0, false},
 	{"IRET from a task", {0xcf}, 1, 0, 0x4002, 3, 29, 0x7d, 0x20, 1ull << 36, false},
@@ -109,6 +113,7 @@ static const struct {
 	{"INT3", {0xcc}, 1, 0, 2, 2, 3, 0x43, 0, 0, true},
 };
 
+/* REQ(svm.2.10.1.5, svm.2.10.1.8, svm.2.10.1.9, svm.2.10.1.10, svm.2.21.5.12, svm.4.MOVCR.4) */
 static void test_32(void)
 {
 	for (unsigned n = 0; n < COUNT(rows32); n++) {
@@ -123,17 +128,16 @@ static void test_32(void)
 			memcpy(code32 + 5, &bounds, 4);
 		}
 		v->rflags = rows32[n].rflags;
-		if (rows32[n].code == 0x7d) { /* TR belongs to VMLOAD: give the guest its own, and ours back afterwards */
-			static struct vmcb mine __attribute__((aligned(4096)));
-
-			asm volatile("vmsave" ::"a"(&mine) : "memory");
+		/* TR belongs to VMLOAD: give the guest its own, and ours back afterwards */
+		if (rows32[n].code == 0x7d) {
+			asm volatile("vmsave" ::"a"(&others) : "memory");
 			v->tr = (struct vmcb_seg){.sel = 0x18, .attrib = 0x8b, .limit = 0x67, .base = (u64)tss_old};
-			v->fs = v->gs = mine.fs;
-			v->ldtr = mine.ldtr;
+			v->fs = v->gs = others.fs;
+			v->ldtr = others.ldtr;
 			on(i);
 			asm volatile("clgi; vmload" ::"a"(v) : "memory");
 			code = go_gif0();
-			asm volatile("vmload; stgi" ::"a"(&mine) : "memory");
+			asm volatile("vmload; stgi" ::"a"(&others) : "memory");
 		} else {
 			on(i);
 			code = go();
@@ -144,7 +148,8 @@ static void test_32(void)
 		bool behind = of_2005 && (code == 0x43 || code == 0x44); /* traps in 2005 */
 
 		vcheck(rows32[n].name, "RIP", v->rip, (u64)code32 + (behind ? rows32[n].length : rows32[n].at));
-		vcheck(rows32[n].name, "EXITINFO1", v->exitinfo1, code == 8 && assists ? 1ull << 63 | 3 : rows32[n].info1);
+		vcheck(rows32[n].name, "EXITINFO1", v->exitinfo1,
+			code == 8 && assists ? 1ull << 63 | 3 : rows32[n].info1);
 		if (code == 0x7d) /* bit 48 tells RFLAGS.RF */
 			vcheck(rows32[n].name, "EXITINFO2", v->exitinfo2 & ~(1ull << 48), rows32[n].info2);
 		if (nrips)
@@ -152,8 +157,47 @@ static void test_32(void)
 	}
 }
 
+/* An exception through a task gate: the error code for the new task, and the event. */
+static void task_gate(void)
+{
+	static u64 idt32[32];
+	static u32 before[32];
+	u64 code;
+
+	protected32("\x66\xb8\x34\x12\x8e\xd8", 6); /* MOV AX, 1234h; MOV DS, AX: #GP(1234h) */
+	idt32[13] = 0x0000850000200000;
+	v->idtr.base = (u64)idt32;
+	v->idtr.limit = sizeof(idt32) - 1;
+	v->intercept_exc = 0;
+	on((struct icpt){3, 29});
+	on((struct icpt)CR_WRITE(3)); /* REQ(svm.2.10.1.4) */
+	on((struct icpt){3, 12});
+	on((struct icpt){3, 13});
+	memcpy(before, tss_old, sizeof(before));
+	asm volatile("vmsave" ::"a"(&others) : "memory");
+	v->tr = (struct vmcb_seg){.sel = 0x18, .attrib = 0x8b, .limit = 0x67, .base = (u64)tss_old};
+	v->fs = v->gs = others.fs;
+	v->ldtr = others.ldtr;
+	asm volatile("clgi; vmload" ::"a"(v) : "memory");
+	code = go_gif0();
+	asm volatile("vmload; stgi" ::"a"(&others) : "memory");
+	vcheck("task gate", "code", code, 0x7d);
+	vcheck("task gate", "EXITINFO1", v->exitinfo1, 0x20);
+	/* REQ(svm.2.10.1.6, svm.2.10.1.11, svm.2.10.1.12): a fault sets RF in what is saved */
+	vcheck("task gate", "EXITINFO2", v->exitinfo2, 1ull << 48 | 1ull << 44 | 0x1234);
+	vcheck("task gate", "EXITINTINFO", v->exitintinfo, 0x123480000b0dull); /* REQ(svm.2.10.1.13) */
+	vcheck("task gate", "RIP", v->rip, (u64)code32 + 4);
+	vcheck("task gate", "no task was saved", memcmp(before, tss_old, sizeof(before)), 0); /* REQ(svm.2.10.1.3) */
+	protected32("\xea\x00\x00\x00\x00\x20\x00", 7); /* the incoming task is not present: REQ(svm.2.10.1.2) */
+	gdt32[4] &= ~(1ull << 47);
+	on((struct icpt){3, 29});
+	vcheck("JMP to a task not present", "#NP first", go(), 0x4b);
+	vcheck("JMP to a task not present", "error code", v->exitinfo1, 0x20);
+}
+
 void test_modes(void)
 {
 	paged_real_mode();
 	test_32();
+	task_gate();
 }

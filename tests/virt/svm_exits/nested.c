@@ -115,7 +115,8 @@ static void table_accesses(void)
 
 /*
  * "Fault Ordering": the guest's own faults come before the nested fault of the final address.
- * REQ(svm.2.21.6.2, svm.2.21.6.4, svm.2.21.6.6, svm.2.21.6.7, svm.2.21.7.2, svm.2.21.5.3, svm.2.21.5.7, svm.2.21.5.8, svm.2.21.5.11)
+ * REQ(svm.2.21.6.2, svm.2.21.6.4, svm.2.21.6.6, svm.2.21.6.7, svm.2.21.7.2, svm.2.21.5.3, svm.2.21.5.7,
+ 	svm.2.21.5.8, svm.2.21.5.11)
  */
 static void order(void)
 {

@@ -166,6 +166,10 @@ static const struct {
 	{"RDMSR at CPL 3", &rdmsr_efer, {3, 28}, CPL3, 13},			/* REQ(svm.2.7.19) */
 };
 
+/*
+ * REQ(svm.4.MOVCR.9, svm.4.MOVCR.21, svm.4.MOVCR.22, svm.4.MOVCR.23, svm.4.MOVCR.25, svm.4.MOVCR.27, svm.4.MOVCR.28)
+ * REQ(svm.4.CLGI.7, svm.4.INVLPGA.12)
+ */
 void test_priorities(void)
 {
 	for (unsigned n = 0; n < COUNT(rows); n++) {
@@ -183,7 +187,8 @@ void test_priorities(void)
 		on(rows[n].i);
 		u64 code = go();
 
-		vcheck(rows[n].name, "who wins", code, rows[n].wins >= EXITS ? rows[n].wins - (u64)EXITS : 0x40 + (u64)rows[n].wins);
+		vcheck(rows[n].name, "who wins", code,
+			rows[n].wins >= EXITS ? rows[n].wins - (u64)EXITS : 0x40 + (u64)rows[n].wins);
 		vcheck(rows[n].name, "RIP", v->rip, (u64)rows[n].s->at);
 	}
 }

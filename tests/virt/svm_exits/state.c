@@ -5,10 +5,13 @@
 #include "exits.h"
 
 SNIPPET(dump,
-	"mov %rax, seen; mov %cr0, %rbx; mov %rbx, seen+8; mov %cr2, %rbx; mov %rbx, seen+16; mov %cr3, %rbx; mov %rbx, seen+24;"
+	"mov %rax, seen; mov %cr0, %rbx; mov %rbx, seen+8; mov %cr2, %rbx; mov %rbx, seen+16;"
+	"mov %cr3, %rbx; mov %rbx, seen+24;"
 	"mov %cr4, %rbx; mov %rbx, seen+32; mov %dr6, %rbx; mov %rbx, seen+40; mov %dr7, %rbx; mov %rbx, seen+48;"
-	"mov %rsp, seen+64; mov $0xc0000080, %ecx; rdmsr; mov %eax, seen+72; mov %cs, seen+80; mov %ss, seen+82; mov %ds, seen+84;"
-	"mov %es, seen+86; sgdt seen+88; sidt seen+104; mov %cr8, %rbx; mov %rbx, seen+120; pushf; pop %rbx; mov %rbx, seen+56",
+	"mov %rsp, seen+64; mov $0xc0000080, %ecx; rdmsr; mov %eax, seen+72; mov %cs, seen+80;"
+	"mov %ss, seen+82; mov %ds, seen+84;"
+	"mov %es, seen+86; sgdt seen+88; sidt seen+104; mov %cr8, %rbx; mov %rbx, seen+120;"
+	"pushf; pop %rbx; mov %rbx, seen+56",
 	"nop");
 SNIPPET(change, "mov $0x7777, %eax; mov %rax, %cr2; mov $0x4000, %esi; mov %rsi, %dr6; stc", "nop");
 SNIPPET(plain, "", "nop");
@@ -109,7 +112,10 @@ static void switch_state(void)
 	vcheck("host", "DR6 is the guest's", dr6, 0xffff4ff1);	/* REQ(svm.2.2.1.31) */
 	vcheck("host", "DR7", dr7, 0x400);			/* REQ(svm.2.3.23) */
 	vcheck("host", "CR2 is the guest's", read_cr2(), 0x5555666677778888);
+}
 
+static void saved_state(void)
+{
 	base(&change); /* REQ(svm.2.3.2, svm.2.4.1.4) */
 	vcheck("saved", "code", go(), EXIT_VMMCALL);
 	vcheck("saved", "RAX", v->rax, 0x7777);
@@ -133,7 +139,7 @@ static void privilege(void)
 	base(&plain); /* REQ(svm.2.2.1.83) */
 	v->ss.attrib = 0;
 	vcheck("SS null in 64-bit mode", "code", go(), EXIT_VMMCALL);
-	base(&tsc); /* REQ(svm.2.2.1.66, svm.2.2.1.69, svm.C.1.56) */
+	base(&tsc); /* REQ(svm.2.2.1.66, svm.2.3.12, svm.2.2.1.69, svm.C.1.56) */
 	v->tsc_offset = 1ull << 50;
 	vcheck("TSC_OFFSET", "code", go(), EXIT_VMMCALL);
 	vcheck("TSC_OFFSET", "guest", seen[0] >> 50, 1);
@@ -141,7 +147,8 @@ static void privilege(void)
 }
 
 /* ---- VMLOAD and VMSAVE ---- */
-static struct vmcb mine __attribute__((aligned(4096))), given __attribute__((aligned(4096))), stored __attribute__((aligned(4096)));
+static struct vmcb mine __attribute__((aligned(4096))), given __attribute__((aligned(4096))),
+	stored __attribute__((aligned(4096)));
 
 static const struct {
 	const char *name;
@@ -149,13 +156,17 @@ static const struct {
 	u8 width;
 	u64 value;
 } moved[] = {
-	{"FS selector", 0x440, 2, 0x1230}, {"FS attributes", 0x442, 2, 0xc93}, {"FS limit", 0x444, 4, 0x12345}, /* REQ(svm.2.11.2) */
+	/* REQ(svm.2.11.2) */
+	{"FS selector", 0x440, 2, 0x1230}, {"FS attributes", 0x442, 2, 0xc93}, {"FS limit", 0x444, 4, 0x12345},
 	{"FS base", 0x448, 8, 0x7f0000001000},
-	{"GS selector", 0x450, 2, 0x4560}, {"GS attributes", 0x452, 2, 0x893}, {"GS limit", 0x454, 4, 0x2345}, /* REQ(svm.2.11.3) */
+	/* REQ(svm.2.11.3) */
+	{"GS selector", 0x450, 2, 0x4560}, {"GS attributes", 0x452, 2, 0x893}, {"GS limit", 0x454, 4, 0x2345},
 	{"GS base", 0x458, 8, 0xffff800000002000},
-	{"TR selector", 0x490, 2, 0x40}, {"TR attributes", 0x492, 2, 0x8b}, {"TR limit", 0x494, 4, 0x77},      /* REQ(svm.2.11.4) */
+	/* REQ(svm.2.11.4) */
+	{"TR selector", 0x490, 2, 0x40}, {"TR attributes", 0x492, 2, 0x8b}, {"TR limit", 0x494, 4, 0x77},
 	{"TR base", 0x498, 8, 0x123456789000},
-	{"LDTR selector", 0x470, 2, 0x50}, {"LDTR attributes", 0x472, 2, 0x82}, {"LDTR limit", 0x474, 4, 0x3f}, /* REQ(svm.2.11.5) */
+	/* REQ(svm.2.11.5) */
+	{"LDTR selector", 0x470, 2, 0x50}, {"LDTR attributes", 0x472, 2, 0x82}, {"LDTR limit", 0x474, 4, 0x3f},
 	{"LDTR base", 0x478, 8, 0xffff900000003000},
 	{"KernelGsBase", 0x620, 8, 0x7f1234567000},  /* REQ(svm.2.11.6) */
 	{"STAR", 0x600, 8, 0x0023001000000000},	     /* REQ(svm.2.11.7) */
@@ -203,12 +214,14 @@ static void enabling(void)
 	u64 efer = rdmsr(0xc0000080), hsave = rdmsr(0xc0010117), top;
 	u32 r[4];
 
-	wrmsr(0xc0000080, efer & ~0x1000ull); /* REQ(svm.2.1.1, svm.2.1.2, svm.2.2.1.9, svm.2.11.18, svm.E.5.1.1, svm.E.5.1.2) */
+	/* REQ(svm.2.1.1, svm.2.1.2, svm.2.2.1.9, svm.2.11.18, svm.E.5.1.1, svm.E.5.1.2) */
+	wrmsr(0xc0000080, efer & ~0x1000ull);
 	vcheck("SVME 0", "VMRUN", (u64)CATCH(asm volatile("vmrun" ::"a"(v))), 6);
 	vcheck("SVME 0", "VMLOAD", (u64)CATCH(asm volatile("vmload" ::"a"(v))), 6);
 	vcheck("SVME 0", "VMSAVE", (u64)CATCH(asm volatile("vmsave" ::"a"(v))), 6);
 	vcheck("SVME 0", "VMMCALL", (u64)CATCH(asm volatile("vmmcall")), 6);
 	vcheck("SVME 0", "STGI", (u64)CATCH(asm volatile("stgi")), 6);
+	/* REQ(svm.4.CLGI.5, svm.4.INVLPGA.10) */
 	vcheck("SVME 0", "CLGI", (u64)CATCH(asm volatile("clgi")), 6);
 	vcheck("SVME 0", "INVLPGA", (u64)CATCH(asm volatile("invlpga" ::"a"(0), "c"(0))), 6);
 	vcheck("SVME 0", "VM_HSAVE_PA", rdmsr(0xc0010117), hsave); /* REQ(svm.E.0.4, svm.E.0.5) */
@@ -263,8 +276,10 @@ static void flags(void)
 	on_exception(1, on_db);
 	base(&plain); /* REQ(svm.2.2.1.127, svm.2.13.5) */
 	dbs = 0;
-	asm volatile("push %%rbp; clgi; pushf; orl $0x100, (%%rsp); popf\nvmrun\nafter_vmrun: nop; stgi; pop %%rbp" ::"a"(v)
-		     : "rbx", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "memory", "cc");
+	asm volatile("push %%rbp; clgi; pushf; orl $0x100, (%%rsp); popf\nvmrun\n"
+		     "after_vmrun: nop; stgi; pop %%rbp" ::"a"(v)
+		     : "rbx", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
+		     	"memory", "cc");
 	vcheck("host TF", "code", v->exitcode, EXIT_VMMCALL);
 	vcheck("host TF", "one trap", dbs, 1);
 	vcheck("host TF", "behind VMRUN", db_rip, (u64)after_vmrun);
@@ -306,6 +321,7 @@ static void flags(void)
 void test_state(void)
 {
 	switch_state();
+	saved_state();
 	privilege();
 	load_and_save();
 	enabling();

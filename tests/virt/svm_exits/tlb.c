@@ -8,7 +8,8 @@ enum { A = 0xaa, B = 0xbb };
 
 SNIPPET(look, "mov $0x8000000, %eax", "mov (%rax), %rbx; mov %rbx, seen");
 SNIPPET(cr3_look, "mov %cr3, %rax; mov %rax, %cr3; mov $0x8000000, %eax", "mov (%rax), %rbx; mov %rbx, seen");
-SNIPPET(pge_look, "mov %cr4, %rax; xor $0x80, %al; mov %rax, %cr4; mov $0x8000000, %eax", "mov (%rax), %rbx; mov %rbx, seen");
+SNIPPET(pge_look, "mov %cr4, %rax; xor $0x80, %al; mov %rax, %cr4; mov $0x8000000, %eax",
+	"mov (%rax), %rbx; mov %rbx, seen");
 SNIPPET(invlpg_look, "mov $0x8000000, %eax; invlpg (%rax)", "mov (%rax), %rbx; mov %rbx, seen");
 SNIPPET(cr3_only, "mov %cr3, %rax", "mov %rax, %cr3");
 
@@ -63,10 +64,12 @@ void test_tlb(void)
 	cpuid(0x8000000a, 0, r);
 	prepare();
 	stale();
-	vcheck("TLB_CONTROL 0", "nothing goes", see(&look, 1, 0), A);	   /* REQ(svm.2.12.1.8, svm.2.2.1.45, svm.2.12.0.5) */
+	/* REQ(svm.2.12.1.8, svm.2.2.1.45, svm.2.12.0.5) */
+	vcheck("TLB_CONTROL 0", "nothing goes", see(&look, 1, 0), A);
 	vcheck("TLB_CONTROL 0", "the other ASID", see(&look, 2, 0), A);	   /* REQ(svm.2.12.0.2) */
-	vcheck("a fresh ASID", "sees the tables", see(&look, 3, 0), B);	   /* REQ(svm.2.12.1.6, svm.2.12.0.1) */
-	vcheck("TLB_CONTROL 1", "all go", see(&look, 1, 1), B);		   /* REQ(svm.2.12.1.7) */
+	/* REQ(svm.2.12.1.6, svm.2.12.0.1, svm.2.2.1.72) */
+	vcheck("a fresh ASID", "sees the tables", see(&look, 3, 0), B);
+	vcheck("TLB_CONTROL 1", "all go", see(&look, 1, 1), B);		   /* REQ(svm.2.12.1.7, svm.2.2.1.73) */
 	vcheck("TLB_CONTROL 1", "field unchanged", v->tlb_control, 1);	   /* REQ(svm.2.12.1.9) */
 	vcheck("TLB_CONTROL 1", "of every ASID", see(&look, 2, 0), B);
 	stale();

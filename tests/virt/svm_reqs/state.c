@@ -152,14 +152,14 @@ static void host_kept(void)
 	asm volatile("clgi; mov %%rsp, %0" : "=r"(rsp)::"memory");
 	snap(&a);
 	/* 67h: the address is EAX; the upper half of RAX is not looked at and comes back */
-	capture_run((u64)v | 0x1234567800000000, 0x240ad7);
+	capture_run((u64)v | 0x1234567800000000, 0x2408d7);
 	snap(&b);
 	asm volatile("stgi" ::: "memory");
 	check(REQ(svm.2.2.1.3) "EAX with a 32-bit address size", v->exitcode, EXIT_VMMCALL);
 	check(REQ(svm.2.2.1.17 svm.2.2.1.14 svm.4.VMRUN.42) "behind VMRUN and its prefix", at_exit[3], 1);
 	check(REQ(svm.2.2.1.19 svm.4.VMRUN.32) "RAX", at_exit[0], (u64)v | 0x1234567800000000);
 	check(REQ(svm.2.2.1.21 svm.4.VMRUN.32) "RSP", at_exit[1] < rsp && at_exit[1] > rsp - 256, 1);
-	check(REQ(svm.2.2.1.18 svm.2.2.1.134 svm.4.VMRUN.32 svm.4.VMRUN.43) "RFLAGS", at_exit[2], 0x240ad7);
+	check(REQ(svm.2.2.1.18 svm.2.2.1.134 svm.4.VMRUN.32 svm.4.VMRUN.43) "RFLAGS", at_exit[2], 0x2408d7);
 	check(REQ(svm.2.2.1.16 svm.4.VMRUN.4) "CS", b.cs, a.cs);
 	check(REQ(svm.2.2.1.20 svm.4.VMRUN.4) "SS", b.ss, a.ss);
 	check(REQ(svm.2.2.1.29 svm.4.VMRUN.4) "ES", b.es, a.es);

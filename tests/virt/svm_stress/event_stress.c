@@ -1,6 +1,8 @@
 /*
- * The event stress: short instruction sequences in a guest, and an interrupt, NMI, virtual interrupt, or several of them,
- * arriving at each instruction boundary in turn, with the guest's first event injected or not. What the handlers log, and
+ * The event stress: short instruction sequences in a guest, and an interrupt, NMI, virtual interrupt,
+ 	or several of them,
+ * arriving at each instruction boundary in turn,
+ 	with the guest's first event injected or not. What the handlers log, and
  * where, is compared with a sequential model: nothing is lost, doubled or out of order. Events that the monitor
  * intercepts are injected by it, so the log is the same. Argument: number of sequences.
  * REQ(svm.2.17.4.15, svm.2.17.4.4, svm.2.13.18, svm.2.13.19, svm.2.13.17, svm.2.17.5.1, svm.2.17.5.2, svm.2.17.5.5)
@@ -91,7 +93,8 @@ static void build_tables(struct pc *p)
 	bus_write_u64(&p->bus, GDT + 16, 0x00cf93000000ffff);
 	for (u64 v = 0; v < 256; v++) {
 		/* PUSH RAX; MOV RAX, [RSP+8]; SHL RAX, 8; MOV AL, v; STOSQ; POP RAX; IRETQ */
-		const u8 handler[] = {0x50, 0x48, 0x8b, 0x44, 0x24, 8, 0x48, 0xc1, 0xe0, 8, 0xb0, (u8)v, 0x48, 0xab, 0x58, 0x48, 0xcf};
+		const u8 handler[] = {0x50, 0x48, 0x8b, 0x44, 0x24, 8, 0x48, 0xc1, 0xe0, 8, 0xb0, (u8)v, 0x48, 0xab,
+			0x58, 0x48, 0xcf};
 		u64 at = HANDLERS + 32 * v;
 
 		bus_write(&p->bus, at, handler, sizeof(handler));
@@ -271,7 +274,9 @@ struct sim {
 
 static u64 address(const struct sim *s, const struct frame *f)
 {
-	return f->vector < 0 ? (u64)GUEST_CODE + s->q->at[f->step] : (u64)HANDLERS + 32 * (u64)f->vector + handler_at[f->step];
+	if (f->vector < 0)
+		return (u64)GUEST_CODE + s->q->at[f->step];
+	return (u64)HANDLERS + 32 * (u64)f->vector + handler_at[f->step];
 }
 
 static void deliver(struct sim *s, int vector)
@@ -382,7 +387,8 @@ static void guest_state(struct pc *p, const struct sequence *q, const struct kin
 	v->control.nested_ctl = NESTED_NP_ENABLE;
 	v->control.n_cr3 = NCR3;
 	v->control.int_state = q->shadow;
-	v->control.vintr = (k->masking ? VINTR_MASKING : 0) | (k->virq ? VINTR_IRQ : 0) | (u64)PRIORITY << 16 | (u64)VEC_VIRQ << 32;
+	v->control.vintr = (k->masking ? VINTR_MASKING : 0) | (k->virq ? VINTR_IRQ : 0) |
+	                   (u64)PRIORITY << 16 | (u64)VEC_VIRQ << 32;
 	v->control.eventinj = k->injected ? 0x80000000u | VEC_INJECTED : 0;
 	v->save.efer = EFER_SVME | EFER_LME | EFER_LMA | EFER_NXE;
 	v->save.cr0 = CR0_PE | CR0_PG | CR0_ET | CR0_NE;
@@ -574,7 +580,8 @@ int main(int argc, char **argv)
 				if (!bad && !memcmp(&want, &is, sizeof(want)))
 					continue;
 				failed++;
-				printf("FAILED: sequence %lu, %s, boundary %u, end 0x%llx, IF %d, shadow %d, ops", n, kinds[k].name,
+				printf("FAILED: sequence %lu, %s, boundary %u, end 0x%llx, IF %d, shadow %d, ops", n,
+					kinds[k].name,
 				       boundary, (unsigned long long)bad, q.iflag, q.shadow);
 				for (unsigned o = 0; o < q.length; o++)
 					printf(" %u@%x", q.op[o], q.at[o]);

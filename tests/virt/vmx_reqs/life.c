@@ -187,9 +187,28 @@ static void a20(void)
 	op_to(ROOT);
 	*low = ~*high;
 	outb(0x92, 0);
-	check("A20M is blocked", *high != *low, 1);
+	check("A20M is blocked", *high != *low, 1); /* REQ(vmx04.1.8.14.now) */
 	outb(0x92, 2);
 	*low = kept;
+}
+
+/*
+ * Outside it VMXON refuses while A20M is asserted. The image, which lies at 1 MiB, is copied to 0 first: there the processor
+ * goes on when bit 20 reads as 0.
+ */
+static void a20_vmxon(void)
+{
+	volatile u64 *result = (u64 *)0x2000000; /* the same place either way */
+	u8 *zero = NULL;
+
+	op_to(OUTSIDE);
+	asm("" : "+r"(zero));
+	memcpy(zero, (void *)0x100000, (u64)image_end - 0x100000);
+	outb(0x92, 0);
+	*result = (u64)CATCH(asm volatile("vmxon %0" ::"m"(vmxon_region)));
+	outb(0x92, 2);
+	check("VMXON while A20M is asserted", *result, EX_GP); /* REQ(vmx04.1.8.14.now) */
+	fault_armed = false;
 }
 
 /* What announces VMX: "Discovering Support for VMX" */
@@ -219,5 +238,6 @@ void test_life(void)
 	copies();
 	off_and_on();
 	a20();
+	a20_vmxon();
 	op_to(OUTSIDE);
 }
