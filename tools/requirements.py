@@ -39,6 +39,8 @@ def read_proofs():
                 continue
             path = os.path.join(folder, name)
             for number, line in enumerate(open(path, encoding='utf-8'), 1):
+                if line.lstrip().startswith('#define'):
+                    continue
                 for m in re.finditer(r'REQ\(([^)]*)\)', line):
                     for one in m.group(1).replace(',', ' ').split():
                         proofs.setdefault(one, []).append(f'{os.path.relpath(path, ROOT)}:{number}')
