@@ -164,11 +164,22 @@ static bool combine(struct event *e, const struct event *prior)
 {
 	if (prior->type != EV_HW)
 		return true;
-	if (prior->vector == EX_DF) {
+	if (prior->vector == EX_DF)
 		return arch_exceptions[e->vector].class == EXC_BENIGN;
-	}
 	if (contributory_pair(prior->vector, e->vector))
 		*e = (struct event){.type = EV_HW, .vector = EX_DF, .has_error = true};
+	return true;
+}
+
+/* Does the vendor intercept this exception, which arose while `prior` was being delivered? Then the guest is left. */
+static bool intercepted(struct cpu *c, const struct event *e, const struct event *prior)
+{
+	if (!c->guest || (e->type != EV_HW && e->type != EV_SWEX && e->type != EV_PRIVSW))
+		return false;
+	c->delivering = *prior;
+	if (c->virt->event(c, e, prior) != XR_EXIT)
+		return false;
+	leave_guest(c);
 	return true;
 }
 
@@ -185,24 +196,14 @@ static void deliver(struct cpu *c, struct event e)
 	for (;;) {
 		if (e.type == EV_HW)
 			note_chain(c, &e);
-		if (c->guest && (e.type == EV_HW || e.type == EV_SWEX || e.type == EV_PRIVSW)) {
-			c->delivering = prior;
-			if (c->virt->event(c, &e, &prior) == XR_EXIT) {
-				leave_guest(c);
-				return;
-			}
-		}
+		if (intercepted(c, &e, &prior))
+			return;
 		if (!combine(&e, &prior)) {
 			shut_down(c);
 			return;
 		}
-		if (e.vector == EX_DF && e.type == EV_HW && c->guest && prior.type != EV_NONE) {
-			c->delivering = prior;
-			if (c->virt->event(c, &e, &prior) == XR_EXIT) {
-				leave_guest(c);
-				return;
-			}
-		}
+		if (e.type == EV_HW && e.vector == EX_DF && prior.type != EV_NONE && intercepted(c, &e, &prior))
+			return;
 		c->delivering = e;
 		if (unlikely(c->hooks->trace & TRACE_INT) && c->hooks->event)
 			c->hooks->event(c->hooks->arg, c, &e);
