@@ -38,12 +38,11 @@ def read_proofs():
             if not name.endswith(('.c', '.h', '.S', '.py', '.tsv')):
                 continue
             path = os.path.join(folder, name)
-            for number, line in enumerate(open(path, encoding='utf-8'), 1):
-                if line.lstrip().startswith('#define'):
-                    continue
-                for m in re.finditer(r'REQ\(([^)]*)\)', line):
-                    for one in m.group(1).replace(',', ' ').split():
-                        proofs.setdefault(one, []).append(f'{os.path.relpath(path, ROOT)}:{number}')
+            text = re.sub(r'(?m)^[ \t]*#define.*', '', open(path, encoding='utf-8').read())
+            for m in re.finditer(r'REQ\(([^)]*)\)', text):
+                number = text.count('\n', 0, m.start()) + 1
+                for one in m.group(1).replace(',', ' ').split():
+                    proofs.setdefault(one, []).append(f'{os.path.relpath(path, ROOT)}:{number}')
     return proofs
 
 

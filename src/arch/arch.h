@@ -115,8 +115,10 @@ struct event {
 	bool has_error;
 	u8 insn_len; /* software events: where the return address lies */
 	u32 error;
-	u64 payload; /* #PF: the linear address for CR2; #DB: bits to merge into DR6 */
+	u64 payload; /* #PF: the linear address for CR2; #DB: bits to merge into DR6, or EVENT_DB_BARE */
 };
+
+#define EVENT_DB_BARE BIT(63) /* injected by a monitor: DR6, DR7 and IA32_DEBUGCTL stay as they are */
 
 /* One segment register. `ar` is in VMCS access-rights format: 3:0 type, 4 S, 6:5 DPL, 7 P, 12 AVL, 13 L, 14 D/B, 15 G,
  * 16 unusable. SVM's 12-bit attributes are packed and unpacked at SVM's edge. */

@@ -29,7 +29,8 @@ enum cc_op {
 	CC_COUT,   /* src1 = the carry-out vector of every bit position (ADC, SBB, NEG...) */
 };
 
-enum activity { ACT_RUN, ACT_HLT, ACT_SHUTDOWN, ACT_WAIT_SIPI, ACT_MWAIT, ACT_TPAUSE, ACT_OFF };
+enum activity { ACT_RUN, ACT_HLT, ACT_SHUTDOWN, ACT_WAIT_SIPI, ACT_MWAIT, ACT_TPAUSE, ACT_OFF,
+	ACT_FREEZE /* x87 error with FERR# active and IGNNE# not: waits for an interrupt at the instruction */ };
 
 /* Pending events, in the order of the table in events.c. */
 enum pend {
@@ -139,6 +140,7 @@ struct cpu {
 	struct x87 fpu;
 	u32 pkru;
 	u64 xinuse;            /* XINUSE: components not in their initial state */
+	bool ferr, ignne;      /* FERR# as driven; IGNNE# as received */
 	struct lapic apic;
 
 	/* MSRs */
@@ -215,6 +217,8 @@ struct cpu {
 	const struct decode_index *decode;
 	int (*intr_ack)(void *arg); /* 8259 pair: INTA cycle, returns the vector */
 	void *intr_ack_arg;
+	void (*ferr_pin)(void *arg, bool active); /* NULL: not connected, and IGNNE# is tied active */
+	void *ferr_pin_arg;
 	struct stress {        /* run-time knobs; DESIGN.md section 8 of MODELS.md's list */
 		bool tiny_tlb, no_blocks, split_access, poll_every;
 	} stress;
@@ -370,6 +374,9 @@ void perf_sync(struct cpu *c);          /* counters are exact now; arms the over
 void perf_level_changed(struct cpu *c); /* from cpu_update_mode while c->perf.on: CPL or guest mode changed */
 bool perf_read(struct cpu *c, u32 rdpmc_index, u64 *value); /* RDPMC. false: #GP(0) */
 void perf_reset(struct cpu *c);
+
+/* ---- exec/fpu.c ---- */
+void cpu_set_ignne(struct cpu *c, bool active); /* the IGNNE# pin */
 
 /* ---- cpuid.c ---- */
 void cpuid_query(struct cpu *c, u32 leaf, u32 subleaf, u32 out[4]);

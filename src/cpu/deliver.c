@@ -432,20 +432,22 @@ static void before(struct cpu *c, const struct event *e)
 		return;
 	if (e->vector == EX_PF)
 		c->cr2 = e->payload;
-	if (e->vector == EX_DB) {
+	if (e->vector == EX_DB && !(e->payload & EVENT_DB_BARE)) {
 		c->dr6 = (c->dr6 & ~0xfull) | e->payload | 0xffff0ff0ull;
 		c->dr7 &= ~DR7_GD;
 		c->debugctl &= ~1ull;
 	}
 }
 
-static void record_branch(struct cpu *c, u64 from)
+static void record_branch(struct cpu *c, const struct event *e, u64 from)
 {
 	c->lastbr[c->lastbr_n++ % ARRAY_LEN(c->lastbr)] = (struct branch_record){.from = from, .to = c->r[REG_RIP]};
 	if (!(c->debugctl & 1))
 		return;
-	c->lex_from = c->lbr_from;
-	c->lex_to = c->lbr_to;
+	if (e->type != EV_PRIVSW) { /* "during interrupts and exceptions (except #DB ... and ICEBP)" */
+		c->lex_from = c->lbr_from;
+		c->lex_to = c->lbr_to;
+	}
 	c->lbr_from = from;
 	c->lbr_to = c->r[REG_RIP];
 }
@@ -458,7 +460,7 @@ enum xr event_deliver(struct cpu *c, const struct event *e)
 	before(c, e);
 	TRY(real_mode(c) ? deliver_real(c, e) : deliver_protected(c, e));
 	c->shadow = 0;
-	record_branch(c, from);
+	record_branch(c, e, from);
 	cpu_update_mode(c);
 	cpu_flags_changed(c, old);
 	return XR_OK;

@@ -317,7 +317,8 @@ static const struct event_row event_rows[] = {
 
 static void wake(struct cpu *c, const struct event_row *row)
 {
-	if (row->wakes && (c->activity == ACT_HLT || c->activity == ACT_MWAIT || c->activity == ACT_TPAUSE)) {
+	if (row->wakes && (c->activity == ACT_HLT || c->activity == ACT_MWAIT || c->activity == ACT_TPAUSE ||
+	                   c->activity == ACT_FREEZE)) {
 		c->activity = ACT_RUN;
 		c->wake_at = UINT64_MAX; /* a later HLT has no end by time */
 	}
@@ -354,7 +355,7 @@ enum xr event_poll(struct cpu *c)
 
 		if (r == XR_EXIT)
 			c->exit.activity = before;
-		else if (r == XR_OK && row->act == act_intr && before == ACT_HLT)
+		else if (r == XR_OK && row->act == act_intr && (before == ACT_HLT || before == ACT_FREEZE))
 			c->activity = before; /* consumed or gone: the halt goes on */
 		return r;
 	}

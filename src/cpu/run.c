@@ -31,6 +31,8 @@ static enum xr gate(struct cpu *c, const struct insn *i)
 {
 	const struct insn_row *row = i->row;
 
+	if (row->icpt && icpt_on(c, row->icpt) && c->virt->undefined && c->virt->undefined(c, (enum icpt)row->icpt))
+		return fault_ud(c);
 	if (row->flags & (ROW_SSE | ROW_AVX | ROW_MMX | ROW_FPU))
 		TRY(unit_gate(c, i, row->flags));
 	if ((row->flags & ROW_CPL0) && c->cpl != 0)

@@ -52,7 +52,7 @@ const struct state_row cpu_rows[] = {
 	C(175, guest_insns), C(176, perf.by_branch), C(177, perf.branches), C(178, perf.branch_base),
 	/* virtualisation, as far as it is not the vendor's own */
 	C(190, guest), C(191, virt_root), C(192, stage2), C(193, space), CA(194, icpt), C(195, mtf), C(196, pdpte_on_demand),
-	C(197, exits), C(199, trap_page), EVENT(198, "inject", inject),
+	C(197, exits), C(199, trap_page), EVENT(198, "inject", inject), C(210, ferr), C(211, ignne),
 };
 /* clang-format on */
 

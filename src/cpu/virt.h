@@ -116,6 +116,7 @@ struct virt_ops {
 	enum status (*init)(struct cpu *c); /* allocate cpu->virt_state */
 	void (*fini)(struct cpu *c);
 	void (*reset)(struct cpu *c, bool init); /* RESET, or INIT */
+	void (*loaded)(struct cpu *c);      /* rows were loaded from outside: caches are stale, timers not armed. NULL: none */
 	const struct state_row *rows;       /* over cpu->virt_state */
 	size_t row_count;
 
@@ -160,6 +161,10 @@ struct virt_ops {
 	enum xr (*trap)(struct cpu *c);
 	/* An MSR that the vendor virtualises, behind the intercept. true: done, *r tells how. NULL: none. */
 	bool (*msr_virtual)(struct cpu *c, const struct insn *i, u32 index, bool write, u64 *value, enum xr *r);
+	/* An instruction that the vendor's controls take away from the guest: #UD, before privilege is looked at. NULL: none. */
+	bool (*undefined)(struct cpu *c, enum icpt id);
+	/* MWAIT that masked interrupts may end: does something of the vendor's end it before it begins? NULL: nothing. */
+	bool (*mwait_passes)(struct cpu *c);
 	bool (*intr_masked)(struct cpu *c, bool *masked); /* who gates physical interrupts: true: *masked decides instead of IF */
 
 	/* CR0, CR4, EFER (n = 80h): extra rules of the architecture while enabled. false: #GP. NULL: none. */

@@ -29,6 +29,14 @@ enum status pit_create(struct device **out, const struct dev_env *e, struct irq_
 enum status rtc_create(struct device **out, const struct dev_env *e, struct irq_line irq8, u64 epoch);
 void rtc_set_cmos(struct device *rtc, u8 index, u8 value);
 
+/* Coprocessor error, port F0h: FERR# comes in, interrupt line 13 and IGNNE# go out. */
+struct ferr_sink {
+	void (*ignne)(void *arg, bool active);
+	void *arg;
+};
+enum status ferr_create(struct device **out, const struct dev_env *e, struct irq_line irq13, struct ferr_sink sink);
+void ferr_set(struct device *d, bool active);
+
 /* i8042 with keyboard and mouse ports, 60h, 64h; port 92h. */
 enum status i8042_create(struct device **out, const struct dev_env *e, struct irq_line irq1, struct irq_line irq12);
 

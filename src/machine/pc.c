@@ -178,6 +178,19 @@ static void level_eoi(void *arg, u8 vector)
 		ioapic_eoi(m->ioapic, vector);
 }
 
+static void ferr_pin(void *arg, bool active)
+{
+	ferr_set(arg, active);
+}
+
+/* Only the bootstrap processor's error pins are wired: MultiProcessor Specification, "Floating-Point Exception". */
+static void ignne_pin(void *arg, bool active)
+{
+	struct machine *m = arg;
+
+	cpu_set_ignne(m->cpus[0], active);
+}
+
 /* ---- building ---- */
 
 struct build {
@@ -238,6 +251,9 @@ static enum status platform_devices(struct build *b)
 	MAKE("rtc",
 	     rtc_create(&d, &b->env, line(m, IRQSRC_ISA, 8), m->cfg.rtc_host ? os_date_seconds() : m->cfg.rtc_epoch));
 	m->rtc = d;
+	MAKE("ferr", ferr_create(&d, &b->env, line(m, IRQSRC_ISA, 13), (struct ferr_sink){.ignne = ignne_pin, .arg = m}));
+	m->cpus[0]->ferr_pin = ferr_pin;
+	m->cpus[0]->ferr_pin_arg = d;
 	MAKE("i8042", i8042_create(&d, &b->env, line(m, IRQSRC_ISA, 1), line(m, IRQSRC_ISA, 12)));
 	lines(m, IRQSRC_HPET, all);
 	MAKE("hpet", hpet_create(&d, &b->env, all));

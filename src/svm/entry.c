@@ -388,6 +388,7 @@ static void load_control(struct cpu *c, struct svm *s, const struct vmcb_control
 	s->vintr = ctl->vintr;
 	s->nested = has(c, FEAT_NPT) && (ctl->nested_ctl & NESTED_NP_ENABLE);
 	s->pause_left = ctl->pause_count;
+	cpu_sync_time(c);
 	s->pause_last = c->clock->now;
 	c->stage2 = c->pdpte_on_demand = s->nested;
 	c->guest = true;

@@ -135,9 +135,9 @@ static void inject_event(struct cpu *c, struct vmx *v)
 		c->inject = vmx_event_from_info(info, (u32)vmcs_get(v, VMCS_ENTRY_ERROR_CODE),
 		                                (unsigned)vmcs_get(v, VMCS_ENTRY_INSN_LEN));
 		if (c->inject.type == EV_HW && c->inject.vector == EX_PF)
-			c->inject.payload = c->cr2; /* injection leaves CR2 and DR6 as software set them */
+			c->inject.payload = c->cr2; /* injection leaves CR2, DR6 and DR7 as software set them */
 		if (c->inject.vector == EX_DB && c->inject.type == EV_HW)
-			c->inject.payload = c->dr6 & 0xe00f;
+			c->inject.payload = EVENT_DB_BARE;
 		v->injecting = c->inject.type == EV_HW || c->inject.type == EV_SWEX || c->inject.type == EV_PRIVSW;
 		if (c->inject.type == EV_NMI)
 			c->nmi_blocked = true;

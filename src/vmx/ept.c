@@ -106,7 +106,7 @@ bool vmx_eptp_ok(const struct cpu *c, u64 eptp)
 {
 	unsigned type = (unsigned)(eptp & 7);
 
-	return (type == MT_UC || type == MT_WB) && bits(eptp, 5, 3) == 3 && !bits(eptp, 11, 7) &&
+	return (type == MT_UC || type == MT_WB) && (bits(eptp, 5, 3) == 3 || bits(eptp, 5, 3) == 4) && !bits(eptp, 11, 7) &&
 	       !(eptp >> c->phys_bits);
 }
 
@@ -117,7 +117,7 @@ static struct walk_request ept_request(const struct cpu *c, const struct vmx *v,
 	u64 eptp = vmcs_get(v, VMCS_EPTP);
 
 	return (struct walk_request){
-	        .format = &walk_ept4,
+	        .format = bits(eptp, 5, 3) == 4 ? &walk_ept5 : &walk_ept4,
 	        .root = EPTP_ROOT(eptp),
 	        .addr = q->gpa,
 	        .present = EPT_R | EPT_W | EPT_X | (vmx_proc2(v) & PROC2_MBEC ? EPT_XU : 0),
@@ -287,7 +287,7 @@ enum xr vmx_stage2(struct cpu *c, const struct stage2_req *q, struct stage2_res 
 	bool write = access & ACC_WRITE, full = false;
 	struct walk_result w;
 
-	if (unlikely(q->gpa >> 48))
+	if (unlikely(q->gpa >> wq.format->addr_bits))
 		return violation(c, q, access, 0, BIT(63));
 	if (unlikely(logs(v, &wq) && log_full(v)))
 		TRY(would_mark(c, wq, write, &full));

@@ -164,7 +164,7 @@ static u64 saved_flags(struct cpu *c, const struct exit_request *x)
 	                x->id == ICPT_PML_FULL;
 
 	if (e->type != EV_NONE)
-		return c->push_rf && e->type == EV_HW && e->vector != EX_DB ? fl | FL_RF : fl;
+		return c->push_rf && e->type == EV_HW && (e->vector != EX_DB || (e->payload & DR6_BD)) ? fl | FL_RF : fl;
 	if (restarts)
 		return fl | FL_RF;
 	return x->insn ? fl & ~(u64)FL_RF : fl;

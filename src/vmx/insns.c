@@ -518,6 +518,17 @@ static void reset(struct cpu *c, bool is_init)
 		c->feature_control = 0;
 }
 
+static void loaded(struct cpu *c)
+{
+	struct vmx *v = vmx_of(c);
+
+	v->space_now = 0;
+	v->checked = 0;
+	v->cr4_fixed1 = 0;
+	v->caps.phys_bits = 0;
+	vmx_timer_rearm(c);
+}
+
 /* clang-format off */
 static const struct state_row state_rows[] = {
 	STATE(1, struct vmx, vmxon_pa), STATE(2, struct vmx, current), STATE_ARRAY(3, struct vmx, f), STATE(4,
@@ -534,6 +545,7 @@ const struct virt_ops vmx_ops = {
         .init = init,
         .fini = fini,
         .reset = reset,
+        .loaded = loaded,
         .rows = state_rows,
         .row_count = ARRAY_LEN(state_rows),
         .intercept = vmx_intercept,
@@ -560,6 +572,8 @@ const struct virt_ops vmx_ops = {
         .cr8_read = vmx_cr8_read,
         .cr8_write = vmx_cr8_write,
         .intr_masked = intr_masked,
+        .undefined = vmx_undefined,
+        .mwait_passes = vmx_mwait_passes,
         .cr_ok = cr_ok,
         .intercept_first = true,
 };

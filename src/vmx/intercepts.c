@@ -186,7 +186,7 @@ static u64 displacement(const struct cpu *c, const struct insn *i)
 }
 
 /* An instruction whose enabling control is 0. */
-static bool disabled(const struct cpu *c, enum icpt id)
+bool vmx_undefined(struct cpu *c, enum icpt id)
 {
 	u32 proc2 = vmx_proc2(vmx_of(c));
 
@@ -239,8 +239,6 @@ static bool stays(struct cpu *c, const struct insn *i, enum icpt id, u64 q)
 
 enum xr vmx_intercept(struct cpu *c, const struct insn *i, enum icpt id, u64 q)
 {
-	if (disabled(c, id))
-		return fault_ud(c);
 	if (stays(c, i, id, q))
 		return XR_OK;
 	if (id >= ICPT_CR0_READ && id < ICPT_EXC)

@@ -201,10 +201,10 @@ static u64 highest_index(void)
 /* EFER.LMA to "IA-32e mode guest"; HLT, shutdown and wait-for-SIPI activity states; four CR3 targets; VMWRITE to any
  * field. */
 #define MISC (VMX_TIMER_SHIFT | BIT(5) | 7ull << 6 | 4ull << 16 | (VMX_WRITES_READ_ONLY ? BIT(29) : 0))
-/* Execute-only, 4 levels, UC, WB, 2 MiB, 1 GiB, INVEPT (single, all), accessed/dirty, advanced exit information,
+/* Execute-only, 4 and 5 levels, UC, WB, 2 MiB, 1 GiB, INVEPT (single, all), accessed/dirty, advanced exit information,
  * INVVPID of all four types. */
 #define EPT_VPID                                                                                                       \
-	(BIT(0) | BIT(6) | BIT(8) | BIT(14) | BIT(16) | BIT(17) | BIT(20) | BIT(21) | BIT(22) | BIT(25) | BIT(26) |    \
+	(BIT(0) | BIT(6) | BIT(7) | BIT(8) | BIT(14) | BIT(16) | BIT(17) | BIT(20) | BIT(21) | BIT(22) | BIT(25) | BIT(26) |    \
 	 BIT(32) | 0xfull << 40)
 
 /* EPTP switching, with "enable VM functions" */

@@ -53,6 +53,21 @@ void vmx_timer_start(struct cpu *c)
 	c->kick = 1;
 }
 
+/* After preempt_end was loaded from outside. */
+void vmx_timer_rearm(struct cpu *c)
+{
+	struct vmx *v = vmx_of(c);
+	u64 now = physical_tsc(c), end = v->preempt_end << VMX_TIMER_SHIFT;
+
+	timer_disarm(&v->preempt);
+	if (v->preempt_end == ~0ull)
+		return;
+	if (end <= now)
+		cpu_raise(c, PEND_PREEMPT);
+	else
+		timer_arm(&v->preempt, c->clock->now + (end - now));
+}
+
 /* At a VM exit. The value goes back to the field only with "save VMX-preemption timer value". */
 void vmx_timer_stop(struct cpu *c)
 {

@@ -94,6 +94,14 @@ bool vmx_virq_ready(struct cpu *c)
 	return vmx_of(c)->virq && (c->rflags & FL_IF) && !c->shadow;
 }
 
+/* "Changes to Instruction Behavior", MWAIT: with IF = 0 an open window or a virtual interrupt keeps it from waiting. */
+bool vmx_mwait_passes(struct cpu *c)
+{
+	const struct vmx *v = vmx_of(c);
+
+	return !(c->rflags & FL_IF) && (v->virq || (vmcs_get(v, VMCS_PROC_CONTROLS) & PROC_INT_WINDOW));
+}
+
 /* "Virtual-Interrupt Delivery": what comes before the IDT. */
 int vmx_virq_take(struct cpu *c)
 {

@@ -222,12 +222,14 @@ enum xr vmx_cr_write(struct cpu *c, const struct insn *i, unsigned n, enum cr_op
 u64 vmx_cr_read(struct cpu *c, unsigned n, u64 value);
 enum xr vmx_event(struct cpu *c, const struct event *e, const struct event *vectoring);
 bool vmx_shutdown(struct cpu *c);
+bool vmx_undefined(struct cpu *c, enum icpt id);
 
 /* ---- vapic.c ---- */
 void vmx_apic_enter(struct cpu *c);
 void vmx_apic_leave(struct cpu *c);
 bool vmx_virq_ready(struct cpu *c);
 int vmx_virq_take(struct cpu *c);
+bool vmx_mwait_passes(struct cpu *c);
 enum xr vmx_intr(struct cpu *c);
 enum xr vmx_trap(struct cpu *c);
 u64 vmx_cr8_read(struct cpu *c);
@@ -241,6 +243,7 @@ u64 vmx_tsc(struct cpu *c, u64 value);
 void vmx_timer_init(struct cpu *c);
 void vmx_timer_start(struct cpu *c);
 void vmx_timer_stop(struct cpu *c);
+void vmx_timer_rearm(struct cpu *c);
 bool vmx_pause_loop(struct cpu *c);
 
 /* ---- vmfunc.c ---- */

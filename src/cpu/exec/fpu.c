@@ -8,14 +8,28 @@
 
 void fpu_except_slow(struct cpu *c, unsigned flags)
 {
-	bool was = c->fpu.sw & X87_ES;
-
 	(void)flags;
 	fpu_summary(c);
-	/* "MS-DOS* Compatibility Mode": with CR0.NE = 0 the error leaves through FERR#, on a PC as IRQ 13.
-	 * DEVIATION: FERR# is wired to nothing; execution goes on as with IGNNE# asserted. */
-	if (!was && !(c->cr0 & CR0_NE) && c->hooks && c->hooks->note)
-		c->hooks->note(c->hooks->arg, "x87 error with CR0.NE = 0: FERR# (IRQ 13) is not connected");
+}
+
+/* "MS-DOS* Compatibility Sub-mode": with CR0.NE = 0 the error leaves through FERR#, on a PC as IRQ 13. */
+void fpu_ferr(struct cpu *c)
+{
+	bool active = (c->fpu.sw & X87_ES) && !(c->cr0 & CR0_NE);
+
+	if (active == c->ferr)
+		return;
+	c->ferr = active;
+	if (c->ferr_pin)
+		c->ferr_pin(c->ferr_pin_arg, active);
+}
+
+void cpu_set_ignne(struct cpu *c, bool active)
+{
+	c->ignne = active;
+	if (active && c->activity == ACT_FREEZE)
+		c->activity = ACT_RUN;
+	cpu_recheck(c);
 }
 
 bool fpu_stack_fault(struct cpu *c, bool is_overflow)
@@ -27,9 +41,17 @@ bool fpu_stack_fault(struct cpu *c, bool is_overflow)
 
 enum xr fpu_pending(struct cpu *c, const struct insn *i)
 {
+	fpu_ferr(c);
 	if (c->cr0 & CR0_NE)
 		return cpu_fault(c, EX_MF, 0);
-	return icpt_test(c, i, ICPT_FERR_FREEZE, 0);
+	if (c->ignne)
+		return XR_OK;
+	TRY(icpt_test(c, i, ICPT_FERR_FREEZE, 0));
+	if (!c->ferr_pin)
+		return XR_OK;
+	c->activity = ACT_FREEZE;
+	cpu_recheck(c);
+	return XR_STOP;
 }
 
 /* ---- gates ---- */
@@ -79,6 +101,7 @@ void fpu_finit(struct cpu *c)
 {
 	c->fpu.cw = X87_CW_INIT;
 	c->fpu.sw = 0;
+	fpu_ferr(c);
 	c->fpu.top = 0;
 	c->fpu.tag = 0;
 	c->fpu.op = 0;
@@ -372,6 +395,7 @@ enum xr fpu_fnclex(struct cpu *c, const struct insn *i)
 {
 	(void)i;
 	c->fpu.sw = (u16)(c->fpu.sw & X87_CC);
+	fpu_ferr(c);
 	return XR_OK;
 }
 

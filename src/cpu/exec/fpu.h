@@ -111,12 +111,16 @@ static inline u16 fpu_sw(const struct cpu *c)
 {
 	return (u16)(c->fpu.sw | c->fpu.top << 11);
 }
+/* Drive FERR# from ES and CR0.NE. */
+void fpu_ferr(struct cpu *c);
 /* ES and B summarise the unmasked exceptions; recomputed after anything that changes flags or masks. */
 static inline void fpu_summary(struct cpu *c)
 {
 	bool es = c->fpu.sw & ~c->fpu.cw & X87_EXC;
 
 	c->fpu.sw = (u16)((c->fpu.sw & ~(X87_ES | X87_B)) | (es ? X87_ES | X87_B : 0));
+	if (unlikely(es || c->ferr))
+		fpu_ferr(c);
 }
 static inline void fpu_set_cc(struct cpu *c, unsigned which, unsigned value)
 {

@@ -161,25 +161,26 @@ static enum xr smsw(struct cpu *c, const struct insn *i)
 
 /* ---- debug registers ---- */
 
-/* The register a number names, after every exception that precedes the access. */
-static enum xr dr_check(struct cpu *c, unsigned *n)
+/* The exceptions of a number and of the privilege level: they precede every intercept. */
+static enum xr dr_check(struct cpu *c, unsigned n)
 {
-	if (*n > 7 || ((*n & 6) == 4 && (c->cr4 & CR4_DE)))
+	if (n > 7 || ((n & 6) == 4 && (c->cr4 & CR4_DE)))
 		return fault_ud(c);
-	if (c->cpl != 0)
-		return fault_gp(c, 0);
-	if ((*n & 6) == 4)
-		*n += 2;
-	return c->dr7 & DR7_GD ? fault_db(c, DR6_BD) : XR_OK;
+	return c->cpl ? fault_gp(c, 0) : XR_OK;
 }
 
+/* *n becomes the register the number names. VMX exits before the #DB of DR7.GD, SVM after it. */
 static enum xr dr_gate(struct cpu *c, const struct insn *i, unsigned *n, unsigned icpt)
 {
 	unsigned number = *n & 15;
 
+	TRY(dr_check(c, *n));
 	if (c->guest && c->virt->intercept_first)
 		TRY(icpt_test(c, i, icpt + number, 0));
-	TRY(dr_check(c, n));
+	if ((*n & 6) == 4)
+		*n += 2;
+	if (c->dr7 & DR7_GD)
+		return fault_db(c, DR6_BD);
 	return c->guest && !c->virt->intercept_first ? icpt_test(c, i, icpt + number, 0) : XR_OK;
 }
 

@@ -156,6 +156,8 @@ static enum xr wait_for_store(struct cpu *c, const struct insn *i, enum activity
 	TRY(icpt_test(c, i, ICPT_MWAIT, c->monitor_addr != UINT64_MAX));
 	if (c->monitor_addr == UINT64_MAX)
 		return XR_OK;
+	if ((c->r[REG_RCX] & 1) && c->guest && c->virt->mwait_passes && c->virt->mwait_passes(c))
+		return XR_OK;
 	c->activity = (u8)how;
 	c->halted_by_mwait_if = c->r[REG_RCX] & 1;
 	cpu_wait_until(c, until);

@@ -103,12 +103,12 @@ static void faults(void)
 	check(REQ(svm.4.MOVCR.21) "virtual-8086 mode", go(), EXIT_GP);
 	check(REQ(svm.4.MOVCR.22), CATCH(write_cr0(cr0 & ~1ull)), 13);
 	check(REQ(svm.4.MOVCR.23), CATCH(write_cr0((cr0 & ~(1ull << 30)) | 1 << 29)), 13);
-	for (unsigned n = 32; n < 64; n++)
+	for (volatile unsigned n = 32; n < 64; n++)
 		check(REQ(svm.4.MOVCR.25), CATCH(write_cr0(cr0 | 1ull << n)), 13);
 	cpuid(0x80000008, 0, r);
-	for (unsigned n = 52; n < 63; n++)
+	for (volatile unsigned n = 52; n < 63; n++)
 		check(REQ(svm.4.MOVCR.26), CATCH(write_cr3(cr3 | 1ull << n)), 13);
-	for (unsigned n = 4; n < 64; n++)
+	for (volatile unsigned n = 4; n < 64; n++)
 		check(REQ(svm.4.MOVCR.28), CATCH(write_cr8(1ull << n)), 13);
 	check(REQ(svm.4.MOVCR.30), CATCH(write_cr4(cr4 & ~(1ull << 5))), 13);
 	check(REQ(svm.4.MOVCR.29), ({
@@ -129,7 +129,8 @@ static void faults(void)
 static void priority(void)
 {
 	unsigned before;
-	u64 got, efer = rdmsr(EFER);
+	volatile u64 got;
+	u64 efer = rdmsr(EFER);
 
 	write_cr8(6);
 	check(REQ(svm.4.MOVCR.20), mmio_read(APIC + 0x80), 0x60);

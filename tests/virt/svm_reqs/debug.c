@@ -4,6 +4,7 @@
 static unsigned hits;
 static u64 hit_rip[4], hit_dr6, hit_rflags;
 static bool keep_tf;
+static u32 watched;
 
 static bool on_debug(struct regs *r)
 {
@@ -81,7 +82,7 @@ static void guest_breakpoint(void)
 	v->dr7 = 0x400 | 4 | 0xdu << 20; /* DR1: four bytes, writes */
 	scratch[8] = 0;
 	check(REQ(svm.2.4.1.5 svm.2.8.2.2) "data breakpoint", go(), 0x41);
-	check(REQ(svm.2.4.1.6) "RIP of the next instruction", v->rip, g_store_end - 1);
+	check(REQ(svm.2.4.1.6) "RIP of the next instruction", v->rip, (u64)g_store_end - 1);
 	check(REQ(svm.2.4.1.5) "the store is done", scratch[8], 1);
 	check(REQ(svm.2.4.1.7) "DR6.B1", v->dr6 & 0xf00f, 2);
 	check(REQ(svm.2.4.1.8) "DR7 is as it was", v->dr7, 0x400 | 4 | 0xdu << 20);
@@ -96,7 +97,7 @@ static void guest_breakpoint(void)
 	asm volatile("mov %0, %%dr2" ::"r"(0x80ull));
 	v->dr7 = 0x400 | 1 << 4 | 2u << 24;
 	check(REQ(svm.2.8.2.2) "I/O breakpoint", go(), 0x41);
-	check(REQ(svm.2.8.2.2) "behind it", v->rip, g_io_end - 1);
+	check(REQ(svm.2.8.2.2) "behind it", v->rip, (u64)g_io_end - 1);
 	/* an intercepted instruction with a breakpoint on it; a data trap from the one before it */
 	base(g_two);
 	asm volatile("mov %0, %%dr0" ::"r"(g_two_end));
@@ -133,13 +134,13 @@ static void implicit(void)
 /* "GIF = 0": debug matches are lost, single steps are not. */
 static void gif(void)
 {
-	asm volatile("mov %0, %%dr0; mov %1, %%dr7" ::"r"(&scratch[9]), "r"(0x400ull | 1 | 0xdull << 16));
+	asm volatile("mov %0, %%dr0; mov %1, %%dr7" ::"r"(&watched), "r"(0x400ull | 1 | 0xdull << 16));
 	hits = 0;
-	asm volatile("clgi; movl $1, %0; nop" : "=m"(*(u32 *)&scratch[9]));
+	asm volatile("clgi; movl $1, %0; nop" : "=m"(watched));
 	check(REQ(svm.2.13.3) "a match with GIF 0", hits, 0);
 	asm volatile("stgi; nop; nop" ::: "memory");
 	check(REQ(svm.2.13.3) "is not remembered", hits, 0);
-	asm volatile("movl $2, %0; nop" : "=m"(*(u32 *)&scratch[9]));
+	asm volatile("movl $2, %0; nop" : "=m"(watched));
 	check(REQ(svm.2.13.4) "a match with GIF 1", hits, 1);
 	asm volatile("mov %0, %%dr7" ::"r"(0x400ull));
 	hits = 0;

@@ -66,9 +66,9 @@ static void save_area(void)
 	top = 1ull << (r[0] & 0xff);
 	wrmsr(HSAVE, 0x12345000);
 	check(REQ(svm.E.0.4 svm.E.4.2 svm.2.2.1.12) "VM_HSAVE_PA reads back", rdmsr(HSAVE), 0x12345000);
-	for (unsigned n = 0; n < 12; n++)
+	for (volatile unsigned n = 0; n < 12; n++)
 		check(REQ(svm.E.4.3) "a low bit", CATCH(wrmsr(HSAVE, 1ull << n)), 13);
-	for (unsigned n = r[0] & 0xff; n < 64; n++)
+	for (volatile unsigned n = r[0] & 0xff; n < 64; n++)
 		check(REQ(svm.E.4.4) "a bit above the physical address", CATCH(wrmsr(HSAVE, 1ull << n)), 13);
 	check(REQ(svm.E.4.5) "the highest page", CATCH(wrmsr(HSAVE, top - 4096)), -1);
 	check(REQ(svm.E.4.5) "reads back", rdmsr(HSAVE), top - 4096);
@@ -78,11 +78,11 @@ static void save_area(void)
 /* MBZ, RAZ and IGN by the fields of VM_CR, EFER, TLB: the general words of the preface. */
 static void qualifiers(void)
 {
-	for (unsigned n = of_2005 ? 15 : 22; n < 64; n++)
+	for (volatile unsigned n = of_2005 ? 15 : 22; n < 64; n++)
 		check(REQ(svm.P.1) "EFER", CATCH(wrmsr(EFER, rdmsr(EFER) | 1ull << n)), 13);
-	for (unsigned n = of_2005 ? 11 : 24; n < 64; n++)
+	for (volatile unsigned n = of_2005 ? 11 : 24; n < 64; n++)
 		check(REQ(svm.P.1 svm.4.MOVCR.27) "CR4", CATCH(write_cr4(read_cr4() | 1ull << n)), 13);
-	for (unsigned n = 5; n < 64; n++)
+	for (volatile unsigned n = 5; n < 64; n++)
 		check(REQ(svm.P.1) "VM_CR", CATCH(wrmsr(VM_CR, 1ull << n)), 13);
 }
 

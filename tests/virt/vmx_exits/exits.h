@@ -23,7 +23,7 @@ enum { /* fields that guests/lib/vmx.h does not name */
 	F_VE = 0x202a, F_XSS = 0x202c, F_TSC_MULTIPLIER = 0x2032, F_PF_MASK = 0x4006, F_PF_MATCH = 0x4008,
 	F_CR3_TARGETS = 0x400a, F_STORE_COUNT = 0x400e, F_LOAD_COUNT = 0x4010, F_ENTRY_ERROR = 0x4018,
 	F_ENTRY_LENGTH = 0x401a, F_TPR_THRESHOLD = 0x401c, F_PLE_GAP = 0x4020, F_PLE_WINDOW = 0x4022,
-	F_EXIT_ERROR = 0x4406, F_INFO = 0x440e, F_TIMER = 0x482e, F_CR0_MASK = 0x6000, F_CR4_MASK = 0x6002,
+	F_EXIT_ERROR = 0x4406, F_VECTORING_ERROR = 0x440a, F_INFO = 0x440e, F_TIMER = 0x482e, F_CR0_MASK = 0x6000, F_CR4_MASK = 0x6002,
 	F_CR0_SHADOW = 0x6004, F_CR4_SHADOW = 0x6006, F_CR3_TARGET0 = 0x6008, F_IO_RCX = 0x6402, F_IO_RSI = 0x6404,
 	F_IO_RDI = 0x6406, F_IO_RIP = 0x6408, F_PENDING_DEBUG = 0x6822,
 };
@@ -59,5 +59,7 @@ void test_events(void);
 void test_ept(void);
 void test_apic(void);
 void test_shadow(void);
+void test_tasks(void);
+void test_rare(void);
 
 #endif

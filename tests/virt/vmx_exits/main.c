@@ -98,6 +98,8 @@ int main(void)
 	test_ept();
 	test_apic();
 	test_shadow();
+	test_tasks();
+	test_rare();
 	vmx_disable();
 	return guest_verdict();
 }

@@ -1,0 +1,579 @@
+/* Exceptions, interrupts and NMIs in a guest: what exits, what is delivered, what is injected, and what they record. */
+#include "reqs.h"
+
+#define STUB(n) ((u64)stubs + 16 * (n)) /* the guest's handler of vector n: VMCALL */
+#define ACK	0x8000u
+#define FAULT	{VMCS_EXCEPTIONS, ~0u}
+
+static u8 *stubs;
+static struct idt_gate *gates;
+static u8 handler_stack[4096] __attribute__((aligned(16)));
+
+static void gate(unsigned n, u64 to, unsigned type)
+{
+	gates[n].lo = (to & 0xffff) | 0x08 << 16 | (u64)(0x80 | type) << 40 | (to >> 16 & 0xffff) << 48;
+	gates[n].hi = to >> 32;
+}
+
+/* A guest with an IDT of its own. */
+static void with_idt(enum guest_mode m, const u8 *code, unsigned length)
+{
+	guest(m, code, length);
+	for (unsigned n = 0; n < 256; n++)
+		gate(n, STUB(n), 0x6e);
+	vmx_write(VMCS_GUEST_IDTR_BASE, (u64)gates);
+	*(u64 *)(tss + 4) = (u64)(handler_stack + sizeof(handler_stack));
+	memset(g_in, 0, sizeof(g_in));
+}
+#define IDT_GUEST(m, ...) with_idt(m, (u8[]){__VA_ARGS__}, sizeof((u8[]){__VA_ARGS__}))
+
+/* ---- exceptions ---- */
+
+struct event_row {
+	const char *name;
+	enum guest_mode mode;
+	u8 code[8], length;
+	u64 reg[4];
+	unsigned vector, type;
+	int error;	 /* -1: none */
+	unsigned insn;	 /* instruction length for software exceptions */
+	unsigned offset; /* of the RIP that is saved */
+};
+/* clang-format off */
+static const struct event_row exceptions[] = {
+	/* REQ(vmx04.3.1.3.1, vmx04.2.5.3.1, vmx04.2.8.1.2, vmx04.2.8.2.2, vmx04.2.8.2.7, vmx04.2.8.2.12, vmx04.2.8.2.14, vmx04.2.8.2.16) */
+	{"#DE", G64, B(0xf7, 0xf1), {0}, 0, 3, -1, 0, 0},
+	{"#UD by UD2", G64, B(0x0f, 0x0b), {0}, 6, 3, -1, 0, 0}, /* REQ(vmx04.2.5.3.6, vmx04.3.1.3.2) */
+	{"#BP by INT3", G64, B(0xcc), {0}, 3, 6, -1, 1, 0}, /* REQ(vmx04.2.5.3.5, vmx04.2.8.2.8.now, vmx04.3.1.3.4.now) */
+	{"#DB by INT1", G64, B(0xf1), {0}, 1, 5, -1, 1, 0}, /* REQ(vmx04.2.8.2.9.now) */
+	{"#OF by INTO", G_COMPAT, B(0xb0, 0x7f, 0x04, 0x01, 0xce), {0}, 4, 6, -1, 1, 4}, /* REQ(vmx04.2.5.3.5, vmx04.2.8.2.8.now, vmx04.3.1.3.4.now) */
+	{"#BR by BOUND", G_COMPAT, B(0x62, 0x03), {~0u, 0, 0, (u64)scratch}, 5, 3, -1, 0, 0}, /* REQ(vmx04.2.5.3.6, vmx04.2.8.2.7) */
+	{"#GP", G64, B(0x8e, 0xd8), {0x1004}, 13, 3, 0x1004, 0, 0}, /* REQ(vmx04.2.8.2.11, vmx04.2.8.2.16, vmx04.3.1.3.2) */
+	{"#SS", G64, B(0xc9), {0}, 12, 3, 0, 0, 0}, /* LEAVE with a non-canonical RBP: set below */
+	{"#PF", G64, B(0x8a, 0x03), {0, 0, 0, 1ull << 45}, 14, 3, 0, 0, 0}, /* REQ(vmx04.2.8.2.11) */
+};
+/* clang-format on */
+
+static void load_row(const struct event_row *w)
+{
+	with_idt(w->mode, w->code, w->length);
+	memcpy(g_in, w->reg, sizeof(w->reg));
+	g_in[RBP] = 1ull << 47;
+}
+
+static void test_exceptions(void)
+{
+	scratch[0] = 0;
+	for (unsigned n = 0; n < sizeof(exceptions) / sizeof(exceptions[0]); n++) {
+		const struct event_row *w = &exceptions[n];
+
+		load_row(w);
+		vmx_write(VMCS_EXCEPTIONS, 1u << w->vector);
+		vcheck(w->name, "exits", go(), R_EXCEPTION);
+		vcheck(w->name, "event", vmx_read(VMCS_EXIT_EVENT), EV(w->vector, w->type) | (w->error >= 0 ? 0x800 : 0)); /* REQ(vmx04.2.8.2.10.now) */
+		if (w->error >= 0)
+			vcheck(w->name, "error code", vmx_read(F_EXIT_ERROR), (u64)w->error);
+		vcheck(w->name, "RIP", vmx_read(VMCS_GUEST_RIP), CODE + w->offset);
+		vcheck(w->name, "no vectoring", vmx_read(VMCS_VECTORING) >> 31, 0); /* REQ(vmx04.2.8.3.8) */
+		if (w->insn)
+			vcheck(w->name, "length", vmx_read(VMCS_EXIT_LENGTH), w->insn); /* REQ(vmx04.3.1.3.4.now) */
+		if (w->type == 3 && w->vector != 1)
+			vcheck(w->name, "RF", vmx_read(VMCS_GUEST_RFLAGS) >> 16 & 1, 1); /* REQ(vmx04.3.3.3.6.now) */
+		if (w->mode != G64)
+			continue;
+		load_row(w); /* every other bit */
+		vmx_write(VMCS_EXCEPTIONS, ~(1u << w->vector));
+		if (w->vector == 14)
+			vmx_write(VMCS_EXCEPTIONS, 0);
+		vcheck(w->name, "bit 0: delivered", go(), R_VMCALL);
+		vcheck(w->name, "through gate n", vmx_read(VMCS_GUEST_RIP), STUB(w->vector)); /* REQ(vmx04.2.5.3.2, vmx04.3.1.3.12) */
+	}
+	check("CR2 of the delivered #PF", read_cr2(), 1ull << 45); /* REQ(vmx04.3.1.3.12) CR2 is not switched */
+}
+
+/* INT n is no exception. */
+static void software_interrupts(void)
+{
+	IDT_GUEST(G64, 0xcd, 0x0d);
+	vmx_write(VMCS_EXCEPTIONS, ~0u);
+	check("INT 0Dh", go(), R_VMCALL);
+	check("gate 13", vmx_read(VMCS_GUEST_RIP), STUB(13)); /* REQ(vmx04.2.5.3.4) */
+	IDT_GUEST(G64, 0xcd, 0x02);
+	on(VMCS_EXCEPTIONS, 4);
+	check("INT 2, bit 2", go(), R_VMCALL);
+	/* a single step is a trap: the next instruction */
+	IDT_GUEST(G64, 0x90, 0x90);
+	vmx_write(VMCS_GUEST_RFLAGS, 0x102);
+	on(VMCS_EXCEPTIONS, 2);
+	check("single step", go(), R_EXCEPTION);
+	check("event", vmx_read(VMCS_EXIT_EVENT), EV(1, 3));
+	check("RIP of the next instruction", vmx_read(VMCS_GUEST_RIP), CODE + 1); /* REQ(vmx04.3.1.3.3) */
+	check("qualification: BS", vmx_read(VMCS_QUALIFICATION), 1 << 14); /* REQ(vmx04.2.8.1.56.now) with those below */
+	/* a data breakpoint */
+	IDT_GUEST(G64, 0x88, 0x03);
+	g_in[RBX] = (u64)scratch;
+	asm volatile("mov %0, %%dr1; mov %1, %%dr6" ::"r"((u64)scratch), "r"(0xffff0ff0ull));
+	vmx_write(VMCS_GUEST_DR7, 0x400 | 1 << 2 | 1 << 20);
+	on(VMCS_EXCEPTIONS, 2);
+	check("data breakpoint", go(), R_EXCEPTION);
+	check("RIP of the next instruction", vmx_read(VMCS_GUEST_RIP), CODE + 2); /* REQ(vmx04.3.1.3.3) */
+	check("qualification: B1", vmx_read(VMCS_QUALIFICATION), 2); /* REQ(vmx04.2.8.1.56.now) */
+	u64 dr6, dr7 = vmx_read(VMCS_GUEST_DR7);
+	asm volatile("mov %%dr6, %0" : "=r"(dr6));
+	check("DR6 not updated", dr6, 0xffff0ff0); /* REQ(vmx04.2.8.1.56.now) */
+	check("DR7 not updated", dr7, 0x400 | 1 << 2 | 1 << 20);
+	/* DR7.GD */
+	IDT_GUEST(G64, 0x0f, 0x21, 0xc0);
+	vmx_write(VMCS_GUEST_DR7, 0x2400);
+	on(VMCS_EXCEPTIONS, 2);
+	check("general detect", go(), R_EXCEPTION);
+	check("qualification: BD", vmx_read(VMCS_QUALIFICATION), 1 << 13); /* REQ(vmx04.2.8.1.56.now) */
+}
+
+/* ---- page faults: "Page-Fault Error-Code Mask and Match" ---- */
+
+static const struct {
+	u32 bit, mask, match;
+	bool user_exits, kernel_exits; /* error codes 4 and 0 */
+} filters[] = {
+	{1, 0, 0, true, true},		/* REQ(vmx04.3.1.3.7, vmx04.3.1.3.5) */
+	{1, 0, ~0u, false, false},	/* REQ(vmx04.3.1.3.8, vmx04.3.1.3.6) */
+	{0, 0, ~0u, true, true},	/* REQ(vmx04.3.1.3.9, vmx04.3.1.3.6) */
+	{0, 0, 0, false, false},	/* REQ(vmx04.3.1.3.10, vmx04.3.1.3.5) */
+	{1, 4, 4, true, false},		/* REQ(vmx04.3.1.3.11) */
+	{0, 4, 4, false, true},		/* REQ(vmx04.3.1.3.11) */
+};
+
+static u64 page_fault(unsigned n, enum guest_mode m)
+{
+	IDT_GUEST(m, 0x8a, 0x03);
+	g_in[RBX] = 1ull << 45;
+	vmx_write(VMCS_EXCEPTIONS, filters[n].bit << 14);
+	vmx_write(F_PF_MASK, filters[n].mask);
+	vmx_write(F_PF_MATCH, filters[n].match);
+	return go();
+}
+
+static void page_faults(void)
+{
+	for (unsigned n = 0; n < sizeof(filters) / sizeof(filters[0]); n++) {
+		check("page fault at CPL 3", page_fault(n, G64_USER), filters[n].user_exits ? R_EXCEPTION : R_VMCALL);
+		if (!filters[n].user_exits)
+			check("through gate 14", vmx_read(VMCS_GUEST_RIP), STUB(14)); /* REQ(vmx04.3.1.3.12) */
+		check("page fault at CPL 0", page_fault(n, G64), filters[n].kernel_exits ? R_EXCEPTION : R_VMCALL);
+	}
+	IDT_GUEST(G64, 0x8e, 0xd8); /* #GP with an error code that would not match */
+	g_in[RAX] = 0x1004;
+	vmx_write(VMCS_EXCEPTIONS, 1 << 13);
+	vmx_write(F_PF_MATCH, ~0u);
+	check("mask and match are for vector 14 alone", go(), R_EXCEPTION); /* REQ(vmx04.2.5.4.3) */
+	/* error codes, qualification, CR2 */
+	asm volatile("mov %0, %%cr2" ::"r"(0x1234ull));
+	IDT_GUEST(G64_USER, 0x88, 0x03);
+	g_in[RBX] = (1ull << 45) + 5;
+	vmx_write(VMCS_EXCEPTIONS, 1 << 14);
+	check("write at CPL 3", go(), R_EXCEPTION);
+	check("error code: W, U", vmx_read(F_EXIT_ERROR), 6); /* REQ(vmx04.2.8.2.17) with those below */
+	check("qualification", vmx_read(VMCS_QUALIFICATION), (1ull << 45) + 5); /* REQ(vmx04.2.8.1.54) */
+	check("CR2 unchanged", read_cr2(), 0x1234); /* REQ(vmx04.2.8.1.59.now) */
+	u64 *pd = &pds[1][0], kept = *pd; /* 1 GiB */
+	static const struct {
+		u64 pde;
+		u8 code[2];
+		u32 error;
+	} forms[] = {
+		{0x40000083, {0x8a, 0x03}, 5},			/* P U: a supervisor page */
+		{0x40000085, {0x88, 0x03}, 7},			/* P W U: read-only */
+		{0x40000087 | 1ull << 63, {0xff, 0xe3}, 0x15},	/* P U I: execute-disable */
+		{0x40002087, {0x8a, 0x03}, 0xd},		/* P U RSVD: bit 13 of a large page */
+	};
+	wrmsr(0xc0000080, rdmsr(0xc0000080) | 1 << 11);
+	for (unsigned n = 0; n < 4; n++) {
+		IDT_GUEST(G64_USER, forms[n].code[0], forms[n].code[1]);
+		vmx_write(VMCS_GUEST_EFER, vmx_read(VMCS_GUEST_EFER) | 1 << 11);
+		*pd = forms[n].pde;
+		g_in[RBX] = 0x40000000;
+		vmx_write(VMCS_EXCEPTIONS, 1 << 14);
+		check("page-fault exit", go(), R_EXCEPTION);
+		check("error code", vmx_read(F_EXIT_ERROR), forms[n].error); /* REQ(vmx04.2.8.2.17) */
+	}
+	*pd = kept;
+	write_cr3(read_cr3());
+}
+
+/* ---- events that cannot be delivered: "Information for VM Exits That Occur During Event Delivery" ---- */
+
+static const struct {
+	const char *name;
+	u8 code[8], length;
+	u64 reg[4];
+	unsigned vector; /* whose gate is not present */
+	u32 vectoring;
+	int error;
+	unsigned insn;
+} undelivered[] = {
+	/* REQ(vmx04.2.8.3.1, vmx04.2.8.3.2, vmx04.2.8.3.9, vmx04.2.8.3.17, vmx04.2.8.3.20) */
+	{"INT 40h", B(0xcd, 0x40), {0}, 0x40, EV(0x40, 4), -1, 2}, /* REQ(vmx04.2.8.3.13, vmx04.2.8.3.21.now) */
+	{"INT3", B(0xcc), {0}, 3, EV(3, 6), -1, 1}, /* REQ(vmx04.2.8.3.14.now, vmx04.2.8.3.21.now) */
+	{"INT1", B(0xf1), {0}, 1, EV(1, 5), -1, 1}, /* REQ(vmx04.2.8.3.14.now, vmx04.2.8.3.21.now) */
+	{"#UD", B(0x0f, 0x0b), {0}, 6, EV(6, 3), -1, 0}, /* REQ(vmx04.2.8.3.12, vmx04.2.8.3.15) */
+	{"#PF", B(0x8a, 0x03), {0, 0, 0, 1ull << 45}, 14, EV_E(14), 0, 0}, /* REQ(vmx04.2.8.3.15, vmx04.2.8.3.18) */
+};
+
+static void vectoring(void)
+{
+	for (unsigned n = 0; n < sizeof(undelivered) / sizeof(undelivered[0]); n++) {
+		unsigned v = undelivered[n].vector;
+		u64 rsp;
+
+		with_idt(G64, undelivered[n].code, undelivered[n].length);
+		memcpy(g_in, undelivered[n].reg, sizeof(undelivered[n].reg));
+		gates[v].lo &= ~(0x80ull << 40);
+		rsp = vmx_read(VMCS_GUEST_RSP);
+		vmx_write(VMCS_EXCEPTIONS, 1 << 11);
+		if (v == 14) /* a contributory exception behind a page fault is a double fault; a page fault behind it too */
+			vmx_write(VMCS_EXCEPTIONS, 1 << 11 | 1 << 8);
+		vcheck(undelivered[n].name, "exit", go(), R_EXCEPTION);
+		vcheck(undelivered[n].name, "#NP", vmx_read(VMCS_EXIT_EVENT), EV_E(11));
+		vcheck(undelivered[n].name, "vectoring", vmx_read(VMCS_VECTORING) & ~0x1000ull, undelivered[n].vectoring); /* REQ(vmx04.2.8.3.16.now) */
+		if (undelivered[n].error >= 0)
+			vcheck(undelivered[n].name, "its error code", vmx_read(F_VECTORING_ERROR), (u64)undelivered[n].error);
+		if (undelivered[n].insn)
+			vcheck(undelivered[n].name, "length", vmx_read(VMCS_EXIT_LENGTH), undelivered[n].insn);
+		vcheck(undelivered[n].name, "RIP", vmx_read(VMCS_GUEST_RIP), CODE);
+		vcheck(undelivered[n].name, "RSP", vmx_read(VMCS_GUEST_RSP), rsp); /* REQ(vmx04.3.3.3.5) */
+		vcheck(undelivered[n].name, "CS", vmx_read(VMCS_GUEST_CS), 8);
+	}
+	/* a double fault that exits has no vectoring information */
+	IDT_GUEST(G64, 0x8e, 0xd8);
+	g_in[RAX] = 0x1004;
+	gates[13].lo &= ~(0x80ull << 40);
+	vmx_write(VMCS_EXCEPTIONS, 1 << 8);
+	check("double fault", go(), R_EXCEPTION);
+	check("event", vmx_read(VMCS_EXIT_EVENT), EV_E(8)); /* REQ(vmx04.2.8.2.11) */
+	check("vectoring", vmx_read(VMCS_VECTORING) >> 31, 0); /* REQ(vmx04.2.8.3.6) */
+	/* the first instruction of the handler is no part of delivery */
+	IDT_GUEST(G64, 0xcd, 0x40);
+	gate(0x40, 0x400000000000, 0x6e);
+	vmx_write(VMCS_EXCEPTIONS, 1 << 14);
+	check("handler not mapped", go(), R_EXCEPTION);
+	check("page fault", vmx_read(VMCS_EXIT_EVENT), EV_E(14));
+	check("vectoring", vmx_read(VMCS_VECTORING) >> 31, 0); /* REQ(vmx04.2.8.3.7) */
+	check("RIP of the handler", vmx_read(VMCS_GUEST_RIP), 0x400000000000);
+	/* nothing delivers: triple fault */
+	IDT_GUEST(G64, 0x0f, 0x0b);
+	vmx_write(VMCS_GUEST_IDTR_LIMIT, 0);
+	check("triple fault", go(), R_TRIPLE); /* REQ(vmx04.3.1.3.27.now) */
+}
+
+/* ---- injection ---- */
+
+static const struct {
+	const char *name;
+	u32 info;
+	u32 error, insn;
+} injected[] = {
+	{"external interrupt", EV(0x40, 0), 0, 0}, /* REQ(vmx04.2.7.3.5) */
+	{"NMI", EV(2, 2), 0, 0}, /* REQ(vmx04.2.7.3.7) */
+	{"#UD", EV(6, 3), 0, 0}, /* REQ(vmx04.2.7.3.8, vmx04.2.7.3.14) */
+	{"#GP", EV_E(13), 0x1234, 0}, /* REQ(vmx04.2.7.3.8, vmx04.2.7.3.13) */
+	{"#PF", EV_E(14), 6, 0}, /* REQ(vmx04.2.7.3.13) */
+	{"INT 41h", EV(0x41, 4), 0, 2}, /* REQ(vmx04.2.7.3.9.now) */
+	{"INT1", EV(1, 5), 0, 1}, /* REQ(vmx04.2.7.3.10.now) */
+	{"INT3", EV(3, 6), 0, 1}, /* REQ(vmx04.2.7.3.11.now) */
+};
+
+static void inject(unsigned n, enum guest_mode m)
+{
+	IDT_GUEST(m, 0x90);
+	vmx_write(VMCS_GUEST_RFLAGS, 0x247);
+	vmx_write(VMCS_ENTRY_EVENT, injected[n].info);
+	vmx_write(F_ENTRY_ERROR, injected[n].error);
+	vmx_write(F_ENTRY_LENGTH, injected[n].insn);
+}
+
+static void injection(void)
+{
+	for (unsigned n = 0; n < sizeof(injected) / sizeof(injected[0]); n++) {
+		u32 v = injected[n].info & 0xff, bytes = injected[n].info & 0x800 ? 8 : 0;
+		const char *name = injected[n].name;
+		u64 *frame, rsp;
+
+		inject(n, G64);
+		rsp = vmx_read(VMCS_GUEST_RSP);
+		asm volatile("mov %0, %%cr2" ::"r"(0x777ull));
+		on(VMCS_EXCEPTIONS, 1u << 13 | 1 << 6 | 1 << 14 | 2 | 8); /* not for the injected event itself */
+		vcheck(name, "runs", go(), R_VMCALL);
+		/* REQ(vmx04.2.7.3.2, vmx04.2.7.3.4, vmx04.3.2.5.1, vmx04.VMLAUNCH.12, vmx04.3.2.5.10) */
+		vcheck(name, "handler", vmx_read(VMCS_GUEST_RIP), STUB(v));
+		frame = (u64 *)(vmx_read(VMCS_GUEST_RSP) + bytes);
+		vcheck(name, "frame", (u64)frame, (rsp & ~15ull) - 40); /* REQ(vmx04.2.7.3.13, vmx04.2.7.3.14) */
+		vcheck(name, "pushed RIP", frame[0], CODE + injected[n].insn); /* REQ(vmx04.3.2.5.2) */
+		vcheck(name, "pushed CS", frame[1], 8);
+		vcheck(name, "pushed RFLAGS", frame[2], 0x247); /* REQ(vmx04.3.2.5.2) */
+		if (bytes)
+			vcheck(name, "pushed error code", frame[-1], injected[n].error); /* REQ(vmx04.3.2.5.5) */
+		vcheck(name, "CR2", read_cr2(), 0x777); /* REQ(vmx04.3.2.5.6) */
+		vcheck(name, "interrupt gate: IF", vmx_read(VMCS_GUEST_RFLAGS) >> 9 & 1, 0); /* REQ(vmx04.3.2.5.3) with those below */
+		vcheck(name, "valid bit", vmx_read(VMCS_ENTRY_EVENT) >> 31, 0); /* REQ(vmx04.3.3.2.1) */
+		vcheck(name, "other bits", vmx_read(VMCS_ENTRY_EVENT), injected[n].info & 0x7fffffff);
+		vcheck(name, "NMI blocking", vmx_read(VMCS_GUEST_INTERRUPTIBILITY), v == 2 ? 8 : 0); /* REQ(vmx04.3.2.5.7) */
+		vmx_write(VMCS_GUEST_RIP, STUB(v) + 3);
+		vcheck(name, "no second injection", again(), R_VMCALL); /* REQ(vmx04.2.7.3.19) */
+		vcheck(name, "RIP", vmx_read(VMCS_GUEST_RIP), STUB(v) + 6);
+		/* not present: the fault exits, the injected event is its vectoring information */
+		inject(n, G64);
+		gates[v].lo &= ~(0x80ull << 40);
+		on(VMCS_EXCEPTIONS, 1 << 11);
+		rsp = vmx_read(VMCS_GUEST_RSP);
+		vcheck(name, "gate not present", go(), R_EXCEPTION);
+		/* REQ(vmx04.3.2.5.12, vmx04.2.8.3.10, vmx04.2.8.3.11) */
+		vcheck(name, "vectoring", vmx_read(VMCS_VECTORING) & ~0x1000ull, injected[n].info);
+		if (bytes)
+			vcheck(name, "its error code", vmx_read(F_VECTORING_ERROR), injected[n].error);
+		vcheck(name, "RSP", vmx_read(VMCS_GUEST_RSP), rsp); /* REQ(vmx04.3.2.5.14) */
+		vcheck(name, "RIP", vmx_read(VMCS_GUEST_RIP), CODE);
+		vcheck(name, "valid bit", vmx_read(VMCS_ENTRY_EVENT) >> 31, 0); /* REQ(vmx04.3.2.5.15) */
+	}
+	inject(0, G64); /* a trap gate leaves IF */
+	gate(0x40, STUB(0x40), 0x6f);
+	check("trap gate", go(), R_VMCALL);
+	check("IF", vmx_read(VMCS_GUEST_RFLAGS) >> 9 & 1, 1); /* REQ(vmx04.3.2.5.3) */
+	inject(0, G64_USER); /* a change of level */
+	check("from CPL 3", go(), R_VMCALL);
+	check("RSP of the TSS", vmx_read(VMCS_GUEST_RSP), (u64)(handler_stack + sizeof(handler_stack)) - 40); /* REQ(vmx04.3.2.5.3) */
+	check("CPL 0", vmx_read(F_SS_AR) >> 5 & 3, 0);
+	inject(0, G64); /* an interrupt stack */
+	gates[0x40].lo |= 1ull << 32;
+	*(u64 *)(tss + 0x24) = (u64)handler_stack + 0x800;
+	check("IST", go(), R_VMCALL);
+	check("RSP of the IST", vmx_read(VMCS_GUEST_RSP), (u64)handler_stack + 0x800 - 40); /* REQ(vmx04.3.2.5.3) */
+	inject(0, G64); /* beyond the limit of the IDT */
+	vmx_write(VMCS_GUEST_IDTR_LIMIT, 0x3ff);
+	on(VMCS_EXCEPTIONS, 1 << 13);
+	check("beyond the IDT", go(), R_EXCEPTION); /* REQ(vmx04.3.2.5.4) */
+	check("#GP", vmx_read(VMCS_EXIT_EVENT), EV_E(13));
+	check("error code, external", vmx_read(F_EXIT_ERROR), 0x40 * 8 + 3);
+	inject(5, G64);
+	vmx_write(VMCS_GUEST_IDTR_LIMIT, 0x3ff);
+	on(VMCS_EXCEPTIONS, 1 << 13);
+	check("INT n beyond the IDT", go(), R_EXCEPTION);
+	check("error code, software", vmx_read(F_EXIT_ERROR), 0x41 * 8 + 2); /* REQ(vmx04.3.2.5.4) */
+	inject(2, G64); /* a fault in delivery that the guest handles: #UD then #NP */
+	gates[6].lo &= ~(0x80ull << 40);
+	check("fault handled in the guest", go(), R_VMCALL);
+	check("its handler", vmx_read(VMCS_GUEST_RIP), STUB(11));
+	inject(3, G64); /* contributory and contributory: a double fault */
+	gates[13].lo &= ~(0x80ull << 40);
+	check("contributory faults", go(), R_VMCALL);
+	check("#DF's handler", vmx_read(VMCS_GUEST_RIP), STUB(8)); /* REQ(vmx04.3.2.5.11) */
+	inject(0, G64); /* the pin-based controls are not for it */
+	on(VMCS_PIN, PIN_EXT | PIN_NMI);
+	check("external interrupt, exiting", (go(), vmx_read(VMCS_GUEST_RIP)), STUB(0x40)); /* REQ(vmx04.3.2.5.9) */
+	inject(1, G64);
+	on(VMCS_PIN, PIN_EXT | PIN_NMI);
+	check("NMI, exiting", (go(), vmx_read(VMCS_GUEST_RIP)), STUB(2)); /* REQ(vmx04.3.2.5.9) */
+	inject(0, G64); /* the window sees the handler's IF */
+	on(VMCS_PROC, P_WINDOW);
+	check("window behind an interrupt gate", go(), R_VMCALL); /* REQ(vmx04.3.2.5.16) */
+	inject(0, G64);
+	gate(0x40, STUB(0x40), 0x6f);
+	on(VMCS_PROC, P_WINDOW);
+	check("window behind a trap gate", go(), R_INT_WINDOW); /* REQ(vmx04.3.2.5.16) */
+	check("RIP", vmx_read(VMCS_GUEST_RIP), STUB(0x40));
+}
+
+/* ---- external interrupts, NMIs, windows ---- */
+
+#define APIC 0xfee00000u
+
+static void self_ipi(u32 vector)
+{
+	mmio_write(APIC + 0x300, 0x40000 | vector);
+}
+
+static bool in_service(u32 base, u32 vector)
+{
+	return mmio_read(APIC + base + (vector / 32) * 0x10) >> (vector & 31) & 1;
+}
+
+static void drain(void) /* take and end what is pending: the host's IDT has a stub that longjmps */
+{
+	check("the host takes it", CATCH(asm volatile("sti; nop; nop; cli")), 0x51); /* REQ(vmx04.2.6.1.10) */
+	mmio_write(APIC + 0xb0, 0);
+}
+
+static void external(void)
+{
+	for (int flag = 0; flag < 2; flag++) { /* RFLAGS.IF does not matter */
+		IDT_GUEST(G64, 0x90);
+		on(VMCS_PIN, PIN_EXT);
+		vmx_write(VMCS_GUEST_RFLAGS, flag ? 0x202 : 2);
+		self_ipi(0x51);
+		check("external interrupt", go(), R_INTERRUPT); /* REQ(vmx04.2.5.1.1, vmx04.2.5.1.3, vmx04.2.8.1.3, vmx04.3.1.3.13.now) */
+		check("no information", vmx_read(VMCS_EXIT_EVENT) >> 31, 0); /* REQ(vmx04.2.6.1.9, vmx04.2.8.2.15) */
+		check("still pending", in_service(0x200, 0x51) && !in_service(0x100, 0x51), 1); /* REQ(vmx04.2.6.1.8) */
+		drain();
+	}
+	IDT_GUEST(G64, 0x90);
+	on(VMCS_PIN, PIN_EXT);
+	on(VMCS_EXIT_CONTROLS, ACK);
+	self_ipi(0x51);
+	check("acknowledged", go(), R_INTERRUPT);
+	/* REQ(vmx04.2.6.1.6, vmx04.2.8.2.4, vmx04.2.8.2.5, vmx04.2.8.2.12, vmx04.2.8.2.14, vmx04.2.8.2.1) */
+	check("information", vmx_read(VMCS_EXIT_EVENT), EV(0x51, 0));
+	check("in service", in_service(0x100, 0x51) && !in_service(0x200, 0x51), 1); /* REQ(vmx04.2.6.1.7) */
+	check("not delivered again", CATCH(asm volatile("sti; nop; nop; cli")), -1);
+	/* held by priority: no exit while 51h is in service */
+	IDT_GUEST(G64, 0x90);
+	on(VMCS_PIN, PIN_EXT);
+	self_ipi(0x31);
+	check("held by priority", go(), R_VMCALL); /* REQ(vmx04.3.1.4.2) */
+	mmio_write(APIC + 0xb0, 0);
+	check("taken after EOI", CATCH(asm volatile("sti; nop; nop; cli")), 0x31);
+	mmio_write(APIC + 0xb0, 0);
+	/* without the control: through the guest's IDT, by IF */
+	IDT_GUEST(G64, 0x90);
+	self_ipi(0x51);
+	check("not exiting, IF 0", go(), R_VMCALL);
+	check("masked", vmx_read(VMCS_GUEST_RIP), CODE + 1); /* REQ(vmx04.2.5.1.4) */
+	drain();
+	IDT_GUEST(G64, 0x90);
+	vmx_write(VMCS_GUEST_RFLAGS, 0x202);
+	self_ipi(0x51);
+	check("not exiting, IF 1", go(), R_VMCALL);
+	check("through the guest's IDT", vmx_read(VMCS_GUEST_RIP), STUB(0x51)); /* REQ(vmx04.2.5.1.2, vmx04.2.3.2.2) before the first instruction */
+	mmio_write(APIC + 0xb0, 0);
+	IDT_GUEST(G64, 0x90);
+	vmx_write(VMCS_GUEST_RFLAGS, 0x202);
+	vmx_write(VMCS_GUEST_INTERRUPTIBILITY, 2);
+	self_ipi(0x51);
+	check("MOV-SS blocking at entry", go(), R_VMCALL);
+	check("taken behind the first instruction", *(u64 *)vmx_read(VMCS_GUEST_RSP), CODE + 1); /* REQ(vmx04.2.3.2.4) */
+	mmio_write(APIC + 0xb0, 0);
+	/* HLT that does not exit, woken into an exit */
+	IDT_GUEST(G64, 0xc7, 0x03, 0x52, 0x00, 0x04, 0x00, 0xf4);
+	off(VMCS_PROC, P_HLT);
+	on(VMCS_PIN, PIN_EXT);
+	on(VMCS_EXIT_CONTROLS, ACK);
+	vmx_write(VMCS_GUEST_ACTIVITY, 1);
+	vmx_write(VMCS_GUEST_RIP, CODE + 7);
+	self_ipi(0x51);
+	check("a halted guest wakes", go(), R_INTERRUPT); /* REQ(vmx04.3.1.2.3.3) */
+	check("RIP behind HLT", vmx_read(VMCS_GUEST_RIP), CODE + 7);
+	mmio_write(APIC + 0xb0, 0);
+	IDT_GUEST(G64, 0xfa, 0x9c, 0x58, 0xfb, 0x9c, 0x5b, 0xfa, 0x9c, 0x59, 0x9c, 0x9d);
+	on(VMCS_PIN, PIN_EXT);
+	check("CLI, STI, PUSHF, POPF", go(), R_VMCALL); /* REQ(vmx04.3.1.4.1) */
+	check("IF follows", (g_out[RAX] >> 9 & 1) == 0 && (g_out[RBX] >> 9 & 1) == 1 && (g_out[RCX] >> 9 & 1) == 0, 1);
+}
+
+static void nmi(void)
+{
+	static const u8 send[] = {0xc7, 0x43, 0x10, 0, 0, 0, 0, 0xc7, 0x03, 0x00, 0x04, 0x00, 0x00, 0x90, 0x90, 0x90};
+	u64 rip;
+
+	with_idt(G64, send, sizeof(send));
+	g_in[RBX] = APIC + 0x300;
+	on(VMCS_PIN, PIN_NMI);
+	check("NMI", go(), R_EXCEPTION); /* REQ(vmx04.2.5.1.5, vmx04.3.1.3.14, vmx04.2.8.1.2) */
+	check("event", vmx_read(VMCS_EXIT_EVENT), EV(2, 2)); /* REQ(vmx04.2.8.2.3, vmx04.2.8.2.6, vmx04.2.8.2.12, vmx04.2.8.2.14) */
+	check("no vectoring", vmx_read(VMCS_VECTORING) >> 31, 0); /* REQ(vmx04.2.8.3.5) */
+	/* root operation blocks NMIs until IRET */
+	mmio_write(APIC + 0x310, 0);
+	check("NMI blocked in root operation", CATCH((mmio_write(APIC + 0x300, 0x400), ({ asm volatile("nop; nop"); }))), -1); /* REQ(vmx04.3.1.3.15.now) */
+	check("until IRET", CATCH(asm volatile("mov %%rsp, %%rax; push $0x10; push %%rax; pushfq; push $8; lea 1f(%%rip), %%rax; push %%rax; iretq; 1: nop; nop" ::: "rax", "memory", "cc")), 2);
+	asm volatile("mov %%rsp, %%rax; push $0x10; push %%rax; pushfq; push $8; lea 1f(%%rip), %%rax; push %%rax; iretq; 1: nop" ::: "rax", "memory", "cc");
+	with_idt(G64, send, sizeof(send));
+	g_in[RBX] = APIC + 0x300;
+	on(VMCS_EXCEPTIONS, 4);
+	check("NMI, not exiting", go(), R_VMCALL);
+	rip = vmx_read(VMCS_GUEST_RIP);
+	check("gate 2", rip, STUB(2)); /* REQ(vmx04.2.5.1.6, vmx04.2.5.3.3) the bitmap's bit 2 is set */
+	check("NMIs are blocked", vmx_read(VMCS_GUEST_INTERRUPTIBILITY), 8);
+	asm volatile("mov %%rsp, %%rax; push $0x10; push %%rax; pushfq; push $8; lea 1f(%%rip), %%rax; push %%rax; iretq; 1: nop" ::: "rax", "memory", "cc");
+}
+
+static void windows(void)
+{
+	IDT_GUEST(G64, 0x90);
+	on(VMCS_PROC, P_WINDOW);
+	vmx_write(VMCS_GUEST_RFLAGS, 0x202);
+	check("window at entry", go(), R_INT_WINDOW); /* REQ(vmx04.3.1.3.23, vmx04.2.5.2.1, vmx04.2.8.1.4) */
+	check("RIP of the entry", vmx_read(VMCS_GUEST_RIP), CODE);
+	check("no event", vmx_read(VMCS_EXIT_EVENT) >> 31, 0); /* REQ(vmx04.2.8.2.15) */
+	IDT_GUEST(G64, 0x90, 0xfb, 0x90, 0x90);
+	on(VMCS_PROC, P_WINDOW);
+	check("window behind STI", go(), R_INT_WINDOW); /* REQ(vmx04.3.1.3.22, vmx04.3.1.3.24) */
+	check("one instruction later", vmx_read(VMCS_GUEST_RIP), CODE + 3);
+	IDT_GUEST(G64, 0x9c, 0x80, 0x4c, 0x24, 0x01, 0x02, 0x9d, 0x90);
+	on(VMCS_PROC, P_WINDOW);
+	check("window behind POPF", go(), R_INT_WINDOW); /* REQ(vmx04.3.1.3.24) */
+	check("at once", vmx_read(VMCS_GUEST_RIP), CODE + 7);
+	IDT_GUEST(G64, 0x90, 0x90);
+	on(VMCS_PROC, P_WINDOW);
+	vmx_write(VMCS_GUEST_RFLAGS, 0x202);
+	vmx_write(VMCS_GUEST_INTERRUPTIBILITY, 2);
+	check("window and MOV-SS blocking", go(), R_INT_WINDOW); /* REQ(vmx04.3.1.3.22) */
+	check("one instruction later", vmx_read(VMCS_GUEST_RIP), CODE + 1);
+	IDT_GUEST(G64, 0x90);
+	on(VMCS_PROC, P_WINDOW);
+	check("window, IF stays 0", go(), R_VMCALL); /* REQ(vmx04.3.1.3.24) */
+	IDT_GUEST(G64, 0x90);
+	vmx_write(VMCS_GUEST_RFLAGS, 0x202);
+	check("no window control", go(), R_VMCALL); /* REQ(vmx04.2.5.2.1) */
+	IDT_GUEST(G64, 0x90);
+	on(VMCS_PROC, P_WINDOW);
+	vmx_write(VMCS_GUEST_RFLAGS, 0x202);
+	vmx_write(VMCS_GUEST_ACTIVITY, 1);
+	check("window of a halted guest", go(), R_INT_WINDOW); /* REQ(vmx04.3.1.3.25) */
+	IDT_GUEST(G64, 0x90);
+	on(VMCS_PROC, P_WINDOW);
+	on(VMCS_PIN, PIN_EXT);
+	vmx_write(VMCS_GUEST_RFLAGS, 0x202);
+	self_ipi(0x51);
+	check("window before an external interrupt", go(), R_INT_WINDOW); /* REQ(vmx04.3.1.3.26.now) */
+	drain();
+	on(VMCS_PIN, PIN_NMI | PIN_VNMI);
+}
+
+/* "Guest Non-Register State": interruptibility as an exit stores it. */
+static void interruptibility(void)
+{
+	static const struct {
+		const char *name;
+		u8 code[6], length;
+		u64 want;
+	} list[] = {
+		{"STI", B(0xfb, 0x0f, 0xa2), 1},	   /* REQ(vmx04.2.3.2.10, vmx04.2.3.2.6.now) */
+		{"MOV SS", B(0x8e, 0xd0, 0x0f, 0xa2), 2},  /* REQ(vmx04.2.3.2.3, vmx04.2.3.2.6.now) */
+		{"no blocking, IF 0", B(0x90, 0x0f, 0xa2), 0}, /* REQ(vmx04.2.3.2.5) */
+		{"STI and one more", B(0xfb, 0x90, 0x0f, 0xa2), 0}, /* REQ(vmx04.2.3.2.10) */
+	};
+
+	for (unsigned n = 0; n < sizeof(list) / sizeof(list[0]); n++) {
+		with_idt(G64, list[n].code, list[n].length);
+		g_in[RAX] = 0x10;
+		vcheck(list[n].name, "exit", go(), R_CPUID);
+		vcheck(list[n].name, "interruptibility state", vmx_read(VMCS_GUEST_INTERRUPTIBILITY), list[n].want);
+	}
+}
+
+void test_events(void)
+{
+	stubs = (u8 *)fresh_page(); /* 16 bytes each: the allocator's pages follow each other */
+
+	gates = (struct idt_gate *)fresh_page();
+	for (unsigned n = 0; n < 256; n++)
+		memcpy(stubs + 16 * n, (u8[]){0x0f, 0x01, 0xc1, 0x90, 0x90, 0x90, 0x0f, 0x01, 0xc1}, 9);
+	mmio_write(APIC + 0xf0, 0x1ff);
+	test_exceptions();
+	software_interrupts();
+	page_faults();
+	vectoring();
+	injection();
+	external();
+	nmi();
+	windows();
+	interruptibility();
+}
