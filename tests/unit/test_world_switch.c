@@ -191,8 +191,8 @@ static void test_world_switch(void **state)
 	assert_int_equal(v->save.cr2, 9);
 	assert_int_equal(p->c->cr2, 9); /* not reloaded */
 	assert_int_equal(p->c->cr3, 0x1000);
-	assert_int_equal(p->c->space, 0);
-	assert_false(p->c->stage2);
+	assert_int_equal(p->c->space, 0);  /* REQ(svm.2.3.9) */
+	assert_false(p->c->stage2);        /* REQ(svm.4.VMRUN.25) */
 	/* the save area: host state, and VMSAVE's fields untouched */
 	assert_int_equal(h->save.rip, HOST_CODE + 3);
 	assert_int_equal(h->save.rax, VMCB_PA);
@@ -394,7 +394,8 @@ static void test_vmload_vmsave(void **state)
 	pc_free(p);
 }
 
-/* The second stage in each mode of the host: the table walk of that mode, and what lies beyond its reach. */
+/* The second stage in each mode of the host: the table walk of that mode, and what lies beyond its reach.
+ * REQ(svm.2.21.3.3) */
 static void test_nested_host_modes(void **state)
 {
 	struct pc *p = pc_new("amd");
@@ -435,6 +436,142 @@ static void test_nested_host_modes(void **state)
 	assert_int_equal(svm_stage2(p->c, &q, &r), XR_OK);
 	assert_int_equal(r.pa, 0x5234);
 	pc_free(p);
+}
+
+/* ---- memory types of guest accesses, as the walk reports them ---- */
+
+#define TYPES_GPA 0x600000ull
+#define TYPES_HPA 0x800000ull
+
+static struct pc *pc_for_types(void)
+{
+	struct pc *p = pc_new("amd");
+	struct svm *s;
+
+	svm_setup(p);
+	s = svm_of(p->c);
+	s->image[s->cur].control.n_cr3 = NCR3;
+	s->nested = true;
+	s->host.cr0 = CR0_PE | CR0_PG;
+	s->host.cr4 = CR4_PAE;
+	s->host.efer = EFER_LME | EFER_LMA | EFER_NXE;
+	p->c->stage2 = true;
+	p->c->mtrr.def_type = 0x806;                         /* on, WB */
+	bus_write_u64(&p->bus, 0x5000 + 8 * 3, 0xd007);      /* 600000h to 7FFFFFh by small pages */
+	bus_write_u64(&p->bus, 0xd000, TYPES_HPA | 7);
+	return p;
+}
+
+static u8 type_seen(struct pc *p)
+{
+	u8 byte;
+
+	tlb_flush_all(p->c);
+	assert_int_equal(mmu_read_slow(p->c, TYPES_GPA, 1, ACC_READ, &byte), XR_OK);
+	for (unsigned set = 0; set < TLB_SETS; set++)
+		for (unsigned way = 0; way < TLB_WAYS; way++) {
+			const struct tlb_entry *e = &p->c->tlb.small[set][way];
+
+			if (e->valid && e->gpa == TYPES_GPA && e->vpn == TYPES_GPA >> 12) {
+				assert_int_equal(e->pfn, TYPES_HPA >> 12);
+				return e->memtype;
+			}
+		}
+	fail_msg("no TLB entry");
+	return 0;
+}
+
+static void test_memory_types(void **state)
+{
+	/* two different permutations: which PAT a type came from shows. REQ(svm.2.21.8.2) REQ(svm.2.21.8.3) */
+	static const u8 guest[8] = {MT_WB, MT_WT, MT_UCM, MT_UC, MT_WP, MT_WC, MT_WB, MT_WB};
+	static const u8 host[8] = {MT_WP, MT_WB, MT_WC, MT_UCM, MT_UC, MT_WT, MT_WB, MT_WB};
+	struct pc *p = pc_for_types();
+	struct svm *s = svm_of(p->c);
+
+	(void)state;
+	memcpy(&p->c->pat, guest, 8);
+	memcpy(&s->host.pat, host, 8);
+	for (unsigned g = 0; g < 8; g++)
+		for (unsigned h = 0; h < 8; h++) {
+			u64 pcd_pwt_guest = (g & 3u) << 3 | (u64)(g >> 2) << 12, pcd_pwt_host = (h & 3u) << 3 | (u64)(h >> 2) << 7;
+
+			bus_write_u64(&p->bus, 0x2000, 0xe7 | pcd_pwt_guest);
+			bus_write_u64(&p->bus, 0xd000, TYPES_HPA | 7 | pcd_pwt_host);
+			assert_int_equal(type_seen(p), svm_combine_mtrr(svm_combine_pat(guest[g], host[h]), MT_WB));
+		}
+	/* MTRRs know host physical addresses: REQ(svm.2.21.8.4) */
+	bus_write_u64(&p->bus, 0x2000, 0xe7);
+	bus_write_u64(&p->bus, 0xd000, TYPES_HPA | 7 | 8); /* WB in both PATs */
+	p->c->mtrr.base[0] = TYPES_GPA | MT_UC;
+	p->c->mtrr.mask[0] = (mask(p->c->phys_bits - 1u, 12) & ~0xfffull) | BIT(11);
+	assert_int_equal(type_seen(p), MT_WB);
+	p->c->mtrr.base[0] = TYPES_HPA | MT_WP;
+	assert_int_equal(type_seen(p), MT_WP);
+	p->c->mtrr.mask[0] = 0;
+	/* CR0.CD of either: REQ(svm.2.21.8.8) REQ(svm.2.21.8.9) */
+	assert_int_equal(type_seen(p), MT_WB);
+	p->c->cr0 |= CR0_CD;
+	assert_int_equal(type_seen(p), SVM_MT_CD);
+	p->c->cr0 &= ~(u64)CR0_CD;
+	s->host.cr0 |= CR0_CD;
+	assert_int_equal(type_seen(p), SVM_MT_CD);
+	pc_free(p);
+}
+
+/* A20M does not touch guest-physical addresses: 600000h and 700000h stay two pages. REQ(svm.2.21.11.1) */
+static void test_a20(void **state)
+{
+	struct pc *p = pc_for_types();
+	u8 low = 0, high = 0;
+
+	(void)state;
+	bus_write_u64(&p->bus, 0xd000 + 8 * 256, 0xa00007);
+	bus_write(&p->bus, TYPES_HPA, &(const u8){1}, 1);
+	bus_write(&p->bus, 0xa00000, &(const u8){2}, 1);
+	p->bus.a20_masked = true;
+	tlb_flush_all(p->c);
+	assert_int_equal(mmu_read_slow(p->c, TYPES_GPA, 1, ACC_READ, &low), XR_OK);
+	assert_int_equal(mmu_read_slow(p->c, TYPES_GPA + BIT(20), 1, ACC_READ, &high), XR_OK);
+	assert_int_equal(low, 1);
+	assert_int_equal(high, 2);
+	p->bus.a20_masked = false;
+	pc_free(p);
+}
+
+/* RESET in the middle of a guest ends all that VMRUN began. */
+static void test_reset_in_guest(void **state)
+{
+	for (unsigned gif = 0; gif < 2; gif++) {
+		struct pc *p = pc_new("amd");
+		struct vmcb_page *v = svm_setup(p);
+		struct cpu *c = p->c;
+		u64 left = 0;
+
+		(void)state;
+		v->control.icpt[3] = 1u << 31; /* not HLT: the guest stays */
+		v->control.vintr = VINTR_IRQ | VINTR_MASKING | 5;
+		v->control.tsc_offset = 0x123456789;
+		CODE(p, GUEST_CODE, 0xf4);
+		v->save.rip = GUEST_CODE;
+		c->r[REG_RAX] = VMCB_PA;
+		run_host(p);
+		assert_true(c->guest);
+		c->gif = gif;
+		cpu_reset(c, false); /* REQ(svm.2.13.7) REQ(svm.2.13.8): whatever GIF is */
+		assert_false(c->guest);
+		assert_true(c->gif);
+		assert_int_equal(c->r[REG_RIP], 0xfff0);
+		assert_int_equal(c->space, 0);                /* REQ(svm.A.1.4) */
+		assert_false(c->stage2);                      /* REQ(svm.A.1.9) */
+		assert_false(c->pend & PEND_VIRQ);            /* REQ(svm.A.1.6) */
+		assert_int_equal(c->efer & EFER_SVME, 0);
+		for (unsigned n = 0; n < ARRAY_LEN(c->icpt); n++)
+			left |= c->icpt[n];
+		assert_int_equal(left, 0);
+		assert_int_equal(c->vm_hsave_pa, 0);          /* REQ(svm.E.4.6) */
+		pc_free(p);
+	}
 }
 
 /* Virtual VMSAVE goes through the second stage; STGI and CLGI change the virtual GIF; LBR registers are exchanged. */
@@ -646,6 +783,9 @@ int main(void)
 	        cmocka_unit_test(test_paged_real_mode),
 	        cmocka_unit_test(test_vmload_vmsave),
 	        cmocka_unit_test(test_nested_host_modes),
+	        cmocka_unit_test(test_memory_types),
+	        cmocka_unit_test(test_a20),
+	        cmocka_unit_test(test_reset_in_guest),
 	        cmocka_unit_test(test_virtual_instructions),
 	        cmocka_unit_test(test_tsc_and_pause),
 	        cmocka_unit_test(test_vmx_slice),
