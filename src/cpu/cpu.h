@@ -328,6 +328,12 @@ static inline enum xr icpt_test(struct cpu *c, const struct insn *i, unsigned id
 	return unlikely(icpt_on(c, id)) ? c->virt->intercept(c, i, (enum icpt)id, q) : XR_OK;
 }
 
+/* Before CPL and CR4.TSD: does the vendor's control make the instruction undefined in this guest? */
+static inline enum xr icpt_undefined(struct cpu *c, unsigned id)
+{
+	return unlikely(icpt_on(c, id)) && c->virt->undefined && c->virt->undefined(c, (enum icpt)id) ? fault_ud(c) : XR_OK;
+}
+
 /* ---- control.c: control registers and mode ---- */
 void cpu_update_mode(struct cpu *c);   /* recompute mode, la_bits, careful, segment base cache, L1 context */
 bool cr0_valid(const struct cpu *c, u64 v);

@@ -270,10 +270,8 @@ static enum xr act_vendor(struct cpu *c)
 static enum xr act_mce(struct cpu *c)
 {
 	c->pend &= ~(u32)PEND_MCE;
-	if (!(c->cr4 & CR4_MCE)) {
-		c->stop = CPU_STOP_SHUTDOWN;
-		return XR_STOP;
-	}
+	if (!(c->cr4 & CR4_MCE))
+		return XR_STOP; /* the run loop shuts down: a guest's shutdown may be intercepted */
 	return cpu_fault(c, EX_MC, 0);
 }
 

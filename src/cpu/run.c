@@ -31,8 +31,8 @@ static enum xr gate(struct cpu *c, const struct insn *i)
 {
 	const struct insn_row *row = i->row;
 
-	if (row->icpt && icpt_on(c, row->icpt) && c->virt->undefined && c->virt->undefined(c, (enum icpt)row->icpt))
-		return fault_ud(c);
+	if (row->icpt)
+		TRY(icpt_undefined(c, row->icpt));
 	if (row->flags & (ROW_SSE | ROW_AVX | ROW_MMX | ROW_FPU))
 		TRY(unit_gate(c, i, row->flags));
 	if ((row->flags & ROW_CPL0) && c->cpl != 0)
@@ -281,6 +281,8 @@ static void poll(struct cpu *c)
 		deliver(c, c->fault);
 	else if (r == XR_EXIT)
 		leave_guest(c);
+	else if (r == XR_STOP && !c->stop)
+		shut_down(c);
 	c->push_rf = false;
 }
 

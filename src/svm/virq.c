@@ -105,19 +105,20 @@ bool svm_intr_masked(struct cpu *c, bool *masked)
 	return true;
 }
 
-/* Scaled by the 8.32 ratio, then offset; both only in the guest. */
-u64 svm_tsc(struct cpu *c, u64 tsc)
+/* By the 8.32 ratio, only in the guest. MPERF counts at the TSC's rate and is scaled like it, without the offset. */
+static u64 scaled(struct cpu *c, u64 count)
 {
 	const u64 one = BIT(32);
+	__extension__ typedef unsigned __int128 u128;
 
-	if (!c->guest)
-		return tsc;
-	if (c->tsc_ratio != one && has(c, FEAT_TSC_SCALE)) {
-		__extension__ typedef unsigned __int128 u128;
+	if (likely(!c->guest || c->tsc_ratio == one || !has(c, FEAT_TSC_SCALE)))
+		return count;
+	return (u64)((u128)count * c->tsc_ratio >> 32);
+}
 
-		tsc = (u64)((u128)tsc * c->tsc_ratio >> 32);
-	}
-	return tsc + svm_control(c)->tsc_offset;
+u64 svm_tsc(struct cpu *c, u64 tsc)
+{
+	return c->guest ? scaled(c, tsc) + svm_control(c)->tsc_offset : tsc;
 }
 
 static u64 cr_read(struct cpu *c, unsigned n, u64 value)
@@ -190,6 +191,7 @@ const struct virt_ops svm_ops = {
         .event = svm_event,
         .stage2 = svm_stage2,
         .tsc = svm_tsc,
+        .mperf = scaled,
         .iret = iret,
         .iret_done = iret_done,
         .exit = svm_exit,

@@ -161,22 +161,25 @@ static enum xr smsw(struct cpu *c, const struct insn *i)
 
 /* ---- debug registers ---- */
 
-/* The exceptions of a number and of the privilege level: they precede every intercept. */
+/* The exceptions of CR4.DE and of the privilege level. */
 static enum xr dr_check(struct cpu *c, unsigned n)
 {
-	if (n > 7 || ((n & 6) == 4 && (c->cr4 & CR4_DE)))
+	if ((n & 6) == 4 && (c->cr4 & CR4_DE))
 		return fault_ud(c);
 	return c->cpl ? fault_gp(c, 0) : XR_OK;
 }
 
-/* *n becomes the register the number names. VMX exits before the #DB of DR7.GD, SVM after it. */
+/* *n becomes the register the number names. VMX exits before every exception but that of a register that cannot exist,
+ * SVM after all of them. */
 static enum xr dr_gate(struct cpu *c, const struct insn *i, unsigned *n, unsigned icpt)
 {
 	unsigned number = *n & 15;
 
-	TRY(dr_check(c, *n));
+	if (*n > 7)
+		return fault_ud(c);
 	if (c->guest && c->virt->intercept_first)
 		TRY(icpt_test(c, i, icpt + number, 0));
+	TRY(dr_check(c, *n));
 	if ((*n & 6) == 4)
 		*n += 2;
 	if (c->dr7 & DR7_GD)

@@ -71,6 +71,7 @@ static enum xr rdtsc(struct cpu *c, const struct insn *i)
 
 static enum xr rdtscp(struct cpu *c, const struct insn *i)
 {
+	TRY(icpt_undefined(c, ICPT_RDTSCP));
 	TRY(tsd(c));
 	TRY(icpt_test(c, i, ICPT_RDTSCP, 0));
 	put_edx_eax(c, cpu_tsc(c));
@@ -93,7 +94,12 @@ static enum xr rdpru(struct cpu *c, const struct insn *i)
 	TRY(tsd(c));
 	TRY(icpt_test(c, i, ICPT_RDPRU, 0));
 	cpu_sync_time(c);
-	put_edx_eax(c, which < 2 ? c->clock->now : 0);
+
+	u64 count = which < 2 ? c->clock->now : 0;
+
+	if (which == 0 && c->guest && c->virt->mperf)
+		count = c->virt->mperf(c, count);
+	put_edx_eax(c, count);
 	charge(c);
 	return XR_OK;
 }
@@ -199,6 +205,7 @@ static enum xr user_wait(struct cpu *c, const struct insn *i, unsigned icpt, boo
 	u64 deadline = (c->r[REG_RDX] << 32) | (u32)c->r[REG_RAX], tsc, limit = c->umwait_control & 0xfffffffc;
 	bool limited;
 
+	TRY(icpt_undefined(c, icpt));
 	if (reg32(c, i->r0) & ~1u)
 		return fault_gp(c, 0);
 	if (c->cpl != 0 && (c->cr4 & CR4_TSD))

@@ -281,6 +281,7 @@ static enum xr xsave_gate(struct cpu *c, const struct insn *i, enum icpt icpt)
 	if (!(c->cr4 & CR4_OSXSAVE))
 		return fault_ud(c);
 	if (icpt != ICPT_NONE) {
+		TRY(icpt_undefined(c, icpt));
 		if (c->cpl > 0)
 			return fault_gp(c, 0);
 		TRY(icpt_test(c, i, icpt, edx_eax(c) & c->xss));

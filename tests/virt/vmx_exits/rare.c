@@ -183,6 +183,8 @@ static void test_debug(void)
 	struct idt_gate kept = idt[1];
 
 	base(&x_detect);
+	on(VMCS_EXIT_CONTROLS, 1 << 2);
+	on(VMCS_ENTRY_CONTROLS, 1 << 2);
 	vmx_write(VMCS_GUEST_DR7, 0x2400); /* GD */
 	vmx_write(VMCS_EXCEPTIONS, 1 << 1);
 	faults("general detect", &x_detect, 0x80000301);
@@ -286,6 +288,7 @@ static u64 user_pml4[512] __attribute__((aligned(4096))), user_pdpt[512] __attri
 
 static void test_priorities(void)
 {
+	tss[0x66] = tss[0x67] = 0xff; /* no I/O permission map */
 	user_pml4[0] = (u64)user_pdpt | 7;
 	for (u64 n = 0; n < 4; n++)
 		user_pdpt[n] = n << 30 | 0x87;
