@@ -363,7 +363,7 @@ static bool guest(const char *name, unsigned bits, u64 entry)
 int main(void)
 {
 	if (!enter_vmx_operation()) {
-		print("hello-vmx: this processor has no VMX (try --cpu intel,+vmx)\n");
+		print("hello-vmx: this processor has no VMX (try --cpu intel)\n");
 		return 1;
 	}
 	memcpy((void *)0x8000, code16, (size_t)(code16_end - code16)); /* real mode reaches the first MiB */

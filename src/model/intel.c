@@ -1,6 +1,6 @@
 /*
  * Model `intel`: a Sapphire Rapids class server processor without efficiency cores, every mitigation announced as not
- * needed. VMX is hidden unless +vmx. SDM 4 "Model-Specific Registers", 2A "CPUID".
+ * needed. SDM 4 "Model-Specific Registers", 2A "CPUID".
  */
 #include "cpu/cpuid.h"
 #include "cpu/exec/exec.h"
@@ -103,7 +103,7 @@ static const struct cpuid_leaf leaves[] = {
 static const enum feature features[] = {
 	MODEL_COMMON_FEATURES,
 	FEAT_TSC_DEADLINE, FEAT_TSC_ADJUST, FEAT_ZERO_FCS_FDS, FEAT_WAITPKG, FEAT_LA57, FEAT_MD_CLEAR, FEAT_SERIALIZE,
-	FEAT_SPEC_CTRL, FEAT_STIBP, FEAT_FLUSH_L1D, FEAT_ARCH_CAPABILITIES, FEAT_SSBD,
+	FEAT_SPEC_CTRL, FEAT_STIBP, FEAT_FLUSH_L1D, FEAT_ARCH_CAPABILITIES, FEAT_SSBD, FEAT_VMX,
 	FEAT_NONE,
 };
 static const struct row_set *const insns[] = {MODEL_COMMON_INSNS, &vmx_rows, NULL};
@@ -111,7 +111,7 @@ static const struct msr_set *const msrs[] = {&intel_msrs, &vmx_msrs, &msr_common
 
 const struct cpu_model model_intel = {
 	.name = "intel",
-	.about = "Intel 64, Sapphire Rapids class; VMX with +vmx",
+	.about = "Intel 64 with VMX, Sapphire Rapids class",
 	.vendor = "GenuineIntel",
 	.brand = "Intel Xeon (Sapphire Rapids class), Turnstile",
 	.signature = 0x000806f8,

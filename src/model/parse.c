@@ -12,7 +12,7 @@ static const struct cpu_model *const models[] = {&model_amd, &model_intel, &mode
 
 static const struct model_name list[] = {
 	{"amd", "AMD64 with SVM, Zen 3 class (default)"},
-	{"intel", "Intel 64, Sapphire Rapids class; VMX with +vmx"},
+	{"intel", "Intel 64 with VMX, Sapphire Rapids class"},
 	{"plain", "AMD64 without virtualisation"},
 	{"pacifica", "AMD64 with SVM as first published in 2005"},
 	{"max", "everything: amd, or intel with +vmx or vendor=GenuineIntel"},
@@ -356,7 +356,7 @@ static enum status apply_switch(const struct cpu_model *m, const char *name, boo
 	if (on && !model_can(m, id)) {
 		if (id == FEAT_VMX || id == FEAT_SVM)
 			return err_set(err, ST_ARG, "model '%s' has no %s; use --cpu %s", m->name, name,
-				       id == FEAT_VMX ? "intel,+vmx" : "amd");
+				       id == FEAT_VMX ? "intel" : "amd");
 		return err_set(err, ST_ARG, "model '%s' has no feature '%s'", m->name, arch_features[id].name);
 	}
 	feat_put(f, id, on);

@@ -84,7 +84,7 @@ static void load_efer(struct cpu *c, const struct vmx *v, u64 entry)
 /* "Loading Guest Control Registers, Debug Registers, and MSRs": ET, CD, NW and the reserved bits of CR0 stay. */
 static void load_control_registers(struct cpu *c, const struct vmx *v, const u64 pdpte[4])
 {
-	const u64 kept = CR0_ET | CR0_CD | CR0_NW;
+	const u64 kept = CR0_ET | CR0_NW | CR0_CD | mask(15, 6) | BIT(17) | mask(28, 19);
 	u64 entry = vmcs_get(v, VMCS_ENTRY_CONTROLS);
 
 	c->cr0 = (vmcs_get(v, VMCS_GUEST_CR0) & ~kept) | (c->cr0 & kept);

@@ -325,7 +325,7 @@ static void one(struct rng *r)
 	struct machine_config cfg;
 	struct vmcb_page vmcb;
 
-	fuzz_config(&cfg, amd ? "amd" : "intel,+vmx", 16 << 20);
+	fuzz_config(&cfg, amd ? "amd" : "intel", 16 << 20);
 	fuzz_knobs(r, &cfg);
 	struct machine *m = fuzz_machine(&cfg);
 	struct cpu *c = m->cpus[0];

@@ -491,7 +491,7 @@ static void queries(struct rng *r, struct cpu *c, struct ref *f)
 
 static void one(struct rng *r)
 {
-	static const char *const cpus[] = {"amd", "intel", "plain", "amd", "intel,+vmx"};
+	static const char *const cpus[] = {"amd", "intel", "plain", "amd", "intel"};
 	static const u8 stages[] = {NONE, NONE, NONE, NPT, EPT};
 	unsigned k = (unsigned)rng_below(r, ARRAY_LEN(cpus));
 	struct ref *f = calloc(1, sizeof(*f));

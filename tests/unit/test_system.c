@@ -625,13 +625,13 @@ static void test_perf_branches(void **state)
 static void test_parse(void **state)
 {
 	static const struct { const char *spec, *model; bool svm, vmx; } good[] = {
-		{"amd", "amd", true, false}, {"intel", "intel", false, false}, {"intel,+vmx", "intel", false, true},
+		{"amd", "amd", true, false}, {"intel", "intel", false, true}, {"intel,-vmx", "intel", false, false},
 		{"plain", "plain", false, false}, {"qemu64", "amd", true, false}, {"max,+vmx", "intel", false, true},
 		{"EPYC-Rome-v2,-svm", "amd", false, false}, {"host,migratable=no,pcid=off", "amd", true, false},
-		{"Skylake-Server-noTSX-IBRS,vendor=GenuineIntel", "intel", false, false}, {"amd,svm=off,-hle", "amd", false, false},
+		{"Skylake-Server-noTSX-IBRS,vendor=GenuineIntel", "intel", false, true}, {"amd,svm=off,-hle", "amd", false, false},
 	};
 	static const struct { const char *spec, *says; } bad[] = {
-		{"adm", "did you mean 'amd'"}, {"amd,+vmx", "intel,+vmx"}, {"max,+vmx,+svm", "exclude"}, {"", "unknown"},
+		{"adm", "did you mean 'amd'"}, {"amd,+vmx", "use --cpu intel"}, {"max,+vmx,+svm", "exclude"}, {"", "unknown"},
 		{"amd,+invtcs", "'invtsc'"}, {"amd,phys-bits=9", "36 to 52"}, {"amd,phys-bit=40", "'phys-bits'"},
 		{"amd,vendor=GenuineIntel", "vendor"}, {"kvm64,vendor=Other", "GenuineIntel"}, {"amd,+avx512f", "avx512f"},
 	};

@@ -696,7 +696,7 @@ static u64 vmx_run(struct pc *p, u32 bytes)
 
 static void test_vmx_slice(void **state)
 {
-	struct pc *p = pc_new("intel,+vmx");
+	struct pc *p = pc_new("intel");
 	struct vmx *x = vmx_of(p->c);
 
 	(void)state;

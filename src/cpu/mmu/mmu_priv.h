@@ -67,7 +67,9 @@ struct pcid_flush { /* the last flush of one (space, pcid) */
 struct l1_contexts {
 	u64 ctx;            /* the real number, even while cpu->ctx is CTX_NEVER */
 	struct ctx_key key; /* of the current context */
-	bool key_valid;
+	bool key_valid, other_valid;
+	u64 other_ctx; /* the context before this one */
+	struct ctx_key other_key;
 	u64 epoch; /* now */
 	u64 flushed_everything;
 	u64 *flushed_all;   /* per space: all entries */

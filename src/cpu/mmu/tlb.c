@@ -96,6 +96,7 @@ static void forget_contexts(struct cpu *c)
 	memset(h->bucket, 0, sizeof(h->bucket));
 	memset(&h->l1_large, 0, sizeof(h->l1_large));
 	h->used = 0;
+	h->other_valid = false;
 	c->fetch_gen++;
 }
 
@@ -137,9 +138,16 @@ void mmu_update_context(struct cpu *c)
 	u64 before = c->ctx;
 
 	if (!h->key_valid || !same_key(&k, &h->key)) {
+		/* MEASURED: a world switch goes back to the context before last. */
+		struct ctx_key last = h->key;
+		u64 ctx = h->other_valid && same_key(&k, &h->other_key) ? h->other_ctx : 0;
+
+		h->other_key = last;
+		h->other_ctx = h->ctx;
+		h->other_valid = h->key_valid;
 		h->key = k;
 		h->key_valid = true;
-		h->ctx = intern(c, &k);
+		h->ctx = ctx ? ctx : intern(c, &k);
 	}
 	c->ctx = sees_every_access(c) ? CTX_NEVER : h->ctx;
 	if (c->ctx != before)

@@ -318,6 +318,66 @@ static void flags(void)
 	asm volatile("stgi");
 }
 
+/* ---- "TSC Ratio MSR" ---- */
+SNIPPET(tsc_msr, "mov $0x10, %ecx", "rdmsr; mov %edx, seen+4; mov %eax, seen");
+SNIPPET(mperf, "xor %ecx, %ecx", ".byte 0x0f, 0x01, 0xfd; mov %edx, seen+4; mov %eax, seen");
+SNIPPET(aperf, "mov $1, %ecx", ".byte 0x0f, 0x01, 0xfd; mov %edx, seen+4; mov %eax, seen");
+
+static u64 count(bool is_tsc)
+{
+	u32 a, d;
+
+	if (is_tsc)
+		return rdtsc();
+	asm volatile(".byte 0x0f, 0x01, 0xfd" : "=a"(a), "=d"(d) : "c"(0));
+	return (u64)d << 32 | a;
+}
+
+static u64 times(u64 value, u64 ratio)
+{
+	return (u64)((unsigned __int128)value * ratio >> 32);
+}
+
+static void tsc_ratio(void)
+{
+	static const u64 ratios[] = {1ull << 32, 1ull << 31, 3ull << 32, 0x180000000, 0xffffffffff, 1, 0};
+	static const struct {
+		const char *name;
+		const struct snippet *s;
+		bool scaled, offset;
+	} rows[] = {{"RDTSC", &tsc, true, true},
+		    {"RDMSR of the TSC", &tsc_msr, true, true},
+		    {"RDPRU of MPERF", &mperf, true, false},
+		    {"RDPRU of APERF", &aperf, false, false}};
+	const u64 offset = 1ull << 60;
+	u32 r[4];
+
+	cpuid(0x8000000a, 0, r);
+	if (!(r[3] >> 4 & 1)) {
+		vcheck("TSC_RATIO", "not there", (u64)CATCH(rdmsr(0xc0000104)), 13);
+		return;
+	}
+	vcheck("TSC_RATIO", "reset", rdmsr(0xc0000104), 1ull << 32);
+	vcheck("TSC_RATIO", "63:40 MBZ", (u64)CATCH(wrmsr(0xc0000104, 1ull << 40)), 13);
+	for (unsigned n = 0; n < COUNT(ratios) * COUNT(rows); n++) {
+		u64 ratio = ratios[n / COUNT(rows)], before, after, got;
+		unsigned k = n % COUNT(rows);
+
+		base(rows[k].s);
+		v->tsc_offset = offset;
+		wrmsr(0xc0000104, ratio);
+		before = count(rows[k].offset);
+		vcheck(rows[k].name, "code", go(), EXIT_VMMCALL);
+		after = count(rows[k].offset);
+		vcheck("the host's count", "not scaled", after - before < 1000000, 1);
+		got = seen[0] - (rows[k].offset ? offset : 0);
+		if (rows[k].scaled)
+			before = times(before, ratio), after = times(after, ratio);
+		vcheck(rows[k].name, "in proportion", got >= before && got <= after, 1);
+	}
+	wrmsr(0xc0000104, 1ull << 32);
+}
+
 void test_state(void)
 {
 	switch_state();
@@ -326,4 +386,5 @@ void test_state(void)
 	load_and_save();
 	enabling();
 	flags();
+	tsc_ratio();
 }

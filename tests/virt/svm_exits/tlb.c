@@ -57,6 +57,40 @@ static void prepare(void)
 	entry = &l1[0];
 }
 
+/* Global pages: TLB_CONTROL 7 and MOV CR3 leave them, 3 and CR4.PGE take them. The nested entry behind them is cached
+ * with them. */
+static void global_pages(void)
+{
+	static const struct {
+		const char *name;
+		const struct snippet *s;
+		unsigned tlb;
+		u64 global, other;
+	} rows[] = {{"TLB_CONTROL 0", &look, 0, A, A},
+		    {"TLB_CONTROL 7", &look, 7, A, B},
+		    {"TLB_CONTROL 3", &look, 3, B, B},
+		    {"TLB_CONTROL 1", &look, 1, B, B},
+		    {"MOV CR3", &cr3_look, 0, A, B},
+		    {"MOV CR4, PGE", &pge_look, 0, B, B},
+		    {"INVLPG", &invlpg_look, 0, B, B}};
+	u64 *l2 = (u64 *)(((u64 *)(user_pml4[0] & ~0xfffull))[0] & ~0xfffull);
+
+	for (unsigned n = 0; n < COUNT(rows); n++) {
+		for (unsigned global = 0; global < 2; global++) {
+			l2[DATA >> 21] = DATA | 0x87 | global << 8;
+			v->cr4 |= 0x80;
+			map(PAGE_A);
+			see(&look, 1, 1);
+			map(PAGE_B);
+			vcheck(rows[n].name, global ? "a global page" : "another page", see(rows[n].s, 1, rows[n].tlb),
+				global ? rows[n].global : rows[n].other);
+		}
+	}
+	l2[DATA >> 21] = DATA | 0x87;
+	v->cr4 &= ~0x80ull;
+	see(&look, 1, 1);
+}
+
 void test_tlb(void)
 {
 	u32 r[4];
@@ -92,6 +126,7 @@ void test_tlb(void)
 		stale();
 		vcheck("TLB_CONTROL 7", "this ASID", see(&look, 1, 7), B);
 		vcheck("TLB_CONTROL 7", "the other one", see(&look, 2, 0), A);
+		global_pages();
 	}
 	stale(); /* reserved codes do nothing: REQ(svm.2.12.1.10) */
 	vcheck("TLB_CONTROL 2", "nothing goes", see(&look, 1, 2), A);

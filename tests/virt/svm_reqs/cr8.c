@@ -81,7 +81,7 @@ static void undefined(void)
 
 		memcpy(code, insn, 5);
 		base(code);
-		check("LOCK and REX.R", go(), EXIT_UD);
+		check(REQ(svm.4.MOVCR.16) "LOCK and REX.R", go(), EXIT_UD);
 	}
 }
 

@@ -46,7 +46,7 @@ static void intercepts(void)
 	check(REQ(svm.2.8.0.5 svm.2.9.0.2) "an interrupt with vector 14", go(), EXIT_VMMCALL);
 	check(REQ(svm.2.9.1.3) "the INTR intercept", v->exitcode, EXIT_VMMCALL);
 	check(REQ(svm.2.8.0.5) "in the handler", v->rip, e_handler_end);
-	check(REQ(svm.C.1.69 svm.C.1.64 svm.2.17.4.9) "V_INTR_VECTOR was taken", v->vintr >> 8 & 1, 0);
+	check(REQ(svm.C.1.69 svm.C.1.64 svm.2.17.4.9 svm.4.VMRUN.6 svm.4.VMRUN.21) "V_INTR_VECTOR was taken", v->vintr >> 8 & 1, 0);
 
 	base(e_ud);
 	check(REQ(svm.2.8.0.1) "#UD", go(), 0x40 + 6);
@@ -65,7 +65,7 @@ static void intercepts(void)
 	own_idt(0);
 	v->idtr.limit = 0;
 	check("INT with no IDT", go(), EXIT_GP);
-	check(REQ(svm.2.4.1.2 svm.2.4.2.20) "EXITINTINFO", v->exitintinfo, 0x8000040d);
+	check(REQ(svm.2.4.1.2 svm.2.4.2.20 svm.4.VMRUN.21) "EXITINTINFO", v->exitintinfo, 0x8000040d);
 	base(e_ud);
 	check(REQ(svm.2.4.1.2) "and 0 otherwise", (go(), v->exitintinfo), 0);
 	/* RDTSC and RDTSCP each have their own */
@@ -112,7 +112,7 @@ static void double_fault(void)
 	v->exitintinfo = 0x80000b08;
 	v->eventinj = 0x80000b0e;
 	check(REQ(svm.2.4.2.27) "#PF injected after a recorded #DF", go(), EXIT_VMMCALL);
-	check(REQ(svm.2.4.2.27) "in the handler", v->rip, e_handler_end);
+	check(REQ(svm.2.4.2.27 svm.4.VMRUN.6 svm.4.VMRUN.16) "in the handler", v->rip, e_handler_end);
 }
 
 /* Type 3, vectors 3 and 4: the gate's DPL against CPL. In 64-bit mode vector 4 is refused: 32-bit code. */

@@ -58,6 +58,8 @@ static void each(unsigned n)
 	((u32 *)v)[rows[n].word] |= 1u << rows[n].bit;
 	check(rows[n].opcode, go(), rows[n].exit);
 	check(rows[n].opcode, v->rip, rows[n].code);
+	if (n == 0) /* nothing of VMRUN has happened */
+		check(REQ(svm.4.VMRUN.2) "exit before anything is saved", *(u64 *)(rdmsr(HSAVE) + 0x5f8), v);
 	wrmsr(EFER, efer & ~0x1000ull);
 	check(rows[n].no_svme, CATCH(asm volatile("call *%1" : "+a"(rax) : "r"(rows[n].host) : "rcx", "memory")), 6);
 	wrmsr(EFER, efer);

@@ -123,5 +123,6 @@ int main(void)
 	test_cr8();
 	test_paging();
 	test_events();
+	test_more();
 	return guest_verdict();
 }

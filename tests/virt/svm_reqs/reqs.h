@@ -45,5 +45,6 @@ void test_lbr(void);
 void test_cr8(void);
 void test_paging(void);
 void test_events(void);
+void test_more(void);
 
 #endif

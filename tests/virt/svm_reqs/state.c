@@ -84,7 +84,7 @@ static void loaded(void)
 		{REQ(svm.2.2.1.41 svm.2.21.2.4) "CR2", 4, 0xdeadbeef000},
 		{REQ(svm.2.2.1.51) "DR7", 8, 0x00050400},
 		{REQ(svm.2.2.1.52) "DR6", 9, 0xffff0ff5},
-		{REQ(svm.2.2.1.53 svm.2.17.2.1) "CR8 is V_TPR", 10, 6},
+		{REQ(svm.2.2.1.53 svm.2.17.2.1 svm.4.VMRUN.6) "CR8 is V_TPR", 10, 6},
 		{REQ(svm.2.2.1.34) "CS", 11, 0x18},
 		{REQ(svm.2.2.1.38) "SS", 12, 0x50},
 		{REQ(svm.2.2.1.50) "DS", 13, 0x58},
@@ -136,9 +136,9 @@ static void saved(void)
 	check(REQ(svm.2.3.2 svm.4.VMRUN.18) "RSP", v->rsp, 0x7ff008);
 	check(REQ(svm.2.3.2 svm.4.VMRUN.18) "RAX", v->rax, 0x5a5a5a5a);
 	check(REQ(svm.2.3.2 svm.4.VMRUN.18) "CPL", v->cpl, 0);
-	check(REQ(svm.2.3.4) "V_TPR", v->vintr & 0xff, 5);
+	check(REQ(svm.2.3.4 svm.4.VMRUN.21) "V_TPR", v->vintr & 0xff, 5);
 	check(REQ(svm.2.21.4.7) "H_CR3 stays", v->ncr3, h_cr3);
-	check(REQ(svm.2.3.6) "EXITCODE", v->exitcode, EXIT_VMMCALL);
+	check(REQ(svm.2.3.6 svm.4.VMRUN.21) "EXITCODE", v->exitcode, EXIT_VMMCALL);
 }
 
 static void host_kept(void)
@@ -176,6 +176,7 @@ static void host_kept(void)
 	check(REQ(svm.2.2.1.31) "DR6 is the guest's", b.dr6 & 0xffffffff, v->dr6);
 	check(REQ(svm.4.VMRUN.5 svm.4.VMRUN.31) "CR2 is the guest's", b.cr2, 0x12345678);
 	check(REQ(svm.2.3.23 svm.4.VMRUN.33) "DR7", b.dr7 & 0xff, 0);
+	check(REQ(svm.4.VMRUN.34) "DR7", b.dr7, 0x400);
 }
 
 /* Exits from CPL 3, from virtual-8086 mode and from real mode reach a host at CPL 0, RFLAGS.VM 0. */
@@ -361,7 +362,7 @@ static void used_up(void)
 	v->idtr.limit = 0;
 	v->intercept_exc = 1 << 13;
 	go();
-	check(REQ(svm.4.VMRUN.22) "EVENTINJ after #VMEXIT", v->eventinj, 0);
+	check(REQ(svm.4.VMRUN.22 svm.4.VMRUN.23) "EVENTINJ after #VMEXIT", v->eventinj, 0);
 	check(REQ(svm.4.VMRUN.3) "the VMCB of VMRUN, whatever RAX is", (base(g_ax), go()), EXIT_VMMCALL);
 	base(g_nop);
 	bare->intercept2 = 3;

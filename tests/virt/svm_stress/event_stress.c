@@ -509,6 +509,66 @@ static unsigned test_init(struct pc *p)
 	return failed;
 }
 
+/* Tables 2-3, 2-5 and 2-6, and "SMI Intercept": what is pending while GIF is 0 is held, and what the guest's first
+ * boundary makes of it. A machine check has no source but this test. */
+static const struct {
+	const char *cell;
+	u32 pend;
+	u32 intercepts, exceptions;
+	bool mce;
+	u64 code;
+	bool stays;
+} cells[] = {
+        {"INIT, intercepted", PEND_INIT, 1 << 3, 0, false, 0x63, true},
+        {"NMI, intercepted", PEND_NMI, 1 << 1, 0, false, 0x61, true},
+        {"NMI, not intercepted", PEND_NMI, 0, 0, false, 0x81, false},
+        {"external SMI, intercepted", PEND_SMI, 1 << 2, 0, false, 0x62, true},
+        {"external SMI, not intercepted: no SMM", PEND_SMI, 0, 0, false, 0x81, false},
+        {"machine check, intercepted", PEND_MCE, 0, 1 << 18, true, 0x52, false},
+        {"machine check, CR4.MCE = 0", PEND_MCE, 1u << 31, 1 << 18, false, 0x7f, false},
+        {"machine check, not intercepted", PEND_MCE, 0, 0, true, 0x81, false},
+        {"SMI before INIT before NMI", PEND_SMI | PEND_INIT | PEND_NMI, 0xe, 0, false, 0x62, true},
+        {"INIT before NMI", PEND_INIT | PEND_NMI, 0xe, 0, false, 0x63, true},
+        {"machine check before SMI", PEND_MCE | PEND_SMI, 4, 1 << 18, true, 0x52, false},
+};
+
+static unsigned test_cells(struct pc *p)
+{
+	struct cpu *c = p->c;
+	unsigned failed = 0;
+
+	for (unsigned n = 0; n < ARRAY_LEN(cells); n++) {
+		struct sequence q;
+		struct kind k;
+		u64 code;
+
+		one_nop(p, &q, &k);
+		k.intercepts = cells[n].intercepts;
+		host_state(p, false);
+		guest_state(p, &q, &k);
+		vmcb_of(p)->control.icpt[2] = cells[n].exceptions;
+		vmcb_of(p)->save.cr4 = (vmcb_of(p)->save.cr4 & ~CR4_MCE) | (cells[n].mce ? CR4_MCE : 0);
+		c->r[REG_RDI] = LOG;
+		c->gif = false;
+		cpu_raise(c, (enum pend)cells[n].pend);
+		failed += expect(event_poll(c) == XR_OK && (c->pend & cells[n].pend) == cells[n].pend, cells[n].cell);
+		code = vmrun(p);
+		failed += expect(code == cells[n].code, cells[n].cell);
+		if (code != cells[n].code)
+			printf("  exit 0x%llx\n", (unsigned long long)code);
+		if (code == 0x62)
+			failed += expect(vmcb_of(p)->control.exitinfo1 == 1, "SMI: external");
+		failed += expect(((c->pend & cells[n].pend & ~(u32)PEND_MCE) != 0) ==
+		                         (cells[n].stays || (cells[n].pend & (cells[n].pend - 1))),
+		                 cells[n].cell);
+		failed += expect(!c->gif, "GIF is 0 again");
+		c->pend = 0;
+		c->nmi_blocked = false;
+		c->stop = CPU_GO;
+	}
+	return failed;
+}
+
 /* Host in legacy PAE mode: #VMEXIT reads its PDPEs again; reserved bits shut it down. REQ(svm.2.3.18, svm.2.3.19) */
 static unsigned test_host_pdpe(struct pc *p, bool spoil)
 {
@@ -556,7 +616,7 @@ int main(int argc, char **argv)
 	if (!p)
 		return 2;
 	start(p);
-	failed += test_init(p) + test_host_pdpe(p, false) + test_host_pdpe(p, true);
+	failed += test_init(p) + test_cells(p) + test_host_pdpe(p, false) + test_host_pdpe(p, true);
 	for (unsigned long n = 0; n < sequences && failed < 5; n++) {
 		struct sequence q;
 

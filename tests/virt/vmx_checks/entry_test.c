@@ -53,7 +53,7 @@ static bool pc_new(struct pc *p)
 	clock_init(&p->clock);
 	p->hooks.arg = p;
 	p->hooks.refused = on_refused;
-	if (model_parse("intel,+vmx", &m, &feat, &err) != ST_OK ||
+	if (model_parse("intel", &m, &feat, &err) != ST_OK ||
 	    bus_init(&p->bus, &p->clock, &p->hooks, RAM, 0x80000000, &err) != ST_OK ||
 	    decode_index_new(&p->decode, m, &feat) != ST_OK || code_cache_new(&p->code, &p->bus) != ST_OK)
 		return false;

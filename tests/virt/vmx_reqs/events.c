@@ -3,7 +3,6 @@
 
 #define STUB(n) ((u64)stubs + 16 * (n)) /* the guest's handler of vector n: VMCALL */
 #define ACK	0x8000u
-#define FAULT	{VMCS_EXCEPTIONS, ~0u}
 
 static u8 *stubs;
 static struct idt_gate *gates;
@@ -113,6 +112,7 @@ static void software_interrupts(void)
 	IDT_GUEST(G64, 0x88, 0x03);
 	g_in[RBX] = (u64)scratch;
 	asm volatile("mov %0, %%dr1; mov %1, %%dr6" ::"r"((u64)scratch), "r"(0xffff0ff0ull));
+	on(VMCS_ENTRY_CONTROLS, 4); /* load debug controls */
 	vmx_write(VMCS_GUEST_DR7, 0x400 | 1 << 2 | 1 << 20);
 	on(VMCS_EXCEPTIONS, 2);
 	check("data breakpoint", go(), R_EXCEPTION);
@@ -124,6 +124,7 @@ static void software_interrupts(void)
 	check("DR7 not updated", dr7, 0x400 | 1 << 2 | 1 << 20);
 	/* DR7.GD */
 	IDT_GUEST(G64, 0x0f, 0x21, 0xc0);
+	on(VMCS_ENTRY_CONTROLS, 4);
 	vmx_write(VMCS_GUEST_DR7, 0x2400);
 	on(VMCS_EXCEPTIONS, 2);
 	check("general detect", go(), R_EXCEPTION);
@@ -534,7 +535,6 @@ static void windows(void)
 	self_ipi(0x51);
 	check("window before an external interrupt", go(), R_INT_WINDOW); /* REQ(vmx04.3.1.3.26.now) */
 	drain();
-	on(VMCS_PIN, PIN_NMI | PIN_VNMI);
 }
 
 /* "Guest Non-Register State": interruptibility as an exit stores it. */
@@ -561,7 +561,7 @@ static void interruptibility(void)
 
 void test_events(void)
 {
-	stubs = (u8 *)fresh_page(); /* 16 bytes each: the allocator's pages follow each other */
+	stubs = (u8 *)fresh_page(); /* 256 of 16 bytes: one page */
 
 	gates = (struct idt_gate *)fresh_page();
 	for (unsigned n = 0; n < 256; n++)

@@ -1,7 +1,7 @@
 /* The runner of reqs.h. */
 #include "reqs.h"
 
-u64 g_in[16], g_out[16], scratch[512] __attribute__((aligned(4096)));
+u64 g_flags, g_in[16], g_out[16], scratch[512] __attribute__((aligned(4096)));
 u8 *code_page;
 static u8 stack[8192] __attribute__((aligned(16)));
 
@@ -14,7 +14,7 @@ asm("run_guest: push %rbp; push %rbx; push %r12; push %r13; push %r14; push %r15
     " vmlaunch; jmp 3f\n"
     "2: vmresume\n"
     "3: setc %al; movzbl %al, %eax; setz %cl; movzbl %cl, %ecx; lea (%rax,%rcx,2), %eax; jmp 4f\n"
-    "1: mov %rax, g_out(%rip); mov %rcx, g_out+8(%rip); mov %rdx, g_out+16(%rip); mov %rbx, g_out+24(%rip)\n"
+    "1: pushfq; popq g_flags(%rip); mov %rax, g_out(%rip); mov %rcx, g_out+8(%rip); mov %rdx, g_out+16(%rip); mov %rbx, g_out+24(%rip)\n"
     " mov %rbp, g_out+40(%rip); mov %rsi, g_out+48(%rip); mov %rdi, g_out+56(%rip); mov %r8, g_out+64(%rip)\n"
     " mov %r9, g_out+72(%rip); mov %r10, g_out+80(%rip); mov %r11, g_out+88(%rip); mov %r12, g_out+96(%rip)\n"
     " mov %r13, g_out+104(%rip); mov %r14, g_out+112(%rip); mov %r15, g_out+120(%rip); xor %eax, %eax\n"

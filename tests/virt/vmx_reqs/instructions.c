@@ -64,7 +64,7 @@ static const struct row controlled[] = {
 	ALWAYS("WRMSR", G64, R_WRMSR, 0x0f, 0x30), /* REQ(vmx04.2.8.1.16, vmx04.2.8.4.17) */
 	{"RDMSR of no MSR", G64, B(0x0f, 0x32), {0, 0xdeadbeef}, {GP_EXIT}, R_RDMSR, 0, 0}, /* REQ(vmx04.3.1.2.1.11) */
 	{"WRMSR of reserved bits", G64, B(0x0f, 0x30), {~0u, 0xc0000080, ~0u}, {GP_EXIT}, R_WRMSR, 0, 0}, /* REQ(vmx04.3.1.2.1.12) */
-	{"MOV DR exits before DR7.GD", G64, B(0x0f, 0x21, 0xc0), {0}, {{VMCS_PROC, P_DR}, {VMCS_GUEST_DR7, 0x2000}, {VMCS_EXCEPTIONS, 2}}, R_DR, 0x10, 0}, /* REQ(vmx04.3.1.2.1.15.now) */
+	{"MOV DR exits before DR7.GD", G64, B(0x0f, 0x21, 0xc0), {0}, {{VMCS_PROC, P_DR}, {VMCS_GUEST_DR7, 0x2000}, {VMCS_EXCEPTIONS, 2}, {VMCS_ENTRY_CONTROLS, 4}}, R_DR, 0x10, 0}, /* REQ(vmx04.3.1.2.1.15.now) */
 	STAYS("MOV from DR, control off", 0x0f, 0x21, 0xc0), STAYS("MOV to DR, control off", 0x0f, 0x23, 0xc0), /* REQ(vmx04.2.5.2.11) the "on" side: every_register */
 };
 /* Faults that come first. */

@@ -32,6 +32,7 @@ enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI };
 #define EV_E(vector)	 (EV(vector, 3) | 0x800)
 
 extern u64 g_in[16], g_out[16]; /* general registers, numbered as in instructions */
+extern u64 g_flags; /* RFLAGS where the host starts after an exit */
 extern u8 *code_page;
 extern u64 scratch[512]; /* a page of its own */
 #define CODE (u64)code_page

@@ -1,0 +1,88 @@
+/* VMX: the round trip VMRESUME, VMCALL, exit; VMREAD and VMWRITE; code under EPT against outside; EPT violations. */
+#include "bench.h"
+#include "vmx.h"
+
+static u64 data[65536];
+
+static void work(u64 rounds)
+{
+	while (rounds--)
+		for (u64 k = 0; k < 65536; k++)
+			data[k] = data[(k * 1021) & 65535] + k;
+}
+
+static void calls(void)
+{
+	for (;;)
+		asm volatile("vmcall");
+}
+
+static void worker(void)
+{
+	work(100);
+	asm volatile("vmcall");
+}
+
+static volatile u64 *const window = (u64 *)0x40000000ull;
+
+static void toucher(void)
+{
+	for (;;)
+		*window = 1;
+}
+
+static u64 stack(void)
+{
+	return (u64)page_alloc() + 4096;
+}
+
+/* As monitors do: without a VPID every entry and exit flushes the TLB. */
+static void use_vpid(u64 vpid)
+{
+	vmx_write(0x0000, vpid);
+	vmx_write(VMCS_PROC2, vmx_read(VMCS_PROC2) | 1 << 5);
+}
+
+static void round_trips(u64 n)
+{
+	for (u64 k = 0; k < n; k++) {
+		vmx_write(VMCS_GUEST_RIP, (u64)calls);
+		vmx_run(true);
+	}
+}
+
+int main(void)
+{
+	const u64 n = 200000;
+
+	if (!vmx_enable() || !vmx_guest(calls, stack()))
+		return 1;
+	use_vpid(1);
+	if (vmx_run(false) != VMX_OK)
+		return 1;
+	if (vmx_read(VMCS_EXIT_REASON) != VMX_EXIT_VMCALL)
+		return 2;
+	BENCH("vmresume", n, round_trips(n));
+	BENCH("vmread", n, for (u64 k = 0; k < n; k++) vmx_read(VMCS_GUEST_RIP));
+	BENCH("vmwrite", n, for (u64 k = 0; k < n; k++) vmx_write(VMCS_GUEST_RIP, k));
+
+	work(1);
+	BENCH("ept-outside", 100, work(100));
+	if (!vmx_guest(worker, stack()))
+		return 3;
+	use_vpid(2);
+	BENCH("ept-inside", 100, vmx_run(false));
+	if (vmx_read(VMCS_EXIT_REASON) != VMX_EXIT_VMCALL)
+		return 4;
+
+	if (!vmx_guest(toucher, stack()))
+		return 5;
+	use_vpid(3);
+	*vmx_ept_entry(0x40000000) = 0;
+	vmx_invept();
+	if (vmx_run(false) != VMX_OK || vmx_read(VMCS_EXIT_REASON) != VMX_EXIT_EPT_VIOLATION)
+		return 6;
+	BENCH("ept-violation", 50000, for (u64 k = 0; k < 50000; k++) vmx_run(true));
+	bench_end();
+	return 0;
+}

@@ -1,0 +1,166 @@
+/* MSR areas, the launch state, the outcomes of VM entry. */
+#include "reqs.h"
+
+#define KERNEL_GS 0xc0000102u
+#define STAR	  0xc0000081u
+#define LSTAR	  0xc0000082u
+
+struct entry {
+	u32 index, reserved;
+	u64 data;
+};
+
+static void areas(void)
+{
+	struct entry *store = (struct entry *)fresh_page(), *load = (struct entry *)fresh_page(), *entry = (struct entry *)fresh_page();
+
+	wrmsr(KERNEL_GS, 0x1000);
+	wrmsr(STAR, 0x2000);
+	wrmsr(LSTAR, 0x3000);
+	GUEST(G64, 0x90);
+	entry[0] = (struct entry){KERNEL_GS, 0, 0xaaa000};
+	entry[1] = (struct entry){STAR, 0, 0xbbb000};
+	entry[2] = (struct entry){LSTAR, 0, 0xccc000};
+	store[0] = (struct entry){KERNEL_GS, 0, ~0ull};
+	store[1] = (struct entry){0x175, 0, ~0ull}; /* IA32_SYSENTER_ESP: the guest's, saved before */
+	store[2] = (struct entry){STAR, 0, ~0ull};
+	load[0] = (struct entry){KERNEL_GS, 0, 0xddd000};
+	load[1] = (struct entry){0x175, 0, 0xeee000};
+	load[2] = (struct entry){LSTAR, 0, 0xfff000};
+	vmx_write(0x6824, 0x123000); /* guest and host IA32_SYSENTER_ESP */
+	vmx_write(0x6c10, 0x456000);
+	vmx_write(F_ENTRY_LOAD_ADDR, (u64)entry);
+	vmx_write(F_ENTRY_LOAD_COUNT, 2);
+	vmx_write(F_STORE_ADDR, (u64)store);
+	vmx_write(F_STORE_COUNT, 2);
+	vmx_write(F_LOAD_ADDR, (u64)load);
+	vmx_write(F_LOAD_COUNT, 2);
+	check("runs", go(), R_VMCALL);
+	/* REQ(vmx04.2.6.2.4, vmx04.2.6.2.6, vmx04.2.6.2.7, vmx04.2.7.2.4, vmx04.VMLAUNCH.10, vmx04.3.3.0.2, vmx04.2.9.2.1) */
+	check("stored: the guest's, as loaded by entry", store[0].data, 0xaaa000);
+	check("bits 63:0 of the entry", store[0].index == KERNEL_GS && store[0].reserved == 0, 1);
+	check("stored after the guest state", store[1].data, 0x123000); /* REQ(vmx04.2.6.2.9) */
+	check("no more than the count", store[2].data, ~0ull); /* REQ(vmx04.2.6.2.8) */
+	check("loaded by exit", rdmsr(KERNEL_GS), 0xddd000); /* REQ(vmx04.2.6.2.13) */
+	check("over what the host-state area loaded", rdmsr(0x175), 0xeee000); /* REQ(vmx04.2.6.2.14, vmx04.3.3.4.0.1) */
+	check("not in the load area: the guest's stays", rdmsr(STAR), 0xbbb000); /* REQ(vmx04.3.3.4.4.2, vmx04.3.2.4.1) */
+	check("neither loaded nor stored", rdmsr(LSTAR), 0x3000); /* REQ(vmx04.2.6.2.8) */
+	/* counts of 0: addresses that would be refused are not looked at */
+	GUEST(G64, 0x90);
+	vmx_write(F_ENTRY_LOAD_ADDR, 7);
+	vmx_write(F_STORE_ADDR, 5);
+	vmx_write(F_LOAD_ADDR, 1ull << 60);
+	check("counts of 0", go(), R_VMCALL); /* REQ(vmx04.2.6.2.3, vmx04.2.6.2.12, vmx04.2.7.2.3) */
+	check("nothing loaded", rdmsr(KERNEL_GS), 0xddd000);
+	/* the guest's SYSENTER_ESP of the area counts after the field */
+	GUEST(G64, 0xb9, 0x75, 0x01, 0x00, 0x00, 0x0f, 0x32);
+	u64 *map = fresh_page();
+	vmx_write(F_MSR_BITMAP, (u64)map);
+	on(VMCS_PROC, P_MSR_MAP);
+	vmx_write(0x6824, 0x123000);
+	entry[0] = (struct entry){0x175, 0, 0x789000};
+	vmx_write(F_ENTRY_LOAD_ADDR, (u64)entry);
+	vmx_write(F_ENTRY_LOAD_COUNT, 1);
+	check("runs", go(), R_VMCALL);
+	check("loaded after the guest state", g_out[RAX], 0x789000); /* REQ(vmx04.2.7.2.5) */
+}
+
+static u64 error(u64 r)
+{
+	return r == ~0ull ? vmx_read(VMCS_ERROR) : r;
+}
+
+/* "Launch State" and the errors of the entry instructions. */
+static void launching(void)
+{
+	static u64 before[2048], after[2048];
+	unsigned differ = 0;
+	struct entry *entry = (struct entry *)fresh_page();
+	u64 pointer;
+
+	GUEST(G64, 0x90);
+	check("VMRESUME of a clear VMCS", error(again()), 5); /* REQ(vmx04.VMLAUNCH.8) */
+	vmx_write(VMCS_PIN, 0);
+	check("bad controls", error(go()), 7); /* REQ(vmx04.3.2.2.4.now, vmx04.4.13, vmx04.1.5.1) */
+	GUEST(G64, 0x90);
+	vmx_write(VMCS_HOST_CR0, 0);
+	check("bad host state", error(go()), 8); /* REQ(vmx04.3.2.2.4.now, vmx04.4.13) */
+	vmx_write(VMCS_HOST_CR0, read_cr0());
+	vmx_write(VMCS_GUEST_RFLAGS, 0);
+	vmx_write(VMCS_ENTRY_EVENT, EV(6, 3));
+	vmx_write(VMCS_GUEST_CR3, read_cr3());
+	vmx_write(VMCS_EXIT_EVENT, 0x1234);
+	check("bad guest state", go(), R_BAD_GUEST); /* REQ(vmx04.3.2.2.4.now, vmx04.3.2.2.2, vmx04.2.8.1.17, vmx04.2.8.1.21.now) */
+	check("bit 31 of the event stays", vmx_read(VMCS_ENTRY_EVENT), EV(6, 3)); /* REQ(vmx04.3.2.2.5.now) */
+	check("no other exit field is written", vmx_read(VMCS_EXIT_EVENT), 0x1234);
+	check("no guest state is stored", vmx_read(VMCS_GUEST_RFLAGS), 0);
+	vmx_write(VMCS_ENTRY_EVENT, 0);
+	vmx_write(VMCS_GUEST_RFLAGS, 2);
+	entry[0] = (struct entry){0xc0000100, 0, 0}; /* IA32_FS_BASE may not be loaded */
+	vmx_write(F_ENTRY_LOAD_ADDR, (u64)entry);
+	vmx_write(F_ENTRY_LOAD_COUNT, 1);
+	check("bad MSR", go(), R_BAD_MSR); /* REQ(vmx04.3.2.2.4.now, vmx04.2.8.1.18) */
+	check("its number", vmx_read(VMCS_QUALIFICATION), 1);
+	entry[0] = (struct entry){0xc0000080, 0, 0}; /* IA32_EFER.LME from 1 to 0 under paging */
+	check("EFER.LME changed", go(), R_BAD_MSR);
+	vmx_write(F_ENTRY_LOAD_COUNT, 0);
+	check("still clear: VMLAUNCH", go(), R_VMCALL); /* REQ(vmx04.VMLAUNCH.9, vmx04.VMLAUNCH.11) */
+	check("VMLAUNCH of a launched VMCS", error(go()), 4); /* REQ(vmx04.VMLAUNCH.7, vmx04.4.13) */
+	u64 pin = vmx_read(VMCS_PIN);
+	vmx_write(VMCS_PIN, 0);
+	check("launch state before the controls", error(go()), 4); /* REQ(vmx04.VMLAUNCH.13) */
+	vmx_write(VMCS_PIN, pin);
+	for (u32 e = 0; e < 0x8000; e += 2)
+		if (e != VMCS_ERROR)
+			before[e >> 4] += vmx_read(e) * (e | 1);
+	asm volatile("vmptrst %0" : "=m"(pointer)::"cc");
+	asm volatile("vmclear %0; vmptrld %0" ::"m"(pointer) : "cc", "memory");
+	for (u32 e = 0; e < 0x8000; e += 2)
+		if (e != VMCS_ERROR)
+			after[e >> 4] += vmx_read(e) * (e | 1);
+	for (unsigned n = 0; n < 2048; n++)
+		differ += before[n] != after[n];
+	check("no field shows the launch state", differ, 0); /* REQ(vmx04.2.10.3) none writes it: fields.c */
+	check("clear again: VMRESUME", error(again()), 5); /* REQ(vmx04.VMCLEAR.10) */
+	check("VMLAUNCH", go(), R_VMCALL);
+	check("VMRESUME", again(), R_VMCALL); /* REQ(sdm30.12, vmx04.3.2.0.1) */
+	check("VMCALL in root operation, launched", ({ u8 z; asm volatile("vmcall; setz %0" : "=q"(z)::"cc"); z; }), 1); /* REQ(vmcall.14, vmcall.36) */
+	check("error 1", vmx_read(VMCS_ERROR), 1);
+	/* blocking by MOV SS */
+	GUEST(G64, 0x90);
+	u8 z;
+	vmx_write(VMCS_HOST_RIP, 0);
+	asm volatile("mov %%ss, %%eax; mov %%eax, %%ss; vmlaunch; setz %0" : "=q"(z)::"rax", "cc", "memory");
+	check("VMLAUNCH under MOV-SS blocking", z && vmx_read(VMCS_ERROR) == 26, 1); /* REQ(vmx04.4.13) */
+}
+
+/* Guests of several VMCSs, one at a time, each with its own state. */
+static void two_guests(void)
+{
+	u64 a, b;
+
+	GUEST(G64, 0x90, 0x0f, 0xa2, 0x90);
+	asm volatile("vmptrst %0" : "=m"(a)::"cc");
+	check("A", go(), R_CPUID);
+	vmx_write(VMCS_GUEST_RIP, CODE + 3);
+	vmx_write(VMCS_GUEST_RSP, 0x1111);
+	if (!vmx_guest((void (*)(void))code_page, 0x2222))
+		return;
+	asm volatile("vmptrst %0" : "=m"(b)::"cc");
+	check("B", go(), R_CPUID);
+	check("B's RSP", vmx_read(VMCS_GUEST_RSP), 0x2222);
+	asm volatile("vmptrld %0" ::"m"(a) : "cc", "memory");
+	check("A again", again(), R_VMCALL); /* REQ(vmx04.1.4.1) */
+	check("A's RIP", vmx_read(VMCS_GUEST_RIP), CODE + 4);
+	check("A's RSP", vmx_read(VMCS_GUEST_RSP), 0x1111);
+	asm volatile("vmptrld %0" ::"m"(b) : "cc", "memory");
+	check("B's RIP", vmx_read(VMCS_GUEST_RIP), CODE + 1);
+	check("B goes on", again(), R_CPUID);
+}
+
+void test_memory(void)
+{
+	areas();
+	launching();
+	two_guests();
+}

@@ -1,0 +1,225 @@
+/* What VM entry loads and VM exit saves, loads and forces. */
+#include "reqs.h"
+
+static u64 dr7(void)
+{
+	u64 v;
+
+	asm volatile("mov %%dr7, %0" : "=r"(v));
+	return v;
+}
+
+struct table {
+	u16 limit;
+	u64 base;
+} __attribute__((packed));
+
+/* Values that VM entry accepts, in the fields it loads and VM exit saves. */
+static const struct {
+	u32 field;
+	u64 value;
+} kept[] = {
+	/* REQ(vmx04.3.2.3.1.1) */
+	{0x6806, 0x11111000}, {0x680c, 0x22222000}, {0x680e, 0x333333333000}, {0x6810, 0x444444444000},
+	{VMCS_GUEST_GDTR_BASE, 0x555555555000}, {VMCS_GUEST_IDTR_BASE, 0x666666666000}, {VMCS_GUEST_GDTR_LIMIT, 0x1234},
+	{VMCS_GUEST_IDTR_LIMIT, 0x2345}, {0x6824, 0x777777777000}, {0x6826, 0x7fff11111000}, {0x482a, 0x5678},
+	{VMCS_GUEST_RSP, 0x7fff22222222}, {VMCS_GUEST_RFLAGS, 0x246}, {0x806, 0x10}, {0x808, 0x50}, {0x4806, 0xffffffff},
+	{0x481a, 0xc093}, {0x481c, 0xc091},
+};
+
+static void entry(enum guest_mode m)
+{
+	GUEST(m, 0x90);
+	for (unsigned n = 0; n < sizeof(kept) / sizeof(kept[0]); n++)
+		vmx_write(kept[n].field, kept[n].value);
+	if (m == G_COMPAT)
+		vmx_write(VMCS_GUEST_RSP, 0x1000);
+	check("runs", go(), R_VMCALL);
+	for (unsigned n = 0; n < sizeof(kept) / sizeof(kept[0]); n++) {
+		if (m == G_COMPAT && kept[n].field == VMCS_GUEST_RSP)
+			continue;
+		if (vmx_read(kept[n].field) != kept[n].value)
+			print("field 0x%x: ", kept[n].field);
+		check("saved as loaded", vmx_read(kept[n].field), kept[n].value); /* REQ(vmx04.3.2.3.1.2, vmx04.3.3.3.1) the bases, in compatibility mode too */
+	}
+}
+
+static void cr0_bits(void)
+{
+	u64 cr0 = read_cr0();
+
+	GUEST(G64, 0x0f, 0x20, 0xc0);
+	vmx_write(VMCS_GUEST_CR0, (cr0 ^ 0x60000000) & ~0x10ull); /* CD, NW; ET */
+	vmx_write(VMCS_GUEST_CR0, vmx_read(VMCS_GUEST_CR0) | 0x1ffaffc0); /* 28:19, 17, 15:6 */
+	check("entry accepts them", go(), R_VMCALL); /* REQ(vmx04.3.2.3.1.5.now) with the row below */
+	check("CD, NW, ET and the reserved bits as before", g_out[RAX] & 0x7ffaffd0, cr0 & 0x7ffaffd0); /* REQ(vmx04.3.2.3.1.3, vmx04.3.2.3.1.4) */
+	check("and they are saved", vmx_read(VMCS_GUEST_CR0) & 0x60000010, cr0 & 0x60000010); /* REQ(vmx04.3.3.3.3) */
+	GUEST(G64, 0x90);
+	on(VMCS_GUEST_CR0, 1ull << 32);
+	check("bit 32 of CR0", go(), R_BAD_GUEST); /* REQ(vmx04.3.2.3.1.5.now) */
+	/* the way back: the guest's CD and NW stay, whatever the host field says */
+	GUEST(G64, 0x0f, 0x22, 0xc0);
+	memset(g_in, 0, sizeof(g_in));
+	g_in[RAX] = cr0 | 0x60000000;
+	vmx_write(VMCS_HOST_CR0, (cr0 & ~0x60000000ull) | 0x1ffaffc0);
+	check("the guest sets CD and NW", go(), R_VMCALL);
+	check("CD and NW after the exit", read_cr0() & 0x60000000, 0x60000000); /* REQ(vmx04.3.3.4.1.2) */
+	check("reserved bits after the exit", read_cr0() & 0x1ffaffc0, cr0 & 0x1ffaffc0); /* REQ(vmx04.3.3.4.1.3) */
+	write_cr0(cr0);
+}
+
+static void debug_registers(void)
+{
+	/* DR7 of the host, 400h, stays without the control */
+	GUEST(G64, 0x0f, 0x21, 0xf8);
+	vmx_write(VMCS_GUEST_DR7, 0x401);
+	check("runs", go(), R_VMCALL);
+	check("DR7 not loaded", g_out[RAX], 0x400); /* REQ(vmx04.3.2.3.1.7.now) */
+	check("DR7 not saved", vmx_read(VMCS_GUEST_DR7), 0x401); /* REQ(vmx04.3.3.3.4.now) */
+	GUEST(G64, 0x0f, 0x21, 0xf8);
+	vmx_write(VMCS_GUEST_DR7, 0xd001); /* bits 15:14 and 12 set, 10 clear */
+	on(VMCS_ENTRY_CONTROLS, 4);
+	on(VMCS_EXIT_CONTROLS, 4);
+	check("runs", go(), R_VMCALL);
+	check("DR7 loaded, bits forced", g_out[RAX], 0x401); /* REQ(vmx04.3.2.3.1.6, vmx04.3.2.3.1.7.now) */
+	check("DR7 saved", vmx_read(VMCS_GUEST_DR7), 0x401); /* REQ(vmx04.3.3.3.4.now) */
+	check("DR7 of the host", dr7(), 0x400); /* REQ(vmx04.3.3.4.2.1) */
+	GUEST(G64, 0x0f, 0x21, 0xc0);
+	asm volatile("mov %0, %%dr0" ::"r"(0x1234ull));
+	check("runs", go(), R_VMCALL);
+	check("DR0 is not switched", g_out[RAX], 0x1234); /* REQ(vmx04.2.3.0.1) with the rows of this function */
+	GUEST(G64, 0x0f, 0x23, 0xd9, 0x0f, 0x22, 0xd1); /* DR3 = CR2 = RCX */
+	memset(g_in, 0, sizeof(g_in));
+	g_in[RCX] = 0x5678;
+	check("runs", go(), R_VMCALL);
+	u64 dr3;
+	asm volatile("mov %%dr3, %0" : "=r"(dr3));
+	check("DR3 and CR2 of the guest stay", dr3 == 0x5678 && read_cr2() == 0x5678, 1); /* REQ(vmx04.2.3.0.1) */
+	GUEST(G64, 0xb9, 0xd9, 0x01, 0, 0, 0x0f, 0x32);
+	u64 *map = fresh_page();
+	vmx_write(F_MSR_BITMAP, (u64)map);
+	on(VMCS_PROC, P_MSR_MAP);
+	on(VMCS_ENTRY_CONTROLS, 4);
+	on(VMCS_EXIT_CONTROLS, 4);
+	vmx_write(VMCS_GUEST_DEBUGCTL, 1);
+	check("runs", go(), R_VMCALL);
+	check("DEBUGCTL loaded", g_out[RAX] & 0xffffffff, 1); /* REQ(vmx04.2.3.1.42.now) */
+	check("DEBUGCTL saved", vmx_read(VMCS_GUEST_DEBUGCTL), 1);
+	check("DEBUGCTL of the host", rdmsr(0x1d9), 0);
+	GUEST(G64, 0xb9, 0xd9, 0x01, 0, 0, 0x0f, 0x32);
+	vmx_write(F_MSR_BITMAP, (u64)map);
+	on(VMCS_PROC, P_MSR_MAP);
+	vmx_write(VMCS_GUEST_DEBUGCTL, 1);
+	check("runs", go(), R_VMCALL);
+	check("DEBUGCTL not loaded", g_out[RAX] & 0xffffffff, 0); /* REQ(vmx04.2.3.1.42.now) */
+	check("DEBUGCTL not saved", vmx_read(VMCS_GUEST_DEBUGCTL), 1);
+}
+
+static void host(void)
+{
+	struct table gdtr, idtr;
+	u16 ldtr, tr, cs, ss, ds, es, fs, gs;
+
+	GUEST(G64_USER, 0x90);
+	vmx_write(VMCS_GUEST_RFLAGS, 0x44cd7); /* AC, NT, DF and the arithmetic flags */
+	vmx_write(VMCS_HOST_FS_BASE, 0x7ffff0000000);
+	vmx_write(VMCS_HOST_GS_BASE, 0x123456789000);
+	vmx_write(VMCS_HOST_ES, 0);
+	vmx_write(VMCS_HOST_DS, 0);
+	vmx_write(VMCS_HOST_FS, 0);
+	vmx_write(0x4c00, 0x77);
+	vmx_write(0x6c12, 0x7fff00001000);
+	check("runs", go(), R_VMCALL);
+	check("RFLAGS", g_flags, 2); /* REQ(vmx04.3.3.4.2.2) */
+	asm volatile("sgdt %0; sidt %1; sldt %2; str %3" : "=m"(gdtr), "=m"(idtr), "=m"(ldtr), "=m"(tr));
+	check("GDTR limit", gdtr.limit, 0xffff); /* REQ(vmx04.3.3.4.2.3.now) */
+	check("IDTR limit", idtr.limit, 0xffff); /* REQ(vmx04.3.3.4.2.4.now) */
+	check("GDTR and IDTR bases", gdtr.base == (u64)gdt && idtr.base == (u64)idt, 1);
+	check("LDTR", ldtr, 0); /* REQ(vmx04.3.3.4.2.6) */
+	check("TR", tr, 0x28);
+	asm volatile("mov %%cs, %0; mov %%ss, %1; mov %%ds, %2; mov %%es, %3; mov %%fs, %4; mov %%gs, %5" : "=r"(cs), "=r"(ss), "=r"(ds), "=r"(es), "=r"(fs), "=r"(gs));
+	check("CPL 0", (cs & 3) == 0 && cs == 8, 1); /* REQ(vmx04.3.3.4.0.2) */
+	check("data selectors", ss == 0x10 && ds == 0 && es == 0 && fs == 0 && gs == 0x10, 1);
+	check("IA32_FS_BASE", rdmsr(0xc0000100), 0x7ffff0000000); /* REQ(vmx04.3.3.4.1.1, vmx04.3.3.4.1.5) */
+	check("IA32_GS_BASE", rdmsr(0xc0000101), 0x123456789000);
+	check("IA32_SYSENTER_EIP", rdmsr(0x176), 0x7fff00001000); /* REQ(vmx04.3.3.4.1.1) */
+	check("IA32_EFER: LMA and LME", rdmsr(0xc0000080) & 0x500, 0x500); /* REQ(vmx04.2.6.1.4, vmx04.2.6.1.5) 64-bit code runs: CS.L */
+	check("the VMCS stays current", vmx_read(VMCS_EXIT_REASON), R_VMCALL); /* REQ(vmx04.3.3.4.0.2, vmx04.1.3.1) */
+	wrmsr(0xc0000100, 0);
+	wrmsr(0xc0000101, 0);
+	asm volatile("mov %0, %%ds; mov %0, %%es; mov %0, %%fs; mov %0, %%gs" ::"r"(0x10));
+}
+
+static void guest_bases(void)
+{
+	/* rdmsr of FS and GS bases in the guest */
+	u64 *map = fresh_page();
+
+	GUEST(G64, 0xb9, 0x00, 0x01, 0x00, 0xc0, 0x0f, 0x32, 0x89, 0xc6, 0x89, 0xd7, 0xff, 0xc1, 0x0f, 0x32);
+	vmx_write(F_MSR_BITMAP, (u64)map);
+	on(VMCS_PROC, P_MSR_MAP);
+	vmx_write(0x680e, 0x7fff12345000);
+	vmx_write(0x6810, 0x7ffe54321000);
+	check("runs", go(), R_VMCALL);
+	check("IA32_FS_BASE", g_out[RDI] << 32 | g_out[RSI], 0x7fff12345000); /* REQ(vmx04.3.2.3.1.8) */
+	check("IA32_GS_BASE", g_out[RDX] << 32 | g_out[RAX], 0x7ffe54321000);
+}
+
+/* A null selector loaded by the guest is stored as unusable; the descriptors in memory do not matter afterwards. */
+static void segments(void)
+{
+	static u64 own_gdt[16];
+
+	memcpy(own_gdt, gdt, sizeof(own_gdt));
+	GUEST(G64, 0x8e, 0xd8, 0x8e, 0xe1, 0x0f, 0xa2); /* DS = AX = 0, FS = CX, CPUID */
+	vmx_write(VMCS_GUEST_GDTR_BASE, (u64)own_gdt);
+	own_gdt[12] = 0x00cf93000000ffff;
+	memset(g_in, 0, sizeof(g_in));
+	g_in[RCX] = 0x60;
+	check("runs", go(), R_CPUID);
+	check("DS: unusable", vmx_read(0x481a) >> 16 & 1, 1); /* REQ(vmx04.2.3.1.30.now, vmx04.2.3.1.31.now) */
+	check("DS: 31:17", vmx_read(0x481a) >> 17, 0);
+	check("FS: selector", vmx_read(0x808), 0x60);
+	/* REQ(vmx04.2.3.1.19, vmx04.2.3.1.20, vmx04.2.3.1.21, vmx04.2.3.1.22, vmx04.2.3.1.23, vmx04.2.3.1.24) */
+	/* REQ(vmx04.2.3.1.25, vmx04.2.3.1.28, vmx04.2.3.1.29) a descriptor with limit 19:16 = F, type 3, S, DPL 0, P, D, G */
+	check("FS: access rights", vmx_read(0x481c), 0xc093);
+	check("FS: limit in bytes", vmx_read(0x4808), 0xffffffff); /* REQ(vmx04.2.3.1.18) */
+	own_gdt[12] = 0;
+	vmx_write(VMCS_GUEST_RIP, CODE + 4);
+	check("runs again", again(), R_CPUID);
+	check("FS: the cached descriptor", vmx_read(0x481c), 0xc093); /* REQ(vmx04.2.3.1.32) */
+	check("FS: its limit", vmx_read(0x4808), 0xffffffff);
+	check("CS: L", vmx_read(F_CS_AR) >> 13 & 1, 1); /* REQ(vmx04.2.3.1.27) */
+	GUEST(G_COMPAT, 0x0f, 0xa2);
+	check("compatibility mode", go(), R_CPUID);
+	check("CS: L 0, D 1", vmx_read(F_CS_AR), 0xc09b); /* REQ(vmx04.2.3.1.27, vmx04.2.3.1.19) */
+	GUEST(G64_USER, 0x8c, 0xc8, 0x0f, 0xa2);
+	check("CPL 3", go(), R_CPUID);
+	check("CPL is SS.DPL: the selector the guest sees", g_out[RAX] & 3, 3);
+}
+
+/* The controls do not change by running; the 64-bit host is as its controls say. */
+static void controls_stay(void)
+{
+	static const u32 list[] = {0x4000, 0x4002, 0x4004, 0x4006, 0x4008, 0x400a, 0x401e, 0x400c, 0x400e, 0x4010, 0x6000, 0x6004};
+	u64 was[12];
+
+	GUEST(G64, 0x0f, 0xa2);
+	for (unsigned n = 0; n < 12; n++)
+		was[n] = vmx_read(list[n]);
+	check("exit", go(), R_CPUID);
+	for (unsigned n = 0; n < 12; n++)
+		check("a control stays", vmx_read(list[n]), was[n]); /* REQ(vmx04.2.2.2, vmx04.2.2.3) */
+}
+
+void test_state(void)
+{
+	entry(G64);
+	entry(G_COMPAT);
+	cr0_bits();
+	debug_registers();
+	host();
+	guest_bases();
+	segments();
+	controls_stay();
+}
