@@ -41,7 +41,7 @@ def read_proofs():
             text = re.sub(r'(?m)^[ \t]*#define.*', '', open(path, encoding='utf-8').read())
             for m in re.finditer(r'REQ\(([^)]*)\)', text):
                 number = text.count('\n', 0, m.start()) + 1
-                for one in m.group(1).replace(',', ' ').split():
+                for one in re.sub(r'[,"*]', ' ', m.group(1)).split():
                     proofs.setdefault(one, []).append(f'{os.path.relpath(path, ROOT)}:{number}')
     return proofs
 

@@ -29,7 +29,9 @@ const struct vmx_check *vmx_check_next(const struct vmx_image *g, size_t *n, u32
 {
 	size_t first = 0;
 
-	for (size_t s = 0; s < ARRAY_LEN(sets); first += sets[s]->count, s++)
+	for (size_t s = 0; s < ARRAY_LEN(sets); first += sets[s]->count, s++) {
+		if (!(sets[s]->groups & groups))
+			continue;
 		for (size_t k = *n > first ? *n - first : 0; k < sets[s]->count; k++) {
 			const struct vmx_check *row = &sets[s]->rows[k];
 
@@ -38,6 +40,7 @@ const struct vmx_check *vmx_check_next(const struct vmx_image *g, size_t *n, u32
 				return row;
 			}
 		}
+	}
 	return NULL;
 }
 

@@ -87,6 +87,7 @@ struct vmx_check {
 struct vmx_check_set {
 	const struct vmx_check *rows;
 	size_t count;
+	u32 groups; /* of its rows: bit n for group n */
 };
 extern const struct vmx_check_set vmx_basic_checks, vmx_control_checks, vmx_event_checks, vmx_host_checks,
         vmx_guest_checks, vmx_segment_checks, vmx_state_checks;

@@ -393,4 +393,6 @@ static const struct vmx_check rows[] = {
 	    V(TPR_THRESHOLD), VMX_IN_VTPR, V(PROC_CONTROLS), V(PROC2_CONTROLS)),
 };
 /* clang-format on */
-const struct vmx_check_set vmx_control_checks = {rows, ARRAY_LEN(rows)};
+const struct vmx_check_set vmx_control_checks = {
+	rows, ARRAY_LEN(rows), 1u << VMX_GROUP_CONTROL | 1u << VMX_GROUP_THRESHOLD,
+};

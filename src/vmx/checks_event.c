@@ -147,5 +147,5 @@ static const struct vmx_check rows[] = {
 	EVENT("length", length, "the instruction length of a software event must be supported and at most 15", V(ENTRY_INSN_LEN), V(ENTRY_INTR_INFO)),
 };
 /* clang-format on */
-const struct vmx_check_set vmx_basic_checks = {basic, ARRAY_LEN(basic)};
-const struct vmx_check_set vmx_event_checks = {rows, ARRAY_LEN(rows)};
+const struct vmx_check_set vmx_basic_checks = {basic, ARRAY_LEN(basic), 1u << VMX_GROUP_BASIC};
+const struct vmx_check_set vmx_event_checks = {rows, ARRAY_LEN(rows), 1u << VMX_GROUP_EVENT};

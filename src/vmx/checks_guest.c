@@ -182,4 +182,4 @@ static const struct vmx_check rows[] = {
 	RIPS("rflags.vm-real", vm_real, "RFLAGS.VM must be 0 in a guest without CR0.PE", V(GUEST_RFLAGS), V(GUEST_CR0)),
 };
 /* clang-format on */
-const struct vmx_check_set vmx_guest_checks = {rows, ARRAY_LEN(rows)};
+const struct vmx_check_set vmx_guest_checks = {rows, ARRAY_LEN(rows), 1u << VMX_GROUP_GUEST};

@@ -160,4 +160,4 @@ static const struct vmx_check rows[] = {
 	SIZE("host64-rip", host64_rip, "a 64-bit host's RIP must be canonical", V(HOST_RIP), V(EXIT_CONTROLS)),
 };
 /* clang-format on */
-const struct vmx_check_set vmx_host_checks = {rows, ARRAY_LEN(rows)};
+const struct vmx_check_set vmx_host_checks = {rows, ARRAY_LEN(rows), 1u << VMX_GROUP_HOST};

@@ -268,4 +268,4 @@ static const struct vmx_check rows[] = {
 	SEG("ldtr.reserved", system_reserved, LDTR, "bits 11:8 and 31:17 of the access rights of a usable LDTR must be 0", AR(LDTR)),
 };
 /* clang-format on */
-const struct vmx_check_set vmx_segment_checks = {rows, ARRAY_LEN(rows)};
+const struct vmx_check_set vmx_segment_checks = {rows, ARRAY_LEN(rows), 1u << VMX_GROUP_SEGMENT};

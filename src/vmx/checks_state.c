@@ -284,4 +284,6 @@ static const struct vmx_check rows[] = {
 	PDPTE(0), PDPTE(1), PDPTE(2), PDPTE(3),
 };
 /* clang-format on */
-const struct vmx_check_set vmx_state_checks = {rows, ARRAY_LEN(rows)};
+const struct vmx_check_set vmx_state_checks = {
+	rows, ARRAY_LEN(rows), 1u << VMX_GROUP_STATE | 1u << VMX_GROUP_INJECT | 1u << VMX_GROUP_LINK | 1u << VMX_GROUP_PDPTE,
+};

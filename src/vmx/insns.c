@@ -222,9 +222,9 @@ static void target_set(struct cpu *c, u32 encoding, u64 value)
 {
 	struct vmx *v = vmx_of(c);
 
-	if (c->guest)
+	if (c->guest) {
 		bus_write_u64(c->bus, shadow_slot(v, encoding), value);
-	else {
+	} else if (vmcs_get(v, encoding & ~1u) != value) { /* monitors write host RSP again and again: it needs no new check */
 		vmcs_set(v, encoding & ~1u, value);
 		vmcs_written(v, encoding & ~1u);
 	}

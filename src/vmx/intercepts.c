@@ -108,16 +108,8 @@ static void turn_on(struct cpu *c, unsigned id)
 	c->icpt[id / 64] |= BIT(id % 64);
 }
 
-void vmx_compile_intercepts(struct cpu *c)
+static void compile(struct cpu *c, const u32 words[VMX_WORDS], u32 exceptions)
 {
-	const struct vmx *v = vmx_of(c);
-	const u32 words[VMX_WORDS] = {
-	        [VMX_PIN] = (u32)vmcs_get(v, VMCS_PIN_CONTROLS),
-	        [VMX_PROC] = (u32)vmcs_get(v, VMCS_PROC_CONTROLS),
-	        [VMX_PROC2] = vmx_proc2(v),
-	};
-	u32 exceptions = (u32)vmcs_get(v, VMCS_EXCEPTION_BITMAP) | 1u << EX_PF; /* mask and match decide #PF */
-
 	memset(c->icpt, 0, sizeof(c->icpt));
 	for (size_t n = 0; n < ARRAY_LEN(always); n++)
 		turn_on(c, always[n]);
@@ -142,6 +134,27 @@ void vmx_compile_intercepts(struct cpu *c)
 		turn_on(c, ICPT_RDPID);
 	if (!(words[VMX_PROC2] & PROC2_USER_WAIT))
 		turn_on(c, ICPT_UMONITOR);
+}
+
+/* MEASURED: controls hardly ever change between two entries. */
+void vmx_compile_intercepts(struct cpu *c)
+{
+	struct vmx *v = vmx_of(c);
+	const u32 now[VMX_WORDS + 1] = {
+	        [VMX_PIN] = (u32)vmcs_get(v, VMCS_PIN_CONTROLS),
+	        [VMX_PROC] = (u32)vmcs_get(v, VMCS_PROC_CONTROLS),
+	        [VMX_PROC2] = vmx_proc2(v),
+	        [VMX_WORDS] = (u32)vmcs_get(v, VMCS_EXCEPTION_BITMAP) | 1u << EX_PF, /* mask and match decide #PF */
+	};
+	_Static_assert(sizeof(now) == sizeof(v->compiled_for), "one word each");
+
+	if (memcmp(now, v->compiled_for, sizeof(now)) == 0) {
+		memcpy(c->icpt, v->compiled, sizeof(c->icpt));
+		return;
+	}
+	compile(c, now, now[VMX_WORDS]);
+	memcpy(v->compiled, c->icpt, sizeof(v->compiled));
+	memcpy(v->compiled_for, now, sizeof(now));
 }
 
 /* ---- qualifications ---- */

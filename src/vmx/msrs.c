@@ -199,8 +199,8 @@ static u64 highest_index(void)
 /* 4 KiB regions, write-back, INS/OUTS information, TRUE MSRs. */
 #define BASIC (VMX_REVISION | BIT(44) | 6ull << 50 | BIT(54) | BIT(55))
 /* EFER.LMA to "IA-32e mode guest"; HLT, shutdown and wait-for-SIPI activity states; four CR3 targets; VMWRITE to any
- * field. */
-#define MISC (VMX_TIMER_SHIFT | BIT(5) | 7ull << 6 | 4ull << 16 | (VMX_WRITES_READ_ONLY ? BIT(29) : 0))
+ * field; injection with instruction length 0. */
+#define MISC (VMX_TIMER_SHIFT | BIT(5) | 7ull << 6 | 4ull << 16 | (VMX_WRITES_READ_ONLY ? BIT(29) : 0) | BIT(30))
 /* Execute-only, 4 and 5 levels, UC, WB, 2 MiB, 1 GiB, INVEPT (single, all), accessed/dirty, advanced exit information,
  * INVVPID of all four types. */
 #define EPT_VPID                                                                                                       \

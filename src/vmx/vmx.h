@@ -117,6 +117,8 @@ struct vmx {
 	u16 checked;             /* cache: groups of checks that passed and whose fields nobody has written since */
 	bool checked_lma;        /* cache: with these values of what VMWRITE does not change */
 	u64 checked_entry, checked_cr0;
+	u32 compiled_for[VMX_WORDS + 1]; /* cache: the controls and exception bitmap behind `compiled`; all 0: not compiled */
+	u64 compiled[5];         /* cache: cpu->icpt for them */
 	u64 entry_rip;           /* cache: of the VMLAUNCH or VMRESUME under way, for explanations */
 	u8 injecting;
 	u8 apic_todo;    /* enum vmx_apic_todo: left by the instruction for its end */

@@ -351,7 +351,7 @@ void fuzz_check_cpu(struct cpu *c)
 	require(c->r[REG_ZERO] == 0, "the zero register is not", c->r[REG_ZERO]);
 	require(c->sb.base[6] == 0, "the zero segment base is not", c->sb.base[6]);
 	require(mode64(c) || c->r[REG_RIP] >> 32 == 0, "RIP is too wide", c->r[REG_RIP]);
-	require(c->activity <= ACT_OFF, "activity is wrong", c->activity);
+	require(c->activity <= ACT_FREEZE, "activity is wrong", c->activity);
 	require(!(c->dr7 >> 32) && (c->dr7 & DR7_RESET), "DR7 is wrong", c->dr7);
 	require(!(c->dr6 >> 32) && (c->dr6 & 0xffff0ff0) == 0xffff0ff0, "DR6 is wrong", c->dr6);
 	require((c->mxcsr & 0xfffc0000) == 0, "MXCSR is wrong", c->mxcsr);

@@ -54,6 +54,11 @@ void span_write(struct cpu *c, const struct span *s, u32 off, const void *buf, u
 	assert_true(off + len <= s->len);
 	memcpy((u8 *)s->la + off, buf, len);
 }
+void cpu_recheck(struct cpu *c)
+{
+	(void)c;
+}
+
 void mmu_update_context(struct cpu *c)
 {
 	(void)c;

@@ -1,6 +1,6 @@
 /*
- * Statements of the 2005 manual about forms: byte order, segment attributes and bases as VMRUN takes them, the coding of
- * events, the bits of the control words. The numbers are those of the statements; a row names the one that it holds.
+ * Statements of the 2005 manual about forms: byte order, segment attributes and bases as VMRUN takes them, the coding
+ * of events, the bits of the control words. The numbers are those of the statements; a row names the one that it holds.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,7 +14,7 @@
 
 #include "svm/svm.h"
 
-#define REQ(...) #__VA_ARGS__
+#define REQ(ids) ids
 
 /* Bytes in memory, least significant first: REQ(svm.P.4) */
 static void test_little_endian(void **state)
@@ -40,12 +40,14 @@ static void test_little_endian(void **state)
 
 static void test_attributes(void **state)
 {
-	/* 7:0 are descriptor bits 47:40, 11:8 are 55:52: type, S, DPL, P; AVL, L, D/B, G. REQ(svm.2.2.1.77 svm.2.2.1.78) */
+	/* 7:0 are descriptor bits 47:40, 11:8 are 55:52: type, S, DPL, P; AVL, L, D/B, G. REQ(svm.2.2.1.77
+	 * svm.2.2.1.78) */
 	static const struct {
 		u16 attrib;
 		u32 descriptor_high; /* the same bits in the upper half of a descriptor */
-	} rows[] = {{0x001, 1u << 8},  {0x002, 1u << 9},  {0x004, 1u << 10}, {0x008, 1u << 11}, {0x010, 1u << 12}, {0x020, 1u << 13},
-	            {0x040, 1u << 14}, {0x080, 1u << 15}, {0x100, 1u << 20}, {0x200, 1u << 21}, {0x400, 1u << 22}, {0x800, 1u << 23}};
+	} rows[] = {{0x001, 1u << 8},  {0x002, 1u << 9},  {0x004, 1u << 10}, {0x008, 1u << 11},
+	            {0x010, 1u << 12}, {0x020, 1u << 13}, {0x040, 1u << 14}, {0x080, 1u << 15},
+	            {0x100, 1u << 20}, {0x200, 1u << 21}, {0x400, 1u << 22}, {0x800, 1u << 23}};
 	const struct seg plain = svm_seg_load(&(struct vmcb_seg){.attrib = 0x90}, SEG_DS, 48);
 
 	(void)state;
@@ -67,14 +69,14 @@ static void test_bases(void **state)
 		u8 seg;
 		u64 base;
 	} rows[] = {
-	        {REQ(svm.C.1.123), SEG_ES, 0xfedcba98},
-	        {REQ(svm.C.1.123), SEG_CS, 0xfedcba98},
-	        {REQ(svm.C.1.123), SEG_SS, 0xfedcba98},
-	        {REQ(svm.C.1.123), SEG_DS, 0xfedcba98},
-	        {REQ(svm.2.2.1.124 svm.2.3.27), SEG_FS, 0x00005678fedcba98ull},
-	        {REQ(svm.2.2.1.124 svm.2.3.27), SEG_GS, 0x00005678fedcba98ull},
-	        {REQ(svm.2.2.1.124 svm.2.3.27), SEG_TR, 0x00005678fedcba98ull},
-	        {REQ(svm.2.2.1.124 svm.2.3.27), SEG_LDTR, 0x00005678fedcba98ull},
+	        {REQ("svm.C.1.123"), SEG_ES, 0xfedcba98},
+	        {REQ("svm.C.1.123"), SEG_CS, 0xfedcba98},
+	        {REQ("svm.C.1.123"), SEG_SS, 0xfedcba98},
+	        {REQ("svm.C.1.123"), SEG_DS, 0xfedcba98},
+	        {REQ("svm.2.2.1.124 svm.2.3.27"), SEG_FS, 0x00005678fedcba98ull},
+	        {REQ("svm.2.2.1.124 svm.2.3.27"), SEG_GS, 0x00005678fedcba98ull},
+	        {REQ("svm.2.2.1.124 svm.2.3.27"), SEG_TR, 0x00005678fedcba98ull},
+	        {REQ("svm.2.2.1.124 svm.2.3.27"), SEG_LDTR, 0x00005678fedcba98ull},
 	};
 
 	(void)state;
@@ -82,8 +84,10 @@ static void test_bases(void **state)
 		if (svm_seg_load(&in, rows[n].seg, 48).base != rows[n].base)
 			fail_msg("%s: segment %u", rows[n].req, rows[n].seg);
 	/* limits are in bytes whatever G says, bases are whole: REQ(svm.2.2.1.75 svm.2.2.1.76) */
-	assert_int_equal(svm_seg_load(&(struct vmcb_seg){.attrib = 0x893, .limit = 0x12345}, SEG_DS, 48).limit, 0x12345);
-	assert_int_equal(svm_seg_load(&(struct vmcb_seg){.attrib = 0x893, .base = 0xfedcba98}, SEG_DS, 48).base, 0xfedcba98);
+	assert_int_equal(svm_seg_load(&(struct vmcb_seg){.attrib = 0x893, .limit = 0x12345}, SEG_DS, 48).limit,
+	                 0x12345);
+	assert_int_equal(svm_seg_load(&(struct vmcb_seg){.attrib = 0x893, .base = 0xfedcba98}, SEG_DS, 48).base,
+	                 0xfedcba98);
 }
 
 static void test_event_bits(void **state)
@@ -94,8 +98,9 @@ static void test_event_bits(void **state)
 		assert_int_equal(svm_intinfo_from_event(&(struct event){.type = EV_EXT, .vector = (u8)vector}),
 		                 0x80000000u | vector);
 	assert_int_equal(svm_intinfo_from_event(&(struct event){.type = EV_NMI, .vector = 2}), 0x80000202);
-	assert_int_equal(svm_intinfo_from_event(&(struct event){.type = EV_HW, .vector = 14, .has_error = true, .error = 6}),
-	                 0x680000b0eull);
+	assert_int_equal(
+	        svm_intinfo_from_event(&(struct event){.type = EV_HW, .vector = 14, .has_error = true, .error = 6}),
+	        0x680000b0eull);
 	assert_int_equal(svm_intinfo_from_event(&(struct event){.type = EV_SW, .vector = 0x80}), 0x80000480);
 	/* no other type leaves the processor: REQ(svm.2.4.2.10) */
 	for (unsigned type = 0; type < 16; type++) {
@@ -103,7 +108,8 @@ static void test_event_bits(void **state)
 
 		assert_true(!(info >> 31 & 1) || (1u << (info >> 8 & 7) & (1 | 4 | 8 | 16)));
 	}
-	/* EVENTINJ is read with the same encoding: what comes out is what went in. REQ(svm.2.16.3 svm.2.16.10 svm.2.16.12) */
+	/* EVENTINJ is read with the same encoding: what comes out is what went in. REQ(svm.2.16.3 svm.2.16.10
+	 * svm.2.16.12) */
 	for (unsigned vector = 0; vector < 256; vector++)
 		for (unsigned type = 0; type < 5; type++) {
 			u64 info = 0x80000000ull | type << 8 | vector;
@@ -125,9 +131,9 @@ static void test_control_bits(void **state)
 		const char *req;
 		u64 is, mask;
 	} rows[] = {
-	        {REQ(svm.C.1.62), VINTR_IRQ, 1ull << 8},           {REQ(svm.C.1.65), VINTR_IGN_TPR, 1ull << 20},
-	        {REQ(svm.C.1.67), VINTR_MASKING, 1ull << 24},      {REQ(svm.C.1.71), INT_STATE_SHADOW, 1},
-	        {REQ(svm.C.1.77), NESTED_NP_ENABLE, 1},            {REQ(svm.C.1.82 svm.2.19.1.1), VIRT_EXT_LBRV, 1},
+	        {REQ("svm.C.1.62"), VINTR_IRQ, 1ull << 8},      {REQ("svm.C.1.65"), VINTR_IGN_TPR, 1ull << 20},
+	        {REQ("svm.C.1.67"), VINTR_MASKING, 1ull << 24}, {REQ("svm.C.1.71"), INT_STATE_SHADOW, 1},
+	        {REQ("svm.C.1.77"), NESTED_NP_ENABLE, 1},       {REQ("svm.C.1.82 svm.2.19.1.1"), VIRT_EXT_LBRV, 1},
 	};
 
 	(void)state;
@@ -139,11 +145,8 @@ static void test_control_bits(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(test_little_endian),
-	        cmocka_unit_test(test_attributes),
-	        cmocka_unit_test(test_bases),
-	        cmocka_unit_test(test_event_bits),
-	        cmocka_unit_test(test_control_bits),
+	        cmocka_unit_test(test_little_endian), cmocka_unit_test(test_attributes),   cmocka_unit_test(test_bases),
+	        cmocka_unit_test(test_event_bits),    cmocka_unit_test(test_control_bits),
 	};
 
 	return cmocka_run_group_tests_name("svm requirements", tests, NULL, NULL);

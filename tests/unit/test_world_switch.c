@@ -1,120 +1,10 @@
 /*
- * The world switch itself, by a few bytes of host and guest code on a bare processor in long mode: SVM from VMRUN to
- * #VMEXIT, and the first slice of VMX.
+ * SVM's world switch itself, by a few bytes of host and guest code on a bare processor in long mode: from VMRUN to
+ * #VMEXIT.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
+#include "world_fixture.h"
 
-#include <cmocka.h>
-
-#include "cpu/decode/decode.h"
-#include "model/model.h"
 #include "svm/svm.h"
-#include "vmx/vmx.h"
-
-/* ---- a bare processor with 64 MiB ---- */
-
-struct pc {
-	struct bus bus;
-	struct clock clock;
-	struct hooks hooks;
-	struct code_cache *code;
-	const struct decode_index *decode;
-	void *mem;
-	struct cpu *c, *all[1];
-	const char *refused; /* id of the last refusal */
-};
-
-#define HOST_CODE  0x100000ull
-#define GUEST_CODE 0x200000ull
-#define VMCB_PA    0x10000ull
-#define HSAVE_PA   0x30000ull
-#define NCR3       0x3000ull
-
-static void page_written(void *arg, u64 pa, u64 len)
-{
-	struct pc *p = arg;
-
-	code_cache_written(p->code, pa, len);
-	p->c->kick = 1;
-}
-
-static void on_refused(void *arg, struct cpu *c, const struct refusal *r)
-{
-	(void)c;
-	((struct pc *)arg)->refused = r->check;
-}
-
-static void host_state(struct cpu *c)
-{
-	for (unsigned s = SEG_ES; s <= SEG_GS; s++)
-		c->seg[s] = (struct seg){.sel = 0x10, .ar = AR_P | AR_S | 3 | AR_G | AR_DB, .limit = ~0u};
-	c->seg[SEG_CS] = (struct seg){.sel = 8, .ar = AR_P | AR_S | 11 | AR_G | AR_L, .limit = ~0u};
-	c->cr0 = CR0_PE | CR0_PG | CR0_NE | CR0_ET;
-	c->cr4 = CR4_PAE;
-	c->cr3 = 0x1000;
-	c->efer = EFER_LME | EFER_LMA | EFER_NXE | EFER_SCE;
-	c->r[REG_RSP] = 0x80000;
-	c->activity = ACT_RUN;
-	cpu_update_mode(c);
-}
-
-/* Long mode, first 2 GiB mapped one to one by pages that a guest may share. */
-static struct pc *pc_new(const char *model)
-{
-	struct pc *p = calloc(1, sizeof(*p));
-	struct feature_set feat;
-	const struct cpu_model *m;
-	struct err err;
-
-	assert_non_null(p);
-	clock_init(&p->clock);
-	p->hooks.arg = p;
-	p->hooks.refused = on_refused;
-	assert_int_equal(model_parse(model, &m, &feat, &err), ST_OK);
-	assert_int_equal(bus_init(&p->bus, &p->clock, &p->hooks, 64 << 20, 0x80000000, &err), ST_OK);
-	assert_int_equal(decode_index_new(&p->decode, m, &feat), ST_OK);
-	assert_int_equal(code_cache_new(&p->code, &p->bus), ST_OK);
-	p->bus.page_written = page_written;
-	p->bus.page_written_arg = p;
-	p->mem = calloc(1, sizeof(struct cpu) + 64);
-	p->c = (struct cpu *)(void *)(((uintptr_t)p->mem + 63) & ~(uintptr_t)63);
-	p->all[0] = p->c;
-	p->c->all = p->all;
-	p->c->count = 1;
-	p->c->code = p->code;
-	p->c->decode = p->decode;
-	assert_int_equal(cpu_init(p->c, m, &feat, &p->bus, &err), ST_OK);
-	bus_write_u64(&p->bus, 0x1000, 0x2007);
-	bus_write_u64(&p->bus, 0x2000, 0xe7);
-	bus_write_u64(&p->bus, 0x2008, 0x400000e7);
-	host_state(p->c);
-	return p;
-}
-
-static void pc_free(struct pc *p)
-{
-	cpu_fini(p->c);
-	code_cache_free(p->code);
-	decode_index_free(p->decode);
-	bus_fini(&p->bus);
-	free(p->mem);
-	free(p);
-}
-
-#define CODE(p, pa, ...) bus_write(&(p)->bus, pa, (const u8[]){__VA_ARGS__}, sizeof((const u8[]){__VA_ARGS__}))
-
-static void run_host(struct pc *p)
-{
-	p->c->r[REG_RIP] = HOST_CODE;
-	p->c->activity = ACT_RUN;
-	for (unsigned slices = 0; slices < 20 && p->c->activity == ACT_RUN; slices++) /* PAUSE ends a slice */
-		cpu_run(p->c, p->clock.now + 100000);
-	assert_int_equal(p->c->activity, ACT_HLT);
-}
 
 static struct vmcb_page *vmcb_of(struct pc *p)
 {
@@ -494,7 +384,8 @@ static void test_memory_types(void **state)
 	memcpy(&s->host.pat, host, 8);
 	for (unsigned g = 0; g < 8; g++)
 		for (unsigned h = 0; h < 8; h++) {
-			u64 pcd_pwt_guest = (g & 3u) << 3 | (u64)(g >> 2) << 12, pcd_pwt_host = (h & 3u) << 3 | (u64)(h >> 2) << 7;
+			u64 pcd_pwt_guest = (g & 3u) << 3 | (u64)(g >> 2) << 12;
+			u64 pcd_pwt_host = (h & 3u) << 3 | (u64)(h >> 2) << 7;
 
 			bus_write_u64(&p->bus, 0x2000, 0xe7 | pcd_pwt_guest);
 			bus_write_u64(&p->bus, 0xd000, TYPES_HPA | 7 | pcd_pwt_host);
@@ -547,6 +438,7 @@ static void test_reset_in_guest(void **state)
 		struct vmcb_page *v = svm_setup(p);
 		struct cpu *c = p->c;
 		u64 left = 0;
+		bool masked;
 
 		(void)state;
 		v->control.icpt[3] = 1u << 31; /* not HLT: the guest stays */
@@ -560,6 +452,7 @@ static void test_reset_in_guest(void **state)
 		c->gif = gif;
 		cpu_reset(c, false); /* REQ(svm.2.13.7) REQ(svm.2.13.8): whatever GIF is */
 		assert_false(c->guest);
+		assert_false(svm_intr_masked(c, &masked));    /* REQ(svm.A.1.7) */
 		assert_true(c->gif);
 		assert_int_equal(c->r[REG_RIP], 0xfff0);
 		assert_int_equal(c->space, 0);                /* REQ(svm.A.1.4) */
@@ -568,8 +461,93 @@ static void test_reset_in_guest(void **state)
 		assert_int_equal(c->efer & EFER_SVME, 0);
 		for (unsigned n = 0; n < ARRAY_LEN(c->icpt); n++)
 			left |= c->icpt[n];
-		assert_int_equal(left, 0);
+		assert_int_equal(left, 0);                    /* REQ(svm.A.1.3) */
 		assert_int_equal(c->vm_hsave_pa, 0);          /* REQ(svm.E.4.6) */
+		pc_free(p);
+	}
+}
+
+/* A host in legacy PAE mode whose PDPEs the guest changes: #VMEXIT reads them again. */
+static void pae_host(struct pc *p, u64 pdpe)
+{
+	struct vmcb_page *v = svm_setup(p);
+	struct cpu *c = p->c;
+
+	v->control.n_cr3 = 0xe000;
+	for (u64 g = 0; g < 2; g++) {
+		bus_write_u64(&p->bus, 0xe000 + 8 * g, 0x40001 + 0x1000 * g);
+		for (u64 n = 0; n < 512; n++)
+			bus_write_u64(&p->bus, 0x40000 + 0x1000 * g + 8 * n, g << 30 | n << 21 | 0x87);
+	}
+	CODE(p, GUEST_CODE, 0x48, 0x89, 0x07, 0xf4); /* MOV [RDI], RAX; HLT */
+	c->r[REG_RDI] = 0xe018;
+	v->save.rax = pdpe;
+	v->save.rip = GUEST_CODE;
+	c->seg[SEG_CS].ar = AR_P | AR_S | 11 | AR_G | AR_DB;
+	c->efer = EFER_SVME | EFER_NXE;
+	c->cr3 = 0xe000;
+	cpu_update_mode(c);
+	assert_int_equal(mmu_load_pdptes(c, c->cr3), XR_OK);
+	c->r[REG_RAX] = VMCB_PA;
+	c->r[REG_RIP] = HOST_CODE;
+	for (unsigned slices = 0; slices < 20 && c->activity == ACT_RUN; slices++)
+		cpu_run(c, p->clock.now + 100000);
+}
+
+static void test_host_pdptes(void **state)
+{
+	struct pc *p = pc_new("amd");
+
+	(void)state;
+	pae_host(p, 0x41001); /* legal: the host has it, REQ(svm.4.VMRUN.30) */
+	assert_int_equal(p->c->activity, ACT_HLT);
+	assert_false(p->c->guest);
+	assert_int_equal(p->c->pdpte[3], 0x41001);
+	pc_free(p);
+	p = pc_new("amd");
+	pae_host(p, 0x41003); /* reserved bit: shutdown, REQ(svm.2.3.24) REQ(svm.4.VMRUN.40) */
+	assert_int_equal(p->c->activity, ACT_SHUTDOWN);
+	assert_int_equal(vmcb_of(p)->control.exitcode, 0x78);
+	pc_free(p);
+}
+
+/* A triple fault of the guest, with the shutdown intercept and without: REQ(svm.2.4.3.8) */
+static void test_guest_shutdown(void **state)
+{
+	for (unsigned on = 0; on < 2; on++) {
+		struct pc *p = pc_new("amd");
+		struct vmcb_page *v = svm_setup(p);
+
+		(void)state;
+		v->control.icpt[3] = on << 31;
+		v->save.rip = GUEST_CODE;
+		CODE(p, GUEST_CODE, 0x0f, 0x0b); /* UD2, and no IDT */
+		p->c->r[REG_RAX] = VMCB_PA;
+		p->c->r[REG_RIP] = HOST_CODE;
+		for (unsigned slices = 0; slices < 20 && p->c->activity == ACT_RUN; slices++)
+			cpu_run(p->c, p->clock.now + 100000);
+		assert_int_equal(p->c->activity, on ? ACT_HLT : ACT_SHUTDOWN);
+		pc_free(p);
+	}
+}
+
+/* An unmasked x87 error with CR0.NE = 0: the processor freezes, and that exits, unless IGNNE# is asserted. */
+static void test_ferr_freeze(void **state)
+{
+	for (unsigned ignne = 0; ignne < 2; ignne++) {
+		struct pc *p = pc_new("amd");
+		struct vmcb_page *v = svm_setup(p);
+
+		(void)state;
+		v->control.icpt[3] |= 1u << 30;
+		v->save.cr0 &= ~(u64)CR0_NE;
+		/* FNINIT; FLDCW [RIP + 38h]; FLD1; FLDZ; FDIVP; FWAIT; HLT */
+		CODE(p, GUEST_CODE, 0xdb, 0xe3, 0xd9, 0x2d, 0x38, 0, 0, 0, 0xd9, 0xe8, 0xd9, 0xee, 0xde, 0xf9, 0x9b,
+		     0xf4);
+		CODE(p, GUEST_CODE + 0x40, 0x7b, 0x03); /* division by zero is not masked */
+		cpu_set_ignne(p->c, ignne);
+		assert_int_equal(vmrun(p), ignne ? 0x78 : 0x7e); /* REQ(svm.2.10.2.2) */
+		assert_int_equal(v->save.rip, GUEST_CODE + (ignne ? 15 : 14));
 		pc_free(p);
 	}
 }
@@ -629,148 +607,6 @@ static void test_tsc_and_pause(void **state)
 	pc_free(p);
 }
 
-/* ---- VMX, first slice ---- */
-
-static void vmx_setup(struct pc *p)
-{
-	struct cpu *c = p->c;
-	struct vmx *x = vmx_of(c);
-	/* clang-format off */
-	const u64 fields[][2] = {
-		{VMCS_PIN_CONTROLS, 0x16}, {VMCS_PROC_CONTROLS, 0x84006172 | 1u << 7}, {VMCS_PROC2_CONTROLS, 0x22},
-		 {VMCS_VPID, 1},
-		{VMCS_EXIT_CONTROLS, 0x36dfb | 1 << 9 | 3 << 20}, {VMCS_ENTRY_CONTROLS, 0x11fb | 1 << 9 | 1 << 15},
-		{VMCS_EPTP, NCR3 | 0x5e}, {VMCS_LINK_POINTER, ~0ull},
-		{VMCS_HOST_CR0, c->cr0}, {VMCS_HOST_CR3, 0x1000}, {VMCS_HOST_CR4, c->cr4 | CR4_VMXE},
-		 {VMCS_HOST_EFER, c->efer},
-		{VMCS_HOST_CS_SEL, 8}, {VMCS_HOST_SS_SEL, 16}, {VMCS_HOST_TR_SEL, 24}, {VMCS_HOST_RSP, 0x80000},
-		{VMCS_HOST_RIP, HOST_CODE + 0x80}, {VMCS_GUEST_CR0, c->cr0}, {VMCS_GUEST_CR3, 0x1000},
-		{VMCS_GUEST_CR4, c->cr4 | CR4_VMXE}, {VMCS_GUEST_EFER, c->efer}, {VMCS_GUEST_CS_AR, 0xa09b},
-		{VMCS_GUEST_CS_LIMIT, 0xffffffff}, {VMCS_GUEST_CS_SEL, 8}, {VMCS_GUEST_SS_AR, 0xc093},
-		 {VMCS_GUEST_SS_LIMIT, 0xffffffff},
-		{VMCS_GUEST_DS_AR, 0x10000}, {VMCS_GUEST_ES_AR, 0x10000}, {VMCS_GUEST_FS_AR, 0x10000},
-		 {VMCS_GUEST_GS_AR, 0x10000},
-		{VMCS_GUEST_LDTR_AR, 0x10000}, {VMCS_GUEST_TR_AR, 0x8b}, {VMCS_GUEST_TR_LIMIT, 0x67},
-		 {VMCS_GUEST_RSP, 0x90000},
-		{VMCS_GUEST_RFLAGS, 2},
-	};
-	/* clang-format on */
-
-	for (size_t n = 0; n < ARRAY_LEN(fields); n++)
-		vmcs_set(x, (u32)fields[n][0], fields[n][1]);
-	bus_write_u64(&p->bus, NCR3, 0x4007);
-	bus_write_u64(&p->bus, 0x4000, 0x5007);
-	for (u64 n = 0; n < 8; n++)
-		bus_write_u64(&p->bus, 0x5000 + 8 * n, n * 0x200000 | 0xb7);
-	CODE(p, HOST_CODE + 0x80, 0xf4);
-}
-
-/* One instruction with RBX pointing at a pointer; CF and ZF come back. */
-static u32 vmx_step(struct pc *p, u64 pointer, u32 bytes)
-{
-	bus_write_u64(&p->bus, 0x50000, pointer);
-	bus_write_u32(&p->bus, HOST_CODE, bytes);
-	CODE(p, HOST_CODE + 4, 0xf4);
-	p->c->r[REG_RBX] = 0x50000;
-	run_host(p);
-	return flags_get(p->c) & (FL_CF | FL_ZF);
-}
-#define VMXON    0x33c70ff3
-#define VMCLEAR  0x33c70f66
-#define VMPTRLD  0x9033c70f
-#define VMLAUNCH 0x90c2010f
-#define VMRESUME 0x90c3010f
-
-static u64 vmx_error(struct pc *p)
-{
-	return vmcs_get(vmx_of(p->c), VMCS_INSN_ERROR);
-}
-
-static u64 vmx_run(struct pc *p, u32 bytes)
-{
-	vmcs_set(vmx_of(p->c), VMCS_GUEST_RIP, GUEST_CODE);
-	assert_int_equal(vmx_step(p, 0, bytes), 0);
-	assert_int_equal(p->c->r[REG_RIP], HOST_CODE + 0x81);
-	return vmcs_get(vmx_of(p->c), VMCS_EXIT_REASON);
-}
-
-static void test_vmx_slice(void **state)
-{
-	struct pc *p = pc_new("intel");
-	struct vmx *x = vmx_of(p->c);
-
-	(void)state;
-	p->c->cr4 |= CR4_VMXE;
-	assert_true(msr_write(p->c, 0x3a, 5));
-	assert_false(msr_write(p->c, 0x3a, 5));
-	bus_write_u32(&p->bus, 0x40000, VMX_REVISION);
-	assert_int_equal(vmx_step(p, 0x40001, VMXON), FL_CF);
-	assert_int_equal(vmx_step(p, 0x40000, VMXON), 0);
-	assert_int_equal(vmx_step(p, 0x40000, VMXON), FL_CF); /* no current VMCS */
-	assert_int_equal(vmx_step(p, 0x41000, VMPTRLD), FL_CF);
-	bus_write_u32(&p->bus, 0x41000, VMX_REVISION);
-	assert_int_equal(vmx_step(p, 0x41000, VMCLEAR), 0);
-	assert_int_equal(vmx_step(p, 0x41000, VMPTRLD), 0);
-	assert_int_equal(vmx_step(p, 0x40000, VMXON), FL_ZF);
-	assert_int_equal(vmx_error(p), 15);
-	assert_int_equal(vmx_step(p, 0x40000, VMPTRLD), FL_ZF);
-	assert_int_equal(vmx_error(p), 10);
-	assert_int_equal(vmx_step(p, 0, VMRESUME), FL_ZF);
-	assert_int_equal(vmx_error(p), 5);
-	assert_int_equal(vmx_step(p, 0, VMLAUNCH), FL_ZF);
-	assert_int_equal(vmx_error(p), 7);
-	vmx_setup(p);
-	vmcs_set(x, VMCS_HOST_CS_SEL, 11);
-	assert_int_equal(vmx_step(p, 0, VMLAUNCH), FL_ZF);
-	assert_int_equal(vmx_error(p), 8);
-	assert_string_equal(p->refused, "vmx.host.selector.rpl-ti");
-	vmcs_set(x, VMCS_HOST_CS_SEL, 8);
-	vmcs_set(x, VMCS_GUEST_RFLAGS, 0);
-	assert_int_equal(vmx_run(p, VMLAUNCH), 33 | BIT(31));
-	assert_string_equal(p->refused, "vmx.guest.rflags.reserved");
-	vmcs_set(x, VMCS_GUEST_RFLAGS, 2);
-	CODE(p, GUEST_CODE, 0xf4);
-	assert_int_equal(vmx_run(p, VMLAUNCH), 12);
-	assert_int_equal(vmcs_get(x, VMCS_EXIT_INSN_LEN), 1);
-	assert_int_equal(vmx_step(p, 0, VMLAUNCH), FL_ZF);
-	assert_int_equal(vmx_error(p), 4);
-	CODE(p, GUEST_CODE, 0x48, 0xa1, 0, 0, 0, 2, 0, 0, 0, 0, 0xf4);
-	assert_int_equal(vmx_run(p, VMRESUME), 48);
-	assert_int_equal(vmcs_get(x, VMCS_EXIT_QUALIFICATION), 0x781); /* with advanced exit information */
-	assert_int_equal(vmcs_get(x, VMCS_GUEST_PHYSICAL), 0x2000000);
-	assert_int_equal(vmcs_get(x, VMCS_GUEST_LINEAR), 0x2000000);
-	bus_write_u64(&p->bus, 0x5080, 0x20000b7);
-	assert_int_equal(vmx_run(p, VMRESUME), 12);
-	CODE(p, GUEST_CODE, 0x0f, 0x0b);
-	vmcs_set(x, VMCS_EXCEPTION_BITMAP, 1 << 6);
-	assert_int_equal(vmx_run(p, VMRESUME), 0);
-	assert_int_equal(vmcs_get(x, VMCS_EXIT_INTR_INFO), 0x80000306);
-	vmcs_set(x, VMCS_EXCEPTION_BITMAP, 0);
-	assert_int_equal(vmx_run(p, VMRESUME), 2);
-	CODE(p, GUEST_CODE, 0x0f, 0x01, 0xc1);
-	assert_int_equal(vmx_run(p, VMRESUME), 18);
-	pc_free(p);
-}
-
-/* Encodings of all widths and types find their slot and nobody else's. */
-static void test_vmcs_slots(void **state)
-{
-	bool taken[VMCS_SLOTS] = {false};
-
-	(void)state;
-	for (size_t n = 0; n < vmcs_field_count; n++) {
-		unsigned slot = vmcs_slot(vmcs_fields[n].encoding);
-
-		assert_true(slot < VMCS_SLOTS && !taken[slot]);
-		taken[slot] = true;
-		assert_ptr_equal(vmcs_field_at(vmcs_fields[n].encoding), &vmcs_fields[n]);
-	}
-	assert_int_equal(VMCS_GUEST_RIP, 0x681e);
-	assert_int_equal(VMCS_HOST_RIP, 0x6c16);
-	assert_int_equal(VMCS_EXIT_REASON, 0x4402);
-	assert_true(VMCS_REGION_FIELDS + 8 * VMCS_SLOTS <= 4096);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -786,10 +622,11 @@ int main(void)
 	        cmocka_unit_test(test_memory_types),
 	        cmocka_unit_test(test_a20),
 	        cmocka_unit_test(test_reset_in_guest),
+	        cmocka_unit_test(test_host_pdptes),
+	        cmocka_unit_test(test_guest_shutdown),
+	        cmocka_unit_test(test_ferr_freeze),
 	        cmocka_unit_test(test_virtual_instructions),
 	        cmocka_unit_test(test_tsc_and_pause),
-	        cmocka_unit_test(test_vmx_slice),
-	        cmocka_unit_test(test_vmcs_slots),
 	};
 
 	return cmocka_run_group_tests_name("world_switch", tests, NULL, NULL);

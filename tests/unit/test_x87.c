@@ -19,6 +19,11 @@ enum xr cpu_fault(struct cpu *c, unsigned vector, u32 error)
 	c->fault = (struct event){.type = EV_HW, .vector = (u8)vector, .error = error};
 	return XR_FAULT;
 }
+void cpu_recheck(struct cpu *c)
+{
+	(void)c;
+}
+
 enum xr seg_address(struct cpu *c, unsigned seg, u64 ea, u32 size, unsigned access, la_t *la)
 {
 	(void)c, (void)seg, (void)size, (void)access;

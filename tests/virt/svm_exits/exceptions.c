@@ -191,6 +191,31 @@ static void double_fault(void)
 	gidt[8] = saved8;
 }
 
+SNIPPET(x_wait, "", "fwait");
+
+/* Not intercepted, the guest stops at the waiting instruction until an interrupt comes; with IGNNE# it goes on. */
+static void frozen(void)
+{
+	base(&x_freeze);
+	on((struct icpt){3, 0});
+	v->cr0 &= ~0x20ull;
+	v->rflags = 0x202;
+	mmio_write(0xfee003e0, 0xb);
+	mmio_write(0xfee00320, 0x51);
+	mmio_write(0xfee00380, 30000);
+	vcheck("frozen", "an interrupt ends it", go(), 0x60);
+	vcheck("frozen", "at the instruction", v->rip, (u64)x_freeze.at);
+	asm volatile("sti; nop; cli"); /* the host takes it */
+	base(&x_wait);
+	on((struct icpt){3, 30});
+	v->cr0 &= ~0x20ull;
+	vcheck("FERR# is active", "FERR_FREEZE", go(), 0x7e);
+	outb(0xf0, 0);
+	v->rip = (u64)x_wait.entry;
+	vcheck("IGNNE# is active", "goes on", go(), EXIT_VMMCALL);
+	asm volatile("fninit");
+}
+
 /* "Ferr_Freeze Intercept": an x87 exception with CR0.NE = 0. */
 static void freeze(void)
 {
@@ -220,6 +245,7 @@ static void not_present_then_gp(void)
 void test_exceptions(void)
 {
 	freeze();
+	frozen();
 	not_present_then_gp();
 	intercepted();
 	delivered();

@@ -61,5 +61,6 @@ void test_tlb(void);
 void test_modes(void);
 void test_state(void);
 void test_lbr(void);
+void test_clean(void);
 
 #endif

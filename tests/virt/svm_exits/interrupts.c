@@ -216,6 +216,32 @@ static void nmi(void)
 	unblock_nmi();
 }
 
+/* ---- table 2-3: physical interrupts and SMIs while GIF is 0, and "SMI Intercept" ---- */
+static void gif(void)
+{
+	unsigned before = irqs;
+	u64 code;
+
+	asm volatile("clgi; sti" ::: "memory");
+	self_ipi(0x51);
+	asm volatile("nop; nop; nop" ::: "memory");
+	vcheck("INTR, GIF 0, IF 1", "held", irqs, before);
+	asm volatile("stgi; nop; cli" ::: "memory");
+	vcheck("INTR, GIF 1, IF 1", "taken", irqs, before + 1);
+
+	base(&nops);
+	asm volatile("clgi" ::: "memory");
+	self_ipi(0x200);
+	asm volatile("nop; nop; nop" ::: "memory");
+	code = go_gif0();
+	vcheck("external SMI, intercepted", "code", code, 0x62);
+	vcheck("external SMI, intercepted", "EXITINFO1: external", v->exitinfo1 & 1, 1);
+	vcheck("external SMI, intercepted", "before the first instruction", v->rip, (u64)nops.entry);
+	vcheck("external SMI, GIF 0", "still pending", go_gif0(), 0x62);
+	asm volatile("stgi; nop" ::: "memory"); /* the host's: there is no SMM yet */
+	vcheck("external SMI, GIF 1", "taken", go(), EXIT_VMMCALL);
+}
+
 /* Injected NMIs block nothing: REQ(svm.2.16.7) */
 static void injected_nmi(void)
 {
@@ -242,4 +268,5 @@ void test_interrupts(void)
 	physical_interrupts();
 	nmi();
 	injected_nmi();
+	gif();
 }

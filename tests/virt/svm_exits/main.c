@@ -182,5 +182,6 @@ int main(void)
 	test_modes();
 	test_state();
 	test_lbr();
+	test_clean();
 	return guest_verdict();
 }

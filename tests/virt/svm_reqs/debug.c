@@ -21,7 +21,8 @@ static bool on_debug(struct regs *r)
 asm(".pushsection .text\n"
     "step_run: push %rbx; push %rbp; push %r12; push %r13; push %r14; push %r15; mov %rdi, %rax; push %rsi; popf\n"
     "step_vmrun: vmrun\n"
-    "step_behind: nop; pushf; andl $~0x100, (%rsp); popf; pop %r15; pop %r14; pop %r13; pop %r12; pop %rbp; pop %rbx; ret\n"
+    "step_behind: nop; pushf; andl $~0x100, (%rsp); popf; pop %r15; pop %r14; pop %r13; pop %r12; pop %rbp; pop %rbx; "
+    "ret\n"
     ".popsection");
 extern void step_run(u64 vmcb, u64 rflags);
 extern char step_vmrun[], step_behind[];
@@ -40,20 +41,20 @@ static void host_breakpoint(void)
 	asm volatile("mov %0, %%dr0; mov %1, %%dr7" ::"r"(step_vmrun), "r"(0x401ull));
 	step_run((u64)v, 2);
 	asm volatile("mov %0, %%dr7; stgi" ::"r"(0x400ull));
-	check(REQ(svm.2.2.1.125) "#DB on VMRUN", hits, 1);
-	check(REQ(svm.2.2.1.125) "before VMRUN", hit_rip[0], step_vmrun);
+	check(REQ("svm.2.2.1.125") "#DB on VMRUN", hits, 1);
+	check(REQ("svm.2.2.1.125") "before VMRUN", hit_rip[0], step_vmrun);
 	/* the handler set RF: VMRUN went through */
-	check(REQ(svm.2.2.1.126) "RF lets VMRUN run", v->exitcode, EXIT_VMMCALL);
+	check(REQ("svm.2.2.1.126") "RF lets VMRUN run", v->exitcode, EXIT_VMMCALL);
 	base(g_two);
 	hits = 0;
 	asm volatile("clgi");
 	step_run((u64)v, 0x102);
 	asm volatile("stgi");
-	check(REQ(svm.2.2.1.127) "one #DB", hits, 1);
-	check(REQ(svm.2.2.1.127) "behind VMRUN", hit_rip[0], step_behind);
-	check(REQ(svm.2.2.1.127 svm.2.13.5) "by single step, with GIF 0", hit_dr6 >> 14 & 1, 1);
-	check(REQ(svm.2.2.1.128) "RF", hit_rflags >> 16 & 1, 0);
-	check(REQ(svm.2.2.1.133) "the guest has run to its end", v->rip, g_two_end);
+	check(REQ("svm.2.2.1.127") "one #DB", hits, 1);
+	check(REQ("svm.2.2.1.127") "behind VMRUN", hit_rip[0], step_behind);
+	check(REQ("svm.2.2.1.127 svm.2.13.5") "by single step, with GIF 0", hit_dr6 >> 14 & 1, 1);
+	check(REQ("svm.2.2.1.128") "RF", hit_rflags >> 16 & 1, 0);
+	check(REQ("svm.2.2.1.133") "the guest has run to its end", v->rip, g_two_end);
 }
 
 static void guest_breakpoint(void)
@@ -64,50 +65,50 @@ static void guest_breakpoint(void)
 		v->dr7 = 0x401;
 		v->rflags = 2 | rf << 16;
 		if (rf) {
-			check(REQ(svm.2.2.1.129) "RF 1", go(), EXIT_VMMCALL);
+			check(REQ("svm.2.2.1.129") "RF 1", go(), EXIT_VMMCALL);
 		} else {
-			check(REQ(svm.2.2.1.130) "RF 0", go(), 0x41);
-			check(REQ(svm.2.2.1.130) "before it", v->rip, g_two);
-			check(REQ(svm.2.8.2.1) "state before it", v->rflags & 0xffff, 2);
-			check(REQ(svm.2.8.2.3) "DR6", v->dr6 & 0xf00f, 1);
+			check(REQ("svm.2.2.1.130") "RF 0", go(), 0x41);
+			check(REQ("svm.2.2.1.130") "before it", v->rip, g_two);
+			check(REQ("svm.2.8.2.1") "state before it", v->rflags & 0xffff, 2);
+			check(REQ("svm.2.8.2.3") "DR6", v->dr6 & 0xf00f, 1);
 		}
 	}
 	base(g_two);
 	v->rflags = 0x102;
-	check(REQ(svm.2.2.1.132) "TF", go(), 0x41);
-	check(REQ(svm.2.2.1.131 svm.2.2.1.132 svm.2.4.1.5) "behind the first instruction", v->rip, g_two + 1);
-	check(REQ(svm.2.8.2.2 svm.2.8.2.3) "DR6.BS", v->dr6 & 0xf00f, 0x4000);
+	check(REQ("svm.2.2.1.132") "TF", go(), 0x41);
+	check(REQ("svm.2.2.1.131 svm.2.2.1.132 svm.2.4.1.5") "behind the first instruction", v->rip, g_two + 1);
+	check(REQ("svm.2.8.2.2 svm.2.8.2.3") "DR6.BS", v->dr6 & 0xf00f, 0x4000);
 	base(g_store);
 	asm volatile("mov %0, %%dr1" ::"r"(&scratch[8]));
 	v->dr7 = 0x400 | 4 | 0xdu << 20; /* DR1: four bytes, writes */
 	scratch[8] = 0;
-	check(REQ(svm.2.4.1.5 svm.2.8.2.2) "data breakpoint", go(), 0x41);
-	check(REQ(svm.2.4.1.6) "RIP of the next instruction", v->rip, (u64)g_store_end - 1);
-	check(REQ(svm.2.4.1.5) "the store is done", scratch[8], 1);
-	check(REQ(svm.2.4.1.7) "DR6.B1", v->dr6 & 0xf00f, 2);
-	check(REQ(svm.2.4.1.8) "DR7 is as it was", v->dr7, 0x400 | 4 | 0xdu << 20);
+	check(REQ("svm.2.4.1.5 svm.2.8.2.2") "data breakpoint", go(), 0x41);
+	check(REQ("svm.2.4.1.6") "RIP of the next instruction", v->rip, (u64)g_store_end - 1);
+	check(REQ("svm.2.4.1.5") "the store is done", scratch[8], 1);
+	check(REQ("svm.2.4.1.7") "DR6.B1", v->dr6 & 0xf00f, 2);
+	check(REQ("svm.2.4.1.8") "DR7 is as it was", v->dr7, 0x400 | 4 | 0xdu << 20);
 	base(g_gd);
 	v->dr7 = 0x2400;
-	check(REQ(svm.2.8.2.1) "GD", go(), 0x41);
-	check(REQ(svm.2.8.2.1) "before the instruction", v->rip, g_gd);
-	check(REQ(svm.2.8.2.3) "DR6.BD", v->dr6 & 0xf00f, 0x2000);
-	check(REQ(svm.2.8.2.4) "GD is clear", v->dr7, 0x400);
+	check(REQ("svm.2.8.2.1") "GD", go(), 0x41);
+	check(REQ("svm.2.8.2.1") "before the instruction", v->rip, g_gd);
+	check(REQ("svm.2.8.2.3") "DR6.BD", v->dr6 & 0xf00f, 0x2000);
+	check(REQ("svm.2.8.2.4") "GD is clear", v->dr7, 0x400);
 	base(g_io);
 	v->cr4 |= 8;
 	asm volatile("mov %0, %%dr2" ::"r"(0x80ull));
 	v->dr7 = 0x400 | 1 << 4 | 2u << 24;
-	check(REQ(svm.2.8.2.2) "I/O breakpoint", go(), 0x41);
-	check(REQ(svm.2.8.2.2) "behind it", v->rip, (u64)g_io_end - 1);
+	check(REQ("svm.2.8.2.2") "I/O breakpoint", go(), 0x41);
+	check(REQ("svm.2.8.2.2") "behind it", v->rip, (u64)g_io_end - 1);
 	/* an intercepted instruction with a breakpoint on it; a data trap from the one before it */
 	base(g_two);
 	asm volatile("mov %0, %%dr0" ::"r"(g_two_end));
 	v->dr7 = 0x401;
-	check(REQ(svm.2.4.0.11) "#DB before VMMCALL's intercept", go(), 0x41);
-	check(REQ(svm.2.4.0.11) "at VMMCALL", v->rip, g_two_end);
+	check(REQ("svm.2.4.0.11") "#DB before VMMCALL's intercept", go(), 0x41);
+	check(REQ("svm.2.4.0.11") "at VMMCALL", v->rip, g_two_end);
 	base(g_two + 1);
 	v->rflags = 0x102;
-	check(REQ(svm.2.4.0.12) "single-step trap before VMMCALL's intercept", go(), 0x41);
-	check(REQ(svm.2.4.0.12) "at VMMCALL", v->rip, g_two_end);
+	check(REQ("svm.2.4.0.12") "single-step trap before VMMCALL's intercept", go(), 0x41);
+	check(REQ("svm.2.4.0.12") "at VMMCALL", v->rip, g_two_end);
 }
 SNIPPET(g_store_call, "movl $1, scratch + 64");
 
@@ -124,11 +125,11 @@ static void implicit(void)
 
 	mine[1].lo = (a & 0xffff) | 8 << 16 | 0x8eull << 40 | (a >> 16 & 0xffff) << 48;
 	v->idtr.base = (u64)mine;
-	check(REQ(svm.2.5.4.3) "#DB delivered", go(), EXIT_VMMCALL);
-	check(REQ(svm.2.5.4.3) "DR6 was written", v->dr6 >> 14 & 1, 1);
+	check(REQ("svm.2.5.4.3") "#DB delivered", go(), EXIT_VMMCALL);
+	check(REQ("svm.2.5.4.3") "DR6 was written", v->dr6 >> 14 & 1, 1);
 	base(g_store_call);
 	v->dr7 = 0x400 | 4 | 0xdu << 20;
-	check(REQ(svm.2.4.0.12) "data trap before VMMCALL's intercept", go(), 0x41);
+	check(REQ("svm.2.4.0.12") "data trap before VMMCALL's intercept", go(), 0x41);
 }
 
 /* "GIF = 0": debug matches are lost, single steps are not. */
@@ -137,18 +138,18 @@ static void gif(void)
 	asm volatile("mov %0, %%dr0; mov %1, %%dr7" ::"r"(&watched), "r"(0x400ull | 1 | 0xdull << 16));
 	hits = 0;
 	asm volatile("clgi; movl $1, %0; nop" : "=m"(watched));
-	check(REQ(svm.2.13.3) "a match with GIF 0", hits, 0);
+	check(REQ("svm.2.13.3") "a match with GIF 0", hits, 0);
 	asm volatile("stgi; nop; nop" ::: "memory");
-	check(REQ(svm.2.13.3) "is not remembered", hits, 0);
+	check(REQ("svm.2.13.3") "is not remembered", hits, 0);
 	asm volatile("movl $2, %0; nop" : "=m"(watched));
-	check(REQ(svm.2.13.4) "a match with GIF 1", hits, 1);
+	check(REQ("svm.2.13.4") "a match with GIF 1", hits, 1);
 	asm volatile("mov %0, %%dr7" ::"r"(0x400ull));
 	hits = 0;
 	asm volatile("clgi; push $0x102; popf; nop; stgi" ::: "memory", "cc");
-	check(REQ(svm.2.13.5) "single step with GIF 0", hits, 1);
+	check(REQ("svm.2.13.5") "single step with GIF 0", hits, 1);
 	hits = 0;
 	asm volatile("push $0x102; popf; nop" ::: "memory", "cc");
-	check(REQ(svm.2.13.6) "single step with GIF 1", hits, 1);
+	check(REQ("svm.2.13.6") "single step with GIF 1", hits, 1);
 }
 
 void test_debug(void)

@@ -3,10 +3,10 @@
 
 /* 0F 01 D8 to DF, and where each appears: intercept bit and exit code. */
 #define I(name, bytes)                                                                                                 \
-	asm(".pushsection .text\nh_" #name ": .byte " bytes "\nret\n.popsection");                                   \
+	asm(".pushsection .text\nh_" #name ": .byte " bytes "\nret\n.popsection");                                     \
 	SNIPPET(s_##name, ".byte " bytes);                                                                             \
-	SNIPPET(d_##name, "mov $0xc0000080, %ecx; rdmsr; btr $12, %eax; wrmsr; mov %rsp, %rbx; push $0x43; push %rbx;"  \
-			  "push $2; push $0x4b; push $1f; iretq; 1: .byte " bytes);                                    \
+	SNIPPET(d_##name, "mov $0xc0000080, %ecx; rdmsr; btr $12, %eax; wrmsr; mov %rsp, %rbx; push $0x43; push %rbx;" \
+	                  "push $2; push $0x4b; push $1f; iretq; 1: .byte " bytes);                                    \
 	extern void h_##name(void)
 I(vmrun, "0x0f, 0x01, 0xd8");
 I(vmmcall, "0x0f, 0x01, 0xd9");
@@ -23,17 +23,21 @@ static const struct {
 	u64 exit;
 	const char *opcode, *no_svme, *mode, *cpl;
 } rows[] = {
-	{s_vmrun, d_vmrun, h_vmrun, 4, 0, 0x80, REQ(svm.4.VMRUN.1), REQ(svm.4.VMRUN.45 svm.2.1.2 svm.2.2.1.9 svm.E.5.1.2),
-	 REQ(svm.4.VMRUN.46 svm.2.2.1.8), REQ(svm.4.VMRUN.47 svm.2.2.1.7)},
-	{s_vmmcall, d_vmmcall, h_vmmcall, 4, 1, 0x81, REQ(svm.4.VMMCALL.1), REQ(svm.4.VMMCALL.6 svm.2.1.2), NULL, NULL},
-	{s_vmload, d_vmload, h_vmload, 4, 2, 0x82, REQ(svm.4.VMLOAD.1), REQ(svm.4.VMLOAD.6 svm.2.11.18 svm.2.1.2),
-	 REQ(svm.4.VMLOAD.7 svm.2.11.17), REQ(svm.4.VMLOAD.8)},
-	{s_vmsave, d_vmsave, h_vmsave, 4, 3, 0x83, REQ(svm.4.VMSAVE.1), REQ(svm.4.VMSAVE.6 svm.2.11.18 svm.2.1.2),
-	 REQ(svm.4.VMSAVE.7 svm.2.11.17), REQ(svm.4.VMSAVE.8)},
-	{s_stgi, d_stgi, h_stgi, 4, 4, 0x84, REQ(svm.4.STGI.1), REQ(svm.4.STGI.5 svm.2.1.2), REQ(svm.4.STGI.6), REQ(svm.4.STGI.7)},
-	{s_clgi, d_clgi, h_clgi, 4, 5, 0x85, REQ(svm.4.CLGI.1), REQ(svm.4.CLGI.5 svm.2.1.2), REQ(svm.4.CLGI.6), REQ(svm.4.CLGI.7)},
-	{s_invlpga, d_invlpga, h_invlpga, 3, 26, 0x7a, REQ(svm.4.INVLPGA.1), REQ(svm.4.INVLPGA.10 svm.2.1.2), REQ(svm.4.INVLPGA.11),
-	 REQ(svm.4.INVLPGA.12)},
+        {s_vmrun, d_vmrun, h_vmrun, 4, 0, 0x80, REQ("svm.4.VMRUN.1"),
+         REQ("svm.4.VMRUN.45 svm.2.1.2 svm.2.2.1.9 svm.E.5.1.2"), REQ("svm.4.VMRUN.46 svm.2.2.1.8"),
+         REQ("svm.4.VMRUN.47 svm.2.2.1.7")},
+        {s_vmmcall, d_vmmcall, h_vmmcall, 4, 1, 0x81, REQ("svm.4.VMMCALL.1"), REQ("svm.4.VMMCALL.6 svm.2.1.2"), NULL,
+         NULL},
+        {s_vmload, d_vmload, h_vmload, 4, 2, 0x82, REQ("svm.4.VMLOAD.1"), REQ("svm.4.VMLOAD.6 svm.2.11.18 svm.2.1.2"),
+         REQ("svm.4.VMLOAD.7 svm.2.11.17"), REQ("svm.4.VMLOAD.8")},
+        {s_vmsave, d_vmsave, h_vmsave, 4, 3, 0x83, REQ("svm.4.VMSAVE.1"), REQ("svm.4.VMSAVE.6 svm.2.11.18 svm.2.1.2"),
+         REQ("svm.4.VMSAVE.7 svm.2.11.17"), REQ("svm.4.VMSAVE.8")},
+        {s_stgi, d_stgi, h_stgi, 4, 4, 0x84, REQ("svm.4.STGI.1"), REQ("svm.4.STGI.5 svm.2.1.2"), REQ("svm.4.STGI.6"),
+         REQ("svm.4.STGI.7")},
+        {s_clgi, d_clgi, h_clgi, 4, 5, 0x85, REQ("svm.4.CLGI.1"), REQ("svm.4.CLGI.5 svm.2.1.2"), REQ("svm.4.CLGI.6"),
+         REQ("svm.4.CLGI.7")},
+        {s_invlpga, d_invlpga, h_invlpga, 3, 26, 0x7a, REQ("svm.4.INVLPGA.1"), REQ("svm.4.INVLPGA.10 svm.2.1.2"),
+         REQ("svm.4.INVLPGA.11"), REQ("svm.4.INVLPGA.12")},
 };
 
 static void low_mode(const char *code, u64 cr0, u64 rflags)
@@ -59,15 +63,16 @@ static void each(unsigned n)
 	check(rows[n].opcode, go(), rows[n].exit);
 	check(rows[n].opcode, v->rip, rows[n].code);
 	if (n == 0) /* nothing of VMRUN has happened */
-		check(REQ(svm.4.VMRUN.2) "exit before anything is saved", *(u64 *)(rdmsr(HSAVE) + 0x5f8), v);
+		check(REQ("svm.4.VMRUN.2") "exit before anything is saved",
+		      *(u64 *)(rdmsr(HSAVE) + 0x578) != (u64)rows[n].code + 3, 1);
 	wrmsr(EFER, efer & ~0x1000ull);
 	check(rows[n].no_svme, CATCH(asm volatile("call *%1" : "+a"(rax) : "r"(rows[n].host) : "rcx", "memory")), 6);
 	wrmsr(EFER, efer);
 	base(rows[n].dropped);
 	((u32 *)v)[rows[n].word] |= 1u << rows[n].bit;
 	/* CPL 3 and EFER.SVME 0: #UD wins over #GP */
-	check(REQ(svm.4.0.1) "#UD before #GP", go(), EXIT_UD);
-	check(REQ(svm.4.0.1) "at CPL 3", v->cpl, 3);
+	check(REQ("svm.4.0.1") "#UD before #GP", go(), EXIT_UD);
+	check(REQ("svm.4.0.1") "at CPL 3", v->cpl, 3);
 	if (!rows[n].mode)
 		return;
 	low_mode(rows[n].code, 0x10, 2);
@@ -95,22 +100,25 @@ static void vmmcall(void)
 			low_mode(s_vmmcall, modes[n].cr0, modes[n].rflags);
 			v->cpl = modes[n].cpl;
 			v->intercept2 = 1 | on << 1;
-			check(on ? REQ(svm.4.VMMCALL.2) "" : REQ(svm.4.VMMCALL.3) "", go(), on ? 0x81 : EXIT_UD);
-			check(REQ(svm.4.VMMCALL.4) "RIP, RFLAGS", v->rip == 0 && (v->rflags & ~0x10000ull) == modes[n].rflags, 1);
+			check(on ? REQ("svm.4.VMMCALL.2") "" : REQ("svm.4.VMMCALL.3") "", go(), on ? 0x81 : EXIT_UD);
+			check(REQ("svm.4.VMMCALL.4") "RIP, RFLAGS",
+			      v->rip == 0 && (v->rflags & ~0x10000ull) == modes[n].rflags, 1);
 		}
 	for (unsigned on = 0; on < 2; on++) {
 		base(s_vmmcall);
 		user();
 		v->intercept2 = 1 | on << 1;
-		check(on ? REQ(svm.4.VMMCALL.2) "CPL 3" : REQ(svm.4.VMMCALL.3) "CPL 3", go(), on ? 0x81 : EXIT_UD);
+		check(on ? REQ("svm.4.VMMCALL.2") "CPL 3" : REQ("svm.4.VMMCALL.3") "CPL 3", go(), on ? 0x81 : EXIT_UD);
 	}
-	check(REQ(svm.4.VMMCALL.3) "on the host", CATCH(asm volatile("vmmcall")), 6);
+	check(REQ("svm.4.VMMCALL.3") "on the host", CATCH(asm volatile("vmmcall")), 6);
 }
 
 #define AT(insn, address)                                                                                              \
 	({                                                                                                             \
 		u64 a_ = (address);                                                                                    \
-		CATCH(asm volatile(insn : "+a"(a_)::"rbx", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "memory"));  \
+		CATCH(asm volatile(insn                                                                                \
+		                   : "+a"(a_)::"rbx", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11",            \
+		                     "memory"));                                                                       \
 	})
 
 static void addresses(void)
@@ -123,29 +131,29 @@ static void addresses(void)
 	top = 1ull << (r[0] & 0xff);
 	base(s_vmrun);
 	memset((void *)area, 0x5a, 4096);
-	check(REQ(svm.4.VMRUN.48), AT("vmrun", top), 13);
-	check(REQ(svm.4.VMLOAD.9), AT("vmload", top), 13);
-	check(REQ(svm.4.VMSAVE.9), AT("vmsave", top), 13);
+	check(REQ("svm.4.VMRUN.48"), AT("vmrun", top), 13);
+	check(REQ("svm.4.VMLOAD.9"), AT("vmload", top), 13);
+	check(REQ("svm.4.VMSAVE.9"), AT("vmsave", top), 13);
 	for (volatile unsigned bit = 0; bit < 12; bit++) {
-		check(REQ(svm.4.VMRUN.49), AT("vmrun", (u64)v | 1u << bit), 13);
-		check(REQ(svm.4.VMLOAD.10), AT("vmload", (u64)v | 1u << bit), 13);
-		check(REQ(svm.4.VMSAVE.10), AT("vmsave", (u64)v | 1u << bit), 13);
+		check(REQ("svm.4.VMRUN.49"), AT("vmrun", (u64)v | 1u << bit), 13);
+		check(REQ("svm.4.VMLOAD.10"), AT("vmload", (u64)v | 1u << bit), 13);
+		check(REQ("svm.4.VMSAVE.10"), AT("vmsave", (u64)v | 1u << bit), 13);
 	}
 	for (unsigned n = 0; n < 4096; n++)
 		sum |= ((u8 *)area)[n] ^ 0x5a;
-	check(REQ(svm.4.VMRUN.50) "save area untouched", sum, 0);
-	check(REQ(svm.4.VMRUN.50) "VMCB untouched", v->exitcode | v->exitinfo1, 0);
+	check(REQ("svm.4.VMRUN.50") "save area untouched", sum, 0);
+	check(REQ("svm.4.VMRUN.50") "VMCB untouched", v->exitcode | v->exitinfo1, 0);
 	unsigned before = irqs;
 	asm volatile("sti");
 	self_ipi(0x51);
 	asm volatile("nop; nop; cli");
-	check(REQ(svm.4.VMRUN.50) "GIF still 1", irqs, before + 1);
+	check(REQ("svm.4.VMRUN.50") "GIF still 1", irqs, before + 1);
 	asm volatile("clgi");
 	AT("vmrun", 1);
 	asm volatile("sti");
 	self_ipi(0x51);
 	asm volatile("nop; nop");
-	check(REQ(svm.4.VMRUN.50) "GIF still 0", irqs, before + 1);
+	check(REQ("svm.4.VMRUN.50") "GIF still 0", irqs, before + 1);
 	asm volatile("stgi; nop; cli");
 	check("taken at STGI", irqs, before + 2);
 }
@@ -156,24 +164,28 @@ static void flags(void)
 
 	base(s_vmrun);
 #define FLAGS(insn, n)                                                                                                 \
-	asm volatile("push $0x8d7; popf; " insn "; pushf; pop %0; stgi" : "=r"(f[n]) : "a"(a), "c"(1) : "memory", "cc")
+	asm volatile("push $0x8d7; popf; " insn "; pushf; pop %0; stgi"                                                \
+	             : "=r"(f[n])                                                                                      \
+	             : "a"(a), "c"(1)                                                                                  \
+	             : "memory", "c"                                                                                   \
+	                         "c")
 	FLAGS("clgi", 0);
-	check(REQ(svm.4.CLGI.3), f[0], 0x8d7);
+	check(REQ("svm.4.CLGI.3"), f[0], 0x8d7);
 	FLAGS("stgi", 1);
-	check(REQ(svm.4.STGI.3), f[1], 0x8d7);
+	check(REQ("svm.4.STGI.3"), f[1], 0x8d7);
 	FLAGS("vmsave", 2);
-	check(REQ(svm.4.VMSAVE.4), f[2], 0x8d7);
+	check(REQ("svm.4.VMSAVE.4"), f[2], 0x8d7);
 	FLAGS("vmload", 2);
-	check(REQ(svm.4.VMLOAD.4), f[2], 0x8d7);
+	check(REQ("svm.4.VMLOAD.4"), f[2], 0x8d7);
 	FLAGS("invlpga", 3);
-	check(REQ(svm.4.INVLPGA.8), f[3], 0x8d7);
+	check(REQ("svm.4.INVLPGA.8"), f[3], 0x8d7);
 	unsigned before = irqs;
 	asm volatile("clgi; sti");
 	self_ipi(0x51);
 	asm volatile("nop; nop" ::: "memory");
-	check(REQ(svm.4.CLGI.2), irqs, before);
+	check(REQ("svm.4.CLGI.2"), irqs, before);
 	asm volatile("stgi; nop" ::: "memory");
-	check(REQ(svm.4.STGI.2), irqs, before + 1);
+	check(REQ("svm.4.STGI.2"), irqs, before + 1);
 	asm volatile("cli");
 }
 
@@ -188,14 +200,15 @@ static void invlpga(void)
 		u64 rcx, rax;
 		bool narrow, gone;
 	} t[] = {
-		{REQ(svm.4.INVLPGA.3) "another ASID", 1, 0x500000000000, false, false},
-		{REQ(svm.4.INVLPGA.3) "ECX 0", 0x1234567800000000, 0x500000000000, false, true},
-		{REQ(svm.4.INVLPGA.2) "EAX is another page", 0, 0x500000000000, true, false},
+	        {REQ("svm.4.INVLPGA.3") "another ASID", 1, 0x500000000000, false, false},
+	        {REQ("svm.4.INVLPGA.3") "ECX 0", 0x1234567800000000, 0x500000000000, false, true},
+	        {REQ("svm.4.INVLPGA.2") "EAX is another page", 0, 0x500000000000, true, false},
 	};
 
 	*a = 1, *b = 2;
 	map_page(root, (u64)page, (u64)a, 3);
-	entry = (u64 *)(((u64 *)(((u64 *)(root[(u64)page >> 39] & ~0xfffull))[(u64)page >> 30 & 511] & ~0xfffull))[0] & ~0xfffull);
+	entry = (u64 *)(((u64 *)(((u64 *)(root[(u64)page >> 39] & ~0xfffull))[(u64)page >> 30 & 511] & ~0xfffull))[0] &
+	                ~0xfffull);
 	for (unsigned n = 0; n < COUNT(t); n++) {
 		entry[0] = (u64)a | 3;
 		invlpg((void *)page);

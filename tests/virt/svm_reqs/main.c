@@ -78,10 +78,10 @@ u64 go_gif0(void)
 	struct vmcb *a = v;
 
 	asm volatile("push %%rbp\n"
-		     "vmrun\n"
-		     "pop %%rbp"
-		     : "+a"(a)::"rbx", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
-		       "memory", "cc");
+	             "vmrun\n"
+	             "pop %%rbp"
+	             : "+a"(a)::"rbx", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
+	               "memory", "cc");
 	return v->exitcode;
 }
 

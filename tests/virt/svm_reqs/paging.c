@@ -41,17 +41,19 @@ static void translation(void)
 	guest_tables(root, (u64)a, 7);
 	v->cr3 = (u64)root;
 	v->np_enable = 0;
-	check(REQ(svm.2.21.1.1 svm.2.12.0.4) "nested paging off", run(p_read), EXIT_VMMCALL);
-	check(REQ(svm.2.21.1.1 svm.2.12.0.4) "linear to physical", seen[0], 0xaaaa);
+	check(REQ("svm.2.21.1.1 svm.2.12.0.4") "nested paging off", run(p_read), EXIT_VMMCALL);
+	check(REQ("svm.2.21.1.1 svm.2.12.0.4") "linear to physical", seen[0], 0xaaaa);
 	base(p_read);
 	guest_tables(root, DATA, 7);
 	v->cr3 = (u64)root;
 	nested = split(DATA);
 	nested[0] = (u64)b | 7;
 	*(u64 *)DATA = 0xdddd;
-	check(REQ(svm.2.21.1.2 svm.2.21.1.3 svm.2.21.3.1 svm.2.21.4.4) "nested paging on", run(p_read), EXIT_VMMCALL);
-	check(REQ(svm.2.21.1.2 svm.2.21.1.3 svm.2.21.3.1 svm.2.21.4.4 svm.2.21.5.3) "linear to guest-physical to physical", seen[0], 0xbbbb);
-	check(REQ(svm.2.21.3.4 svm.2.3.10) "the host sees its own memory", *(volatile u64 *)DATA, 0xdddd);
+	check(REQ("svm.2.21.1.2 svm.2.21.1.3 svm.2.21.3.1 svm.2.21.4.4") "nested paging on", run(p_read), EXIT_VMMCALL);
+	check(REQ("svm.2.21.1.2 svm.2.21.1.3 svm.2.21.3.1 svm.2.21.4.4 svm.2.21.5.3") "linear to guest-physical to "
+	                                                                              "physical",
+	      seen[0], 0xbbbb);
+	check(REQ("svm.2.21.3.4") "the host sees its own memory", *(volatile u64 *)DATA, 0xdddd);
 	/* gCR3 and the entries are guest-physical: the tables lie elsewhere */
 	base(p_read);
 	tables = split(TABLES);
@@ -60,16 +62,19 @@ static void translation(void)
 	tables[0] = (u64)root | 7;
 	memset((void *)TABLES, 0, 4096);
 	v->cr3 = TABLES;
-	check(REQ(svm.2.21.1.4) "gCR3 is guest-physical", run(p_read), EXIT_VMMCALL);
-	check(REQ(svm.2.21.1.4 svm.2.21.1.5) "the value", seen[0], 0xaaaa);
-	/* H_CR3 and nested entries are not translated again: the same place is not there for the guest */
+	check(REQ("svm.2.21.1.4") "gCR3 is guest-physical", run(p_read), EXIT_VMMCALL);
+	check(REQ("svm.2.21.1.4") "the value", seen[0], 0xaaaa);
+	/* nested entries are not translated again: page 1 is mapped elsewhere, page 0 leads to where page 1 really is
+	 */
 	base(p_read);
-	split(DATA)[0] = 0;
-	v->cr3 = (u64)user_pml4;
-	v->rax = (u64)a;
-	v->rip = (u64)p_read;
-	v->tlb_control = 1;
-	check(REQ(svm.2.21.1.5) "N_CR3 is physical", go(), EXIT_VMMCALL);
+	guest_tables(root, DATA, 7);
+	v->cr3 = (u64)root;
+	nested = split(DATA);
+	nested[0] = (DATA + 4096) | 7;
+	nested[1] = (u64)a | 7;
+	*(u64 *)(DATA + 4096) = 0xeeee;
+	check(REQ("svm.2.21.1.5") "nested entries are physical", run(p_read), EXIT_VMMCALL);
+	check(REQ("svm.2.21.1.5") "the value", seen[0], 0xeeee);
 }
 
 static void ordering(void)
@@ -82,32 +87,32 @@ static void ordering(void)
 	l2[0] = 0;
 	root[LINEAR >> 39] = TABLES | 7;
 	split(TABLES)[0] = 0;
-	check(REQ(svm.2.21.6.5) "host fault at the second level, guest fault at the third", run(p_read), EXIT_NPF);
-	check(REQ(svm.2.21.6.5 svm.2.21.6.10) "EXITINFO2", v->exitinfo2, TABLES);
+	check(REQ("svm.2.21.6.5") "host fault at the second level, guest fault at the third", run(p_read), EXIT_NPF);
+	check(REQ("svm.2.21.6.5 svm.2.21.6.10") "EXITINFO2", v->exitinfo2, TABLES);
 	root[LINEAR >> 39] = (u64)l3 | 7;
-	check(REQ(svm.2.21.6.2) "guest entry not present", run(p_read), EXIT_PF);
+	check(REQ("svm.2.21.6.2") "guest entry not present", run(p_read), EXIT_PF);
 	l2[0] = (u64)l1 | 7;
 	l1[0] = DATA | 7 | 1ull << 51;
 	l2[0] |= 0;
 	nested = split(DATA);
 	nested[0] = 0;
-	check(REQ(svm.2.21.6.3) "reserved bit in a guest entry", run(p_read), EXIT_PF);
-	check(REQ(svm.2.21.6.3) "error code", v->exitinfo1, 9);
-	check(REQ(svm.2.8.15.3) "EXITINFO2", v->exitinfo2, LINEAR);
+	check(REQ("svm.2.21.6.3") "reserved bit in a guest entry", run(p_read), EXIT_PF);
+	check(REQ("svm.2.21.6.3") "error code", v->exitinfo1, 9);
+	check(REQ("svm.2.8.15.3") "EXITINFO2", v->exitinfo2, LINEAR);
 	l1[0] = DATA | 5;
 	l2[0] &= ~0x20ull;
 	v->cr0 |= 1 << 16;
-	check(REQ(svm.2.21.6.6) "guest permission before the final host fault", run(p_write), EXIT_PF);
-	check(REQ(svm.2.21.6.4) "upper guest entries are accessed", l2[0] >> 5 & 1, 1);
+	check(REQ("svm.2.21.6.6") "guest permission before the final host fault", run(p_write), EXIT_PF);
+	check(REQ("svm.2.21.6.4") "upper guest entries are accessed", l2[0] >> 5 & 1, 1);
 	l1[0] = DATA | 7;
-	check(REQ(svm.2.21.5.3 svm.2.21.6.7) "then the final host fault", run(p_write), EXIT_NPF);
+	check(REQ("svm.2.21.5.3 svm.2.21.6.7") "then the final host fault", run(p_write), EXIT_NPF);
 	/* guest faults know the guest's tables only */
 	nested[0] = DATA | 7;
 	l1[0] = 0;
-	check(REQ(svm.2.21.6.19) "present in the host, not in the guest", run(p_read), EXIT_PF);
+	check(REQ("svm.2.21.6.19") "present in the host, not in the guest", run(p_read), EXIT_PF);
 	l1[0] = DATA | 7;
-	check(REQ(svm.2.21.5.11) "a read", run(p_read), EXIT_VMMCALL);
-	check(REQ(svm.2.21.5.11) "host entry: accessed, not dirty", nested[0] & 0x60, 0x20);
+	check(REQ("svm.2.21.5.11") "a read", run(p_read), EXIT_VMMCALL);
+	check(REQ("svm.2.21.5.11") "host entry: accessed, not dirty", nested[0] & 0x60, 0x20);
 	/* delivered in the guest without the monitor */
 	static struct idt_gate mine[15] __attribute__((aligned(16)));
 	u64 h = (u64)p_handler;
@@ -118,9 +123,9 @@ static void ordering(void)
 	v->idtr.base = (u64)mine;
 	v->idtr.limit = sizeof(mine) - 1;
 	v->cr2 = 0;
-	check(REQ(svm.2.21.6.20) "#PF in the guest", run(p_read), EXIT_VMMCALL);
-	check(REQ(svm.2.21.6.20) "in its handler", v->rip, p_handler_end);
-	check(REQ(svm.2.21.6.21) "CR2", v->cr2, LINEAR);
+	check(REQ("svm.2.21.6.20") "#PF in the guest", run(p_read), EXIT_VMMCALL);
+	check(REQ("svm.2.21.6.20") "in its handler", v->rip, p_handler_end);
+	check(REQ("svm.2.21.6.21") "CR2", v->cr2, LINEAR);
 }
 
 static void rights(void)
@@ -140,7 +145,7 @@ static void rights(void)
 			user();
 		v->cr0 = (v->cr0 & ~0x10000ull) | (u64)(n >> 1 & 1) << 16;
 		v->cr4 ^= (u64)(n >> 2 & 1) << 7;
-		check(REQ(svm.2.21.6.8 svm.2.21.7.10) "host U/S 0", run(p_user_read), EXIT_NPF);
+		check(REQ("svm.2.21.6.8 svm.2.21.7.10") "host U/S 0", run(p_user_read), EXIT_NPF);
 	}
 	/* a guest page of the guest's kernel */
 	base(p_user_read);
@@ -148,8 +153,8 @@ static void rights(void)
 	v->cr3 = (u64)root;
 	l1[0] = DATA | 3;
 	user();
-	check(REQ(svm.2.21.7.9) "guest U/S 0, CPL 3", run(p_user_read), EXIT_PF);
-	check(REQ(svm.2.21.7.9) "error code", v->exitinfo1, 5);
+	check(REQ("svm.2.21.7.9") "guest U/S 0, CPL 3", run(p_user_read), EXIT_PF);
+	check(REQ("svm.2.21.7.9") "error code", v->exitinfo1, 5);
 	/* WP of neither side lets the guest write a host read-only page */
 	l1[0] = DATA | 7;
 	for (unsigned n = 0; n < 2; n++) {
@@ -159,7 +164,7 @@ static void rights(void)
 		v->cr0 &= ~0x10000ull;
 		if (n)
 			write_cr0(read_cr0() & ~0x10000ull);
-		check(n ? REQ(svm.2.21.7.3) "hCR0.WP 0" : REQ(svm.2.21.7.2) "gCR0.WP 0", run(p_write), EXIT_NPF);
+		check(n ? REQ("svm.2.21.7.3") "hCR0.WP 0" : REQ("svm.2.21.7.2") "gCR0.WP 0", run(p_write), EXIT_NPF);
 		write_cr0(read_cr0() | 0x10000);
 	}
 	base(p_write);
@@ -167,7 +172,7 @@ static void rights(void)
 	v->cr3 = (u64)root;
 	v->cr0 &= ~0x10000ull;
 	l1[0] = DATA | 5;
-	check(REQ(svm.2.21.7.2) "gCR0.WP 0, guest read-only", run(p_write), EXIT_VMMCALL);
+	check(REQ("svm.2.21.7.2") "gCR0.WP 0, guest read-only", run(p_write), EXIT_VMMCALL);
 	/* execution without NXE on one side, then the other */
 	*(u8 *)DATA = 0xc3;
 	base(p_call);
@@ -175,18 +180,18 @@ static void rights(void)
 	v->cr3 = (u64)root;
 	l1[0] = DATA | 7;
 	v->efer &= ~0x800ull;
-	check(REQ(svm.2.21.7.5) "guest NXE 0", run(p_call), EXIT_VMMCALL);
+	check(REQ("svm.2.21.7.5") "guest NXE 0", run(p_call), EXIT_VMMCALL);
 	base(p_call);
 	split(DATA);
 	v->cr3 = (u64)root;
 	wrmsr(EFER, efer & ~0x800ull);
-	check(REQ(svm.2.21.7.6) "host NXE 0", run(p_call), EXIT_VMMCALL);
+	check(REQ("svm.2.21.7.6") "host NXE 0", run(p_call), EXIT_VMMCALL);
 	split(DATA)[0] = DATA | 7 | 1ull << 63;
-	check(REQ(svm.2.21.4.5) "host NXE 0: bit 63 is reserved", run(p_call), EXIT_NPF);
-	check(REQ(svm.2.21.4.5) "error code: RSV", v->exitinfo1 >> 3 & 1, 1);
+	check(REQ("svm.2.21.4.5") "host NXE 0: bit 63 is reserved", run(p_call), EXIT_NPF);
+	check(REQ("svm.2.21.4.5") "error code: RSV", v->exitinfo1 >> 3 & 1, 1);
 	wrmsr(EFER, efer);
-	check(REQ(svm.2.21.4.5) "host NXE 1: it is NX", run(p_call), EXIT_NPF);
-	check(REQ(svm.2.21.4.5) "error code: no RSV", v->exitinfo1 >> 3 & 1, 0);
+	check(REQ("svm.2.21.4.5") "host NXE 1: it is NX", run(p_call), EXIT_NPF);
+	check(REQ("svm.2.21.4.5") "error code: no RSV", v->exitinfo1 >> 3 & 1, 0);
 }
 
 /* ---- PAE guests: 32-bit code at an address below 4 GiB ---- */
@@ -223,42 +228,45 @@ static void pae(void)
 		bad[3] |= 2; /* reserved in a PDPE */
 		v->rax = (u64)bad;
 		if (np) {
-			check(REQ(svm.2.21.10.1 svm.2.21.10.2) "illegal PDPE, nested paging", go(), EXIT_VMMCALL);
+			check(REQ("svm.2.21.10.1 svm.2.21.10.2") "illegal PDPE, nested paging", go(), EXIT_VMMCALL);
 		} else {
-			check(REQ(svm.2.5.2.7 svm.4.MOVCR.24) "illegal PDPE", go(), EXIT_GP);
-			check(REQ(svm.2.5.2.7) "CR3 unchanged", v->cr3, pointers);
+			check(REQ("svm.2.5.2.7 svm.4.MOVCR.24") "illegal PDPE", go(), EXIT_GP);
+			check(REQ("svm.2.5.2.7") "CR3 unchanged", v->cr3, pointers);
 		}
 		pae_guest(pae_load, pointers, np);
 		v->rax = (u64)bad;
 		v->intercept_cr = 1 << 19;
-		check(REQ(svm.2.5.2.6) "intercept before #GP", go(), 0x13);
+		check(REQ("svm.2.5.2.6") "intercept before #GP", go(), 0x13);
 	}
 	/* used PDPE with a reserved bit: #PF at the access; an unused one is not looked at */
 	asm volatile("" ::: "memory");
 	pae_guest(pae_load_read, pointers, true);
 	v->rax = (u64)bad;
 	struct vmcb *a = v;
-	asm volatile("push %%rbp; clgi; vmrun; stgi; pop %%rbp" : "+a"(a) : "b"(0xc0001000ull) : "rcx", "rdx", "memory", "cc");
-	check(REQ(svm.2.21.10.4) "illegal PDPE used", v->exitcode, EXIT_PF);
-	check(REQ(svm.2.21.10.4) "address", v->exitinfo2, 0xc0001000);
-	check(REQ(svm.2.21.10.4) "reserved-bit error", v->exitinfo1 >> 3 & 1, 1);
+	asm volatile("push %%rbp; clgi; vmrun; stgi; pop %%rbp"
+	             : "+a"(a)
+	             : "b"(0xc0001000ull)
+	             : "rcx", "rdx", "memory", "cc");
+	check(REQ("svm.2.21.10.4") "illegal PDPE used", v->exitcode, EXIT_PF);
+	check(REQ("svm.2.21.10.4") "address", v->exitinfo2, 0xc0001000);
+	check(REQ("svm.2.21.10.4") "reserved-bit error", v->exitinfo1 >> 3 & 1, 1);
 	/* a PDPE that changes in memory: seen with nested paging, not seen without */
 	for (unsigned np = 0; np < 2; np++) {
 		pae_guest(pae_poke, pointers, np);
 		a = v;
 		asm volatile("push %%rbp; clgi; vmrun; stgi; pop %%rbp"
-			     : "+a"(a)
-			     : "b"(0xc0001000ull), "c"(&pointers[3])
-			     : "rdx", "memory", "cc");
+		             : "+a"(a)
+		             : "b"(0xc0001000ull), "c"(&pointers[3])
+		             : "rdx", "memory", "cc");
 		if (np)
-			check(REQ(svm.2.21.10.3) "the changed PDPE is used", v->exitcode, EXIT_PF);
+			check(REQ("svm.2.21.10.3") "the changed PDPE is used", v->exitcode, EXIT_PF);
 		else
-			check(REQ(svm.2.2.1.60) "the PDPE of VMRUN is used", v->exitcode, EXIT_VMMCALL);
+			check(REQ("svm.2.2.1.60") "the PDPE of VMRUN is used", v->exitcode, EXIT_VMMCALL);
 	}
 	/* a host-level view: VMRUN and #VMEXIT load CR3 without asking the intercepts */
 	base(p_handler);
 	v->intercept_cr = ~0u;
-	check(REQ(svm.2.5.2.8) "CR3 by VMRUN", go(), EXIT_VMMCALL);
+	check(REQ("svm.2.5.2.8") "CR3 by VMRUN", go(), EXIT_VMMCALL);
 }
 
 /* ---- ASIDs ---- */
@@ -282,8 +290,20 @@ static void spaces(void)
 	v->rax = LINEAR;
 	v->tlb_control = 0;
 	go();
-	check(REQ(svm.2.12.0.3) "new CR3 with a new ASID", seen[0], 2);
-	check(REQ(svm.2.12.0.7 svm.2.21.7.8) "a global entry of another ASID", seen[0], 2);
+	check(REQ("svm.2.12.0.3") "new CR3 with a new ASID", seen[0], 2);
+	check(REQ("svm.2.12.0.7 svm.2.21.7.8") "a global entry of another ASID", seen[0], 2);
+	/* and the same without nested paging: the ASID is the VMCB's there, too */
+	for (unsigned n = 0; n < 2; n++) {
+		base(p_read);
+		v->np_enable = 0;
+		v->cr3 = (u64)(n ? other : root);
+		v->cr4 |= 0x80;
+		v->asid = 2 + n;
+		v->rax = LINEAR;
+		v->tlb_control = !n;
+		check("no nested paging", go(), EXIT_VMMCALL);
+		check(REQ("svm.4.VMRUN.9") "ASID without nested paging", seen[0], 1 + n);
+	}
 	/* an old translation of the host outlives VMRUN and #VMEXIT */
 	map_page((u64 *)host, LINEAR, (u64)a, 3);
 	h1 = (u64 *)(((u64 *)(((u64 *)(((u64 *)host)[LINEAR >> 39] & ~0xfffull))[0] & ~0xfffull))[0] & ~0xfffull);
@@ -292,7 +312,7 @@ static void spaces(void)
 	base(p_handler);
 	v->tlb_control = 0;
 	go();
-	check(REQ(svm.2.12.0.6) "the host's translation is still there", *(volatile u64 *)LINEAR, 1);
+	check(REQ("svm.2.12.0.6") "the host's translation is still there", *(volatile u64 *)LINEAR, 1);
 	((u64 *)host)[LINEAR >> 39] = 0;
 	write_cr3(host);
 	(void)mine;

@@ -1,13 +1,13 @@
 /*
- * Statements of the 2005 manual, one by one: each check opens with the statement's id. A snippet is `code; vmmcall`, run
- * as a guest from a fresh VMCB.
+ * Statements of the 2005 manual, one by one: each check opens with the statement's id. A snippet is `code; vmmcall`,
+ * run as a guest from a fresh VMCB.
  */
 #ifndef SVM_REQS_H
 #define SVM_REQS_H
 
 #include "svm.h"
 
-#define REQ(...) #__VA_ARGS__ " "
+#define REQ(ids) ids " "
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 #define SNIPPET(name, code)                                                                                            \
 	asm(".pushsection .text\n.balign 16\n" #name ": " code "\n" #name "_end: vmmcall\n.popsection");               \
@@ -28,8 +28,8 @@ extern u64 seen[64], scratch[512], user_pml4[512];
 
 void base(const void *entry); /* fresh: nested paging, exceptions intercepted */
 void user(void);
-u64 go(void);	   /* CLGI, VMRUN, STGI; exit code */
-u64 go_gif0(void); /* VMRUN alone */
+u64 go(void);        /* CLGI, VMRUN, STGI; exit code */
+u64 go_gif0(void);   /* VMRUN alone */
 u64 *split(u64 gpa); /* the nested entries of its 2 MiB as small pages */
 void self_ipi(u32 icr);
 

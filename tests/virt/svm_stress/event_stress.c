@@ -509,6 +509,29 @@ static unsigned test_init(struct pc *p)
 	return failed;
 }
 
+/* Table 2-5, not intercepted and not redirected: INIT resets the processor out of the guest.
+ * REQ(svm.2.17.8.2, svm.2.17.8.1) */
+static unsigned test_init_taken(struct pc *p)
+{
+	struct cpu *c = p->c;
+	struct sequence q;
+	struct kind k;
+	unsigned failed = 0;
+
+	one_nop(p, &q, &k);
+	host_state(p, false);
+	guest_state(p, &q, &k);
+	c->apic.base &= ~BIT(8); /* not the bootstrap processor: it waits for SIPI */
+	apic_msi(p->all, 1, 0xfee00000, DM_INIT << 8);
+	vmrun(p);
+	failed += expect(c->activity == ACT_WAIT_SIPI, "INIT, not intercepted: waits for SIPI");
+	failed += expect(!c->guest && c->gif && !(c->pend & PEND_INIT), "INIT, not intercepted: out of the guest, GIF 1");
+	failed += expect(c->r[REG_RIP] == 0xfff0 && !(c->cr0 & CR0_PE) && !c->efer, "INIT, not intercepted: reset state");
+	failed += expect(vmcb_of(p)->control.exitcode == 0, "INIT, not intercepted: no #VMEXIT");
+	c->apic.base |= BIT(8);
+	return failed;
+}
+
 /* Tables 2-3, 2-5 and 2-6, and "SMI Intercept": what is pending while GIF is 0 is held, and what the guest's first
  * boundary makes of it. A machine check has no source but this test. */
 static const struct {
@@ -616,7 +639,7 @@ int main(int argc, char **argv)
 	if (!p)
 		return 2;
 	start(p);
-	failed += test_init(p) + test_cells(p) + test_host_pdpe(p, false) + test_host_pdpe(p, true);
+	failed += test_init(p) + test_cells(p) + test_init_taken(p) + test_host_pdpe(p, false) + test_host_pdpe(p, true);
 	for (unsigned long n = 0; n < sequences && failed < 5; n++) {
 		struct sequence q;
 

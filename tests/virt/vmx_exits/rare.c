@@ -58,7 +58,8 @@ asm(".pushsection .text\n.code16\nap_start: cli; xor %ax, %ax; mov %ax, %ds\n"
     "1: pause; cmpl $0, ap_go; je 1b\n"
     "mov ap_target, %eax; mov %eax, 0xfee00310; movl $0x469a, 0xfee00300\n"
     "mov $200, %ecx\n2: pause; loop 2b; jmp 1b\n"
-    ".align 8\nap_gdt: .quad 0, 0x00cf9b000000ffff, 0x00cf93000000ffff\nap_gdtr: .word 23; .long 0x8000 + ap_gdt - ap_start\n"
+    ".align 8\nap_gdt: .quad 0, 0x00cf9b000000ffff, 0x00cf93000000ffff\n"
+    "ap_gdtr: .word 23; .long 0x8000 + ap_gdt - ap_start\n"
     "ap_end:\n.code64\n.popsection");
 extern char ap_start[], ap_end[];
 volatile u32 ap_alive, ap_go, ap_target;
@@ -175,7 +176,8 @@ static void test_mwait(void)
 SNIPPET(x_detect, "nop", "mov %dr0, %rax");
 SNIPPET(x_dr7, "nop", "mov %dr7, %rax; mov %rax, seen; mov %dr6, %rax; mov %rax, seen + 8");
 extern char db_handler[];
-asm(".pushsection .text\ndb_handler: incl db_count; iretq\n.popsection\n.pushsection .data\n.globl db_count\ndb_count: .long 0\n.popsection");
+asm(".pushsection .text\ndb_handler: incl db_count; iretq\n.popsection\n"
+    ".pushsection .data\n.globl db_count\ndb_count: .long 0\n.popsection");
 extern u32 db_count;
 
 static void test_debug(void)

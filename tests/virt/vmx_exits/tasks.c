@@ -152,6 +152,11 @@ static void test_injected(void)
 	check("injected INT n into a task gate: exits", go(), R_TASK);
 	check("injected INT n into a task gate: original event", vmx_read(VMCS_VECTORING), 0x80000440);
 	check("injected INT n into a task gate: length as injected", vmx_read(VMCS_EXIT_LENGTH), 2);
+	guest32(&t_int); /* IA32_VMX_MISC[30] */
+	vmx_write(VMCS_ENTRY_EVENT, 0x80000603);
+	vmx_write(F_ENTRY_LENGTH, 0);
+	check("injected INT3 of length 0: exits by the gate", go(), R_TASK);
+	check("injected INT3 of length 0: length", vmx_read(VMCS_EXIT_LENGTH), 0);
 }
 
 void test_tasks(void)

@@ -317,7 +317,7 @@ static void injection(void)
 		vcheck(name, "CR2", read_cr2(), 0x777); /* REQ(vmx04.3.2.5.6) */
 		vcheck(name, "interrupt gate: IF", vmx_read(VMCS_GUEST_RFLAGS) >> 9 & 1, 0); /* REQ(vmx04.3.2.5.3) with those below */
 		vcheck(name, "valid bit", vmx_read(VMCS_ENTRY_EVENT) >> 31, 0); /* REQ(vmx04.3.3.2.1) */
-		vcheck(name, "other bits", vmx_read(VMCS_ENTRY_EVENT), injected[n].info & 0x7fffffff);
+		vcheck(name, "other bits", vmx_read(VMCS_ENTRY_EVENT), injected[n].info & 0x7fffffff); /* REQ(vmx04.2.7.3.20) */
 		vcheck(name, "NMI blocking", vmx_read(VMCS_GUEST_INTERRUPTIBILITY), v == 2 ? 8 : 0); /* REQ(vmx04.3.2.5.7) */
 		vmx_write(VMCS_GUEST_RIP, STUB(v) + 3);
 		vcheck(name, "no second injection", again(), R_VMCALL); /* REQ(vmx04.2.7.3.19) */
@@ -495,6 +495,17 @@ static void nmi(void)
 	asm volatile("mov %%rsp, %%rax; push $0x10; push %%rax; pushfq; push $8; lea 1f(%%rip), %%rax; push %%rax; iretq; 1: nop" ::: "rax", "memory", "cc");
 }
 
+static void init_signal(void)
+{
+	static const u8 send[] = {0xc7, 0x43, 0x10, 0, 0, 0, 0, 0xc7, 0x03, 0x00, 0x45, 0x00, 0x00, 0x90, 0x90, 0x90};
+
+	with_idt(G64, send, sizeof(send));
+	g_in[RBX] = APIC + 0x300;
+	check("INIT in a guest", go(), 3); /* REQ(vmx04.3.1.3.28.now) */
+	check("RIP behind the store", vmx_read(VMCS_GUEST_RIP), CODE + 13);
+	check("qualification", vmx_read(VMCS_QUALIFICATION), 0);
+}
+
 static void windows(void)
 {
 	IDT_GUEST(G64, 0x90);
@@ -559,6 +570,42 @@ static void interruptibility(void)
 	}
 }
 
+/* "Pending Debug Exceptions": delivered behind an entry. */
+static void pending_debug(void)
+{
+	IDT_GUEST(G64, 0x90);
+	vmx_write(F_PENDING_DEBUG, 1 << 12 | 1);
+	vmx_write(VMCS_EXCEPTIONS, 2);
+	check("pending at entry: #DB", go(), R_EXCEPTION);
+	check("event", vmx_read(VMCS_EXIT_EVENT), EV(1, 3));
+	check("qualification: B0", vmx_read(VMCS_QUALIFICATION) & 15, 1);
+	check("before the first instruction", vmx_read(VMCS_GUEST_RIP), CODE);
+	IDT_GUEST(G64, 0x90);
+	vmx_write(VMCS_GUEST_RFLAGS, 0x102);
+	vmx_write(F_PENDING_DEBUG, 1 << 14);
+	vmx_write(VMCS_GUEST_INTERRUPTIBILITY, 2);
+	vmx_write(VMCS_EXCEPTIONS, 2);
+	check("BS behind MOV-SS blocking", go(), R_EXCEPTION);
+	check("qualification: BS", vmx_read(VMCS_QUALIFICATION), 1 << 14);
+}
+
+/* "NMI Unblocking Due to IRET" */
+static void iret_unblocks(void)
+{
+	IDT_GUEST(G64, 0x48, 0xcf); /* to a null CS */
+	memset(scratch, 0, 64);
+	vmx_write(VMCS_GUEST_RSP, (u64)scratch);
+	vmx_write(VMCS_GUEST_INTERRUPTIBILITY, 8);
+	vmx_write(VMCS_EXCEPTIONS, 1 << 13);
+	check("IRET faults", go(), R_EXCEPTION); /* REQ(vmx04.2.8.2.13.now) */
+	check("bit 12", vmx_read(VMCS_EXIT_EVENT), EV_E(13) | 1 << 12);
+	IDT_GUEST(G64, 0x48, 0xcf);
+	vmx_write(VMCS_GUEST_RSP, (u64)scratch);
+	vmx_write(VMCS_EXCEPTIONS, 1 << 13);
+	check("IRET faults, nothing was blocked", go(), R_EXCEPTION);
+	check("an event all the same", vmx_read(VMCS_EXIT_EVENT) & 0x80000fff, EV_E(13));
+}
+
 void test_events(void)
 {
 	stubs = (u8 *)fresh_page(); /* 256 of 16 bytes: one page */
@@ -574,6 +621,9 @@ void test_events(void)
 	injection();
 	external();
 	nmi();
+	init_signal();
 	windows();
 	interruptibility();
+	pending_debug();
+	iret_unblocks();
 }

@@ -134,6 +134,7 @@ int main(void)
 	test_memory();
 	test_events();
 	test_state();
+	test_modes();
 	vmx_disable();
 	return guest_verdict();
 }

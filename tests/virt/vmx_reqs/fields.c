@@ -178,6 +178,10 @@ static void store(void)
 void test_fields(void)
 {
 	op_to(CURRENT);
+	check("a fresh region: RIP", vmx_read(VMCS_GUEST_RIP), 0); /* REQ(vmx04.2.9.1.8, vmx04.2.8.0.4) with the next ones */
+	check("a fresh region: exit reason", vmx_read(VMCS_EXIT_REASON), 0);
+	check("a fresh region: qualification", vmx_read(VMCS_QUALIFICATION), 0);
+	check("a fresh region: information", vmx_read(VMCS_EXIT_EVENT) | vmx_read(VMCS_VECTORING), 0);
 	encodings();
 	operands();
 	errors();

@@ -1,6 +1,8 @@
 /* Which instructions exit, under which control, with which qualification and length, and which fault comes before. */
 #include "reqs.h"
 
+extern char gdt_pointer[];
+
 #define UD_EVENT EV(6, 3)
 #define GP_EVENT EV_E(13)
 #define UD_EXIT	 {VMCS_EXCEPTIONS, 1 << 6}
@@ -58,7 +60,13 @@ static const struct row controlled[] = {
 	STAYS("RDPMC, control off", 0x0f, 0x33), /* REQ(vmx04.2.5.2.6, vmx04.3.1.2.3.25) */
 	PROC("RDTSC", P_RDTSC, R_RDTSC, 0x0f, 0x31), /* REQ(vmx04.2.5.2.7, vmx04.3.1.2.3.26, vmx04.2.8.1.10, vmx04.2.8.4.16) */
 	STAYS("RDTSC, control off", 0x0f, 0x31), /* REQ(vmx04.2.5.2.7, vmx04.3.1.2.3.26) */
-	PROC("MONITOR", P_MONITOR, R_MONITOR, 0x0f, 0x01, 0xc8),
+	/* REQ(vmx04.3.1.2.2.8.now) WBINVD, MONITOR, PAUSE, descriptor tables: the "off" sides are next to them */
+	PROC("MONITOR", P_MONITOR, R_MONITOR, 0x0f, 0x01, 0xc8), {"MONITOR, control off", G64, B(0x0f, 0x01, 0xc8), {(u64)scratch}, {{0, 0}}, R_VMCALL, 0, 0},
+	{"WBINVD", G64, B(0x0f, 0x09), {0}, {{VMCS_PROC2, 1 << 6}}, R_WBINVD, 0, 0}, STAYS("WBINVD, control off", 0x0f, 0x09), STAYS("PAUSE, control off", 0xf3, 0x90),
+#define TABLE(name, reason, ...) {name, G64, B(__VA_ARGS__), {0, 0, 0, (u64)scratch, 0, 0, (u64)gdt_pointer}, {{VMCS_PROC2, 1 << 2}}, reason, 0, 0}, \
+	{name ", control off", G64, B(__VA_ARGS__), {0, 0, 0, (u64)scratch, 0, 0, (u64)gdt_pointer}, {{0, 0}}, R_VMCALL, 0, 0}
+	TABLE("SGDT", R_GDTR, 0x0f, 0x01, 0x03), TABLE("SIDT", R_GDTR, 0x0f, 0x01, 0x0b), TABLE("LGDT", R_GDTR, 0x0f, 0x01, 0x16),
+	TABLE("SLDT", R_LDTR, 0x0f, 0x00, 0xc0), TABLE("STR", R_LDTR, 0x0f, 0x00, 0xc8), TABLE("LLDT", R_LDTR, 0x0f, 0x00, 0xd0),
 	PROC("PAUSE", P_PAUSE, R_PAUSE, 0xf3, 0x90), /* REQ(vmx04.2.5.2.14.now) bits 15, 16 and 28 are rows of registers.c */
 	ALWAYS("RDMSR", G64, R_RDMSR, 0x0f, 0x32), /* REQ(vmx04.2.8.1.15, vmx04.2.8.4.14) */
 	ALWAYS("WRMSR", G64, R_WRMSR, 0x0f, 0x30), /* REQ(vmx04.2.8.1.16, vmx04.2.8.4.17) */
@@ -74,20 +82,22 @@ static const struct row priorities[] = {
 	UD_FIRST("LOCK INVLPG", G64, P_INVLPG, 0xf0, 0x0f, 0x01, 0x3b), UD_FIRST("LOCK RDMSR", G64, 0, 0xf0, 0x0f, 0x32),
 	UD_FIRST("LOCK IN", G64, P_IO_ALL, 0xf0, 0xec), UD_FIRST("LOCK MOV CR3", G64, P_CR3_LOAD, 0xf0, 0x0f, 0x22, 0xd8),
 	GP_FIRST("RDMSR at CPL 3", 0, 0x0f, 0x32), /* REQ(vmx04.3.1.2.1.2) */
-	/* REQ(vmx04.3.1.2.1.3) */
+	/* all of vmx04.3.1.2.1.3 but MOV DR, ERRATA E70 */
 	GP_FIRST("HLT at CPL 3", 0, 0xf4), GP_FIRST("WRMSR at CPL 3", 0, 0x0f, 0x30), GP_FIRST("INVLPG at CPL 3", P_INVLPG, 0x0f, 0x01, 0x3b),
 	{"CLTS at CPL 3", G64_USER, B(0x0f, 0x06), {0}, {{F_CR0_MASK, 8}, {F_CR0_SHADOW, 8}, GP_EXIT}, 0, 0, GP_EVENT},
 	{"LMSW at CPL 3", G64_USER, B(0x0f, 0x01, 0xf0), {0}, {{F_CR0_MASK, 15}, {F_CR0_SHADOW, 14}, GP_EXIT}, 0, 0, GP_EVENT},
 	{"MOV to CR0 at CPL 3", G64_USER, B(0x0f, 0x22, 0xc0), {0}, {{F_CR0_MASK, ~0ull}, {F_CR0_SHADOW, ~0ull}, GP_EXIT}, 0, 0, GP_EVENT},
 	GP_FIRST("MOV to CR3 at CPL 3", P_CR3_LOAD, 0x0f, 0x22, 0xd8), GP_FIRST("MOV from CR3 at CPL 3", P_CR3_STORE, 0x0f, 0x20, 0xd8),
-	GP_FIRST("MOV to DR at CPL 3", P_DR, 0x0f, 0x23, 0xc0), GP_FIRST("MOV from DR at CPL 3", P_DR, 0x0f, 0x21, 0xc0), /* REQ(vmx04.3.1.2.1.3) */
+	/* ERRATA E70: the exit of MOV DR comes before #GP by privilege and before #UD by CR4.DE */
+	{"MOV to DR at CPL 3", G64_USER, B(0x0f, 0x23, 0xc0), {0}, {{VMCS_PROC, P_DR}, GP_EXIT}, R_DR, 0, 0},
+	{"MOV from DR at CPL 3", G64_USER, B(0x0f, 0x21, 0xc0), {0}, {{VMCS_PROC, P_DR}, GP_EXIT}, R_DR, 0x10, 0},
 	/* REQ(vmx04.3.1.2.1.4) IOPL 0 and no permission map */
 	GP_FIRST("IN at CPL 3", P_IO_ALL, 0xec), GP_FIRST("OUT at CPL 3", P_IO_ALL, 0xee), GP_FIRST("INSB at CPL 3", P_IO_ALL, 0x6c), GP_FIRST("OUTSB at CPL 3", P_IO_ALL, 0x6e), /* REQ(vmx04.3.1.2.1.4) */
 	{"RDTSC at CPL 3, CR4.TSD", G64_USER, B(0x0f, 0x31), {0}, {{VMCS_PROC, P_RDTSC}, {VMCS_GUEST_CR4, 4}, GP_EXIT}, 0, 0, GP_EVENT}, /* REQ(vmx04.3.1.2.1.5) */
 	GP_FIRST("RDPMC at CPL 3, CR4.PCE = 0", P_RDPMC, 0x0f, 0x33), /* REQ(vmx04.3.1.2.1.6) */
 	UD_FIRST("MWAIT at CPL 3", G64_USER, P_MWAIT, 0x0f, 0x01, 0xc9), /* REQ(vmx04.3.1.2.1.7) */
-	{"MOV to DR4, CR4.DE", G64, B(0x0f, 0x23, 0xe0), {0}, {{VMCS_PROC, P_DR}, {VMCS_GUEST_CR4, 8}, UD_EXIT}, 0, 0, UD_EVENT}, /* REQ(vmx04.3.1.2.1.8) */
-	{"MOV to DR5, CR4.DE", G64, B(0x0f, 0x23, 0xe8), {0}, {{VMCS_PROC, P_DR}, {VMCS_GUEST_CR4, 8}, UD_EXIT}, 0, 0, UD_EVENT}, /* REQ(vmx04.3.1.2.1.8) */
+	{"MOV to DR4, CR4.DE", G64, B(0x0f, 0x23, 0xe0), {0}, {{VMCS_PROC, P_DR}, {VMCS_GUEST_CR4, 8}, UD_EXIT}, R_DR, 4, 0}, /* E70 */
+	{"MOV to DR5, CR4.DE", G64, B(0x0f, 0x23, 0xe8), {0}, {{VMCS_PROC, P_DR}, {VMCS_GUEST_CR4, 8}, UD_EXIT}, R_DR, 5, 0}, /* E70 */
 	/* REQ(vmx04.3.1.2.1.9) */
 	UD_FIRST("MOV to CR1", G64, 0, 0x0f, 0x22, 0xc8), UD_FIRST("MOV to CR5", G64, 0, 0x0f, 0x22, 0xe8), UD_FIRST("MOV to CR6", G64, 0, 0x0f, 0x22, 0xf0),
 	UD_FIRST("MOV to CR7", G64, 0, 0x0f, 0x22, 0xf8), UD_FIRST("MOV to CR9", G64, 0, 0x44, 0x0f, 0x22, 0xc8), UD_FIRST("MOV to CR10", G64, 0, 0x44, 0x0f, 0x22, 0xd0),
@@ -206,6 +216,48 @@ static void strings(void)
 	check("FS OUTSB: linear address", vmx_read(VMCS_GUEST_LINEAR), 0x103333); /* REQ(vmx04.2.8.4.25) */
 }
 
+/* A REP that faults half-way exits with the iterations done. */
+static void repeated(void)
+{
+	GUEST(G64, 0xf3, 0x6e);
+	vmx_write(VMCS_EXCEPTIONS, 1 << 14);
+	memset(g_in, 0, sizeof(g_in));
+	g_in[RCX] = 8;
+	g_in[RDX] = 0x80;
+	g_in[RSI] = 0xfffffffc; /* four bytes below what is mapped */
+	check("REP OUTSB runs into a page fault", go(), R_EXCEPTION); /* REQ(vmx04.3.1.2.0.2) */
+	check("RCX", g_out[RCX], 4);
+	check("RSI", g_out[RSI], 0x100000000);
+	check("RIP", vmx_read(VMCS_GUEST_RIP), CODE);
+}
+
+/* "VM-Exit Instruction-Information Field": displacement and the form of the operand. */
+static void operand_forms(void)
+{
+	static const struct {
+		u8 code[9], length;
+		u64 displacement;
+		u32 info;
+	} list[] = {
+		{B(0x66, 0x0f, 0xc7, 0x73, 0x20), 0x20, 2 << 7 | 3 << 15 | 1 << 22 | 3 << 23}, /* VMCLEAR 20h(%rbx) */
+		{B(0x0f, 0xc7, 0x74, 0xcd, 0xf0), (u64)-0x10, 3 | 2 << 7 | 2 << 15 | 1 << 18 | 5 << 23}, /* VMPTRLD -10h(%rbp, %rcx, 8): SS */
+		{B(0x67, 0x0f, 0xc7, 0x3b), 0, 1 << 7 | 3 << 15 | 1 << 22 | 3 << 23}, /* VMPTRST (%ebx) */
+		{B(0xf3, 0x0f, 0xc7, 0x34, 0x25, 0, 1, 0, 0), 0x100, 2 << 7 | 3 << 15 | 1 << 22 | 1 << 27}, /* VMXON 100h */
+	};
+
+	for (unsigned n = 0; n < sizeof(list) / sizeof(list[0]); n++) {
+		u32 mask = 3 | 7 << 7 | 1 << 10 | 7 << 15 | 1 << 22 | 1 << 27;
+
+		mask |= list[n].info & 1 << 22 ? 0 : 15 << 18;
+		mask |= list[n].info & 1 << 27 ? 0 : 15 << 23;
+		mask &= list[n].info & 1 << 22 ? ~3u : ~0u;
+		guest(G64, list[n].code, list[n].length);
+		go();
+		check("displacement", vmx_read(VMCS_QUALIFICATION), list[n].displacement); /* REQ(vmx04.4.12) */
+		check("instruction information", vmx_read(F_INFO) & mask, list[n].info);
+	}
+}
+
 /* MOV CR and MOV DR name the register: all sixteen. */
 static void every_register(void)
 {
@@ -268,7 +320,7 @@ static void vmcall(void)
 		vmx_write(VMCS_GUEST_RFLAGS, 0x8d7);
 		vcheck(list[n].name, "VMCALL", go(), R_VMCALL);
 		vcheck(list[n].name, "RIP", vmx_read(VMCS_GUEST_RIP), CODE); /* REQ(vmx04.3.1.2.0.1, vmx04.VMCALL.2) */
-		vcheck(list[n].name, "RFLAGS", vmx_read(VMCS_GUEST_RFLAGS), 0x8d7);
+		vcheck(list[n].name, "RFLAGS", vmx_read(VMCS_GUEST_RFLAGS), 0x8d7); /* REQ(vmx04.VMLAUNCH.15) */
 		vcheck(list[n].name, "length", vmx_read(VMCS_EXIT_LENGTH), 3u + list[n].length); /* REQ(vmx04.2.8.4.20) */
 		vcheck(list[n].name, "qualification", vmx_read(VMCS_QUALIFICATION), 0); /* REQ(vmx04.VMCALL.4, vmx04.2.8.1.58.now) */
 		g_out[RSP] = 0;
@@ -329,6 +381,8 @@ void test_instructions(void)
 	ROWS(io);
 	bitmaps();
 	strings();
+	repeated();
+	operand_forms();
 	every_register();
 	vmcall();
 	test_hlt();

@@ -112,6 +112,16 @@ static void sixteen(void)
 	}
 }
 
+/* A region that VMCLEAR never saw is clear. */
+static void never_cleared(void)
+{
+	u8 z;
+
+	load(op_fresh());
+	asm volatile("vmlaunch; setz %0" : "=q"(z)::"cc", "memory");
+	check("VMLAUNCH fails by its contents, not by the launch state", z && vmx_read(VMCS_ERROR) == 7, 1); /* REQ(vmx04.2.10.5) */
+}
+
 static void current(void)
 {
 	load(regions[0]);
@@ -176,6 +186,26 @@ static void off_and_on(void)
 	check("leaves it outside", CATCH(op_current()), EX_UD);
 }
 
+/* The operand of VMXON is only read: it may lie on a read-only page. */
+static void read_only(void)
+{
+	u64 *slot = (u64 *)0x2000000, *pde = &pds[0][16], kept = *pde, cr0 = read_cr0();
+
+	op_to(OUTSIDE);
+	asm("" : "+r"(slot));
+	*slot = vmxon_region;
+	*pde &= ~2ull;
+	write_cr0(cr0 | 1 << 16);
+	invlpg(slot);
+	check("a store faults", CATCH(*(volatile u64 *)slot = 0), EX_PF);
+	check("VMXON does not", CATCH(asm volatile("vmxon (%0)" ::"r"(slot) : "cc")), -1); /* REQ(vmx04.4.6) */
+	check("VMX operation", op_current(), ~0ull);
+	asm volatile("vmxoff" ::: "cc");
+	write_cr0(cr0);
+	*pde = kept;
+	invlpg(slot);
+}
+
 /* In VMX operation port 92h does not mask address bit 20: A20M is blocked. */
 static void a20(void)
 {
@@ -234,9 +264,11 @@ void test_life(void)
 	control_registers();
 	root_instructions();
 	sixteen();
+	never_cleared();
 	current();
 	copies();
 	off_and_on();
+	read_only();
 	a20();
 	a20_vmxon();
 	op_to(OUTSIDE);

@@ -287,6 +287,15 @@ static void unrestricted(void)
 	on(VMCS_PROC2, 1 << 7);
 	check("MOV to CR0 clearing PG", run1(0x31), R_VMCALL); /* REQ(vmx04.1.8.7.now) */
 	check("CR0.PG", vmx_read(VMCS_GUEST_CR0) >> 31, 0);
+	check("IA32_VMX_MISC bit 5", rdmsr(0x485) >> 5 & 1, 1);
+	check("IA-32e mode guest follows LMA", vmx_read(VMCS_ENTRY_CONTROLS) >> 9 & 1, 0); /* REQ(vmx04.2.2.4.now) */
+	/* without REX.R there is no CR8: in compatibility mode 44h is INC ESP and the rest MOV to CR0 */
+	GUEST(G_COMPAT, 0x44, 0x0f, 0x22, 0xc0);
+	on(VMCS_PROC, P_CR8_LOAD);
+	vmx_write(F_CR0_MASK, TS);
+	check("44 0F 22 C0 in compatibility mode", run1(0x80000031 | TS), R_CR);
+	check("CR0", vmx_read(VMCS_QUALIFICATION), 0); /* REQ(vmx04.3.1.1.19) */
+	check("RIP behind the INC", vmx_read(VMCS_GUEST_RIP), CODE + 1);
 	GUEST(G_COMPAT, 0x0f, 0x22, 0xc0);
 	on(VMCS_PROC2, 1 << 7);
 	on(VMCS_EXCEPTIONS, 1 << 13);

@@ -69,6 +69,7 @@ void test_instructions(void);
 void test_registers(void);
 void test_events(void);
 void test_state(void);
+void test_modes(void);
 void test_memory(void);
 
 #endif

@@ -198,6 +198,66 @@ static void segments(void)
 	check("CPL is SS.DPL: the selector the guest sees", g_out[RAX] & 3, 3);
 }
 
+/* "Acknowledge interrupt on exit" is for external interrupts alone. */
+static void acknowledge(void)
+{
+	GUEST(G64, 0x0f, 0xa2);
+	on(VMCS_EXIT_CONTROLS, 1 << 15);
+	mmio_write(0xfee00300, 0x40051); /* pending, the guest's IF is 0, no external-interrupt exiting */
+	check("CPUID exits", go(), R_CPUID); /* REQ(vmx04.2.6.1.11) */
+	check("nothing acknowledged", vmx_read(VMCS_EXIT_EVENT) >> 31, 0);
+	check("still pending", mmio_read(0xfee00200 + 0x20) >> 17 & 1, 1);
+	check("the host takes it", CATCH(asm volatile("sti; nop; nop; cli")), 0x51);
+	mmio_write(0xfee000b0, 0);
+}
+
+/* IA32_EFER without the load controls: SCE and NXE stay both ways. */
+static void efer(void)
+{
+	u64 old = rdmsr(0xc0000080), *map = fresh_page();
+
+	for (unsigned n = 0; n < 4; n++) {
+		u64 want = (old & ~0x801ull) | (n & 1) | (n & 2 ? 0x800 : 0);
+
+		wrmsr(0xc0000080, want);
+		GUEST(G64, 0xb9, 0x80, 0, 0, 0xc0, 0x0f, 0x32);
+		vmx_write(F_MSR_BITMAP, (u64)map);
+		on(VMCS_PROC, P_MSR_MAP);
+		off(VMCS_ENTRY_CONTROLS, 1 << 15);
+		off(VMCS_EXIT_CONTROLS, 3 << 20);
+		vmx_write(VMCS_GUEST_EFER, ~0ull);
+		vmx_write(VMCS_HOST_EFER, ~0ull);
+		check("runs", go(), R_VMCALL);
+		check("EFER in the guest", g_out[RAX], want); /* REQ(vmx04.3.2.3.2.1) */
+		check("EFER after the exit", rdmsr(0xc0000080), want); /* REQ(vmx04.3.3.4.3.1) */
+	}
+	wrmsr(0xc0000080, old);
+}
+
+/* The host runs on cached descriptors: its table in memory is rubbish at the exit. */
+static void no_descriptors(void)
+{
+	u64 was[3] = {gdt[1], gdt[2], gdt[5]};
+
+	GUEST(G64, 0x90);
+	gdt[1] = gdt[2] = gdt[5] = 0;
+	u64 r = go();
+	gdt[1] = was[0];
+	gdt[2] = was[1];
+	gdt[5] = was[2];
+	check("exit with an empty GDT", r, R_VMCALL); /* REQ(vmx04.3.3.4.2.16) */
+}
+
+/* Blocking of the guest does not reach the host. */
+static void blocking(void)
+{
+	GUEST(G64, 0x0f, 0xa2);
+	vmx_write(VMCS_GUEST_INTERRUPTIBILITY, 2);
+	check("exit under MOV-SS blocking", go(), R_CPUID);
+	check("stored", vmx_read(VMCS_GUEST_INTERRUPTIBILITY), 2);
+	check("VMRESUME is not blocked", again(), R_CPUID);
+}
+
 /* The controls do not change by running; the 64-bit host is as its controls say. */
 static void controls_stay(void)
 {
@@ -212,6 +272,37 @@ static void controls_stay(void)
 		check("a control stays", vmx_read(list[n]), was[n]); /* REQ(vmx04.2.2.2, vmx04.2.2.3) */
 }
 
+/* Every exit writes the information fields anew. */
+static void rewritten(void)
+{
+	GUEST(G64, 0x0f, 0xa2);
+	vmx_write(VMCS_EXIT_EVENT, ~0u);
+	vmx_write(VMCS_VECTORING, ~0u);
+	vmx_write(VMCS_QUALIFICATION, ~0ull);
+	vmx_write(VMCS_EXIT_LENGTH, 77);
+	check("exit", go(), R_CPUID); /* REQ(vmx04.3.3.1.1) */
+	check("bit 31 of both information words", (vmx_read(VMCS_EXIT_EVENT) | vmx_read(VMCS_VECTORING)) >> 31, 0);
+	check("qualification", vmx_read(VMCS_QUALIFICATION), 0);
+	check("length", vmx_read(VMCS_EXIT_LENGTH), 2);
+}
+
+/* A control may be 1 as far as its capability MSR says, and only so far. */
+static void control_bits(u32 field, u32 msr, const char *name)
+{
+	u64 allowed = rdmsr(msr) >> 32;
+
+	for (unsigned n = 0; n < 32; n++) {
+		u64 r;
+
+		GUEST(G64, 0x0f, 0xa2);
+		on(field, 1u << n);
+		on(VMCS_PIN, 64); /* saving the preemption timer wants it */
+		vmx_write(F_TIMER, 1000000);
+		r = go();
+		vcheck(name, "allowed: runs; else VMfailValid(7)", r == ~0ull ? vmx_read(VMCS_ERROR) : r, allowed >> n & 1 ? R_CPUID : 7);
+	}
+}
+
 void test_state(void)
 {
 	entry(G64);
@@ -222,4 +313,11 @@ void test_state(void)
 	guest_bases();
 	segments();
 	controls_stay();
+	acknowledge();
+	efer();
+	no_descriptors();
+	blocking();
+	rewritten();
+	control_bits(VMCS_EXIT_CONTROLS, 0x48f, "exit control"); /* REQ(vmx04.2.6.1.12.now) */
+	control_bits(VMCS_ENTRY_CONTROLS, 0x490, "entry control"); /* REQ(vmx04.2.7.1.4.now) */
 }

@@ -1,0 +1,367 @@
+/*
+ * VMX on a bare processor: VMXON to VM exit by a few bytes of host and guest code, VMX aborts, what stays pending across
+ * the switch.
+ */
+#include "world_fixture.h"
+
+#include "cpu/mmu/walk.h"
+#include "vmx/vmx.h"
+
+static void vmx_setup(struct pc *p)
+{
+	struct cpu *c = p->c;
+	struct vmx *x = vmx_of(c);
+	/* clang-format off */
+	const u64 fields[][2] = {
+		{VMCS_PIN_CONTROLS, 0x16}, {VMCS_PROC_CONTROLS, 0x84006172 | 1u << 7}, {VMCS_PROC2_CONTROLS, 0x22},
+		 {VMCS_VPID, 1},
+		{VMCS_EXIT_CONTROLS, 0x36dfb | 1 << 9 | 3 << 20}, {VMCS_ENTRY_CONTROLS, 0x11fb | 1 << 9 | 1 << 15},
+		{VMCS_EPTP, NCR3 | 0x5e}, {VMCS_LINK_POINTER, ~0ull},
+		{VMCS_HOST_CR0, c->cr0}, {VMCS_HOST_CR3, 0x1000}, {VMCS_HOST_CR4, c->cr4 | CR4_VMXE},
+		 {VMCS_HOST_EFER, c->efer},
+		{VMCS_HOST_CS_SEL, 8}, {VMCS_HOST_SS_SEL, 16}, {VMCS_HOST_TR_SEL, 24}, {VMCS_HOST_RSP, 0x80000},
+		{VMCS_HOST_RIP, HOST_CODE + 0x80}, {VMCS_GUEST_CR0, c->cr0}, {VMCS_GUEST_CR3, 0x1000},
+		{VMCS_GUEST_CR4, c->cr4 | CR4_VMXE}, {VMCS_GUEST_EFER, c->efer}, {VMCS_GUEST_CS_AR, 0xa09b},
+		{VMCS_GUEST_CS_LIMIT, 0xffffffff}, {VMCS_GUEST_CS_SEL, 8}, {VMCS_GUEST_SS_AR, 0xc093},
+		 {VMCS_GUEST_SS_LIMIT, 0xffffffff},
+		{VMCS_GUEST_DS_AR, 0x10000}, {VMCS_GUEST_ES_AR, 0x10000}, {VMCS_GUEST_FS_AR, 0x10000},
+		 {VMCS_GUEST_GS_AR, 0x10000},
+		{VMCS_GUEST_LDTR_AR, 0x10000}, {VMCS_GUEST_TR_AR, 0x8b}, {VMCS_GUEST_TR_LIMIT, 0x67},
+		 {VMCS_GUEST_RSP, 0x90000},
+		{VMCS_GUEST_RFLAGS, 2},
+	};
+	/* clang-format on */
+
+	for (size_t n = 0; n < ARRAY_LEN(fields); n++)
+		vmcs_set(x, (u32)fields[n][0], fields[n][1]);
+	bus_write_u64(&p->bus, NCR3, 0x4007);
+	bus_write_u64(&p->bus, 0x4000, 0x5007);
+	for (u64 n = 0; n < 8; n++)
+		bus_write_u64(&p->bus, 0x5000 + 8 * n, n * 0x200000 | 0xb7);
+	CODE(p, HOST_CODE + 0x80, 0xf4);
+}
+
+/* One instruction with RBX pointing at a pointer; CF and ZF come back. */
+static u32 vmx_step(struct pc *p, u64 pointer, u32 bytes)
+{
+	bus_write_u64(&p->bus, 0x50000, pointer);
+	bus_write_u32(&p->bus, HOST_CODE, bytes);
+	CODE(p, HOST_CODE + 4, 0xf4);
+	p->c->r[REG_RBX] = 0x50000;
+	run_host(p);
+	return flags_get(p->c) & (FL_CF | FL_ZF);
+}
+#define VMXON    0x33c70ff3
+#define VMCLEAR  0x33c70f66
+#define VMPTRLD  0x9033c70f
+#define VMLAUNCH 0x90c2010f
+#define VMRESUME 0x90c3010f
+
+static u64 vmx_error(struct pc *p)
+{
+	return vmcs_get(vmx_of(p->c), VMCS_INSN_ERROR);
+}
+
+static u64 vmx_run(struct pc *p, u32 bytes)
+{
+	vmcs_set(vmx_of(p->c), VMCS_GUEST_RIP, GUEST_CODE);
+	assert_int_equal(vmx_step(p, 0, bytes), 0);
+	assert_int_equal(p->c->r[REG_RIP], HOST_CODE + 0x81);
+	return vmcs_get(vmx_of(p->c), VMCS_EXIT_REASON);
+}
+
+static void test_vmx_slice(void **state)
+{
+	struct pc *p = pc_new("intel");
+	struct vmx *x = vmx_of(p->c);
+
+	(void)state;
+	p->c->cr4 |= CR4_VMXE;
+	assert_true(msr_write(p->c, 0x3a, 5));
+	assert_false(msr_write(p->c, 0x3a, 5));
+	bus_write_u32(&p->bus, 0x40000, VMX_REVISION);
+	assert_int_equal(vmx_step(p, 0x40001, VMXON), FL_CF);
+	assert_int_equal(vmx_step(p, 0x40000, VMXON), 0);
+	assert_int_equal(vmx_step(p, 0x40000, VMXON), FL_CF); /* no current VMCS */
+	assert_int_equal(vmx_step(p, 0x41000, VMPTRLD), FL_CF);
+	bus_write_u32(&p->bus, 0x41000, VMX_REVISION);
+	assert_int_equal(vmx_step(p, 0x41000, VMCLEAR), 0);
+	assert_int_equal(vmx_step(p, 0x41000, VMPTRLD), 0);
+	assert_int_equal(vmx_step(p, 0x40000, VMXON), FL_ZF);
+	assert_int_equal(vmx_error(p), 15);
+	assert_int_equal(vmx_step(p, 0x40000, VMPTRLD), FL_ZF);
+	assert_int_equal(vmx_error(p), 10);
+	assert_int_equal(vmx_step(p, 0, VMRESUME), FL_ZF);
+	assert_int_equal(vmx_error(p), 5);
+	assert_int_equal(vmx_step(p, 0, VMLAUNCH), FL_ZF);
+	assert_int_equal(vmx_error(p), 7);
+	vmx_setup(p);
+	vmcs_set(x, VMCS_HOST_CS_SEL, 11);
+	assert_int_equal(vmx_step(p, 0, VMLAUNCH), FL_ZF);
+	assert_int_equal(vmx_error(p), 8);
+	assert_string_equal(p->refused, "vmx.host.selector.rpl-ti");
+	vmcs_set(x, VMCS_HOST_CS_SEL, 8);
+	vmcs_set(x, VMCS_GUEST_RFLAGS, 0);
+	assert_int_equal(vmx_run(p, VMLAUNCH), 33 | BIT(31));
+	assert_string_equal(p->refused, "vmx.guest.rflags.reserved");
+	vmcs_set(x, VMCS_GUEST_RFLAGS, 2);
+	CODE(p, GUEST_CODE, 0xf4);
+	assert_int_equal(vmx_run(p, VMLAUNCH), 12);
+	assert_int_equal(vmcs_get(x, VMCS_EXIT_INSN_LEN), 1);
+	assert_int_equal(vmx_step(p, 0, VMLAUNCH), FL_ZF);
+	assert_int_equal(vmx_error(p), 4);
+	CODE(p, GUEST_CODE, 0x48, 0xa1, 0, 0, 0, 2, 0, 0, 0, 0, 0xf4);
+	assert_int_equal(vmx_run(p, VMRESUME), 48);
+	assert_int_equal(vmcs_get(x, VMCS_EXIT_QUALIFICATION), 0x781); /* with advanced exit information */
+	assert_int_equal(vmcs_get(x, VMCS_GUEST_PHYSICAL), 0x2000000);
+	assert_int_equal(vmcs_get(x, VMCS_GUEST_LINEAR), 0x2000000);
+	bus_write_u64(&p->bus, 0x5080, 0x20000b7);
+	assert_int_equal(vmx_run(p, VMRESUME), 12);
+	CODE(p, GUEST_CODE, 0x0f, 0x0b);
+	vmcs_set(x, VMCS_EXCEPTION_BITMAP, 1 << 6);
+	assert_int_equal(vmx_run(p, VMRESUME), 0);
+	assert_int_equal(vmcs_get(x, VMCS_EXIT_INTR_INFO), 0x80000306);
+	vmcs_set(x, VMCS_EXCEPTION_BITMAP, 0);
+	assert_int_equal(vmx_run(p, VMRESUME), 2);
+	CODE(p, GUEST_CODE, 0x0f, 0x01, 0xc1);
+	assert_int_equal(vmx_run(p, VMRESUME), 18);
+	pc_free(p);
+}
+
+/* Encodings of all widths and types find their slot and nobody else's. */
+static void test_vmcs_slots(void **state)
+{
+	bool taken[VMCS_SLOTS] = {false};
+
+	(void)state;
+	for (size_t n = 0; n < vmcs_field_count; n++) {
+		unsigned slot = vmcs_slot(vmcs_fields[n].encoding);
+
+		assert_true(slot < VMCS_SLOTS && !taken[slot]);
+		taken[slot] = true;
+		assert_ptr_equal(vmcs_field_at(vmcs_fields[n].encoding), &vmcs_fields[n]);
+	}
+	assert_int_equal(VMCS_GUEST_RIP, 0x681e);
+	assert_int_equal(VMCS_HOST_RIP, 0x6c16);
+	assert_int_equal(VMCS_EXIT_REASON, 0x4402);
+	assert_true(VMCS_REGION_FIELDS + 8 * VMCS_SLOTS <= 4096);
+}
+
+/* ---- "VMX Aborts" ---- */
+
+#define VMXON_PA 0x40000ull
+#define VMCS_PA  0x41000ull
+#define LIST_PA  0x60000ull
+
+/* In VMX operation with a guest that halts. */
+static struct pc *pc_in_vmx(void)
+{
+	struct pc *p = pc_new("intel");
+
+	p->c->cr4 |= CR4_VMXE;
+	assert_true(msr_write(p->c, 0x3a, 5));
+	bus_write_u32(&p->bus, VMXON_PA, VMX_REVISION);
+	bus_write_u32(&p->bus, VMCS_PA, VMX_REVISION);
+	assert_int_equal(vmx_step(p, VMXON_PA, VMXON), 0);
+	assert_int_equal(vmx_step(p, VMCS_PA, VMCLEAR), 0);
+	assert_int_equal(vmx_step(p, VMCS_PA, VMPTRLD), 0);
+	vmx_setup(p);
+	CODE(p, GUEST_CODE, 0xf4);
+	return p;
+}
+
+static void enter_and_abort(struct pc *p, u32 indicator)
+{
+	bus_write_u32(&p->bus, HOST_CODE, VMLAUNCH);
+	vmcs_set(vmx_of(p->c), VMCS_GUEST_RIP, GUEST_CODE);
+	p->c->r[REG_RIP] = HOST_CODE;
+	p->c->activity = ACT_RUN;
+	cpu_run(p->c, p->clock.now + 10000);
+	assert_int_equal(bus_read_u32(&p->bus, VMCS_PA + VMCS_REGION_ABORT), indicator);
+	assert_int_equal(p->c->activity, ACT_SHUTDOWN);
+	assert_int_equal(p->c->stop, CPU_STOP_SHUTDOWN);
+	pc_free(p);
+}
+
+static void test_abort_store(void **state)
+{
+	static const u64 refused[] = {0x800, 0xdead, BIT(32) | 0x10};
+
+	(void)state;
+	for (size_t n = 0; n < ARRAY_LEN(refused); n++) {
+		struct pc *p = pc_in_vmx();
+
+		vmcs_set(vmx_of(p->c), VMCS_EXIT_MSR_STORE_ADDR, LIST_PA);
+		vmcs_set(vmx_of(p->c), VMCS_EXIT_MSR_STORE_COUNT, 1);
+		bus_write_u64(&p->bus, LIST_PA, refused[n]);
+		enter_and_abort(p, 1);
+	}
+}
+
+static void test_abort_load(void **state)
+{
+	static const u64 refused[] = {0x830, 0xdead, 0xc0000100, BIT(32) | 0xc0000081};
+
+	(void)state;
+	for (size_t n = 0; n < ARRAY_LEN(refused); n++) {
+		struct pc *p = pc_in_vmx();
+
+		vmcs_set(vmx_of(p->c), VMCS_EXIT_MSR_LOAD_ADDR, LIST_PA);
+		vmcs_set(vmx_of(p->c), VMCS_EXIT_MSR_LOAD_COUNT, 1);
+		bus_write_u64(&p->bus, LIST_PA, refused[n]);
+		enter_and_abort(p, 4);
+	}
+	/* an entry that fails loads the same list */
+	struct pc *p = pc_in_vmx();
+
+	vmcs_set(vmx_of(p->c), VMCS_GUEST_RFLAGS, 0);
+	vmcs_set(vmx_of(p->c), VMCS_EXIT_MSR_LOAD_ADDR, LIST_PA);
+	vmcs_set(vmx_of(p->c), VMCS_EXIT_MSR_LOAD_COUNT, 1);
+	bus_write_u64(&p->bus, LIST_PA, 0xdead);
+	enter_and_abort(p, 4);
+}
+
+/* A host with PAE paging whose PDPTEs have reserved bits. */
+static void test_abort_pdptes(void **state)
+{
+	struct pc *p = pc_in_vmx();
+	struct vmx *v = vmx_of(p->c);
+
+	(void)state;
+	vmcs_set(v, VMCS_EXIT_CONTROLS, vmcs_get(v, VMCS_EXIT_CONTROLS) & ~(u64)(EXIT_HOST64 | EXIT_LOAD_EFER));
+	vmcs_set(v, VMCS_HOST_CR3, 0x7000);
+	bus_write_u64(&p->bus, 0x7000, 0x8001 | BIT(5));
+	p->c->guest = true;
+	vmx_load_host(p->c);
+	assert_int_equal(bus_read_u32(&p->bus, VMCS_PA + VMCS_REGION_ABORT), 2);
+	assert_int_equal(p->c->activity, ACT_SHUTDOWN);
+	pc_free(p);
+}
+
+/* ---- what stays pending ---- */
+
+/* INIT is blocked in VMX root operation: it neither happens nor keeps the processor busy, and VMXOFF lets it through. */
+static void test_blocked_init(void **state)
+{
+	struct pc *p = pc_in_vmx();
+
+	(void)state;
+	cpu_raise(p->c, PEND_INIT);
+	assert_int_equal(event_poll(p->c), XR_OK);
+	assert_int_equal(p->c->attention, 0);
+	assert_true(p->c->pend & PEND_INIT);
+	assert_int_equal(vmx_step(p, 0, 0x90909090), 0); /* NOP NOP NOP NOP HLT: time goes on */
+	assert_true(p->c->pend & PEND_INIT);
+	CODE(p, HOST_CODE, 0x0f, 0x01, 0xc4, 0xf4); /* VMXOFF */
+	p->c->r[REG_RIP] = HOST_CODE;
+	p->c->activity = ACT_RUN;
+	cpu_run(p->c, p->clock.now + 10000);
+	assert_false(p->c->pend & PEND_INIT);
+	assert_false(p->c->virt_root);
+	assert_int_equal(p->c->cr0 & (CR0_PE | CR0_PG), 0);
+	pc_free(p);
+}
+
+/* Whatever ends a wait with a deadline takes the deadline along: a later HLT must not look as if time could end it. */
+static void test_stale_deadline(void **state)
+{
+	static const u8 waits[] = {ACT_TPAUSE, ACT_MWAIT};
+
+	(void)state;
+	for (size_t n = 0; n < ARRAY_LEN(waits); n++) {
+		struct pc *p = pc_new("intel");
+		struct cpu *c = p->c;
+
+		c->activity = waits[n]; /* by an event */
+		c->wake_at = p->clock.now + 1000;
+		cpu_raise(c, PEND_NMI);
+		assert_int_equal(event_poll(c), XR_FAULT);
+		assert_int_equal(c->activity, ACT_RUN);
+		assert_true(c->wake_at == UINT64_MAX);
+		c->activity = waits[n]; /* by a store */
+		c->wake_at = p->clock.now + 1000;
+		c->monitor_addr = 0x50000;
+		cpu_monitor_written(c, 0x50010, 4);
+		assert_int_equal(c->activity, ACT_RUN);
+		assert_true(c->wake_at == UINT64_MAX);
+		c->activity = waits[n]; /* by time */
+		c->wake_at = p->clock.now;
+		(void)event_poll(c);
+		assert_int_equal(c->activity, ACT_RUN);
+		assert_true(c->wake_at == UINT64_MAX);
+		c->activity = ACT_HLT;
+		c->attention = 0;
+		assert_false(cpu_can_wake(c));
+		pc_free(p);
+	}
+}
+
+/* State from outside: the preemption timer follows its field. */
+static void test_timer_after_load(void **state)
+{
+	struct pc *p = pc_in_vmx();
+	struct cpu *c = p->c;
+	struct vmx *v = vmx_of(c);
+
+	(void)state;
+	v->preempt_end = (c->clock->now >> VMX_TIMER_SHIFT) + 4;
+	c->virt->loaded(c);
+	assert_true(v->preempt.armed);
+	assert_int_equal(v->preempt.when, v->preempt_end << VMX_TIMER_SHIFT);
+	v->preempt_end = 0; /* over already */
+	c->pend = 0;
+	c->virt->loaded(c);
+	assert_true(c->pend & PEND_PREEMPT);
+	assert_false(v->preempt.armed);
+	v->preempt_end = ~0ull; /* it does not run */
+	c->pend = 0;
+	c->virt->loaded(c);
+	assert_false(v->preempt.armed);
+	assert_false(c->pend & PEND_PREEMPT);
+	pc_free(p);
+}
+
+/* ---- EPT with four and with five levels ---- */
+
+#define ROOT5 0x9000ull
+
+static void test_ept_levels(void **state)
+{
+	struct pc *p = pc_in_vmx();
+	struct vmx *v = vmx_of(p->c);
+	struct stage2_req q = {.gpa = BIT(48) | 0x212345, .why = S2_FINAL, .access = ACC_READ, .user = true};
+	struct stage2_res r;
+
+	(void)state;
+	vmcs_set(v, VMCS_GUEST_CR0, p->c->cr0);
+	assert_int_equal(vmx_stage2(p->c, &q, &r), XR_EXIT); /* four levels: 51:48 must be 0 */
+	assert_int_equal(p->c->exit.id, ICPT_STAGE2);
+	assert_int_equal(p->c->exit.q[0], 1);
+	bus_write_u64(&p->bus, ROOT5 + 8, NCR3 | 7);
+	assert_true(vmx_eptp_ok(p->c, ROOT5 | 4 << 3 | MT_WB));
+	assert_false(vmx_eptp_ok(p->c, ROOT5 | 5 << 3 | MT_WB));
+	assert_false(vmx_eptp_ok(p->c, ROOT5 | 2 << 3 | MT_WB));
+	vmcs_set(v, VMCS_EPTP, ROOT5 | 4 << 3 | MT_WB);
+	assert_int_equal(vmx_stage2(p->c, &q, &r), XR_OK);
+	assert_int_equal(r.pa, 0x212345);
+	q.gpa = 0x212345; /* PML5E 0 is not present */
+	assert_int_equal(vmx_stage2(p->c, &q, &r), XR_EXIT);
+	assert_int_equal(p->c->exit.id, ICPT_STAGE2);
+	bus_write_u64(&p->bus, ROOT5, NCR3 | 0x87); /* bit 7 is reserved at this level */
+	assert_int_equal(vmx_stage2(p->c, &q, &r), XR_EXIT);
+	assert_int_equal(p->c->exit.id, ICPT_STAGE2_MISCONFIG);
+	pc_free(p);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(test_vmx_slice),     cmocka_unit_test(test_vmcs_slots),
+	        cmocka_unit_test(test_abort_store),   cmocka_unit_test(test_abort_load),
+	        cmocka_unit_test(test_abort_pdptes),  cmocka_unit_test(test_blocked_init),
+	        cmocka_unit_test(test_stale_deadline), cmocka_unit_test(test_timer_after_load),
+	        cmocka_unit_test(test_ept_levels),
+	};
+
+	return cmocka_run_group_tests_name("vmx", tests, NULL, NULL);
+}

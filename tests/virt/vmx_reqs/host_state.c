@@ -1,0 +1,204 @@
+/* What VM exit forces in the registers' hidden parts, which no guest can read; VMX aborts. On a processor without a program. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cpu/cpu.h"
+#include "cpu/decode/decode.h"
+#include "model/model.h"
+#include "vmx/vmx.h"
+
+#define RAM	(64ull << 20)
+#define CURRENT 0x10000ull
+
+struct pc {
+	struct bus bus;
+	struct clock clock;
+	struct hooks hooks;
+	struct code_cache *code;
+	const struct decode_index *decode;
+	void *mem;
+	struct cpu *c, *all[1];
+};
+
+static unsigned passed, failed;
+
+static void check(const char *what, u64 got, u64 want)
+{
+	passed += got == want;
+	failed += got != want;
+	if (got != want)
+		printf("FAILED: %s: got %#llx, want %#llx\n", what, (unsigned long long)got, (unsigned long long)want);
+}
+
+static bool pc_new(struct pc *p)
+{
+	struct feature_set feat;
+	const struct cpu_model *m;
+	struct err err;
+
+	memset(p, 0, sizeof(*p));
+	clock_init(&p->clock);
+	if (model_parse("intel,+vmx", &m, &feat, &err) != ST_OK ||
+	    bus_init(&p->bus, &p->clock, &p->hooks, RAM, 0x80000000, &err) != ST_OK ||
+	    decode_index_new(&p->decode, m, &feat) != ST_OK || code_cache_new(&p->code, &p->bus) != ST_OK)
+		return false;
+	p->mem = calloc(1, sizeof(struct cpu) + 64);
+	p->c = (struct cpu *)(void *)(((uintptr_t)p->mem + 63) & ~(uintptr_t)63);
+	p->all[0] = p->c;
+	p->c->all = p->all;
+	p->c->count = 1;
+	p->c->code = p->code;
+	p->c->decode = p->decode;
+	return cpu_init(p->c, m, &feat, &p->bus, &err) == ST_OK;
+}
+
+static void pc_free(struct pc *p)
+{
+	cpu_fini(p->c);
+	code_cache_free(p->code);
+	decode_index_free(p->decode);
+	bus_fini(&p->bus);
+	free(p->mem);
+}
+
+/* A guest whose every hidden part differs from what the host must get. */
+static void guest(struct pc *p, bool host64)
+{
+	struct cpu *c = p->c;
+	struct vmx *v = vmx_of(c);
+	static const u32 sel[] = {VMCS_HOST_ES_SEL, VMCS_HOST_SS_SEL, VMCS_HOST_DS_SEL, VMCS_HOST_FS_SEL, VMCS_HOST_GS_SEL};
+
+	for (unsigned n = 0; n < SEG_COUNT; n++)
+		c->seg[n] = (struct seg){.sel = 0x33, .ar = 0xf3, .limit = 0x1234, .base = 0x5678000};
+	c->cr0 = CR0_PE | CR0_PG | CR0_NE | CR0_ET;
+	c->cr4 = CR4_PAE | CR4_VMXE;
+	c->efer = EFER_NXE | EFER_SCE | (host64 ? 0 : EFER_LME | EFER_LMA);
+	c->cpl = 3;
+	c->virt_root = c->guest = true;
+	c->activity = ACT_HLT;
+	c->shadow = SHADOW_STI;
+	c->pending_db = 1;
+	c->stop = CPU_GO;
+	memset(v->f, 0, sizeof(v->f));
+	v->current = CURRENT;
+	for (unsigned n = 0; n < 5; n++)
+		vmcs_set(v, sel[n], 0x10);
+	vmcs_set(v, VMCS_HOST_CS_SEL, 8);
+	vmcs_set(v, VMCS_HOST_TR_SEL, 0x28);
+	vmcs_set(v, VMCS_HOST_TR_BASE, 0x9000);
+	vmcs_set(v, VMCS_HOST_FS_BASE, 0x7000);
+	vmcs_set(v, VMCS_HOST_GS_BASE, 0x8000);
+	vmcs_set(v, VMCS_HOST_CR0, CR0_PE | CR0_PG | CR0_NE);
+	vmcs_set(v, VMCS_HOST_CR3, 0x2000);
+	vmcs_set(v, VMCS_HOST_CR4, CR4_PAE | CR4_VMXE);
+	vmcs_set(v, VMCS_HOST_RIP, 0x1000);
+	vmcs_set(v, VMCS_EXIT_CONTROLS, host64 ? 1u << 9 : 0);
+	for (unsigned n = 0; n < 4; n++)
+		bus_write_u64(&p->bus, 0x2000 + 8 * n, 0x3001);
+	bus_write_u32(&p->bus, CURRENT + 4, 0);
+}
+
+static void segments(struct pc *p, bool host64)
+{
+	static const unsigned data[] = {SEG_SS, SEG_DS, SEG_ES, SEG_FS, SEG_GS};
+	struct cpu *c = p->c;
+
+	guest(p, host64);
+	vmx_load_host(c);
+	/* bits of an AR: type 3:0, S 4, DPL 6:5, P 7, L 13, D/B 14, G 15 */
+	check("CS type", c->seg[SEG_CS].ar & 15, 11);		   /* REQ(vmx04.3.3.4.2.11) */
+	check("CS S, DPL, P", c->seg[SEG_CS].ar >> 4 & 15, 9);	   /* REQ(vmx04.3.3.4.2.12) */
+	check("CS G", c->seg[SEG_CS].ar >> 15 & 1, 1);		   /* REQ(vmx04.3.3.4.2.12) */
+	check("CS L", c->seg[SEG_CS].ar >> 13 & 1, host64);	   /* REQ(vmx04.2.6.1.3, vmx04.2.6.1.4) */
+	check("CS D", c->seg[SEG_CS].ar >> 14 & 1, !host64);	   /* REQ(vmx04.3.3.4.3.2) */
+	check("CS base", c->seg[SEG_CS].base, 0);		   /* REQ(vmx04.3.3.4.2.8) */
+	check("CS limit", c->seg[SEG_CS].limit, 0xffffffff);	   /* REQ(vmx04.3.3.4.2.9) */
+	for (unsigned n = 0; n < 5; n++) {
+		const struct seg *s = &c->seg[data[n]];
+
+		check("data segment: type 3, S, DPL 0, P, D/B, G", s->ar, 0xc093); /* REQ(vmx04.3.3.4.2.13) */
+		check("data segment: limit", s->limit, 0xffffffff); /* REQ(vmx04.3.3.4.2.9) */
+		if (n < 3)
+			check("base of SS, DS, ES", s->base, 0); /* REQ(vmx04.3.3.4.2.8) */
+	}
+	check("FS and GS base", c->seg[SEG_FS].base == 0x7000 && c->seg[SEG_GS].base == 0x8000, 1);
+	check("TR: type 11, S 0, DPL 0, P, D/B 0, G 0", c->seg[SEG_TR].ar, 0x8b); /* REQ(vmx04.3.3.4.2.15) */
+	check("TR limit", c->seg[SEG_TR].limit, 0x67); /* REQ(vmx04.3.3.4.2.10) */
+	check("LDTR unusable", c->seg[SEG_LDTR].ar >> 16 & 1, 1); /* REQ(vmx04.3.3.4.2.7.now) */
+	check("LDTR base canonical", c->seg[SEG_LDTR].base + (1ull << 47) < 1ull << 48, 1);
+	check("EFER.LMA and LME", c->efer & 0x500, host64 ? 0x500 : 0); /* REQ(vmx04.2.6.1.3, vmx04.2.6.1.4, vmx04.2.6.1.5) */
+	check("EFER, the rest", c->efer & ~0x500ull, 0x801);
+	/* 64-bit code with LMA or 32-bit code without; not virtual-8086. REQ(vmx04.3.3.4.3.4) */
+	check("mode", (c->efer >> 10 & 1) == (c->seg[SEG_CS].ar >> 13 & 1) && !(c->rflags & (1 << 17)) && (c->cr0 & 1), 1);
+	check("no blocking, nothing pending, active", c->shadow == 0 && c->pending_db == 0 && c->activity == ACT_RUN, 1); /* REQ(vmx04.3.3.4.2.18.now) */
+	check("CPL", c->cpl, 0);
+	check("in root operation", !c->guest && c->virt_root, 1);
+}
+
+/* Selectors of 0 leave the registers unusable. */
+static void null_selectors(struct pc *p)
+{
+	static const u32 field[] = {VMCS_HOST_SS_SEL, VMCS_HOST_DS_SEL, VMCS_HOST_ES_SEL, VMCS_HOST_FS_SEL, VMCS_HOST_GS_SEL};
+	static const unsigned seg[] = {SEG_SS, SEG_DS, SEG_ES, SEG_FS, SEG_GS};
+
+	for (unsigned n = 0; n < 5; n++) {
+		guest(p, true);
+		vmcs_set(vmx_of(p->c), field[n], 0);
+		vmx_load_host(p->c);
+		check("unusable", p->c->seg[seg[n]].ar >> 16 & 1, 1);
+		check("DPL 0", p->c->seg[seg[n]].ar >> 5 & 3, 0);
+	}
+}
+
+/* "VMX Aborts": the indicator in bytes 7:4 of the region, and the processor shuts down. */
+static void aborts(struct pc *p)
+{
+	struct vmx *v = vmx_of(p->c);
+	struct exit_request x = {.id = ICPT_CPUID};
+
+	guest(p, false);
+	bus_write_u64(&p->bus, 0x2008, 0x3003); /* bit 1 of a PDPTE is reserved */
+	vmx_load_host(p->c);
+	check("bad host PDPTE: abort 2", bus_read_u32(&p->bus, CURRENT + 4), 2); /* REQ(vmx04.3.3.4.1.8.now) */
+	check("shut down", p->c->activity == ACT_RUN && p->c->stop == CPU_GO, 0);
+	guest(p, false);
+	vmx_load_host(p->c);
+	check("good host PDPTEs: no abort", bus_read_u32(&p->bus, CURRENT + 4), 0);
+	check("they are loaded", p->c->pdpte[2], 0x3001); /* REQ(vmx04.3.3.4.1.8.now) */
+	guest(p, true);
+	vmcs_set(v, VMCS_EXIT_MSR_LOAD_COUNT, 1);
+	vmcs_set(v, VMCS_EXIT_MSR_LOAD_ADDR, 0x20000);
+	bus_write_u64(&p->bus, 0x20000, 0xc0000100); /* IA32_FS_BASE may not be loaded */
+	vmx_load_host(p->c);
+	check("load fails: abort 4", bus_read_u32(&p->bus, CURRENT + 4), 4); /* REQ(vmx04.2.6.2.16.now) */
+	check("shut down", p->c->activity == ACT_RUN && p->c->stop == CPU_GO, 0);
+	guest(p, true);
+	vmcs_set(v, VMCS_EXIT_MSR_LOAD_COUNT, 1);
+	vmcs_set(v, VMCS_EXIT_MSR_LOAD_ADDR, 0x20000);
+	bus_write_u64(&p->bus, 0x20000, 0xc0000080);
+	bus_write_u64(&p->bus, 0x20008, 0); /* IA32_EFER.LME from 1 to 0 under paging */
+	vmx_load_host(p->c);
+	check("EFER.LME changes: abort 4", bus_read_u32(&p->bus, CURRENT + 4), 4); /* REQ(vmx04.2.6.2.15.now) on entry: memory.c */
+	guest(p, true);
+	vmcs_set(v, VMCS_EXIT_MSR_STORE_COUNT, 1);
+	vmcs_set(v, VMCS_EXIT_MSR_STORE_ADDR, 0x20000);
+	bus_write_u64(&p->bus, 0x20000, 0x40000000); /* no MSR */
+	vmx_exit(p->c, &x);
+	check("store fails: abort 1", bus_read_u32(&p->bus, CURRENT + 4), 1); /* REQ(vmx04.2.6.2.16.now) */
+	check("shut down", p->c->activity == ACT_RUN && p->c->stop == CPU_GO, 0);
+}
+
+int main(void)
+{
+	struct pc p;
+
+	if (!pc_new(&p))
+		return 1;
+	segments(&p, true);
+	segments(&p, false);
+	null_selectors(&p);
+	aborts(&p);
+	pc_free(&p);
+	printf("%u passed, %u failed\n", passed, failed);
+	return failed != 0;
+}

@@ -1,0 +1,296 @@
+/* Guests outside IA-32e mode: protected mode, virtual-8086 and real-address mode; task switches. */
+#include "reqs.h"
+
+enum { NEW_TSS = 0x18, TASK_GATE = 0x20, OLD_TSS = 0x28, SMALL_TSS = 0x30, FREE = 0x38 };
+
+static u32 *pd32;
+static u64 own_gdt[16], own_idt[256];
+static u32 new_tss[64], old_tss[64];
+static u8 handlers[16]; /* VMCALL */
+
+static u64 descriptor(u64 base, u32 limit, unsigned access, unsigned flags)
+{
+	return (limit & 0xffff) | (base & 0xffffff) << 16 | (u64)access << 40 | (u64)(limit >> 16 & 15) << 48 |
+	       (u64)flags << 52 | (base >> 24 & 0xff) << 56;
+}
+
+/* 32-bit protected mode, paged by 4 MiB pages that map one to one. */
+static void guest32(const u8 *code, unsigned length)
+{
+	guest(G64, code, length);
+	off(VMCS_ENTRY_CONTROLS, 1 << 9);
+	vmx_write(VMCS_GUEST_EFER, rdmsr(0xc0000080) & ~0x500ull);
+	vmx_write(VMCS_GUEST_CR3, (u64)pd32);
+	vmx_write(VMCS_GUEST_CR4, 0x2010);
+	vmx_write(F_CS_AR, 0xc09b);
+	memset(own_gdt, 0, sizeof(own_gdt));
+	memset(new_tss, 0, sizeof(new_tss));
+	memset(old_tss, 0, sizeof(old_tss));
+	own_gdt[1] = descriptor(0, 0xfffff, 0x9b, 0xc);
+	own_gdt[2] = descriptor(0, 0xfffff, 0x93, 0xc);
+	own_gdt[NEW_TSS / 8] = descriptor((u64)new_tss, 0x67, 0x89, 0);
+	own_gdt[TASK_GATE / 8] = (u64)NEW_TSS << 16 | 0x85ull << 40;
+	own_gdt[OLD_TSS / 8] = descriptor((u64)old_tss, 0x67, 0x8b, 0);
+	own_gdt[SMALL_TSS / 8] = descriptor((u64)new_tss, 0x66, 0x89, 0);
+	vmx_write(VMCS_GUEST_GDTR_BASE, (u64)own_gdt);
+	vmx_write(VMCS_GUEST_GDTR_LIMIT, sizeof(own_gdt) - 1);
+	for (unsigned n = 0; n < 256; n++)
+		own_idt[n] = ((u64)handlers & 0xffff) | 8ull << 16 | 0xeeull << 40 | ((u64)handlers >> 16 & 0xffff) << 48;
+	own_idt[0x50] = (u64)NEW_TSS << 16 | 0xe5ull << 40;
+	own_idt[6] = (u64)NEW_TSS << 16 | 0x85ull << 40;
+	vmx_write(VMCS_GUEST_IDTR_BASE, (u64)own_idt);
+	vmx_write(VMCS_GUEST_IDTR_LIMIT, sizeof(own_idt) - 1);
+	vmx_write(VMCS_GUEST_TR_BASE, (u64)old_tss);
+	memset(g_in, 0, sizeof(g_in));
+}
+
+static void protected_mode(void)
+{
+	guest32((u8[]){0xb9, 0x80, 0, 0, 0xc0, 0x0f, 0x32}, 7);
+	u64 *map = fresh_page();
+	vmx_write(F_MSR_BITMAP, (u64)map);
+	on(VMCS_PROC, P_MSR_MAP);
+	check("32-bit protected mode, one-to-one paging", go(), R_VMCALL); /* REQ(vmx04.1.8.11) */
+	check("EFER.LMA and LME are 0", g_out[RAX] & 0x500, 0); /* REQ(vmx04.2.7.1.3) */
+	check("the host's EFER is back", rdmsr(0xc0000080) & 0x500, 0x500);
+}
+
+static void v86(const u8 *code, unsigned length)
+{
+	guest32(code, length);
+	for (unsigned n = 0; n < 6; n++) {
+		u16 sel = n == 1 ? (u16)(CODE >> 4) : 0x100;
+
+		vmx_write(0x800 + 2 * n, sel);
+		vmx_write(0x6806 + 2 * n, (u64)sel << 4);
+		vmx_write(0x4800 + 2 * n, 0xffff);
+		vmx_write(0x4814 + 2 * n, 0xf3);
+	}
+	vmx_write(VMCS_GUEST_RFLAGS, 0x20002);
+	vmx_write(VMCS_GUEST_RIP, 0);
+	vmx_write(VMCS_GUEST_RSP, 0x1000);
+}
+
+/* The code page must lie below 1 MiB for virtual-8086 mode. */
+static void virtual_8086(void)
+{
+	u8 *kept = code_page;
+
+	code_page = (u8 *)0x7000;
+	v86((u8[]){0x90}, 1);
+	check("virtual-8086 guest", go(), R_VMCALL); /* REQ(vmx04.1.8.10, vmx04.VMCALL.12, vmcall.32, vmcall.6) */
+	check("IP", vmx_read(VMCS_GUEST_RIP), 1);
+	check("still virtual-8086", vmx_read(VMCS_GUEST_RFLAGS) >> 17 & 1, 1);
+	v86((u8[]){0xf4}, 1);
+	on(VMCS_EXCEPTIONS, 1 << 13);
+	check("HLT at CPL 3", go(), R_EXCEPTION);
+	check("#GP", vmx_read(VMCS_EXIT_EVENT), EV_E(13)); /* REQ(vmx04.3.2.3.1.9) and CPL 3 of state.c */
+	v86((u8[]){0x90}, 1); /* injection goes through the IDT of protected mode */
+	old_tss[1] = (u64)scratch + 0x800;
+	old_tss[2] = 0x10;
+	vmx_write(VMCS_GUEST_RFLAGS, 0x20202);
+	vmx_write(VMCS_ENTRY_EVENT, EV(0x40, 0));
+	check("injected into virtual-8086 mode", go(), R_VMCALL); /* REQ(vmx04.3.2.5.8) */
+	check("the handler of the IDT", vmx_read(VMCS_GUEST_RIP), (u64)handlers);
+	check("protected mode", vmx_read(VMCS_GUEST_RFLAGS) >> 17 & 1, 0);
+	check("SS:ESP of the TSS, nine words pushed", vmx_read(VMCS_GUEST_RSP), (u64)scratch + 0x800 - 36);
+	code_page = kept;
+}
+
+static void real(const u8 *code, unsigned length, u64 cr0)
+{
+	guest32(code, length);
+	on(VMCS_PROC2, 1 << 7);
+	vmx_write(VMCS_GUEST_CR0, cr0);
+	if (cr0 & 1)
+		return;
+	for (unsigned n = 0; n < 6; n++) {
+		vmx_write(0x800 + 2 * n, 0);
+		vmx_write(0x4800 + 2 * n, 0xffff);
+		vmx_write(0x4814 + 2 * n, n == 1 ? 0x9b : 0x93);
+	}
+	vmx_write(0x6808, CODE);
+	vmx_write(VMCS_GUEST_RIP, 0);
+	vmx_write(VMCS_GUEST_RSP, 0x1000);
+}
+
+static void unrestricted(void)
+{
+	static const struct {
+		u8 code[4], length;
+	} list[] = {
+		{B(0x66, 0x0f, 0xc7, 0x37)}, {B(0x0f, 0xc7, 0x37)}, {B(0x0f, 0xc7, 0x3f)}, {B(0x0f, 0x78, 0xca)}, {B(0x0f, 0x79, 0xca)},
+		{B(0x0f, 0x01, 0xc2)},	     {B(0x0f, 0x01, 0xc3)}, {B(0x0f, 0x01, 0xc4)},
+	};
+
+	real((u8[]){0x90}, 1, 0x30);
+	check("real-address mode guest", go(), R_VMCALL); /* REQ(vmx04.1.8.9.now, vmcall.31, vmx04.VMCALL.11.now) */
+	check("IP", vmx_read(VMCS_GUEST_RIP), 1);
+	real((u8[]){0x90}, 1, 0x31);
+	check("unpaged protected mode guest", go(), R_VMCALL); /* REQ(vmx04.1.8.9.now) */
+	check("CR0", vmx_read(VMCS_GUEST_CR0) & 0x80000001, 1);
+	for (unsigned n = 0; n < 8; n++) { /* REQ(vmx04.4.10) */
+		real(list[n].code, list[n].length, 0x30);
+		on(VMCS_EXCEPTIONS, 1 << 6);
+		check("CR0.PE = 0", go(), R_EXCEPTION);
+		check("#UD", vmx_read(VMCS_EXIT_EVENT), EV(6, 3));
+	}
+}
+
+/* ---- task switches ---- */
+
+static const struct task {
+	const char *name;
+	u8 code[8], length;
+	u64 rflags;
+	u64 qualification;
+	u32 insn, vectoring;
+} tasks[] = {
+	/* REQ(vmx04.3.1.3.16, vmx04.2.8.1.5, vmx04.2.8.1.55.now, vmx04.2.8.4.18) */
+	{"CALL TSS", B(0x9a, 0, 0, 0, 0, NEW_TSS, 0), 2, NEW_TSS, 7, 0},
+	{"JMP TSS", B(0xea, 0, 0, 0, 0, NEW_TSS, 0), 2, NEW_TSS | 2u << 30, 7, 0},
+	{"CALL task gate", B(0x9a, 0, 0, 0, 0, TASK_GATE, 0), 2, NEW_TSS, 7, 0},
+	{"JMP task gate", B(0xea, 0, 0, 0, 0, TASK_GATE, 0), 2, NEW_TSS | 2u << 30, 7, 0},
+	{"IRET with NT", B(0xcf), 0x4002, NEW_TSS | 1 << 30, 1, 0}, /* REQ(vmx04.3.1.3.17) */
+	{"INT 50h", B(0xcd, 0x50), 2, NEW_TSS | 3u << 30, 2, EV(0x50, 4)}, /* REQ(vmx04.3.1.3.18, vmx04.2.8.3.3) */
+	{"#UD", B(0x0f, 0x0b), 2, NEW_TSS | 3u << 30, 0, EV(6, 3)}, /* REQ(vmx04.3.1.3.18, vmx04.2.8.3.3) */
+};
+
+static void switches(void)
+{
+	static u64 gdt_before[16];
+	static u32 old_before[64];
+
+	for (unsigned n = 0; n < sizeof(tasks) / sizeof(tasks[0]); n++) {
+		const struct task *t = &tasks[n];
+
+		guest32(t->code, t->length);
+		vmx_write(VMCS_GUEST_RFLAGS, t->rflags);
+		if (t->rflags & 0x4000) {
+			old_tss[0] = NEW_TSS;
+			own_gdt[NEW_TSS / 8] |= 2ull << 40; /* busy */
+		}
+		memcpy(gdt_before, own_gdt, sizeof(own_gdt));
+		memcpy(old_before, old_tss, sizeof(old_tss));
+		vcheck(t->name, "exit", go(), R_TASK);
+		vcheck(t->name, "qualification", vmx_read(VMCS_QUALIFICATION), t->qualification);
+		if (t->insn)
+			vcheck(t->name, "length", vmx_read(VMCS_EXIT_LENGTH), t->insn);
+		vcheck(t->name, "vectoring", vmx_read(VMCS_VECTORING), t->vectoring);
+		vcheck(t->name, "no event", vmx_read(VMCS_EXIT_EVENT) >> 31, 0); /* REQ(vmx04.2.8.2.15) */
+		vcheck(t->name, "RIP", vmx_read(VMCS_GUEST_RIP), CODE); /* REQ(vmx04.3.1.3.21) with the next ones */
+		vcheck(t->name, "NT", vmx_read(VMCS_GUEST_RFLAGS) & 0x4000, t->rflags & 0x4000);
+		vcheck(t->name, "busy bits", (u64)memcmp(gdt_before, own_gdt, sizeof(own_gdt)), 0);
+		vcheck(t->name, "link and old TSS", (u64)memcmp(old_before, old_tss, sizeof(old_tss)), 0);
+		vcheck(t->name, "TR", vmx_read(0x80e), OLD_TSS);
+	}
+	guest32((u8[]){0x90}, 1);
+	vmx_write(VMCS_GUEST_RFLAGS, 0x202);
+	vmx_write(VMCS_ENTRY_EVENT, EV(0x50, 0));
+	check("injected through a task gate", go(), R_TASK); /* REQ(vmx04.3.2.5.13) */
+	check("vectoring", vmx_read(VMCS_VECTORING), EV(0x50, 0));
+	check("qualification", vmx_read(VMCS_QUALIFICATION), NEW_TSS | 3u << 30);
+}
+
+/* The checks that come before the switch commits raise their exceptions. REQ(vmx04.3.1.3.19, vmx04.3.1.3.20) */
+static const struct {
+	const char *name;
+	u8 code[8], length;
+	u64 descriptor; /* of FREE */
+	u32 vector, error;
+} refused[] = {
+	{"beyond the GDT", B(0x9a, 0, 0, 0, 0, 0x80, 0), 0, 13, 0x80},
+	{"not present", B(0x9a, 0, 0, 0, 0, FREE, 0), 0x09ull << 40 | 0x67, 11, FREE},
+	{"busy, CALL", B(0x9a, 0, 0, 0, 0, FREE, 0), 0x8bull << 40 | 0x67, 13, FREE},
+	{"busy, JMP", B(0xea, 0, 0, 0, 0, FREE, 0), 0x8bull << 40 | 0x67, 13, FREE},
+	{"RPL above DPL", B(0x9a, 0, 0, 0, 0, FREE | 3, 0), 0x89ull << 40 | 0x67, 13, FREE},
+	{"limit", B(0x9a, 0, 0, 0, 0, SMALL_TSS, 0), 0, 10, SMALL_TSS},
+};
+
+static void checks_first(void)
+{
+	for (unsigned n = 0; n < sizeof(refused) / sizeof(refused[0]); n++) {
+		guest32(refused[n].code, refused[n].length);
+		own_gdt[FREE / 8] = refused[n].descriptor;
+		vmx_write(VMCS_EXCEPTIONS, 1 << 10 | 1 << 11 | 1 << 13);
+		vcheck(refused[n].name, "an exception, no task-switch exit", go(), R_EXCEPTION);
+		vcheck(refused[n].name, "event", vmx_read(VMCS_EXIT_EVENT), EV_E(refused[n].vector));
+		vcheck(refused[n].name, "error code", vmx_read(F_EXIT_ERROR), refused[n].error);
+	}
+	/* in the delivery of an event: the TSS behind the gate is not present */
+	guest32((u8[]){0xcd, 0x50}, 2);
+	own_gdt[NEW_TSS / 8] &= ~(0x80ull << 40);
+	vmx_write(VMCS_EXCEPTIONS, 1 << 11);
+	check("delivery: its exception instead", go(), R_EXCEPTION); /* REQ(vmx04.2.8.3.4) */
+	check("#NP", vmx_read(VMCS_EXIT_EVENT), EV_E(11));
+	check("vectoring", vmx_read(VMCS_VECTORING), EV(0x50, 4));
+}
+
+/* ---- translations cached before an entry or exit that changes the paging ---- */
+
+#define X 0x40000000ull
+enum { A = 0x2000000, C = 0x2400000 }; /* two pages of 4 MiB */
+
+static u64 look(void)
+{
+	return *(volatile u64 *)X;
+}
+
+static void translations(void)
+{
+	static const u8 read64[] = {0x48, 0x8b, 0x03};
+	u64 *root = fresh_page(), *third = fresh_page(), *second = fresh_page(), kept = pds[1][0];
+
+	*(volatile u64 *)A = 0xaaaa;
+	*(volatile u64 *)C = 0xcccc;
+	memcpy(root, pml4, 4096);
+	memcpy(third, pdpt, 4096);
+	memcpy(second, pds[1], 4096);
+	root[0] = (u64)third | 7;
+	third[1] = (u64)second | 7;
+	pds[1][0] = A | 0x87;
+	second[0] = C | 0x87;
+	invlpg((void *)X);
+	check("the host's page", look(), 0xaaaa);
+	guest(G64, read64, 3);
+	vmx_write(VMCS_GUEST_CR3, (u64)root);
+	memset(g_in, 0, sizeof(g_in));
+	g_in[RBX] = X;
+	check("another CR3", go(), R_VMCALL);
+	check("the guest's page", g_out[RAX], 0xcccc); /* REQ(vmx04.3.2.3.1.10) */
+	check("the host's page again", look(), 0xaaaa); /* REQ(vmx04.3.3.4.1.6) */
+	pd32[X >> 22] = C | 0x87;
+	guest32(read64 + 1, 2);
+	g_in[RBX] = X;
+	check("without IA-32e mode", go(), R_VMCALL);
+	check("the guest's page", g_out[RAX] & 0xffffffff, 0xcccc); /* REQ(vmx04.3.2.3.2.2) */
+	check("the host's page again", look(), 0xaaaa); /* REQ(vmx04.3.3.4.3.3) */
+	pd32[X >> 22] = X | 0x87;
+	/* a stale translation of the host's does not survive an entry and an exit without VPID, and may with it */
+	pds[1][0] = C | 0x87;
+	guest(G64, read64, 0);
+	check("without VPID", go(), R_VMCALL);
+	check("flushed", look(), 0xcccc); /* REQ(vmx04.3.2.3.1.12.now) */
+	pds[1][0] = A | 0x87;
+	guest(G64, read64, 0);
+	on(VMCS_PROC2, 1 << 5);
+	vmx_write(0, 5);
+	check("with VPID", go(), R_VMCALL);
+	check("kept", look(), 0xcccc); /* REQ(vmx04.3.2.3.1.12.now) */
+	pds[1][0] = kept;
+	invlpg((void *)X);
+}
+
+void test_modes(void)
+{
+	memcpy(handlers, (u8[]){0x0f, 0x01, 0xc1}, 3);
+	pd32 = (u32 *)fresh_page();
+	for (u32 n = 0; n < 1024; n++)
+		pd32[n] = n << 22 | 0x87;
+	protected_mode();
+	virtual_8086();
+	unrestricted();
+	switches();
+	checks_first();
+	translations();
+}
