@@ -191,6 +191,7 @@ struct cpu {
 	u8 phys_bits, la_bits; /* MAXPHYADDR, linear width in force (48 or 57) */
 	u32 fetch_gen;         /* bumped by every flush that keeps the context number: code lookups by linear address are void */
 	u64 until;             /* cache: the bound of the cpu_run() under way, for long repetitions; 0: none */
+	u64 held_db;           /* data breakpoints pending before the instruction of the careful loop */
 	bool push_rf;          /* the event being delivered is a fault: RF is set in the pushed RFLAGS */
 	struct jump_cache *jumps; /* decode's linear address -> block cache */
 	struct event chain[3]; /* evidence: the exceptions that led to a shutdown */

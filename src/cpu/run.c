@@ -229,11 +229,11 @@ static void deliver(struct cpu *c, struct event e)
 	}
 }
 
-/* A data breakpoint is a trap: an instruction that did not complete has none. */
-static void forget_traps(struct cpu *c)
+/* A data breakpoint is a trap: an instruction that did not complete has none. What MOV SS held back is saved by an exit. */
+static void forget_traps(struct cpu *c, enum xr r)
 {
 	c->pend &= ~(u32)PEND_VENDOR;
-	c->pending_db &= ~0xfull;
+	c->pending_db = (c->pending_db & ~0xfull) | (r == XR_EXIT ? c->held_db : 0);
 	if (!c->pending_db)
 		c->pend &= ~(u32)PEND_DB;
 }
@@ -246,7 +246,7 @@ static void settle(struct cpu *c, enum xr r, const struct insn *i)
 		c->r[REG_RIP] = r == XR_EXIT && c->exit.trap ? next_rip(c, i) : insn_rip(c, i);
 	c->block_mode_changed = 1;
 	if (i && !(r == XR_EXIT && c->exit.trap))
-		forget_traps(c);
+		forget_traps(c, r);
 	if (r == XR_FAULT) {
 		c->push_rf = c->fault.type == EV_HW;
 		deliver(c, c->fault);
@@ -257,6 +257,7 @@ static void settle(struct cpu *c, enum xr r, const struct insn *i)
 		leave_guest(c);
 	}
 	c->iret_unblocked = false;
+	c->held_db = 0;
 }
 
 /* Events between instructions. */
@@ -337,6 +338,7 @@ static void step(struct cpu *c)
 	bool guest = c->guest;
 	enum xr r = code_breakpoint(c);
 
+	c->held_db = c->pending_db & 0xf;
 	c->cur = NULL;
 	if (r == XR_OK)
 		r = block_next(c, &b);
@@ -369,6 +371,7 @@ static void step(struct cpu *c)
 	c->left = 1;
 	account(c);
 	c->cur = NULL;
+	c->held_db = 0;
 	if (unlikely(c->perf.by_branch) && (i->row->flags & (ROW_BRANCH | ROW_REPEAT)) == ROW_BRANCH)
 		c->perf.branches++;
 	if (c->guest == guest) /* else these are the guest's flags; the exit raises the monitor's own trap */

@@ -587,6 +587,18 @@ static void pending_debug(void)
 	vmx_write(VMCS_EXCEPTIONS, 2);
 	check("BS behind MOV-SS blocking", go(), R_EXCEPTION);
 	check("qualification: BS", vmx_read(VMCS_QUALIFICATION), 1 << 14);
+
+	/* MOV SS from a watched word holds the breakpoint back; the next instruction exits: the field keeps it. */
+	static u16 selector __attribute__((aligned(8))) = 0x10;
+
+	IDT_GUEST(G64, 0x8e, 0x13, 0x0f, 0xa2);
+	g_in[RBX] = (u64)&selector;
+	asm volatile("mov %0, %%dr1" ::"r"(&selector));
+	on(VMCS_ENTRY_CONTROLS, 4); /* load debug controls */
+	vmx_write(VMCS_GUEST_DR7, 0x400 | 1 << 2 | 3 << 20 | 1 << 22); /* L1, read or write, two bytes */
+	check("exit behind MOV SS", go(), R_CPUID);
+	check("pending: B1, enabled breakpoint", vmx_read(F_PENDING_DEBUG), 1 << 12 | 2); /* REQ(vmx04.2.3.1.44.now) */
+	vmx_write(VMCS_GUEST_DR7, 0x400);
 }
 
 /* "NMI Unblocking Due to IRET" */
