@@ -266,6 +266,9 @@ static void cpu_help(FILE *f, enum profile p)
 	fprintf(f, p == PROFILE_QEMU ? "\nRecognized CPUID flags:\n" : "\nFeatures:\n");
 	for (unsigned i = 1; i < FEAT_COUNT; i++) {
 		const char *name = arch_features[i].name;
+
+		if (!model_any((enum feature)i))
+			continue;
 		if (column && column + 1 + strlen(name) > 75) {
 			fputc('\n', f);
 			column = 0;

@@ -95,7 +95,10 @@ static bool frame_fits(const struct frame *f, const struct seg *ss, u64 sp)
 {
 	u32 low = below_top(f, ss, sp);
 
-	return stack_fits(ss, sp, low) && (low == f->len || stack_fits(ss, 0, f->len - low));
+	if (low == f->len)
+		return stack_fits(ss, sp, low);
+	/* a single push never wraps: it would end beyond the limit */
+	return low % f->width == 0 && stack_fits(ss, sp, low) && stack_fits(ss, 0, f->len - low);
 }
 
 static enum xr write_legacy_frame(struct cpu *c, const struct frame *f, const struct seg *ss, u64 sp, unsigned access)

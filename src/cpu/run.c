@@ -193,6 +193,8 @@ static void deliver(struct cpu *c, struct event e)
 {
 	struct event prior = {0};
 
+	if (c->delivering.type != EV_NONE) /* INT n of virtual-8086 mode delivers by itself */
+		prior = c->delivering;
 	c->chain_n = 0;
 	c->chain_from = e.type == EV_HW ? prior : e;
 	for (;;) {
@@ -252,10 +254,10 @@ static void settle(struct cpu *c, enum xr r, const struct insn *i)
 		deliver(c, c->fault);
 		c->push_rf = false;
 	} else if (r == XR_EXIT) {
-		c->delivering.type = EV_NONE;
 		c->exit.insn = i;
 		leave_guest(c);
 	}
+	c->delivering.type = EV_NONE;
 	c->iret_unblocked = false;
 	c->held_db = 0;
 }

@@ -17,6 +17,7 @@ const struct model_name *model_list(size_t *count);
 
 /* Features a user may switch although the model does not have them by default. */
 bool model_can(const struct cpu_model *m, enum feature f);
+bool model_any(enum feature f); /* has some model it, or can it be switched on there? */
 void model_features(const struct cpu_model *m, struct feature_set *out);
 
 /* NAME[,+feature|-feature|key=value...]: the model and its features as asked for. */

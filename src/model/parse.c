@@ -117,6 +117,18 @@ static enum feature feature_by_name(const char *word)
 	return FEAT_NONE;
 }
 
+bool model_any(enum feature f)
+{
+	for (size_t k = 0; k < ARRAY_LEN(models); k++) {
+		struct feature_set set;
+
+		model_features(models[k], &set);
+		if (feat_has(&set, f) || model_can(models[k], f))
+			return true;
+	}
+	return false;
+}
+
 static bool among(const char *const *words, size_t n, const char *word)
 {
 	for (size_t k = 0; k < n; k++)

@@ -447,8 +447,12 @@ HANDLER(int_n)
 
 		if (c->cr4 & CR4_VME)
 			TRY(vme_redirected(c, vector, &redirected));
-		if (redirected)
-			return redirect86(c, i, vector);
+		if (redirected) {
+			c->delivering = (struct event){.type = EV_SW, .vector = vector, .insn_len = i->len};
+			TRY(redirect86(c, i, vector));
+			c->delivering.type = EV_NONE;
+			return XR_OK;
+		}
 		if ((c->rflags & FL_IOPL) != FL_IOPL)
 			return fault_gp(c, 0);
 	}

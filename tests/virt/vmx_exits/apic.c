@@ -4,6 +4,7 @@
 /* The guest finds the APIC-access page at linear 10000000h: EPT leads there. */
 #define ACCESS 0x10000000ull
 SNIPPET(a_tpr_write, "mov $0x10000080, %ebx", "movl $0x30, (%rbx)");
+SNIPPET(a_real_tpr, "mov $0xfee00080, %ebx; movl $0x20, (%rbx)", "mov (%rbx), %eax; mov %rax, seen");
 SNIPPET(a_tpr_read, "mov $0x10000080, %ebx", "mov (%rbx), %eax; mov %rax, seen");
 SNIPPET(a_tpr_wide, "mov $0x10000080, %ebx", "mov (%rbx), %rax");
 SNIPPET(a_id_read, "mov $0x10000020, %ebx", "mov (%rbx), %eax; mov %rax, seen");
@@ -68,7 +69,7 @@ static void test_access(void)
 	vcheck("no TPR shadow", "APIC-access exit", go(), R_APIC_ACCESS);
 	vcheck("no TPR shadow", "write at 80h", vmx_read(VMCS_QUALIFICATION), 0x1080);
 	apic_base(&a_tpr_write, APIC_ACCESS);
-	stays("TPR write", &a_tpr_write);
+	stays("TPR write", &a_tpr_write); /* REQ(vmx04.2.5.9.7.now) */
 	check("TPR write: in the virtual-APIC page", *reg(0x80), 0x30);
 	apic_base(&a_tpr_read, APIC_ACCESS);
 	*reg(0x80) = 0x70;
@@ -89,6 +90,13 @@ static void test_access(void)
 	check("SVR write: written", *reg(0xf0), 0x1ff);
 	apic_base(&a_svr_write, 0);
 	stays("no APIC-access page", &a_svr_write);
+	apic_base(&a_real_tpr, 0); /* the TPR shadow alone is for CR8 */
+	*reg(0x80) = 0x70;
+	stays("TPR of the local APIC", &a_real_tpr);
+	check("TPR of the local APIC: read", seen[0], 0x20); /* REQ(vmx04.2.5.9.7.now) */
+	check("TPR of the local APIC: written", mmio_read(0xfee00080), 0x20);
+	check("TPR of the local APIC: the virtual-APIC page stays", *reg(0x80), 0x70);
+	mmio_write(0xfee00080, 0);
 }
 
 static void test_threshold(void)

@@ -4,6 +4,7 @@
 #define HOLE 0x10000000ull
 SNIPPET(g_write, "mov $0x10000008, %ebx", "movl $1, (%rbx)");
 SNIPPET(g_read, "mov $0x10000008, %ebx", "mov (%rbx), %eax");
+SNIPPET(g_look, "mov $0x10000008, %ebx", "mov (%rbx), %eax; mov %rax, seen");
 SNIPPET(g_rmw, "mov $0x10000008, %ebx", "incl (%rbx)");
 SNIPPET(g_fetch, "mov $0x10000008, %ebx", "jmp *%rbx");
 SNIPPET(g_vmfunc, "xor %eax, %eax; mov $1, %ecx", ".byte 0x0f, 0x01, 0xd4");
@@ -183,7 +184,7 @@ static void test_vmfunc(void)
 	base(&g_after_switch);
 	first = vmx_read(VMCS_EPTP);
 	vm_functions(second);
-	stays("EPTP switching", &g_after_switch);
+	stays("EPTP switching", &g_after_switch); /* REQ(sdm30.22) at CPL 3: rare.c; outside non-root operation: life.c */
 	check("EPTP switching: the other tables translate", seen[0], 0x2222);
 	check("EPTP switching: the field", vmx_read(VMCS_EPTP), second);
 	check("EPTP switching: they differ", first != second, 1);
@@ -260,9 +261,84 @@ static void test_shared_vpid(void)
 	check("VPID under two EPT pointers: second after INVLPG", seen[3], 0x2222);
 }
 
+static u64 look_again(void)
+{
+	vmx_write(VMCS_GUEST_RIP, (u64)g_look.entry);
+	seen[0] = 0;
+	check("INVEPT, INVVPID: runs", again(), R_VMCALL);
+	return seen[0];
+}
+
+/* With a VPID nothing is flushed by entry and exit: what the two instructions do is seen. */
+static void test_invalidate(void)
+{
+	u64 *pde = &pds[0][HOLE >> 21 & 511], kept = *pde, vpid[2] = {12, 0};
+
+	*(u64 *)(HOLE + 8) = 0x1111;
+	*(u64 *)(HOLE + 0x200008) = 0x2222;
+	*(u64 *)(HOLE + 0x400008) = 0x3333;
+	base(&g_look);
+	on(VMCS_PROC2, 1 << 5);
+	vmx_write(F_VPID, 12);
+	stays("INVEPT, INVVPID", &g_look);
+	check("INVEPT: cached", seen[0], 0x1111);
+	*vmx_ept_entry(HOLE) = (HOLE + 0x200000) | LEAF | 7;
+	check("INVEPT: still the old translation", look_again(), 0x1111);
+	check("INVEPT", (u64)vmx_invept(), VMX_OK);
+	check("INVEPT: the new translation", look_again(), 0x2222); /* REQ(sdm30.15) */
+	*pde = (HOLE + 0x400000) | 0x87;
+	check("INVVPID: still the old translation", look_again(), 0x2222);
+	vpid[0] = 13;
+	asm volatile("invvpid %0, %1" ::"m"(vpid), "r"(1ull) : "cc", "memory");
+	check("INVVPID of another VPID: still the old translation", look_again(), 0x2222); /* REQ(sdm30.16) */
+	vpid[0] = 12;
+	asm volatile("invvpid %0, %1" ::"m"(vpid), "r"(1ull) : "cc", "memory");
+	check("INVVPID: the new translation", look_again(), 0x3333); /* REQ(sdm30.16) */
+	*pde = kept;
+	invlpg((void *)HOLE);
+}
+
+/* INVLPG in a guest: its own VPID, its own PCID. */
+static void pcid_guest(void)
+{
+	u64 cr3 = read_cr3() & ~0xfffull, none = 1ull << 63;
+
+	write_cr3(cr3 | 1);
+	seen[0] = look();
+	write_cr3(cr3 | 2);
+	seen[1] = look();
+	*(volatile u64 *)window_entry += 0x1000;
+	invlpg((void *)WINDOW);
+	seen[2] = look();
+	write_cr3(cr3 | 1 | none);
+	seen[3] = look();
+	asm volatile("vmcall");
+}
+
+static void test_pcid(void)
+{
+	const struct snippet s = {(char *)pcid_guest, NULL, NULL};
+
+	*window_entry -= 0x1000;
+	invlpg((void *)WINDOW);
+	check("PCID: the host's", look(), 0x1111);
+	base(&s);
+	on(VMCS_GUEST_CR4, 1 << 17);
+	on(VMCS_PROC2, 1 << 5);
+	vmx_write(F_VPID, 14);
+	check("PCID: runs", go(), R_VMCALL);
+	check("PCID: both cached", seen[0] == 0x1111 && seen[1] == 0x1111, 1);
+	check("INVLPG: the current PCID", seen[2], 0x2222); /* REQ(vmx04.3.1.2.3.11.now) */
+	check("INVLPG: no other PCID", seen[3], 0x1111); /* REQ(vmx04.3.1.2.3.11.now) */
+	check("INVLPG: no other VPID", look(), 0x1111); /* REQ(vmx04.3.1.2.3.11.now) */
+	invlpg((void *)WINDOW);
+}
+
 void test_ept(void)
 {
 	test_shared_vpid();
+	test_pcid();
+	test_invalidate();
 	test_violations();
 	test_misconfigurations();
 	test_accessed_dirty();

@@ -360,6 +360,11 @@ static void injection(void)
 	on(VMCS_EXCEPTIONS, 1 << 13);
 	check("INT n beyond the IDT", go(), R_EXCEPTION);
 	check("error code, software", vmx_read(F_EXIT_ERROR), 0x41 * 8 + 2); /* REQ(vmx04.3.2.5.4) */
+	inject(5, G64);
+	vmx_write(F_ENTRY_LENGTH, 0);
+	check("IA32_VMX_MISC: injection with length 0", rdmsr(0x485) >> 30 & 1, 1); /* REQ(vmx04.1.6.9.now) the rest: life.c */
+	check("INT n of length 0", go(), R_VMCALL);
+	check("pushed RIP", *(u64 *)vmx_read(VMCS_GUEST_RSP), CODE);
 	inject(2, G64); /* a fault in delivery that the guest handles: #UD then #NP */
 	gates[6].lo &= ~(0x80ull << 40);
 	check("fault handled in the guest", go(), R_VMCALL);

@@ -160,6 +160,36 @@ static void launch_state(void)
 	check("error 5", vmx_read(VMCS_ERROR), 5);
 }
 
+/* What the addresses lead to is no field: no VMWRITE changes it, no VMREAD returns it. */
+static void related(void)
+{
+	static const u32 address[] = {0x2000, 0x2002, 0x2004, 0x2006, 0x2008, 0x200a, 0x2012};
+	u64 *page = page_alloc();
+	unsigned changed = 0, found = 0;
+
+	op_to(CURRENT);
+	for (unsigned n = 0; n < 512; n++)
+		page[n] = PATTERN ^ n << 3;
+	for (u32 e = 0; e < 0x8000; e += 2)
+		vmx_write(e, 1);
+	for (unsigned n = 0; n < sizeof(address) / 4; n++)
+		vmx_write(address[n], (u64)page);
+	for (u32 e = 0; e < 0x8000; e += 2)
+		found += vmx_read(e) >> 16 == PATTERN >> 16;
+	for (unsigned n = 0; n < sizeof(address) / 4; n++)
+		check("the address", vmx_read(address[n]), (u64)page);
+	for (u32 e = 0; e < 0x8000; e += 2) {
+		u64 v = vmx_read(e);
+
+		if (v != (u64)page)
+			vmx_write(e, 2);
+	}
+	for (unsigned n = 0; n < 512; n++)
+		changed += page[n] != (PATTERN ^ n << 3);
+	check("VMREAD reaches no bitmap, area or page", found, 0); /* REQ(vmx04.2.9.2.2) */
+	check("VMWRITE reaches no bitmap, area or page", changed, 0); /* REQ(vmx04.2.9.2.2) */
+}
+
 /* VMPTRST stores 64 bits and leaves the pointer. */
 static void store(void)
 {
@@ -188,5 +218,6 @@ void test_fields(void)
 	high_halves();
 	no_current();
 	launch_state();
+	related();
 	store();
 }

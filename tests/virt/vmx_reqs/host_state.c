@@ -145,7 +145,7 @@ static void null_selectors(struct pc *p)
 		guest(p, true);
 		vmcs_set(vmx_of(p->c), field[n], 0);
 		vmx_load_host(p->c);
-		check("unusable", p->c->seg[seg[n]].ar >> 16 & 1, 1);
+		check("unusable", p->c->seg[seg[n]].ar >> 16 & 1, 1); /* REQ(vmx04.3.3.4.2.14.now) accesses: state.c */
 		check("DPL 0", p->c->seg[seg[n]].ar >> 5 & 3, 0);
 	}
 }

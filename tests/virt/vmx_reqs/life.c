@@ -241,6 +241,29 @@ static void a20_vmxon(void)
 	fault_armed = false;
 }
 
+/* A20M asserted in VMX operation takes effect with VMXOFF: the copy of the image at 0 has another value. */
+static volatile u32 a20_mark;
+
+static void a20_vmxoff(void)
+{
+	volatile u32 *result = (u32 *)0x2000000;
+	u8 *zero = NULL;
+
+	op_to(ROOT);
+	asm("" : "+r"(zero));
+	a20_mark = 1;
+	memcpy(zero, (void *)0x100000, (u64)image_end - 0x100000);
+	a20_mark = 2;
+	outb(0x92, 0);
+	result[0] = a20_mark;
+	asm volatile("vmxoff" ::: "cc", "memory");
+	result[1] = a20_mark;
+	outb(0x92, 2);
+	asm volatile("vmxon %0" ::"m"(vmxon_region) : "cc", "memory");
+	check("A20M in VMX operation: blocked", result[0], 2);
+	check("A20M after VMXOFF: recognised", result[1], 1); /* REQ(vmx04.VMXOFF.8) INIT: vmx_exits/rare.c */
+}
+
 /* What announces VMX: "Discovering Support for VMX" */
 static void capabilities(void)
 {
@@ -253,7 +276,12 @@ static void capabilities(void)
 	check("IA-32e mode", r[3] >> 29 & 1, 1); /* REQ(vmx04.2.3.1.16) */
 	cpuid(1, 0, r);
 	check("VMX", r[2] >> 5 & 1, 1);
-	check("CR3 targets: four", misc >> 16 & 0x1ff, 4);
+	check("CR3 targets: four", misc >> 16 & 0x1ff, 4); /* REQ(vmx04.1.6.9.now) used: registers.c; more refused: vmx_checks */
+	check("HLT, shutdown, wait-for-SIPI", misc >> 6 & 7, 7); /* REQ(vmx04.1.6.9.now) entered: vmx_exits/rare.c */
+	check("MSR lists of 512", misc >> 25 & 7, 0);
+	check("no SMI is kept from being unblocked", misc >> 28 & 1, 0);
+	check("VMWRITE to every field", misc >> 29 & 1, 1); /* REQ(vmx04.1.6.9.now) done: fields.c */
+	check("no MSEG", misc >> 32, 0);
 	check("VMXON with CR4 bits: none is fixed to 0 that the model has",
 	      read_cr4() & ~rdmsr(0x489), 0);
 }
@@ -270,6 +298,7 @@ void test_life(void)
 	off_and_on();
 	read_only();
 	a20();
+	a20_vmxoff();
 	a20_vmxon();
 	op_to(OUTSIDE);
 }

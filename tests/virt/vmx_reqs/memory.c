@@ -43,6 +43,7 @@ static void areas(void)
 	check("no more than the count", store[2].data, ~0ull); /* REQ(vmx04.2.6.2.8) */
 	check("loaded by exit", rdmsr(KERNEL_GS), 0xddd000); /* REQ(vmx04.2.6.2.13) */
 	check("over what the host-state area loaded", rdmsr(0x175), 0xeee000); /* REQ(vmx04.2.6.2.14, vmx04.3.3.4.0.1) */
+	/* REQ(vmx04.3.3.0.1) with the two above: store, host state, load; the first two steps write different fields */
 	check("not in the load area: the guest's stays", rdmsr(STAR), 0xbbb000); /* REQ(vmx04.3.3.4.4.2, vmx04.3.2.4.1) */
 	check("neither loaded nor stored", rdmsr(LSTAR), 0x3000); /* REQ(vmx04.2.6.2.8) */
 	/* counts of 0: addresses that would be refused are not looked at */
@@ -103,6 +104,18 @@ static void launching(void)
 	check("its number", vmx_read(VMCS_QUALIFICATION), 1);
 	entry[0] = (struct entry){0xc0000080, 0, 0}; /* IA32_EFER.LME from 1 to 0 under paging */
 	check("EFER.LME changed", go(), R_BAD_MSR);
+	/* REQ(vmx04.3.2.0.2) each step with the ones behind it bad too; the injection: modes.c */
+	u64 controls = vmx_read(VMCS_PIN);
+	vmx_write(VMCS_GUEST_RFLAGS, 0);
+	check("guest state before the MSRs", go(), R_BAD_GUEST);
+	vmx_write(VMCS_HOST_CR0, 0);
+	check("host state before the guest state", error(go()), 8);
+	vmx_write(VMCS_PIN, 0);
+	check("controls before the host state", error(go()), 7);
+	check("launch state before the controls", error(again()), 5); /* REQ(vmx04.3.2.0.2) */
+	vmx_write(VMCS_PIN, controls);
+	vmx_write(VMCS_HOST_CR0, read_cr0());
+	vmx_write(VMCS_GUEST_RFLAGS, 2);
 	vmx_write(F_ENTRY_LOAD_COUNT, 0);
 	check("still clear: VMLAUNCH", go(), R_VMCALL); /* REQ(vmx04.VMLAUNCH.9, vmx04.VMLAUNCH.11) */
 	check("VMLAUNCH of a launched VMCS", error(go()), 4); /* REQ(vmx04.VMLAUNCH.7, vmx04.4.13) */

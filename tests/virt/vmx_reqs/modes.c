@@ -94,6 +94,34 @@ static void virtual_8086(void)
 	check("the handler of the IDT", vmx_read(VMCS_GUEST_RIP), (u64)handlers);
 	check("protected mode", vmx_read(VMCS_GUEST_RFLAGS) >> 17 & 1, 0);
 	check("SS:ESP of the TSS, nine words pushed", vmx_read(VMCS_GUEST_RSP), (u64)scratch + 0x800 - 36);
+	/* INT n through the 16-bit table: CR4.VME, and the redirection bitmap of zeros */
+	volatile u32 *vector = (u32 *)0x84;
+	u32 was;
+
+	asm("" : "+r"(vector));
+	was = *vector;
+	*vector = (u32)CODE << 12 | 0x10; /* the code segment, IP 10h */
+	for (int fault = 0; fault < 2; fault++) {
+		v86((u8[]){0xcd, 0x21}, 2);
+		memcpy(code_page + 0x10, (u8[]){0x0f, 0x01, 0xc1}, 3);
+		old_tss[25] = 0x88u << 16;
+		vmx_write(0x480e, 0xff); /* the limit of TR */
+		vmx_write(VMCS_GUEST_RFLAGS, 0x23002);
+		on(VMCS_GUEST_CR4, 1);
+		on(VMCS_EXCEPTIONS, 1 << 12 | 1 << 13);
+		if (!fault) {
+			check("INT 21h, redirected", go(), R_VMCALL);
+			check("the 16-bit table", vmx_read(VMCS_GUEST_RIP), 0x10);
+			check("in virtual-8086 mode", vmx_read(VMCS_GUEST_RFLAGS) >> 17 & 1, 1);
+			continue;
+		}
+		vmx_write(VMCS_GUEST_RSP, 1); /* a word would wrap */
+		check("INT 21h, redirected, the push faults", go(), R_EXCEPTION);
+		check("#SS", vmx_read(VMCS_EXIT_EVENT), EV_E(12));
+		check("vectoring", vmx_read(VMCS_VECTORING), EV(0x21, 4)); /* REQ(vmx04.2.8.3.19) */
+		check("length", vmx_read(VMCS_EXIT_LENGTH), 2);
+	}
+	*vector = was;
 	code_page = kept;
 }
 
@@ -236,6 +264,53 @@ static u64 look(void)
 	return *(volatile u64 *)X;
 }
 
+/* The IDT of a guest on a page with bit 63 set: with IA32_EFER.NXE data, without it a reserved bit. */
+static void injected_through(u64 *root)
+{
+	guest(G64, NULL, 0);
+	vmx_write(VMCS_GUEST_CR3, (u64)root);
+	vmx_write(VMCS_GUEST_IDTR_BASE, X);
+	vmx_write(VMCS_GUEST_RFLAGS, 0x202);
+	vmx_write(VMCS_ENTRY_EVENT, EV(0x40, 0));
+	on(VMCS_EXCEPTIONS, 1 << 14);
+}
+
+static void execute_disable(u64 *root, u64 *second)
+{
+	u64 efer = rdmsr(0xc0000080), *area = fresh_page(), *table = (u64 *)A, h = (u64)handlers, kept = pds[1][0];
+
+	wrmsr(0xc0000080, efer | 0x800);
+	area[0] = 0xc0000080;
+	area[1] = efer & ~0x800ull;
+	asm("" : "+r"(table));
+	table[0x80] = (h & 0xffff) | 8ull << 16 | 0x8eull << 40 | (h >> 16 & 0xffff) << 48;
+	table[0x81] = h >> 32;
+	second[0] = A | 0x87 | 1ull << 63;
+	injected_through(root);
+	check("injection", go(), R_VMCALL);
+	check("the IDTR and CR3 just loaded", vmx_read(VMCS_GUEST_RIP), h); /* REQ(vmx04.3.2.0.4) */
+	injected_through(root);
+	vmx_write(F_ENTRY_LOAD_ADDR, (u64)area);
+	vmx_write(F_ENTRY_LOAD_COUNT, 1);
+	check("injection after NXE was cleared by the MSR area", go(), R_EXCEPTION); /* REQ(vmx04.3.2.0.4, vmx04.3.2.4.2) */
+	check("#PF", vmx_read(VMCS_EXIT_EVENT), EV_E(14));
+	check("a reserved bit", vmx_read(F_EXIT_ERROR), 9);
+	check("vectoring", vmx_read(VMCS_VECTORING), EV(0x40, 0));
+	wrmsr(0xc0000080, efer | 0x800);
+	pds[1][0] = A | 0x87 | 1ull << 63;
+	invlpg((void *)X);
+	check("the host's page", look() == 0, *(volatile u64 *)A == 0);
+	guest(G64, NULL, 0);
+	vmx_write(F_LOAD_ADDR, (u64)area);
+	vmx_write(F_LOAD_COUNT, 1);
+	check("exit", go(), R_VMCALL);
+	check("NXE was cleared by the MSR area", CATCH(look()), 14); /* REQ(vmx04.3.3.4.4.1) */
+	check("a reserved bit", last_fault.error, 9);
+	wrmsr(0xc0000080, efer);
+	pds[1][0] = kept;
+	invlpg((void *)X);
+}
+
 static void translations(void)
 {
 	static const u8 read64[] = {0x48, 0x8b, 0x03};
@@ -263,8 +338,8 @@ static void translations(void)
 	guest32(read64 + 1, 2);
 	g_in[RBX] = X;
 	check("without IA-32e mode", go(), R_VMCALL);
-	check("the guest's page", g_out[RAX] & 0xffffffff, 0xcccc); /* REQ(vmx04.3.2.3.2.2) */
-	check("the host's page again", look(), 0xaaaa); /* REQ(vmx04.3.3.4.3.3) */
+	check("the guest's page", g_out[RAX] & 0xffffffff, 0xcccc); /* REQ(vmx04.3.2.3.2.2, vmx04.3.2.3.1.11) CR4.PAE and PSE change */
+	check("the host's page again", look(), 0xaaaa); /* REQ(vmx04.3.3.4.3.3, vmx04.3.3.4.1.7) and back */
 	pd32[X >> 22] = X | 0x87;
 	/* a stale translation of the host's does not survive an entry and an exit without VPID, and may with it */
 	pds[1][0] = C | 0x87;
@@ -279,6 +354,7 @@ static void translations(void)
 	check("kept", look(), 0xcccc); /* REQ(vmx04.3.2.3.1.12.now) */
 	pds[1][0] = kept;
 	invlpg((void *)X);
+	execute_disable(root, second);
 }
 
 void test_modes(void)

@@ -234,7 +234,7 @@ static void cr8(void)
 			CR8(P_TPR, threshold, 0xf0, 0x44, 0x0f, 0x22, 0xc0);
 			/* REQ(vmx04.3.1.2.3.28, vmx04.3.1.2.3.29, vmx04.3.1.2.3.30, vmx04.3.1.2.3.31.now, vmx04.2.8.1.20, vmx04.2.5.9.4) */
 			check("MOV to CR8 and the threshold", run1(value), below ? R_TPR : R_VMCALL);
-			check("RIP behind it", vmx_read(VMCS_GUEST_RIP), CODE + 4);
+			check("RIP behind it", vmx_read(VMCS_GUEST_RIP), CODE + 4); /* REQ(vmx04.3.1.2.3.32) all others: rows() */
 			check("the shadow is written", VTPR, value << 4);
 		}
 }

@@ -303,6 +303,34 @@ static void control_bits(u32 field, u32 msr, const char *name)
 	}
 }
 
+/* Host selectors of 0: in 64-bit mode they serve, in compatibility mode every access faults. */
+static void null_segments(void)
+{
+	static const u32 field[] = {VMCS_HOST_SS, VMCS_HOST_DS, VMCS_HOST_ES, VMCS_HOST_FS, VMCS_HOST_GS};
+	static const u8 prefix[] = {0x36, 0x3e, 0x26, 0x64, 0x65};
+	static struct {
+		u32 offset;
+		u16 selector;
+	} __attribute__((packed)) far;
+
+	GUEST(G64, 0x90);
+	for (unsigned n = 0; n < 5; n++)
+		vmx_write(field[n], 0);
+	check("runs", go(), R_VMCALL);
+	far.offset = (u32)CODE;
+	far.selector = 0x18;
+	for (unsigned n = 0; n < 6; n++) { /* the last: DS again, usable */
+		memcpy(code_page, (u8[]){n < 5 ? prefix[n] : 0x3e, 0x8b, 0x03, 0xcc}, 4);
+		if (n == 5)
+			asm volatile("mov %0, %%ds" ::"r"(0x10));
+		/* REQ(vmx04.3.3.4.2.14.now) */
+		check("an access through a null segment", CATCH(asm volatile("ljmpl *%0" ::"m"(far), "b"(scratch) : "rax", "memory")), n == 0 ? 12 : n < 5 ? 13 : 3);
+		if (n < 5)
+			check("error code", last_fault.error, 0);
+	}
+	asm volatile("mov %0, %%ss; mov %0, %%es; mov %0, %%fs; mov %0, %%gs" ::"r"(0x10));
+}
+
 void test_state(void)
 {
 	entry(G64);
@@ -310,6 +338,7 @@ void test_state(void)
 	cr0_bits();
 	debug_registers();
 	host();
+	null_segments();
 	guest_bases();
 	segments();
 	controls_stay();
