@@ -56,7 +56,7 @@ def follow(command, out_path, limit):
     open(out_path, 'w').close()
     p = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                          env=dict(os.environ, TERM='xterm'), start_new_session=True)
-    started, results, seen, deadline = {}, {}, '', time.time() + limit
+    started, results, seen, over, deadline = {}, {}, '', False, time.time() + limit
     with open(out_path, errors='replace') as f:
         while time.time() < deadline:
             text = f.read()
@@ -70,7 +70,8 @@ def follow(command, out_path, limit):
                     started[m.group(2)] = now
                 elif m:
                     results[m.group(2)] = (now - started[m.group(2)]) / int(m.group(3))
-            if p.poll() is not None and not text:
+                over = over or line == 'over'
+            if over or (p.poll() is not None and not text):
                 break
             if not text:
                 time.sleep(0.001)

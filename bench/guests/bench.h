@@ -13,6 +13,7 @@
 
 static inline void bench_end(void)
 {
+	print("over\n");
 	for (const char *s = "Shutdown"; *s; s++)
 		outb(0x8900, (u8)*s);
 }

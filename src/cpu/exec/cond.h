@@ -140,12 +140,29 @@ static inline void cc_set_cf(struct cpu *c, bool cf)
 	cc_set_flags(c, (f & FL_ARITH & ~(u32)FL_CF) | (cf ? FL_CF : 0));
 }
 
-/* Only CF and OF change: rotates. */
+static inline bool af_now(const struct cpu *c)
+{
+	switch (c->cc_op) {
+	case CC_ADD:
+	case CC_SUB: return ((c->cc_res ^ c->cc_src1 ^ c->cc_src2) >> 4) & 1;
+	case CC_INC: return (c->cc_res & 15) == 0;
+	case CC_DEC: return (c->cc_res & 15) == 15;
+	case CC_COUT: return (c->cc_src1 >> 3) & 1;
+	default: return false;
+	}
+}
+
+/* Only CF and OF change: rotates. What is lazy stays so: the result keeps giving ZF, SF and PF. */
 static inline void cc_set_cf_of(struct cpu *c, unsigned cf, unsigned of)
 {
-	u32 f = flags_get(c);
+	unsigned top = c->cc_size * 8u - 1;
 
-	cc_set_flags(c, (f & FL_ARITH & ~(u32)(FL_CF | FL_OF)) | (cf ? FL_CF : 0) | (of ? FL_OF : 0));
+	if (c->cc_op == CC_FLAGS) {
+		c->rflags = (c->rflags & ~(u32)(FL_CF | FL_OF)) | (cf ? FL_CF : 0u) | (of ? FL_OF : 0u);
+		return;
+	}
+	c->cc_src1 = (u64)cf << top | (u64)(cf ^ of) << (top - 1) | (u64)af_now(c) << 3;
+	c->cc_op = CC_COUT;
 }
 
 #endif

@@ -35,18 +35,6 @@ bool cc_of(struct cpu *c)
 	}
 }
 
-static bool cc_af(const struct cpu *c)
-{
-	switch (c->cc_op) {
-	case CC_ADD:
-	case CC_SUB: return ((c->cc_res ^ c->cc_src1 ^ c->cc_src2) >> 4) & 1;
-	case CC_INC: return (c->cc_res & 15) == 0;
-	case CC_DEC: return (c->cc_res & 15) == 15;
-	case CC_COUT: return (c->cc_src1 >> 3) & 1;
-	default: return false;
-	}
-}
-
 bool cc_eval(struct cpu *c, unsigned cc)
 {
 	return cond_now(c, cc);
@@ -57,7 +45,7 @@ u32 flags_get(struct cpu *c)
 	if (c->cc_op == CC_FLAGS)
 		return c->rflags;
 
-	u32 f = (cc_cf(c) ? FL_CF : 0u) | (pf_now(c) ? FL_PF : 0u) | (cc_af(c) ? FL_AF : 0u) | (zf_now(c) ? FL_ZF : 0u) |
+	u32 f = (cc_cf(c) ? FL_CF : 0u) | (pf_now(c) ? FL_PF : 0u) | (af_now(c) ? FL_AF : 0u) | (zf_now(c) ? FL_ZF : 0u) |
 		(sf_now(c) ? FL_SF : 0u) | (cc_of(c) ? FL_OF : 0u);
 
 	cc_set_flags(c, f);
