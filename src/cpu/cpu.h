@@ -121,7 +121,7 @@ struct cpu {
 	/* ---- architectural ---- */
 	struct seg seg[SEG_COUNT];
 	struct { u64 base; u32 limit; } gdtr, idtr;
-	u64 cr0, cr2, cr3, cr4, cr8_unused, efer, xcr0, xss;
+	u64 cr0, cr2, cr3, cr4, efer, xcr0, xss;
 	u64 pdpte[4];          /* PDPTE registers */
 	u64 dr[4], dr6, dr7;
 	u8 cpl;
@@ -256,7 +256,6 @@ struct cpu_model {
 	const struct msr_set { const struct msr_row *rows; size_t count; } *const *msrs; /* NULL-terminated */
 	const struct cpuid_leaf *leaves; /* everything that is not a feature bit; leaf ~0 terminated */
 	u32 max_leaf, max_ext_leaf;
-	const u16 *event_order;   /* enum pend bits, highest priority first, 0-terminated; NULL: the common order */
 	struct { u16 pause, rdtsc, mmio, port; } cost;
 };
 
