@@ -168,6 +168,21 @@ def measure_startup(build):
     return best, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
 
 
+def measure_kvm_in_kvm(build, repeat):
+    """kvm-client in the first Linux and in a second one that QEMU runs below it: tests/clients/nested prints both."""
+    env = dict(os.environ, BUILD=build, TURNSTILE=os.path.join(build, 'turnstile'))
+    lines = ['| processor | one level | two levels | ratio | instructions, one level | two levels | ratio |', '|---|---|---|---|---|---|---|']
+    for model in ('amd', 'intel'):
+        best = {}
+        for _ in range(repeat):
+            text = subprocess.run([ROOT + '/tests/clients/nested', model], env=env, check=True, stdout=subprocess.PIPE).stdout.decode()
+            for level, seconds, insns in re.findall(r'^(one|two) levels?: ([\d.]+) s, (\d+) instructions', text, re.M):
+                best[level] = min((float(seconds), int(insns)), best.get(level, (1e9, 0)))
+        (s1, n1), (s2, n2) = best['one'], best['two']
+        lines.append(f'| {model} | {s1:.3f} s | {s2:.3f} s | {s2 / s1:.1f} | {n1:,} | {n2:,} | {n2 / n1:.1f} |')
+    return '\n'.join(lines)
+
+
 def measure(build, names, repeat):
     best = {}
     for name in names:
@@ -226,6 +241,8 @@ def main():
     if not a.only or 'boot' in a.only:
         best['boot'] = measure_boot(build)
     print(report(best))
+    if not a.only or 'kvm-in-kvm' in a.only:
+        print(measure_kvm_in_kvm(build, a.repeat))
     print(f'start-up, a guest that only says hello, and exit: {startup * 1e3:.1f} ms; resident {resident:.0f} MiB')
 
 

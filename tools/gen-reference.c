@@ -231,7 +231,7 @@ static void svm_exits_page(FILE *f)
 	fprintf(f, "APM 2 \"SVM Intercept Exit Codes\". nRIP is written where the column says so, and for #BP, #OF and #BR "
 	           "that INT3, INTO and\nBOUND raise; it is 0 for the others.\n\n");
 	fprintf(f, "| code | name | EXITINFO1, EXITINFO2 | nRIP |\n|---|---|---|---|\n");
-	for (unsigned code = 0; code <= EXITCODE_AVIC_NOACCEL; code++) {
+	for (unsigned code = 0; code <= EXITCODE_PML_FULL; code++) {
 		const struct svm_exit_row *row = svm_exit_row(code);
 
 		if (!row)

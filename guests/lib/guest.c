@@ -111,6 +111,21 @@ void check_(const char *name, u64 got, u64 want)
 	print("FAIL %s: got 0x%lx, want 0x%lx\n", name, got, want);
 }
 
+void vcheck(const char *name, const char *what, u64 got, u64 want)
+{
+	char text[128];
+	unsigned n = 0;
+
+	for (const char *p = name; *p && n < 80; p++)
+		text[n++] = *p;
+	text[n++] = ':';
+	text[n++] = ' ';
+	for (const char *p = what; *p && n < 127; p++)
+		text[n++] = *p;
+	text[n] = 0;
+	check(text, got, want);
+}
+
 int guest_verdict(void)
 {
 	print("%u passed, %u failed\n", passed, failed);

@@ -51,6 +51,7 @@ void print(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* One line a check: "ok NAME" or "FAIL NAME: got, want"; guest_verdict() prints the sum and is main's return value. */
 void check_(const char *name, u64 got, u64 want);
 #define check(name, got, want) check_(name, (u64)(got), (u64)(want))
+void vcheck(const char *name, const char *what, u64 got, u64 want); /* the line says "NAME: WHAT" */
 int guest_verdict(void);
 void guest_end(int status) __attribute__((noreturn)); /* 0: power off; else the debug-exit port */
 int main(void);

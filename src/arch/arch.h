@@ -67,13 +67,18 @@ enum {
 #define EFER_LMSLE BIT(13)
 #define EFER_FFXSR BIT(14)
 #define EFER_TCE   BIT(15)
+#define EFER_MCOMMIT BIT(17)
 #define EFER_AIBRSE BIT(21)
 
 /* DR6, DR7 */
 #define DR6_RESET 0xffff0ff0ull
+#define DR6_BLD   BIT(11) /* 0: a bus lock; always 1 without bus-lock detection. In payloads and pending_db 1: a bus lock */
 #define DR6_BD    BIT(13)
 #define DR6_BS    BIT(14)
 #define DR6_BT    BIT(15)
+#define DEBUGCTL_BUS_LOCK BIT(2)
+#define DEBUGCTL_LBR   BIT(0)
+#define DEBUGCTL_LBRSE BIT(30) /* AMD's DebugExtnCtl.LBRSE, which is kept here: one test of DebugCtl covers both */
 #define DR7_RESET 0x400ull
 #define DR7_GD    BIT(13)
 

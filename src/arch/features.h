@@ -39,7 +39,7 @@
 	FEATURE(CLWB,       0x7, 0, EBX, 24, "clwb")      FEATURE(SHA_NI,     0x7, 0, EBX, 29, "sha-ni") \
 	FEATURE(UMIP,       0x7, 0, ECX, 2, "umip")       FEATURE(PKU,        0x7, 0, ECX, 3, "pku") \
 	FEATURE(WAITPKG,    0x7, 0, ECX, 5, "waitpkg")    FEATURE(LA57,       0x7, 0, ECX, 16, "la57") \
-	FEATURE(RDPID,      0x7, 0, ECX, 22, "rdpid") \
+	FEATURE(RDPID,      0x7, 0, ECX, 22, "rdpid")     FEATURE(BUS_LOCK_DETECT, 0x7, 0, ECX, 24, "bus-lock-detect") \
 	FEATURE(FSRM,       0x7, 0, EDX, 4, "fsrm")       FEATURE(MD_CLEAR,   0x7, 0, EDX, 10, "md-clear") \
 	FEATURE(SERIALIZE,  0x7, 0, EDX, 14, "serialize") FEATURE(SPEC_CTRL,  0x7, 0, EDX, 26, "spec-ctrl") \
 	FEATURE(STIBP,      0x7, 0, EDX, 27, "stibp")     FEATURE(FLUSH_L1D,  0x7, 0, EDX, 28, "flush-l1d") \
@@ -59,7 +59,9 @@
 	FEATURE(LM,         0x80000001, 0, EDX, 29, "lm") \
 	FEATURE(INVTSC,     0x80000007, 0, EDX, 8, "invtsc") \
 	FEATURE(CLZERO,     0x80000008, 0, EBX, 0, "clzero")        FEATURE(XSAVEERPTR, 0x80000008, 0, EBX, 2, "xsaveerptr") \
+	FEATURE(INVLPGB,    0x80000008, 0, EBX, 3, "invlpgb")       FEATURE(INVLPGB_NESTED, 0x80000008, 0, EBX, 21, "invlpgb-nested") \
 	FEATURE(RDPRU,      0x80000008, 0, EBX, 4, "rdpru")         FEATURE(WBNOINVD,   0x80000008, 0, EBX, 9, "wbnoinvd") \
+	FEATURE(MCOMMIT,    0x80000008, 0, EBX, 8, "mcommit") \
 	FEATURE(AMD_IBPB,   0x80000008, 0, EBX, 12, "ibpb")         FEATURE(AMD_IBRS,   0x80000008, 0, EBX, 14, "ibrs") \
 	FEATURE(AMD_STIBP,  0x80000008, 0, EBX, 15, "amd-stibp")    FEATURE(AMD_SSBD,   0x80000008, 0, EBX, 24, "amd-ssbd") \
 	FEATURE(BTC_NO,     0x80000008, 0, EBX, 29, "btc-no") \
@@ -72,6 +74,9 @@
 	FEATURE(VGIF,       0x8000000a, 0, EDX, 16, "vgif")         FEATURE(GMET,       0x8000000a, 0, EDX, 17, "gmet") \
 	FEATURE(SVM_SPEC_CTRL, 0x8000000a, 0, EDX, 20, "svm-spec-ctrl") FEATURE(VNMI,   0x8000000a, 0, EDX, 25, "vnmi") \
 	FEATURE(IDLE_HLT,   0x8000000a, 0, EDX, 30, "idle-hlt")     FEATURE(X2AVIC,     0x8000000a, 0, EDX, 18, "x2avic") \
+	FEATURE(TLBI_CTL,   0x8000000a, 0, EDX, 24, "tlbi-ctl")     FEATURE(BUS_LOCK_THRESHOLD, 0x8000000a, 0, EDX, 29, "bus-lock-threshold") \
+	FEATURE(AMD_LBR_V2, 0x80000022, 0, EAX, 1, "amd-lbr-v2") \
+	FEATURE(PML,        0x8000000a, 0, ECX, 4, "svm-pml") \
 	FEATURE(LFENCE_SERIAL, 0x80000021, 0, EAX, 2, "lfence-always-serializing") \
 	FEATURE(NULL_SEL_CLR, 0x80000021, 0, EAX, 6, "null-sel-clr-base") FEATURE(AUTO_IBRS, 0x80000021, 0, EAX, 8, "auto-ibrs") \
 	FEATURE(CPUID_USER_DIS, 0x80000021, 0, EAX, 17, "cpuid-user-dis") FEATURE(SRSO_NO, 0x80000021, 0, EAX, 29, "srso-no")

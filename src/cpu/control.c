@@ -4,6 +4,12 @@
  */
 #include "cpu/cpu.h"
 
+/* "OS Bus-Lock Detection", above CPL 0, or the vendor's in a guest, which has its own control. */
+static bool sees_locks(const struct cpu *c, u8 m)
+{
+	return c->lock_exits || (has(c, FEAT_BUS_LOCK_DETECT) && ((m & MODE_V86) || ((m & MODE_PE) && c->cpl != 0)));
+}
+
 static u8 mode_key(const struct cpu *c)
 {
 	u32 cs = c->seg[SEG_CS].ar;
@@ -13,6 +19,8 @@ static u8 mode_key(const struct cpu *c)
 		m |= c->rflags & FL_VM ? MODE_V86 : MODE_PE;
 	if (c->efer & EFER_LMA)
 		m |= MODE_LMA;
+	if (unlikely(c->lock_exits || (c->debugctl & DEBUGCTL_BUS_LOCK)) && sees_locks(c, m))
+		m |= MODE_LOCKS;
 	if ((m & MODE_LMA) && (m & MODE_PE) && (cs & AR_L))
 		return m | MODE_64 | MODE_SS32;
 	if (cs & AR_DB)
@@ -44,7 +52,7 @@ static bool code_breakpoints(const struct cpu *c)
 
 static void update_careful(struct cpu *c)
 {
-	c->careful = (c->rflags & (FL_TF | FL_RF)) || c->shadow || c->mtf || c->stress.poll_every || c->perf.by_branch ||
+	c->careful = (c->rflags & FL_TF) || c->shadow || c->mtf || c->stress.poll_every || c->perf.by_branch ||
 		     ((c->dr7 & 0xff) && code_breakpoints(c)) || (c->hooks->trace & TRACE_INSN);
 }
 
@@ -75,7 +83,7 @@ void cpu_flags_changed(struct cpu *c, u32 old)
 		cpu_update_mode(c);
 	if (changed & FL_AC)
 		mmu_update_context(c);
-	if (changed & (FL_IF | FL_VIF | FL_VIP))
+	if ((changed & (FL_IF | FL_VIF | FL_VIP)) || (c->rflags & FL_RF)) /* RF: see run_resumed() */
 		cpu_recheck(c);
 	update_careful(c);
 	if (c->careful)
@@ -153,6 +161,8 @@ bool efer_valid(const struct cpu *c, u64 v)
 		ok |= EFER_SVME;
 	if (has(c, FEAT_FXSR_OPT))
 		ok |= EFER_FFXSR;
+	if (has(c, FEAT_MCOMMIT))
+		ok |= EFER_MCOMMIT;
 	if (has(c, FEAT_AUTO_IBRS))
 		ok |= EFER_AIBRSE;
 	return !(v & ~ok);

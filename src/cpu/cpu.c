@@ -111,6 +111,7 @@ static void reset_run_state(struct cpu *c)
 	c->pending_db = 0;
 	c->shadow = 0;
 	c->nmi_blocked = c->smm = c->guest = c->virt_root = c->stage2 = c->mtf = c->pdpte_on_demand = false;
+	c->lock_exits = c->bus_lock = false;
 	c->gif = true;
 	c->space = 0;
 	memset(c->icpt, 0, sizeof(c->icpt));

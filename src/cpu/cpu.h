@@ -147,7 +147,7 @@ struct cpu {
 	u64 star, lstar, cstar, sfmask, kernel_gs_base, sysenter_cs, sysenter_esp, sysenter_eip;
 	u64 pat, tsc_adjust, tsc_aux, misc_enable, feature_control, spec_ctrl, debugctl;
 	u64 lbr_from, lbr_to, lex_from, lex_to; /* LastBranch*, LastInt* */
-	u64 lbr_stack_from[LBR_DEPTH], lbr_stack_to[LBR_DEPTH], lbr_tos;
+	u64 lbr_stack_from[LBR_DEPTH], lbr_stack_to[LBR_DEPTH], lbr_tos, lbr_select; /* tos: the newest entry */
 	u64 tsc_offset;        /* IA32_TIME_STAMP_COUNTER writes: tsc = clock->now + tsc_offset */
 	struct mtrr_state mtrr;
 	u64 mcg_status, mcg_ctl, mc_bank[32][4];
@@ -159,7 +159,7 @@ struct cpu {
 		u64 branches, branch_base; /* retired while by_branch; at the last synchronisation */
 		struct timer timer;    /* cache: the next overflow */
 	} perf;
-	struct timer wake_timer;       /* cache: armed from wake_at */
+	struct timer wake_timer;       /* ends the wait at wake_at */
 	u64 hwcr, syscfg, top_mem, top_mem2, vm_cr, vm_hsave_pa, svm_key, tsc_ratio, osvw[2], msr_misc[32], umwait_control;
 	u64 monitor_addr;      /* physical line being monitored, UINT64_MAX: none */
 	u64 wake_at;           /* TPAUSE, MWAITX with a timer: clock time, UINT64_MAX: none */
@@ -173,11 +173,15 @@ struct cpu {
 	bool guest;            /* in guest mode (SVM guest, VMX non-root) */
 	bool virt_root;        /* VMX operation, or EFER.SVME: the vendor's instructions are live */
 	bool stage2;           /* second-stage translation is on */
+	u64 stage2_root, stage2_mode; /* cache: what decides about it besides the tables, as the vendor tells cases
+	                                 apart; mode 0: not told */
 	u16 space;             /* TLB space in use */
 	u64 icpt[5];           /* enabled intercepts; all zero outside guests */
 	u64 trap_page;         /* physical page whose accesses virt->page_trap() takes; TRAP_PAGE_NONE */
 	bool iret_unblocked;   /* the IRET that is faulting has just ended NMI blocking */
 	bool mtf;              /* monitor trap flag: one instruction, then PEND_MTF */
+	bool lock_exits;       /* a bus lock of the guest makes virt->trap() look at bus_lock */
+	bool bus_lock;         /* while lock_exits: the instruction that just completed took a bus lock */
 	bool pdpte_on_demand;  /* PAE PDPTEs of the guest are read from memory by each walk (nested paging) */
 	struct event inject;   /* VM entry asks run.c to deliver this before the guest's first instruction; EV_NONE: nothing */
 	u64 exits;             /* statistics */
@@ -192,6 +196,7 @@ struct cpu {
 	u32 fetch_gen;         /* bumped by every flush that keeps the context number: code lookups by linear address are void */
 	u64 until;             /* cache: the bound of the cpu_run() under way, for long repetitions; 0: none */
 	u64 held_db;           /* data breakpoints pending before the instruction of the careful loop */
+	u8 lock_watch;         /* enum lock_watch */
 	bool push_rf;          /* the event being delivered is a fault: RF is set in the pushed RFLAGS */
 	struct jump_cache *jumps; /* decode's linear address -> block cache */
 	struct event chain[3]; /* evidence: the exceptions that led to a shutdown */
@@ -234,7 +239,10 @@ enum cpu_mode {
 	MODE_PE = 8,     /* protected mode, not virtual-8086 */
 	MODE_V86 = 16,
 	MODE_LMA = 32,   /* long mode active (compatibility mode where MODE_SIZE != MODE_64) */
+	MODE_LOCKS = 64, /* bus locks are detected: locked instructions are watched */
 };
+
+enum lock_watch { LOCK_UNWATCHED, LOCK_WATCHED, LOCK_BUS /* seen */ };
 
 /* One processor model: a table file in src/model/ each. */
 struct msr_row;
@@ -289,12 +297,12 @@ extern const size_t cpu_row_count;
 /* ---- run.c ---- */
 /* Run until the clock reaches `until`, the processor sleeps, or stop is set. */
 void cpu_run(struct cpu *c, u64 until);
-bool cpu_can_wake(const struct cpu *c); /* deliverable event, or a timer/IPI could bring one */
 
 /* ---- events.c ---- */
 enum xr event_poll(struct cpu *c);
 /* Deliver through the IDT or IVT. XR_FAULT: c->fault is the nested exception, nothing pushed. */
 enum xr event_deliver(struct cpu *c, const struct event *e) must_check;
+enum xr v86_redirects(struct cpu *c, u8 vector, bool *yes) must_check; /* INT n to the 8086 program's own table? */
 int cpu_intr_ack(struct cpu *c); /* acknowledge the interrupt that PEND_INTR stands for; -1: it went away */
 void cpu_recheck(struct cpu *c); /* IF, TPR, GIF, shadow or pending changed: look before the next block */
 void cpu_raise(struct cpu *c, enum pend p); /* from any floor: kicks the processor out of its block */
@@ -350,6 +358,11 @@ static inline bool mode64(const struct cpu *c) { return (c->mode & MODE_SIZE) ==
 static inline bool real_mode(const struct cpu *c) { return !(c->cr0 & CR0_PE); }
 static inline bool v86_mode(const struct cpu *c) { return (c->mode & MODE_V86) != 0; }
 static inline bool has(const struct cpu *c, enum feature f) { return feat_has(&c->feat, f); }
+/* The bits of DR6 that are always 1. */
+static inline u64 dr6_fixed(const struct cpu *c)
+{
+	return has(c, FEAT_BUS_LOCK_DETECT) ? DR6_RESET & ~DR6_BLD : DR6_RESET;
+}
 static inline bool quirk(const struct cpu *c, enum quirk q) { return (c->model->quirks & q) != 0; }
 
 /* ---- segs.c: segments and far transfers ---- */
@@ -366,12 +379,18 @@ enum xr far_call(struct cpu *c, const struct insn *i, u16 sel, u64 off) must_che
 enum xr far_ret(struct cpu *c, const struct insn *i, u16 pop) must_check;
 enum xr do_iret(struct cpu *c, const struct insn *i) must_check;
 
+/* ---- lbr.c: while DebugCtl asks for it ---- */
+/* What a branch is: the bit of LastBranchStackSelect that suppresses it. */
+enum lbr_kind { LBR_JCC = 4, LBR_CALL_REL = 8, LBR_CALL_IND = 16, LBR_RET = 32, LBR_JMP_IND = 64, LBR_JMP_REL = 128, LBR_FAR = 256 };
+void lbr_branch(struct cpu *c, u64 from, u64 to, enum lbr_kind kind);
+void lbr_event(struct cpu *c, const struct event *e, u64 from); /* delivered: RIP is the handler's */
+
 /* ---- tasks.c ---- */
 enum task_cause { TASK_CALL, TASK_IRET, TASK_JMP, TASK_GATE };
 enum xr task_switch(struct cpu *c, u16 sel, enum task_cause cause, bool has_error, u32 error, u64 next_rip) must_check;
 
 /* ---- exec/tsc.c ---- */
-void cpu_wait_until(struct cpu *c, u64 when); /* TPAUSE, UMWAIT, MWAITX: look again when the clock reaches it */
+void cpu_wait_until(struct cpu *c, u64 when); /* TPAUSE, UMWAIT, MWAITX: at the longest until the clock reaches it */
 /* A store went to a watched page: whose monitored line was it? Called for every processor by the bus's page_written. */
 void cpu_monitor_written(struct cpu *c, u64 pa, u64 len);
 

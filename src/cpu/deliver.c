@@ -198,16 +198,21 @@ static enum xr read_gate(struct cpu *c, const struct event *e, struct gate *g)
 
 /* ---- stacks ---- */
 
-static enum xr tss_read(struct cpu *c, u32 offset, u32 size, u64 *v)
+static enum xr tss_bytes(struct cpu *c, u32 offset, u32 size, u64 *v)
 {
 	struct span s;
 
 	*v = 0;
-	if (offset + size - 1 > c->seg[SEG_TR].limit)
-		return cpu_fault(c, EX_TS, c->seg[SEG_TR].sel & ~3u);
 	TRY(mem_span(c, c->seg[SEG_TR].base + offset, size, ACC_READ | ACC_SUPER, &s));
 	span_read(c, &s, 0, v, size);
 	return XR_OK;
+}
+
+static enum xr tss_read(struct cpu *c, u32 offset, u32 size, u64 *v)
+{
+	if (offset + size - 1 > c->seg[SEG_TR].limit)
+		return cpu_fault(c, EX_TS, c->seg[SEG_TR].sel & ~3u);
+	return tss_bytes(c, offset, size, v);
 }
 
 static enum xr stack_from_tss(struct cpu *c, struct target *t)
@@ -383,22 +388,32 @@ static enum xr deliver_gate(struct cpu *c, const struct event *e)
 	return long_mode(c) ? deliver_long(c, e, &g, &t) : deliver_legacy(c, e, &g, &t);
 }
 
-/* "Class 3: Software Interrupt Handling in Virtual-8086 Mode": redirected to the v86 program's own IVT? */
-static enum xr redirected(struct cpu *c, const struct event *e, bool *yes)
+/*
+ * "Class 3: Software Interrupt Handling in Virtual-8086 Mode": the redirection bitmap is the 32 bytes below the I/O
+ * permission bitmap; a clear bit sends INT n to the 8086 program's own table.
+ */
+enum xr v86_redirects(struct cpu *c, u8 vector, bool *yes)
 {
+	const u32 map_base = 0x66, limit = c->seg[SEG_TR].limit;
 	u64 iomap, byte;
 
 	*yes = false;
-	if (!v86_mode(c) || e->type != EV_SW || !(c->cr4 & CR4_VME))
+	if (!v86_mode(c) || !(c->cr4 & CR4_VME))
 		return XR_OK;
-	TRY(tss_read(c, 0x66, 2, &iomap));
-	if (iomap < 32)
-		return XR_OK;
-	TRY(tss_read(c, (u32)iomap - 32 + e->vector / 8u, 1, &byte));
-	*yes = !(byte >> (e->vector % 8) & 1);
+	if (map_base + 1 > limit)
+		return fault_gp(c, 0);
+	TRY(tss_bytes(c, map_base, 2, &iomap));
+
+	u32 at = (u32)iomap - 32 + vector / 8u;
+
+	if (iomap < 32 || at > limit)
+		return fault_gp(c, 0);
+	TRY(tss_bytes(c, at, 1, &byte));
+	*yes = !(byte >> (vector % 8) & 1);
 	return XR_OK;
 }
 
+/* With IOPL < 3 the virtual interrupt flag stands for IF. */
 static enum xr deliver_v86_ivt(struct cpu *c, const struct event *e)
 {
 	u32 fl = flags_get(c), clear = FL_TF | FL_RF;
@@ -414,10 +429,11 @@ static enum xr deliver_v86_ivt(struct cpu *c, const struct event *e)
 
 static enum xr deliver_protected(struct cpu *c, const struct event *e)
 {
-	bool redirect;
+	bool redirected = false;
 
-	TRY(redirected(c, e, &redirect));
-	if (redirect)
+	if (e->type == EV_SW)
+		TRY(v86_redirects(c, e->vector, &redirected));
+	if (redirected)
 		return deliver_v86_ivt(c, e);
 
 	enum xr r = deliver_gate(c, e);
@@ -436,23 +452,17 @@ static void before(struct cpu *c, const struct event *e)
 	if (e->vector == EX_PF)
 		c->cr2 = e->payload;
 	if (e->vector == EX_DB && !(e->payload & EVENT_DB_BARE)) {
-		c->dr6 = (c->dr6 & ~0xfull) | e->payload | 0xffff0ff0ull;
+		c->dr6 = ((c->dr6 & ~0xfull) | (e->payload & ~DR6_BLD) | dr6_fixed(c)) & ~(e->payload & DR6_BLD);
 		c->dr7 &= ~DR7_GD;
-		c->debugctl &= ~1ull;
+		c->debugctl &= ~(DEBUGCTL_LBR | DEBUGCTL_LBRSE);
 	}
 }
 
 static void record_branch(struct cpu *c, const struct event *e, u64 from)
 {
 	c->lastbr[c->lastbr_n++ % ARRAY_LEN(c->lastbr)] = (struct branch_record){.from = from, .to = c->r[REG_RIP]};
-	if (!(c->debugctl & 1))
-		return;
-	if (e->type != EV_PRIVSW) { /* "during interrupts and exceptions (except #DB ... and ICEBP)" */
-		c->lex_from = c->lbr_from;
-		c->lex_to = c->lbr_to;
-	}
-	c->lbr_from = from;
-	c->lbr_to = c->r[REG_RIP];
+	if (unlikely(c->debugctl))
+		lbr_event(c, e, from);
 }
 
 enum xr event_deliver(struct cpu *c, const struct event *e)

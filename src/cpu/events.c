@@ -288,29 +288,28 @@ int cpu_intr_ack(struct cpu *c)
 
 struct event_row {
 	u16 pend;
-	bool by_vendor; /* pending is asked of the vendor, not of cpu->pend */
 	bool wakes;     /* leaves HLT and MWAIT */
 	bool (*ready)(struct cpu *c);
 	enum xr (*act)(struct cpu *c);
 };
 
 static const struct event_row event_rows[] = {
-	{PEND_RESET, false, true, always, act_reset},
-	{PEND_MCE, false, true, gif_and_awake, act_mce},
-	{PEND_VENDOR, false, false, in_guest, act_vendor},
-	{PEND_SMI, false, true, gif_and_awake, act_smi},
-	{PEND_INIT, false, true, init_ready, act_init},
-	{PEND_SIPI, false, false, sipi_ready, act_sipi},
-	{PEND_MTF, false, false, gif_and_awake, act_mtf},
-	{PEND_DB, false, true, db_ready, act_db},
-	{PEND_PREEMPT, false, true, timer_ready, act_preempt},
-	{PEND_NMI_WINDOW, false, true, nmi_window_ready, act_nmi_window},
-	{PEND_NMI, false, true, nmi_ready, act_nmi},
-	{PEND_VNMI, true, true, vnmi_ready, act_vnmi},
-	{PEND_INTR_WINDOW, false, true, window_ready, act_intr_window},
-	{PEND_VIRQ, true, true, virq_first_ready, act_virq},
-	{PEND_INTR, false, true, intr_ready, act_intr},
-	{PEND_VIRQ, true, true, virq_ready, act_virq},
+	{PEND_RESET, true, always, act_reset},
+	{PEND_MCE, true, gif_and_awake, act_mce},
+	{PEND_VENDOR, false, in_guest, act_vendor},
+	{PEND_SMI, true, gif_and_awake, act_smi},
+	{PEND_INIT, true, init_ready, act_init},
+	{PEND_SIPI, false, sipi_ready, act_sipi},
+	{PEND_MTF, false, gif_and_awake, act_mtf},
+	{PEND_DB, true, db_ready, act_db},
+	{PEND_PREEMPT, true, timer_ready, act_preempt},
+	{PEND_NMI_WINDOW, true, nmi_window_ready, act_nmi_window},
+	{PEND_NMI, true, nmi_ready, act_nmi},
+	{PEND_VNMI, true, vnmi_ready, act_vnmi},
+	{PEND_INTR_WINDOW, true, window_ready, act_intr_window},
+	{PEND_VIRQ, true, virq_first_ready, act_virq},
+	{PEND_INTR, true, intr_ready, act_intr},
+	{PEND_VIRQ, true, virq_ready, act_virq},
 };
 
 static void wake(struct cpu *c, const struct event_row *row)
@@ -324,25 +323,13 @@ static void wake(struct cpu *c, const struct event_row *row)
 		c->activity = ACT_RUN;
 }
 
-/* TPAUSE, UMWAIT and MWAITX end by time. */
-static void wake_by_time(struct cpu *c)
-{
-	if (c->wake_at > c->clock->now)
-		return;
-	if (c->activity == ACT_TPAUSE || c->activity == ACT_MWAIT)
-		c->activity = ACT_RUN;
-	c->wake_at = UINT64_MAX;
-}
-
 enum xr event_poll(struct cpu *c)
 {
-	wake_by_time(c);
-	for (const struct event_row *row = event_rows; row < event_rows + ARRAY_LEN(event_rows); row++) {
-		if (!row->by_vendor && !(c->pend & row->pend))
-			continue;
-		if (row->by_vendor && !c->guest)
-			continue;
-		if (!row->ready(c))
+	const u32 vendors = c->guest ? PEND_VNMI | PEND_VIRQ : 0; /* pending or not is asked of the vendor */
+	const u32 look = (c->pend & ~(u32)(PEND_VNMI | PEND_VIRQ)) | vendors;
+
+	for (const struct event_row *row = event_rows; look && row < event_rows + ARRAY_LEN(event_rows); row++) {
+		if (!(look & row->pend) || !row->ready(c))
 			continue;
 
 		u8 before = c->activity;
@@ -359,9 +346,4 @@ enum xr event_poll(struct cpu *c)
 	}
 	c->attention = 0;
 	return XR_OK;
-}
-
-bool cpu_can_wake(const struct cpu *c)
-{
-	return c->activity == ACT_RUN || c->attention || c->wake_at != UINT64_MAX;
 }

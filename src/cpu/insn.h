@@ -86,8 +86,7 @@ enum row_flag {
 	ROW_LOCK = 4096,    /* LOCK allowed with a memory destination (Zydis already refuses other LOCKs) */
 	ROW_COMPAT_UD = 8192, /* #UD in compatibility mode (long mode active, CS.L = 0) */
 	ROW_MMX = 16384,    /* MMX: #UD by CR0.EM, #NM by TS, pending #MF; sets TOP=0 and tags */
-	ROW_VIRT = 32768,   /* vendor rows: only where the vendor's virtualisation is in the model */
-	ROW_REPEAT = 65536, /* sets rip itself because it repeats: no branch */
+	ROW_REPEAT = 32768, /* sets rip itself because it repeats: no branch */
 };
 
 struct insn_row {

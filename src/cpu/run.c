@@ -193,8 +193,6 @@ static void deliver(struct cpu *c, struct event e)
 {
 	struct event prior = {0};
 
-	if (c->delivering.type != EV_NONE) /* INT n of virtual-8086 mode delivers by itself */
-		prior = c->delivering;
 	c->chain_n = 0;
 	c->chain_from = e.type == EV_HW ? prior : e;
 	for (;;) {
@@ -308,7 +306,7 @@ static enum xr run_one(struct cpu *c, const struct insn *i)
 {
 	if (is_gated(i->row))
 		TRY(gate(c, i));
-	return i->fn(c, i);
+	return unlikely(i->fast == insn_locked_fast) ? insn_locked(c, i) : i->fn(c, i);
 }
 
 #define DEBUGCTL_BTF BIT(1) /* branch_to() raises the trap then */
@@ -435,6 +433,13 @@ static struct block *find(struct cpu *c, struct block *b, u64 before)
 	return next;
 }
 
+static inline enum xr run_block(struct cpu *c, const struct block *b, u64 until)
+{
+	if (likely(c->clock->now + b->cost <= until))
+		return b->insn[0].fast(c, b->insn);
+	return run_partial(c, b, until);
+}
+
 /* Run blocks until something other than plain code needs attention. */
 static void run_blocks(struct cpu *c, u64 end)
 {
@@ -452,12 +457,8 @@ static void run_blocks(struct cpu *c, u64 end)
 		b = next;
 		before = c->r[REG_RIP];
 
-		enum xr r;
+		enum xr r = run_block(c, b, until);
 
-		if (likely(c->clock->now + b->cost <= until))
-			r = b->insn[0].fast(c, b->insn);
-		else
-			r = run_partial(c, b, until);
 		account(c);
 		if (likely(r == XR_OK && !c->interrupted && c->clock->now < until))
 			continue;
@@ -472,6 +473,31 @@ static void run_blocks(struct cpu *c, u64 end)
 			return;
 		b = NULL;
 	}
+}
+
+/*
+ * RF is good for one instruction. Without code breakpoints nothing asks for it, but the flags show it: the block runs
+ * as ever, and its first instruction gets RF back if it did not complete.
+ */
+static void run_resumed(struct cpu *c, u64 end)
+{
+	u64 before = c->r[REG_RIP];
+	struct block *b = find(c, NULL, 0);
+
+	if (!b)
+		return;
+	c->rflags &= ~(u32)FL_RF;
+
+	enum xr r = run_block(c, b, horizon(c, end));
+	bool first = r != XR_OK && c->cur->idx == 0 && !(r == XR_EXIT && c->exit.trap);
+	bool suspended = r == XR_OK && (b->insn[0].flags & (INSN_REP | INSN_REPNE)) && c->r[REG_RIP] == before;
+
+	if (first || suspended)
+		c->rflags |= FL_RF;
+	account(c);
+	if (r != XR_OK)
+		settle(c, r, c->cur);
+	c->cur = NULL;
 }
 
 void cpu_run(struct cpu *c, u64 until)
@@ -489,6 +515,8 @@ void cpu_run(struct cpu *c, u64 until)
 		c->kick = c->block_mode_changed = 0;
 		if (c->careful)
 			step(c);
+		else if (unlikely(c->rflags & FL_RF))
+			run_resumed(c, until);
 		else
 			run_blocks(c, until);
 	}

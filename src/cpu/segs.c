@@ -149,8 +149,13 @@ void seg_drop_privileged(struct cpu *c)
 		u32 ar = c->seg[which[k]].ar;
 		bool conforming = (ar & (AR_CODE | AR_E)) == (AR_CODE | AR_E);
 
-		if (!(ar & AR_UNUSABLE) && !conforming && ar_dpl(ar) < c->cpl)
+		/* SDM 2 "IRET": a null selector becomes 0. Its base stays: FS may have one by VM entry or WRMSR. */
+		if (sel_null(c->seg[which[k]].sel) && !quirk(c, QUIRK_NULL_KEEPS_BASE)) {
+			c->seg[which[k]].sel = 0;
+			c->seg[which[k]].ar |= AR_UNUSABLE;
+		} else if (!(ar & AR_UNUSABLE) && !conforming && ar_dpl(ar) < c->cpl) {
 			seg_set_null(c, which[k], 0);
+		}
 	}
 }
 
@@ -429,7 +434,7 @@ enum xr stack_push(struct cpu *c, struct stack *st, unsigned size, const u64 *v,
 
 enum xr stack_peek(struct cpu *c, const struct stack *st, unsigned size, unsigned k, u64 skip, u64 *v)
 {
-	la_t la;
+	la_t la = 0;
 
 	TRY(stack_address(c, st, st->sp + k * size + skip, size, &la));
 	return mem_read(c, la, size, stack_access(st), v);
@@ -441,13 +446,8 @@ void far_land(struct cpu *c, u64 from, u64 rip)
 
 	b->from = from;
 	b->to = rip;
-	if (c->debugctl & 1) { /* LBR */
-		c->lbr_from = from;
-		c->lbr_to = rip;
-		c->lbr_tos = (c->lbr_tos + 1) % LBR_DEPTH;
-		c->lbr_stack_from[c->lbr_tos] = from;
-		c->lbr_stack_to[c->lbr_tos] = rip;
-	}
+	if (unlikely(c->debugctl))
+		lbr_branch(c, from, rip, LBR_FAR);
 	c->r[REG_RIP] = rip;
 	c->block_mode_changed = 1;
 }

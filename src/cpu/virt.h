@@ -34,7 +34,7 @@ enum icpt {
 	ICPT_VMCALL, ICPT_VMCLEAR, ICPT_VMLAUNCH, ICPT_VMPTRLD, ICPT_VMPTRST, ICPT_VMREAD, ICPT_VMRESUME, ICPT_VMWRITE,
 	ICPT_VMXOFF, ICPT_VMXON, ICPT_INVEPT, ICPT_INVVPID, ICPT_VMFUNC, ICPT_GETSEC,
 	/* from the second stage and the virtual APIC */
-	ICPT_STAGE2, ICPT_STAGE2_MISCONFIG, ICPT_APIC_ACCESS, ICPT_APIC_WRITE, ICPT_VIRTUAL_EOI, ICPT_PML_FULL,
+	ICPT_STAGE2, ICPT_STAGE2_MISCONFIG, ICPT_APIC_ACCESS, ICPT_APIC_WRITE, ICPT_VIRTUAL_EOI, ICPT_PML_FULL, ICPT_SPP,
 	ICPT_RDPID, ICPT_UMONITOR,
 	ICPT_COUNT
 };
@@ -85,12 +85,16 @@ struct stage2_req {
 	gpa_t gpa;
 	enum stage2_why why;
 	u8 access;          /* enum acc bits wanted now */
+	bool crosses;       /* S2_FINAL: the access goes on in another page */
+	u16 length;         /* S2_FINAL: bytes of it in this page; 0: not known */
+	bool unguarded;     /* S2_FINAL: the answer for some paging structure of this translation was `unguarded` */
 	bool user;          /* the linear address is a user-mode address: U/S set at every level, or paging off (mode-based execute) */
 	u8 perms;           /* S2_FINAL: enum acc bits that the first stage grants */
 	u8 memtype;         /* S2_FINAL: the first stage's PAT type; WB while paging is off */
 	bool set_dirty;     /* S2_TABLE: the walk is about to write an accessed or dirty bit */
 	la_t linear;
 	bool has_linear;
+	struct walk_memo *memo; /* for the walk_request; NULL: not wanted */
 	bool peek;          /* a debugger asks: no exit is built, no accessed or dirty bits set; not XR_OK: not mapped */
 };
 struct stage2_res {
@@ -99,6 +103,7 @@ struct stage2_res {
 	bool dirty_ok;      /* writes may be cached: the entry's dirty bit is set or not kept */
 	u8 page_shift;      /* 12, 21, 22, 30 */
 	u8 memtype;
+	bool unguarded;     /* S2_TABLE: the vendor's own, handed back with S2_FINAL */
 };
 
 struct io_access {
@@ -158,6 +163,8 @@ struct virt_ops {
 	void (*flushed)(struct cpu *c, la_t la, bool page);
 	/* Accesses to the page cpu->trap_page, behind the translation: redirect *pa (a virtual APIC), or XR_EXIT. */
 	enum xr (*page_trap)(struct cpu *c, la_t la, u32 len, unsigned access, pa_t *pa);
+	/* While lock_exits: a bus lock is about to be taken. NULL: trap() is told of it afterwards. */
+	enum xr (*bus_lock)(struct cpu *c);
 	/* PEND_VENDOR: what the instruction that just completed left to do. */
 	enum xr (*trap)(struct cpu *c);
 	/* An MSR that the vendor virtualises, behind the intercept. true: done, *r tells how. NULL: none. */

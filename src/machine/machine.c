@@ -212,8 +212,6 @@ static void stopped(struct machine *m, struct cpu *c)
 
 static bool may_run(struct cpu *c)
 {
-	if (c->wake_at <= c->clock->now)
-		c->attention = 1;
 	return c->activity == ACT_RUN || c->attention;
 }
 
@@ -267,15 +265,6 @@ static bool all_masked(const struct machine *m)
 	return true;
 }
 
-static u64 next_event(const struct machine *m)
-{
-	u64 next = m->clock.next;
-
-	for (unsigned i = 0; i < m->count; i++)
-		next = min_u64(next, m->cpus[i]->wake_at);
-	return next;
-}
-
 /* Real time for virtual time, in pieces the computer can sleep for. */
 static void sleep_for(struct machine *m, u64 ns)
 {
@@ -293,7 +282,7 @@ static void idle(struct machine *m)
 {
 	bool live = door_live(m);
 	bool wait = m->cfg.idle == IDLE_WAIT || (m->cfg.idle == IDLE_AUTO && live);
-	u64 next = next_event(m), now = m->clock.now;
+	u64 next = m->clock.next, now = m->clock.now;
 
 	if (m->idle_since == UINT64_MAX)
 		m->idle_since = now;

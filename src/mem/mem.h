@@ -81,7 +81,13 @@ void bus_unmap(struct bus *b, struct bus_range *r);
 void bus_move(struct bus *b, struct bus_range *r, u64 base);
 
 /* NULL if pa is not RAM (or ROM). Constant time. */
-const struct ram_region *bus_ram(const struct bus *b, u64 pa);
+static inline const struct ram_region *bus_ram(const struct bus *b, u64 pa)
+{
+	for (unsigned n = 0; n < b->ram_count; n++)
+		if (pa - b->ram[n].base < b->ram[n].size)
+			return &b->ram[n];
+	return NULL;
+}
 static inline u8 *ram_ptr(const struct ram_region *r, u64 pa)
 {
 	return r->host + (pa - r->base);
@@ -106,7 +112,17 @@ bool bus_claims(struct bus *b, u64 pa, u64 len); /* every byte is RAM, ROM or a 
 /* Any length, RAM or MMIO, no side effects on the caller: page walks, VMCB and VMCS, loaders, debuggers. */
 void bus_read(struct bus *b, u64 pa, void *buf, u64 len);
 void bus_write(struct bus *b, u64 pa, const void *buf, u64 len);
-u64 bus_read_u64(struct bus *b, u64 pa);
+static inline u64 bus_read_u64(struct bus *b, u64 pa)
+{
+	const struct ram_region *r = bus_ram(b, pa);
+	u64 v;
+
+	if (likely(r && pa - r->base <= r->size - sizeof(v)))
+		memcpy(&v, ram_ptr(r, pa), sizeof(v));
+	else
+		bus_read(b, pa, &v, sizeof(v));
+	return v;
+}
 u32 bus_read_u32(struct bus *b, u64 pa);
 void bus_write_u64(struct bus *b, u64 pa, u64 v);
 void bus_write_u32(struct bus *b, u64 pa, u32 v);

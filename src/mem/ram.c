@@ -128,14 +128,6 @@ enum status bus_add_rom(struct bus *b, u64 base, const void *image, u64 size, st
 	return ST_OK;
 }
 
-const struct ram_region *bus_ram(const struct bus *b, u64 pa)
-{
-	for (unsigned n = 0; n < b->ram_count; n++)
-		if (pa - b->ram[n].base < b->ram[n].size)
-			return &b->ram[n];
-	return NULL;
-}
-
 void mem_page_written(struct bus *b, const struct ram_region *r, u64 pa, u64 len)
 {
 	while (len) {
@@ -203,18 +195,6 @@ void bus_write(struct bus *b, u64 pa, const void *buf, u64 len)
 		}
 		from += now, pa += now, len -= now;
 	}
-}
-
-u64 bus_read_u64(struct bus *b, u64 pa)
-{
-	const struct ram_region *r = bus_ram(b, pa);
-	u64 v;
-
-	if (likely(r && pa - r->base <= r->size - sizeof(v)))
-		memcpy(&v, ram_ptr(r, pa), sizeof(v));
-	else
-		bus_read(b, pa, &v, sizeof(v));
-	return v;
 }
 
 u32 bus_read_u32(struct bus *b, u64 pa)

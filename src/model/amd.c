@@ -51,6 +51,65 @@ static bool hwcr_write(struct cpu *c, u32 index, u64 value)
 	return true;
 }
 
+/* ---- last-branch recording: "Debug-Control MSR", "Debug-Extension-Control MSR", "Last Branch Stack Registers" ---- */
+
+#define DEBUG_EXTN_LBRSE BIT(6)
+#define LBR_IP           mask(56, 0)
+
+static bool debugctl_read(struct cpu *c, u32 index, u64 *value)
+{
+	(void)index;
+	*value = c->debugctl & ~DEBUGCTL_LBRSE;
+	return true;
+}
+
+static bool debugctl_write(struct cpu *c, u32 index, u64 value)
+{
+	(void)index;
+	if (value & ~0x3full)
+		return false;
+	c->debugctl = (c->debugctl & DEBUGCTL_LBRSE) | value;
+	return true;
+}
+
+static bool debug_extn_read(struct cpu *c, u32 index, u64 *value)
+{
+	(void)index;
+	*value = c->debugctl & DEBUGCTL_LBRSE ? DEBUG_EXTN_LBRSE : 0;
+	return true;
+}
+
+static bool debug_extn_write(struct cpu *c, u32 index, u64 value)
+{
+	(void)index;
+	if (value & ~DEBUG_EXTN_LBRSE)
+		return false;
+	c->debugctl = (c->debugctl & ~DEBUGCTL_LBRSE) | (value ? DEBUGCTL_LBRSE : 0);
+	return true;
+}
+
+_Static_assert(offsetof(struct cpu, lbr_stack_to) == offsetof(struct cpu, lbr_stack_from) + 8 * LBR_DEPTH, "one run");
+
+/* From and To in turn, the newest first. */
+static u64 *lbr_entry(struct cpu *c, u32 index)
+{
+	u64 slot = (c->lbr_tos - (index - 0xc0010300) / 2) % LBR_DEPTH;
+
+	return index & 1 ? &c->lbr_stack_to[slot] : &c->lbr_stack_from[slot];
+}
+
+static bool lbr_read(struct cpu *c, u32 index, u64 *value)
+{
+	*value = *lbr_entry(c, index);
+	return true;
+}
+
+static bool lbr_write(struct cpu *c, u32 index, u64 value)
+{
+	*lbr_entry(c, index) = value & (LBR_IP | BIT(63) | (index & 1 ? BIT(62) : 0));
+	return true;
+}
+
 /* MCi_CTL_MASK: beside the banks proper. */
 static bool mc_mask_read(struct cpu *c, u32 index, u64 *value)
 {
@@ -83,11 +142,13 @@ static bool mc_mask_legacy_write(struct cpu *c, u32 index, u64 value)
 /* clang-format off */
 static const struct msr_row amd_rows[] = {
 	{.index = 0x0000008b, .count = 1, .name = "PATCH_LEVEL", .flags = MSR_CONST | MSR_WRITE_IGNORED, .reset = PATCH_LEVEL},
-	{MSR_AT(0x000001d9, 1, "DEBUGCTL", debugctl), .writable = 0x3f},
+	{MSR_AT(0x000001d9, 1, "DEBUGCTL", debugctl), .read = debugctl_read, .write = debugctl_write},
 	{MSR_AT(0x000001db, 1, "LASTBRANCHFROMIP", lbr_from), .writable = ANY},
 	{MSR_AT(0x000001dc, 1, "LASTBRANCHTOIP", lbr_to), .writable = ANY},
 	{MSR_AT(0x000001dd, 1, "LASTINTFROMIP", lex_from), .writable = ANY},
 	{MSR_AT(0x000001de, 1, "LASTINTTOIP", lex_to), .writable = ANY},
+	{MSR_AT(0xc000010e, 1, "LAST_BRANCH_STACK_SELECT", lbr_select), .feature = FEAT_AMD_LBR_V2, .writable = 0x1ff, .ignored = ~0x1ffull},
+	{.index = 0xc000010f, .count = 1, .name = "DEBUG_EXTN_CTL", .feature = FEAT_AMD_LBR_V2, .read = debug_extn_read, .write = debug_extn_write},
 	{.index = 0xc0010000, .count = 8, .name = "PERF_LEGACY_CTL0", .read = perf_legacy_read, .write = perf_legacy_write},
 	{MSR_AT(0xc0010010, 1, "SYSCFG", syscfg), .writable = 0x7c0000},
 	{MSR_AT(0xc0010015, 1, "HWCR", hwcr), .write = hwcr_write, .reset = HWCR_TSC_FREQ_SEL | BIT(4)},
@@ -103,6 +164,8 @@ static const struct msr_row amd_rows[] = {
 	{MSR_AT(0xc0010113, 1, "SMM_MASK", msr_misc[22]), .writable = 0xfffffffe0000 | 0x773f},
 	{MSR_AT(0xc0010140, 2, "OSVW_ID_LENGTH", osvw), .feature = FEAT_OSVW, .writable = ANY},
 	{.index = 0xc0010200, .count = 12, .name = "PERF_CTL0", .feature = FEAT_PERFCTR_CORE, .read = perf_pair_read, .write = perf_pair_write},
+	/* the offset is for RESET: both arrays, one behind the other */
+	{MSR_AT(0xc0010300, 2 * LBR_DEPTH, "LAST_BRANCH_STACK_FROM0", lbr_stack_from), .feature = FEAT_AMD_LBR_V2, .read = lbr_read, .write = lbr_write},
 	{.index = 0xc0010400, .count = MC_BANKS, .name = "MCA_CTL_MASK0", .read = mc_mask_read, .write = mc_mask_write},
 	{.index = 0xc0011004, .count = 2, .name = "CPUID_FEATURES", .read = override_read, .flags = MSR_WRITE_IGNORED},
 	{MSR_AT(0xc0011020, 9, "LS_CFG", msr_misc[0]), .writable = ANY},
@@ -139,6 +202,8 @@ void model_amd_fix_ext1(struct cpu *c, u32 out[4])
 void model_amd_fix_ext8(struct cpu *c, u32 out[4])
 {
 	cpuid_fix_address(c, out);
+	if (has(c, FEAT_INVLPGB))
+		out[EDX] |= SVM_INVLPGB_MAX;
 	out[ECX] = (c->count - 1) | cpuid_core_bits(c) << 12;
 }
 
@@ -170,6 +235,12 @@ static void fix_l3(struct cpu *c, u32 out[4])
 	fix_cache(c, out);
 }
 
+static void fix_lbr(struct cpu *c, u32 out[4])
+{
+	if (has(c, FEAT_AMD_LBR_V2))
+		out[EBX] = LBR_DEPTH << 4;
+}
+
 /* A cache: 64-byte lines, EBX = ways - 1 in 31:22. */
 #define WAYS(n) (((n) - 1u) << 22 | 63)
 /* clang-format off */
@@ -190,6 +261,7 @@ const struct cpuid_leaf model_amd_leaves[] = {
 	{0x8000001d, 3, {0x163, WAYS(16), 32767, 1}, fix_l3},
 	{0x8000001e, 0, {0}, fix_topology},
 	{0x80000021, 0, {0, 0, 0x6, 0}, NULL},                                   /* TSA_SQ_NO, TSA_L1_NO */
+	{0x80000022, 0, {0}, fix_lbr},
 	{~0u, 0, {0}, NULL},
 };
 /* clang-format on */

@@ -36,6 +36,17 @@
 #define MICROCODE            0x2b0005c0ull
 #define ANY                  ~0ull
 
+/* LBR, BTF, BUS_LOCK_DETECT, FREEZE_PERFMON_ON_PMI. */
+static bool debugctl_write(struct cpu *c, u32 index, u64 value)
+{
+	(void)index;
+	if (value & ~(BIT(0) | BIT(1) | BIT(12) | (has(c, FEAT_BUS_LOCK_DETECT) ? DEBUGCTL_BUS_LOCK : 0)))
+		return false;
+	c->debugctl = value;
+	cpu_update_mode(c);
+	return true;
+}
+
 /* clang-format off */
 static const struct msr_row intel_rows[] = {
 	{.index = 0x017, .count = 1, .name = "IA32_PLATFORM_ID", .flags = MSR_CONST, .reset = 0},
@@ -49,7 +60,7 @@ static const struct msr_row intel_rows[] = {
 	{.index = 0x186, .count = 4, .name = "IA32_PERFEVTSEL0", .read = perf_arch_read, .write = perf_arch_write},
 	{MSR_AT(0x1a0, 1, "IA32_MISC_ENABLE", misc_enable), .writable = MISC_ENABLE_WRITABLE, .ignored = BIT(7) | BIT(11) | BIT(12), .reset = MISC_ENABLE_RESET},
 	{MSR_AT(0x1c9, 1, "MSR_LASTBRANCH_TOS", lbr_tos), .writable = LBR_DEPTH - 1},
-	{MSR_AT(0x1d9, 1, "IA32_DEBUGCTL", debugctl), .writable = BIT(0) | BIT(1) | BIT(12)},
+	{MSR_AT(0x1d9, 1, "IA32_DEBUGCTL", debugctl), .write = debugctl_write},
 	{MSR_AT(0x1dd, 1, "MSR_LER_FROM_LIP", lex_from), .writable = ANY},
 	{MSR_AT(0x1de, 1, "MSR_LER_TO_LIP", lex_to), .writable = ANY},
 	{.index = 0x309, .count = 3, .name = "IA32_FIXED_CTR0", .read = perf_arch_read, .write = perf_arch_write},
@@ -104,6 +115,7 @@ static const enum feature features[] = {
 	MODEL_COMMON_FEATURES,
 	FEAT_TSC_DEADLINE, FEAT_TSC_ADJUST, FEAT_ZERO_FCS_FDS, FEAT_WAITPKG, FEAT_LA57, FEAT_MD_CLEAR, FEAT_SERIALIZE,
 	FEAT_SPEC_CTRL, FEAT_STIBP, FEAT_FLUSH_L1D, FEAT_ARCH_CAPABILITIES, FEAT_SSBD, FEAT_VMX,
+	FEAT_BUS_LOCK_DETECT,
 	FEAT_NONE,
 };
 static const struct row_set *const insns[] = {MODEL_COMMON_INSNS, &vmx_rows, NULL};

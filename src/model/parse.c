@@ -43,7 +43,7 @@ static const struct { const char *alias, *name; } aliases[] = {
 static const char *const absent[] = {
 	"3dnow", "3dnowext", "acpi", "amx-tile", "amx-int8", "amx-bf16", "avx512f", "avx512bw", "avx512cd", "avx512dq",
 	"avx512vl", "avx512ifma", "avx512vbmi", "avx512vbmi2", "avx512vnni", "avx512bitalg", "avx512-vpopcntdq", "avx512-bf16",
-	"avx512-fp16", "avx-vnni", "bus-lock-detect", "cet-ibt", "cet-ss", "cldemote", "core-capability", "dca", "ds", "ds-cpl",
+	"avx512-fp16", "avx-vnni", "cet-ibt", "cet-ss", "cldemote", "core-capability", "dca", "ds", "ds-cpl",
 	"dtes64", "est", "fma4", "fred", "gfni", "hle", "ibs", "intel-pt", "la57-user", "lwp", "mca-recov",
 	"monitor-wait", "mpx", "nodeid-msr", "pbe", "pdcm", "perfctr-nb", "perfmon-v2", "pks", "pn", "rtm", "sgx", "skinit", "smx",
 	"ss", "svme-addr-chk", "tbm", "tm", "tm2", "uintr", "vaes", "virt-ssbd", "vpclmulqdq", "wdt", "xfd", "xop",
@@ -59,7 +59,7 @@ static const char *const ignored_keys[] = {
 /* What a model can do beyond its defaults. */
 static const enum feature amd_optional[] = {
 	FEAT_HYPERVISOR, FEAT_HTT, FEAT_LA57, FEAT_TSC_DEADLINE, FEAT_TSC_ADJUST, FEAT_SERIALIZE, FEAT_GMET, FEAT_VNMI,
-	FEAT_IDLE_HLT, FEAT_X2AVIC, FEAT_NONE,
+	FEAT_IDLE_HLT, FEAT_X2AVIC, FEAT_BUS_LOCK_THRESHOLD, FEAT_PML, FEAT_NONE,
 };
 static const enum feature intel_optional[] = {FEAT_HYPERVISOR, FEAT_HTT, FEAT_VMX, FEAT_NONE};
 

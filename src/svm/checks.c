@@ -377,7 +377,7 @@ u64 svm_field_value(const struct svm_image *v, unsigned offset)
 	        offset < VMCB_SAVE ? (const u8 *)&v->control + offset : (const u8 *)&v->save + (offset - VMCB_SAVE);
 	u64 value = 0;
 
-	if (f)
+	if (f && (offset < sizeof(v->control) || offset >= VMCB_SAVE)) /* what lies between them is in no check */
 		memcpy(&value, base, f->width);
 	return value;
 }

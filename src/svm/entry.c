@@ -88,6 +88,7 @@ static u64 efer_bits(const struct cpu *c)
 	v |= EFER_LME | EFER_LMA; /* without long mode they are refused by a rule of their own */
 	v |= has(c, FEAT_NX) ? EFER_NXE : 0;
 	v |= has(c, FEAT_FXSR_OPT) ? EFER_FFXSR : 0;
+	v |= has(c, FEAT_MCOMMIT) ? EFER_MCOMMIT : 0;
 	v |= has(c, FEAT_AUTO_IBRS) ? EFER_AIBRSE : 0;
 	return v;
 }
@@ -133,7 +134,7 @@ static void copy_save(struct vmcb_save *to, const struct vmcb_save *from)
 	to->rsp = from->rsp;
 	to->rax = from->rax;
 	to->cr2 = from->cr2;
-	memcpy(&to->g_pat, &from->g_pat, offsetof(struct vmcb_save, rsvd_298) - offsetof(struct vmcb_save, g_pat));
+	memcpy(&to->g_pat, &from->g_pat, offsetof(struct vmcb_save, dbgextnctl) - offsetof(struct vmcb_save, g_pat));
 	to->spec_ctrl = from->spec_ctrl;
 }
 
@@ -146,6 +147,8 @@ static void implemented_intercepts(const struct cpu *c, u32 words[6])
 	} rows[] = {
 	        {FEAT_RDTSCP, 4, 7},  {FEAT_MONITOR, 4, 10}, {FEAT_MONITOR, 4, 11}, {FEAT_MONITOR, 4, 12},
 	        {FEAT_XSAVE, 4, 13},  {FEAT_RDPRU, 4, 14},   {FEAT_INVPCID, 5, 2},  {FEAT_IDLE_HLT, 5, 6},
+	        {FEAT_INVLPGB, 5, 0}, {FEAT_INVLPGB, 5, 1},  {FEAT_MCOMMIT, 5, 3},  {FEAT_TLBI_CTL, 5, 4},
+	        {FEAT_BUS_LOCK_THRESHOLD, 5, 5},
 	};
 
 	words[0] = words[1] = words[2] = words[3] = ~0u;
@@ -240,10 +243,18 @@ static void copy_vmcb(struct cpu *c, struct svm_image *v, const struct svm_image
 	svm_open(c, &a, pa, &tmp);
 	memcpy(&v->control, &a.page->control, sizeof(v->control));
 	copy_save(&v->save, &a.page->save);
+	if (unlikely(svm_lbr_stack(c, &v->control)))
+		svm_lbr_copy(&v->save, &a.page->save);
 	v->env = last->env;
 	if (unlikely(!v->env.cr4_bits))
 		find_limits(c, &v->env);
 	keep_clean(c, v, last, pa);
+	v->bus_locks = v->control.icpt[5] & BIT(5) ? a.page->bus_lock_counter : 0;
+	v->pml_base = v->pml_index = 0;
+	if (unlikely(svm_pml_on(c, &v->control))) {
+		v->pml_base = a.page->pml_base;
+		v->pml_index = a.page->pml_index;
+	}
 	v->env.host_cr0 = c->cr0;
 	read_pdptes(c, v);
 }
@@ -345,7 +356,7 @@ static void load_guest_registers(struct cpu *c, const struct svm_image *v)
 	memcpy(c->pdpte, v->env.pdpte, sizeof(c->pdpte));
 	c->dr6 = (sa->dr6 & 0xe00f) | DR6_RESET;
 	c->dr7 = (sa->dr7 & 0xffff2fff) | DR7_RESET;
-	flags_set(c, (u32)((sa->rflags & FL_ALL) | FL_1));
+	flags_set(c, (u32)((sa->rflags & FL_ALL) | FL_1) & ~(lma ? FL_VM : 0u)); /* long mode has no virtual-8086 mode */
 	c->r[REG_RIP] = lma && (sa->cs.attrib & BIT(9)) ? sa->rip : (u32)sa->rip;
 	c->r[REG_RSP] = sa->rsp;
 	c->r[REG_RAX] = sa->rax;
@@ -353,6 +364,18 @@ static void load_guest_registers(struct cpu *c, const struct svm_image *v)
 	c->shadow = v->control.int_state & INT_STATE_SHADOW ? SHADOW_STI : 0;
 	c->pending_db = 0;
 	c->pend &= ~(u32)PEND_DB;
+}
+
+/* "Enabling LBR Virtualization": only the control register is the host's again after #VMEXIT. */
+static void load_lbr_stack(struct cpu *c, const struct vmcb_save *sa)
+{
+	c->debugctl |= sa->dbgextnctl & DBGEXTN_LBRSE ? DEBUGCTL_LBRSE : 0;
+	c->lbr_select = sa->lbr_select & 0x1ff;
+	c->lbr_tos = LBR_DEPTH - 1;
+	for (unsigned n = 0; n < LBR_DEPTH; n++) {
+		c->lbr_stack_from[LBR_DEPTH - 1 - n] = sa->lbr_stack[2 * n];
+		c->lbr_stack_to[LBR_DEPTH - 1 - n] = sa->lbr_stack[2 * n + 1];
+	}
 }
 
 static void load_optional_state(struct cpu *c, const struct svm *s, const struct svm_image *v)
@@ -364,12 +387,14 @@ static void load_optional_state(struct cpu *c, const struct svm *s, const struct
 	if (has(c, FEAT_SVM_SPEC_CTRL))
 		c->spec_ctrl = sa->spec_ctrl;
 	if ((v->control.virt_ext & VIRT_EXT_LBRV) && has(c, FEAT_LBRV)) {
-		c->debugctl = sa->dbgctl;
+		c->debugctl = sa->dbgctl & DBGCTL_DEFINED;
 		c->lbr_from = sa->br_from;
 		c->lbr_to = sa->br_to;
 		c->lex_from = sa->lastexcpfrom;
 		c->lex_to = sa->lastexcpto;
 	}
+	if (unlikely(svm_lbr_stack(c, &v->control)))
+		load_lbr_stack(c, sa);
 }
 
 /* ---- "Control Bits" ---- */
@@ -388,9 +413,14 @@ static void load_control(struct cpu *c, struct svm *s, const struct vmcb_control
 	s->vintr = ctl->vintr;
 	s->nested = has(c, FEAT_NPT) && (ctl->nested_ctl & NESTED_NP_ENABLE);
 	s->pause_left = ctl->pause_count;
+	s->bus_locks = s->image[s->cur].bus_locks;
+	s->pml_index = s->image[s->cur].pml_index;
+	c->lock_exits = icpt_on(c, ICPT_BUSLOCK);
 	cpu_sync_time(c);
 	s->pause_last = c->clock->now;
 	c->stage2 = c->pdpte_on_demand = s->nested;
+	if (s->nested)
+		svm_stage2_enter(c);
 	c->guest = true;
 	svm_avic_enter(c);
 }

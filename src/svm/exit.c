@@ -139,12 +139,24 @@ static void save_guest_state(struct cpu *c, const struct svm *s, struct vmcb_sav
 		sa->spec_ctrl = c->spec_ctrl;
 }
 
+static void save_lbr_stack(const struct cpu *c, struct vmcb_save *sa)
+{
+	sa->dbgextnctl = c->debugctl & DEBUGCTL_LBRSE ? DBGEXTN_LBRSE : 0;
+	sa->lbr_select = c->lbr_select;
+	for (unsigned n = 0; n < LBR_DEPTH; n++) {
+		sa->lbr_stack[2 * n] = c->lbr_stack_from[(c->lbr_tos - n) % LBR_DEPTH];
+		sa->lbr_stack[2 * n + 1] = c->lbr_stack_to[(c->lbr_tos - n) % LBR_DEPTH];
+	}
+}
+
 /* LBR virtualization: the guest's five registers out, the host's in. */
 static bool swap_lbr(struct cpu *c, const struct svm *s, struct vmcb_save *sa)
 {
 	if (!(s->image[s->cur].control.virt_ext & VIRT_EXT_LBRV) || !has(c, FEAT_LBRV))
 		return false;
-	sa->dbgctl = c->debugctl;
+	if (svm_lbr_stack(c, &s->image[s->cur].control))
+		save_lbr_stack(c, sa);
+	sa->dbgctl = c->debugctl & ~DEBUGCTL_LBRSE;
 	sa->br_from = c->lbr_from;
 	sa->br_to = c->lbr_to;
 	sa->lastexcpfrom = c->lex_from;
@@ -176,7 +188,9 @@ static void write_back(const struct cpu *c, const struct svm *s, struct vmcb_sav
 	if (s->nested)
 		to->g_pat = sa->g_pat;
 	if (lbr)
-		memcpy(&to->dbgctl, &sa->dbgctl, offsetof(struct vmcb_save, rsvd_298) - offsetof(struct vmcb_save, dbgctl));
+		memcpy(&to->dbgctl, &sa->dbgctl, offsetof(struct vmcb_save, dbgextnctl) - offsetof(struct vmcb_save, dbgctl));
+	if (lbr && svm_lbr_stack(c, &s->image[s->cur].control))
+		svm_lbr_copy(to, sa);
 	if (has(c, FEAT_SVM_SPEC_CTRL))
 		to->spec_ctrl = sa->spec_ctrl;
 }
@@ -217,7 +231,7 @@ void svm_host_reload(struct cpu *c)
 {
 	const struct svm_host *h = &svm_of(c)->host;
 
-	c->guest = c->stage2 = c->pdpte_on_demand = false;
+	c->guest = c->stage2 = c->pdpte_on_demand = c->lock_exits = false;
 	memset(c->icpt, 0, sizeof(c->icpt));
 	c->gif = false;
 	c->inject.type = EV_NONE;
@@ -275,6 +289,10 @@ void svm_exit(struct cpu *c, const struct exit_request *x)
 	save_guest_state(c, s, &v->save);
 	write_back(c, s, &a.page->save, swap_lbr(c, s, &v->save));
 	save_control(c, s, &a.page->control, &o);
+	if (unlikely(icpt_on(c, ICPT_BUSLOCK)))
+		a.page->bus_lock_counter = (u16)s->bus_locks;
+	if (unlikely(svm_pml_on(c, &v->control)))
+		a.page->pml_index = (u16)s->pml_index;
 	v->control.vintr = a.page->control.vintr;
 	svm_close_written(c, &a);
 

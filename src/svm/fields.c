@@ -39,6 +39,9 @@ const struct vmcb_field vmcb_fields[] = {
 	F(0x0e0, 8, AVIC, "AVIC backing page"),
 	F(0x0f0, 8, AVIC, "AVIC logical table"),
 	F(0x0f8, 8, AVIC, "AVIC physical table"),
+	F(0x120, 2, NEVER, "bus lock counter"),
+	F(0x1c8, 8, NEVER, "PML_BASE"),
+	F(0x1d0, 2, NEVER, "PML_INDEX"),
 	F(0x400, 2, SEG, "ES selector"),
 	F(0x402, 2, SEG, "ES attributes"),
 	F(0x404, 4, SEG, "ES limit"),
@@ -101,7 +104,14 @@ const struct vmcb_field vmcb_fields[] = {
 	F(0x680, 8, LBR, "BR_TO"),
 	F(0x688, 8, LBR, "LASTEXCPFROM"),
 	F(0x690, 8, LBR, "LASTEXCPTO"),
+	F(0x698, 8, NEVER, "DBGEXTNCTL"),
 	F(0x6e0, 8, NEVER, "SPEC_CTRL"),
+#define PAIR(from, to, n) F(from, 8, NEVER, "LBR_STACK_FROM" #n), F(to, 8, NEVER, "LBR_STACK_TO" #n)
+	PAIR(0xa70, 0xa78, 0), PAIR(0xa80, 0xa88, 1), PAIR(0xa90, 0xa98, 2), PAIR(0xaa0, 0xaa8, 3),
+	PAIR(0xab0, 0xab8, 4), PAIR(0xac0, 0xac8, 5), PAIR(0xad0, 0xad8, 6), PAIR(0xae0, 0xae8, 7),
+	PAIR(0xaf0, 0xaf8, 8), PAIR(0xb00, 0xb08, 9), PAIR(0xb10, 0xb18, 10), PAIR(0xb20, 0xb28, 11),
+	PAIR(0xb30, 0xb38, 12), PAIR(0xb40, 0xb48, 13), PAIR(0xb50, 0xb58, 14), PAIR(0xb60, 0xb68, 15),
+	F(0xb70, 8, NEVER, "LBR_SELECT"),
 };
 /* clang-format on */
 const size_t vmcb_field_count = ARRAY_LEN(vmcb_fields);

@@ -169,8 +169,73 @@ static enum xr invlpga(struct cpu *c, const struct insn *i)
 	return XR_OK;
 }
 
+/* ---- INVLPGB, TLBSYNC: APM 3 ---- */
+
+enum { INVLPGB_VA = 1, INVLPGB_PCID = 2, INVLPGB_ASID = 4, INVLPGB_GLOBAL = 8, INVLPGB_NESTED = 32 };
+
+/* 090h bit 7, where there is one, takes both away from a guest. The privilege level comes before the intercept, every
+ * fault by the operands behind it. */
+static enum xr broadcast_gate(struct cpu *c, const struct insn *i, enum icpt id)
+{
+	if (c->guest && has(c, FEAT_TLBI_CTL) && !(svm_control(c)->nested_ctl & NESTED_TLBI))
+		return fault_ud(c);
+	if (c->cpl != 0)
+		return fault_gp(c, 0);
+	return icpt_test(c, i, id, 0);
+}
+
+/* A guest's ASID operand is not used, hence not checked. */
+static bool invlpgb_legal(const struct cpu *c, u64 rax, u32 ecx, u32 edx)
+{
+	if ((rax & mask(11, 6)) || (ecx & mask(30, 16)) || (edx & mask(31, 28)) || (ecx & 0xffff) > SVM_INVLPGB_MAX)
+		return false;
+	if ((rax & INVLPGB_NESTED) && !has(c, FEAT_INVLPGB_NESTED))
+		return false;
+	return c->guest || !(rax & INVLPGB_ASID) || (edx & 0xffff) < SVM_ASIDS;
+}
+
+/*
+ * Every processor at once. "The hardware replaces the requested ASID with the guest ASID and sets the ASID valid bit".
+ * Bit 4, final translation only, makes no difference where nothing but final translations is cached. Bit 5: entries
+ * here join both stages, so that any of the ASID's may come from the nested translation in question.
+ */
+static enum xr invlpgb(struct cpu *c, const struct insn *i)
+{
+	u64 rax = rax_address(c, i);
+	u32 ecx = (u32)c->r[REG_RCX], edx = (u32)c->r[REG_RDX];
+
+	TRY(broadcast_gate(c, i, ICPT_INVLPGB));
+	if (!invlpgb_legal(c, rax, ecx, edx)) {
+		TRY(icpt_test(c, i, ICPT_INVLPGB_ILLEGAL, 0));
+		return fault_gp(c, 0);
+	}
+	bool nested = rax & INVLPGB_NESTED;
+	struct tlb_match m = {
+		.space = c->guest ? c->space : (u16)edx,
+		.pcid = (u16)bits(edx, 27, 16),
+		.any_space = !c->guest && !(rax & INVLPGB_ASID),
+		.any_pcid = nested || !(rax & INVLPGB_PCID),
+		.any_page = nested || !(rax & INVLPGB_VA),
+		.globals = nested || (rax & INVLPGB_GLOBAL),
+		.la = rax & PAGE_MASK,
+	};
+
+	for (unsigned left = m.any_page ? 1 : (ecx & 0xffff) + 1; left; left--) {
+		for (unsigned n = 0; n < c->count; n++)
+			tlb_flush_matching(c->all[n], &m);
+		m.la += ecx & BIT(31) ? BIT(21) : PAGE_SIZE;
+	}
+	return XR_OK;
+}
+
+/* INVLPGB is complete when it ends. */
+static enum xr tlbsync(struct cpu *c, const struct insn *i)
+{
+	return broadcast_gate(c, i, ICPT_TLBSYNC);
+}
+
 /* clang-format off */
-#define PROTECTED (ROW_NO_REAL | ROW_NO_V86 | ROW_VIRT | ROW_LATE_ICPT)
+#define PROTECTED (ROW_NO_REAL | ROW_NO_V86 | ROW_LATE_ICPT)
 #define ROW(m, text, function, icpt_, flags_) \
 	{.mnemonic = ZYDIS_MNEMONIC_##m, .flags = (flags_), .feature = FEAT_SVM, \
 	 .icpt = icpt_, .form = text, .fn = function}
@@ -179,10 +244,14 @@ static const struct insn_row rows[] = {
 	ROW(VMRUN,   "VMRUN rAX",        vmrun,   ICPT_VMRUN,   PROTECTED | ROW_BRANCH | ROW_END),
 	ROW(VMLOAD,  "VMLOAD rAX",       vmload,  ICPT_VMLOAD,  PROTECTED | ROW_END),
 	ROW(VMSAVE,  "VMSAVE rAX",       vmsave,  ICPT_VMSAVE,  PROTECTED),
-	ROW(VMMCALL, "VMMCALL",          vmmcall, ICPT_VMMCALL, ROW_VIRT | ROW_LATE_ICPT | ROW_END),
+	ROW(VMMCALL, "VMMCALL",          vmmcall, ICPT_VMMCALL, ROW_LATE_ICPT | ROW_END),
 	ROW(STGI,    "STGI",             stgi,    ICPT_STGI,    PROTECTED | ROW_END),
 	ROW(CLGI,    "CLGI",             clgi,    ICPT_CLGI,    PROTECTED | ROW_END),
 	ROW(INVLPGA, "INVLPGA rAX, ECX", invlpga, ICPT_INVLPGA, PROTECTED | ROW_END),
+	{.mnemonic = ZYDIS_MNEMONIC_INVLPGB, .flags = ROW_LATE_ICPT | ROW_END, .feature = FEAT_INVLPGB, .icpt = ICPT_INVLPGB,
+	 .form = "INVLPGB rAX, EDX, ECX", .fn = invlpgb},
+	{.mnemonic = ZYDIS_MNEMONIC_TLBSYNC, .flags = ROW_LATE_ICPT | ROW_END, .feature = FEAT_INVLPGB, .icpt = ICPT_TLBSYNC,
+	 .form = "TLBSYNC", .fn = tlbsync},
 };
 /* clang-format on */
 

@@ -92,7 +92,7 @@ const struct svm_exit_row svm_exit_rows[SVM_EXIT_ROWS] = { ROWS(ROW) };
 #define ROW(id, code, text, info_, nrip_) [id] = (code) + 1,
 static const u16 code_of[ICPT_COUNT] = {
 	ROWS(ROW) [ICPT_STAGE2] = EXITCODE_NPF + 1, [ICPT_APIC_WRITE] = EXITCODE_AVIC_INCOMPLETE_IPI + 1,
-	[ICPT_APIC_ACCESS] = EXITCODE_AVIC_NOACCEL + 1,
+	[ICPT_APIC_ACCESS] = EXITCODE_AVIC_NOACCEL + 1, [ICPT_PML_FULL] = EXITCODE_PML_FULL + 1,
 };
 #undef ROW
 /* clang-format on */
@@ -102,6 +102,7 @@ static const struct svm_exit_row ipi_row = {
 	.name = "VMEXIT_AVIC_INCOMPLETE_IPI", .icpt = ICPT_APIC_WRITE, .info = INFO_VALUE};
 static const struct svm_exit_row noaccel_row = {
 	.name = "VMEXIT_AVIC_NOACCEL", .icpt = ICPT_APIC_ACCESS, .info = INFO_VALUE};
+static const struct svm_exit_row pml_row = {.name = "VMEXIT_PML_FULL", .icpt = ICPT_PML_FULL};
 static const struct svm_exit_row invalid_row = {.name = "VMEXIT_INVALID"};
 
 const struct svm_exit_row *svm_exit_row(u64 code)
@@ -112,6 +113,7 @@ const struct svm_exit_row *svm_exit_row(u64 code)
 	case EXITCODE_NPF: return &npf_row;
 	case EXITCODE_AVIC_INCOMPLETE_IPI: return &ipi_row;
 	case EXITCODE_AVIC_NOACCEL: return &noaccel_row;
+	case EXITCODE_PML_FULL: return &pml_row;
 	case EXITCODE_INVALID: return &invalid_row;
 	default: return NULL;
 	}

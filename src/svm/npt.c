@@ -22,24 +22,45 @@ static u8 large_levels(const struct cpu *c, const struct svm_host *h, const stru
 	return has(c, FEAT_PDPE1GB) ? 1 << 2 | 1 << 3 : 1 << 2;
 }
 
+static cold void set_nested_mode(const struct cpu *c, const struct svm_host *h, struct walk_mode *m)
+{
+	const struct walk_format *f = nested_format(h);
+
+	walk_mode_set(m, &(struct walk_rules){
+	                         .format = f,
+	                         .present = PTE_P,
+	                         .reserved = h->efer & EFER_NXE ? 0 : PTE_NX,
+	                         .reserved_upper = f == &walk_legacy || f == &walk_pae ? 0 : PTE_G,
+	                         .phys_bits = c->phys_bits,
+	                         .large = large_levels(c, h, f),
+	                         .pse36 = has(c, FEAT_PSE36),
+	                 });
+}
+
+static const struct walk_mode *nested_mode(const struct cpu *c)
+{
+	struct svm *s = svm_of(c);
+	u64 key = (s->host.cr4 & (CR4_PSE | CR4_PAE | CR4_LA57)) | (s->host.efer & (EFER_LMA | EFER_NXE)) << 16 | BIT(63);
+
+	if (unlikely(s->walk_key != key)) {
+		set_nested_mode(c, &s->host, &s->walk);
+		s->walk_key = key;
+	}
+	return &s->walk;
+}
+
 static struct walk_request nested_request(const struct cpu *c, gpa_t gpa, bool peek)
 {
-	const struct svm *s = svm_of(c);
-	const struct walk_format *f = nested_format(&s->host);
+	const struct walk_mode *m = nested_mode(c);
+	const struct walk_format *f = m->rules.format;
 	u64 ncr3 = svm_control(c)->n_cr3;
 
 	return (struct walk_request){
-	        .format = f,
+	        .mode = m,
 	        .root = f == &walk_legacy ? ncr3 & 0xfffff000
 	                : f == &walk_pae  ? ncr3 & 0xffffffe0
 	                                  : ncr3 & mask(51, 12),
 	        .addr = gpa,
-	        .present = PTE_P,
-	        .reserved = s->host.efer & EFER_NXE ? 0 : PTE_NX,
-	        .reserved_upper = f == &walk_legacy || f == &walk_pae ? 0 : PTE_G,
-	        .phys_bits = c->phys_bits,
-	        .large = large_levels(c, &s->host, f),
-	        .pse36 = has(c, FEAT_PSE36),
 	        .keep_ad = true,
 	        .peek = peek,
 	};
@@ -106,10 +127,25 @@ static u8 nested_memtype(const struct cpu *c, const struct stage2_req *q, const 
 	unsigned pat = w->page_shift == PAGE_SHIFT ? (unsigned)bits(w->entry, 7, 7) : (unsigned)bits(w->entry, 12, 12);
 	unsigned index = pat << 2 | (unsigned)bits(w->entry, 4, 3);
 
-	u8 host = (u8)(s->host.pat >> (8 * index) & 7), guest = q->why == S2_FINAL ? q->memtype : MT_WB;
-	u8 type = svm_combine_mtrr(svm_combine_pat(guest, host), svm_mtrr_type(&c->mtrr, w->pa));
+	u8 host = (u8)(s->host.pat >> (8 * index) & 7);
+	u8 type = svm_combine_mtrr(svm_combine_pat(q->memtype, host), svm_mtrr_type(&c->mtrr, w->pa));
 
 	return svm_combine_cd(type, ((s->host.cr0 | c->cr0) & CR0_CD) != 0);
+}
+
+/* "Page Modification Logging": where a dirty bit is about to be set, the page goes into the log; a full log exits
+ * before anything is written. */
+static enum xr log_page(struct cpu *c, const struct stage2_req *q, const struct walk_result *w, u8 access)
+{
+	struct svm *s = svm_of(c);
+
+	if (likely(!svm_pml_on(c, svm_control(c))) || q->peek || !(access & ACC_WRITE) || (w->entry & PTE_D))
+		return XR_OK;
+	if (s->pml_index >= PAGE_SIZE / 8)
+		return cpu_exit(c, NULL, ICPT_PML_FULL, 0, 0);
+	bus_write_u64(c->bus, (s->image[s->cur].pml_base & mask(51, 12)) + 8 * s->pml_index, q->gpa & PAGE_MASK);
+	s->pml_index = (s->pml_index - 1) & 0xffff;
+	return XR_OK;
 }
 
 enum xr svm_stage2(struct cpu *c, const struct stage2_req *q, struct stage2_res *r)
@@ -118,24 +154,34 @@ enum xr svm_stage2(struct cpu *c, const struct stage2_req *q, struct stage2_res 
 	u8 access = nested_access(q);
 	struct walk_result w;
 
-	if (unlikely(q->gpa >> wq.format->addr_bits)) /* wider than the nested mode maps */
+	if (unlikely(q->gpa >> wq.mode->rules.format->addr_bits)) /* wider than the nested mode maps */
 		return nested_fault(c, q, access, false, false);
+	wq.memo = q->memo;
 	TRY(walk_run(c, &wq, &w));
 	if (w.kind != WALK_OK)
 		return nested_fault(c, q, access, false, w.kind == WALK_RESERVED);
 	if (!permitted(c, &w, access))
 		return nested_fault(c, q, access, true, false);
+	TRY(log_page(c, q, &w, access));
 	TRY(walk_mark(c, &wq, &w, (access & ACC_WRITE) != 0));
 	*r = (struct stage2_res){
 	        .pa = w.pa,
 	        .perms = cacheable_rights(c, &w),
 	        .dirty_ok = (w.entry & PTE_D) != 0,
 	        .page_shift = w.page_shift,
-	        .memtype = nested_memtype(c, q, &w),
+	        .memtype = q->why == S2_FINAL ? nested_memtype(c, q, &w) : MT_WB, /* nobody asks for that of a table */
 	};
 	if (unlikely(svm_avic_page(c, q->gpa)) && q->why == S2_FINAL) {
 		r->pa = (svm_control(c)->avic_backing_page & mask(51, 12)) | (q->gpa & ~PAGE_MASK);
 		r->page_shift = PAGE_SHIFT;
 	}
 	return XR_OK;
+}
+
+/* The host's mode and the execute trap stay what they are while the guest runs. */
+void svm_stage2_enter(struct cpu *c)
+{
+	(void)nested_mode(c);
+	c->stage2_root = svm_control(c)->n_cr3;
+	c->stage2_mode = svm_of(c)->walk_key | gmet(c);
 }

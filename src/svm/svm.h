@@ -5,13 +5,14 @@
  * the vendor's rows; fields.c: the VMCB field table. May call: base, arch, mem, cpu. Called by: the processor through
  * cpu->virt, and the models that join the rows below.
  *
- * What CPUID 8000_000A says for a model with SVM. EAX: revision 1; EBX: SVM_ASIDS; ECX: 0; EDX, by feature name:
+ * What CPUID 8000_000A says for a model with SVM. EAX: revision 1; EBX: SVM_ASIDS; ECX and EDX, by feature name:
  *   real:      NPT LBRV SVM_LOCK NRIP_SAVE TSC_SCALE VMCB_CLEAN FLUSHBYASID DECODEASSISTS PAUSE_FILTER PFTHRESHOLD
- *              AVIC V_VMSAVE_VMLOAD VGIF SVM_SPEC_CTRL; by --cpu amd,+...: GMET X2AVIC VNMI IDLE_HLT; bit 28
- *              (NestedVirtVmcbAddrChk: the intercept precedes the address check) has no feature name but is how VMRUN,
- *              VMLOAD and VMSAVE behave
- *   not there: PmcVirt SSSCheck ROGPT HOST_MCE_OVERRIDE TlbiCtl IbsVirt ExtLvtAvicAccessChg BusLockThreshold; SKINIT
- *              (8000_0001 ECX[12]); INVLPGB, MCOMMIT (8000_0008 EBX); the LBR stack (8000_0022); PML, x2AVIC_EXT (ECX)
+ *              AVIC V_VMSAVE_VMLOAD VGIF SVM_SPEC_CTRL TLBI_CTL; by --cpu amd,+...: GMET X2AVIC VNMI IDLE_HLT
+ *              BUS_LOCK_THRESHOLD PML; bit 28 (NestedVirtVmcbAddrChk: the intercept precedes the address check) has no
+ *              feature name but is how VMRUN, VMLOAD and VMSAVE behave
+ *   elsewhere: INVLPGB, INVLPGB_NESTED (8000_0008; insns.c), MCOMMIT (cpu/), the LBR stack (8000_0022; cpu/lbr.c)
+ *   not there: PmcVirt SSSCheck ROGPT HOST_MCE_OVERRIDE IbsVirt ExtLvtAvicAccessChg; SKINIT (8000_0001 ECX[12]);
+ *              EnhancedTlbi, x2AVIC_EXT (ECX)
  * Model `pacifica` has NPT and LBRV, as in 2005; QUIRK_SVM_FIRST is the rest of the difference.
  */
 #ifndef SVM_SVM_H
@@ -25,6 +26,7 @@ extern const struct row_set svm_rows;
 extern const struct msr_set svm_msrs;
 
 #define SVM_ASIDS 0x8000u
+#define SVM_INVLPGB_MAX 7u /* CPUID 8000_0008h EDX[15:0]: pages beyond the first */
 
 /* VM_CR */
 #define VM_CR_LOCK   BIT(3)
@@ -49,6 +51,7 @@ struct svm_image {
 	struct vmcb_control control;
 	struct vmcb_save save;
 	struct svm_env env;
+	u64 bus_locks, pml_base, pml_index; /* 120h, 1C8h, 1D0h: read where the controls ask for them */
 };
 
 /* What VMRUN saves of the host and #VMEXIT reloads. The part that the manual names also goes to VM_HSAVE_PA; #VMEXIT
@@ -72,6 +75,8 @@ struct svm {
 	u64 vmcb_pa;                /* of the guest that runs, or ran last */
 	u64 vintr;                  /* 060h as it changes while the guest runs */
 	u64 pause_left, pause_last; /* PAUSE filter: count and time of the last PAUSE */
+	u64 bus_locks;              /* that the guest may still take */
+	u64 pml_index;              /* of the next entry that page-modification logging writes */
 	struct svm_host host;
 	u8 cur;       /* which image is the guest's */
 	u8 nested;    /* nested paging is on */
@@ -85,6 +90,8 @@ struct svm {
 	        image[2];    /* the current one, and room for the next: group comparison needs the last good one */
 	u32 compiled_for[6]; /* cache: the intercept words behind compiled[] */
 	u64 compiled[5];
+	struct walk_mode walk; /* cache: nested paging in the host's mode behind walk_key; 0: none yet */
+	u64 walk_key;
 };
 
 static inline struct svm *svm_of(const struct cpu *c)
@@ -159,6 +166,24 @@ void svm_close_written(struct cpu *c, struct svm_access *a);
 enum xr svm_enter(struct cpu *c, const struct insn *i, pa_t vmcb);
 bool svm_pa_ok(const struct cpu *c, pa_t pa); /* aligned and within the physical address width */
 
+/* "Page Modification Logging" */
+static inline bool svm_pml_on(const struct cpu *c, const struct vmcb_control *ctl)
+{
+	return unlikely(ctl->nested_ctl & NESTED_PML) && has(c, FEAT_PML);
+}
+
+/* Does this guest have its own LBR stack, and the fields of it from one save area to another. */
+static inline bool svm_lbr_stack(const struct cpu *c, const struct vmcb_control *ctl)
+{
+	return unlikely(ctl->virt_ext & VIRT_EXT_LBRV) && has(c, FEAT_LBRV) && has(c, FEAT_AMD_LBR_V2);
+}
+static inline void svm_lbr_copy(struct vmcb_save *to, const struct vmcb_save *from)
+{
+	to->dbgextnctl = from->dbgextnctl;
+	memcpy(to->lbr_stack, from->lbr_stack, sizeof(to->lbr_stack));
+	to->lbr_select = from->lbr_select;
+}
+
 /* Segments at the edge: 12-bit attributes and our access rights. */
 struct seg svm_seg_load(const struct vmcb_seg *v, unsigned which, unsigned la_bits);
 void svm_seg_store(struct vmcb_seg *v, const struct seg *s);
@@ -175,6 +200,7 @@ void svm_host_reload(struct cpu *c);
 
 /* ---- npt.c ---- */
 enum xr svm_stage2(struct cpu *c, const struct stage2_req *q, struct stage2_res *r);
+void svm_stage2_enter(struct cpu *c); /* VMRUN */
 
 /* ---- memtype.c: "Combining Memory Types, MTRRs" ---- */
 enum { SVM_MT_CD = 8, SVM_MT_WC_PLUS = 9 }; /* beside the MT_ types of PAT and MTRRs */

@@ -132,6 +132,18 @@ static void iret(struct cpu *c)
 	(void)c;
 }
 
+/* "Bus Lock Threshold". DEVIATION: the walker's own locks, for flags in tables that are not write-back, do not
+ * count. */
+static enum xr bus_lock(struct cpu *c)
+{
+	struct svm *s = svm_of(c);
+
+	if (!s->bus_locks)
+		return cpu_exit(c, NULL, ICPT_BUSLOCK, 0, 0);
+	s->bus_locks--;
+	return XR_OK;
+}
+
 /* EFER.SVME is reserved while VM_CR.SVMDIS is set; nothing else is restricted. The core asks EFER as 80h. */
 static bool cr_ok(struct cpu *c, unsigned n, u64 value)
 {
@@ -172,7 +184,8 @@ static const struct state_row rows[] = {
 	STATE(4, struct svm, pause_last), STATE(5, struct svm, host), STATE(6, struct svm, cur),
 	STATE(7, struct svm, nested), STATE(8, struct svm, injecting), STATE(9, struct svm, good),
 	STATE_ARRAY(10, struct svm, image), STATE(11, struct svm, recheck), STATE(12, struct svm, cached_pa),
-	STATE(13, struct svm, avic), STATE(14, struct svm, avic_written),
+	STATE(13, struct svm, avic), STATE(14, struct svm, avic_written), STATE(15, struct svm, bus_locks),
+	STATE(16, struct svm, pml_index),
 };
 /* clang-format on */
 
@@ -200,6 +213,7 @@ const struct virt_ops svm_ops = {
         .virq_take = svm_virq_take,
         .page_trap = svm_avic_access,
         .trap = svm_avic_trap,
+        .bus_lock = bus_lock,
         .msr_virtual = svm_avic_msr,
         .vnmi_ready = svm_vnmi_ready,
         .vnmi_take = svm_vnmi_take,

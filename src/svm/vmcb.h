@@ -8,7 +8,7 @@
 
 #include "base/base.h"
 
-/* Control area, offset 000h. Bytes from 100h on are not read by anything implemented. */
+/* Control area, offset 000h. What is implemented of the bytes from 100h on is in struct vmcb_page. */
 struct vmcb_control {
 	u32 icpt[6]; /* 000h CR, 004h DR, 008h exceptions, 00Ch, 010h, 014h */
 	u8 rsvd_018[0x24];
@@ -70,20 +70,30 @@ struct vmcb_save {
 	u8 rsvd_248[0x20];
 	u64 g_pat;                                            /* 268h */
 	u64 dbgctl, br_from, br_to, lastexcpfrom, lastexcpto; /* 270h..297h */
-	u8 rsvd_298[0x48];
+	u64 dbgextnctl;                                       /* 298h */
+	u8 rsvd_2a0[0x40];
 	u64 spec_ctrl; /* 2E0h */
+	u8 rsvd_2e8[0x388];
+	u64 lbr_stack[32]; /* 670h: from and to in turn, the newest first */
+	u64 lbr_select;    /* 770h */
 };
 
 #define VMCB_SAVE 0x400u
 
 struct vmcb_page {
 	struct vmcb_control control;
-	u8 rsvd_100[0x300];
+	u8 rsvd_100[0x20];
+	u16 bus_lock_counter; /* 120h */
+	u8 rsvd_122[0xa6];
+	u64 pml_base;  /* 1C8h */
+	u16 pml_index; /* 1D0h */
+	u8 rsvd_1d2[0x22e];
 	struct vmcb_save save;
-	u8 rsvd_6e8[0x1000 - VMCB_SAVE - sizeof(struct vmcb_save)];
+	u8 rsvd_b78[0x1000 - VMCB_SAVE - sizeof(struct vmcb_save)];
 };
 _Static_assert(sizeof(struct vmcb_control) == 0x100, "control area");
 _Static_assert(offsetof(struct vmcb_page, save) == VMCB_SAVE, "save area");
+_Static_assert(offsetof(struct vmcb_save, lbr_select) == 0x770, "save area, its end");
 _Static_assert(sizeof(struct vmcb_page) == 4096, "one page");
 
 /* 060h */
@@ -103,9 +113,15 @@ _Static_assert(sizeof(struct vmcb_page) == 4096, "one page");
 /* 090h */
 #define NESTED_NP_ENABLE BIT(0)
 #define NESTED_GMET      BIT(3)
+#define NESTED_TLBI      BIT(7)
+#define NESTED_PML       BIT(11)
 /* 0B8h */
 #define VIRT_EXT_LBRV BIT(0)
 #define VIRT_EXT_VLS  BIT(1)
+/* Save area 270h, as the MSR */
+#define DBGCTL_DEFINED 0x3full
+/* 298h */
+#define DBGEXTN_LBRSE BIT(6)
 /* 088h EXITINTINFO, 0A8h EVENTINJ */
 #define INTINFO_EV BIT(11)
 #define INTINFO_V  BIT(31)
@@ -114,7 +130,12 @@ enum { INTINFO_INTR = 0, INTINFO_NMI = 2, INTINFO_EXCEPTION = 3, INTINFO_SOFT = 
 enum { TLB_CONTROL_NONE = 0, TLB_CONTROL_ALL = 1, TLB_CONTROL_ASID = 3, TLB_CONTROL_ASID_NON_GLOBAL = 7 };
 
 #define EXITCODE_INVALID (~0ull)
-enum { EXITCODE_NPF = 0x400, EXITCODE_AVIC_INCOMPLETE_IPI = 0x401, EXITCODE_AVIC_NOACCEL = 0x402 };
+enum {
+	EXITCODE_NPF = 0x400,
+	EXITCODE_AVIC_INCOMPLETE_IPI = 0x401,
+	EXITCODE_AVIC_NOACCEL = 0x402,
+	EXITCODE_PML_FULL = 0x407,
+};
 
 /* Clean-bit groups: "VMCB Clean Bits". CLEAN_NEVER: always read from memory. */
 enum clean_bit {

@@ -19,7 +19,7 @@ struct vmx_caps {
 	u64 cr0_fixed0, cr0_fixed1, cr4_fixed0, cr4_fixed1;
 	u64 efer, debugctl, perf_global; /* bits of these MSRs that may be 1 */
 	u8 phys_bits, la_bits;
-	bool sgx, rtm;
+	bool sgx, rtm, bus_lock;
 };
 
 /* What checks look at besides fields; numbers above every encoding. */

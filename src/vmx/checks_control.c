@@ -214,6 +214,12 @@ static bool without_ept(const struct vmx_image *g, unsigned arg)
 	return proc2(g, BIT(arg)) && !proc2(g, PROC2_EPT);
 }
 
+/* arg: a tertiary one */
+static bool tertiary_without_ept(const struct vmx_image *g, unsigned arg)
+{
+	return proc3(g, BIT(arg)) && !proc2(g, PROC2_EPT);
+}
+
 static bool vmfunc_reserved(const struct vmx_image *g, unsigned arg)
 {
 	(void)arg;
@@ -371,6 +377,10 @@ static const struct vmx_check rows[] = {
 	EXEC("ept.pml", without_ept, 17, "page-modification logging needs EPT", V(PROC2_CONTROLS), V(PROC_CONTROLS)),
 	EXEC("ept.mode-based", without_ept, 22, "mode-based execute control needs EPT", V(PROC2_CONTROLS), V(PROC_CONTROLS)),
 	EXEC("ept.sub-page", without_ept, 23, "sub-page write permissions need EPT", V(PROC2_CONTROLS), V(PROC_CONTROLS)),
+	EXEC("ept.paging-write", tertiary_without_ept, 2, "EPT paging-write control needs EPT",
+	     V(PROC3_CONTROLS), V(PROC2_CONTROLS), V(PROC_CONTROLS)),
+	EXEC("ept.guest-paging", tertiary_without_ept, 3, "guest-paging verification needs EPT",
+	     V(PROC3_CONTROLS), V(PROC2_CONTROLS), V(PROC_CONTROLS)),
 	EXEC("vmfunc.reserved", vmfunc_reserved, 0, "reserved VM-function controls must be 0", V(VMFUNC_CONTROLS), V(PROC_CONTROLS), V(PROC2_CONTROLS)),
 	EXEC("vmfunc.ept", switching_without_ept, 0, "EPTP switching needs EPT", V(VMFUNC_CONTROLS), V(PROC_CONTROLS), V(PROC2_CONTROLS)),
 	EXEC("tsc-multiplier", tsc_multiplier, 0, "the TSC multiplier must not be 0", V(TSC_MULTIPLIER), V(PROC_CONTROLS), V(PROC2_CONTROLS)),

@@ -141,13 +141,13 @@ static bool nmi_virtual(const struct vmx_image *g, unsigned arg)
 }
 
 /* ---- pending debug exceptions ----
- * Bit 11 is listed as reserved by this section and as bus-lock detection by the field's format, which no processor here
- * has. */
+ * Bit 11 is listed as reserved by this section and as bus-lock detection by the field's format: ERRATA E52. */
 
 static bool pending_reserved(const struct vmx_image *g, unsigned arg)
 {
 	(void)arg;
-	return (F(GUEST_PENDING_DEBUG) & (mask(11, 4) | BIT(13) | BIT(15) | mask(63, 17))) != 0;
+	return (F(GUEST_PENDING_DEBUG) & (mask(10, 4) | (g->caps->bus_lock ? 0 : BIT(11)) | BIT(13) | BIT(15) |
+	                                  mask(63, 17))) != 0;
 }
 
 static bool single_step(const struct vmx_image *g)

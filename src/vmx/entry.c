@@ -143,8 +143,8 @@ static void inject_event(struct cpu *c, struct vmx *v)
 			c->nmi_blocked = true;
 		c->activity = ACT_RUN;
 		c->shadow = 0;
-	} else if (pending & (DR6_BS | BIT(12))) {
-		c->pending_db = pending & (DR6_BS | 0xf);
+	} else if (pending & (DR6_BS | DR6_BLD | BIT(12))) {
+		c->pending_db = pending & (DR6_BS | DR6_BLD | 0xf);
 		cpu_raise(c, PEND_DB);
 	}
 }
@@ -243,6 +243,7 @@ static void open_windows(struct cpu *c, struct vmx *v)
 	u64 proc = vmcs_get(v, VMCS_PROC_CONTROLS);
 
 	c->mtf = (proc & PROC_MTF) != 0;
+	c->lock_exits = (vmx_proc2(v) & PROC2_BUS_LOCK) != 0;
 	if (proc & PROC_INT_WINDOW)
 		c->pend |= PEND_INTR_WINDOW;
 	if (proc & PROC_NMI_WINDOW)
@@ -259,6 +260,7 @@ static void commit(struct cpu *c, struct vmx *v, const u64 pdpte[4])
 	vmx_compile_intercepts(c);
 	c->guest = true;
 	c->stage2 = (vmx_proc2(v) & PROC2_EPT) != 0;
+	vmx_stage2_enter(c);
 	c->pdpte_on_demand = false;
 	if (!(vmx_proc2(v) & PROC2_VPID))
 		vmx_flush_vpid(c, 0, false, false);

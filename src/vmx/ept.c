@@ -112,21 +112,40 @@ bool vmx_eptp_ok(const struct cpu *c, u64 eptp)
 
 /* ---- the walk ---- */
 
-static struct walk_request ept_request(const struct cpu *c, const struct vmx *v, const struct stage2_req *q)
+static cold void set_ept_mode(const struct cpu *c, bool five_levels, bool mbec, struct walk_mode *m)
+{
+	walk_mode_set(m, &(struct walk_rules){
+	                         .format = five_levels ? &walk_ept5 : &walk_ept4,
+	                         .present = EPT_R | EPT_W | EPT_X | (mbec ? EPT_XU : 0),
+	                         .phys_bits = c->phys_bits,
+	                         .large = 1 << 2 | 1 << 3,
+	                         .bad_perms = EPT_BAD_PERMS,
+	                         .bad_memtypes = EPT_BAD_MEMTYPES,
+	                 });
+}
+
+static const struct walk_mode *ept_mode(const struct cpu *c, struct vmx *v, u64 eptp)
+{
+	bool five_levels = bits(eptp, 5, 3) == 4, mbec = vmx_proc2(v) & PROC2_MBEC;
+	u8 key = (u8)(1 | five_levels << 1 | mbec << 2);
+
+	if (unlikely(v->walk_key != key)) {
+		set_ept_mode(c, five_levels, mbec, &v->walk);
+		v->walk_key = key;
+	}
+	return &v->walk;
+}
+
+static struct walk_request ept_request(const struct cpu *c, struct vmx *v, const struct stage2_req *q)
 {
 	u64 eptp = vmcs_get(v, VMCS_EPTP);
 
 	return (struct walk_request){
-	        .format = bits(eptp, 5, 3) == 4 ? &walk_ept5 : &walk_ept4,
+	        .mode = ept_mode(c, v, eptp),
 	        .root = EPTP_ROOT(eptp),
 	        .addr = q->gpa,
-	        .present = EPT_R | EPT_W | EPT_X | (vmx_proc2(v) & PROC2_MBEC ? EPT_XU : 0),
-	        .phys_bits = c->phys_bits,
-	        .large = 1 << 2 | 1 << 3,
 	        .keep_ad = (eptp & BIT(6)) != 0,
 	        .peek = q->peek,
-	        .bad_perms = EPT_BAD_PERMS,
-	        .bad_memtypes = EPT_BAD_MEMTYPES,
 	};
 }
 
@@ -206,13 +225,19 @@ static enum xr virtualisation_exception(struct cpu *c, const struct stage2_req *
 	return cpu_fault(c, EX_VE, 0);
 }
 
-static enum xr violation(struct cpu *c, const struct stage2_req *q, u8 access, u64 all, u64 entry)
+/* why: the qualification's bits that tell more than the rights do. */
+static enum xr violation_by(struct cpu *c, const struct stage2_req *q, u8 access, u64 all, u64 entry, u64 why)
 {
-	u64 qual = violation_qualification(vmx_of(c), q, access, all);
+	u64 qual = violation_qualification(vmx_of(c), q, access, all) | why;
 
 	if (!q->peek && convertible(c, entry))
 		return virtualisation_exception(c, q, qual);
 	return leave(c, q, ICPT_STAGE2, qual);
+}
+
+static enum xr violation(struct cpu *c, const struct stage2_req *q, u8 access, u64 all, u64 entry)
+{
+	return violation_by(c, q, access, all, entry, 0);
 }
 
 static bool granted(u64 all, u8 access, u64 execute)
@@ -264,9 +289,34 @@ static enum xr mark(struct cpu *c, const struct stage2_req *q, const struct walk
 	return XR_OK;
 }
 
+#define NOT_VERIFIED BIT(15) /* "Exit Qualification for EPT Violations" */
+#define SPP_IS_MISS BIT(11) /* "Exit Qualification for SPP-Related Events" */
+
+/* The rights do not cover the access: unless the right to write is all that is missing and something stands in for it, it
+ * exits. */
+static enum xr refused(struct cpu *c, const struct stage2_req *q, const struct walk_result *w, u8 access, u64 execute)
+{
+	if (granted(w->all | EPT_W, access, execute) && vmx_paging_write(vmx_of(c), q, w))
+		return XR_OK;
+	switch (granted(w->all | EPT_W, access, execute) ? vmx_spp(c, q, w) : VMX_SPP_DENIED) {
+	case VMX_SPP_GRANTED: return XR_OK;
+	case VMX_SPP_MISS: return leave(c, q, ICPT_SPP, SPP_IS_MISS);
+	case VMX_SPP_MISCONFIG: return leave(c, q, ICPT_SPP, 0);
+	default: return violation(c, q, access, w->all, w->entry);
+	}
+}
+
 /* ---- the second stage ---- */
 
-static struct stage2_res result(const struct walk_request *wq, const struct walk_result *w, u64 execute)
+/* "Memory Type Used for Translated Guest-Physical Addresses": EPT's stands where the MTRRs' would. Exact as far as anybody
+ * asks, which is whether it is write-back. */
+static u8 memory_type(const struct stage2_req *q, const struct walk_result *w)
+{
+	return w->memtype == MT_WB && !w->ignore_pat ? q->memtype : w->memtype;
+}
+
+static struct stage2_res result(const struct stage2_req *q, const struct walk_request *wq, const struct walk_result *w,
+                                u64 execute)
 {
 	return (struct stage2_res){
 	        .pa = w->pa,
@@ -274,37 +324,49 @@ static struct stage2_res result(const struct walk_request *wq, const struct walk
 	                      (w->all & execute ? ACC_EXEC : 0)),
 	        .dirty_ok = !wq->keep_ad || (w->entry & EPT_D),
 	        .page_shift = w->page_shift,
-	        .memtype = w->memtype,
+	        .memtype = memory_type(q, w),
 	};
 }
 
 enum xr vmx_stage2(struct cpu *c, const struct stage2_req *q, struct stage2_res *r)
 {
-	const struct vmx *v = vmx_of(c);
+	struct vmx *v = vmx_of(c);
 	struct walk_request wq = ept_request(c, v, q);
 	u8 access = ept_access(q, wq.keep_ad);
 	u64 execute = execute_bit(v, q);
 	bool write = access & ACC_WRITE, full = false;
 	struct walk_result w;
 
-	if (unlikely(q->gpa >> wq.format->addr_bits))
+	if (unlikely(q->gpa >> wq.mode->rules.format->addr_bits))
 		return violation(c, q, access, 0, BIT(63));
 	if (unlikely(logs(v, &wq) && log_full(v)))
 		TRY(would_mark(c, wq, write, &full));
 	if (unlikely(full))
 		wq.keep_ad = false;
+	wq.memo = q->memo;
 	TRY(walk_run(c, &wq, &w));
-	if (w.kind == WALK_RESERVED)
+	if (w.kind == WALK_RESERVED || (w.kind == WALK_OK && unlikely(vmx_paging_misconfigured(v, &w))))
 		return leave(c, q, ICPT_STAGE2_MISCONFIG, 0);
 	if (w.kind == WALK_NOT_PRESENT)
 		return violation(c, q, access, 0, w.entry);
-	if (!granted(w.all, access, execute))
-		return violation(c, q, access, w.all, w.entry);
+	if (unlikely(!granted(w.all, access, execute)))
+		TRY(refused(c, q, &w, access, execute));
+	if (unlikely(vmx_verification_fails(v, q, &w)))
+		return violation_by(c, q, access, w.all, w.entry, NOT_VERIFIED);
 	if (unlikely(full))
 		return leave(c, q, ICPT_PML_FULL, 0);
 	TRY(mark(c, q, &wq, &w, write));
 	if (unlikely((w.pa & PAGE_MASK) == c->trap_page && q->why != S2_FINAL && !q->peek))
 		return vmx_page_trap_physical(c);
-	*r = result(&wq, &w, execute);
+	*r = result(q, &wq, &w, execute);
+	r->unguarded = vmx_unguarded(v, q, &w);
 	return XR_OK;
+}
+
+void vmx_stage2_enter(struct cpu *c)
+{
+	const struct vmx *v = vmx_of(c);
+
+	c->stage2_root = vmcs_get(v, VMCS_EPTP);
+	c->stage2_mode = 1 | (vmx_proc2(v) & PROC2_MBEC ? 2 : 0) | vmx_proc3(v) << 2;
 }

@@ -86,9 +86,11 @@ static void record_unblocking(struct cpu *c, const struct exit_request *x)
 		return;
 	if (x->id >= ICPT_EXC && x->id < ICPT_EXC + 32 && x->id != ICPT_EXC + EX_DF)
 		vmcs_set(v, VMCS_EXIT_INTR_INFO, vmcs_get(v, VMCS_EXIT_INTR_INFO) | BIT(12));
-	if (x->id == ICPT_STAGE2 || x->id == ICPT_PML_FULL)
+	if (x->id == ICPT_STAGE2 || x->id == ICPT_PML_FULL || x->id == ICPT_SPP)
 		vmcs_set(v, VMCS_EXIT_QUALIFICATION, vmcs_get(v, VMCS_EXIT_QUALIFICATION) | BIT(12));
 }
+
+#define BUS_LOCK_ASSERTED BIT(26) /* "Basic VM-Exit Information": by whatever the exit is caused */
 
 static u64 record(struct cpu *c, const struct exit_request *x)
 {
@@ -99,6 +101,8 @@ static u64 record(struct cpu *c, const struct exit_request *x)
 
 	if (x->id == ICPT_MSR)
 		reason += x->q[1]; /* 31 RDMSR, 32 WRMSR */
+	if (c->bus_lock)
+		reason |= BUS_LOCK_ASSERTED;
 	vmcs_set(v, VMCS_EXIT_REASON, reason);
 	vmcs_set(v, VMCS_EXIT_QUALIFICATION, mode64(c) ? x->q[0] : (u32)x->q[0]); /* addresses have 32 bits */
 	vmcs_set(v, VMCS_GUEST_LINEAR, x->has_linear ? x->linear : 0);
@@ -161,7 +165,7 @@ static u64 saved_flags(struct cpu *c, const struct exit_request *x)
 	u64 fl = flags_get(c);
 	const struct event *e = x->vectoring.type != EV_NONE && x->event.type == EV_NONE ? &x->vectoring : &x->event;
 	bool restarts = x->id == ICPT_APIC_ACCESS || x->id == ICPT_STAGE2 || x->id == ICPT_STAGE2_MISCONFIG ||
-	                x->id == ICPT_PML_FULL;
+	                x->id == ICPT_PML_FULL || x->id == ICPT_SPP;
 
 	if (e->type != EV_NONE)
 		return c->push_rf && e->type == EV_HW && (e->vector != EX_DB || (e->payload & DR6_BD)) ? fl | FL_RF : fl;
@@ -173,11 +177,12 @@ static u64 saved_flags(struct cpu *c, const struct exit_request *x)
 /* "Saving Non-Register State": which exits keep what was pending. */
 static u64 saved_pending_debug(const struct cpu *c, const struct exit_request *x)
 {
-	u64 hits = c->pending_db & (DR6_BS | 0xf);
+	u64 hits = c->pending_db & (DR6_BS | DR6_BLD | 0xf);
 	bool kept;
 
 	switch (x->id) {
 	case ICPT_INIT: case ICPT_SMI: case ICPT_TPR_THRESHOLD: case ICPT_VIRTUAL_EOI: case ICPT_APIC_WRITE: case ICPT_MTF:
+	case ICPT_BUSLOCK:
 	case ICPT_EXC + EX_MC: kept = true; break;
 	default: kept = (c->shadow & SHADOW_MOVSS) && x->id != ICPT_EXC + EX_DB; break;
 	}
@@ -293,7 +298,7 @@ void vmx_load_host(struct cpu *c)
 	v->injecting = false;
 	vmx_timer_stop(c);
 	vmx_apic_leave(c);
-	c->mtf = false;
+	c->mtf = c->lock_exits = c->bus_lock = false;
 	host_registers(c, v, host64);
 	host_segments(c, v, host64);
 	c->cpl = 0;

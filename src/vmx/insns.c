@@ -10,14 +10,12 @@
 
 enum xr vmx_succeed(struct cpu *c)
 {
-	flags_get(c);
 	cc_set_flags(c, 0);
 	return XR_OK;
 }
 
 enum xr vmx_fail_invalid(struct cpu *c)
 {
-	flags_get(c);
 	cc_set_flags(c, FL_CF);
 	return XR_OK;
 }
@@ -28,7 +26,6 @@ enum xr vmx_fail(struct cpu *c, unsigned error)
 
 	if (v->current == VMCS_NONE)
 		return vmx_fail_invalid(c);
-	flags_get(c);
 	cc_set_flags(c, FL_ZF);
 	vmcs_set(v, VMCS_INSN_ERROR, error);
 	return XR_OK;
@@ -241,7 +238,6 @@ static enum xr target_fail(struct cpu *c, unsigned error)
 {
 	if (!c->guest)
 		return vmx_fail(c, error);
-	flags_get(c);
 	cc_set_flags(c, FL_ZF);
 	target_set(c, VMCS_INSN_ERROR, error);
 	return XR_OK;
@@ -389,7 +385,7 @@ static enum xr invvpid(struct cpu *c, const struct insn *i)
 }
 
 /* clang-format off */
-#define FLAGS (ROW_NO_REAL | ROW_NO_V86 | ROW_COMPAT_UD | ROW_VIRT | ROW_LATE_ICPT)
+#define FLAGS (ROW_NO_REAL | ROW_NO_V86 | ROW_COMPAT_UD | ROW_LATE_ICPT)
 #define ROW(m, text, function, flags_) \
 	{.mnemonic = ZYDIS_MNEMONIC_##m, .flags = FLAGS | (flags_), .feature = FEAT_VMX, \
 	 .icpt = ICPT_##m, .form = text, .fn = function}
@@ -404,11 +400,11 @@ static const struct insn_row rows[] = {
 	ROW(VMWRITE,  "VMWRITE r, r/m",     vmwrite,  0),
 	ROW(VMLAUNCH, "VMLAUNCH",           vmlaunch, ROW_BRANCH | ROW_END),
 	ROW(VMRESUME, "VMRESUME",           vmresume, ROW_BRANCH | ROW_END),
-	{.mnemonic = ZYDIS_MNEMONIC_VMCALL, .flags = ROW_VIRT | ROW_LATE_ICPT | ROW_END, .feature = FEAT_VMX,
+	{.mnemonic = ZYDIS_MNEMONIC_VMCALL, .flags = ROW_LATE_ICPT | ROW_END, .feature = FEAT_VMX,
 	 .icpt = ICPT_VMCALL, .form = "VMCALL", .fn = vmcall},
 	ROW(INVEPT,   "INVEPT r, m128",     invept,   ROW_END),
 	ROW(INVVPID,  "INVVPID r, m128",    invvpid,  ROW_END),
-	{.mnemonic = ZYDIS_MNEMONIC_VMFUNC, .flags = ROW_VIRT | ROW_END, .feature = FEAT_VMX, .form = "VMFUNC",
+	{.mnemonic = ZYDIS_MNEMONIC_VMFUNC, .flags = ROW_END, .feature = FEAT_VMX, .form = "VMFUNC",
 	 .fn = vmx_vmfunc},
 };
 /* clang-format on */

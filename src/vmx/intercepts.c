@@ -7,30 +7,23 @@
 #include "vmx/vmx.h"
 
 /* clang-format off */
+#define EXIT(id, reason, length) [ICPT_##id] = {ICPT_##id, reason, length},
 static const struct vmx_exit_row exit_rows[] = {
-	{ICPT_SHUTDOWN, 2, false}, {ICPT_INTR, 1, false}, {ICPT_NMI, 0, false}, {ICPT_INIT, 3, false}, {ICPT_SIPI,
-	 4, false},
-	{ICPT_SMI, 6, false}, {ICPT_VINTR, 7, false}, {ICPT_NMI_WINDOW, 8, false}, {ICPT_TASK_SWITCH, 9, true},
-	{ICPT_CPUID, 10, true}, {ICPT_GETSEC, 11, true}, {ICPT_HLT, 12, true}, {ICPT_INVD, 13, true}, {ICPT_INVLPG,
-	 14, true},
-	{ICPT_RDPMC, 15, true}, {ICPT_RDTSC, 16, true}, {ICPT_RSM, 17, true}, {ICPT_VMCALL, 18, true},
-	 {ICPT_VMCLEAR, 19, true},
-	{ICPT_VMLAUNCH, 20, true}, {ICPT_VMPTRLD, 21, true}, {ICPT_VMPTRST, 22, true}, {ICPT_VMREAD, 23, true},
-	{ICPT_VMRESUME, 24, true}, {ICPT_VMWRITE, 25, true}, {ICPT_VMXOFF, 26, true}, {ICPT_VMXON, 27, true},
-	{ICPT_IOIO, 30, true}, {ICPT_MSR, 31, true}, {ICPT_MWAIT, 36, true}, {ICPT_MTF, 37, false}, {ICPT_MONITOR,
-	 39, true},
-	{ICPT_PAUSE, 40, true}, {ICPT_TPR_THRESHOLD, 43, false}, {ICPT_GDTR_READ, 46, true}, {ICPT_IDTR_READ, 46,
-	 true},
-	{ICPT_GDTR_WRITE, 46, true}, {ICPT_IDTR_WRITE, 46, true}, {ICPT_LDTR_READ, 47, true}, {ICPT_TR_READ, 47,
-	 true},
-	{ICPT_LDTR_WRITE, 47, true}, {ICPT_TR_WRITE, 47, true}, {ICPT_STAGE2, 48, true}, {ICPT_STAGE2_MISCONFIG,
-	 49, true},
-	{ICPT_INVEPT, 50, true}, {ICPT_RDTSCP, 51, true}, {ICPT_PREEMPTION_TIMER, 52, false}, {ICPT_INVVPID, 53,
-	 true},
-	{ICPT_WBINVD, 54, true}, {ICPT_XSETBV, 55, true}, {ICPT_RDRAND, 57, true}, {ICPT_INVPCID, 58, true},
-	{ICPT_APIC_ACCESS, 44, true}, {ICPT_VIRTUAL_EOI, 45, false}, {ICPT_APIC_WRITE, 56, false},
-	{ICPT_VMFUNC, 59, true}, {ICPT_PML_FULL, 62, false}, {ICPT_UMWAIT, 67, true}, {ICPT_TPAUSE, 68, true},
-	{ICPT_RDSEED, 61, true}, {ICPT_XSAVES, 63, true}, {ICPT_XRSTORS, 64, true},
+	EXIT(SHUTDOWN, 2, false) EXIT(INTR, 1, false) EXIT(NMI, 0, false) EXIT(INIT, 3, false) EXIT(SIPI, 4, false)
+	EXIT(SMI, 6, false) EXIT(VINTR, 7, false) EXIT(NMI_WINDOW, 8, false) EXIT(TASK_SWITCH, 9, true)
+	EXIT(CPUID, 10, true) EXIT(GETSEC, 11, true) EXIT(HLT, 12, true) EXIT(INVD, 13, true) EXIT(INVLPG, 14, true)
+	EXIT(RDPMC, 15, true) EXIT(RDTSC, 16, true) EXIT(RSM, 17, true) EXIT(VMCALL, 18, true) EXIT(VMCLEAR, 19, true)
+	EXIT(VMLAUNCH, 20, true) EXIT(VMPTRLD, 21, true) EXIT(VMPTRST, 22, true) EXIT(VMREAD, 23, true)
+	EXIT(VMRESUME, 24, true) EXIT(VMWRITE, 25, true) EXIT(VMXOFF, 26, true) EXIT(VMXON, 27, true)
+	EXIT(IOIO, 30, true) EXIT(MSR, 31, true) EXIT(MWAIT, 36, true) EXIT(MTF, 37, false) EXIT(MONITOR, 39, true)
+	EXIT(PAUSE, 40, true) EXIT(TPR_THRESHOLD, 43, false) EXIT(GDTR_READ, 46, true) EXIT(IDTR_READ, 46, true)
+	EXIT(GDTR_WRITE, 46, true) EXIT(IDTR_WRITE, 46, true) EXIT(LDTR_READ, 47, true) EXIT(TR_READ, 47, true)
+	EXIT(LDTR_WRITE, 47, true) EXIT(TR_WRITE, 47, true) EXIT(STAGE2, 48, true) EXIT(STAGE2_MISCONFIG, 49, true)
+	EXIT(INVEPT, 50, true) EXIT(RDTSCP, 51, true) EXIT(PREEMPTION_TIMER, 52, false) EXIT(INVVPID, 53, true)
+	EXIT(WBINVD, 54, true) EXIT(XSETBV, 55, true) EXIT(RDRAND, 57, true) EXIT(INVPCID, 58, true)
+	EXIT(APIC_ACCESS, 44, true) EXIT(VIRTUAL_EOI, 45, false) EXIT(APIC_WRITE, 56, false) EXIT(VMFUNC, 59, true)
+	EXIT(PML_FULL, 62, false) EXIT(SPP, 66, true) EXIT(BUSLOCK, 74, false) EXIT(UMWAIT, 67, true) EXIT(TPAUSE, 68, true)
+	EXIT(RDSEED, 61, true) EXIT(XSAVES, 63, true) EXIT(XRSTORS, 64, true)
 };
 
 /* What always exits, and what a control adds. */
@@ -77,7 +70,7 @@ static const char *const reason_names[] = {
 	[53] = "INVVPID", [54] = "WBINVD", [55] = "XSETBV", [57] = "RDRAND", [58] = "INVPCID", [61] = "RDSEED",
 	 [63] = "XSAVES",
 	[45] = "virtualized EOI", [56] = "APIC write", [59] = "VMFUNC", [62] = "page-modification log full",
-	[64] = "XRSTORS", [66] = "SPP-related event", [67] = "UMWAIT", [68] = "TPAUSE",
+	[64] = "XRSTORS", [66] = "SPP-related event", [67] = "UMWAIT", [68] = "TPAUSE", [74] = "bus lock",
 };
 /* clang-format on */
 
@@ -97,10 +90,7 @@ const struct vmx_exit_row *vmx_exit_row(unsigned icpt)
 		return &dr;
 	if (icpt >= ICPT_EXC && icpt < ICPT_EXC + 32)
 		return &exception;
-	for (size_t n = 0; n < ARRAY_LEN(exit_rows); n++)
-		if (exit_rows[n].icpt == icpt)
-			return &exit_rows[n];
-	return NULL;
+	return icpt < ARRAY_LEN(exit_rows) && exit_rows[icpt].icpt == icpt ? &exit_rows[icpt] : NULL;
 }
 
 static void turn_on(struct cpu *c, unsigned id)

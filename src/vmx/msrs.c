@@ -59,12 +59,12 @@ enum { ABSENT, HERE };
 	ROW(A, PROC2, 20, HERE, "enable XSAVES/XRSTORS") \
 	ROW(A, PROC2, 21, ABSENT, "PASID translation") \
 	ROW(A, PROC2, 22, HERE, "mode-based execute control for EPT") \
-	ROW(A, PROC2, 23, ABSENT, "sub-page write permissions for EPT") \
+	ROW(A, PROC2, 23, HERE, "sub-page write permissions for EPT") \
 	ROW(A, PROC2, 24, ABSENT, "Intel PT uses guest physical addresses") \
 	ROW(A, PROC2, 25, HERE, "use TSC scaling") \
 	ROW(A, PROC2, 26, HERE, "enable user wait and pause") \
 	ROW(A, PROC2, 27, ABSENT, "enable PCONFIG") \
-	ROW(A, PROC2, 30, ABSENT, "VMM bus-lock detection") \
+	ROW(A, PROC2, 30, HERE, "VMM bus-lock detection") \
 	ROW(A, PROC2, 31, ABSENT, "instruction timeout") \
 	ROW(A, EXIT, 2, HERE, "save debug controls") \
 	ROW(A, EXIT, 9, HERE, "host address-space size") \
@@ -102,8 +102,8 @@ enum { ABSENT, HERE };
 	ROW(A, ENTRY, 24, ABSENT, "load IA32_SPEC_CTRL") \
 	ROW(A, PROC3, 0, ABSENT, "LOADIWKEY exiting") \
 	ROW(A, PROC3, 1, ABSENT, "enable HLAT") \
-	ROW(A, PROC3, 2, ABSENT, "EPT paging-write control") \
-	ROW(A, PROC3, 3, ABSENT, "guest-paging verification") \
+	ROW(A, PROC3, 2, HERE, "EPT paging-write control") \
+	ROW(A, PROC3, 3, HERE, "guest-paging verification") \
 	ROW(A, PROC3, 4, HERE, "IPI virtualization") \
 	ROW(A, PROC3, 6, ABSENT, "enable MSR-list instructions") \
 	ROW(A, PROC3, 7, HERE, "virtualize IA32_SPEC_CTRL") \
@@ -212,7 +212,8 @@ static u64 highest_index(void)
 
 /* ---- the same facts for the checks ---- */
 
-/* IA32_PERF_GLOBAL_CTRL: four counters, three fixed ones. IA32_DEBUGCTL: LBR, BTF, FREEZE_PERFMON_ON_PMI. */
+/* IA32_PERF_GLOBAL_CTRL: four counters, three fixed ones. IA32_DEBUGCTL: LBR, BTF, FREEZE_PERFMON_ON_PMI, and, where
+ * there is bus-lock detection, BUS_LOCK_DETECT. */
 #define PERF_GLOBAL (mask(3, 0) | mask(34, 32))
 #define DEBUGCTL    (BIT(0) | BIT(1) | BIT(12))
 
@@ -231,7 +232,8 @@ static void fill_caps(struct cpu *c, struct vmx_caps *p)
 	p->cr4_fixed0 = VMX_CR4_FIXED0;
 	p->cr4_fixed1 = vmx_cr4_fixed1(c);
 	p->efer = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE;
-	p->debugctl = DEBUGCTL;
+	p->bus_lock = has(c, FEAT_BUS_LOCK_DETECT);
+	p->debugctl = DEBUGCTL | (p->bus_lock ? DEBUGCTL_BUS_LOCK : 0);
 	p->perf_global = PERF_GLOBAL;
 	p->phys_bits = c->phys_bits;
 	p->la_bits = has(c, FEAT_LA57) ? 57 : 48;

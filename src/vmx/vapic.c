@@ -295,7 +295,7 @@ static enum xr emulate_x2apic_icr(struct cpu *c)
 	return virtualise_ipi(c, (u8)lo, page_get(c, V_ICR_LO + 4));
 }
 
-enum xr vmx_trap(struct cpu *c)
+static enum xr apic_trap(struct cpu *c)
 {
 	struct vmx *v = vmx_of(c);
 	unsigned todo = v->apic_todo;
@@ -310,6 +310,14 @@ enum xr vmx_trap(struct cpu *c)
 		return v->apic_offset < 16 ? write_exit(c, V_SELF_IPI) : self_ipi(c, (u8)v->apic_offset);
 	default: return XR_OK;
 	}
+}
+
+/* "VMM Bus-Lock Detection": of the priority of these traps, behind the instruction. Another exit of the same instruction
+ * says in its reason that there was a bus lock. */
+enum xr vmx_trap(struct cpu *c)
+{
+	TRY(apic_trap(c));
+	return c->bus_lock ? cpu_exit(c, NULL, ICPT_BUSLOCK, 0, 0) : XR_OK;
 }
 
 static enum xr leave_todo(struct cpu *c, enum vmx_apic_todo todo, unsigned offset)

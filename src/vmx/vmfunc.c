@@ -16,6 +16,7 @@ static bool switch_eptp(struct cpu *c, u32 index)
 		return false;
 	vmcs_set(v, VMCS_EPTP, eptp);
 	vmcs_set(v, VMCS_EPTP_INDEX, (u16)index);
+	vmx_stage2_enter(c);
 	if (!(vmx_proc2(v) & PROC2_VPID))
 		vmx_flush_vpid(c, 0, false, false);
 	c->space = vmx_space(c);

@@ -2,8 +2,8 @@
  * vmx: Intel's Virtual Machine Extensions. entry.c: VMLAUNCH and VMRESUME (read it first); checks_*.c: the entry checks
  * as rows, checks.c: their runner, explain.c: a refusal in words; exit.c: VM exits; intercepts.c: controls to
  * intercepts, intercepts to exit reasons; ept.c: the second stage and the TLB spaces; vapic.c: the virtual APIC;
- * timing.c: the preemption timer, TSC, PAUSE loops; vmfunc.c: VM functions; insns.c: the instructions; msrs.c:
- * capability MSRs from the table of controls; fields.h: the VMCS. What CPUID and the capability MSRs announce works;
+ * spp.c: sub-page write permissions; paging_write.c: who may write paging structures; timing.c: the preemption timer, TSC, PAUSE loops; vmfunc.c: VM functions; insns.c:
+ * the instructions; msrs.c: capability MSRs from the table of controls; fields.h: the VMCS. What CPUID and the capability MSRs announce works;
  * everything else reads as unsupported. May call: base, arch, mem, cpu. Called by: the processor through cpu->virt, and
  * the models that join the rows below.
  */
@@ -74,6 +74,9 @@ enum {
 	PROC2_SPP = 1 << 23,
 	PROC2_TSC_SCALING = 1 << 25,
 	PROC2_USER_WAIT = 1 << 26,
+	PROC2_BUS_LOCK = 1 << 30,
+	PROC3_PAGING_WRITE = 1 << 2,
+	PROC3_VERIFY = 1 << 3,
 	PROC3_IPI = 1 << 4,
 	PROC3_SPEC_CTRL = 1 << 7,
 	EXIT_SAVE_DEBUG = 1 << 2,
@@ -125,7 +128,9 @@ struct vmx {
 	u8 virq;         /* a virtual interrupt is recognised */
 	u8 is_shadow;    /* the current VMCS is a shadow VMCS */
 	u16 apic_offset; /* what apic_todo is about */
-	u8 pad2[2];
+	u8 walk_key;     /* cache: kind of EPT behind `walk`; 0: none yet */
+	u8 pad2[1];
+	struct walk_mode walk; /* cache */
 };
 
 #define VMX_VMFUNC_EPTP_SWITCHING 1u /* VM functions: bit 0 of the controls and of IA32_VMX_VMFUNC */
@@ -248,12 +253,23 @@ void vmx_timer_stop(struct cpu *c);
 void vmx_timer_rearm(struct cpu *c);
 bool vmx_pause_loop(struct cpu *c);
 
+/* ---- spp.c: a write to which EPT lacks the right alone ---- */
+enum vmx_spp { VMX_SPP_DENIED, VMX_SPP_GRANTED, VMX_SPP_MISS, VMX_SPP_MISCONFIG };
+enum vmx_spp vmx_spp(struct cpu *c, const struct stage2_req *q, const struct walk_result *w);
+
+/* ---- paging_write.c ---- */
+bool vmx_paging_write(const struct vmx *v, const struct stage2_req *q, const struct walk_result *w);
+bool vmx_paging_misconfigured(const struct vmx *v, const struct walk_result *w);
+bool vmx_unguarded(const struct vmx *v, const struct stage2_req *q, const struct walk_result *w);
+bool vmx_verification_fails(const struct vmx *v, const struct stage2_req *q, const struct walk_result *w);
+
 /* ---- vmfunc.c ---- */
 enum xr vmx_vmfunc(struct cpu *c, const struct insn *i);
 
 /* ---- ept.c ---- */
 bool vmx_eptp_ok(const struct cpu *c, u64 eptp);
 enum xr vmx_stage2(struct cpu *c, const struct stage2_req *q, struct stage2_res *r);
+void vmx_stage2_enter(struct cpu *c); /* VM entry, EPTP switching */
 u16 vmx_space(struct cpu *c);
 void vmx_guest_flushed(struct cpu *c, la_t la, bool page);
 void vmx_flush_vpid(struct cpu *c, u32 vpid, bool all, bool keep_global); /* all: every VPID but 0 */

@@ -353,7 +353,7 @@ void fuzz_check_cpu(struct cpu *c)
 	require(mode64(c) || c->r[REG_RIP] >> 32 == 0, "RIP is too wide", c->r[REG_RIP]);
 	require(c->activity <= ACT_FREEZE, "activity is wrong", c->activity);
 	require(!(c->dr7 >> 32) && (c->dr7 & DR7_RESET), "DR7 is wrong", c->dr7);
-	require(!(c->dr6 >> 32) && (c->dr6 & 0xffff0ff0) == 0xffff0ff0, "DR6 is wrong", c->dr6);
+	require(!(c->dr6 >> 32) && (c->dr6 & dr6_fixed(c)) == dr6_fixed(c), "DR6 is wrong", c->dr6);
 	require((c->mxcsr & 0xfffc0000) == 0, "MXCSR is wrong", c->mxcsr);
 	require(c->fpu.top < 8 && !(c->fpu.sw & 0x3800), "the x87 stack top is wrong", c->fpu.top);
 	require(c->xcr0 & 1, "XCR0 lost x87", c->xcr0);

@@ -19,6 +19,15 @@ DR(1) DR(6) DR(7)
 #define DR6_INIT 0xffff0ff0ull
 #define BS       (1u << 14)
 #define BD       (1u << 13)
+#define BLD      (1ull << 11)
+
+static bool bus_lock_detection(void)
+{
+	u32 r[4];
+
+	cpuid(7, 0, r);
+	return r[2] >> 24 & 1;
+}
 
         static unsigned hits;
 static struct {
@@ -184,7 +193,7 @@ static void general_detect(void)
 	check("ICEBP RIP", hit[0].rip, L(b1));
 	check("ICEBP DR6", hit[0].dr6, DR6_INIT);
 	set_dr6(0);
-	check("DR6 fixed bits", dr6(), DR6_INIT);
+	check("DR6 fixed bits", dr6(), bus_lock_detection() ? DR6_INIT & ~BLD : DR6_INIT);
 	set_dr6(0xffffffff);
 	check("DR6 zero bit", dr6() & 0x1000, 0);
 	set_dr6(DR6_INIT);
@@ -209,6 +218,89 @@ static void ring3(void)
 	clear_tf = false;
 }
 
+/* "OS Bus-Lock Detection": a trap, above CPL 0 only. */
+static u8 bus_line[128] __attribute__((aligned(64), used));
+asm("u_split: lock addq $1, bus_line+60\n u_split2: int $0x80\n"
+    "u_xchg: xchg %eax, bus_line+61\n u_xchg2: int $0x80\n"
+    "u_whole: lock addl $1, bus_line+60\n int $0x80\n"
+    "u_plain: addq $1, bus_line+60\n int $0x80\n"
+    "u_step: pushf; orl $0x100, (%rsp); popf\n lock addq $1, bus_line+60\n u_step2: int $0x80\n");
+LABELS(u_split[], u_split2[], u_xchg[], u_xchg2[], u_whole[], u_plain[], u_step[], u_step2[]);
+#define DEBUGCTL 0x1d9
+#define DETECT   4
+
+static unsigned user_hits(char *code)
+{
+	hits = 0;
+	check("ends by itself", user((void (*)(void))code, 0), 0x80);
+	return hits;
+}
+
+static void bus_locks(void)
+{
+	u32 r[4];
+
+	cpuid(0, 0, r);
+	if (r[1] != 0x756e6547) /* "Genu": other vendors have another bit there */
+		return;
+	check("IA32_DEBUGCTL[2] goes with the feature", CATCH(wrmsr(DEBUGCTL, DETECT)), bus_lock_detection() ? -1 : EX_GP);
+	check("IA32_DEBUGCTL[2] reads back", rdmsr(DEBUGCTL), bus_lock_detection() ? DETECT : 0);
+	check("split, at CPL 3", user_hits(u_split), bus_lock_detection());
+	if (!bus_lock_detection())
+		return;
+	check("split: behind the instruction", hit[0].rip, L(u_split2));
+	check("split: BLD is 0", hit[0].dr6, DR6_INIT & ~BLD);
+	check("split: RF is pushed as 0", hit[0].flags & FL_RF, 0);
+	check("split: done", *(u64 *)(bus_line + 60), 1);
+	check("XCHG", user_hits(u_xchg), 1);
+	check("XCHG: behind the instruction", hit[0].rip, L(u_xchg2));
+	check("within a line", user_hits(u_whole), 0);
+	check("not locked", user_hits(u_plain), 0);
+	clear_tf = true;
+	check("with a single step: one exception", user_hits(u_step), 1);
+	check("with a single step: both bits", hit[0].dr6, (DR6_INIT & ~BLD) | BS);
+	check("with a single step: behind the instruction", hit[0].rip, L(u_step2));
+	clear_tf = false;
+	check("at CPL 0", RUN("lock addq $1, bus_line+60"), 0);
+	set_dr6(DR6_INIT & ~BLD);
+	check("another debug exception", RUN(TF_ON "nop; " TF_OFF) > 0, 1);
+	check("another debug exception leaves BLD as it was", hit[0].dr6, (DR6_INIT & ~BLD) | BS);
+	wrmsr(DEBUGCTL, 0);
+	check("off", user_hits(u_split), 0);
+	set_dr6(DR6_INIT);
+}
+
+/* ---- RF without breakpoints: nothing asks for it, but the flags show it ---- */
+
+static u64 flags_at_int;
+
+static bool note_flags(struct regs *r)
+{
+	flags_at_int = r->rflags;
+	return true;
+}
+
+static bool skip_with_rf(struct regs *r)
+{
+	r->rip += 2;
+	r->rflags |= FL_RF;
+	return true;
+}
+
+static void resume_flag(void)
+{
+	set_dr7(0x400);
+	on_exception(EX_UD, skip_with_rf);
+	on_exception(0x90, note_flags);
+	asm volatile("ud2; nop; int $0x90" ::: T_CLOBBERS);
+	check("RF ends with the instruction", flags_at_int & FL_RF, 0);
+	asm volatile("ud2; jmp 1f; 1: int $0x90" ::: T_CLOBBERS);
+	check("a branch ends it, too", flags_at_int & FL_RF, 0);
+	asm volatile("lea bp_data, %%rsi; lea bp_data+8, %%rdi; mov $8, %%ecx; ud2; rep movsb; int $0x90" ::: T_CLOBBERS);
+	check("and a repetition that is over", flags_at_int & FL_RF, 0);
+	on_exception(0x90, nothing);
+}
+
 int main(void)
 {
 	t_setup();
@@ -220,5 +312,7 @@ int main(void)
 	code_breakpoints();
 	general_detect();
 	ring3();
+	bus_locks();
+	resume_flag();
 	return guest_verdict();
 }

@@ -336,6 +336,50 @@ static void tlbs(void)
 	check("after its INVLPG", seen_value, 0xbbbb);
 }
 
+/* INVLPGB reaches the other processor. APM 3. */
+static void ap_broadcast(void)
+{
+	seen_value = *(volatile u32 *)VA;
+	phase = 1;
+	while (phase != 2)
+		relax();
+	seen_value = *(volatile u32 *)VA;
+}
+
+static void broadcast(void)
+{
+	static const struct {
+		const char *name;
+		u64 rax;
+		u32 edx, want;
+	} rows[] = {
+		{"INVLPGB: another page", (VA + 0x1000) | 5, 0, 0xaaaa}, {"INVLPGB: the page", VA | 5, 0, 0xbbbb},
+		{"INVLPGB: another ASID", VA | 5, 1, 0xaaaa},		 {"INVLPGB: any ASID", VA | 1, 0, 0xbbbb},
+		{"INVLPGB: everything", 4, 0, 0xbbbb},			 {"INVLPGB: everywhere", 8, 0, 0xbbbb},
+	};
+	u32 *a = page_alloc(), *b = page_alloc(), r[4];
+
+	cpuid(0x80000008, 0, r);
+	if (!(r[1] >> 3 & 1))
+		return;
+	*a = 0xaaaa;
+	*b = 0xbbbb;
+	for (unsigned n = 0; n < sizeof(rows) / sizeof(rows[0]); n++) {
+		map_page(pml4, VA, (u64)a, 3);
+		asm volatile("invlpgb; tlbsync" ::"a"(8ull), "c"(0), "d"(0) : "memory");
+		phase = 0;
+		start_job(ap_broadcast);
+		while (phase != 1)
+			relax();
+		check("the other's TLB before", seen_value, 0xaaaa);
+		map_page(pml4, VA, (u64)b, 3);
+		asm volatile("invlpgb; tlbsync" ::"a"(rows[n].rax), "c"(0), "d"(rows[n].edx) : "memory");
+		phase = 2;
+		finish_job();
+		check(rows[n].name, seen_value, rows[n].want);
+	}
+}
+
 /* ---- MONITOR and MWAIT; INIT in the middle of work ---- */
 
 static void ap_mwait(void)
@@ -404,6 +448,7 @@ int main(void)
 	atomics();
 	cross_modifying();
 	tlbs();
+	broadcast();
 	tscs();
 	mwait_and_init();
 	return guest_verdict();

@@ -1,6 +1,7 @@
 /*
  * What AMD added to SVM after 2005, seen from a monitor: AVIC and x2AVIC, virtual NMI, clean bits, guest mode execute
- * trap, write traps, idle HLT; and the extended APIC space. Runs on --cpu amd,+vnmi,+gmet,+x2avic,+idle-hlt.
+ * trap, write traps, idle HLT; and the extended APIC space. bus-lock threshold,
+ * page-modification logging. Runs on --cpu amd,+vnmi,+gmet,+x2avic,+idle-hlt,+bus-lock-threshold,+svm-pml.
  */
 #include "svm.h"
 
@@ -365,6 +366,164 @@ static void idle_hlt(void)
 	check("idle HLT: and taken", taken_count, 1);
 }
 
+/* ---- bus-lock threshold: VMCB 014h bit 5, 120h. Locks that cross a line, or of memory that is not write-back ---- */
+
+enum { EXIT_BUS_LOCK = 0xa5, EXIT_PML_FULL = 0x407, MTRR_DEF_TYPE = 0x2ff };
+#define BUS_LOCKS(v) (*(u16 *)((u8 *)(v) + 0x120))
+u64 lines[16] __attribute__((aligned(64), used));
+#define SPLIT "lines+60"
+#define LOCKED(name, code)                                                                                             \
+	asm(".pushsection .text\n" #name ": " code "\n" #name "_end: vmmcall\n.popsection");                           \
+	extern u8 name[], name##_end[]
+LOCKED(l_add, "lock incq " SPLIT);
+LOCKED(l_xchg, "xchg %rax, " SPLIT);
+LOCKED(l_cmpxchg, "lock cmpxchg %rcx, " SPLIT);
+LOCKED(l_twice, "lock incq " SPLIT "\n l_second: lock incq " SPLIT);
+LOCKED(l_plain, "incq " SPLIT);
+LOCKED(l_aligned, "lock incq lines+64");
+LOCKED(l_wide, "lock cmpxchg16b lines+64");
+LOCKED(l_fits, "lock incl " SPLIT);
+extern u8 l_second[];
+
+static void lock_run(struct vmcb *v, u8 *code, u16 count)
+{
+	memset(lines, 0, sizeof(lines));
+	BUS_LOCKS(v) = count;
+	v->rip = (u64)code;
+	v->rax = 5;
+	v->tlb_control = 1;
+	svm_run(v);
+}
+
+static u64 split_value(void)
+{
+	u64 value;
+
+	memcpy(&value, (u8 *)lines + 60, 8);
+	return value;
+}
+
+static void bus_locks(void)
+{
+	static const struct {
+		const char *name;
+		u8 *code;
+		u64 mtrr; /* 6: write-back, 0: uncached */
+		u64 code0; /* with the counter at 0 */
+	} rows[] = {
+		{"LOCK INC, split", l_add, 6, EXIT_BUS_LOCK},	 {"XCHG, split", l_xchg, 6, EXIT_BUS_LOCK},
+		{"LOCK CMPXCHG, split", l_cmpxchg, 6, EXIT_BUS_LOCK}, {"INC, split", l_plain, 6, EXIT_VMMCALL},
+		{"LOCK INC, in a line", l_aligned, 6, EXIT_VMMCALL}, {"LOCK INC, up to its end", l_fits, 6, EXIT_VMMCALL},
+		{"LOCK CMPXCHG16B, uncached", l_wide, 0, EXIT_BUS_LOCK},
+		{"LOCK INC, uncached", l_aligned, 0, EXIT_BUS_LOCK},
+		{"INC, uncached", l_plain, 0, EXIT_VMMCALL},
+	};
+	struct vmcb *v = guest(call);
+
+	for (unsigned n = 0; n < sizeof(rows) / sizeof(rows[0]); n++) {
+		bool locks = rows[n].code0 == EXIT_BUS_LOCK;
+
+		wrmsr(MTRR_DEF_TYPE, 0xc00 | rows[n].mtrr);
+		v->intercept3 = 1 << 5;
+		lock_run(v, rows[n].code, 0);
+		check(rows[n].name, v->exitcode, rows[n].code0);
+		if (locks) {
+			check("bus lock: nothing written", split_value() | lines[8], 0);
+			check("bus lock: RIP", v->rip, (u64)rows[n].code);
+			check("bus lock: nRIP", v->nrip, 0);
+			check("bus lock: EXITINFO", v->exitinfo1 | v->exitinfo2, 0);
+		}
+		lock_run(v, rows[n].code, 1);
+		check("one lock is free", v->exitcode, EXIT_VMMCALL);
+		check("the counter", BUS_LOCKS(v), !locks);
+		v->intercept3 = 0;
+		lock_run(v, rows[n].code, 7);
+		check("not intercepted", v->exitcode, EXIT_VMMCALL);
+		check("the counter, not intercepted", BUS_LOCKS(v), 7);
+	}
+	wrmsr(MTRR_DEF_TYPE, 0xc06);
+	v->intercept3 = 1 << 5;
+	lock_run(v, l_twice, 1);
+	check("the second lock", v->exitcode, EXIT_BUS_LOCK);
+	asm volatile("lock decq " SPLIT "; lock incq " SPLIT ::: "memory", "cc"); /* nobody minds the host's */
+	check("the second lock: RIP", v->rip, (u64)l_second);
+	check("the first one's value", split_value(), 1);
+	BUS_LOCKS(v) = 3;
+	svm_run(v);
+	check("and goes on", v->exitcode, EXIT_VMMCALL);
+	check("both", split_value(), 2);
+	check("the counter is what is left", BUS_LOCKS(v), 2);
+	wrmsr(MTRR_DEF_TYPE, 0);
+}
+
+/* ---- page-modification logging: 090h bit 11, 1C8h, 1D0h ---- */
+
+#define PML_BASE(v)  FIELD(v, 0x1c8)
+#define PML_INDEX(v) (*(u16 *)((u8 *)(v) + 0x1d0))
+#define PAGE	     0x9003000ull
+asm(".pushsection .text\np_read: mov 0x9003008, %rax\n vmmcall\n"
+    "p_write: movl $7, 0x9003008\n movl $8, 0x9003010\n vmmcall\n.popsection");
+extern u8 p_read[], p_write[];
+
+static void pml_run(struct vmcb *v, u8 *code, u16 index, u64 clean)
+{
+	for (u64 gpa = 0; gpa < 4ull << 30; gpa += 2 << 20)
+		*svm_nested_entry(v, gpa) |= 0x60;
+	*svm_nested_entry(v, clean) &= ~0x60ull;
+	PML_INDEX(v) = index;
+	v->rip = (u64)code;
+	v->tlb_control = 1;
+	svm_run(v);
+}
+
+static void page_modification_log(void)
+{
+	struct vmcb *v = guest(call);
+	u64 *log = page_alloc();
+
+	PML_BASE(v) = (u64)log | 0xfff; /* 11:0 do not count */
+	pml_run(v, p_write, 511, PAGE);
+	check("PML off: no log", PML_INDEX(v), 511);
+	check("PML off: no entry", log[511], 0);
+	v->np_enable |= 1 << 11;
+	pml_run(v, p_read, 511, PAGE);
+	check("PML: a read", v->exitcode, EXIT_VMMCALL);
+	check("PML: a read is not logged", PML_INDEX(v), 511);
+	pml_run(v, p_write, 511, PAGE);
+	check("PML: a write", v->exitcode, EXIT_VMMCALL);
+	check("PML: the page", log[511], PAGE);
+	check("PML: once", PML_INDEX(v), 510);
+	check("PML: dirty", *svm_nested_entry(v, PAGE) >> 6 & 1, 1);
+	v->rip = (u64)p_write;
+	v->tlb_control = 0;
+	svm_run(v);
+	check("PML: dirty already", PML_INDEX(v), 510);
+	pml_run(v, p_write, 0, PAGE);
+	check("PML: the last entry", log[0], PAGE);
+	check("PML: the index wraps", PML_INDEX(v), 0xffff);
+	*(u64 *)(PAGE + 8) = 0;
+	for (unsigned n = 0; n < 2; n++) {
+		pml_run(v, p_write, n ? 512 : 0xffff, PAGE);
+		check("PML: full", v->exitcode, EXIT_PML_FULL);
+		check("PML full: RIP", v->rip, (u64)p_write);
+		check("PML full: nothing written", *(u64 *)(PAGE + 8), 0);
+		check("PML full: not dirty", *svm_nested_entry(v, PAGE) >> 6 & 1, 0);
+		check("PML full: the index stays", PML_INDEX(v), n ? 512 : 0xffff);
+	}
+	PML_INDEX(v) = 511;
+	log[511] = 0;
+	svm_run(v);
+	check("PML: and goes on", v->exitcode, EXIT_VMMCALL);
+	check("PML: logged then", log[511], PAGE);
+	pml_run(v, p_read, 511, v->cr3); /* guest tables count as writes */
+	check("PML: the guest's table", log[511], v->cr3 & ~0xfffull);
+	v->np_enable &= ~1ull; /* without nested paging the bit has no effect */
+	v->rip = (u64)p_write;
+	PML_INDEX(v) = 512;
+	svm_run(v);
+	check("PML without nested paging", v->exitcode, EXIT_VMMCALL);
+}
+
 /* ---- next RIP of the exceptions that instructions raise: INT3, INTO, BOUND ---- */
 
 asm(".pushsection .text\n.code32\nraise32: bound %eax, limits32\nint3_32: int3\ninto_32: into\n.code64\n.popsection");
@@ -447,6 +606,8 @@ int main(void)
 	write_traps();
 	execute_trap();
 	idle_hlt();
+	bus_locks();
+	page_modification_log();
 	software_exceptions();
 	return guest_verdict();
 }

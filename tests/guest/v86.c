@@ -132,6 +132,16 @@ static void vme(void)
 	check("IF cleared", last.eflags & 0x200, 0);
 	check("SP", last.esp & 0xffff, 0xfff0 - 6);
 	check("pushed on the v86 stack", stack()[-3], 2);
+	check("redirected with TF: no trap behind it", v86(BYTES(0xcd, 0x21), 0x3300), 0x80);
+	check("FLAGS with TF", last.eax & 0x7300, 0x3300);
+	check("TF cleared", last.eflags & 0x100, 0);
+	static const u16 outside[] = {31, 0xffff}; /* no bitmap below it, or not within the TSS */
+	for (unsigned k = 0; k < 2; k++) {
+		main_tss.iomap = outside[k];
+		check("no redirection bitmap", v86(BYTES(0xcd, 0x21), 0x3200), EX_GP);
+		check("no redirection bitmap: error", last.error, 0);
+	}
+	main_tss.iomap = 0x68 + 32;
 	/* at IOPL 0 the virtual interrupt flag takes IF's place */
 	idt[3] = gate(L(stubs[3]), KCODE, 14, 3, 0);
 	static const u8 handler0[] = {0x89, 0xe5, 0x8b, 0x46, 4, 0x8b, 0x5e, 0, 0x8b, 0x4e, 2, 0xcc};

@@ -14,6 +14,7 @@ static struct {
 	unsigned port_size, accesses;
 	u64 port_value;
 	u32 raised, flags_changed;
+	bool redirects; /* INT n of virtual-8086 mode stays there */
 } fx;
 
 enum xr cpu_fault(struct cpu *c, unsigned vector, u32 error)
@@ -55,6 +56,18 @@ enum xr mem_span(struct cpu *c, la_t la, u32 len, unsigned access, struct span *
 	return XR_OK;
 }
 
+u64 mmu_watch_locks(struct cpu *c)
+{
+	return c->ctx;
+}
+
+bool mmu_unwatch_locks(struct cpu *c, u64 ctx)
+{
+	(void)c;
+	(void)ctx;
+	return false;
+}
+
 enum xr seg_address(struct cpu *c, unsigned seg, u64 ea, u32 size, unsigned access, la_t *la)
 {
 	(void)access;
@@ -92,6 +105,14 @@ enum xr raise_soft(struct cpu *c, const struct insn *i, enum event_type type, u8
 {
 	c->fault = (struct event){.type = (u8)type, .vector = vector, .insn_len = i->len};
 	return XR_FAULT;
+}
+
+enum xr v86_redirects(struct cpu *c, u8 vector, bool *yes)
+{
+	(void)c;
+	(void)vector;
+	*yes = fx.redirects;
+	return XR_OK;
 }
 
 void cpu_raise(struct cpu *c, enum pend p)

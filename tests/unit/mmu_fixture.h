@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "cpu/exec/exec.h"
+#include "rnd.h"
 
 #define MIB    (1ull << 20)
 #define DATA   0x1400000ull /* 20 MiB; pages under test lie here */
@@ -142,14 +143,6 @@ static inline int teardown(void **state)
 	return 0;
 }
 
-static u64 rnd_state = 0x123456789abcdefull;
-static inline u64 rnd(void)
-{
-	rnd_state ^= rnd_state << 13;
-	rnd_state ^= rnd_state >> 7;
-	rnd_state ^= rnd_state << 17;
-	return rnd_state;
-}
 static inline bool coin(unsigned one_in)
 {
 	return rnd() % one_in == 0;

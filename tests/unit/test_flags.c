@@ -6,16 +6,7 @@
 #include <cmocka.h>
 
 #include "cpu/exec/cond.h"
-
-static u64 seed = 88172645463325252ull;
-
-static u64 rnd(void)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return seed;
-}
+#include "rnd.h"
 
 /* Values whose carries and signs matter come up often. */
 static u64 operand(unsigned size)

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "integer_fixture.h"
+#include "rnd.h"
 
 /* ---- native execution ---- */
 
@@ -157,16 +158,6 @@ static const struct tmpl tmpls[] = {
 	{0, 0xd7, -1, 0, S32, 0, NO_MODRM | STRING},
 	STRS(0xa4), STRS(0xa6), STRS(0xaa), STRS(0xac), STRS(0xae), CC16(CMOV), CC16(SETCC),
 };
-
-static u64 seed = 0x2545f4914f6cdd1dull;
-
-static u64 rnd(void)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return seed * 0x2545f4914f6cdd1dull;
-}
 
 static u64 value(void)
 {
@@ -508,6 +499,6 @@ int main(int argc, char **argv)
 	if (argc > 1)
 		case_count = strtoul(argv[1], NULL, 0);
 	if (argc > 2)
-		seed ^= strtoull(argv[2], NULL, 0) * 0x9e3779b97f4a7c15ull;
+		rnd_state ^= strtoull(argv[2], NULL, 0) * 0x9e3779b97f4a7c15ull;
 	return cmocka_run_group_tests(tests, set_up, NULL);
 }

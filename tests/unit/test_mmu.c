@@ -4,6 +4,8 @@
  */
 #include "mmu_fixture.h"
 
+#include "cpu/mmu/mmu_priv.h"
+
 static void random_mapping(struct mapping *m, enum mode mode)
 {
 	const struct shape *s = &shapes[mode];
@@ -174,6 +176,13 @@ static void test_permissions(void **state)
 	}
 }
 
+/* A processor's features never change; here they do, behind the back of what is kept of the paging mode. */
+static void set_feature(struct cpu *c, enum feature f, bool on)
+{
+	feat_put(&c->feat, f, on);
+	c->l1_contexts->walk_key = 0;
+}
+
 static void test_physical_widths(void **state)
 {
 	struct fixture *f = *state;
@@ -191,7 +200,7 @@ static void test_physical_widths(void **state)
 	pa_t pa;
 	assert_true(mmu_peek(c, 0x400123, &pa));
 	assert_true(pa == (0x801400123ull));
-	feat_put(&c->feat, FEAT_PSE36, false);
+	set_feature(c, FEAT_PSE36, false);
 	assert_int_equal(mem_read64(c, 0x400000, 0, &v), XR_FAULT);
 	/* Without CR4.PSE bit 7 means nothing and the entry points to a table. */
 	bus_write_u32(&f->bus, CR3_AT + 4, 0x200000 | PTE_PS | PTE_P | PTE_W);
@@ -207,16 +216,17 @@ static void test_physical_widths(void **state)
 	bus_write_u64(&f->bus, 0x200000, 0 | PTE_P | PTE_PS);
 	tlb_flush_all(c);
 	assert_int_equal(mem_read64(c, DATA, 0, &v), XR_OK);
-	feat_put(&c->feat, FEAT_PDPE1GB, false);
+	set_feature(c, FEAT_PDPE1GB, false);
 	tlb_flush_all(c);
 	assert_int_equal(mem_read64(c, DATA, 0, &v), XR_FAULT);
 	assert_int_equal(c->fault.error, PF_P | PF_RSV);
 	/* AMD: bit 8 of upper entries. */
-	feat_put(&c->feat, FEAT_PDPE1GB, true);
+	set_feature(c, FEAT_PDPE1GB, true);
 	bus_write_u64(&f->bus, CR3_AT, 0x200000 | PTE_P | BIT(8));
 	tlb_flush_all(c);
 	assert_int_equal(mem_read64(c, DATA, 0, &v), XR_OK);
 	f->model.quirks = QUIRK_UPPER_BIT8_RESERVED;
+	set_feature(c, FEAT_PDPE1GB, true);
 	tlb_flush_all(c);
 	assert_int_equal(mem_read64(c, DATA, 0, &v), XR_FAULT);
 }
@@ -582,21 +592,21 @@ static void test_ept(void **state)
 	struct fixture *f = *state;
 	struct cpu *c = f->c;
 	u64 root = 0x300000, gpa = 0x12345678000ull, t[4] = {root, 0x301000, 0x302000, 0x303000}, at[4];
-	struct walk_request q = {.format = &walk_ept4,
-	                         .root = root,
-	                         .addr = gpa + 0x123,
-	                         .present = 7,
-	                         .phys_bits = 46,
-	                         .large = 1 << 2 | 1 << 3,
-	                         .bad_perms = EPT_BAD_PERMS,
-	                         .bad_memtypes = EPT_BAD_MEMTYPES,
-	                         .keep_ad = true};
+	struct walk_rules rules = {.format = &walk_ept4,
+	                           .present = 7,
+	                           .phys_bits = 46,
+	                           .large = 1 << 2 | 1 << 3,
+	                           .bad_perms = EPT_BAD_PERMS,
+	                           .bad_memtypes = EPT_BAD_MEMTYPES};
+	struct walk_mode mode;
+	struct walk_request q = {.mode = &mode, .root = root, .addr = gpa + 0x123, .keep_ad = true};
 	struct walk_result r;
 
 	for (unsigned n = 0; n < 4; n++) {
 		at[n] = t[n] + ((gpa >> (39 - 9 * n)) & 511) * 8;
 		bus_write_u64(&f->bus, at[n], n < 3 ? t[n + 1] | 7 : DATA | 7 | MT_WB << 3);
 	}
+	walk_mode_set(&mode, &rules);
 	assert_int_equal(walk_run(c, &q, &r), XR_OK);
 	assert_int_equal(r.kind, WALK_OK);
 	assert_true(r.pa == DATA + 0x123 && (r.all & 7) == 7 && r.page_shift == 12 && r.memtype == MT_WB);
@@ -608,18 +618,113 @@ static void test_ept(void **state)
 	for (unsigned n = 0; n < ARRAY_LEN(ept_rows); n++) {
 		u64 old = bus_read_u64(&f->bus, at[ept_rows[n].level_from_root]);
 		bus_write_u64(&f->bus, at[ept_rows[n].level_from_root], ept_rows[n].addr | ept_rows[n].flags);
-		q.bad_perms = EPT_BAD_PERMS | (ept_rows[n].no_xonly ? EPT_BAD_PERMS_NO_XONLY : 0);
-		q.present = ept_rows[n].mbec ? 7 | EPT_XU : 7;
+		rules.bad_perms = EPT_BAD_PERMS | (ept_rows[n].no_xonly ? EPT_BAD_PERMS_NO_XONLY : 0);
+		rules.present = ept_rows[n].mbec ? 7 | EPT_XU : 7;
+		walk_mode_set(&mode, &rules);
 		assert_int_equal(walk_run(c, &q, &r), XR_OK);
 		if (r.kind != ept_rows[n].kind)
 			fail_msg("row %u: %d instead of %d", n, r.kind, ept_rows[n].kind);
 		bus_write_u64(&f->bus, at[ept_rows[n].level_from_root], old);
 	}
-	q.large = 1 << 2; /* without 1 GiB pages bit 7 of a PDPTE is reserved */
+	rules.large = 1 << 2; /* without 1 GiB pages bit 7 of a PDPTE is reserved */
+	walk_mode_set(&mode, &rules);
 	bus_write_u64(&f->bus, at[1], 7 | 1 << 7 | 6 << 3);
 	assert_int_equal(walk_run(c, &q, &r), XR_OK);
 	assert_int_equal(r.kind, WALK_RESERVED);
 	assert_int_equal(r.level, 3);
+}
+
+/* ---- a second stage in memory: EPT as a vendor would walk it ---- */
+
+#define EPT_AT 0x3000000ull
+static struct walk_mode ept_mode;
+static unsigned ept_walks;
+
+static enum xr ept_stage2(struct cpu *c, const struct stage2_req *q, struct stage2_res *r)
+{
+	struct walk_request w = {.mode = &ept_mode, .root = c->stage2_root, .addr = q->gpa, .keep_ad = true, .memo = q->memo};
+	struct walk_result out;
+
+	ept_walks++;
+	TRY(walk_run(c, &w, &out));
+	if (out.kind != WALK_OK)
+		return XR_EXIT;
+	TRY(walk_mark(c, &w, &out, true));
+	*r = (struct stage2_res){.pa = out.pa, .perms = 7, .dirty_ok = true, .page_shift = out.page_shift};
+	return XR_OK;
+}
+
+/* The first 64 MiB one to one in 4 KiB pages; returns where the entry of `gpa` lies. */
+static u64 ept_identity(struct fixture *f, u64 root, u64 gpa)
+{
+	bus_write_u64(&f->bus, root, (root + 0x1000) | 7);
+	bus_write_u64(&f->bus, root + 0x1000, (root + 0x2000) | 7);
+	for (u64 n = 0; n < 32; n++)
+		bus_write_u64(&f->bus, root + 0x2000 + 8 * n, (root + 0x3000 + (n << 12)) | 7);
+	for (u64 n = 0; n < 64 * MIB >> 12; n++)
+		bus_write_u64(&f->bus, root + 0x3000 + 8 * n, n << 12 | MT_WB << 3 | 7);
+	return root + 0x3000 + 8 * (gpa >> 12);
+}
+
+/* What is remembered of a guest's tables is used, and holds only while memory says the same. */
+static void test_memos(void **state)
+{
+	static const struct virt_ops ops = {.name = "test", .stage2 = ept_stage2};
+	const struct walk_rules rules = {.format = &walk_ept4, .present = 7, .phys_bits = 46};
+	struct fixture *f = *state;
+	struct cpu *c = f->c;
+	struct mapping m;
+
+	walk_mode_set(&ept_mode, &rules);
+	set_mode(c, M_LONG);
+	simple(f, &m, M_LONG, 0x40000000, DATA, false);
+	bus_write_u64(&f->bus, DATA, 1);
+	bus_write_u64(&f->bus, DATA + PAGE_SIZE, 2);
+
+	u64 leaf = m.level[3].at, entry = ept_identity(f, EPT_AT, leaf), other = DATA + 2 * PAGE_SIZE;
+
+	c->virt = &ops;
+	c->stage2 = true;
+	c->stage2_root = EPT_AT;
+	c->stage2_mode = 1;
+	tlb_flush_all(c);
+	assert_int_equal(look(f, m.la), 1);
+	tlb_flush_all(c);
+	assert_int_equal(look(f, m.la), 1);
+	ept_walks = 0;
+	tlb_flush_all(c);
+	assert_int_equal(look(f, m.la), 1);
+	assert_int_equal(ept_walks, 1); /* the page; the four tables were known */
+
+	/* The guest's lowest table moves: the entry in memory decides, with nothing flushed but the translation. */
+	bus_write_u64(&f->bus, other + (leaf & ~PAGE_MASK), (DATA + PAGE_SIZE) | PTE_P | PTE_U | PTE_A);
+	bus_write_u64(&f->bus, entry, other | MT_WB << 3 | 7);
+	tlb_flush_all(c);
+	assert_int_equal(look(f, m.la), 2);
+	assert_int_equal(bus_read_u64(&f->bus, entry) & (EPT_A | EPT_D), EPT_A | EPT_D);
+
+	/* An accessed bit that software cleared is set again. */
+	bus_write_u64(&f->bus, EPT_AT, bus_read_u64(&f->bus, EPT_AT) & ~EPT_A);
+	tlb_flush_all(c);
+	assert_int_equal(look(f, m.la), 2);
+	assert_true(bus_read_u64(&f->bus, EPT_AT) & EPT_A);
+
+	/* Another root, another mode: another walk. */
+	(void)ept_identity(f, EPT_AT + 0x100000, leaf);
+	c->stage2_root = EPT_AT + 0x100000;
+	tlb_flush_all(c);
+	assert_int_equal(look(f, m.la), 1);
+	c->stage2_mode = 2;
+	ept_walks = 0;
+	tlb_flush_all(c);
+	assert_int_equal(look(f, m.la), 1);
+	assert_int_equal(ept_walks, 5);
+
+	/* Gone: the walk finds out. */
+	bus_write_u64(&f->bus, EPT_AT + 0x100000 + 0x2000, 0);
+	u64 v;
+	tlb_flush_all(c);
+	assert_int_equal(mem_read64(c, m.la, 0, &v), XR_EXIT);
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -630,6 +735,7 @@ int main(void)
 	        T(test_crossing),      T(test_canonical_and_alignment), T(test_data_breakpoints),
 	        T(test_mmio_and_apic), T(test_code_pages_and_rom),      T(test_pdptes),
 	        T(test_second_stage),  T(test_second_stage_refuses),    T(test_ept),
+	        T(test_memos),
 	};
 	return cmocka_run_group_tests_name("mmu", tests, NULL, NULL);
 }

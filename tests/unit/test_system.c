@@ -317,6 +317,36 @@ static void test_loads(void **state)
 }
 
 /* Limits: expand-up, expand-down, both sizes. */
+/*
+ * SDM 2 "IRET", RETURN-TO-OUTER-PRIVILEGE-LEVEL: a null selector becomes 0, and nothing is said of the base: FS may have one
+ * by VM entry, and be usable with DPL 0. AMD looks at the attributes alone (APM 3 "IRET").
+ */
+static void test_null_keeps_base_outwards(void **state)
+{
+	(void)state;
+	for (size_t m = 0; m < ARRAY_LEN(models); m++) {
+		struct rig *r = rig_new(models[m]);
+		bool intel = !strcmp(models[m], "intel");
+
+		r->c->cpl = 3;
+		r->c->seg[SEG_FS] = (struct seg){.base = 0x7f0012345000, .limit = ~0u, .ar = 3 | AR_S | AR_P};
+		r->c->seg[SEG_GS] = (struct seg){.sel = 3, .base = 0x7f0012346000, .ar = AR_UNUSABLE};
+		r->c->seg[SEG_DS] = (struct seg){.sel = 0x10, .limit = ~0u, .ar = 3 | AR_S | AR_P};
+		r->c->seg[SEG_ES] = (struct seg){.sel = 0x1b, .limit = ~0u, .ar = 3 | AR_S | AR_P | AR_DPL};
+		seg_drop_privileged(r->c);
+		assert_true(r->c->seg[SEG_FS].ar & AR_UNUSABLE);
+		if (intel)
+			assert_int_equal(r->c->seg[SEG_FS].base, 0x7f0012345000);
+		assert_int_equal(r->c->seg[SEG_GS].sel, intel ? 0 : 3);
+		assert_int_equal(r->c->seg[SEG_GS].base, 0x7f0012346000);
+		assert_int_equal(r->c->seg[SEG_DS].sel, 0);
+		assert_true(r->c->seg[SEG_DS].ar & AR_UNUSABLE);
+		assert_int_equal(r->c->seg[SEG_ES].sel, 0x1b);
+		assert_false(r->c->seg[SEG_ES].ar & AR_UNUSABLE);
+		rig_free(r);
+	}
+}
+
 static void test_limits(void **state)
 {
 	static const struct { u32 ar, limit, off, size; bool ok; } cases[] = {
@@ -444,6 +474,8 @@ static const struct {
 	{FEAT_SRSO_NO, "nothing is speculated"},
 	{FEAT_BTC_NO, "nothing is speculated"},
 	{FEAT_AUTO_IBRS, "EFER[21]"},
+	{FEAT_INVLPGB_NESTED, "INVLPGB, RAX bit 5: tests/virt/svm_exits/tlb.c"},
+	{FEAT_BUS_LOCK_DETECT, "IA32_DEBUGCTL[2], #DB: tests/guest/debug.c"},
 	{FEAT_MD_CLEAR, "VERW has nothing to clear: nothing is speculated"},
 };
 
@@ -658,6 +690,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_modes), cmocka_unit_test(test_loads), cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_null_keeps_base_outwards),
 		cmocka_unit_test(test_task_fault), cmocka_unit_test(test_tables), cmocka_unit_test(test_msrs),
 		cmocka_unit_test(test_every_feature_is_carried), cmocka_unit_test(test_speculation_msrs),
 		cmocka_unit_test(test_perf), cmocka_unit_test(test_perf_branches), cmocka_unit_test(test_parse),

@@ -285,13 +285,14 @@ static void test_stale_deadline(void **state)
 		assert_int_equal(c->activity, ACT_RUN);
 		assert_true(c->wake_at == UINT64_MAX);
 		c->activity = waits[n]; /* by time */
-		c->wake_at = p->clock.now;
-		(void)event_poll(c);
+		cpu_wait_until(c, p->clock.now + 1000);
+		p->clock.now += 999;
+		clock_fire(&p->clock);
+		assert_int_equal(c->activity, waits[n]);
+		p->clock.now++;
+		clock_fire(&p->clock);
 		assert_int_equal(c->activity, ACT_RUN);
 		assert_true(c->wake_at == UINT64_MAX);
-		c->activity = ACT_HLT;
-		c->attention = 0;
-		assert_false(cpu_can_wake(c));
 		pc_free(p);
 	}
 }

@@ -325,6 +325,27 @@ static void test_nested_host_modes(void **state)
 	bus_write_u32(&p->bus, 0xc004, 0x5007);
 	assert_int_equal(svm_stage2(p->c, &q, &r), XR_OK);
 	assert_int_equal(r.pa, 0x5234);
+	/* five levels: the root's entry leads to what four levels begin with */
+	s->image[s->cur].control.n_cr3 = 0xd000;
+	s->host.cr4 = CR4_PAE | CR4_LA57;
+	s->host.efer = EFER_NXE | EFER_LME | EFER_LMA;
+	q.gpa = 0x40123456;
+	bus_write_u64(&p->bus, 0xd000, 0xe007);
+	bus_write_u64(&p->bus, 0xe000, 0xf007);
+	bus_write_u64(&p->bus, 0xf008, 0x9007);
+	assert_int_equal(svm_stage2(p->c, &q, &r), XR_OK);
+	assert_int_equal(r.pa, 0x777456);
+	assert_int_equal(bus_read_u64(&p->bus, 0xd000), 0xe027);
+	s->host.cr4 = CR4_PAE;
+	assert_int_equal(svm_stage2(p->c, &q, &r), XR_EXIT);
+	s->image[s->cur].control.n_cr3 = 0xe000;
+	assert_int_equal(svm_stage2(p->c, &q, &r), XR_OK);
+	assert_int_equal(r.pa, 0x777456);
+	s->host.cr4 = CR4_PAE | CR4_LA57;
+	s->image[s->cur].control.n_cr3 = 0xd000;
+	bus_write_u64(&p->bus, 0xd000, 0xe006);
+	assert_int_equal(svm_stage2(p->c, &q, &r), XR_EXIT);
+	assert_int_equal(p->c->exit.q[0], 0x100000004);
 	pc_free(p);
 }
 

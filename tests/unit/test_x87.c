@@ -3,61 +3,14 @@
  * words and status words; approximation rows within one unit of the last place. One instruction at a time: FRSTOR, the
  * instruction's bytes, FNSAVE.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/mman.h>
-
-#include <cmocka.h>
-
 #include "cpu/exec/fpu.h"
+#include "host_memory.h"
 
-/* ---- what the rest of the processor would provide ---- */
-enum xr cpu_fault(struct cpu *c, unsigned vector, u32 error)
-{
-	c->fault = (struct event){.type = EV_HW, .vector = (u8)vector, .error = error};
-	return XR_FAULT;
-}
 void cpu_recheck(struct cpu *c)
 {
 	(void)c;
 }
 
-enum xr seg_address(struct cpu *c, unsigned seg, u64 ea, u32 size, unsigned access, la_t *la)
-{
-	(void)c, (void)seg, (void)size, (void)access;
-	*la = ea;
-	return XR_OK;
-}
-enum xr mmu_read_slow(struct cpu *c, la_t la, unsigned size, unsigned access, void *out)
-{
-	(void)c, (void)access;
-	memcpy(out, (const void *)la, size);
-	return XR_OK;
-}
-enum xr mmu_write_slow(struct cpu *c, la_t la, unsigned size, unsigned access, const void *in)
-{
-	(void)c, (void)access;
-	memcpy((void *)la, in, size);
-	return XR_OK;
-}
-enum xr mem_span(struct cpu *c, la_t la, u32 len, unsigned access, struct span *s)
-{
-	(void)c;
-	*s = (struct span){.la = la, .len = len, .access = (u8)access};
-	return XR_OK;
-}
-void span_read(struct cpu *c, const struct span *s, u32 off, void *buf, u32 len)
-{
-	(void)c;
-	memcpy(buf, (const u8 *)s->la + off, len);
-}
-void span_write(struct cpu *c, const struct span *s, u32 off, const void *buf, u32 len)
-{
-	(void)c;
-	memcpy((u8 *)s->la + off, buf, len);
-}
 bool cc_eval(struct cpu *c, unsigned cc)
 {
 	u32 f = c->rflags;
@@ -67,14 +20,6 @@ bool cc_eval(struct cpu *c, unsigned cc)
 }
 
 /* ---- random state ---- */
-static u64 rnd_state = 0x9e3779b97f4a7c15;
-static u64 rnd(void)
-{
-	rnd_state ^= rnd_state << 13;
-	rnd_state ^= rnd_state >> 7;
-	rnd_state ^= rnd_state << 17;
-	return rnd_state * 0x2545f4914f6cdd1d;
-}
 static unsigned pick(unsigned n)
 {
 	return (unsigned)(rnd() >> 33) % n;

@@ -1,87 +1,18 @@
 /*
  * What the vector tests share: a bare struct cpu whose L1 maps the computer's own addresses, the decoder's adapter in
- * small, and stubs of the floors around exec, which the linker takes before the library's own.
+ * small, and what host_memory.h puts in place of the floors around exec.
  */
 #ifndef VECTOR_HARNESS_H
 #define VECTOR_HARNESS_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/mman.h>
-
-#include <cmocka.h>
-
 #include "cpu/exec/sse.h"
+#include "host_memory.h"
 
 static struct cpu *cpu;
 static u8 *memory; /* two pages */
 static ZydisDecoder decoder;
 
 static const struct row_set *const sets[] = { &exec_sse_rows, &exec_sseint_rows, &exec_avx_rows, &exec_crypto_rows };
-
-/* ---- stubs of the floors around exec ---- */
-
-enum xr cpu_fault(struct cpu *c, unsigned vector, u32 error)
-{
-	c->fault = (struct event){ .type = EV_HW, .vector = (u8)vector, .error = error };
-	return XR_FAULT;
-}
-
-static la_t forbidden = 1; /* this page faults */
-
-static enum xr touch(struct cpu *c, la_t la, u32 len)
-{
-	if (la + len > forbidden && la < forbidden + PAGE_SIZE)
-		return cpu_fault(c, EX_PF, 0);
-	return XR_OK;
-}
-
-enum xr mmu_read_slow(struct cpu *c, la_t la, unsigned size, unsigned access, void *out)
-{
-	(void)access;
-	TRY(touch(c, la, size));
-	memcpy(out, (const void *)la, size);
-	return XR_OK;
-}
-
-enum xr mmu_write_slow(struct cpu *c, la_t la, unsigned size, unsigned access, const void *in)
-{
-	(void)access;
-	TRY(touch(c, la, size));
-	memcpy((void *)la, in, size);
-	return XR_OK;
-}
-
-enum xr mem_span(struct cpu *c, la_t la, u32 len, unsigned access, struct span *s)
-{
-	TRY(touch(c, la, len));
-	*s = (struct span){ .la = la, .len = len, .access = (u8)access };
-	return XR_OK;
-}
-
-void span_read(struct cpu *c, const struct span *s, u32 off, void *buf, u32 len)
-{
-	(void)c;
-	memcpy(buf, (const void *)(s->la + off), len);
-}
-
-void span_write(struct cpu *c, const struct span *s, u32 off, const void *buf, u32 len)
-{
-	(void)c;
-	memcpy((void *)(s->la + off), buf, len);
-}
-
-enum xr seg_address(struct cpu *c, unsigned seg, u64 ea, u32 size, unsigned access, la_t *la)
-{
-	(void)c;
-	(void)seg;
-	(void)size;
-	(void)access;
-	*la = ea;
-	return XR_OK;
-}
 
 enum xr op_read(struct cpu *c, const struct insn *i, unsigned size, u64 *out)
 {

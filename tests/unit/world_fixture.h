@@ -9,45 +9,16 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdlib.h>
 
 #include <cmocka.h>
 
-#include "cpu/decode/decode.h"
-#include "model/model.h"
-
-/* ---- a bare processor with 64 MiB ---- */
-
-struct pc {
-	struct bus bus;
-	struct clock clock;
-	struct hooks hooks;
-	struct code_cache *code;
-	const struct decode_index *decode;
-	void *mem;
-	struct cpu *c, *all[1];
-	const char *refused; /* id of the last refusal */
-};
+#include "bare.h"
 
 #define HOST_CODE  0x100000ull
 #define GUEST_CODE 0x200000ull
 #define VMCB_PA    0x10000ull
 #define HSAVE_PA   0x30000ull
 #define NCR3       0x3000ull
-
-static void page_written(void *arg, u64 pa, u64 len)
-{
-	struct pc *p = arg;
-
-	code_cache_written(p->code, pa, len);
-	p->c->kick = 1;
-}
-
-static void on_refused(void *arg, struct cpu *c, const struct refusal *r)
-{
-	(void)c;
-	((struct pc *)arg)->refused = r->check;
-}
 
 static void host_state(struct cpu *c)
 {
@@ -67,28 +38,9 @@ static void host_state(struct cpu *c)
 static struct pc *pc_new(const char *model)
 {
 	struct pc *p = calloc(1, sizeof(*p));
-	struct feature_set feat;
-	const struct cpu_model *m;
-	struct err err;
 
 	assert_non_null(p);
-	clock_init(&p->clock);
-	p->hooks.arg = p;
-	p->hooks.refused = on_refused;
-	assert_int_equal(model_parse(model, &m, &feat, &err), ST_OK);
-	assert_int_equal(bus_init(&p->bus, &p->clock, &p->hooks, 64 << 20, 0x80000000, &err), ST_OK);
-	assert_int_equal(decode_index_new(&p->decode, m, &feat), ST_OK);
-	assert_int_equal(code_cache_new(&p->code, &p->bus), ST_OK);
-	p->bus.page_written = page_written;
-	p->bus.page_written_arg = p;
-	p->mem = calloc(1, sizeof(struct cpu) + 64);
-	p->c = (struct cpu *)(void *)(((uintptr_t)p->mem + 63) & ~(uintptr_t)63);
-	p->all[0] = p->c;
-	p->c->all = p->all;
-	p->c->count = 1;
-	p->c->code = p->code;
-	p->c->decode = p->decode;
-	assert_int_equal(cpu_init(p->c, m, &feat, &p->bus, &err), ST_OK);
+	assert_true(bare_init(p, model));
 	bus_write_u64(&p->bus, 0x1000, 0x2007);
 	bus_write_u64(&p->bus, 0x2000, 0xe7);
 	bus_write_u64(&p->bus, 0x2008, 0x400000e7);
@@ -98,17 +50,13 @@ static struct pc *pc_new(const char *model)
 
 static void pc_free(struct pc *p)
 {
-	cpu_fini(p->c);
-	code_cache_free(p->code);
-	decode_index_free(p->decode);
-	bus_fini(&p->bus);
-	free(p->mem);
+	bare_fini(p);
 	free(p);
 }
 
 #define CODE(p, pa, ...) bus_write(&(p)->bus, pa, (const u8[]){__VA_ARGS__}, sizeof((const u8[]){__VA_ARGS__}))
 
-static void run_host(struct pc *p)
+static inline void run_host(struct pc *p)
 {
 	p->c->r[REG_RIP] = HOST_CODE;
 	p->c->activity = ACT_RUN;

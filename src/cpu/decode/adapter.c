@@ -4,6 +4,7 @@
  * the machine: such an instruction is bound to ud().
  */
 #include "cpu/decode/index.h"
+#include "cpu/exec/exec.h"
 
 static enum xr ud(struct cpu *c, const struct insn *i)
 {
@@ -173,6 +174,11 @@ static bool ud_by_mode(u32 flags, u8 mode)
 	       ((flags & ROW_COMPAT_UD) && (mode & MODE_LMA) && !m64);
 }
 
+static bool is_locked(const struct insn *i, const struct dec *d)
+{
+	return (i->flags & INSN_MEM) && ((i->flags & INSN_LOCK) || d->zi->mnemonic == ZYDIS_MNEMONIC_XCHG);
+}
+
 static void bind_row(struct insn *i, const struct dec *d)
 {
 	const struct insn_row *row = d->row;
@@ -188,6 +194,8 @@ static void bind_row(struct insn *i, const struct dec *d)
 		i->fn = ud;
 	if (!i->fast)
 		i->fast = (row->flags & gates) || (row->icpt && !(row->flags & ROW_LATE_ICPT)) ? insn_chain_gated : insn_chain_call;
+	if (unlikely(d->mode & MODE_LOCKS) && is_locked(i, d) && row != &ud_row)
+		i->fast = insn_locked_fast;
 }
 
 /* LOCK MOV CR0 is CR8 on processors with AltMovCr8; Zydis rejects the prefix. Decode without it, then rename. */

@@ -12,6 +12,7 @@
 #define PAGES_SIZE   (1u << 12)
 #define JUMP_SIZE    (1u << 12)
 #define NO_SUCCESSOR 0xffffu /* no page offset */
+#define KEY_ONE      0x80u   /* beside the mode in a key: a block of one instruction */
 #define BLOCK_BYTES(n) (sizeof(struct block) + ((size_t)(n) + 1) * sizeof(struct insn))
 
 struct code_page {
@@ -280,7 +281,7 @@ static struct block *lookup(struct code_cache *cc, u64 key)
 	return b;
 }
 
-static struct block *build(struct cpu *c, u64 key, const struct fetch *f)
+static struct block *build(struct cpu *c, u64 key, const struct fetch *f, unsigned max)
 {
 	struct code_cache *cc = c->code;
 
@@ -289,7 +290,7 @@ static struct block *build(struct cpu *c, u64 key, const struct fetch *f)
 	struct block *b = (struct block *)(cc->arena + cc->used);
 
 	memset(b, 0, sizeof(*b));
-	fill_block(c, b, ram_ptr(f->ram, f->pa), PAGE_SIZE - (f->pa & ~PAGE_MASK), BLOCK_MAX);
+	fill_block(c, b, ram_ptr(f->ram, f->pa), PAGE_SIZE - (f->pa & ~PAGE_MASK), max);
 	if (b->n == 0)
 		return NULL;
 	arena_take(cc, BLOCK_BYTES(b->n));
@@ -308,14 +309,15 @@ static enum xr block_lookup(struct cpu *c, la_t la, struct block **out)
 	struct fetch f;
 
 	TRY(mmu_fetch(c, la, &f));
-	if (!f.ram || c->careful || c->stress.no_blocks)
+	if (!f.ram || c->stress.no_blocks)
 		return scratch_block(c, la, &f, out);
 
-	u64 key = f.pa << 8 | c->mode;
+	/* The careful loop takes one instruction at a time: single steps, the monitor trap flag, shadows. */
+	u64 key = f.pa << 8 | c->mode | (c->careful ? KEY_ONE : 0);
 	struct block *b = lookup(c->code, key);
 
 	if (!b)
-		b = build(c, key, &f);
+		b = build(c, key, &f, c->careful ? 1 : BLOCK_MAX);
 	if (!b || !block_fits(c, b))
 		return scratch_block(c, la, &f, out);
 	*out = b;

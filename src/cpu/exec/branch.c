@@ -6,8 +6,8 @@
 
 /* ---- the end of every taken branch ---- */
 
-#define DEBUGCTL_LBR BIT(0)
 #define DEBUGCTL_BTF BIT(1)
+#define DEBUGCTL_BRANCHES (DEBUGCTL_LBR | DEBUGCTL_BTF | DEBUGCTL_LBRSE)
 
 static enum xr branch_check(struct cpu *c, u64 rip)
 {
@@ -21,16 +21,24 @@ static inline void note_branch(struct cpu *c, u64 from, u64 to)
 	c->lastbr[c->lastbr_n++ % ARRAY_LEN(c->lastbr)] = (struct branch_record){.from = from, .to = to};
 }
 
-/* "Last Branch Recording": the MSR pair of one vendor and the stack of the other. "Single-Stepping on Branches". */
-static cold void debug_branch(struct cpu *c, u64 from, u64 to)
+/* Near branches, by their last opcode byte; what is left is conditional: Jcc, LOOPcc, JrCXZ. */
+static enum lbr_kind branch_kind(const struct insn *i)
 {
-	if (c->debugctl & DEBUGCTL_LBR) {
-		c->lbr_from = from;
-		c->lbr_to = to;
-		c->lbr_tos = (c->lbr_tos + 1) % LBR_DEPTH;
-		c->lbr_stack_from[c->lbr_tos] = from;
-		c->lbr_stack_to[c->lbr_tos] = to;
+	switch (i->opcode) {
+	case 0xe8: return LBR_CALL_REL;
+	case 0xe9:
+	case 0xeb: return LBR_JMP_REL;
+	case 0xc2:
+	case 0xc3: return LBR_RET;
+	case 0xff: return (i->modrm >> 3 & 7) == 2 ? LBR_CALL_IND : LBR_JMP_IND;
+	default: return LBR_JCC;
 	}
+}
+
+/* "Last Branch Recording": the MSR pair of one vendor and the stack of the other. "Single-Stepping on Branches". */
+static cold void debug_branch(struct cpu *c, const struct insn *i, u64 from, u64 to)
+{
+	lbr_branch(c, from, to, branch_kind(i));
 	if ((c->debugctl & DEBUGCTL_BTF) && (c->rflags & FL_TF)) {
 		c->pending_db |= DR6_BS;
 		cpu_raise(c, PEND_DB);
@@ -42,8 +50,8 @@ static inline void branch_commit(struct cpu *c, const struct insn *i, u64 rip)
 	u64 from = insn_rip(c, i);
 
 	note_branch(c, from, rip);
-	if (unlikely(c->debugctl))
-		debug_branch(c, from, rip);
+	if (unlikely(c->debugctl & DEBUGCTL_BRANCHES))
+		debug_branch(c, i, from, rip);
 	c->r[REG_RIP] = rip;
 }
 
@@ -58,7 +66,7 @@ enum xr branch_to(struct cpu *c, const struct insn *i, u64 rip)
 
 static inline bool plain_target(const struct cpu *c, u64 rip)
 {
-	return likely((rip + BIT(47)) >> 48 == 0 && !c->debugctl);
+	return likely((rip + BIT(47)) >> 48 == 0 && !(c->debugctl & DEBUGCTL_BRANCHES));
 }
 
 static inline enum xr jump64(struct cpu *c, const struct insn *i, u64 target)
@@ -379,83 +387,15 @@ static void bind_loop(struct insn *i, const struct dec *d)
 
 /* ---- software interrupts ---- */
 
-/* "Software Interrupt Handling Methods While in Virtual-8086 Mode With VME": the redirection bitmap is the 32 bytes below
- * the I/O permission bitmap; a clear bit redirects to the 8086 program. */
-static enum xr vme_redirected(struct cpu *c, u8 vector, bool *redirected)
-{
-	const struct seg *tr = &c->seg[SEG_TR];
-	u16 base;
-	u8 byte;
-
-	if (tr->limit < 103)
-		return fault_gp(c, 0);
-	TRY(mem_read16(c, tr->base + 102, ACC_SUPER, &base));
-
-	u32 at = base - 32u + vector / 8u;
-
-	if (base < 32 || at > tr->limit)
-		return fault_gp(c, 0);
-	TRY(mem_read8(c, tr->base + at, ACC_SUPER, &byte));
-	*redirected = !((byte >> (vector % 8)) & 1);
-	return XR_OK;
-}
-
-static enum xr push_frame86(struct cpu *c, const u16 v[3])
-{
-	la_t la[3];
-	u16 old;
-
-	for (unsigned k = 0; k < 3; k++) {
-		TRY(seg_address(c, SEG_SS, (u16)(c->r[REG_RSP] - 2 * (k + 1)), 2, ACC_WRITE | ACC_STACK, &la[k]));
-		TRY(mem_rmw16(c, la[k], ACC_STACK, &old));
-	}
-	for (unsigned k = 0; k < 3; k++)
-		TRY(mem_write16(c, la[k], ACC_STACK, v[k]));
-	return XR_OK;
-}
-
-/* INT n as the 8086 knew it, without leaving virtual-8086 mode. With IOPL < 3 the virtual interrupt flag stands for IF. */
-static enum xr redirect86(struct cpu *c, const struct insn *i, u8 vector)
-{
-	u32 f = flags_get(c), image = f, clear = FL_IF;
-	u16 ip, cs;
-
-	if ((f & FL_IOPL) != FL_IOPL) {
-		image = (f & ~(u32)FL_IF) | FL_IOPL | (f & FL_VIF ? FL_IF : 0);
-		clear = FL_VIF;
-	}
-	TRY(mem_read16(c, vector * 4u, 0, &ip));
-	TRY(mem_read16(c, vector * 4u + 2, 0, &cs));
-
-	const u16 frame[3] = {(u16)image, c->seg[SEG_CS].sel, (u16)next_rip(c, i)};
-
-	TRY(push_frame86(c, frame));
-	set_sp(c, c->r[REG_RSP] - 6);
-	branch_commit(c, i, ip);
-	seg_set_real(c, SEG_CS, cs);
-	flags_set(c, f & ~(clear | FL_TF));
-	cpu_flags_changed(c, f);
-	return XR_OK;
-}
-
+/* What IOPL forbids in virtual-8086 mode never becomes an event: its #GP does not arise during a delivery. */
 HANDLER(int_n)
 {
 	u8 vector = (u8)i->imm;
+	bool redirected;
 
-	if (v86_mode(c)) {
-		bool redirected = false;
-
-		if (c->cr4 & CR4_VME)
-			TRY(vme_redirected(c, vector, &redirected));
-		if (redirected) {
-			c->delivering = (struct event){.type = EV_SW, .vector = vector, .insn_len = i->len};
-			TRY(redirect86(c, i, vector));
-			c->delivering.type = EV_NONE;
-			return XR_OK;
-		}
-		if ((c->rflags & FL_IOPL) != FL_IOPL)
-			return fault_gp(c, 0);
-	}
+	TRY(v86_redirects(c, vector, &redirected));
+	if (v86_mode(c) && !redirected && (c->rflags & FL_IOPL) != FL_IOPL)
+		return fault_gp(c, 0);
 	return raise_soft(c, i, EV_SW, vector);
 }
 

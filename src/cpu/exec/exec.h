@@ -203,6 +203,9 @@ static inline void cc_set_flags(struct cpu *c, u32 arith)
 		return XR_OK;                                                                                          \
 	}
 enum xr insn_leave(struct cpu *c, const struct insn *i, enum xr r); /* run.c: bookkeeping when a chain ends early */
+/* lock.c: instructions with LOCK, XCHG with memory, while the mode has MODE_LOCKS; i->fn does the work. */
+enum xr insn_locked(struct cpu *c, const struct insn *i);
+enum xr insn_locked_fast(struct cpu *c, const struct insn *i);
 #define BIND(i, NAME) ((i)->fn = NAME, (i)->fast = NAME##_fast)
 
 /* A taken branch to `rip` (already masked to the operand size): limit or canonical check, last-branch records.

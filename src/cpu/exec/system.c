@@ -200,7 +200,7 @@ static enum xr mov_to_dr(struct cpu *c, const struct insn *i)
 	if (n < 4)
 		c->dr[n] = v;
 	else if (n == 6)
-		c->dr6 = (v & 0xe00f) | DR6_RESET;
+		c->dr6 = (v & (0xe00f | DR6_BLD)) | dr6_fixed(c);
 	else
 		c->dr7 = (v & 0xffff23ff) | DR7_RESET;
 	mmu_update_context(c);
@@ -506,6 +506,16 @@ static enum xr clzero(struct cpu *c, const struct insn *i)
 	return XR_OK;
 }
 
+/* "MCOMMIT": every earlier store is in memory, and none of them failed. */
+static enum xr mcommit(struct cpu *c, const struct insn *i)
+{
+	if (!(c->efer & EFER_MCOMMIT))
+		return fault_ud(c);
+	TRY(icpt_test(c, i, ICPT_MCOMMIT, 0));
+	cc_set_flags(c, flags_get(c) & (FL_ARITH & ~(u32)FL_CF));
+	return XR_OK;
+}
+
 /* ---- MSRs, CPUID ---- */
 
 static void trace_msr(struct cpu *c, bool write, u32 index, u64 v, bool ok)
@@ -773,6 +783,7 @@ static const struct insn_row rows[] = {
 	{M(WRGSBASE), .form = "WRGSBASE r", .bind = bind_base, .fn = wrbase, .feature = FEAT_FSGSBASE, .flags = ROW_ONLY64},
 	{M(CLAC), .form = "CLAC", .fn = clac, .feature = FEAT_SMAP, .flags = ROW_NO_V86},
 	{M(STAC), .form = "STAC", .fn = stac, .feature = FEAT_SMAP, .flags = ROW_NO_V86},
+	{M(MCOMMIT), .form = "MCOMMIT", .fn = mcommit, .feature = FEAT_MCOMMIT, .icpt = ICPT_MCOMMIT, .flags = ROW_LATE_ICPT},
 	{M(RDPKRU), .form = "RDPKRU", .fn = rdpkru, .feature = FEAT_PKU},
 	{M(WRPKRU), .form = "WRPKRU", .fn = wrpkru, .feature = FEAT_PKU},
 	{M(RSM), .form = "RSM", .fn = rsm, .flags = ROW_END, .icpt = ICPT_RSM},

@@ -14,9 +14,20 @@ u64 cpu_tsc(struct cpu *c)
 	return c->guest ? c->virt->tsc(c, tsc) : tsc;
 }
 
-static void wake_now(void *arg)
+static void end_wait(struct cpu *c)
 {
-	cpu_recheck(arg); /* event_poll compares wake_at with the clock */
+	if (c->activity == ACT_MWAIT || c->activity == ACT_TPAUSE)
+		c->activity = ACT_RUN;
+	c->wake_at = UINT64_MAX;
+}
+
+/* The timer of a wait that something else ended may still be armed. */
+static void time_is_up(void *arg)
+{
+	struct cpu *c = arg;
+
+	if (c->wake_at <= c->clock->now)
+		end_wait(c);
 }
 
 void cpu_wait_until(struct cpu *c, u64 when)
@@ -27,7 +38,7 @@ void cpu_wait_until(struct cpu *c, u64 when)
 	if (when == UINT64_MAX)
 		return;
 	if (!c->wake_timer.fn)
-		timer_init(&c->wake_timer, c->clock, wake_now, c);
+		timer_init(&c->wake_timer, c->clock, time_is_up, c);
 	timer_arm(&c->wake_timer, when);
 }
 
@@ -36,10 +47,8 @@ void cpu_monitor_written(struct cpu *c, u64 pa, u64 len)
 	if (likely(c->monitor_addr == UINT64_MAX) || pa >= c->monitor_addr + 64 || pa + len <= c->monitor_addr)
 		return;
 	c->monitor_addr = UINT64_MAX;
-	if (c->activity == ACT_MWAIT || c->activity == ACT_TPAUSE) {
-		c->activity = ACT_RUN;
-		c->wake_at = UINT64_MAX;
-	}
+	if (c->activity == ACT_MWAIT || c->activity == ACT_TPAUSE)
+		end_wait(c);
 }
 
 /* CR4.TSD keeps user code from the time; the fault precedes every intercept. */

@@ -228,7 +228,7 @@ static enum xr translate_part(struct cpu *c, la_t la, u32 len, unsigned access, 
 	p->len = len;
 	if (l1_part(c, la, access, p))
 		return XR_OK;
-	TRY(mmu_translate(c, la, access, &x));
+	TRY(mmu_translate(c, la, access | ACC_LENGTH(len), &x));
 	p->pa = x.pa;
 	p->ram = x.ram;
 	if (x.ram) {
@@ -251,6 +251,8 @@ static enum xr translate_span(struct cpu *c, la_t la, u32 len, unsigned access, 
 	if (!len)
 		return XR_OK;
 	TRY(check_canonical(c, la, len, access));
+	if (unlikely(first != len))
+		access |= ACC_CROSSES;
 	TRY(translate_part(c, la, first, access, &s->part[0]));
 	s->parts = 1;
 	/* The stress knob: as if a page ended in the middle. A virtual APIC's registers are no memory either. */
@@ -280,12 +282,49 @@ static enum xr check_alignment(struct cpu *c, la_t la, unsigned size, unsigned a
 	return cpu_fault(c, EX_AC, 0);
 }
 
+#define CACHE_LINE 64u
+
+/* "Bus Locking": a locked access that is split over two cache lines, or to memory that is not write-back. DEVIATION: the
+ * MTRRs do not count, but what is not RAM is not write-back either. */
+static enum xr note_lock(struct cpu *c, const struct span *s, la_t la, unsigned size)
+{
+	const struct tlb_entry *e = (c->cr0 & CR0_PG) || c->stage2 ? tlb_lookup(c, la) : NULL;
+	bool write_back = !(c->cr0 & CR0_CD) && s->part[0].ram && (!e || e->memtype == MT_WB);
+
+	if (c->lock_watch == LOCK_BUS || (write_back && (la & (CACHE_LINE - 1)) + size <= CACHE_LINE))
+		return XR_OK;
+	c->lock_watch = LOCK_BUS;
+	return c->lock_exits && c->virt->bus_lock ? c->virt->bus_lock(c) : XR_OK;
+}
+
+u64 mmu_watch_locks(struct cpu *c)
+{
+	u64 ctx = c->ctx;
+
+	c->ctx = CTX_NEVER;
+	c->lock_watch = LOCK_WATCHED;
+	return ctx;
+}
+
+bool mmu_unwatch_locks(struct cpu *c, u64 ctx)
+{
+	bool seen = c->lock_watch == LOCK_BUS;
+
+	c->lock_watch = LOCK_UNWATCHED;
+	c->ctx = ctx == CTX_NEVER ? ctx : c->l1_contexts->ctx; /* a walk may have led to another context */
+	if (unlikely(c->ctx != ctx))
+		c->block_mode_changed = 1;
+	return seen;
+}
+
 enum xr mmu_read_slow(struct cpu *c, la_t la, unsigned size, unsigned access, void *out)
 {
 	struct span s;
 
 	TRY(translate_span(c, la, size, access, &s));
 	TRY(check_alignment(c, la, size, access));
+	if (unlikely(c->lock_watch))
+		TRY(note_lock(c, &s, la, size));
 	if (likely(s.parts == 1))
 		part_read(c, &s.part[0], 0, out, size);
 	else

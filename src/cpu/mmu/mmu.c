@@ -14,33 +14,54 @@ static const struct walk_format *format_now(const struct cpu *c)
 	return (c->cr4 & CR4_PAE) ? &walk_pae : &walk_legacy;
 }
 
-static struct walk_request guest_request(const struct cpu *c, la_t la)
+static cold void set_guest_mode(const struct cpu *c, struct walk_mode *m)
 {
 	const struct walk_format *f = format_now(c);
-	struct walk_request q = {
+	struct walk_rules u = {
 	        .format = f,
-	        .root = c->cr3 & mask(51, 12),
-	        .addr = la,
 	        .present = PTE_P,
 	        .reserved = f->deny && !(c->efer & EFER_NXE) ? PTE_NX : 0,
 	        .phys_bits = c->phys_bits,
 	        .large = 1 << 2,
-	        .keep_ad = true,
-	        .nested = c->stage2,
 	};
 
 	if (f == &walk_legacy) {
-		q.root = c->cr3 & 0xfffff000;
-		q.large = (c->cr4 & CR4_PSE) ? 1 << 2 : 0;
-		q.pse36 = has(c, FEAT_PSE36);
-	} else if (f == &walk_pae) {
-		q.root = c->cr3 & 0xffffffe0;
-		q.pdpte = c->pdpte_on_demand ? NULL : c->pdpte;
-	} else {
-		q.large |= has(c, FEAT_PDPE1GB) ? 1 << 3 : 0;
-		q.reserved_upper = quirk(c, QUIRK_UPPER_BIT8_RESERVED) ? BIT(8) : 0;
+		u.large = (c->cr4 & CR4_PSE) ? 1 << 2 : 0;
+		u.pse36 = has(c, FEAT_PSE36);
+	} else if (f != &walk_pae) {
+		u.large |= has(c, FEAT_PDPE1GB) ? 1 << 3 : 0;
+		u.reserved_upper = quirk(c, QUIRK_UPPER_BIT8_RESERVED) ? BIT(8) : 0;
 	}
-	return q;
+	walk_mode_set(m, &u);
+}
+
+/* The rules of the mode in force, made anew when what they come from has changed. */
+static const struct walk_mode *guest_mode(struct cpu *c)
+{
+	struct l1_contexts *h = c->l1_contexts;
+	u64 key = (c->cr4 & (CR4_PSE | CR4_PAE | CR4_LA57)) | (c->efer & (EFER_LMA | EFER_NXE)) << 16 | (u64)c->phys_bits << 48;
+
+	if (unlikely(h->walk_key != key)) {
+		set_guest_mode(c, &h->walk);
+		h->walk_key = key;
+	}
+	return &h->walk;
+}
+
+static struct walk_request guest_request(struct cpu *c, la_t la)
+{
+	const struct walk_mode *m = guest_mode(c);
+	const struct walk_format *f = m->rules.format;
+	bool pae = f == &walk_pae;
+
+	return (struct walk_request){
+	        .mode = m,
+	        .root = f == &walk_legacy ? c->cr3 & 0xfffff000 : pae ? c->cr3 & 0xffffffe0 : c->cr3 & mask(51, 12),
+	        .addr = la,
+	        .keep_ad = true,
+	        .nested = c->stage2,
+	        .pdpte = pae && !c->pdpte_on_demand ? c->pdpte : NULL,
+	};
 }
 
 /* ---- rights: "Determination of Access Rights", "Protection Keys" ---- */
@@ -113,7 +134,7 @@ static void note_first_stage(const struct cpu *c, const struct walk_result *r, s
 	e->memtype = pat_type(c, r);
 }
 
-static enum xr first_stage(struct cpu *c, la_t la, unsigned access, struct tlb_entry *e, gpa_t *gpa)
+static enum xr first_stage(struct cpu *c, la_t la, unsigned access, struct tlb_entry *e, gpa_t *gpa, bool *unguarded)
 {
 	if (!(c->cr0 & CR0_PG)) {
 		*e = (struct tlb_entry){.perms = ACC_KINDS,
@@ -139,6 +160,7 @@ static enum xr first_stage(struct cpu *c, la_t la, unsigned access, struct tlb_e
 	TRY(walk_mark(c, &q, &r, access & ACC_WRITE));
 	e->dirty = (r.entry & PTE_D) != 0;
 	*gpa = r.pa;
+	*unguarded = r.unguarded;
 	return XR_OK;
 }
 
@@ -146,8 +168,9 @@ static enum xr first_stage(struct cpu *c, la_t la, unsigned access, struct tlb_e
 static enum xr both_stages(struct cpu *c, la_t la, unsigned access, struct tlb_entry *e)
 {
 	gpa_t gpa = la;
+	bool unguarded = false;
 
-	TRY(first_stage(c, la, access, e, &gpa));
+	TRY(first_stage(c, la, access, e, &gpa, &unguarded));
 	pa_t pa = gpa;
 	e->perms |= ACC_KINDS << 4;
 	if (c->stage2) {
@@ -155,6 +178,9 @@ static enum xr both_stages(struct cpu *c, la_t la, unsigned access, struct tlb_e
 		        .gpa = gpa,
 		        .why = S2_FINAL,
 		        .access = (u8)(access & ACC_KINDS),
+		        .crosses = (access & ACC_CROSSES) != 0,
+		        .length = (u16)(access >> 16),
+		        .unguarded = unguarded,
 		        .user = e->user,
 		        .perms = e->perms & ACC_KINDS,
 		        .memtype = e->memtype,
@@ -191,7 +217,7 @@ static enum xr walk_and_fill(struct cpu *c, la_t la, unsigned access, bool cache
 			tlb_flush_page(c, c->space, tlb_current_pcid(c), la, true);
 		return r;
 	}
-	*out = tlb_insert(c, la, e);
+	*out = tlb_insert(c, la, e, cached);
 	return XR_OK;
 }
 

@@ -19,7 +19,9 @@ enum acc {
 	ACC_READ = 1, ACC_WRITE = 2, ACC_EXEC = 4, ACC_RMW = ACC_READ | ACC_WRITE,
 	ACC_SUPER = 8, /* implicit supervisor access: descriptor tables, TSS */
 	ACC_STACK = 16, /* non-canonical is #SS(0), not #GP(0) */
+	ACC_CROSSES = 32, /* set inside mmu: one part of an access that crosses a page; its length is in bits 31:16 */
 };
+#define ACC_LENGTH(len) ((unsigned)(len) << 16)
 
 /* L1: 1024 entries of 32 bytes. Tag: page of the linear address | context number (never 0). */
 #define L1_BITS 10
@@ -81,6 +83,10 @@ void span_write(struct cpu *c, const struct span *s, u32 off, const void *buf, u
 enum xr mmu_read_slow(struct cpu *c, la_t la, unsigned size, unsigned access, void *out) must_check;
 enum xr mmu_write_slow(struct cpu *c, la_t la, unsigned size, unsigned access, const void *in) must_check;
 
+/* Until the second, the accesses of a locked instruction are looked at for bus locks: none is answered by the L1. true: there was one. */
+u64 mmu_watch_locks(struct cpu *c);
+bool mmu_unwatch_locks(struct cpu *c, u64 watch);
+
 /* One instruction-fetch translation: where the bytes of the page of `la` live. ram NULL: not RAM, fetch by bus_read. */
 struct fetch {
 	pa_t pa;
@@ -105,6 +111,13 @@ void tlb_flush_space(struct cpu *c, u16 space, bool keep_global);     /* one ASI
 void tlb_flush_pcid(struct cpu *c, u16 space, u16 pcid, bool keep_global);
 void tlb_flush_page(struct cpu *c, u16 space, u16 pcid, la_t la, bool globals_too); /* INVLPG: with globals */
 void tlb_flush_page_any_pcid(struct cpu *c, u16 space, la_t la);
+/* By any combination of space, PCID and page: broadcast invalidation. Unused parts match all. */
+struct tlb_match {
+	u16 space, pcid;
+	bool any_space, any_pcid, any_page, globals;
+	la_t la;
+};
+void tlb_flush_matching(struct cpu *c, const struct tlb_match *m);
 void tlb_set_space(struct cpu *c, u16 space);                         /* at VM entry and exit */
 
 /* Recompute the context number after anything that changes how addresses translate: CPL, CR0, CR3, CR4, EFER, RFLAGS.AC,

@@ -83,6 +83,9 @@ struct l1_contexts {
 	struct fetch_entry fetch[FETCH_ENTRIES];
 	struct bloom l1_large;  /* large guest pages with pieces in the L1 or the fetch cache since the last l1_gen */
 	struct bloom l2_pieces; /* large guest pages that are in L2 as smaller pieces */
+	struct walk_mode walk;  /* of the paging mode behind walk_key; 0: none yet */
+	u64 walk_key;
+	struct walk_memo memo[WALK_MEMOS];
 	u32 large_sizes;        /* bit n: pages of 2^n bytes were put into tlb.large since the last full flush */
 };
 
@@ -109,7 +112,8 @@ static inline u64 mmu_apic_page(const struct cpu *c)
 
 /* ---- tlb.c ---- */
 const struct tlb_entry *tlb_lookup(struct cpu *c, la_t la);
-const struct tlb_entry *tlb_insert(struct cpu *c, la_t la, struct tlb_entry e);
+/* cached: an entry for la is there, and is replaced. */
+const struct tlb_entry *tlb_insert(struct cpu *c, la_t la, struct tlb_entry e, bool cached);
 u16 tlb_current_pcid(const struct cpu *c);
 
 static inline unsigned bloom_slot(u64 page, unsigned shift)

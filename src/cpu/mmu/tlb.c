@@ -173,7 +173,7 @@ static unsigned large_set(u64 vpn, u16 space)
 
 static bool usable(const struct tlb_entry *e, const struct ctx_key *k, u64 vpn, unsigned shift)
 {
-	if (!e->valid || e->vpn != vpn || e->page_shift != shift || e->space != k->space)
+	if (e->vpn != vpn || !e->valid || e->page_shift != shift || e->space != k->space)
 		return false;
 	if (e->global && k->pcid != PCID_UNPAGED)
 		return e->born >= k->epoch_all;
@@ -231,10 +231,10 @@ static struct tlb_entry *victim(const struct ctx_key *k, struct tlb_entry *set, 
 	return &set[*next];
 }
 
-const struct tlb_entry *tlb_insert(struct cpu *c, la_t la, struct tlb_entry e)
+const struct tlb_entry *tlb_insert(struct cpu *c, la_t la, struct tlb_entry e, bool cached)
 {
 	struct l1_contexts *h = c->l1_contexts;
-	struct tlb_entry *slot = find(c, la);
+	struct tlb_entry *slot = cached ? find(c, la) : NULL;
 
 	if (slot)
 		slot->valid = false; /* a re-walk may come back with another page size */
@@ -390,6 +390,37 @@ void tlb_flush_page_any_pcid(struct cpu *c, u16 space, la_t la)
 {
 	struct victimise v = {.space = space, .any_pcid = true, .globals = true, .la = la};
 	flush_page(c, &v);
+}
+
+/* Entries of the whole TLB, one by one: for what no epoch and no set can name. */
+static bool is_match(const struct tlb_entry *e, const void *arg)
+{
+	const struct tlb_match *m = arg;
+	unsigned shift = e->guest_shift > e->page_shift ? e->guest_shift : e->page_shift;
+	bool page = m->any_page || (e->vpn << e->page_shift) >> shift == m->la >> shift;
+
+	if (!page || (!m->any_space && e->space != m->space))
+		return false;
+	return e->global ? m->globals : m->any_pcid || e->pcid == m->pcid || e->pcid == PCID_UNPAGED;
+}
+
+void tlb_flush_matching(struct cpu *c, const struct tlb_match *m)
+{
+	struct victimise v = {
+		.space = m->space, .pcid = m->pcid, .any_pcid = m->any_pcid, .globals = m->globals, .la = m->la};
+
+	if (!m->any_space && !m->any_page) {
+		flush_page(c, &v);
+	} else if (!m->any_space && m->any_pcid) {
+		tlb_flush_space(c, m->space, !m->globals);
+	} else if (!m->any_space && !m->globals) {
+		tlb_flush_pcid(c, m->space, m->pcid, true);
+	} else if (m->any_space && m->any_pcid && m->any_page && m->globals) {
+		tlb_flush_all(c);
+	} else {
+		for_each_entry(c, is_match, m);
+		drop_l1(c);
+	}
 }
 
 enum status mmu_init(struct cpu *c)

@@ -5,7 +5,7 @@
 #ifndef SVM_EXITS_H
 #define SVM_EXITS_H
 
-#include "svm.h"
+#include "../svm_test.h"
 
 struct snippet {
 	char *entry, *at, *next; /* first instruction, the one in question, the one behind it */
@@ -29,26 +29,18 @@ struct icpt {
 #define BAD_PF "$0x4000000000" /* canonical, not mapped */
 #define BAD_GP "$0x8000000000000000"
 
-extern struct vmcb *v; /* of the guest under test */
-extern u64 scratch[512], seen[16];
-extern u64 user_pml4[512];
-extern bool nrips, assists, of_2005; /* what this processor has */
+extern u64 seen[16];
+extern bool nrips, assists; /* what this processor has */
 extern char ev_stubs[];		     /* 256 times 16 bytes: VMMCALL */
 extern struct idt_gate gidt[256];
-extern unsigned nmis, irqs;	     /* taken by the host so far */
 #define STACK_TOP 0x7f0000ull
 
-void base(const struct snippet *s); /* a fresh VMCB: nested paging, every exception and nothing else intercepted */
-void user(void);		    /* at CPL 3 */
+void base(const struct snippet *s); /* a fresh VMCB with empty permission maps */
 void on(struct icpt i);
 void off(struct icpt i);
-u64 go(void);	     /* CLGI, VMRUN, STGI; the exit code */
-u64 go_gif0(void);   /* VMRUN alone: the host stays with GIF as #VMEXIT left it */
-void vcheck(const char *name, const char *what, u64 got, u64 want);
 /* The guest's own interrupt table: a vector's handler is a VMMCALL. */
 void own_idt(void);
 u64 stub_of(unsigned vector);
-void self_ipi(u32 icr); /* through the local APIC */
 
 void test_instructions(void);
 void test_priorities(void);
@@ -62,5 +54,8 @@ void test_modes(void);
 void test_state(void);
 void test_lbr(void);
 void test_clean(void);
+void test_details(void);
+void test_broadcast(void);
+void tlb_broadcast(void); /* within tlb.c's pages */
 
 #endif

@@ -235,6 +235,31 @@ static void upper_levels(void)
 	check(named("PDPE", "reserved bit: EXITINFO1, P and RSV"), F(u32, 0x78) & 9, 9);
 }
 
+/* A 67h prefix makes the address 16 bits wide: AX, zero-extended. REQ(svm.2.2.1.4) */
+static void sixteen_bit_address(const struct tables *nested)
+{
+	u8 *low = (u8 *)0x7000, *high = (u8 *)0xab7000;
+	u32 a = (u32)high;
+
+	asm("" : "+r"(low), "+r"(high));
+	fresh(nested);
+	guest(READ, DATA);
+	memcpy(low, vmcb, sizeof(vmcb));
+	memset(high, 0, sizeof(vmcb));
+	asm volatile("push %%ebp; clgi; addr16 vmrun; stgi; pop %%ebp"
+		     : "+a"(a)::"ebx", "ecx", "edx", "esi", "edi", "memory", "cc");
+	check(named("VMRUN by AX", "code"), *(u32 *)(low + 0x70), VMMCALL);
+	check(named("VMRUN by AX", "EAX is back"), a, (u32)high);
+	memset(low, 0, sizeof(vmcb));
+	asm volatile("addr16 vmsave" ::"a"(high) : "memory");
+	check(named("VMSAVE by AX", "the limit of FS"), *(u32 *)(low + 0x444), ~0u);
+	check(named("VMSAVE by AX", "nothing at EAX"), *(u32 *)(high + 0x444), 0);
+	*(u64 *)(low + 0x608) = 0x1234567; /* LSTAR */
+	*(u64 *)(high + 0x608) = 0x89;
+	asm volatile("addr16 vmload" ::"a"(high) : "memory");
+	check(named("VMLOAD by AX", "LSTAR"), rdmsr(0xc0000082), 0x1234567);
+}
+
 /* ---- the host ---- */
 
 static void host_mode(const struct tables *t)
@@ -271,6 +296,7 @@ int main(void)
 				one(n, false);
 		}
 		upper_levels();
+		sixteen_bit_address(&host);
 		write_cr0(read_cr0() & ~(1u << 31));
 	}
 	return guest_verdict();

@@ -296,6 +296,10 @@ static void flags(void)
 	v->dr7 = 0x401;
 	v->rflags = 0x10002;
 	vcheck("guest RF", "code", go(), EXIT_VMMCALL);
+	base(&plain); /* no consistency check has it; long mode does not know virtual-8086 mode */
+	v->rflags = 0x20002;
+	vcheck("guest VM in long mode", "code", go(), EXIT_VMMCALL);
+	vcheck("guest VM in long mode", "64-bit code ran", v->rip, (u64)plain.next);
 	/* an intercepted instruction with a breakpoint on it: the breakpoint first, REQ(svm.2.4.0.11) */
 	base(&plain);
 	v->dr7 = 0x401;

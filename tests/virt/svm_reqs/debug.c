@@ -31,6 +31,8 @@ SNIPPET(g_two, "nop; nop");
 SNIPPET(g_store, "movl $1, scratch + 64; nop");
 SNIPPET(g_gd, "mov %dr7, %rax; nop");
 SNIPPET(g_io, "out %al, $0x80; nop");
+SNIPPET(g_cpuid, "cpuid");
+SNIPPET(g_ud, "ud2");
 
 static void host_breakpoint(void)
 {
@@ -55,6 +57,22 @@ static void host_breakpoint(void)
 	check(REQ("svm.2.2.1.127 svm.2.13.5") "by single step, with GIF 0", hit_dr6 >> 14 & 1, 1);
 	check(REQ("svm.2.2.1.128") "RF", hit_rflags >> 16 & 1, 0);
 	check(REQ("svm.2.2.1.133") "the guest has run to its end", v->rip, g_two_end);
+}
+
+/* RF in the VMCB is what it was at the exit, not what an exception would have pushed. */
+static void saved_rf(void)
+{
+	for (u64 rf = 0; rf <= 1 << 16; rf += 1 << 16) {
+		base(g_cpuid);
+		v->intercept1 |= SVM_CPUID;
+		v->rflags = 2 | rf;
+		check(REQ("svm.2.4.1.9") "CPUID", go(), EXIT_CPUID);
+		check(REQ("svm.2.4.1.9") "RF at an instruction", v->rflags & 1 << 16, rf);
+		base(g_ud);
+		v->rflags = 2 | rf;
+		check(REQ("svm.2.4.1.9") "UD2", go(), EXIT_UD);
+		check(REQ("svm.2.4.1.9") "RF at a fault", v->rflags & 1 << 16, rf);
+	}
 }
 
 static void guest_breakpoint(void)
@@ -156,6 +174,7 @@ void test_debug(void)
 {
 	on_exception(1, on_debug);
 	host_breakpoint();
+	saved_rf();
 	guest_breakpoint();
 	implicit();
 	gif();

@@ -1,96 +1,11 @@
 #include "reqs.h"
 
-struct vmcb *v;
-bool of_2005;
-unsigned irqs, nmis;
-u64 seen[64], scratch[512] __attribute__((aligned(4096))), user_pml4[512] __attribute__((aligned(4096)));
-static struct vmcb template;
-
-static bool on_nmi(struct regs *r)
-{
-	(void)r;
-	nmis++;
-	return true;
-}
-
-static bool on_irq(struct regs *r)
-{
-	(void)r;
-	irqs++;
-	mmio_write(APIC + 0xb0, 0);
-	return true;
-}
-
-void self_ipi(u32 icr)
-{
-	mmio_write(APIC + 0x310, 0);
-	mmio_write(APIC + 0x300, icr);
-}
-
-/* The first 4 GiB one to one, open to user code. */
-static void user_tables(void)
-{
-	u64 *l3 = page_alloc();
-
-	user_pml4[0] = (u64)l3 | 7;
-	for (unsigned g = 0; g < 4; g++) {
-		u64 *l2 = page_alloc();
-
-		l3[g] = (u64)l2 | 7;
-		for (unsigned k = 0; k < 512; k++)
-			l2[k] = (u64)g << 30 | (u64)k << 21 | 0x87;
-	}
-}
-
-static void setup(void)
-{
-	u32 r[4];
-
-	cpuid(0x8000000a, 0, r);
-	of_2005 = !(r[3] & ~3u);
-	user_tables();
-	v = svm_guest(NULL, (u64)page_alloc() + 4096 - 16, true);
-	v->intercept_exc = ~0u;
-	v->intercept1 = SVM_SHUTDOWN | 1 << 2; /* 2005 asks for the SMI intercept */
-	v->intercept2 = SVM_VMRUN | SVM_VMMCALL;
-	v->cr3 = (u64)user_pml4;
-	v->tlb_control = 1;
-	memcpy(&template, v, sizeof(template));
-}
+u64 seen[64];
 
 void base(const void *entry)
 {
-	memcpy(v, &template, sizeof(template));
+	fresh();
 	v->rip = (u64)entry;
-}
-
-void user(void)
-{
-	v->cpl = 3;
-	v->cs.sel = 0x4b;
-	v->cs.attrib = 0xafb;
-	v->ss.sel = v->ds.sel = v->es.sel = 0x43;
-	v->ss.attrib = v->ds.attrib = v->es.attrib = 0xcf3;
-}
-
-u64 go_gif0(void)
-{
-	struct vmcb *a = v;
-
-	asm volatile("push %%rbp\n"
-	             "vmrun\n"
-	             "pop %%rbp"
-	             : "+a"(a)::"rbx", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
-	               "memory", "cc");
-	return v->exitcode;
-}
-
-u64 go(void)
-{
-	asm volatile("clgi" ::: "memory");
-	u64 r = go_gif0();
-	asm volatile("stgi" ::: "memory");
-	return r;
 }
 
 u64 *split(u64 gpa)
@@ -105,14 +20,12 @@ u64 *split(u64 gpa)
 
 int main(void)
 {
-	on_exception(2, on_nmi);
-	on_exception(0x51, on_irq);
-	mmio_write(APIC + 0xf0, 0x1ff);
+	count_interrupts();
 	test_reset();
 	test_apic();
 	if (!svm_enable())
 		return 1;
-	setup();
+	svm_test_guest((u64)page_alloc() + 4096 - 16);
 	test_state();
 	test_segments();
 	test_faults();

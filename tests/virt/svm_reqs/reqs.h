@@ -5,7 +5,7 @@
 #ifndef SVM_REQS_H
 #define SVM_REQS_H
 
-#include "svm.h"
+#include "../svm_test.h"
 
 #define REQ(ids) ids " "
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
@@ -21,17 +21,10 @@ struct table_register {
 	u64 base;
 } __attribute__((packed));
 
-extern struct vmcb *v;
-extern bool of_2005;
-extern unsigned irqs, nmis;
-extern u64 seen[64], scratch[512], user_pml4[512];
+extern u64 seen[64];
 
-void base(const void *entry); /* fresh: nested paging, exceptions intercepted */
-void user(void);
-u64 go(void);        /* CLGI, VMRUN, STGI; exit code */
-u64 go_gif0(void);   /* VMRUN alone */
+void base(const void *entry);
 u64 *split(u64 gpa); /* the nested entries of its 2 MiB as small pages */
-void self_ipi(u32 icr);
 
 void test_reset(void);
 void test_state(void);

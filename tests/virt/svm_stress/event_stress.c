@@ -7,11 +7,7 @@
  * intercepts are injected by it, so the log is the same. Argument: number of sequences.
  * REQ(svm.2.17.4.15, svm.2.17.4.4, svm.2.13.18, svm.2.13.19, svm.2.13.17, svm.2.17.5.1, svm.2.17.5.2, svm.2.17.5.5)
  */
-#include <stdio.h>
-#include <stdlib.h>
-
-#include "cpu/decode/decode.h"
-#include "model/model.h"
+#include "../../unit/bare.h"
 #include "svm/svm.h"
 
 enum {
@@ -22,46 +18,29 @@ enum { VEC_NMI = 2, VEC_INTR = 0x51, VEC_VIRQ = 0x62, VEC_INJECTED = 0x73, PRIOR
 
 /* ---- the processor ---- */
 
-struct pc {
-	struct bus bus;
-	struct clock clock;
-	struct hooks hooks;
-	struct code_cache *code;
-	const struct decode_index *decode;
-	void *mem;
-	struct cpu *c, *all[1];
+struct plan {
 	struct timer timer;
 	u64 delay;
 	unsigned arrives; /* enum arrival */
 	bool entered, fired, spoil;
-	char refused[48]; /* id of the last refusal */
 };
 
 enum arrival { INTR = 1, NMI = 2 };
 
-static void page_written(void *arg, u64 pa, u64 len)
+static struct plan *plan(struct pc *p)
 {
-	struct pc *p = arg;
-
-	code_cache_written(p->code, pa, len);
-	p->c->kick = 1;
+	return p->own;
 }
 
 static void on_timer(void *arg)
 {
 	struct pc *p = arg;
 
-	p->fired = true;
-	if (p->arrives & INTR)
+	plan(p)->fired = true;
+	if (plan(p)->arrives & INTR)
 		apic_msi(p->all, 1, 0xfee00000, VEC_INTR);
-	if (p->arrives & NMI)
+	if (plan(p)->arrives & NMI)
 		apic_msi(p->all, 1, 0xfee00000, DM_NMI << 8);
-}
-
-static void on_refused(void *arg, struct cpu *c, const struct refusal *r)
-{
-	(void)c;
-	snprintf(((struct pc *)arg)->refused, sizeof(((struct pc *)arg)->refused), "%s", r->check);
 }
 
 /* VMRUN is under way: its own cycle comes first. */
@@ -69,14 +48,14 @@ static void on_entry(void *arg, struct cpu *c)
 {
 	struct pc *p = arg;
 
-	if (p->entered)
+	if (plan(p)->entered)
 		return;
-	p->entered = true;
-	if (p->spoil)
+	plan(p)->entered = true;
+	if (plan(p)->spoil)
 		bus_write_u64(&p->bus, PAE_CR3, 0x7003); /* bit 1 of a PDPE is reserved */
 	cpu_sync_time(c);
-	if (p->arrives)
-		timer_arm(&p->timer, p->clock.now + p->delay);
+	if (plan(p)->arrives)
+		timer_arm(&plan(p)->timer, p->clock.now + plan(p)->delay);
 }
 
 static void build_tables(struct pc *p)
@@ -104,32 +83,13 @@ static void build_tables(struct pc *p)
 	bus_write(&p->bus, HOST_CODE, host, sizeof(host));
 }
 
-static void start(struct pc *p)
+static void start(struct pc *p, struct plan *own)
 {
-	const struct cpu_model *m;
-	struct feature_set feat;
-	struct err err;
-
-	clock_init(&p->clock);
-	p->hooks.arg = p;
+	if (!bare_init(p, "amd"))
+		exit(2);
+	p->own = own;
 	p->hooks.vm_entry = on_entry;
-	p->hooks.refused = on_refused;
-	if (model_parse("amd", &m, &feat, &err) != ST_OK ||
-	    bus_init(&p->bus, &p->clock, &p->hooks, 64 << 20, 0x80000000, &err) != ST_OK ||
-	    decode_index_new(&p->decode, m, &feat) != ST_OK || code_cache_new(&p->code, &p->bus) != ST_OK)
-		exit(2);
-	p->bus.page_written = page_written;
-	p->bus.page_written_arg = p;
-	p->mem = calloc(1, sizeof(struct cpu) + 64);
-	p->c = (struct cpu *)(void *)(((uintptr_t)p->mem + 63) & ~(uintptr_t)63);
-	p->all[0] = p->c;
-	p->c->all = p->all;
-	p->c->count = 1;
-	p->c->code = p->code;
-	p->c->decode = p->decode;
-	if (cpu_init(p->c, m, &feat, &p->bus, &err) != ST_OK)
-		exit(2);
-	timer_init(&p->timer, &p->clock, on_timer, p);
+	timer_init(&own->timer, &p->clock, on_timer, p);
 	build_tables(p);
 }
 
@@ -450,16 +410,16 @@ static u64 real(struct pc *p, const struct sequence *q, const struct kind *k, un
 	memset(out, 0, sizeof(*out));
 	host_state(p, k->host_if);
 	guest_state(p, q, k);
-	p->arrives = k->arrives;
-	p->delay = boundary + 1; /* VMRUN's own cycle */
-	p->entered = p->fired = false;
+	plan(p)->arrives = k->arrives;
+	plan(p)->delay = boundary + 1; /* VMRUN's own cycle */
+	plan(p)->entered = plan(p)->fired = false;
 	c->r[REG_RDX] = 0x10;
 	c->r[REG_RBX] = 9;
 	c->r[REG_RSI] = 0;
 	c->r[REG_RDI] = LOG;
 	while (reinject(p, code = vmrun(p)))
 		;
-	timer_disarm(&p->timer);
+	timer_disarm(&plan(p)->timer);
 	out->n = (unsigned)((c->r[REG_RDI] - LOG) / 8);
 	for (unsigned n = 0; n < out->n && n < LOG_SIZE; n++)
 		out->log[n] = bus_read_u64(&p->bus, LOG + 8 * n);
@@ -485,8 +445,8 @@ static void one_nop(struct pc *p, struct sequence *q, struct kind *k)
 	memset(q, 0, sizeof(*q));
 	memset(k, 0, sizeof(*k));
 	make_sequence(p, q, &seed);
-	p->arrives = 0;
-	p->entered = p->spoil = false;
+	plan(p)->arrives = 0;
+	plan(p)->entered = plan(p)->spoil = false;
 }
 
 /* Table 2-5: held while GIF is 0, intercepted it exits and stays pending. REQ(svm.2.9.4.1) */
@@ -612,11 +572,11 @@ static unsigned test_host_pdpe(struct pc *p, bool spoil)
 	c->seg[SEG_CS].ar = AR_P | AR_S | 11 | AR_G | AR_DB;
 	c->pdpte[0] = 0x7001;
 	cpu_update_mode(c);
-	p->spoil = spoil;
-	p->refused[0] = 0;
+	plan(p)->spoil = spoil;
+	p->refused = NULL;
 	failed += expect(vmrun(p) == 0x81, "PAE host: exit 81h");
 	failed += expect((c->activity == ACT_SHUTDOWN) == spoil, "PAE host: shutdown by a reserved bit only");
-	failed += expect(!strcmp(p->refused, spoil ? "svm.host.pdpte.reserved" : ""), "PAE host: told why");
+	failed += expect(!strcmp(p->refused ? p->refused : "", spoil ? "svm.host.pdpte.reserved" : ""), "PAE host: told why");
 	failed += expect(c->pdpte[0] == 0x7001 || spoil, "PAE host: PDPEs reloaded");
 	c->stop = CPU_GO;
 	return failed;
@@ -633,12 +593,11 @@ static void tell(const char *who, const struct outcome *o)
 int main(int argc, char **argv)
 {
 	unsigned long sequences = argc > 1 ? strtoul(argv[1], NULL, 0) : 2000, runs = 0, failed = 0;
-	struct pc *p = calloc(1, sizeof(*p));
+	struct plan own = {0};
+	struct pc pc, *p = &pc;
 	u64 seed = 0x2545f4914f6cdd1dull;
 
-	if (!p)
-		return 2;
-	start(p);
+	start(p, &own);
 	failed += test_init(p) + test_cells(p) + test_init_taken(p) + test_host_pdpe(p, false) + test_host_pdpe(p, true);
 	for (unsigned long n = 0; n < sequences && failed < 5; n++) {
 		struct sequence q;
@@ -656,7 +615,7 @@ int main(int argc, char **argv)
 				bool arrived = model(&q, &kinds[k], boundary, &want);
 
 				bad = real(p, &q, &kinds[k], boundary, &is);
-				if (!arrived && p->fired) { /* behind the last instruction: they wait for the host */
+				if (!arrived && plan(p)->fired) { /* behind the last instruction: they wait for the host */
 					want.intr_left = kinds[k].arrives & INTR;
 					want.nmi_left = kinds[k].arrives & NMI;
 				}
@@ -674,6 +633,7 @@ int main(int argc, char **argv)
 			}
 		}
 	}
+	bare_fini(p);
 	printf("%lu sequences, %lu runs, %lu failed\n", sequences, runs, failed);
 	return failed != 0;
 }

@@ -3,26 +3,8 @@
  * the places the checks look at, and VM entry must end as documented and name the check; put right, it must enter. And
  * what is not written again is not looked at again, but never at the cost of a check.
  */
-#include <stdio.h>
-#include <stdlib.h>
-
+#include "../../unit/bare.h"
 #include "checks_test.h"
-#include "cpu/decode/decode.h"
-#include "model/model.h"
-
-#define RAM (64ull << 20)
-
-struct pc {
-	struct bus bus;
-	struct clock clock;
-	struct hooks hooks;
-	struct code_cache *code;
-	const struct decode_index *decode;
-	void *mem;
-	struct cpu *c, *all[1];
-	const char *refused;
-	char event[128];
-};
 
 static unsigned passed, failed;
 
@@ -32,48 +14,6 @@ static void check(bool ok, const char *what, const char *which)
 	failed += !ok;
 	if (!ok)
 		printf("FAILED: %s: %s\n", which, what);
-}
-
-static void on_refused(void *arg, struct cpu *c, const struct refusal *r)
-{
-	struct pc *p = arg;
-
-	(void)c;
-	p->refused = r->check;
-	snprintf(p->event, sizeof(p->event), "%s", r->event);
-}
-
-static bool pc_new(struct pc *p)
-{
-	struct feature_set feat;
-	const struct cpu_model *m;
-	struct err err;
-
-	memset(p, 0, sizeof(*p));
-	clock_init(&p->clock);
-	p->hooks.arg = p;
-	p->hooks.refused = on_refused;
-	if (model_parse("intel", &m, &feat, &err) != ST_OK ||
-	    bus_init(&p->bus, &p->clock, &p->hooks, RAM, 0x80000000, &err) != ST_OK ||
-	    decode_index_new(&p->decode, m, &feat) != ST_OK || code_cache_new(&p->code, &p->bus) != ST_OK)
-		return false;
-	p->mem = calloc(1, sizeof(struct cpu) + 64);
-	p->c = (struct cpu *)(void *)(((uintptr_t)p->mem + 63) & ~(uintptr_t)63);
-	p->all[0] = p->c;
-	p->c->all = p->all;
-	p->c->count = 1;
-	p->c->code = p->code;
-	p->c->decode = p->decode;
-	return cpu_init(p->c, m, &feat, &p->bus, &err) == ST_OK;
-}
-
-static void pc_free(struct pc *p)
-{
-	cpu_fini(p->c);
-	code_cache_free(p->code);
-	decode_index_free(p->decode);
-	bus_fini(&p->bus);
-	free(p->mem);
 }
 
 /* The monitor, in the mode the state asks for. */
@@ -96,7 +36,7 @@ static void monitor(struct cpu *c, bool lma)
 
 static bool in_ram(u64 pa)
 {
-	return pa < RAM && is_aligned(pa, PAGE_SIZE);
+	return pa < BARE_RAM && is_aligned(pa, PAGE_SIZE);
 }
 
 static void put_memory(struct pc *p, const struct state *s)
@@ -109,7 +49,7 @@ static void put_memory(struct pc *p, const struct state *s)
 	if (in_ram(page))
 		bus_write_u32(&p->bus, page + 0x80, (u32)s->in[VMX_IN_VTPR - VMX_IN]);
 	for (unsigned n = 0; n < 4; n++) {
-		if (cr3 < RAM)
+		if (cr3 < BARE_RAM)
 			bus_write_u64(&p->bus, cr3 + 8 * n, s->in[VMX_IN_PDPTE0 - VMX_IN + n]);
 		vmx_of(p->c)->f[vmcs_slot(VMCS_GUEST_PDPTE0) + n] = s->in[VMX_IN_PDPTE0 - VMX_IN + n];
 	}
@@ -364,7 +304,7 @@ int main(void)
 	unsigned on = 0, absent = 0;
 
 	fill_table(&t);
-	if (!pc_new(&p)) {
+	if (!bare_init(&p, "intel")) {
 		printf("no processor\n");
 		return 1;
 	}
@@ -389,7 +329,7 @@ int main(void)
 		check(msr_write(p.c, 0x38f, BIT(n)) == (caps.perf_global >> n & 1), "reserved bits",
 		      "IA32_PERF_GLOBAL_CTRL");
 	}
-	pc_free(&p);
+	bare_fini(&p);
 	printf("%u rows on the processor, %u need what it does not have\n", on, absent);
 	printf("vmx_entry: %u passed, %u failed\n", passed, failed);
 	return failed != 0;

@@ -185,6 +185,8 @@ static void execution_ept(struct judge *j)
 		E7(B(j->sec, 17), "ept.pml");
 		E7(B(j->sec, 22), "ept.mode-based");
 		E7(B(j->sec, 23), "ept.sub-page");
+		E7(B(j->ter, 2), "ept.paging-write");
+		E7(B(j->ter, 3), "ept.guest-paging");
 	}
 	if (B(j->sec, 13)) {
 		E7((GET(0x2018) | s->caps.vmfunc) != s->caps.vmfunc, "vmfunc.reserved");
@@ -588,7 +590,7 @@ static void pending_debug(struct judge *j)
 	const struct state *s = j->s;
 	u64 v = GET(0x6822);
 
-	X33(v & 0xfffffffffffeaff0, "pending-debug.reserved");
+	X33(v & (s->caps.bus_lock ? 0xfffffffffffea7f0 : 0xfffffffffffeaff0), "pending-debug.reserved");
 	if (B(GET(0x4824), 0) || B(GET(0x4824), 1) || GET(0x4826) == 1) {
 		unsigned step = B(GET(0x6820), 8) && !B(GET(0x2802), 1);
 

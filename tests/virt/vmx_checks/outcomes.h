@@ -42,6 +42,8 @@
 	{"vmx.control.ept.pml", 7, 0},
 	{"vmx.control.ept.mode-based", 7, 0},
 	{"vmx.control.ept.sub-page", 7, 0},
+	{"vmx.control.ept.paging-write", 7, 0},
+	{"vmx.control.ept.guest-paging", 7, 0},
 	{"vmx.control.vmfunc.reserved", 7, 0},
 	{"vmx.control.vmfunc.ept", 7, 0},
 	{"vmx.control.tsc-multiplier", 7, 0},

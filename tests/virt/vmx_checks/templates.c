@@ -198,7 +198,7 @@ static void with_segments(struct state *s)
 	s->caps.rtm = true;
 }
 
-/* 11: CPL 3, single-stepping behind STI. */
+/* 11: CPL 3, single-stepping behind STI, on a processor that detects bus locks. */
 static void with_steps(struct state *s)
 {
 	for (unsigned n = 0; n < 6; n++)
@@ -206,8 +206,8 @@ static void with_steps(struct state *s)
 	seg(s, SEG_CS, 0x0b, 0, 0xffffffff, 0xa0fb);
 	SET(GUEST_RFLAGS, 0x302);
 	SET(GUEST_INTERRUPTIBILITY, 1);
-	SET(GUEST_PENDING_DEBUG, BIT(14));
-	s->caps.sgx = true;
+	SET(GUEST_PENDING_DEBUG, BIT(14) | BIT(11));
+	s->caps.bus_lock = s->caps.sgx = true;
 }
 
 /* 12: a 32-bit guest without paging, INT n. */

@@ -20,7 +20,7 @@ enum { /* fields that guests/lib/vmx.h does not name */
 	F_IO_A = 0x2000, F_IO_B = 0x2002, F_MSR_BITMAP = 0x2004, F_STORE_ADDR = 0x2006, F_LOAD_ADDR = 0x2008,
 	F_PML = 0x200e, F_TSC_OFFSET = 0x2010, F_VAPIC = 0x2012, F_APIC_ACCESS = 0x2014, F_PID = 0x2016,
 	F_VMFUNC = 0x2018, F_EOI0 = 0x201c, F_EPTP_LIST = 0x2024, F_VMREAD_MAP = 0x2026, F_VMWRITE_MAP = 0x2028,
-	F_VE = 0x202a, F_XSS = 0x202c, F_TSC_MULTIPLIER = 0x2032, F_PF_MASK = 0x4006, F_PF_MATCH = 0x4008,
+	F_VE = 0x202a, F_XSS = 0x202c, F_SPPTP = 0x2030, F_TSC_MULTIPLIER = 0x2032, F_PF_MASK = 0x4006, F_PF_MATCH = 0x4008,
 	F_CR3_TARGETS = 0x400a, F_STORE_COUNT = 0x400e, F_LOAD_COUNT = 0x4010, F_ENTRY_ERROR = 0x4018,
 	F_ENTRY_LENGTH = 0x401a, F_TPR_THRESHOLD = 0x401c, F_PLE_GAP = 0x4020, F_PLE_WINDOW = 0x4022,
 	F_EXIT_ERROR = 0x4406, F_VECTORING_ERROR = 0x440a, F_INFO = 0x440e, F_TIMER = 0x482e, F_CR0_MASK = 0x6000, F_CR4_MASK = 0x6002,
@@ -46,7 +46,6 @@ void on(u32 field, u64 bits);
 void off(u32 field, u64 bits);
 u64 go(void);     /* VMLAUNCH; the exit reason, ~0 if the entry failed */
 u64 again(void);  /* VMRESUME */
-void vcheck(const char *name, const char *what, u64 got, u64 want);
 /* Run and compare: fault-like exit at the instruction, with its length and qualification. */
 void leaves(const char *name, const struct snippet *s, u64 reason, u64 qualification);
 /* Run: the instruction does not exit (the VMCALL behind it does). */
@@ -57,9 +56,16 @@ void test_registers(void);
 void test_io_msr(void);
 void test_events(void);
 void test_ept(void);
+void test_spp(void);
+void test_paging_write(void);
 void test_apic(void);
 void test_shadow(void);
 void test_tasks(void);
 void test_rare(void);
+void test_details(void); /* behind test_rare(), which fills user_pml4 */
+void test_bus_lock(void); /* behind test_rare(), which fills user_pml4 */
+
+void to_user(void); /* the guest's segments are those of a program at CPL 3 */
+extern u64 user_pml4[512]; /* tables that let it run */
 
 #endif

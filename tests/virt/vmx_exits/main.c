@@ -44,21 +44,6 @@ u64 again(void)
 	return outcome(vmx_run(true));
 }
 
-void vcheck(const char *name, const char *what, u64 got, u64 want)
-{
-	char text[96];
-	unsigned n = 0;
-
-	for (const char *p = name; *p && n < 60; p++)
-		text[n++] = *p;
-	text[n++] = ':';
-	text[n++] = ' ';
-	for (const char *p = what; *p && n < 95; p++)
-		text[n++] = *p;
-	text[n] = 0;
-	check(text, got, want);
-}
-
 void leaves(const char *name, const struct snippet *s, u64 reason, u64 qualification)
 {
 	u64 r = go();
@@ -96,10 +81,14 @@ int main(void)
 	test_io_msr();
 	test_events();
 	test_ept();
+	test_spp();
+	test_paging_write();
 	test_apic();
 	test_shadow();
 	test_tasks();
 	test_rare();
+	test_details();
+	test_bus_lock();
 	vmx_disable();
 	return guest_verdict();
 }

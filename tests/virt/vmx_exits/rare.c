@@ -406,7 +406,7 @@ static const struct priority {
 };
 
 /* A program at CPL 3; the pages are the supervisor's, so it is given its own tables. */
-static void to_user(void)
+void to_user(void)
 {
 	vmx_write(VMCS_GUEST_CS, 0x4b);
 	vmx_write(VMCS_GUEST_SS, 0x43);
@@ -419,7 +419,8 @@ static void to_user(void)
 		}
 }
 
-static u64 user_pml4[512] __attribute__((aligned(4096))), user_pdpt[512] __attribute__((aligned(4096)));
+u64 user_pml4[512] __attribute__((aligned(4096)));
+static u64 user_pdpt[512] __attribute__((aligned(4096)));
 
 static void test_priorities(void)
 {

@@ -54,13 +54,6 @@ u64 *fresh_page(void)
 	return page_alloc();
 }
 
-void vcheck(const char *name, const char *what, u64 got, u64 want)
-{
-	if (got != want)
-		print("%s, ", name);
-	check(what, got, want);
-}
-
 void guest(enum guest_mode m, const u8 *code, unsigned length)
 {
 	static const u32 user_data[] = {0x800, 0x804, 0x806, 0x808, 0x80a};

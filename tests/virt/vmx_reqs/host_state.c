@@ -1,24 +1,8 @@
 /* What VM exit forces in the registers' hidden parts, which no guest can read; VMX aborts. On a processor without a program. */
-#include <stdio.h>
-#include <stdlib.h>
-
-#include "cpu/cpu.h"
-#include "cpu/decode/decode.h"
-#include "model/model.h"
+#include "../../unit/bare.h"
 #include "vmx/vmx.h"
 
-#define RAM	(64ull << 20)
 #define CURRENT 0x10000ull
-
-struct pc {
-	struct bus bus;
-	struct clock clock;
-	struct hooks hooks;
-	struct code_cache *code;
-	const struct decode_index *decode;
-	void *mem;
-	struct cpu *c, *all[1];
-};
 
 static unsigned passed, failed;
 
@@ -28,37 +12,6 @@ static void check(const char *what, u64 got, u64 want)
 	failed += got != want;
 	if (got != want)
 		printf("FAILED: %s: got %#llx, want %#llx\n", what, (unsigned long long)got, (unsigned long long)want);
-}
-
-static bool pc_new(struct pc *p)
-{
-	struct feature_set feat;
-	const struct cpu_model *m;
-	struct err err;
-
-	memset(p, 0, sizeof(*p));
-	clock_init(&p->clock);
-	if (model_parse("intel,+vmx", &m, &feat, &err) != ST_OK ||
-	    bus_init(&p->bus, &p->clock, &p->hooks, RAM, 0x80000000, &err) != ST_OK ||
-	    decode_index_new(&p->decode, m, &feat) != ST_OK || code_cache_new(&p->code, &p->bus) != ST_OK)
-		return false;
-	p->mem = calloc(1, sizeof(struct cpu) + 64);
-	p->c = (struct cpu *)(void *)(((uintptr_t)p->mem + 63) & ~(uintptr_t)63);
-	p->all[0] = p->c;
-	p->c->all = p->all;
-	p->c->count = 1;
-	p->c->code = p->code;
-	p->c->decode = p->decode;
-	return cpu_init(p->c, m, &feat, &p->bus, &err) == ST_OK;
-}
-
-static void pc_free(struct pc *p)
-{
-	cpu_fini(p->c);
-	code_cache_free(p->code);
-	decode_index_free(p->decode);
-	bus_fini(&p->bus);
-	free(p->mem);
 }
 
 /* A guest whose every hidden part differs from what the host must get. */
@@ -192,13 +145,13 @@ int main(void)
 {
 	struct pc p;
 
-	if (!pc_new(&p))
+	if (!bare_init(&p, "intel,+vmx"))
 		return 1;
 	segments(&p, true);
 	segments(&p, false);
 	null_selectors(&p);
 	aborts(&p);
-	pc_free(&p);
+	bare_fini(&p);
 	printf("%u passed, %u failed\n", passed, failed);
 	return failed != 0;
 }

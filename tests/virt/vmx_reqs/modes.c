@@ -71,6 +71,73 @@ static void v86(const u8 *code, unsigned length)
 	vmx_write(VMCS_GUEST_RSP, 0x1000);
 }
 
+/*
+ * INT 21h of virtual-8086 mode, executed and injected: CR4.VME and the redirection bitmap send it through the 16-bit table.
+ * The #GP of IOPL comes before the delivery, and an injected one has none.
+ */
+static void software_interrupts(void)
+{
+	enum { REDIRECTED = 0x10 };
+	static const struct {
+		const char *name;
+		bool injected, vme, bit;
+		u32 iopl, sp, event, vectoring, rip; /* 0: the handler of the IDT */
+	} list[] = {
+		{"redirected", 0, 1, 0, 3, 0x1000, 0, 0, REDIRECTED},
+		{"redirected, the push faults", 0, 1, 0, 3, 1, EV_E(12), EV(0x21, 4), 0}, /* REQ(vmx04.2.8.3.19) */
+		{"redirected at IOPL 0", 0, 1, 0, 0, 0x1000, 0, 0, REDIRECTED},
+		{"not redirected", 0, 1, 1, 3, 0x1000, 0, 0, 0},
+		{"not redirected at IOPL 0", 0, 1, 1, 0, 0x1000, EV_E(13), 0, 0},
+		{"IOPL 0 without VME", 0, 0, 0, 0, 0x1000, EV_E(13), 0, 0},
+		{"injected, redirected at IOPL 0", 1, 1, 0, 0, 0x1000, 0, 0, REDIRECTED},
+		{"injected, redirected, the push faults", 1, 1, 0, 3, 1, EV_E(12), EV(0x21, 4), 0},
+		{"injected, not redirected at IOPL 0", 1, 1, 1, 0, 0x1000, 0, 0, 0},
+		{"injected at IOPL 0 without VME", 1, 0, 0, 0, 0x1000, 0, 0, 0},
+	};
+	volatile u32 *vector = (u32 *)0x84;
+	u32 was;
+
+	asm("" : "+r"(vector));
+	was = *vector;
+	*vector = (u32)CODE << 12 | REDIRECTED;
+	for (unsigned n = 0; n < sizeof(list) / sizeof(list[0]); n++) {
+		v86((u8[]){0xcd, 0x21}, 2);
+		memcpy(code_page + REDIRECTED, (u8[]){0x0f, 0x01, 0xc1}, 3);
+		old_tss[1] = (u64)scratch + 0x800;
+		old_tss[2] = 0x10;
+		old_tss[25] = 0x88u << 16;
+		old_tss[26 + 1] = list[n].bit ? 1 << 1 : 0;
+		vmx_write(0x480e, 0xff); /* the limit of TR */
+		vmx_write(VMCS_GUEST_RFLAGS, 0x20002 | list[n].iopl << 12);
+		vmx_write(VMCS_GUEST_RSP, list[n].sp);
+		if (list[n].vme)
+			on(VMCS_GUEST_CR4, 1);
+		on(VMCS_EXCEPTIONS, 1 << 12 | 1 << 13);
+		if (list[n].injected) {
+			vmx_write(VMCS_ENTRY_EVENT, EV(0x21, 4));
+			vmx_write(F_ENTRY_LENGTH, 2);
+		}
+		vcheck(list[n].name, "reason", go(), list[n].event ? R_EXCEPTION : R_VMCALL);
+
+		u64 vectoring = vmx_read(VMCS_VECTORING);
+
+		vcheck(list[n].name, "vectoring", vectoring >> 31 ? vectoring : 0, list[n].vectoring);
+		if (list[n].vectoring)
+			vcheck(list[n].name, "length", vmx_read(VMCS_EXIT_LENGTH), 2);
+		if (list[n].event) {
+			vcheck(list[n].name, "event", vmx_read(VMCS_EXIT_EVENT), list[n].event);
+			vcheck(list[n].name, "error code", vmx_read(F_EXIT_ERROR), 0);
+			vcheck(list[n].name, "RIP", vmx_read(VMCS_GUEST_RIP), 0);
+			continue;
+		}
+		vcheck(list[n].name, "RIP", vmx_read(VMCS_GUEST_RIP), list[n].rip ? list[n].rip : (u64)handlers);
+		vcheck(list[n].name, "mode", vmx_read(VMCS_GUEST_RFLAGS) >> 17 & 1, list[n].rip != 0);
+		if (list[n].rip)
+			vcheck(list[n].name, "pushed IOPL", *(volatile u16 *)0x1ffe >> 12 & 3, 3);
+	}
+	*vector = was;
+}
+
 /* The code page must lie below 1 MiB for virtual-8086 mode. */
 static void virtual_8086(void)
 {
@@ -94,34 +161,7 @@ static void virtual_8086(void)
 	check("the handler of the IDT", vmx_read(VMCS_GUEST_RIP), (u64)handlers);
 	check("protected mode", vmx_read(VMCS_GUEST_RFLAGS) >> 17 & 1, 0);
 	check("SS:ESP of the TSS, nine words pushed", vmx_read(VMCS_GUEST_RSP), (u64)scratch + 0x800 - 36);
-	/* INT n through the 16-bit table: CR4.VME, and the redirection bitmap of zeros */
-	volatile u32 *vector = (u32 *)0x84;
-	u32 was;
-
-	asm("" : "+r"(vector));
-	was = *vector;
-	*vector = (u32)CODE << 12 | 0x10; /* the code segment, IP 10h */
-	for (int fault = 0; fault < 2; fault++) {
-		v86((u8[]){0xcd, 0x21}, 2);
-		memcpy(code_page + 0x10, (u8[]){0x0f, 0x01, 0xc1}, 3);
-		old_tss[25] = 0x88u << 16;
-		vmx_write(0x480e, 0xff); /* the limit of TR */
-		vmx_write(VMCS_GUEST_RFLAGS, 0x23002);
-		on(VMCS_GUEST_CR4, 1);
-		on(VMCS_EXCEPTIONS, 1 << 12 | 1 << 13);
-		if (!fault) {
-			check("INT 21h, redirected", go(), R_VMCALL);
-			check("the 16-bit table", vmx_read(VMCS_GUEST_RIP), 0x10);
-			check("in virtual-8086 mode", vmx_read(VMCS_GUEST_RFLAGS) >> 17 & 1, 1);
-			continue;
-		}
-		vmx_write(VMCS_GUEST_RSP, 1); /* a word would wrap */
-		check("INT 21h, redirected, the push faults", go(), R_EXCEPTION);
-		check("#SS", vmx_read(VMCS_EXIT_EVENT), EV_E(12));
-		check("vectoring", vmx_read(VMCS_VECTORING), EV(0x21, 4)); /* REQ(vmx04.2.8.3.19) */
-		check("length", vmx_read(VMCS_EXIT_LENGTH), 2);
-	}
-	*vector = was;
+	software_interrupts();
 	code_page = kept;
 }
 

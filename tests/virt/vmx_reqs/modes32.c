@@ -5,7 +5,8 @@
 #include "../../guest/t32.h"
 
 enum { LIMITED = FREE_SEL, EXEC_ONLY = FREE_SEL + 8, READ_ONLY = FREE_SEL + 16, SHORT_CODE = FREE_SEL + 24,
-       SHORT_DATA = FREE_SEL + 32, FLAT16 = FREE_SEL + 40, BIG16 = FREE_SEL + 48 };
+       SHORT_DATA = FREE_SEL + 32, FLAT16 = FREE_SEL + 40, BIG16 = FREE_SEL + 48, CODE64 = FREE_SEL + 56,
+       SS_TASK = FREE_SEL + 64 };
 #define OUTSIDE_LIMIT 0x30000000u /* the short segments end at 512 MiB */
 #define NOT_MAPPED    0xc0000000u
 #define SIX	      0x8d5u
@@ -236,6 +237,7 @@ static const struct all {
 	{"VMCLEAR", {0x66, 0x0f, 0xc7, 0x33}, 4}, {"VMPTRLD", {0x0f, 0xc7, 0x33}, 3}, {"VMPTRST", {0x0f, 0xc7, 0x3b}, 3},
 	{"VMREAD", {0x0f, 0x78, 0x0b}, 3},	  {"VMWRITE", {0x0f, 0x79, 0x0b}, 3}, {"VMLAUNCH", {0x0f, 0x01, 0xc2}, 3},
 	{"VMRESUME", {0x0f, 0x01, 0xc3}, 3},	  {"VMXOFF", {0x0f, 0x01, 0xc4}, 3},  {"VMCALL", {0x0f, 0x01, 0xc1}, 3},
+	{"INVEPT", {0x66, 0x0f, 0x38, 0x80, 0x0b}, 5}, {"INVVPID", {0x66, 0x0f, 0x38, 0x81, 0x0b}, 5},
 	{"VMXON", {0xf3, 0x0f, 0xc7, 0x33}, 4},
 };
 #define ALL (sizeof(all) / sizeof(all[0]))
@@ -357,6 +359,102 @@ static void paging(void)
 	write_cr0(cr0);
 }
 
+/*
+ * SS null at CPL 0 in 32-bit protected mode: 64-bit code loads it, and the way back by compatibility mode never loads another.
+ * A task takes #SS, for there is no stack; from there back to n_enter's caller.
+ */
+asm(".pushsection .text; .code32\n"
+    "n_enter: pusha; mov %esp, n_sp; mov %cr0, %ebx; mov %cr3, %esi; mov %cr4, %edi\n"
+    " mov %ebx, %eax; and $0x7fffffff, %eax; mov %eax, %cr0\n"
+    " mov $0x20, %eax; mov %eax, %cr4; mov n_pml4, %eax; mov %eax, %cr3\n"
+    " mov $0xc0000080, %ecx; rdmsr; or $0x100, %eax; wrmsr; mov %ebx, %eax; mov %eax, %cr0\n"
+    " ljmp *n_to64\n"
+    ".code64\n"
+    "n_long: xor %eax, %eax; mov %eax, %ss; .byte 0xff, 0x2c, 0x25; .long n_to32\n" /* LJMP *n_to32 */
+    ".code32\n"
+    "n_compat: mov %ebx, %eax; and $0x7fffffff, %eax; mov %eax, %cr0\n"
+    " rdmsr; and $~0x100, %eax; wrmsr; mov %edi, %cr4; mov %esi, %cr3; mov %ebx, %cr0\n"
+    " jmp *page\n"
+    "n_task: popl n_error; incl n_faults\n"
+    "n_leave: clts; andb $~2, gdt + 0x18 + 5; mov $0x18, %eax; ltr %ax; mov $0x10, %eax; mov %eax, %ss; mov n_sp, %esp\n"
+    " push $2; popf; popa; ret\n"
+    ".popsection\n"
+    ".pushsection .data; n_sp: .long 0; n_error: .long 0; n_faults: .long 0; n_pml4: .long 0\n"
+    "n_to64: .long n_long; .word 0x80; n_to32: .long n_compat; .word 8; .popsection\n");
+_Static_assert(CODE64 == 0x80 && KCODE == 8 && KDATA == 0x10 && TSS_SEL == 0x18, "as above");
+extern u32 n_error, n_faults, n_pml4;
+extern u8 n_task[], n_leave[];
+void n_enter(void);
+
+static struct tss32 ss_tss;
+
+static void task_for_ss(void)
+{
+	ss_tss.cr3 = (u32)pd;
+	ss_tss.eip = (u32)n_task;
+	ss_tss.eflags = 2;
+	ss_tss.esp = stack3_top();
+	ss_tss.cs = KCODE;
+	ss_tss.ss = ss_tss.ds = ss_tss.es = ss_tss.fs = ss_tss.gs = KDATA;
+	gdt[SS_TASK / 8] = descriptor((u32)&ss_tss, 0x67, 0x89, 0);
+	idt[EX_SS] = gate(0, SS_TASK, 5, 0, 0);
+}
+
+static u8 *operand_at(u8 *p, const u8 *code, u32 length, u32 where)
+{
+	memcpy(p, code, length);
+	p[length - 1] = (u8)((code[length - 1] & 0x38) | 5); /* disp32 */
+	memcpy(p + length, &where, 4);
+	return p + length + 4;
+}
+
+/* REQ(vmx04.VMCLEAR.25, vmx04.VMPTRLD.24, vmx04.VMPTRST.21, vmx04.VMREAD.30, vmx04.VMWRITE.28, vmx04.VMXON.30) */
+static void null_ss(void)
+{
+	u32 *l4 = page_alloc(), *l3 = page_alloc(), *l2 = page_alloc();
+	u64 kept = idt[EX_SS];
+
+	l4[0] = (u32)l3 | 7;
+	l3[0] = (u32)l2 | 7;
+	for (u32 n = 0; n < 512; n++)
+		l2[2 * n] = n << 21 | 0x87;
+	n_pml4 = (u32)l4;
+	gdt[CODE64 / 8] = descriptor(0, 0xfffff, 0x9b, 0xa);
+	for (unsigned n = 0; n < COUNT; n++) {
+		for (unsigned through_ss = 0; through_ss < 2; through_ss++) {
+			const struct insn *i = &insns[n];
+			u8 *p = page;
+
+			task_for_ss();
+			if (i->root) {
+				p = operand_at(p, insns[5].code, 4, (u32)&vmxon_at);
+				p = operand_at(p, insns[0].code, 4, (u32)&region_at);
+				p = operand_at(p, insns[1].code, 3, (u32)&region_at);
+			}
+			slot = (u32)fresh();
+			p = imm(p, 0xb9, 0x681e);
+			p = imm(p, 0xbb, (u32)&slot);
+			at = (u32)p;
+			*p++ = through_ss ? SS_ : DS_;
+			memcpy(p, i->code, i->length);
+			p = imm(p + i->length, 0xb8, (u32)n_leave);
+			memcpy(p, (u8[]){0xff, 0xe0}, 2); /* JMP EAX */
+			n_faults = 0;
+			n_error = ~0u;
+			n_enter();
+			if (i->root || !through_ss)
+				leave();
+			expect(i, "null SS: #SS", n_faults, through_ss);
+			if (!through_ss)
+				continue;
+			expect(i, "null SS: error", n_error, 0);
+			expect(i, "null SS: EIP", main_tss.eip, at);
+			expect(i, "null SS: SS", main_tss.ss, 0);
+		}
+	}
+	idt[EX_SS] = kept;
+}
+
 static void setup(void)
 {
 	gdt[LIMITED / 8] = descriptor((u32)&slot - 0x10, 0xff, 0x93, 4);
@@ -404,5 +502,6 @@ int main(void)
 	sizes();
 	sixteen();
 	leave();
+	null_ss();
 	return guest_verdict();
 }

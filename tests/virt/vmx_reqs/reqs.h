@@ -45,7 +45,6 @@ void on(u32 field, u64 bits);
 void off(u32 field, u64 bits);
 u64 go(void); /* VMLAUNCH: exit reason, ~0 when it failed */
 u64 again(void);
-void vcheck(const char *name, const char *what, u64 got, u64 want);
 u64 *fresh_page(void);
 
 struct edit {
