@@ -217,7 +217,7 @@ static enum xr walk_and_fill(struct cpu *c, la_t la, unsigned access, bool cache
 			tlb_flush_page(c, c->space, tlb_current_pcid(c), la, true);
 		return r;
 	}
-	*out = tlb_insert(c, la, e, cached);
+	*out = tlb_insert(c, la, &e, cached);
 	return XR_OK;
 }
 

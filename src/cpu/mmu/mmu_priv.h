@@ -24,14 +24,20 @@ static inline pa_t mmu_phys(const struct cpu *c, pa_t pa)
 #define CTX_HASH  1024u
 
 /* Everything that decides whether an L1 entry may answer. Flushes change an epoch, hence the key, hence the number. */
-struct ctx_key {
+struct ctx_key { /* MEASURED: whole words; narrower members would be stored apart and compared together */
 	u64 epoch_all, epoch_some; /* entries born before these are gone: global ones, others */
 	u64 apic;                  /* the local APIC's page, which hides RAM; ~0: none */
-	u32 signature;             /* view (user, supervisor, supervisor with AC) and paging-mode bits */
-	u32 pkru;
-	u32 l1_gen; /* raised when pieces of a large page must leave the L1 */
-	u16 space, pcid;
+	u64 view;  /* 31:0 user, supervisor, supervisor with AC, and paging-mode bits; 63:32 PKRU */
+	u64 where; /* 15:0 space; 31:16 PCID; 63:32 raised when pieces of a large page must leave the L1 */
 };
+static inline u16 key_space(const struct ctx_key *k)
+{
+	return (u16)k->where;
+}
+static inline u16 key_pcid(const struct ctx_key *k)
+{
+	return (u16)(k->where >> 16);
+}
 
 struct ctx_slot {
 	struct ctx_key key;
@@ -112,8 +118,8 @@ static inline u64 mmu_apic_page(const struct cpu *c)
 
 /* ---- tlb.c ---- */
 const struct tlb_entry *tlb_lookup(struct cpu *c, la_t la);
-/* cached: an entry for la is there, and is replaced. */
-const struct tlb_entry *tlb_insert(struct cpu *c, la_t la, struct tlb_entry e, bool cached);
+/* Fills in of *e what the context says. cached: an entry for la is there, and is replaced. */
+const struct tlb_entry *tlb_insert(struct cpu *c, la_t la, struct tlb_entry *e, bool cached);
 u16 tlb_current_pcid(const struct cpu *c);
 
 static inline unsigned bloom_slot(u64 page, unsigned shift)

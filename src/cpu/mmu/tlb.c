@@ -40,49 +40,49 @@ static u64 epoch_some(struct l1_contexts *h, u16 space, u16 pcid)
 }
 
 /* ---- contexts ---- */
+/* What decides of the registers, each bit where its register has it; bits 3:0 are for the rest. */
+#define SIGNATURE_CR4                                                                                                  \
+	(CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE | CR4_LA57 | CR4_PCIDE | CR4_SMEP | CR4_SMAP | CR4_PKE)
+#define SIGNATURE_CR0  (CR0_PG | CR0_WP)
+#define SIGNATURE_EFER (EFER_LMA | EFER_NXE)
+_Static_assert(!(SIGNATURE_CR4 & SIGNATURE_CR0) && !((SIGNATURE_CR4 | SIGNATURE_CR0) & SIGNATURE_EFER), "bits meet");
+
 static u32 signature(const struct cpu *c)
 {
 	bool user = c->cpl == 3;
 	bool smap_blocks = !user && (c->cr4 & CR4_SMAP) && !(c->rflags & FL_AC);
-	u32 s = (user ? 1u : 0) | (smap_blocks ? 2u : 0) | (c->stage2 ? 4u : 0) | (mmu_a20_masked(c) ? 8u : 0);
+	u64 s = (c->cr4 & SIGNATURE_CR4) | (c->cr0 & SIGNATURE_CR0) | (c->efer & SIGNATURE_EFER);
 
-	s |= (c->cr0 & CR0_PG) ? 16u : 0;
-	s |= (c->cr0 & CR0_WP) ? 32u : 0;
-	s |= (u32)bits(c->efer, 11, 10) << 6; /* LMA, NXE */
-	s |= (u32)bits(c->cr4, 7, 4) << 8;    /* PSE, PAE, MCE, PGE */
-	s |= (c->cr4 & CR4_LA57) ? 0x1000u : 0;
-	s |= (u32)bits(c->cr4, 22, 20) << 13; /* SMEP, SMAP, PKE */
-	s |= (c->cr4 & CR4_PCIDE) ? 0x10000u : 0;
-	return s;
+	return (u32)s | (user ? 1u : 0) | (smap_blocks ? 2u : 0) | (c->stage2 ? 4u : 0) | (mmu_a20_masked(c) ? 8u : 0);
 }
 
 static struct ctx_key current_key(struct cpu *c)
 {
 	struct l1_contexts *h = c->l1_contexts;
-	struct ctx_key k;
+	u16 space = c->space, pcid = tlb_current_pcid(c);
 
-	k.space = c->space;
-	k.pcid = tlb_current_pcid(c);
-	k.epoch_all = epoch_all(h, k.space);
-	k.epoch_some = epoch_some(h, k.space, k.pcid);
-	k.apic = mmu_apic_page(c) ^ (~c->trap_page << 1); /* two pages in one word: page numbers leave bits 12:0 */
-	k.signature = signature(c);
-	k.pkru = (c->cr4 & CR4_PKE) ? c->pkru : 0;
-	k.l1_gen = h->l1_gen;
-	return k;
+	return (struct ctx_key){
+	        .epoch_all = epoch_all(h, space),
+	        .epoch_some = epoch_some(h, space, pcid),
+	        /* two pages in one word: page numbers leave bits 12:0 */
+	        .apic = mmu_apic_page(c) ^ (~c->trap_page << 1),
+	        .view = signature(c) | (u64)(c->cr4 & CR4_PKE ? c->pkru : 0) << 32,
+	        .where = space | (u64)pcid << 16 | (u64)h->l1_gen << 32,
+	};
 }
-_Static_assert(sizeof(struct ctx_key) == 40, "keys are compared and hashed as bytes: no padding");
 
 static bool same_key(const struct ctx_key *a, const struct ctx_key *b)
 {
-	return memcmp(a, b, sizeof(*a)) == 0;
+	return !((a->where ^ b->where) | (a->epoch_some ^ b->epoch_some) | (a->epoch_all ^ b->epoch_all) |
+	         (a->view ^ b->view) | (a->apic ^ b->apic));
 }
 
 static unsigned hash_key(const struct ctx_key *k)
 {
-	u64 w[5], x = 0;
-	memcpy(w, k, sizeof(w));
-	for (unsigned i = 0; i < 5; i++)
+	const u64 w[] = {k->epoch_all, k->epoch_some, k->apic, k->view, k->where};
+	u64 x = 0;
+
+	for (unsigned i = 0; i < ARRAY_LEN(w); i++)
 		x = (x ^ w[i]) * 0x9e3779b97f4a7c15ull, x ^= x >> 29;
 	return (unsigned)(x >> 40) % CTX_HASH;
 }
@@ -173,11 +173,11 @@ static unsigned large_set(u64 vpn, u16 space)
 
 static bool usable(const struct tlb_entry *e, const struct ctx_key *k, u64 vpn, unsigned shift)
 {
-	if (e->vpn != vpn || !e->valid || e->page_shift != shift || e->space != k->space)
+	if (e->vpn != vpn || !e->valid || e->page_shift != shift || e->space != key_space(k))
 		return false;
-	if (e->global && k->pcid != PCID_UNPAGED)
+	if (e->global && key_pcid(k) != PCID_UNPAGED)
 		return e->born >= k->epoch_all;
-	return e->pcid == k->pcid && e->born >= k->epoch_some;
+	return e->pcid == key_pcid(k) && e->born >= k->epoch_some;
 }
 
 static struct tlb_entry *find(struct cpu *c, la_t la)
@@ -216,9 +216,9 @@ static bool is_dead(const struct tlb_entry *e, const struct ctx_key *k)
 {
 	if (!e->valid)
 		return true;
-	if (e->space != k->space)
+	if (e->space != key_space(k))
 		return false;
-	return e->born < (!e->global && e->pcid == k->pcid ? k->epoch_some : k->epoch_all);
+	return e->born < (!e->global && e->pcid == key_pcid(k) ? k->epoch_some : k->epoch_all);
 }
 
 /* Where a new entry goes: into a free or dead way, else round robin. */
@@ -231,37 +231,37 @@ static struct tlb_entry *victim(const struct ctx_key *k, struct tlb_entry *set, 
 	return &set[*next];
 }
 
-const struct tlb_entry *tlb_insert(struct cpu *c, la_t la, struct tlb_entry e, bool cached)
+const struct tlb_entry *tlb_insert(struct cpu *c, la_t la, struct tlb_entry *e, bool cached)
 {
 	struct l1_contexts *h = c->l1_contexts;
 	struct tlb_entry *slot = cached ? find(c, la) : NULL;
 
 	if (slot)
 		slot->valid = false; /* a re-walk may come back with another page size */
-	if (c->stress.tiny_tlb && e.page_shift > PAGE_SHIFT) {
-		u64 inside = la & (BIT(e.page_shift) - 1) & PAGE_MASK;
-		e.pfn += inside >> PAGE_SHIFT;
-		e.gpa += inside;
-		e.page_shift = PAGE_SHIFT;
+	if (c->stress.tiny_tlb && e->page_shift > PAGE_SHIFT) {
+		u64 inside = la & (BIT(e->page_shift) - 1) & PAGE_MASK;
+		e->pfn += inside >> PAGE_SHIFT;
+		e->gpa += inside;
+		e->page_shift = PAGE_SHIFT;
 	}
-	e.vpn = la >> e.page_shift;
-	e.space = h->key.space;
-	e.pcid = h->key.pcid;
-	e.born = h->epoch;
-	e.valid = true;
-	if (e.guest_shift > e.page_shift)
-		bloom_put(&h->l2_pieces, la, e.guest_shift);
-	if (e.page_shift == PAGE_SHIFT) {
-		unsigned s = small_set(c, e.vpn, e.space);
+	e->vpn = la >> e->page_shift;
+	e->space = key_space(&h->key);
+	e->pcid = key_pcid(&h->key);
+	e->born = h->epoch;
+	e->valid = true;
+	if (e->guest_shift > e->page_shift)
+		bloom_put(&h->l2_pieces, la, e->guest_shift);
+	if (e->page_shift == PAGE_SHIFT) {
+		unsigned s = small_set(c, e->vpn, e->space);
 		slot = victim(&h->key, c->tlb.small[s], c->stress.tiny_tlb ? 2 : TLB_WAYS, &c->tlb.small_next[s]);
 	} else {
-		unsigned s = large_set(e.vpn, e.space);
-		h->large_sizes |= 1u << e.page_shift;
+		unsigned s = large_set(e->vpn, e->space);
+		h->large_sizes |= 1u << e->page_shift;
 		slot = victim(&h->key, c->tlb.large[s], TLB_WAYS, &c->tlb.large_next[s]);
 	}
 	if (c->stress.tiny_tlb && slot->valid)
 		drop_l1(c); /* or the L1 would hide how small the TLB is */
-	*slot = e;
+	*slot = *e;
 	return slot;
 }
 
