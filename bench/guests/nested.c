@@ -39,7 +39,7 @@ static bool handle_faults(struct vmcb *v, u64 n)
 
 int main(void)
 {
-	const u64 n = 50000;
+	const u64 n = 200000;
 
 	if (!svm_enable())
 		return 1;

@@ -73,8 +73,8 @@ int main(void)
 	if (vmx_read(VMCS_EXIT_REASON) != VMX_EXIT_VMCALL)
 		return 2;
 	BENCH("vmresume", n, round_trips(n));
-	BENCH("vmread", n, for (u64 k = 0; k < n; k++) vmx_read(VMCS_GUEST_RIP));
-	BENCH("vmwrite", n, for (u64 k = 0; k < n; k++) vmx_write(VMCS_GUEST_RIP, k));
+	BENCH("vmread", 10 * n, for (u64 k = 0; k < 10 * n; k++) vmx_read(VMCS_GUEST_RIP));
+	BENCH("vmwrite", 10 * n, for (u64 k = 0; k < 10 * n; k++) vmx_write(VMCS_GUEST_RIP, k));
 
 	work(1);
 	BENCH("ept-outside", 100, work(100));

@@ -670,7 +670,7 @@ bool apic_msr_read(struct cpu *c, u32 index, u64 *value)
 }
 
 /* "x2APIC Register Address Space": bits that must be 0, by register; the upper half counts except in the ICR. */
-static u64 x2apic_reserved(const struct cpu *c, u32 offset)
+u64 apic_x2_reserved(const struct cpu *c, u32 offset)
 {
 	const struct lapic *a = &c->apic;
 	enum apic_lvt n;
@@ -695,7 +695,7 @@ bool apic_msr_write(struct cpu *c, u32 index, u64 value)
 	struct lapic *a = &c->apic;
 	u32 offset = (index - 0x800) << 4;
 
-	if (mode_of(a) != APIC_X2APIC || index < 0x800 || index > 0x8ff || (value & x2apic_reserved(c, offset)))
+	if (mode_of(a) != APIC_X2APIC || index < 0x800 || index > 0x8ff || (value & apic_x2_reserved(c, offset)))
 		return false;
 	cpu_sync_time(c);
 	if (offset == R_ID || offset == R_LDR || offset == R_DFR || offset == R_ICR_HI)

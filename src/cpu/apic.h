@@ -55,6 +55,7 @@ void apic_mmio_write(struct cpu *c, u32 offset, u32 value);
 /* x2APIC MSRs 800h..8FFh. false: #GP. */
 bool apic_msr_read(struct cpu *c, u32 index, u64 *value);
 bool apic_msr_write(struct cpu *c, u32 index, u64 value);
+u64 apic_x2_reserved(const struct cpu *c, u32 offset); /* of the MSR whose register this is */
 bool apic_base_write(struct cpu *c, u64 value); /* IA32_APIC_BASE. false: #GP */
 bool apic_deadline_write(struct cpu *c, u64 value);
 u64 apic_deadline_read(struct cpu *c);

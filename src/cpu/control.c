@@ -95,7 +95,7 @@ static void flush_translations(struct cpu *c, bool keep_global)
 {
 	if (likely(!quirk(c, QUIRK_SVM_FIRST))) {
 		tlb_flush_space(c, c->space, keep_global);
-		guest_flushed(c, 0, false);
+		guest_flushed(c, &(struct tlb_match){.any_page = true, .any_pcid = true, .globals = !keep_global});
 		return;
 	}
 	if (!keep_global) {
@@ -223,8 +223,10 @@ enum xr cr3_write(struct cpu *c, u64 v)
 	if (unlikely(quirk(c, QUIRK_SVM_FIRST))) {
 		flush_translations(c, true);
 	} else if (!keep) {
-		tlb_flush_pcid(c, c->space, pcide ? v & 0xfff : 0, true);
-		guest_flushed(c, 0, false);
+		u16 pcid = pcide ? v & 0xfff : 0;
+
+		tlb_flush_pcid(c, c->space, pcid, true);
+		guest_flushed(c, &(struct tlb_match){.pcid = pcid, .any_page = true});
 	}
 	c->block_mode_changed = 1;
 	mmu_update_context(c);

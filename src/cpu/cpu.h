@@ -195,6 +195,7 @@ struct cpu {
 	u8 phys_bits, la_bits; /* MAXPHYADDR, linear width in force (48 or 57) */
 	u32 fetch_gen;         /* bumped by every flush that keeps the context number: code lookups by linear address are void */
 	u64 until;             /* cache: the bound of the cpu_run() under way, for long repetitions; 0: none */
+	u8 woken_from;         /* enum activity before the event that event_poll() is delivering */
 	u64 held_db;           /* data breakpoints pending before the instruction of the careful loop */
 	u8 lock_watch;         /* enum lock_watch */
 	bool push_rf;          /* the event being delivered is a fault: RF is set in the pushed RFLAGS */
@@ -323,11 +324,11 @@ static inline bool icpt_on(const struct cpu *c, unsigned id)
 {
 	return (c->icpt[id / 64] >> (id % 64)) & 1;
 }
-/* After every flush that a guest asked for. */
-static inline void guest_flushed(struct cpu *c, la_t la, bool page)
+/* After every flush that a guest asked for; m: what went, its space aside. */
+static inline void guest_flushed(struct cpu *c, const struct tlb_match *m)
 {
 	if (unlikely(c->guest) && c->virt->flushed)
-		c->virt->flushed(c, la, page);
+		c->virt->flushed(c, m);
 }
 
 /* Test an intercept by hand (ROW_LATE_ICPT rows, operand-dependent ids). */

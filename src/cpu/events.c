@@ -338,6 +338,7 @@ enum xr event_poll(struct cpu *c)
 
 		enum xr r = row->act(c);
 
+		c->woken_from = before;
 		if (r == XR_EXIT)
 			c->exit.activity = before;
 		else if (r == XR_OK && row->act == act_intr && (before == ACT_HLT || before == ACT_FREEZE))

@@ -181,6 +181,8 @@ static bool intercepted(struct cpu *c, const struct event *e, const struct event
 	c->delivering = *prior;
 	if (c->virt->event(c, e, prior) != XR_EXIT)
 		return false;
+	if (prior->type == EV_NONE) /* an exit that comes directly leaves the activity state as it was */
+		c->exit.activity = c->woken_from;
 	leave_guest(c);
 	return true;
 }
@@ -229,11 +231,14 @@ static void deliver(struct cpu *c, struct event e)
 	}
 }
 
-/* A data breakpoint is a trap: an instruction that did not complete has none. What MOV SS held back is saved by an exit. */
+/* A data breakpoint is a trap: an instruction that did not complete has none. What MOV SS held back is saved by an exit
+ * and lost by a fault. */
 static void forget_traps(struct cpu *c, enum xr r)
 {
+	u64 gone = 0xf | (c->held_db & DR6_BS);
+
 	c->pend &= ~(u32)PEND_VENDOR;
-	c->pending_db = (c->pending_db & ~0xfull) | (r == XR_EXIT ? c->held_db : 0);
+	c->pending_db = (c->pending_db & ~gone) | (r == XR_EXIT ? c->held_db : 0);
 	if (!c->pending_db)
 		c->pend &= ~(u32)PEND_DB;
 }
@@ -285,6 +290,7 @@ static void poll(struct cpu *c)
 	else if (r == XR_STOP && !c->stop)
 		shut_down(c);
 	c->push_rf = false;
+	c->woken_from = ACT_RUN;
 }
 
 /* ---- the careful loop: breakpoints, single step, shadows, traces, stress ---- */
@@ -338,7 +344,7 @@ static void step(struct cpu *c)
 	bool guest = c->guest;
 	enum xr r = code_breakpoint(c);
 
-	c->held_db = c->pending_db & 0xf;
+	c->held_db = c->pending_db & (shadow & SHADOW_MOVSS ? 0xf | DR6_BS : 0xf);
 	c->cur = NULL;
 	if (r == XR_OK)
 		r = block_next(c, &b);

@@ -80,6 +80,8 @@ struct refusal {
 	unsigned cpu;
 };
 
+struct tlb_match;
+struct walk_memo;
 enum stage2_why { S2_FINAL, S2_TABLE, S2_PDPTE_LOAD };
 struct stage2_req {
 	gpa_t gpa;
@@ -160,7 +162,7 @@ struct virt_ops {
 	/* IRET leaves NMI blocking as it is. NULL: never. */
 	bool (*iret_keeps_nmi)(struct cpu *c);
 	/* The guest invalidated translations of its space, all or those of a page: others may share them. NULL: none do. */
-	void (*flushed)(struct cpu *c, la_t la, bool page);
+	void (*flushed)(struct cpu *c, const struct tlb_match *m);
 	/* Accesses to the page cpu->trap_page, behind the translation: redirect *pa (a virtual APIC), or XR_EXIT. */
 	enum xr (*page_trap)(struct cpu *c, la_t la, u32 len, unsigned access, pa_t *pa);
 	/* While lock_exits: a bus lock is about to be taken. NULL: trap() is told of it afterwards. */

@@ -165,6 +165,11 @@ static u64 physical_entry(const struct cpu *c, u32 id)
 	return id > max ? 0 : bus_read_u64(c->bus, (table & mask(51, 12)) + 8ull * id);
 }
 
+static bool backed(const struct cpu *c, u64 entry)
+{
+	return !((entry & mask(51, 12)) >> c->phys_bits);
+}
+
 /* The IRR first, then the doorbell. false: nobody runs it. */
 static bool post(struct cpu *c, u64 entry, u8 vector)
 {
@@ -207,6 +212,8 @@ static enum xr send_logical(struct cpu *c, u64 icr, u32 dest)
 
 			if (!(entry & PHYSICAL_VALID))
 				return incomplete(c, icr, IPI_TARGET, ok ? id : (u32)__builtin_ctz(left));
+			if (!backed(c, entry))
+				return incomplete(c, icr, IPI_BACKING_PAGE, id);
 			if (pass && !post(c, entry, (u8)icr)) {
 				sleeping = asleep ? sleeping : id;
 				asleep = true;
@@ -225,7 +232,7 @@ static enum xr send_broadcast(struct cpu *c, u64 icr, bool others_only)
 	for (u32 id = 0; id <= max; id++) {
 		u64 entry = physical_entry(c, id);
 
-		if (!(entry & PHYSICAL_VALID) || (others_only && id == own_id(c)))
+		if (!(entry & PHYSICAL_VALID) || !backed(c, entry) || (others_only && id == own_id(c)))
 			continue;
 		if (!post(c, entry, (u8)icr)) {
 			sleeping = asleep ? sleeping : id;
@@ -256,7 +263,7 @@ static enum xr send_ipi(struct cpu *c, u64 icr)
 	entry = physical_entry(c, dest);
 	if (!(entry & PHYSICAL_VALID))
 		return incomplete(c, icr, IPI_TARGET, dest);
-	if ((entry & mask(51, 12)) >> c->phys_bits)
+	if (!backed(c, entry))
 		return incomplete(c, icr, IPI_BACKING_PAGE, dest);
 	return post(c, entry, (u8)lo) ? XR_OK : incomplete(c, icr, IPI_NOT_RUNNING, dest);
 }
@@ -361,16 +368,12 @@ enum xr svm_avic_trap(struct cpu *c)
 /* ---- x2AVIC: the same registers as MSRs 800h.. ---- */
 
 /* "x2APIC #GP checks come before AVIC": what is read-only, write-only or has reserved bits. */
-static bool x2_write_ok(u32 offset, u64 v)
+static bool x2_write_ok(const struct cpu *c, u32 offset, u64 v)
 {
 	bool read_only = offset == R_ID || offset == R_VERSION || offset == R_PPR || offset == R_LDR || offset == R_DFR ||
 	                 offset == R_ICR_HI || offset == R_TIMER_CURRENT || (offset >= R_ISR && offset < R_ESR);
 
-	if (read_only || (offset != R_ICR_LO && v >> 32))
-		return false;
-	if (offset == R_EOI || offset == R_ESR)
-		return v == 0;
-	return !(offset == R_TPR || offset == R_SELF_IPI) || v < 0x100;
+	return !read_only && !(v & apic_x2_reserved(c, offset));
 }
 
 /* false: not ours, the physical APIC answers. */
@@ -382,7 +385,7 @@ bool svm_avic_msr(struct cpu *c, const struct insn *i, u32 index, bool write, u6
 	if (!c->guest || svm_of(c)->avic != SVM_AVIC_X2 || index < 0x800 || index > 0x8ff)
 		return false;
 	*r = XR_OK;
-	if (write ? !x2_write_ok(offset, *value) : offset == R_EOI || offset == R_SELF_IPI || offset == R_DFR) {
+	if (write ? !x2_write_ok(c, offset, *value) : offset == R_EOI || offset == R_SELF_IPI || offset == R_DFR) {
 		*r = fault_gp(c, 0);
 	} else if (!write) {
 		if (how_read(c, offset) == HOW_FAULT)

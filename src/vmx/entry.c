@@ -129,9 +129,11 @@ static void inject_event(struct cpu *c, struct vmx *v)
 
 	c->inject.type = EV_NONE;
 	v->injecting = false;
-	if ((info & BIT(31)) && bits(info, 10, 8) == 7) {
+	bool vectoring = (info & BIT(31)) && bits(info, 10, 8) != 7;
+
+	if ((info & BIT(31)) && !vectoring)
 		cpu_raise(c, PEND_MTF); /* "pending MTF VM exit": not delivered through the IDT */
-	} else if (info & BIT(31)) {
+	if (vectoring) {
 		c->inject = vmx_event_from_info(info, (u32)vmcs_get(v, VMCS_ENTRY_ERROR_CODE),
 		                                (unsigned)vmcs_get(v, VMCS_ENTRY_INSN_LEN));
 		if (c->inject.type == EV_HW && c->inject.vector == EX_PF)

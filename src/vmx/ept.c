@@ -60,16 +60,19 @@ u16 vmx_space(struct cpu *c)
 
 /* "Operations that Invalidate Cached Mappings": INVLPG, MOV to CR3 and their like reach the combined mappings of the
  * current VPID under every EPTRTA. */
-void vmx_guest_flushed(struct cpu *c, la_t la, bool page)
+void vmx_guest_flushed(struct cpu *c, const struct tlb_match *m)
 {
 	struct vmx *v = vmx_of(c);
+	struct tlb_match other = *m;
 
 	if (likely(!v->shares_vpid))
 		return;
-	if (page)
-		vmx_flush_vpid_page(c, key_vpid(v->space_now), la);
-	else
-		vmx_flush_vpid(c, key_vpid(v->space_now), false, false);
+	for (unsigned n = 0; n < ARRAY_LEN(v->space_key); n++) {
+		if (n == v->slot_now || !v->space_key[n] || key_vpid(v->space_key[n]) != key_vpid(v->space_now))
+			continue;
+		other.space = (u16)(n + 1);
+		tlb_flush_matching(c, &other);
+	}
 }
 
 void vmx_flush_vpid(struct cpu *c, u32 vpid, bool all, bool keep_global)

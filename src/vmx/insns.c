@@ -83,21 +83,11 @@ u32 vmx_insn_info(struct cpu *c, const struct insn *i)
 	return v;
 }
 
-/* ---- the region ---- */
+/* ---- operands ---- */
 
 static bool pointer_ok(const struct cpu *c, u64 pa)
 {
 	return is_aligned(pa, PAGE_SIZE) && !(pa >> c->phys_bits);
-}
-
-void vmx_write_back(struct cpu *c)
-{
-	struct vmx *v = vmx_of(c);
-
-	if (v->current == VMCS_NONE)
-		return;
-	bus_write_u32(c->bus, v->current + VMCS_REGION_LAUNCHED, (u32)v->launched);
-	bus_write(c->bus, v->current + VMCS_REGION_FIELDS, v->f, sizeof(v->f));
 }
 
 /* ---- entering and leaving VMX operation ---- */
@@ -135,8 +125,8 @@ static enum xr vmxoff(struct cpu *c, const struct insn *i)
 	struct vmx *v = vmx_of(c);
 
 	TRY(gate(c, i, ICPT_VMXOFF));
-	vmx_write_back(c);
-	v->current = VMCS_NONE;
+	vmx_region_leave(c);
+	vmx_shadow_leave(c, v->shadow);
 	c->virt_root = false;
 	cpu_recheck(c); /* INIT is no longer blocked */
 	if (c->bus->a20_masked)
@@ -159,9 +149,9 @@ static enum xr vmclear(struct cpu *c, const struct insn *i)
 		return vmx_fail(c, 3);
 	if (pa == v->current) {
 		v->launched = false;
-		vmx_write_back(c);
-		v->current = VMCS_NONE;
+		vmx_region_leave(c);
 	}
+	vmx_shadow_leave(c, pa);
 	bus_write_u32(c->bus, pa + VMCS_REGION_LAUNCHED, 0);
 	return vmx_succeed(c);
 }
@@ -183,12 +173,9 @@ static enum xr vmptrld(struct cpu *c, const struct insn *i)
 	    ((revision & VMCS_SHADOW) && !(vmx_allowed1(VMX_PROC2) & PROC2_SHADOW_VMCS)))
 		return vmx_fail(c, 11);
 	if (pa != v->current) {
-		vmx_write_back(c);
-		v->current = pa;
-		v->checked = 0;
-		v->is_shadow = (revision & VMCS_SHADOW) != 0;
-		v->launched = bus_read_u32(c->bus, pa + VMCS_REGION_LAUNCHED) & 1;
-		bus_read(c->bus, pa + VMCS_REGION_FIELDS, v->f, sizeof(v->f));
+		vmx_region_leave(c);
+		vmx_shadow_leave(c, pa);
+		vmx_region_enter(c, pa, (revision & VMCS_SHADOW) != 0);
 	}
 	return vmx_succeed(c);
 }
@@ -202,17 +189,10 @@ static enum xr vmptrst(struct cpu *c, const struct insn *i)
 
 /* ---- VMREAD and VMWRITE ---- */
 
-/* The VMCS at hand: the current one, or in non-root operation the shadow VMCS at the link pointer, which lives in memory. */
-static pa_t shadow_slot(const struct vmx *v, u32 encoding)
-{
-	return vmcs_get(v, VMCS_LINK_POINTER) + VMCS_REGION_FIELDS + 8ull * vmcs_slot(encoding & ~1u);
-}
-
+/* The VMCS at hand: the current one, or in non-root operation the shadow VMCS at the link pointer. */
 static u64 target_get(struct cpu *c, u32 encoding)
 {
-	const struct vmx *v = vmx_of(c);
-
-	return c->guest ? bus_read_u64(c->bus, shadow_slot(v, encoding)) : vmcs_get(v, encoding & ~1u);
+	return c->guest ? vmx_shadow(c)[vmcs_slot(encoding & ~1u)] : vmcs_get(vmx_of(c), encoding & ~1u);
 }
 
 static void target_set(struct cpu *c, u32 encoding, u64 value)
@@ -220,7 +200,7 @@ static void target_set(struct cpu *c, u32 encoding, u64 value)
 	struct vmx *v = vmx_of(c);
 
 	if (c->guest) {
-		bus_write_u64(c->bus, shadow_slot(v, encoding), value);
+		vmx_shadow(c)[vmcs_slot(encoding & ~1u)] = value;
 	} else if (vmcs_get(v, encoding & ~1u) != value) { /* monitors write host RSP again and again: it needs no new check */
 		vmcs_set(v, encoding & ~1u, value);
 		vmcs_written(v, encoding & ~1u);
@@ -509,7 +489,7 @@ static void reset(struct cpu *c, bool is_init)
 	memset(c->virt_state, 0, sizeof(struct vmx));
 	vmx_timer_init(c);
 	vmx_of(c)->preempt_end = ~0ull;
-	vmx_of(c)->current = VMCS_NONE;
+	vmx_of(c)->current = vmx_of(c)->shadow = VMCS_NONE;
 	if (!is_init)
 		c->feature_control = 0;
 }
@@ -532,7 +512,7 @@ static const struct state_row state_rows[] = {
 	STATE_ARRAY(5, struct vmx, space_key), STATE(6, struct vmx, space_next), STATE(7, struct vmx, injecting),
 	STATE(8, struct vmx, preempt_end), STATE(9, struct vmx, ple_first), STATE(10, struct vmx, ple_last),
 	STATE(11, struct vmx, apic_todo), STATE(12, struct vmx, virq), STATE(13, struct vmx, apic_offset),
-	STATE(14, struct vmx, is_shadow),
+	STATE(14, struct vmx, is_shadow), STATE(15, struct vmx, shadow), STATE_ARRAY(16, struct vmx, shadow_f),
 };
 /* clang-format on */
 

@@ -1,11 +1,11 @@
 /*
  * vmx: Intel's Virtual Machine Extensions. entry.c: VMLAUNCH and VMRESUME (read it first); checks_*.c: the entry checks
  * as rows, checks.c: their runner, explain.c: a refusal in words; exit.c: VM exits; intercepts.c: controls to
- * intercepts, intercepts to exit reasons; ept.c: the second stage and the TLB spaces; vapic.c: the virtual APIC;
- * spp.c: sub-page write permissions; paging_write.c: who may write paging structures; timing.c: the preemption timer, TSC, PAUSE loops; vmfunc.c: VM functions; insns.c:
- * the instructions; msrs.c: capability MSRs from the table of controls; fields.h: the VMCS. What CPUID and the capability MSRs announce works;
- * everything else reads as unsupported. May call: base, arch, mem, cpu. Called by: the processor through cpu->virt, and
- * the models that join the rows below.
+ * intercepts, intercepts to exit reasons; ept.c: the second stage and the TLB spaces; vapic.c: the virtual APIC; spp.c:
+ * sub-page write permissions; paging_write.c: who may write paging structures; timing.c: the preemption timer, TSC,
+ * PAUSE loops; vmfunc.c: VM functions; insns.c: the instructions; region.c: the VMCS in memory; msrs.c: capability MSRs from the table of controls;
+ * fields.h: the VMCS. What CPUID and the capability MSRs announce works; everything else reads as unsupported. May
+ * call: base, arch, mem, cpu. Called by: the processor through cpu->virt, and the models that join the rows below.
  */
 #ifndef VMX_VMX_H
 #define VMX_VMX_H
@@ -104,6 +104,8 @@ struct vmx {
 	u64 vmxon_pa;      /* valid while cpu->virt_root */
 	u64 current;       /* VMCS_NONE: none */
 	u64 f[VMCS_SLOTS]; /* the current VMCS */
+	u64 shadow;        /* of a guest's VMREAD and VMWRITE; VMCS_NONE: none */
+	u64 shadow_f[VMCS_SLOTS];
 	u64 launched;
 	u64 space_key[64]; /* (VPID << 52 | EPTP 51:12 >> 12), interned: slot n is TLB space n + 1 */
 	u64 space_next;
@@ -191,8 +193,11 @@ enum xr vmx_fail_invalid(struct cpu *c);
 enum xr vmx_fail(struct cpu *c, unsigned error); /* VMfailValid with a current VMCS, otherwise VMfailInvalid */
 u32 vmx_insn_info(struct cpu *c, const struct insn *i);
 
-/* The VMCS region: revision, abort indicator, launch state, then the fields. */
-void vmx_write_back(struct cpu *c);
+/* ---- region.c. The VMCS region: revision, abort indicator, launch state, then the fields. ---- */
+void vmx_region_enter(struct cpu *c, u64 pa, bool is_shadow); /* becomes the current VMCS */
+void vmx_region_leave(struct cpu *c);                         /* the current one goes back to memory */
+u64 *vmx_shadow(struct cpu *c); /* in a guest: the shadow VMCS at the link pointer, by slot */
+void vmx_shadow_leave(struct cpu *c, u64 pa); /* goes back to memory if it is the one at pa */
 #define VMCS_REGION_ABORT    4
 #define VMCS_REGION_LAUNCHED 8
 #define VMCS_REGION_FIELDS   16
@@ -271,7 +276,7 @@ bool vmx_eptp_ok(const struct cpu *c, u64 eptp);
 enum xr vmx_stage2(struct cpu *c, const struct stage2_req *q, struct stage2_res *r);
 void vmx_stage2_enter(struct cpu *c); /* VM entry, EPTP switching */
 u16 vmx_space(struct cpu *c);
-void vmx_guest_flushed(struct cpu *c, la_t la, bool page);
+void vmx_guest_flushed(struct cpu *c, const struct tlb_match *m);
 void vmx_flush_vpid(struct cpu *c, u32 vpid, bool all, bool keep_global); /* all: every VPID but 0 */
 void vmx_flush_vpid_page(struct cpu *c, u32 vpid, la_t la);
 void vmx_flush_ept(struct cpu *c, u64 eptp, bool all);

@@ -354,6 +354,255 @@ static void test_ept_levels(void **state)
 	pc_free(p);
 }
 
+/* ---- machine checks around VM entry ---- */
+
+enum { IDT_PA = 0x62000, HOST_IDT_PA = 0x63000, GDT_PA = 0x58000, STUB_PA = 0x70000, HOST_STUB_PA = 0x71000, LOG_PA = 0x98000 };
+enum { EXIT_EXCEPTION, EXIT_TRIPLE = 2, EXIT_VMCALL = 18, MC_EVENT = 0x80000312 };
+
+static void machine_check(struct cpu *c)
+{
+	c->mcg_status = 5; /* RIPV, MCIP */
+	cpu_raise(c, PEND_MCE);
+}
+
+/* The last moment of VM entry: what comes now comes in the guest, before its first instruction. */
+static void check_at_entry(void *arg, struct cpu *c)
+{
+	(void)arg;
+	machine_check(c);
+}
+
+static void gate_to(struct pc *p, u64 idt, unsigned vector, u64 to)
+{
+	bus_write_u64(&p->bus, idt + 16 * vector, (to & 0xffff) | 8 << 16 | 0x8eull << 40 | (to >> 16) << 48);
+	bus_write_u64(&p->bus, idt + 16 * vector + 8, 0);
+}
+
+/* The guest: NOP; VMCALL. Every handler of it is a VMCALL; the host's for #MC counts. */
+static struct pc *pc_for_mc(bool guest_mce, bool bitmap)
+{
+	struct pc *p = pc_in_vmx();
+	struct cpu *c = p->c;
+	struct vmx *v = vmx_of(c);
+
+	for (unsigned n = 0; n < 256; n++) {
+		CODE(p, STUB_PA + 16 * n, 0x0f, 0x01, 0xc1);
+		gate_to(p, IDT_PA, n, STUB_PA + 16 * n);
+	}
+	CODE(p, HOST_STUB_PA, 0xfe, 0x04, 0x25, 0x00, 0x80, 0x09, 0x00, 0x48, 0xcf); /* INC BYTE [LOG_PA]; IRETQ */
+	gate_to(p, HOST_IDT_PA, EX_MC, HOST_STUB_PA);
+	bus_write_u64(&p->bus, GDT_PA + 8, 0x00af9b000000ffff);
+	bus_write_u64(&p->bus, GDT_PA + 16, 0x00cf93000000ffff);
+	c->gdtr.base = GDT_PA;
+	c->gdtr.limit = 31;
+	c->idtr.base = HOST_IDT_PA;
+	c->idtr.limit = 0xfff;
+	c->cr4 |= CR4_MCE;
+	vmcs_set(v, VMCS_HOST_CR4, c->cr4);
+	vmcs_set(v, VMCS_HOST_IDTR_BASE, HOST_IDT_PA);
+	vmcs_set(v, VMCS_HOST_GDTR_BASE, GDT_PA);
+	vmcs_set(v, VMCS_GUEST_IDTR_BASE, IDT_PA);
+	vmcs_set(v, VMCS_GUEST_IDTR_LIMIT, 0xfff);
+	vmcs_set(v, VMCS_GUEST_GDTR_BASE, GDT_PA);
+	vmcs_set(v, VMCS_GUEST_GDTR_LIMIT, 31);
+	vmcs_set(v, VMCS_GUEST_CR4, (c->cr4 & ~(u64)CR4_MCE) | (guest_mce ? CR4_MCE : 0));
+	vmcs_set(v, VMCS_EXCEPTION_BITMAP, bitmap ? 1u << EX_MC : 0);
+	CODE(p, GUEST_CODE, 0x90, 0x0f, 0x01, 0xc1);
+	return p;
+}
+
+static u64 frame_rip(struct pc *p)
+{
+	return bus_read_u64(&p->bus, vmcs_get(vmx_of(p->c), VMCS_GUEST_RSP));
+}
+
+/* "Machine-Check Events During VM Entry" lets them be taken before entry, as exit 41, or in the guest: never exit 41
+ * here. */
+static void test_mc_at_entry(void **state)
+{
+	(void)state;
+	for (unsigned n = 0; n < 8; n++) {
+		bool mce = n & 1, bitmap = n & 2, halted = n & 4;
+		struct pc *p = pc_for_mc(mce, bitmap);
+		struct vmx *v = vmx_of(p->c);
+		u64 reason;
+
+		p->hooks.vm_entry = check_at_entry;
+		vmcs_set(v, VMCS_GUEST_ACTIVITY, halted);
+		reason = vmx_run(p, VMLAUNCH);
+		assert_int_equal(p->c->mcg_status, 5);
+		assert_int_equal(bus_read_u32(&p->bus, LOG_PA) & 0xff, 0); /* it was the guest's */
+		assert_int_equal(vmcs_get(v, VMCS_IDT_VECTORING) >> 31, 0);
+		if (!mce) {
+			assert_int_equal(reason, EXIT_TRIPLE);
+		} else if (bitmap) {
+			assert_int_equal(reason, EXIT_EXCEPTION);
+			assert_int_equal(vmcs_get(v, VMCS_EXIT_INTR_INFO), MC_EVENT);
+			assert_int_equal(vmcs_get(v, VMCS_EXIT_QUALIFICATION), 0);
+			assert_int_equal(vmcs_get(v, VMCS_GUEST_RIP), GUEST_CODE);
+			assert_int_equal(vmcs_get(v, VMCS_GUEST_RSP), 0x90000);
+			assert_int_equal(vmcs_get(v, VMCS_GUEST_RFLAGS), 2); /* an abort: no RF */
+			assert_int_equal(vmcs_get(v, VMCS_GUEST_ACTIVITY), halted); /* "before the VM exit" */
+			p->hooks.vm_entry = NULL; /* and it is over */
+			vmcs_set(v, VMCS_GUEST_ACTIVITY, 0);
+			assert_int_equal(vmx_run(p, VMRESUME), EXIT_VMCALL);
+			assert_int_equal(vmcs_get(v, VMCS_GUEST_RIP), GUEST_CODE + 1);
+		} else {
+			assert_int_equal(reason, EXIT_VMCALL);
+			assert_int_equal(vmcs_get(v, VMCS_GUEST_RIP), STUB_PA + 16 * EX_MC);
+			assert_int_equal(frame_rip(p), GUEST_CODE);
+			assert_int_equal(vmcs_get(v, VMCS_GUEST_ACTIVITY), 0);
+		}
+		pc_free(p);
+	}
+}
+
+/* There before VMLAUNCH: the host's. Its CR4.MCE = 0: shutdown. */
+static void test_mc_before_entry(void **state)
+{
+	struct pc *p = pc_for_mc(true, true);
+
+	(void)state;
+	machine_check(p->c);
+	assert_int_equal(vmx_run(p, VMLAUNCH), EXIT_VMCALL);
+	assert_int_equal(bus_read_u32(&p->bus, LOG_PA) & 0xff, 1);
+	pc_free(p);
+	p = pc_for_mc(true, true);
+	p->c->cr4 &= ~(u64)CR4_MCE;
+	machine_check(p->c);
+	p->c->r[REG_RIP] = HOST_CODE;
+	p->c->activity = ACT_RUN;
+	cpu_run(p->c, p->clock.now + 10000);
+	assert_int_equal(p->c->activity, ACT_SHUTDOWN);
+	assert_false(p->c->guest);
+	pc_free(p);
+}
+
+/* What entry injects is delivered by entry; the machine check finds its handler. */
+static void test_mc_and_injection(void **state)
+{
+	(void)state;
+	for (unsigned bitmap = 0; bitmap < 2; bitmap++) {
+		struct pc *p = pc_for_mc(true, bitmap);
+		struct vmx *v = vmx_of(p->c);
+
+		p->hooks.vm_entry = check_at_entry;
+		vmcs_set(v, VMCS_ENTRY_INTR_INFO, 0x80000306); /* #UD */
+		if (bitmap) {
+			assert_int_equal(vmx_run(p, VMLAUNCH), EXIT_EXCEPTION);
+			assert_int_equal(vmcs_get(v, VMCS_EXIT_INTR_INFO), MC_EVENT);
+			assert_int_equal(vmcs_get(v, VMCS_GUEST_RIP), STUB_PA + 16 * EX_UD);
+			assert_int_equal(frame_rip(p), GUEST_CODE);
+		} else {
+			assert_int_equal(vmx_run(p, VMLAUNCH), EXIT_VMCALL);
+			assert_int_equal(vmcs_get(v, VMCS_GUEST_RIP), STUB_PA + 16 * EX_MC);
+			assert_int_equal(frame_rip(p), STUB_PA + 16 * EX_UD);
+		}
+		assert_int_equal(vmcs_get(v, VMCS_IDT_VECTORING) >> 31, 0);
+		pc_free(p);
+	}
+}
+
+/* In the middle of the guest, which spins or sleeps. "Saving Non-Register State": #MC is one of the exits that keep the
+ * pending debug exceptions. */
+static void test_mc_in_guest(void **state)
+{
+	(void)state;
+	for (unsigned n = 0; n < 8; n++) {
+		bool mce = n & 1, bitmap = n & 2, halts = n & 4;
+		struct pc *p = pc_for_mc(mce, bitmap);
+		struct vmx *v = vmx_of(p->c);
+
+		if (halts)
+			CODE(p, GUEST_CODE, 0xf4);
+		else
+			CODE(p, GUEST_CODE, 0xeb, 0xfe);
+		vmcs_set(v, VMCS_PROC_CONTROLS, vmcs_get(v, VMCS_PROC_CONTROLS) & ~(u64)PROC_HLT);
+		vmcs_set(v, VMCS_GUEST_RIP, GUEST_CODE);
+		bus_write_u32(&p->bus, HOST_CODE, VMLAUNCH);
+		p->c->r[REG_RIP] = HOST_CODE;
+		p->c->activity = ACT_RUN;
+		cpu_run(p->c, p->clock.now + 1000);
+		assert_true(p->c->guest);
+		assert_int_equal(p->c->activity, halts ? ACT_HLT : ACT_RUN);
+		machine_check(p->c);
+		for (unsigned k = 0; k < 5 && !(!p->c->guest && p->c->activity == ACT_HLT); k++)
+			cpu_run(p->c, p->clock.now + 1000);
+		assert_false(p->c->guest);
+		assert_int_equal(vmcs_get(v, VMCS_EXIT_REASON), !mce ? EXIT_TRIPLE : bitmap ? EXIT_EXCEPTION : EXIT_VMCALL);
+		if (mce && bitmap) {
+			assert_int_equal(vmcs_get(v, VMCS_EXIT_INTR_INFO), MC_EVENT);
+			assert_int_equal(vmcs_get(v, VMCS_GUEST_RIP), GUEST_CODE + halts);
+			assert_int_equal(vmcs_get(v, VMCS_GUEST_ACTIVITY), halts);
+		} else if (mce) {
+			assert_int_equal(frame_rip(p), GUEST_CODE + halts);
+		}
+		pc_free(p);
+	}
+	struct pc *p = pc_for_mc(true, true);
+
+	p->hooks.vm_entry = check_at_entry;
+	vmcs_set(vmx_of(p->c), VMCS_GUEST_RFLAGS, 2 | FL_TF);
+	vmcs_set(vmx_of(p->c), VMCS_GUEST_PENDING_DEBUG, DR6_BS);
+	assert_int_equal(vmx_run(p, VMLAUNCH), EXIT_EXCEPTION);
+	assert_int_equal(vmcs_get(vmx_of(p->c), VMCS_GUEST_PENDING_DEBUG), DR6_BS);
+	pc_free(p);
+}
+
+/* ---- memory types, as the walk reports them ---- */
+
+#define TYPES_PA 0x600000ull
+
+static u8 type_seen(struct pc *p)
+{
+	u8 byte;
+
+	tlb_flush_all(p->c);
+	assert_int_equal(mmu_read_slow(p->c, TYPES_PA, 1, ACC_READ, &byte), XR_OK);
+	for (unsigned set = 0; set < TLB_SETS; set++)
+		for (unsigned way = 0; way < TLB_WAYS; way++) {
+			const struct tlb_entry *e = &p->c->tlb.small[set][way];
+
+			if (e->valid && e->vpn == TYPES_PA >> 12)
+				return e->memtype;
+		}
+	fail_msg("no TLB entry");
+	return 0;
+}
+
+/*
+ * "Memory Type Used for Translated Guest-Physical Addresses": EPT's type in the place of the MTRRs', combined with the
+ * PAT's as in "Effective Page-Level Memory Types", or alone with "ignore PAT"; the MTRRs have no part. Write-back or not
+ * is what the processor asks.
+ */
+static void test_ept_memory_types(void **state)
+{
+	static const u8 ept[] = {MT_UC, MT_WC, MT_WT, MT_WP, MT_WB};
+	static const u8 pat[8] = {MT_WB, MT_WT, MT_UCM, MT_UC, MT_WP, MT_WC, MT_WB, MT_WT};
+	struct pc *p = pc_in_vmx();
+	struct cpu *c = p->c;
+
+	(void)state;
+	memcpy(&c->pat, pat, 8);
+	vmcs_set(vmx_of(c), VMCS_GUEST_CR0, c->cr0);
+	c->stage2 = true;
+	bus_write_u64(&p->bus, 0x5000 + 8 * (TYPES_PA >> 21), 0xd007);
+	for (unsigned n = 0; n < ARRAY_LEN(ept) * 8 * 2 * 2; n++) {
+		unsigned type = n / 32, index = n / 4 % 8;
+		bool ignore = n & 1, mtrr_uc = n & 2, unpaged_type = index == 0 || index == 6;
+
+		c->mtrr.def_type = mtrr_uc ? 0x800 : 0x806;
+		bus_write_u64(&p->bus, 0x2000, 0xe7 | (index & 3u) << 3 | (u64)(index >> 2) << 12);
+		bus_write_u64(&p->bus, 0xd000, TYPES_PA | 7 | (u64)ept[type] << 3 | (u64)ignore << 6);
+		assert_int_equal(type_seen(p) == MT_WB, ept[type] == MT_WB && (ignore || unpaged_type));
+		if (ignore)
+			assert_int_equal(type_seen(p), ept[type]);
+		else if (ept[type] == MT_WB)
+			assert_int_equal(type_seen(p), pat[index]);
+	}
+	pc_free(p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -361,7 +610,9 @@ int main(void)
 	        cmocka_unit_test(test_abort_store),   cmocka_unit_test(test_abort_load),
 	        cmocka_unit_test(test_abort_pdptes),  cmocka_unit_test(test_blocked_init),
 	        cmocka_unit_test(test_stale_deadline), cmocka_unit_test(test_timer_after_load),
-	        cmocka_unit_test(test_ept_levels),
+	        cmocka_unit_test(test_ept_levels),    cmocka_unit_test(test_mc_at_entry),
+	        cmocka_unit_test(test_mc_before_entry), cmocka_unit_test(test_mc_and_injection),
+	        cmocka_unit_test(test_mc_in_guest),   cmocka_unit_test(test_ept_memory_types),
 	};
 
 	return cmocka_run_group_tests_name("vmx", tests, NULL, NULL);

@@ -431,6 +431,32 @@ static void test_memory_types(void **state)
 	pc_free(p);
 }
 
+/* Cells of the manual's two tables, by their names there and not by our functions: guest PAT, host PAT, MTRR, result. */
+static void test_memory_type_cells(void **state)
+{
+	static const u8 cells[][4] = {
+	        {MT_WB, MT_WB, MT_WB, MT_WB},         {MT_WB, MT_WB, MT_UC, MT_UC},     {MT_WB, MT_WB, MT_WC, MT_WC},
+	        {MT_WB, MT_WB, MT_WT, MT_WT},         {MT_WB, MT_WT, MT_WB, MT_WT},     {MT_WB, MT_WT, MT_WP, SVM_MT_CD},
+	        {MT_WT, MT_WP, MT_WB, SVM_MT_CD},     {MT_UC, MT_WB, MT_WB, SVM_MT_CD}, {MT_UC, MT_UC, MT_UC, MT_UC},
+	        {MT_UCM, MT_UCM, MT_WC, MT_WC},       {MT_UCM, MT_WC, MT_UC, MT_WC},    {MT_UCM, MT_WB, MT_WC, SVM_MT_CD},
+	        {MT_WC, MT_UC, MT_WB, MT_WC},         {MT_WC, MT_WB, MT_UC, MT_WC},     {MT_WC, MT_WT, MT_WP, SVM_MT_WC_PLUS},
+	        {MT_WC, MT_WB, MT_WB, SVM_MT_WC_PLUS}, {MT_WP, MT_WB, MT_WP, MT_WP},    {MT_WP, MT_WP, MT_WT, SVM_MT_CD},
+	        {MT_WP, MT_WT, MT_WC, SVM_MT_CD},     {MT_WB, MT_UCM, MT_WT, SVM_MT_CD}, {MT_WP, MT_WB, MT_UC, MT_UC},
+	};
+	struct pc *p = pc_for_types();
+
+	(void)state;
+	bus_write_u64(&p->bus, 0x2000, 0xe7);
+	for (size_t n = 0; n < ARRAY_LEN(cells); n++) {
+		p->c->pat = cells[n][0]; /* entry 0 of each */
+		svm_of(p->c)->host.pat = cells[n][1];
+		p->c->mtrr.def_type = 0x800 | cells[n][2];
+		if (type_seen(p) != cells[n][3])
+			fail_msg("cell %u: %u, not %u", (unsigned)n, type_seen(p), cells[n][3]);
+	}
+	pc_free(p);
+}
+
 /* A20M does not touch guest-physical addresses: 600000h and 700000h stay two pages. REQ(svm.2.21.11.1) */
 static void test_a20(void **state)
 {
@@ -641,6 +667,7 @@ int main(void)
 	        cmocka_unit_test(test_vmload_vmsave),
 	        cmocka_unit_test(test_nested_host_modes),
 	        cmocka_unit_test(test_memory_types),
+	        cmocka_unit_test(test_memory_type_cells),
 	        cmocka_unit_test(test_a20),
 	        cmocka_unit_test(test_reset_in_guest),
 	        cmocka_unit_test(test_host_pdptes),

@@ -460,7 +460,7 @@ static enum xr invlpg(struct cpu *c, const struct insn *i)
 	TRY(icpt_test(c, i, ICPT_INVLPG, la));
 	if (is_canonical(la, c->la_bits) || !mode64(c))
 		tlb_flush_page(c, c->space, current_pcid(c), la, true);
-	guest_flushed(c, la, true);
+	guest_flushed(c, &(struct tlb_match){.pcid = current_pcid(c), .la = la, .globals = true});
 	return XR_OK;
 }
 
@@ -483,7 +483,11 @@ static enum xr invpcid(struct cpu *c, const struct insn *i)
 		return fault_gp(c, 0);
 	if (type == INVPCID_ADDRESS && !is_canonical(d[1], msr_la_bits(c)))
 		return fault_gp(c, 0);
-	guest_flushed(c, d[1], type == INVPCID_ADDRESS);
+	guest_flushed(c, &(struct tlb_match){.pcid = pcid,
+	                                     .la = d[1],
+	                                     .any_page = type != INVPCID_ADDRESS,
+	                                     .any_pcid = !names_pcid,
+	                                     .globals = type == INVPCID_ALL_GLOBAL});
 	if (type == INVPCID_ADDRESS)
 		tlb_flush_page(c, c->space, pcid, d[1], false);
 	else if (type == INVPCID_SINGLE)

@@ -49,6 +49,7 @@ void test_exceptions(void);
 void test_injection(void);
 void test_interrupts(void);
 void test_nested(void);
+void test_nested_levels(void);
 void test_tlb(void);
 void test_modes(void);
 void test_state(void);

@@ -82,6 +82,7 @@ int main(void)
 	test_injection();
 	test_interrupts();
 	test_nested();
+	test_nested_levels();
 	test_tlb();
 	test_modes();
 	test_state();

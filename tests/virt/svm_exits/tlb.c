@@ -13,6 +13,15 @@ SNIPPET(pge_look, "mov %cr4, %rax; xor $0x80, %al; mov %rax, %cr4; mov $0x800000
 SNIPPET(invlpg_look, "mov $0x8000000, %eax; invlpg (%rax)", "mov (%rax), %rbx; mov %rbx, seen");
 SNIPPET(cr3_only, "mov %cr3, %rax", "mov %rax, %cr3");
 
+#define INVPCID_LOOK(type)                                                                                             \
+	SNIPPET(invpcid##type##_look, "mov $" #type ", %ecx; invpcid tlb_page, %rcx; mov $0x8000000, %eax",            \
+		"mov (%rax), %rbx; mov %rbx, seen")
+u64 tlb_page[2] __attribute__((used)) = {0, DATA}; /* PCID 0, the address */
+INVPCID_LOOK(0);
+INVPCID_LOOK(1);
+INVPCID_LOOK(2);
+INVPCID_LOOK(3);
+
 static u64 *entry;
 
 static void map(u64 page)
@@ -85,6 +94,32 @@ static void global_pages(void)
 			vcheck(rows[n].name, global ? "a global page" : "another page", see(rows[n].s, 1, rows[n].tlb),
 				global ? rows[n].global : rows[n].other);
 		}
+	}
+	l2[DATA >> 21] = DATA | 0x87;
+	v->cr4 &= ~0x80ull;
+	see(&look, 1, 1);
+}
+
+/* INVPCID in the guest: types 0, 1 and 3 leave global pages, all leave the other ASIDs. */
+static void guest_invpcid(void)
+{
+	static const struct {
+		const char *name;
+		const struct snippet *s;
+		u64 global;
+	} rows[] = {{"INVPCID 0", &invpcid0_look, A}, {"INVPCID 1", &invpcid1_look, A}, {"INVPCID 2", &invpcid2_look, B},
+		    {"INVPCID 3", &invpcid3_look, A}};
+	u64 *l2 = (u64 *)(((u64 *)(user_pml4[0] & ~0xfffull))[0] & ~0xfffull);
+
+	for (unsigned n = 0; n < 2 * COUNT(rows); n++) {
+		unsigned global = n % 2;
+
+		l2[DATA >> 21] = DATA | 0x87 | global << 8;
+		v->cr4 |= 0x80;
+		stale();
+		vcheck(rows[n / 2].name, global ? "a global page" : "another page", see(rows[n / 2].s, 1, 0),
+			global ? rows[n / 2].global : B);
+		vcheck(rows[n / 2].name, "the other ASID", see(&look, 2, 0), A);
 	}
 	l2[DATA >> 21] = DATA | 0x87;
 	v->cr4 &= ~0x80ull;
@@ -254,6 +289,9 @@ void test_tlb(void)
 		vcheck("TLB_CONTROL 7", "the other one", see(&look, 2, 0), A);
 		global_pages();
 	}
+	cpuid(7, 0, r);
+	if (r[1] >> 10 & 1)
+		guest_invpcid();
 	stale(); /* reserved codes do nothing: REQ(svm.2.12.1.10) */
 	vcheck("TLB_CONTROL 2", "nothing goes", see(&look, 1, 2), A);
 	stale();

@@ -235,32 +235,6 @@ static void test_posted(void)
 	check("virtual interrupt wakes from HLT: delivered", irq_count, count + 1);
 }
 
-/* "IPI Virtualization": the PID-pointer table leads from an APIC number to a posted-interrupt descriptor. */
-static void test_ipi(void)
-{
-	u64 *table = page_alloc();
-	u32 *pid = page_alloc();
-
-	apic_base(&a_icr_other, APIC_ACCESS | REGISTERS | DELIVERY);
-	on(VMCS_PROC, 1 << 17);
-	vmx_write(0x2034, 1 << 4); /* tertiary controls */
-	vmx_write(0x2042, (u64)table);
-	vmx_write(0x0008, 3); /* last index */
-	*reg(0x310) = 2u << 24;
-	table[2] = (u64)pid | 1;
-	pid[8] = 1; /* ON: a notification is under way already */
-	stays("IPI virtualized", &a_icr_other);
-	check("IPI virtualized: posted", pid[0x55 / 32], 1 << (0x55 & 31));
-	apic_base(&a_icr_other, APIC_ACCESS | REGISTERS | DELIVERY);
-	on(VMCS_PROC, 1 << 17);
-	vmx_write(0x2034, 1 << 4);
-	vmx_write(0x2042, (u64)table);
-	vmx_write(0x0008, 1);
-	*reg(0x310) = 2u << 24;
-	check("IPI beyond the last index: APIC-write exit", go(), R_APIC_WRITE);
-	check("IPI beyond the last index: offset", vmx_read(VMCS_QUALIFICATION), 0x300);
-}
-
 SNIPPET(x_spec, "mov $0x48, %ecx; mov $2, %eax; xor %edx, %edx; wrmsr", "rdmsr; mov %rax, seen");
 
 /* "Virtualizing IA32_SPEC_CTRL" */
@@ -281,7 +255,6 @@ static void test_spec_ctrl(void)
 
 void test_apic(void)
 {
-	test_ipi();
 	test_spec_ctrl();
 	test_access();
 	test_threshold();

@@ -89,6 +89,9 @@ int main(void)
 	test_rare();
 	test_details();
 	test_bus_lock();
+	test_ept_levels();
+	test_ipi();
+	test_stale();
 	vmx_disable();
 	return guest_verdict();
 }

@@ -32,6 +32,13 @@ static u64 ptrst(void)
 	return pa;
 }
 
+static bool same(const u8 *a, const u8 *b, unsigned n)
+{
+	while (n && *a == *b)
+		a++, b++, n--;
+	return !n;
+}
+
 static u8 *shadow_base(const struct snippet *s)
 {
 	u32 *page = page_alloc();
@@ -73,6 +80,38 @@ static void test_shadowing(void)
 	check("VMWRITE with its bit in the bitmap: exits", go(), R_VMWRITE);
 }
 
+/* The shadow VMCS is kept at hand while guests use it: memory has what they wrote after VMCLEAR, or when another one
+ * takes its place. "Software Use of Virtual-Machine Control Structures". */
+static void test_shadow_cached(void)
+{
+	u8 *before = page_alloc();
+	u64 first, second;
+
+	shadow_base(&v_write);
+	memcpy(before, (void *)inner, 4096);
+	stays("cached shadow VMCS", &v_write);
+	check("cached shadow VMCS: memory waits", same(before, (void *)inner, 4096), true);
+	check("cached shadow VMCS: VMCLEAR", clear(inner), VMX_OK);
+	check("cached shadow VMCS: VMCLEAR writes it back", same(before, (void *)inner, 4096), false);
+	ptrld(inner);
+	check("cached shadow VMCS: what the guest wrote", vmx_read(VMCS_GUEST_RIP), 0x1234);
+	ptrld(outer);
+	/* by turns */
+	shadow_base(&v_read);
+	first = inner;
+	shadow_base(&v_read);
+	second = inner;
+	ptrld(second);
+	vmx_write(VMCS_GUEST_CR0, 0x5555);
+	ptrld(outer);
+	stays("the second shadow VMCS", &v_read);
+	check("the second shadow VMCS", seen[0], 0x5555);
+	shadow_base(&v_read);
+	vmx_write(VMCS_LINK, first);
+	stays("the first shadow VMCS", &v_read);
+	check("the first shadow VMCS", seen[0], 0xabcd);
+}
+
 static void error(const char *name, int r, u64 number)
 {
 	vcheck(name, "VMfailValid", (u64)r, VMX_FAIL_VALID);
@@ -111,5 +150,6 @@ static void test_errors(void)
 void test_shadow(void)
 {
 	test_shadowing();
+	test_shadow_cached();
 	test_errors();
 }

@@ -592,6 +592,13 @@ static void pending_debug(void)
 	vmx_write(VMCS_EXCEPTIONS, 2);
 	check("BS behind MOV-SS blocking", go(), R_EXCEPTION);
 	check("qualification: BS", vmx_read(VMCS_QUALIFICATION), 1 << 14);
+	IDT_GUEST(G64, 0x90);
+	vmx_write(VMCS_GUEST_RFLAGS, 0x102);
+	vmx_write(F_PENDING_DEBUG, 1 << 14);
+	vmx_write(VMCS_GUEST_ACTIVITY, 1);
+	vmx_write(VMCS_EXCEPTIONS, 2);
+	check("#DB of a halted guest", go(), R_EXCEPTION); /* "Architectural State Before a VM Exit" */
+	check("the activity state before the exit", vmx_read(VMCS_GUEST_ACTIVITY), 1);
 
 	/* MOV SS from a watched word holds the breakpoint back; the next instruction exits: the field keeps it. */
 	static u16 selector __attribute__((aligned(8))) = 0x10;

@@ -128,6 +128,7 @@ int main(void)
 	test_events();
 	test_state();
 	test_modes();
+	test_mtf();
 	vmx_disable();
 	return guest_verdict();
 }

@@ -70,5 +70,6 @@ void test_events(void);
 void test_state(void);
 void test_modes(void);
 void test_memory(void);
+void test_mtf(void);
 
 #endif
