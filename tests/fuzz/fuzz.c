@@ -11,6 +11,7 @@
 
 #include "base/os.h"
 #include "model/model.h"
+#include "svm/svm.h"
 
 /* ---- random values: splitmix64 ---- */
 
@@ -333,8 +334,9 @@ static void check_modes(struct cpu *c)
 {
 	u8 mode = c->mode;
 	u32 fl = flags_get(c);
+	bool paged_real = c->guest && c->virt == &svm_ops; /* "Paged Real Mode" */
 
-	require(!(c->cr0 & CR0_PG) || (c->cr0 & CR0_PE), "paging without protection", c->cr0);
+	require(!(c->cr0 & CR0_PG) || (c->cr0 & CR0_PE) || paged_real, "paging without protection", c->cr0);
 	require(!!(c->efer & EFER_LMA) == ((c->efer & EFER_LME) && (c->cr0 & CR0_PG)), "EFER.LMA is wrong", c->efer);
 	require(!(c->efer & EFER_LMA) || (c->cr4 & CR4_PAE), "long mode without PAE", c->cr4);
 	require((fl & FL_1) && !(fl & ~(u32)FL_ALL), "undefined bits in RFLAGS", fl);
