@@ -204,6 +204,23 @@ void map_page(u64 *root, u64 la, u64 pa, u64 flags)
 	table[la >> 12 & 511] = pa | flags;
 }
 
+void map_path(u64 *root, unsigned leaf, u64 addr, u64 pa, u64 table_bits, u64 page_bits, u64 *entry[5])
+{
+	u64 *table = root;
+
+	for (unsigned level = 4; level >= leaf; level--) {
+		unsigned shift = 12 + 9 * (level - 1);
+
+		entry[level] = &table[addr >> shift & 511];
+		if (level == leaf) {
+			*entry[level] = (pa & ~((1ull << shift) - 1)) | page_bits;
+			return;
+		}
+		table = page_alloc();
+		*entry[level] = (u64)table | table_bits;
+	}
+}
+
 void guest_init(void);
 void guest_init(void)
 {

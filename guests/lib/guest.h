@@ -95,5 +95,8 @@ static inline void mmio_write(u64 a, u32 v) { *(volatile u32 *)a = v; }
 void *page_alloc(void);
 /* Map one 4 KiB page in the tables under `root` (4-level), creating tables as needed. */
 void map_page(u64 *root, u64 la, u64 pa, u64 flags);
+/* Four levels of tables from root down to the entry of level `leaf` (1: 4 KiB) that maps addr to pa; entry[level] is
+ * where each lies. The tables between are new. */
+void map_path(u64 *root, unsigned leaf, u64 addr, u64 pa, u64 table_bits, u64 page_bits, u64 *entry[5]);
 
 #endif

@@ -24,21 +24,8 @@ static bool large_1g;
 
 static void tables(unsigned kind, unsigned leaf)
 {
-	u64 *t;
-
 	base(code_of[kind]);
-	t = (u64 *)v->ncr3;
-	for (unsigned level = LEVELS; level; level--) {
-		u64 span = 1ull << (12 + 9 * (level - 1));
-
-		entry[level] = &t[GPA / span & 511];
-		if (level == leaf) {
-			*entry[level] = (HPA & ~(span - 1)) | P | W | U | (level > 1 ? PS : 0);
-			break;
-		}
-		t = page_alloc();
-		*entry[level] = (u64)t | P | W | U;
-	}
+	map_path((u64 *)v->ncr3, leaf, GPA, HPA, P | W | U, P | W | U | (leaf > 1 ? PS : 0), entry);
 	memcpy((void *)HPA, (u8[]){0x0f, 0x01, 0xd9}, 3); /* VMMCALL */
 	*(u32 *)(HPA + 0x100) = MAGIC;
 }

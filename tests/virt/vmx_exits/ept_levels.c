@@ -24,19 +24,8 @@ static u64 *entry[LEVELS + 1]; /* by level; 4: the PML4 entry */
 static void tables(const struct snippet *s, unsigned leaf)
 {
 	base(s);
-	u64 *t = (u64 *)(vmx_read(VMCS_EPTP) & ~0xfffull);
-
-	for (unsigned level = LEVELS; level; level--) {
-		u64 span = 1ull << (12 + 9 * (level - 1));
-
-		entry[level] = &t[GPA / span & 511];
-		if (level == leaf) {
-			*entry[level] = (HPA & ~(span - 1)) | 6 << 3 | RWX | XU | (level > 1 ? 1 << 7 : 0);
-			break;
-		}
-		t = page_alloc();
-		*entry[level] = (u64)t | RWX | XU;
-	}
+	map_path((u64 *)(vmx_read(VMCS_EPTP) & ~0xfffull), leaf, GPA, HPA, RWX | XU,
+	         6 << 3 | RWX | XU | (leaf > 1 ? 1 << 7 : 0), entry);
 	memcpy((void *)HPA, (u8[]){0x0f, 0x01, 0xc1}, 3); /* VMCALL */
 	*(u32 *)(HPA + 0x100) = MAGIC;
 }
