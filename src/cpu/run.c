@@ -394,7 +394,8 @@ static enum xr run_partial(struct cpu *c, const struct block *b, u64 until)
 
 		enum xr r = run_one(c, i);
 
-		if (r != XR_OK || c->kick || (i->row->flags & ROW_BRANCH) || c->clock->now + (i->idx + 1u - c->charged) >= until)
+		if (r != XR_OK || c->kick || (i->row->flags & ROW_BRANCH) ||
+		    c->clock->now + (i->idx + 1u - c->charged) >= until)
 			return insn_leave(c, i, r);
 	}
 	return insn_end(c, &b->insn[b->n]);

@@ -211,13 +211,13 @@ static enum xr invlpgb(struct cpu *c, const struct insn *i)
 	}
 	bool nested = rax & INVLPGB_NESTED;
 	struct tlb_match m = {
-		.space = c->guest ? c->space : (u16)edx,
-		.pcid = (u16)bits(edx, 27, 16),
-		.any_space = !c->guest && !(rax & INVLPGB_ASID),
-		.any_pcid = nested || !(rax & INVLPGB_PCID),
-		.any_page = nested || !(rax & INVLPGB_VA),
-		.globals = nested || (rax & INVLPGB_GLOBAL),
-		.la = rax & PAGE_MASK,
+	        .space = c->guest ? c->space : (u16)edx,
+	        .pcid = (u16)bits(edx, 27, 16),
+	        .any_space = !c->guest && !(rax & INVLPGB_ASID),
+	        .any_pcid = nested || !(rax & INVLPGB_PCID),
+	        .any_page = nested || !(rax & INVLPGB_VA),
+	        .globals = nested || (rax & INVLPGB_GLOBAL),
+	        .la = rax & PAGE_MASK,
 	};
 
 	for (unsigned left = m.any_page ? 1 : (ecx & 0xffff) + 1; left; left--) {

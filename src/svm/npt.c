@@ -40,7 +40,8 @@ static cold void set_nested_mode(const struct cpu *c, const struct svm_host *h, 
 static const struct walk_mode *nested_mode(const struct cpu *c)
 {
 	struct svm *s = svm_of(c);
-	u64 key = (s->host.cr4 & (CR4_PSE | CR4_PAE | CR4_LA57)) | (s->host.efer & (EFER_LMA | EFER_NXE)) << 16 | BIT(63);
+	u64 key =
+	        (s->host.cr4 & (CR4_PSE | CR4_PAE | CR4_LA57)) | (s->host.efer & (EFER_LMA | EFER_NXE)) << 16 | BIT(63);
 
 	if (unlikely(s->walk_key != key)) {
 		set_nested_mode(c, &s->host, &s->walk);

@@ -109,8 +109,8 @@ bool vmx_eptp_ok(const struct cpu *c, u64 eptp)
 {
 	unsigned type = (unsigned)(eptp & 7);
 
-	return (type == MT_UC || type == MT_WB) && (bits(eptp, 5, 3) == 3 || bits(eptp, 5, 3) == 4) && !bits(eptp, 11, 7) &&
-	       !(eptp >> c->phys_bits);
+	return (type == MT_UC || type == MT_WB) && (bits(eptp, 5, 3) == 3 || bits(eptp, 5, 3) == 4) &&
+	       !bits(eptp, 11, 7) && !(eptp >> c->phys_bits);
 }
 
 /* ---- the walk ---- */
@@ -293,10 +293,10 @@ static enum xr mark(struct cpu *c, const struct stage2_req *q, const struct walk
 }
 
 #define NOT_VERIFIED BIT(15) /* "Exit Qualification for EPT Violations" */
-#define SPP_IS_MISS BIT(11) /* "Exit Qualification for SPP-Related Events" */
+#define SPP_IS_MISS  BIT(11) /* "Exit Qualification for SPP-Related Events" */
 
-/* The rights do not cover the access: unless the right to write is all that is missing and something stands in for it, it
- * exits. */
+/* The rights do not cover the access: unless the right to write is all that is missing and something stands in for it,
+ * it exits. */
 static enum xr refused(struct cpu *c, const struct stage2_req *q, const struct walk_result *w, u8 access, u64 execute)
 {
 	if (granted(w->all | EPT_W, access, execute) && vmx_paging_write(vmx_of(c), q, w))
@@ -311,8 +311,8 @@ static enum xr refused(struct cpu *c, const struct stage2_req *q, const struct w
 
 /* ---- the second stage ---- */
 
-/* "Memory Type Used for Translated Guest-Physical Addresses": EPT's stands where the MTRRs' would. Exact as far as anybody
- * asks, which is whether it is write-back. */
+/* "Memory Type Used for Translated Guest-Physical Addresses": EPT's stands where the MTRRs' would. Exact as far as
+ * anybody asks, which is whether it is write-back. */
 static u8 memory_type(const struct stage2_req *q, const struct walk_result *w)
 {
 	return w->memtype == MT_WB && !w->ignore_pat ? q->memtype : w->memtype;

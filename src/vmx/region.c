@@ -1,7 +1,7 @@
 /*
- * VMCS regions: what of them lies in memory, and the two that a processor keeps at hand, the current VMCS and the shadow
- * VMCS that its guest reads and writes. Memory has the fields again after VMCLEAR, or when another VMCS takes the place;
- * until then it holds what was written back last. "Software Use of Virtual-Machine Control Structures".
+ * VMCS regions: what of them lies in memory, and the two that a processor keeps at hand, the current VMCS and the
+ * shadow VMCS that its guest reads and writes. Memory has the fields again after VMCLEAR, or when another VMCS takes
+ * the place; until then it holds what was written back last. "Software Use of Virtual-Machine Control Structures".
  */
 #include "vmx/vmx.h"
 

@@ -284,8 +284,8 @@ static enum xr check_alignment(struct cpu *c, la_t la, unsigned size, unsigned a
 
 #define CACHE_LINE 64u
 
-/* "Bus Locking": a locked access that is split over two cache lines, or to memory that is not write-back. DEVIATION: the
- * MTRRs do not count, but what is not RAM is not write-back either. */
+/* "Bus Locking": a locked access that is split over two cache lines, or to memory that is not write-back. DEVIATION:
+ * the MTRRs do not count, but what is not RAM is not write-back either. */
 static enum xr note_lock(struct cpu *c, const struct span *s, la_t la, unsigned size)
 {
 	const struct tlb_entry *e = (c->cr0 & CR0_PG) || c->stage2 ? tlb_lookup(c, la) : NULL;

@@ -39,7 +39,8 @@ static cold void set_guest_mode(const struct cpu *c, struct walk_mode *m)
 static const struct walk_mode *guest_mode(struct cpu *c)
 {
 	struct l1_contexts *h = c->l1_contexts;
-	u64 key = (c->cr4 & (CR4_PSE | CR4_PAE | CR4_LA57)) | (c->efer & (EFER_LMA | EFER_NXE)) << 16 | (u64)c->phys_bits << 48;
+	u64 key = (c->cr4 & (CR4_PSE | CR4_PAE | CR4_LA57)) | (c->efer & (EFER_LMA | EFER_NXE)) << 16 |
+	          (u64)c->phys_bits << 48;
 
 	if (unlikely(h->walk_key != key)) {
 		set_guest_mode(c, &h->walk);
@@ -56,7 +57,9 @@ static struct walk_request guest_request(struct cpu *c, la_t la)
 
 	return (struct walk_request){
 	        .mode = m,
-	        .root = f == &walk_legacy ? c->cr3 & 0xfffff000 : pae ? c->cr3 & 0xffffffe0 : c->cr3 & mask(51, 12),
+	        .root = f == &walk_legacy ? c->cr3 & 0xfffff000
+	                : pae             ? c->cr3 & 0xffffffe0
+	                                  : c->cr3 & mask(51, 12),
 	        .addr = la,
 	        .keep_ad = true,
 	        .nested = c->stage2,

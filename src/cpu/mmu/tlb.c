@@ -41,8 +41,7 @@ static u64 epoch_some(struct l1_contexts *h, u16 space, u16 pcid)
 
 /* ---- contexts ---- */
 /* What decides of the registers, each bit where its register has it; bits 3:0 are for the rest. */
-#define SIGNATURE_CR4                                                                                                  \
-	(CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE | CR4_LA57 | CR4_PCIDE | CR4_SMEP | CR4_SMAP | CR4_PKE)
+#define SIGNATURE_CR4  (CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE | CR4_LA57 | CR4_PCIDE | CR4_SMEP | CR4_SMAP | CR4_PKE)
 #define SIGNATURE_CR0  (CR0_PG | CR0_WP)
 #define SIGNATURE_EFER (EFER_LMA | EFER_NXE)
 _Static_assert(!(SIGNATURE_CR4 & SIGNATURE_CR0) && !((SIGNATURE_CR4 | SIGNATURE_CR0) & SIGNATURE_EFER), "bits meet");
@@ -407,7 +406,7 @@ static bool is_match(const struct tlb_entry *e, const void *arg)
 void tlb_flush_matching(struct cpu *c, const struct tlb_match *m)
 {
 	struct victimise v = {
-		.space = m->space, .pcid = m->pcid, .any_pcid = m->any_pcid, .globals = m->globals, .la = m->la};
+	        .space = m->space, .pcid = m->pcid, .any_pcid = m->any_pcid, .globals = m->globals, .la = m->la};
 
 	if (!m->any_space && !m->any_page) {
 		flush_page(c, &v);

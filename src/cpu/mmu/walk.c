@@ -74,7 +74,8 @@ static u64 reserved_bits(const struct walk_rules *u, unsigned level, bool page)
 
 	if (u->format->entry_size == 4)
 		return legacy_reserved(u, level, page);
-	return (page ? l->reserved_page : l->reserved) | high | u->reserved | (level >= 3 && !page ? u->reserved_upper : 0);
+	return (page ? l->reserved_page : l->reserved) | high | u->reserved |
+	       (level >= 3 && !page ? u->reserved_upper : 0);
 }
 
 void walk_mode_set(struct walk_mode *m, const struct walk_rules *rules)
@@ -112,8 +113,8 @@ static inline void note_entry(struct walk_memo *m, const u8 *at, u64 entry)
 	m->value[m->n++] = entry;
 }
 
-static inline __attribute__((always_inline)) u64 load_entry(struct cpu *c, const struct walk_request *q, unsigned size, pa_t pa,
-                             const struct ram_region **ram)
+static inline __attribute__((always_inline)) u64 load_entry(struct cpu *c, const struct walk_request *q, unsigned size,
+                                                            pa_t pa, const struct ram_region **ram)
 {
 	const u8 *at = entry_in_ram(c, pa, ram);
 	u64 v = 0;
@@ -122,7 +123,7 @@ static inline __attribute__((always_inline)) u64 load_entry(struct cpu *c, const
 		memcpy(&v, at, size);
 	else
 		v = size == 8 ? bus_read_u64(c->bus, pa) : bus_read_u32(c->bus, pa);
-	if (q->memo)
+	if (q->memo && size == sizeof(v))
 		note_entry(q->memo, at, v);
 	return v;
 }
@@ -236,7 +237,6 @@ static enum xr write_entry(struct cpu *c, const struct walk_request *q, struct w
 static inline void found(const struct walk_request *q, const struct walk_format *f, unsigned shift,
                          struct walk_result *r)
 {
-	r->kind = WALK_OK;
 	r->page_shift = (u8)shift;
 	r->memtype = (u8)bits(r->entry, 5, 3);
 	r->ignore_pat = (r->entry & BIT(6)) != 0;
@@ -244,8 +244,8 @@ static inline void found(const struct walk_request *q, const struct walk_format 
 }
 
 /* The loop. size: of an entry, known when this is compiled, as is whether the tables lie behind a second stage. */
-static inline __attribute__((always_inline)) enum xr
-walk(struct cpu *c, struct walk_request *q, struct walk_result *r, unsigned size, bool nested)
+static inline __attribute__((always_inline)) enum xr walk(struct cpu *c, struct walk_request *q, struct walk_result *r,
+                                                          unsigned size, bool nested)
 {
 	const struct walk_mode *m = q->mode;
 	const struct walk_format *f = m->rules.format;

@@ -76,9 +76,9 @@ struct walk_rules {
 /* The rules as every step of every walk looks at them: masks by level. */
 struct walk_mode {
 	struct walk_rules rules;
-	bool fields;              /* there are bad_perms or bad_memtypes */
-	u64 maps[WALK_LEVELS];    /* an entry with one of these bits maps a page */
-	u64 bad[2][WALK_LEVELS];  /* bits that must be 0: in an entry that points to a table, in one that maps a page */
+	bool fields;             /* there are bad_perms or bad_memtypes */
+	u64 maps[WALK_LEVELS];   /* an entry with one of these bits maps a page */
+	u64 bad[2][WALK_LEVELS]; /* bits that must be 0: in an entry that points to a table, in one that maps a page */
 };
 void walk_mode_set(struct walk_mode *m, const struct walk_rules *rules);
 
@@ -92,18 +92,18 @@ struct walk_memo {
 	u64 root, mode, page; /* cpu->stage2_root and stage2_mode, page of the address; mode 0: empty */
 	pa_t pa;              /* of the page */
 	bool dirty_ok, unguarded;
-	u8 n;                 /* WALK_LEVELS: an entry was not in RAM, this cannot be kept */
+	u8 n;                          /* WALK_LEVELS: an entry was not in RAM, this cannot be kept */
 	const u8 *at[WALK_LEVELS - 1]; /* the entries, in the computer's memory */
 	u64 value[WALK_LEVELS - 1];
 };
 
 struct walk_request {
 	const struct walk_mode *mode;
-	u64 root;     /* address of the root table, already masked */
-	u64 addr;     /* linear or guest-physical address to translate */
-	bool keep_ad; /* accessed and dirty bits are maintained (EPT: EPTP bit 6) */
-	bool nested;  /* table addresses are guest-physical: translate them by cpu->virt->stage2() */
-	bool peek;    /* no side effects at all */
+	u64 root;                /* address of the root table, already masked */
+	u64 addr;                /* linear or guest-physical address to translate */
+	bool keep_ad;            /* accessed and dirty bits are maintained (EPT: EPTP bit 6) */
+	bool nested;             /* table addresses are guest-physical: translate them by cpu->virt->stage2() */
+	bool peek;               /* no side effects at all */
 	struct walk_memo *memo;  /* the entries read go there; NULL: not wanted */
 	const u64 *pdpte;        /* PAE: the PDPTE registers stand in for the root level; NULL: read it from memory */
 	struct walk_step *steps; /* record of the entries read, NULL: none wanted */
