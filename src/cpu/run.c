@@ -347,7 +347,7 @@ static void step(struct cpu *c)
 	c->held_db = c->pending_db & (shadow & SHADOW_MOVSS ? 0xf | DR6_BS : 0xf);
 	c->cur = NULL;
 	if (r == XR_OK)
-		r = block_next(c, &b);
+		r = block_next(c, NULL, 0, &b);
 	if (r != XR_OK) {
 		settle(c, r, NULL);
 		return;
@@ -425,19 +425,15 @@ static inline struct block *follow(struct cpu *c, struct block *b, u64 before)
 /* The block at rip by way of the caches; remembered as b's successor. NULL: the fetch faulted and was settled. */
 static struct block *find(struct cpu *c, struct block *b, u64 before)
 {
-	u32 generation = code_generation(c->code);
 	struct block *next;
 	enum xr r;
 
 	c->cur = NULL;
-	r = block_next(c, &next);
-	if (unlikely(r != XR_OK)) {
-		settle(c, r, NULL);
-		return NULL;
-	}
-	if (b && generation == code_generation(c->code))
-		block_link(c, b, next, before);
-	return next;
+	r = block_next(c, b, before, &next);
+	if (likely(r == XR_OK))
+		return next;
+	settle(c, r, NULL);
+	return NULL;
 }
 
 static inline enum xr run_block(struct cpu *c, const struct block *b, u64 until)

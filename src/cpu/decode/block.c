@@ -324,39 +324,40 @@ static enum xr block_lookup(struct cpu *c, la_t la, struct block **out)
 	return XR_OK;
 }
 
-enum xr block_next(struct cpu *c, struct block **out)
-{
-	struct jump_cache *j = c->jumps;
-	la_t la = mode64(c) ? c->r[REG_RIP] : (u32)(c->seg[SEG_CS].base + c->r[REG_RIP]);
-	struct jump_entry *e = &j->e[(la ^ la >> 12) % JUMP_SIZE];
-	u64 ctx = c->ctx | (u64)c->mode << 16 | (u64)c->fetch_gen << 32; /* MMU_CTX_NEVER is never stored */
-
-	c->code->running = c;
-	if (unlikely(j->generation != c->code->generation)) {
-		memset(j->e, 0, sizeof(j->e));
-		j->generation = c->code->generation;
-	}
-	if (likely(e->b && e->la == la && e->ctx == ctx && e->b->valid && !c->careful && block_fits(c, e->b))) {
-		*out = e->b;
-		return XR_OK;
-	}
-	TRY(block_lookup(c, la, out));
-	if (!(*out)->scratch && j->generation == c->code->generation && c->ctx != MMU_CTX_NEVER)
-		*e = (struct jump_entry){.la = la, .ctx = ctx, .b = *out};
-	return XR_OK;
-}
-
-void block_link(struct cpu *c, struct block *b, struct block *next, u64 rip_before)
+/* b was followed by next: next time the run loop need not ask. Within one linear page only, where both go together. */
+static void link_blocks(struct cpu *c, struct block *b, struct block *next, u64 before)
 {
 	bool page_aligned = mode64(c) || !(c->seg[SEG_CS].base & ~PAGE_MASK);
 
-	if (!b->linkable || next->scratch || !page_aligned || ((c->r[REG_RIP] ^ rip_before) & PAGE_MASK))
+	if (!b->linkable || next->scratch || !page_aligned || ((c->r[REG_RIP] ^ before) & PAGE_MASK))
 		return;
 	b->succ[b->succ_turn & 1].off = c->r[REG_RIP] & ~PAGE_MASK;
 	b->succ[b->succ_turn++ & 1].b = next;
 }
 
-u32 code_generation(const struct code_cache *cc)
+enum xr block_next(struct cpu *c, struct block *prev, u64 before, struct block **out)
 {
-	return cc->generation;
+	struct jump_cache *j = c->jumps;
+	la_t la = mode64(c) ? c->r[REG_RIP] : (u32)(c->seg[SEG_CS].base + c->r[REG_RIP]);
+	struct jump_entry *e = &j->e[(la ^ la >> 12) % JUMP_SIZE];
+	u64 ctx = c->ctx | (u64)c->mode << 16 | (u64)c->fetch_gen << 32; /* MMU_CTX_NEVER is never stored */
+	u32 generation = c->code->generation;
+
+	c->code->running = c;
+	if (unlikely(j->generation != generation)) {
+		memset(j->e, 0, sizeof(j->e));
+		j->generation = generation;
+	}
+	if (unlikely(!e->b || e->la != la || e->ctx != ctx || !e->b->valid || c->careful || !block_fits(c, e->b))) {
+		TRY(block_lookup(c, la, out));
+		if (generation != c->code->generation)
+			return XR_OK; /* prev is gone with the arena */
+		if (!(*out)->scratch && c->ctx != MMU_CTX_NEVER)
+			*e = (struct jump_entry){.la = la, .ctx = ctx, .b = *out};
+	} else {
+		*out = e->b;
+	}
+	if (prev)
+		link_blocks(c, prev, *out, before);
+	return XR_OK;
 }

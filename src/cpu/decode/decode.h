@@ -49,13 +49,11 @@ void code_cache_flush(struct code_cache *cc);
 /* Per-processor scratch: called by cpu_init and cpu_fini. */
 enum status decode_cpu_init(struct cpu *c);
 void decode_cpu_fini(struct cpu *c);
-/* Remember `next` as what follows b within the same linear page. */
-void block_link(struct cpu *c, struct block *b, struct block *next, u64 rip_before);
-u32 code_generation(const struct code_cache *cc);
 u64 code_cache_built(const struct code_cache *cc); /* statistics: blocks decoded so far */
 
-/* The block at cs:rip; XR_FAULT if its first instruction cannot be fetched. */
-enum xr block_next(struct cpu *c, struct block **out) must_check;
+/* The block at cs:rip; XR_FAULT if its first instruction cannot be fetched. prev: the one that led there from the block
+ * at `before`, and is told so; NULL: none. */
+enum xr block_next(struct cpu *c, struct block *prev, u64 before, struct block **out) must_check;
 
 /* One instruction from bytes; out->off and out->idx are taken from the caller. Returns its length, 0 if n is too few bytes
  * to tell. What does not decode, has no row, or is too long becomes an instruction that raises #UD or #GP(0). */
