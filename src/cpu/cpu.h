@@ -199,6 +199,7 @@ struct cpu {
 	u64 held_db;           /* data breakpoints pending before the instruction of the careful loop */
 	u8 lock_watch;         /* enum lock_watch */
 	bool push_rf;          /* the event being delivered is a fault: RF is set in the pushed RFLAGS */
+	bool fetching;         /* what is being settled arose in the fetch of an instruction */
 	struct jump_cache *jumps; /* decode's linear address -> block cache */
 	struct event chain[3]; /* evidence: the exceptions that led to a shutdown */
 	u8 chain_n;

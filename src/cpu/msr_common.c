@@ -124,13 +124,20 @@ static bool mtrr_type_ok(u64 type)
 	return type == MT_UC || type == MT_WC || type == MT_WT || type == MT_WP || type == MT_WB;
 }
 
+/* "TLB Flush": a write to an MTRR flushes everything; what is cached has a type. */
+static bool mtrr_set(struct cpu *c, u64 *reg, u64 value)
+{
+	*reg = value;
+	tlb_flush_all(c);
+	return true;
+}
+
 static bool def_type_write(struct cpu *c, u32 index, u64 value)
 {
 	(void)index;
 	if ((value & ~0xcffull) || !mtrr_type_ok(value & 0xff))
 		return false;
-	c->mtrr.def_type = value;
-	return true;
+	return mtrr_set(c, &c->mtrr.def_type, value);
 }
 
 #define SYSCFG_MTRR_FIX_DRAM_MOD BIT(19)
@@ -162,8 +169,7 @@ static bool fixed_write(struct cpu *c, u32 index, u64 value)
 	for (unsigned k = 0; k < 8; k++)
 		if (!mtrr_type_ok((dram ? value & ~dram_bits : value) >> (8 * k) & 0xff))
 			return false;
-	*slot = dram ? value : (value & ~dram_bits) | (*slot & dram_bits);
-	return true;
+	return mtrr_set(c, slot, dram ? value : (value & ~dram_bits) | (*slot & dram_bits));
 }
 
 static bool variable_read(struct cpu *c, u32 index, u64 *value)
@@ -183,13 +189,11 @@ static bool variable_write(struct cpu *c, u32 index, u64 value)
 	if (index & 1) {
 		if (value & 0x7ff)
 			return false;
-		c->mtrr.mask[n] = value;
-		return true;
+		return mtrr_set(c, &c->mtrr.mask[n], value);
 	}
 	if ((value & 0xf00) || !mtrr_type_ok(value & 0xff))
 		return false;
-	c->mtrr.base[n] = value;
-	return true;
+	return mtrr_set(c, &c->mtrr.base[n], value);
 }
 
 static bool pat_write(struct cpu *c, u32 index, u64 value)

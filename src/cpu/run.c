@@ -189,9 +189,10 @@ static bool intercepted(struct cpu *c, const struct event *e, const struct event
 
 /*
  * Deliver an event, and whatever its delivery raises, until one arrives, the guest is left, or the processor shuts
- * down. Exceptions are offered to the vendor before they combine; #DF and shutdown after.
+ * down. Exceptions are offered to the vendor before they combine; #DF and shutdown after. What is offered finds the
+ * state as it was: only a delivery ends blocking by STI and MOV SS, and clears those flags.
  */
-static void deliver(struct cpu *c, struct event e)
+static void deliver(struct cpu *c, struct event e, u32 clear)
 {
 	struct event prior = {0};
 
@@ -209,6 +210,8 @@ static void deliver(struct cpu *c, struct event e)
 		if (e.type == EV_HW && e.vector == EX_DF && prior.type != EV_NONE && intercepted(c, &e, &prior))
 			return;
 		c->delivering = e;
+		c->shadow = 0;
+		c->rflags &= ~clear;
 		if (unlikely(c->hooks->trace & TRACE_INT) && c->hooks->event)
 			c->hooks->event(c->hooks->arg, c, &e);
 
@@ -232,21 +235,28 @@ static void deliver(struct cpu *c, struct event e)
 }
 
 /* A data breakpoint is a trap: an instruction that did not complete has none. What MOV SS held back is saved by an exit
- * and lost by a fault. */
+ * and lost by a fault; INT n, INT3 and INTO complete, and it comes behind their delivery. */
 static void forget_traps(struct cpu *c, enum xr r)
 {
-	u64 gone = 0xf | (c->held_db & DR6_BS);
+	u64 gone = 0xf | (c->held_db & DR6_BS), kept = 0;
 
+	if (r == XR_EXIT)
+		kept = c->held_db;
+	else if (r == XR_FAULT && (c->fault.type == EV_SW || c->fault.type == EV_SWEX))
+		kept = c->held_db & 0xf;
 	c->pend &= ~(u32)PEND_VENDOR;
-	c->pending_db = (c->pending_db & ~gone) | (r == XR_EXIT ? c->held_db : 0);
+	c->pending_db = (c->pending_db & ~gone) | kept;
 	if (!c->pending_db)
 		c->pend &= ~(u32)PEND_DB;
+	else
+		c->attention = 1;
 }
 
 /* The instruction that ended with r is c->cur; NULL: the fetch of the instruction at rip. */
 static void settle(struct cpu *c, enum xr r, const struct insn *i)
 {
 	c->cur = NULL;
+	c->fetching = !i;
 	if (i && !(r == XR_EXIT && c->exit.trap && (i->row->flags & ROW_BRANCH)))
 		c->r[REG_RIP] = r == XR_EXIT && c->exit.trap ? next_rip(c, i) : insn_rip(c, i);
 	c->block_mode_changed = 1;
@@ -254,13 +264,14 @@ static void settle(struct cpu *c, enum xr r, const struct insn *i)
 		forget_traps(c, r);
 	if (r == XR_FAULT) {
 		c->push_rf = c->fault.type == EV_HW;
-		deliver(c, c->fault);
+		deliver(c, c->fault, c->push_rf ? 0 : FL_RF); /* "Resume Flag": a software interrupt pushes 0 */
 		c->push_rf = false;
 	} else if (r == XR_EXIT) {
 		c->exit.insn = i;
 		leave_guest(c);
 	}
 	c->delivering.type = EV_NONE;
+	c->fetching = false;
 	c->iret_unblocked = false;
 	c->held_db = 0;
 }
@@ -275,7 +286,7 @@ static void poll(struct cpu *c)
 
 		c->inject.type = EV_NONE;
 		c->push_rf = false;
-		deliver(c, e);
+		deliver(c, e, 0);
 		c->push_rf = false;
 		return;
 	}
@@ -284,7 +295,7 @@ static void poll(struct cpu *c)
 
 	c->push_rf = false;
 	if (r == XR_FAULT)
-		deliver(c, c->fault);
+		deliver(c, c->fault, 0);
 	else if (r == XR_EXIT)
 		leave_guest(c);
 	else if (r == XR_STOP && !c->stop)
@@ -363,8 +374,7 @@ static void step(struct cpu *c)
 	r = run_one(c, i);
 	c->insn_shadow = 0;
 	if (r != XR_OK) {
-		if (r == XR_EXIT)
-			c->shadow = shadow;
+		c->shadow = shadow;
 		if (shadow)
 			cpu_flags_changed(c, old);
 		c->left = r == XR_EXIT && c->exit.trap ? 1 : 0;

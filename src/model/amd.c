@@ -12,6 +12,7 @@
 
 /* ---- MSRs ---- */
 
+#define HWCR_SMMLOCK       BIT(0)
 #define HWCR_TSC_FREQ_SEL  BIT(24)
 #define HWCR_CPUID_USER_DIS BIT(35)
 #define DE_CFG_LFENCE_SERIALIZE BIT(1)
@@ -47,7 +48,19 @@ static bool hwcr_write(struct cpu *c, u32 index, u64 value)
 		writable |= HWCR_CPUID_USER_DIS;
 	if (value & ~(writable | HWCR_TSC_FREQ_SEL))
 		return false;
-	c->hwcr = (c->hwcr & ~writable) | (value & writable);
+	c->hwcr = (c->hwcr & ~writable) | (value & writable) | (c->hwcr & HWCR_SMMLOCK); /* only RESET unlocks */
+	return true;
+}
+
+/* "SMM Lock": SMBASE, SMM_ADDR and SMM_MASK cannot be changed any more. */
+static bool smm_write(struct cpu *c, u32 index, u64 value)
+{
+	static const u64 writable[] = {0xffffffff, 0xfffffffe0000, 0xfffffffe0000 | 0x773f};
+	unsigned n = index - 0xc0010111;
+
+	if ((c->hwcr & HWCR_SMMLOCK) || (value & ~writable[n]))
+		return false;
+	c->msr_misc[20 + n] = value;
 	return true;
 }
 
@@ -159,9 +172,9 @@ static const struct msr_row amd_rows[] = {
 	{.index = 0xc0010030, .count = 6, .name = "CPU_NAME0", .read = name_read, .flags = MSR_WRITE_IGNORED},
 	{.index = 0xc0010044, .count = MC_BANKS, .name = "MC0_CTL_MASK", .read = mc_mask_legacy_read, .write = mc_mask_legacy_write},
 	{.index = 0xc0010055, .count = 1, .name = "INTPEND", .flags = MSR_CONST | MSR_WRITE_IGNORED},
-	{MSR_AT(0xc0010111, 1, "SMBASE", msr_misc[20]), .writable = 0xffffffff, .reset = 0x30000},
-	{MSR_AT(0xc0010112, 1, "SMM_ADDR", msr_misc[21]), .writable = 0xfffffffe0000},
-	{MSR_AT(0xc0010113, 1, "SMM_MASK", msr_misc[22]), .writable = 0xfffffffe0000 | 0x773f},
+	{MSR_AT(0xc0010111, 1, "SMBASE", msr_misc[20]), .write = smm_write, .reset = 0x30000},
+	{MSR_AT(0xc0010112, 1, "SMM_ADDR", msr_misc[21]), .write = smm_write},
+	{MSR_AT(0xc0010113, 1, "SMM_MASK", msr_misc[22]), .write = smm_write},
 	{MSR_AT(0xc0010140, 2, "OSVW_ID_LENGTH", osvw), .feature = FEAT_OSVW, .writable = ANY},
 	{.index = 0xc0010200, .count = 12, .name = "PERF_CTL0", .feature = FEAT_PERFCTR_CORE, .read = perf_pair_read, .write = perf_pair_write},
 	/* the offset is for RESET: both arrays, one behind the other */
@@ -251,7 +264,7 @@ const struct cpuid_leaf model_amd_leaves[] = {
 	{0x80000005, 0, {0xff48ff40, 0xff48ff40, 0x20080140, 0x20080140}, NULL}, /* TLBs; L1: 32 KiB, 8 ways */
 	{0x80000006, 0, {0x5c002200, 0x68004200, 0x02006140, 0x01009140}, NULL}, /* L2: 512 KiB, 8 ways; L3: 32 MiB, 16 ways */
 	{0x80000007, 0, {0}, NULL},
-	{0x80000008, 0, {0, 1u << 30, 0, 0x00010000}, model_amd_fix_ext8},                  /* IBPB_RET; RDPRU knows ECX 0 and 1 */
+	{0x80000008, 0, {0, 1u << 30 | 1u << 20, 0, 0x00010000}, model_amd_fix_ext8},       /* IBPB_RET, EferLmsleUnsupported; RDPRU knows ECX 0 and 1 */
 	{0x8000000a, 0, {1, SVM_ASIDS, 0, 1u << 28}, model_amd_fix_svm},                   /* VMCB address checks follow the intercept */
 	{0x80000019, 0, {0xf040f040, 0xf0400000, 0, 0}, NULL},                   /* 1 GiB TLB entries */
 	{0x8000001a, 0, {6, 0, 0, 0}, NULL},                                     /* MOVU, FP256 */
@@ -260,7 +273,7 @@ const struct cpuid_leaf model_amd_leaves[] = {
 	{0x8000001d, 2, {0x143, WAYS(8), 1023, 2}, fix_cache},
 	{0x8000001d, 3, {0x163, WAYS(16), 32767, 1}, fix_l3},
 	{0x8000001e, 0, {0}, fix_topology},
-	{0x80000021, 0, {0, 0, 0x6, 0}, NULL},                                   /* TSA_SQ_NO, TSA_L1_NO */
+	{0x80000021, 0, {1u << 9, 0, 0x6, 0}, NULL},                             /* NoSmmCtlMSR; TSA_SQ_NO, TSA_L1_NO */
 	{0x80000022, 0, {0}, fix_lbr},
 	{~0u, 0, {0}, NULL},
 };

@@ -1,9 +1,8 @@
 /*
  * AVIC: the guest's local APIC as a page of memory that the processor itself reads and writes. "Advanced Virtual
  * Interrupt Controller". An access goes to the backing page; what a write does beyond that happens at the next
- * instruction boundary (svm_avic_trap), either here or, by an exit, in the monitor.
- *
- * DEVIATION: pending vectors are looked at whenever events are, not only at VMRUN, doorbell, EOI and TPR changes.
+ * instruction boundary (svm_avic_trap), either here or, by an exit, in the monitor. Pending vectors are looked at by
+ * VMRUN, by the doorbell, and when TPR, ISR or, by a self-IPI, IRR change.
  */
 #include "svm/svm.h"
 
@@ -68,15 +67,27 @@ static bool get(const struct cpu *c, u32 map, unsigned vector)
 	return reg(c, backing_page(c), map + 16 * (vector / 32)) >> (vector % 32) & 1;
 }
 
+static bool deliverable(const struct cpu *c)
+{
+	int v = highest(c, R_IRR);
+
+	return v >= 16 && ((u32)v & 0xf0) > (reg(c, backing_page(c), R_PPR) & 0xf0);
+}
+
+static void look(const struct cpu *c)
+{
+	svm_of(c)->avic_pending = deliverable(c);
+}
+
 /* "Hardware keeps PPR in the page when TPR or ISR changes and gates delivery by it." */
-static u32 update_ppr(struct cpu *c)
+static void update_ppr(struct cpu *c)
 {
 	u32 tpr = reg(c, backing_page(c), R_TPR) & 0xff;
 	int v = highest(c, R_ISR);
 	u32 in_service = v < 0 ? 0 : (u32)v & 0xf0, ppr = (tpr & 0xf0) >= in_service ? tpr : in_service;
 
 	set_reg(c, backing_page(c), R_PPR, ppr);
-	return ppr;
+	look(c);
 }
 
 /* ---- entry ---- */
@@ -104,11 +115,10 @@ bool svm_avic_page(const struct cpu *c, gpa_t gpa)
 
 /* ---- interrupts ---- */
 
+/* What was seen pending, and that nobody has taken away since. */
 bool svm_avic_ready(struct cpu *c)
 {
-	int v = highest(c, R_IRR);
-
-	return v >= 16 && ((u32)v & 0xf0) > (reg(c, backing_page(c), R_PPR) & 0xf0);
+	return svm_of(c)->avic_pending && deliverable(c);
 }
 
 int svm_avic_take(struct cpu *c)
@@ -136,6 +146,8 @@ void svm_avic_doorbell(struct cpu *c, u32 apic_id)
 
 		if (t->apic.id != apic_id || !t->guest)
 			continue;
+		if (svm_of(t)->avic)
+			look(t);
 		cpu_recheck(t);
 		if (t != c) {
 			c->kick = 1;
@@ -176,8 +188,15 @@ static bool post(struct cpu *c, u64 entry, u8 vector)
 	put(c, entry & mask(51, 12), R_IRR, vector, true);
 	if (!(entry & PHYSICAL_RUNNING))
 		return false;
-	svm_avic_doorbell(c, (u32)(entry & (x2(svm_of(c)) ? 0xfff : 0xff)));
+	svm_avic_doorbell(c, (u32)(entry & 0xfff));
 	return true;
+}
+
+static enum xr post_to_self(struct cpu *c, u8 vector)
+{
+	put(c, backing_page(c), R_IRR, vector, true);
+	look(c);
+	return XR_OK;
 }
 
 /* The guest APIC ID that bit n of a logical destination names; false: no valid entry. */
@@ -252,10 +271,8 @@ static enum xr send_ipi(struct cpu *c, u64 icr)
 		return incomplete(c, icr, IPI_TYPE, 0);
 	if ((u8)lo < 16)
 		return incomplete(c, icr, IPI_VECTOR, 0);
-	if (shorthand == SHORT_SELF) {
-		put(c, backing_page(c), R_IRR, (u8)lo, true);
-		return XR_OK;
-	}
+	if (shorthand == SHORT_SELF)
+		return post_to_self(c, (u8)lo);
 	if (shorthand != SHORT_NONE || dest == (x2(svm_of(c)) ? 0xffffffff : 0xff))
 		return send_broadcast(c, icr, shorthand == SHORT_OTHERS);
 	if (lo & ICR_LOGICAL)
@@ -357,10 +374,7 @@ enum xr svm_avic_trap(struct cpu *c)
 		return XR_OK;
 	case R_EOI: return end_of_interrupt(c);
 	case R_ICR_LO: return send_ipi(c, (u64)reg(c, page, R_ICR_HI) << 32 | v);
-	case R_SELF_IPI:
-		if ((u8)v >= 16)
-			put(c, page, R_IRR, (u8)v, true);
-		return XR_OK;
+	case R_SELF_IPI: return (u8)v >= 16 ? post_to_self(c, (u8)v) : XR_OK;
 	default: return no_acceleration(c, NULL, offset, true, 0);
 	}
 }
@@ -376,6 +390,11 @@ static bool x2_write_ok(const struct cpu *c, u32 offset, u64 v)
 	return !read_only && !(v & apic_x2_reserved(c, offset));
 }
 
+static bool x2_unreadable(u32 offset)
+{
+	return offset == R_EOI || offset == R_SELF_IPI || offset == R_DFR || offset == R_ICR_HI;
+}
+
 /* false: not ours, the physical APIC answers. */
 bool svm_avic_msr(struct cpu *c, const struct insn *i, u32 index, bool write, u64 *value, enum xr *r)
 {
@@ -385,7 +404,7 @@ bool svm_avic_msr(struct cpu *c, const struct insn *i, u32 index, bool write, u6
 	if (!c->guest || svm_of(c)->avic != SVM_AVIC_X2 || index < 0x800 || index > 0x8ff)
 		return false;
 	*r = XR_OK;
-	if (write ? !x2_write_ok(c, offset, *value) : offset == R_EOI || offset == R_SELF_IPI || offset == R_DFR) {
+	if (write ? !x2_write_ok(c, offset, *value) : x2_unreadable(offset)) {
 		*r = fault_gp(c, 0);
 	} else if (!write) {
 		if (how_read(c, offset) == HOW_FAULT)

@@ -81,10 +81,9 @@ void svm_seg_store(struct vmcb_seg *v, const struct seg *s)
 
 static u64 efer_bits(const struct cpu *c)
 {
-	u64 v = 0xfe | EFER_SCE | EFER_SVME | EFER_LMSLE; /* bits 7:1 are not checked */
+	u64 v = 0xfe | EFER_SCE | EFER_SVME; /* bits 7:1 are not checked */
 
-	v |= quirk(c, QUIRK_SVM_FIRST) ? 0 : EFER_TCE;
-
+	v |= quirk(c, QUIRK_SVM_FIRST) ? EFER_LMSLE : 0; /* only 63:15 are reserved then; since, EferLmsleUnsupported */
 	v |= EFER_LME | EFER_LMA; /* without long mode they are refused by a rule of their own */
 	v |= has(c, FEAT_NX) ? EFER_NXE : 0;
 	v |= has(c, FEAT_FXSR_OPT) ? EFER_FFXSR : 0;
@@ -410,6 +409,8 @@ static void load_control(struct cpu *c, struct svm *s, const struct vmcb_control
 		svm_compile_intercepts(words, s->compiled);
 	}
 	memcpy(c->icpt, s->compiled, sizeof(c->icpt));
+	if (unlikely(c->hwcr & BIT(0)) && !quirk(c, QUIRK_SVM_FIRST)) /* SMMLOCK: the SMI intercept is ignored */
+		c->icpt[ICPT_SMI / 64] &= ~BIT(ICPT_SMI % 64);
 	s->vintr = ctl->vintr;
 	s->nested = has(c, FEAT_NPT) && (ctl->nested_ctl & NESTED_NP_ENABLE);
 	s->pause_left = ctl->pause_count;

@@ -32,7 +32,7 @@ const struct vmcb_field vmcb_fields[] = {
 	F(0x0a0, 8, NEVER, "GHCB guest-physical address"),
 	F(0x0a8, 8, NEVER, "EVENTINJ"),
 	F(0x0b0, 8, NP, "N_CR3"),
-	F(0x0b8, 8, LBR, "LBR and virtual VMLOAD/VMSAVE control"),
+	F(0x0b8, 8, NEVER, "LBR and virtual VMLOAD/VMSAVE control"),
 	F(0x0c0, 4, NEVER, "VMCB clean bits"),
 	F(0x0c8, 8, NEVER, "nRIP"),
 	F(0x0d0, 1, NEVER, "number of bytes fetched"),

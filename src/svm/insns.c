@@ -53,7 +53,10 @@ static enum xr state_page(struct cpu *c, const struct insn *i, enum icpt id, u8 
 	TRY(gate_address(c, i, id, q.gpa));
 	*pa = q.gpa;
 	if (c->guest && has(c, FEAT_V_VMSAVE_VMLOAD) && (svm_control(c)->virt_ext & VIRT_EXT_VLS)) {
-		if (!svm_of(c)->nested || !(svm_of(c)->host.efer & EFER_LMA))
+		const struct svm_host *h = &svm_of(c)->host;
+		bool host64 = (h->efer & EFER_LMA) && (h->seg_ar[SEG_CS] & AR_L);
+
+		if (!svm_of(c)->nested || !host64)
 			return cpu_exit(c, i, id, 0, 0);
 		if (!svm_pa_ok(c, q.gpa))
 			return fault_gp(c, 0);

@@ -210,8 +210,8 @@ enum xr svm_intercept(struct cpu *c, const struct insn *i, enum icpt id, u64 q)
 			return XR_OK;
 		break;
 	case ICPT_IDLE_HLT: /* "Idle HLT Intercept": only with nothing virtual pending */
-		if ((svm_of(c)->vintr & VINTR_IRQ) || (svm_vnmi_on(c) && (svm_of(c)->vintr & VINTR_NMI)) ||
-		    (svm_of(c)->avic && svm_avic_ready(c)))
+		if ((svm_vnmi_on(c) && (svm_of(c)->vintr & VINTR_NMI)) ||
+		    (svm_of(c)->avic ? svm_avic_ready(c) : (svm_of(c)->vintr & VINTR_IRQ) != 0))
 			return XR_OK;
 		break;
 	case ICPT_SWINT: q0 = has(c, FEAT_DECODEASSISTS) && i ? i->imm & 0xff : 0; break;

@@ -85,6 +85,7 @@ struct svm {
 	u8 recheck;   /* check groups whose fields the guest has changed since: 1 << enum svm_group */
 	u8 avic;      /* enum svm_avic */
 	u16 avic_written; /* register written by the instruction under way: offset | 1; 0: none */
+	u8 avic_pending; /* a deliverable vector was seen in IRR */
 	u64 cached_pa; /* whose fields image[cur] caches, for clean bits; ~0: nobody's */
 	struct svm_image
 	        image[2];    /* the current one, and room for the next: group comparison needs the last good one */

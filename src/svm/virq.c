@@ -185,7 +185,7 @@ static const struct state_row rows[] = {
 	STATE(7, struct svm, nested), STATE(8, struct svm, injecting), STATE(9, struct svm, good),
 	STATE_ARRAY(10, struct svm, image), STATE(11, struct svm, recheck), STATE(12, struct svm, cached_pa),
 	STATE(13, struct svm, avic), STATE(14, struct svm, avic_written), STATE(15, struct svm, bus_locks),
-	STATE(16, struct svm, pml_index),
+	STATE(16, struct svm, pml_index), STATE(17, struct svm, avic_pending),
 };
 /* clang-format on */
 

@@ -126,6 +126,7 @@ static void load_rest(struct cpu *c, const struct vmx *v)
 static void inject_event(struct cpu *c, struct vmx *v)
 {
 	u64 info = vmcs_get(v, VMCS_ENTRY_INTR_INFO), pending = vmcs_get(v, VMCS_GUEST_PENDING_DEBUG);
+	bool movss = (c->shadow & SHADOW_MOVSS) != 0;
 
 	c->inject.type = EV_NONE;
 	v->injecting = false;
@@ -145,6 +146,11 @@ static void inject_event(struct cpu *c, struct vmx *v)
 			c->nmi_blocked = true;
 		c->activity = ACT_RUN;
 		c->shadow = 0;
+		/* "Delivery of Pending Debug Exceptions after VM Entry": as if INT n stood behind MOV SS */
+		if (movss && (c->inject.type == EV_SW || c->inject.type == EV_SWEX) && (pending & (DR6_BLD | BIT(12)))) {
+			c->pending_db = pending & (DR6_BLD | 0xf);
+			cpu_raise(c, PEND_DB);
+		}
 	} else if (pending & (DR6_BS | DR6_BLD | BIT(12))) {
 		c->pending_db = pending & (DR6_BS | DR6_BLD | 0xf);
 		cpu_raise(c, PEND_DB);

@@ -164,9 +164,12 @@ static u64 saved_flags(struct cpu *c, const struct exit_request *x)
 {
 	u64 fl = flags_get(c);
 	const struct event *e = x->vectoring.type != EV_NONE && x->event.type == EV_NONE ? &x->vectoring : &x->event;
+	bool software = e->type == EV_SW || e->type == EV_SWEX || e->type == EV_PRIVSW;
 	bool restarts = x->id == ICPT_APIC_ACCESS || x->id == ICPT_STAGE2 || x->id == ICPT_STAGE2_MISCONFIG ||
 	                x->id == ICPT_PML_FULL || x->id == ICPT_SPP;
 
+	if (software && e == &x->event)
+		return fl & ~(u64)FL_RF;
 	if (e->type != EV_NONE)
 		return c->push_rf && e->type == EV_HW && (e->vector != EX_DB || (e->payload & DR6_BD)) ? fl | FL_RF : fl;
 	if (restarts)
@@ -177,7 +180,7 @@ static u64 saved_flags(struct cpu *c, const struct exit_request *x)
 /* "Saving Non-Register State": which exits keep what was pending. */
 static u64 saved_pending_debug(const struct cpu *c, const struct exit_request *x)
 {
-	u64 hits = c->pending_db & (DR6_BS | DR6_BLD | 0xf);
+	u64 hits = (c->pending_db | c->held_db) & (DR6_BS | DR6_BLD | 0xf);
 	bool kept;
 
 	switch (x->id) {
@@ -335,6 +338,10 @@ void vmx_exit(struct cpu *c, const struct exit_request *x)
 	c->guest = false; /* the lists hold what RDMSR and WRMSR would, without offsets and virtualisation */
 	if (!store_msrs(c, v)) {
 		vmx_abort(c, 1);
+		return;
+	}
+	if (long_mode(c) && !(vmcs_get(v, VMCS_EXIT_CONTROLS) & EXIT_HOST64)) {
+		vmx_abort(c, 6); /* the guest went there by itself: entry refuses an IA-32e mode guest of such a host */
 		return;
 	}
 	vmx_load_host(c);

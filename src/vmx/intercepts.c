@@ -235,7 +235,7 @@ static bool stays(struct cpu *c, const struct insn *i, enum icpt id, u64 q)
 	case ICPT_TPAUSE: return !(vmcs_get(v, VMCS_PROC_CONTROLS) & PROC_RDTSC);
 	case ICPT_VMREAD:
 	case ICPT_VMWRITE: return shadowed(c, i, id);
-	case ICPT_CR0_WRITE + 3: return cr3_target(v, c->r[gpr(i->r1)]);
+	case ICPT_CR0_WRITE + 3: return cr3_target(v, q);
 	default: return false;
 	}
 }
@@ -360,7 +360,7 @@ enum xr vmx_cr_write(struct cpu *c, const struct insn *i, unsigned n, enum cr_op
 	now = n ? c->cr4 : c->cr0;
 	switch (op) {
 	case CR_CLTS: exits = (own & shadow & CR0_TS) != 0; break;
-	case CR_LMSW: exits = lmsw_exits(*value, own, shadow); break;
+	case CR_LMSW: exits = lmsw_exits(c->exit.q[1], own, shadow); break; /* the source: LMSW never clears PE */
 	default: exits = ((*value ^ shadow) & own) != 0; break;
 	}
 	if (exits)

@@ -72,13 +72,15 @@ void vmx_timer_rearm(struct cpu *c)
 void vmx_timer_stop(struct cpu *c)
 {
 	struct vmx *v = vmx_of(c);
-	u64 now;
+	u64 left = 0;
 
 	if (v->preempt_end == ~0ull)
 		return;
-	now = physical_tsc(c) >> VMX_TIMER_SHIFT;
+	cpu_sync_time(c);
+	if (v->preempt.armed && v->preempt.when > c->clock->now)
+		left = v->preempt.when - c->clock->now; /* not by the TSC, which the guest may have written */
 	if (vmcs_get(v, VMCS_EXIT_CONTROLS) & EXIT_SAVE_TIMER)
-		vmcs_set(v, VMCS_PREEMPTION_TIMER, v->preempt_end > now ? v->preempt_end - now : 0);
+		vmcs_set(v, VMCS_PREEMPTION_TIMER, (left + BIT(VMX_TIMER_SHIFT) - 1) >> VMX_TIMER_SHIFT);
 	timer_disarm(&v->preempt);
 	v->preempt_end = ~0ull;
 }

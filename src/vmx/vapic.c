@@ -255,7 +255,7 @@ static enum xr virtualise_ipi(struct cpu *c, u8 vector, u64 target)
 
 /* ---- "APIC-Write Emulation" ---- */
 
-static enum xr write_icr(struct cpu *c)
+static enum xr write_icr(struct cpu *c, unsigned offset)
 {
 	struct vmx *v = vmx_of(c);
 	u32 lo = page_get(c, V_ICR_LO);
@@ -265,7 +265,7 @@ static enum xr write_icr(struct cpu *c)
 		return self_ipi(c, (u8)lo);
 	if (ipi_virtualised(v) && plain && bits(lo, 19, 18) == 0 && !(lo & BIT(11)))
 		return virtualise_ipi(c, (u8)lo, page_get(c, V_ICR_HI) >> 24);
-	return write_exit(c, V_ICR_LO);
+	return write_exit(c, offset);
 }
 
 static enum xr emulate_write(struct cpu *c, unsigned offset)
@@ -276,10 +276,10 @@ static enum xr emulate_write(struct cpu *c, unsigned offset)
 		return virtualise_tpr(c);
 	case V_EOI:
 		if (!virtual_interrupts(vmx_of(c)))
-			return write_exit(c, V_EOI);
+			return write_exit(c, offset);
 		page_set(c, V_EOI, 0);
 		return virtualise_eoi(c);
-	case V_ICR_LO: return write_icr(c);
+	case V_ICR_LO: return write_icr(c, offset);
 	case V_ICR_HI: page_set(c, V_ICR_HI, page_get(c, V_ICR_HI) & 0xff000000); return XR_OK;
 	default: return write_exit(c, offset);
 	}

@@ -364,6 +364,12 @@ static void idle_hlt(void)
 	svm_run(v);
 	check("idle HLT: an interrupt is pending", v->exitcode, EXIT_VMMCALL);
 	check("idle HLT: and taken", taken_count, 1);
+	v = avic_guest(0); /* V_IRQ means nothing there */
+	v->intercept1 &= ~(u32)SVM_HLT;
+	v->intercept3 |= 1 << 6;
+	v->vintr |= 1 << 8 | 0xfull << 16 | 0x61ull << 32;
+	go(v, halts);
+	check("idle HLT: V_IRQ under AVIC", v->exitcode, EXIT_IDLE_HLT);
 }
 
 /* ---- bus-lock threshold: VMCB 014h bit 5, 120h. Locks that cross a line, or of memory that is not write-back ---- */

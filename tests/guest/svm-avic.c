@@ -307,6 +307,7 @@ static void msrs(void)
 	}
 	check("self-IPI: taken", (access_msr(write_msr, 0x83f, VECTOR), taken), 1);
 	check("EOI cannot be read", access_msr(read_msr, 0x80b, 0), EXIT_GP);
+	check("no second half of the ICR to read", access_msr(read_msr, 0x831, 0), EXIT_GP);
 	check("self-IPI cannot be read", access_msr(read_msr, 0x83f, 0), EXIT_GP);
 	check("current count: fault", access_msr(read_msr, 0x839, 0), NOACCEL);
 	check("current count: EXITINFO1", v->exitinfo1, 0x390);

@@ -623,7 +623,14 @@ static void test_virtual_instructions(void **state)
 	v->save.rax = 0x2600000; /* not mapped */
 	assert_int_equal(vmrun(p), 0x400);
 	assert_int_equal(v->control.exitinfo2, 0x2600000);
-	v->control.nested_ctl = 0; /* not honoured without nested paging: exits */
+	v->save.rax = 0x2300000;
+	p->c->seg[SEG_CS].ar ^= AR_L | AR_DB; /* not honoured if the host is in compatibility mode */
+	cpu_update_mode(p->c);
+	assert_int_equal(vmrun(p), 0x83);
+	p->c->seg[SEG_CS].ar ^= AR_L | AR_DB;
+	cpu_update_mode(p->c);
+	assert_int_equal(vmrun(p), 0x78);
+	v->control.nested_ctl = 0; /* nor without nested paging: exits */
 	assert_int_equal(vmrun(p), 0x83);
 	pc_free(p);
 }

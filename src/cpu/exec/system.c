@@ -73,7 +73,7 @@ static enum xr mov_to_cr(struct cpu *c, const struct insn *i)
 	if (c->virt->cr_write)
 		TRY(c->virt->cr_write(c, i, n, CR_MOV, &v));
 	TRY(cr_set(c, i, n, v));
-	return icpt_test(c, i, ICPT_CR0_WRITE_TRAP + n, v);
+	return icpt_test(c, i, ICPT_CR0_WRITE_TRAP + n, n == 0 ? c->cr0 : v); /* ET stays what it is */
 }
 
 static u64 cr_get(struct cpu *c, unsigned n)

@@ -36,6 +36,7 @@ static u32 features(void)
 /* ---- write traps ---- */
 
 SNIPPET(t_cr0, "mov %cr0, %rbx; xor $8, %ebx", "mov %rbx, %cr0");
+SNIPPET(t_et, "mov %cr0, %rbx; xor $0x18, %ebx", "mov %rbx, %cr0");
 SNIPPET(t_lmsw, "smsw %eax; xor $8, %eax", "lmsw %ax");
 SNIPPET(t_clts, "", "clts");
 SNIPPET(t_cr3, "mov %cr3, %rdx", "mov %rdx, %cr3");
@@ -52,6 +53,7 @@ static void write_traps(void)
 		unsigned n;
 	} row[] = {
 	        {"CR0 write trap", &t_cr0, 0},        {"CR0 write trap, LMSW", &t_lmsw, 0},
+	        {"CR0 write trap, ET 0", &t_et, 0},
 	        {"CR0 write trap, CLTS", &t_clts, 0}, {"CR3 write trap", &t_cr3, 3},
 	        {"CR4 write trap", &t_cr4, 4},        {"CR8 write trap", &t_cr8, 8},
 	};
@@ -246,6 +248,47 @@ static void avic(void)
 	}
 }
 
+/* ---- "SVM-Lock": VM_CR.LOCK and SVMDIS, SVM_KEY ---- */
+
+enum { EFER = 0xc0000080, VM_CR = 0xc0010114, SVM_KEY = 0xc0010118, LOCK = 8, SVMDIS = 16 };
+
+static int msr_fault(u32 index, u64 value)
+{
+	return CATCH(wrmsr(index, value));
+}
+
+static void svm_lock(void)
+{
+	static const u64 wrong[] = {0x1235, 0, 0x123400001234};
+	u64 efer = rdmsr(EFER);
+	u32 r[4];
+
+	vcheck("SVMDIS", "while SVME is 1", (u64)msr_fault(VM_CR, SVMDIS), 13);
+	wrmsr(EFER, efer & ~0x1000ull);
+	vcheck("SVMDIS", "while SVME is 0", (u64)msr_fault(VM_CR, SVMDIS), ~0ull);
+	vcheck("SVMDIS", "SVME is MBZ", (u64)msr_fault(EFER, efer), 13);
+	cpuid(0x80000001, 0, r);
+	vcheck("SVMDIS", "CPUID keeps SVM", r[2] >> 2 & 1, 1);
+	wrmsr(SVM_KEY, 0x1234);
+	wrmsr(VM_CR, LOCK | SVMDIS);
+	vcheck("LOCK", "a write is ignored", (u64)msr_fault(VM_CR, 0), ~0ull);
+	vcheck("LOCK", "both bits stay", rdmsr(VM_CR), LOCK | SVMDIS);
+	for (unsigned n = 0; n < COUNT(wrong); n++) {
+		wrmsr(SVM_KEY, wrong[n]);
+		vcheck("SVM_KEY", "another key", rdmsr(VM_CR), LOCK | SVMDIS);
+	}
+	wrmsr(SVM_KEY, 0x1234);
+	vcheck("SVM_KEY", "unlocks", rdmsr(VM_CR), SVMDIS);
+	vcheck("SVM_KEY", "reads 0", rdmsr(SVM_KEY), 0);
+	wrmsr(VM_CR, LOCK);
+	wrmsr(EFER, efer);
+	vcheck("SVMDIS", "while SVME is 1, locked", (u64)msr_fault(VM_CR, LOCK | SVMDIS), 13);
+	wrmsr(SVM_KEY, 0x1234);
+	wrmsr(VM_CR, 0);
+	vcheck("SVM_KEY", "unlocked again", rdmsr(VM_CR), 0);
+	wrmsr(SVM_KEY, 0);
+}
+
 void test_details(void)
 {
 	u32 has = features();
@@ -253,6 +296,8 @@ void test_details(void)
 	aliases();
 	if (of_2005)
 		return;
+	if (has >> 2 & 1)
+		svm_lock();
 	write_traps();
 	if (has >> 16 & 1)
 		virtual_gif();

@@ -29,6 +29,7 @@ static const struct {
 	{"#PF", VE(14, 7), 14, true, false},
 	{"#GP without EV", V(3, 13) | 0xabcdull << 32, 13, false, false}, /* REQ(svm.2.16.22) */
 	{"#MF", V(3, 16), 16, false, false},
+	{"#UD with EV", VE(6, 0x55), 6, true, false}, /* EV against the vector's own rule is no reason to refuse */
 	{"#AC", VE(17, 0), 17, true, false},
 	{"#MC", V(3, 18), 18, false, false},
 	{"#XF", V(3, 19), 19, false, false},
@@ -135,6 +136,25 @@ static const struct {
 	{"N_CR3", 0x0b0, 8, 1ull << 52}, {"G_PAT", 0x668, 8, 2},
 };
 
+static int efer_fault(u64 value)
+{
+	return CATCH(wrmsr(0xc0000080, value));
+}
+
+/* EFER's bits that this processor does not define, although others do. 2005: LMSLE is one of its own. */
+static void efer_bits(void)
+{
+	static const u8 bits[] = {9, 13, 15, 16, 18, 19, 20, 22};
+
+	for (unsigned n = 0; n < COUNT(bits); n++) {
+		base(&plain);
+		v->efer |= 1ull << bits[n];
+		vcheck("EFER, undefined bits", "code", go(), of_2005 && bits[n] == 13 ? EXIT_VMMCALL : ~0ull);
+		if (!of_2005 || bits[n] != 13)
+			vcheck("EFER, undefined bits", "WRMSR", (u64)efer_fault(v->efer), 13);
+	}
+}
+
 static void checks(void)
 {
 	for (unsigned n = 0; n < COUNT(illegal); n++) {
@@ -150,6 +170,12 @@ static void checks(void)
 	base(&plain); /* legal, and its #GP is the guest's: REQ(svm.2.2.1.62) */
 	v->rip = 0x800000000000;
 	vcheck("RIP not canonical", "code", go(), 0x4d);
+	base(&plain); /* made canonical, and saved so */
+	u64 gdt_base = v->gdtr.base;
+
+	v->gdtr.base ^= 1ull << 62;
+	vcheck("GDTR base not canonical", "code", go(), EXIT_VMMCALL);
+	vcheck("GDTR base not canonical", "saved", v->gdtr.base, gdt_base);
 	if (of_2005) { /* REQ(svm.2.2.1.113) */
 		base(&plain);
 		v->intercept1 &= ~4u;
@@ -162,5 +188,6 @@ void test_injection(void)
 	deliveries();
 	gate_dpl();
 	refusals();
+	efer_bits();
 	checks();
 }

@@ -270,3 +270,40 @@ void test_interrupts(void)
 	injected_nmi();
 	gif();
 }
+
+static int rdmsr_fault(u32 index)
+{
+	return CATCH(rdmsr(index));
+}
+
+static int wrmsr_fault(u32 index, u64 value)
+{
+	return CATCH(wrmsr(index, value));
+}
+
+/* HWCR.SMMLOCK: the registers of SMM keep what they have, and the SMI intercept is ignored. REQ(svm.2.18.3.4) */
+void test_smm_lock(void)
+{
+	static const u32 regs[] = {0xc0010111, 0xc0010112, 0xc0010113};
+	u64 hwcr = rdmsr(0xc0010015), code;
+	u32 r[4];
+
+	cpuid(0x80000021, 0, r);
+	vcheck("SMM_CTL", "absent", (u64)rdmsr_fault(0xc0010116), 13);
+	vcheck("SMM_CTL", "and said to be", of_2005 ? 1 : r[0] >> 9 & 1, 1);
+	for (unsigned n = 0; n < COUNT(regs); n++) /* REQ(svm.2.18.3.2) */
+		vcheck("SMMLOCK 0", "WRMSR", (u64)wrmsr_fault(regs[n], n ? 0x20000 : 0x40000), ~0ull);
+	wrmsr(0xc0010015, hwcr | 1);
+	wrmsr(0xc0010015, hwcr);
+	vcheck("SMMLOCK", "stays", rdmsr(0xc0010015), hwcr | 1); /* REQ(svm.2.18.3.3) */
+	for (unsigned n = 0; n < COUNT(regs); n++) {
+		vcheck("SMMLOCK 1", "WRMSR", (u64)wrmsr_fault(regs[n], 0), 13);
+		vcheck("SMMLOCK 1", "the value stays", rdmsr(regs[n]), n ? 0x20000 : 0x40000);
+	}
+	base(&nops);
+	asm volatile("clgi" ::: "memory");
+	self_ipi(0x200);
+	code = go_gif0();
+	asm volatile("stgi; nop" ::: "memory");
+	vcheck("SMMLOCK", "SMI, intercepted", code, of_2005 ? 0x62 : EXIT_VMMCALL);
+}

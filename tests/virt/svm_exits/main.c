@@ -90,5 +90,6 @@ int main(void)
 	test_clean();
 	test_details();
 	test_broadcast();
+	test_smm_lock();
 	return guest_verdict();
 }

@@ -9,6 +9,7 @@
 SNIPPET(reads, "mov $0x8000123, %eax", "mov (%rax), %bl");
 SNIPPET(writes, "mov $0x8000123, %eax", "mov %bl, (%rax)");
 SNIPPET(runs, "mov $0x8000120, %eax", "call *%rax");
+SNIPPET(straddles, "mov $0x81ffffe, %eax", "jmp *%rax");
 
 static u64 *split(u64 gpa)
 {
@@ -163,8 +164,40 @@ static void order(void)
 	vcheck("tables", "host entry dirty", l1[0] & 0x60, 0x60);
 }
 
+/*
+ * An instruction whose second half cannot be fetched: no bytes, although its first half is there and the error code does
+ * not tell a fetch from a read.
+ */
+static void straddling_fetch(void)
+{
+	u64 efer = rdmsr(0xc0000080), *l2 = page_alloc(), *l3 = page_alloc(), *l4 = page_alloc();
+
+	base(&straddles);
+	memcpy(l2, (void *)(((u64 *)(user_pml4[0] & ~0xfffull))[0] & ~0xfffull), 4096);
+	memcpy(l3, (void *)(user_pml4[0] & ~0xfffull), 4096);
+	l4[0] = (u64)l3 | 7;
+	l3[0] = (u64)l2 | 7;
+	memcpy((void *)(TABLES - 2), "\x48\xb8", 2); /* MOV RAX, imm64 */
+	l2[TABLES >> 21] = 0;
+	v->cr3 = (u64)l4;
+	v->efer &= ~0x800ull;
+	vcheck("#PF of a fetch", "code", go(), 0x4e);
+	vcheck("#PF of a fetch", "error code", v->exitinfo1, 0);
+	vcheck("#PF of a fetch", "address", v->exitinfo2, TABLES);
+	vcheck("#PF of a fetch", "no bytes", assists ? v->bytes[0] : 0, 0);
+	base(&straddles);
+	split(TABLES)[0] = 6;
+	wrmsr(0xc0000080, efer & ~0x800ull);
+	vcheck("NPF of a fetch", "code", go(), EXIT_NPF);
+	vcheck("NPF of a fetch", "EXITINFO1", v->exitinfo1, (FINAL | 4) & code_mask());
+	vcheck("NPF of a fetch", "EXITINFO2", v->exitinfo2, TABLES);
+	vcheck("NPF of a fetch", "no bytes", assists ? v->bytes[0] : 0, 0);
+	wrmsr(0xc0000080, efer);
+}
+
 void test_nested(void)
 {
+	straddling_fetch();
 	final_accesses();
 	table_accesses();
 	order();

@@ -73,7 +73,7 @@ S(rdmsr_none, "mov $0x12345, %ecx", "rdmsr");
 S(rdmsr_efer, "mov $0xc0000080, %ecx", "rdmsr");
 
 enum { EXITS = 0x1000 };
-enum { CPL3 = 1, TSD = 2, NO_PCE = 4, SHORT_IDT = 8, NEW = 16 /* not in 2005 */, OLD = 32 };
+enum { CPL3 = 1, TSD = 2, NO_PCE = 4, SHORT_IDT = 8, NEW = 16 /* not in 2005 */, OLD = 32, NO_OSXSAVE = 64 };
 static const struct {
 	const char *name;
 	const struct snippet *s;
@@ -157,6 +157,7 @@ static const struct {
 	{"VMSAVE, address not aligned, 2005", &vmsave_bad, {4, 3}, OLD, 13},
 	{"XSETBV at CPL 3", &xsetbv_, {4, 13}, CPL3 | NEW, EXITS + 0x8d},
 	{"XSETBV, no such register", &xsetbv_, {4, 13}, NEW, EXITS + 0x8d},
+	{"XSETBV with OSXSAVE 0", &xsetbv_, {4, 13}, NEW | NO_OSXSAVE, 6},
 	{"INVPCID, no such type", &invpcid_type, {5, 2}, NEW, EXITS + 0xa2},
 	{"INVPCID at CPL 3", &invpcid_cpl, {5, 2}, CPL3 | NEW, 13},
 	{"MONITOR at CPL 3", &monitor_, {4, 10}, CPL3 | NEW, 6},
@@ -182,6 +183,8 @@ void test_priorities(void)
 			user();
 		if (f & TSD)
 			v->cr4 |= 4;
+		if (f & NO_OSXSAVE)
+			v->cr4 &= ~(1ull << 18);
 		if (f & SHORT_IDT)
 			v->idtr.limit = 0x1ff;
 		on(rows[n].i);

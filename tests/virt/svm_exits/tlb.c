@@ -273,6 +273,10 @@ void test_tlb(void)
 	v->efer |= 0x1000;
 	vcheck("TLB_CONTROL 1 of a refused VMRUN", "nothing goes", see(&look, 1, 0), A);
 	stale();
+	wrmsr(0x2ff, rdmsr(0x2ff));
+	vcheck("WRMSR of an MTRR", "all go", see(&look, 1, 0), B);
+	vcheck("WRMSR of an MTRR", "of every ASID", see(&look, 2, 0), B);
+	stale();
 	invlpga(DATA, 2); /* REQ(svm.2.12.2.1, svm.2.12.2.2, svm.4.INVLPGA.4) */
 	vcheck("INVLPGA", "the named ASID", see(&look, 2, 0), B);
 	vcheck("INVLPGA", "the other one", see(&look, 1, 0), A);

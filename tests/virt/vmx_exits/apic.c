@@ -13,6 +13,8 @@ SNIPPET(a_svr_write, "mov $0x100000f0, %ebx", "movl $0x1ff, (%rbx)");
 SNIPPET(a_eoi, "mov $0x100000b0, %ebx", "movl $0, (%rbx)");
 SNIPPET(a_icr, "mov $0x10000300, %ebx", "movl $0x40055, (%rbx)");
 SNIPPET(a_icr_other, "mov $0x10000300, %ebx", "movl $0x00055, (%rbx)");
+SNIPPET(a_icr_byte, "mov $0x10000301, %ebx", "movb $1, (%rbx)");
+SNIPPET(a_eoi_byte, "mov $0x100000b2, %ebx", "movb $0, (%rbx)");
 SNIPPET(a_fetch, "mov $0x10000080, %ebx", "jmp *%rbx");
 SNIPPET(a_cr8_write, "mov $2, %eax", "mov %rax, %cr8");
 SNIPPET(a_cr8_read, "mov %cr8, %rax", "mov %rax, seen");
@@ -172,6 +174,13 @@ static void test_delivery(void)
 	apic_base(&a_icr_other, APIC_ACCESS | REGISTERS | DELIVERY);
 	check("IPI to another: APIC-write exit", go(), R_APIC_WRITE);
 	check("IPI to another: offset", vmx_read(VMCS_QUALIFICATION), 0x300);
+	/* "Exit Qualification for APIC-Write": the page offset of the write */
+	apic_base(&a_icr_byte, APIC_ACCESS | REGISTERS | DELIVERY);
+	check("a byte of the ICR: APIC-write exit", go(), R_APIC_WRITE);
+	check("a byte of the ICR: offset", vmx_read(VMCS_QUALIFICATION), 0x301);
+	apic_base(&a_eoi_byte, APIC_ACCESS | REGISTERS);
+	check("a byte of EOI without delivery: APIC-write exit", go(), R_APIC_WRITE);
+	check("a byte of EOI without delivery: offset", vmx_read(VMCS_QUALIFICATION), 0xb2);
 }
 
 static void test_x2apic(void)

@@ -610,7 +610,65 @@ static void pending_debug(void)
 	vmx_write(VMCS_GUEST_DR7, 0x400 | 1 << 2 | 3 << 20 | 1 << 22); /* L1, read or write, two bytes */
 	check("exit behind MOV SS", go(), R_CPUID);
 	check("pending: B1, enabled breakpoint", vmx_read(F_PENDING_DEBUG), 1 << 12 | 2); /* REQ(vmx04.2.3.1.44.now) */
+	/* An exception that exits directly changes nothing: "Architectural State Before a VM Exit". */
+	IDT_GUEST(G64, 0x8e, 0x13, 0x0f, 0x0b);
+	g_in[RBX] = (u64)&selector;
+	on(VMCS_ENTRY_CONTROLS, 4);
+	vmx_write(VMCS_GUEST_DR7, 0x400 | 1 << 2 | 3 << 20 | 1 << 22);
+	vmx_write(VMCS_EXCEPTIONS, 1 << 6);
+	check("#UD behind MOV SS", go(), R_EXCEPTION);
+	check("#UD behind MOV SS: blocking", vmx_read(VMCS_GUEST_INTERRUPTIBILITY), 2);
+	check("#UD behind MOV SS: pending", vmx_read(F_PENDING_DEBUG), 1 << 12 | 2);
+	/* one that exits while it is delivered has ended the blocking */
+	IDT_GUEST(G64, 0x8e, 0x13, 0x0f, 0x0b);
+	g_in[RBX] = (u64)&selector;
+	on(VMCS_ENTRY_CONTROLS, 4);
+	vmx_write(VMCS_GUEST_DR7, 0x400 | 1 << 2 | 3 << 20 | 1 << 22);
+	vmx_write(VMCS_EXCEPTIONS, 1 << 13);
+	vmx_write(VMCS_GUEST_IDTR_LIMIT, 15);
+	check("#GP while #UD is delivered", go(), R_EXCEPTION);
+	check("#GP while #UD is delivered: no blocking", vmx_read(VMCS_GUEST_INTERRUPTIBILITY), 0);
+	check("#GP while #UD is delivered: nothing pending", vmx_read(F_PENDING_DEBUG), 0);
+	IDT_GUEST(G64, 0xfb, 0x0f, 0x0b);
+	vmx_write(VMCS_EXCEPTIONS, 1 << 6);
+	check("#UD behind STI", go(), R_EXCEPTION);
+	check("#UD behind STI: blocking", vmx_read(VMCS_GUEST_INTERRUPTIBILITY), 1);
+	/* INT n behind MOV SS takes the breakpoint along: #DB before its handler's first instruction */
+	IDT_GUEST(G64, 0x8e, 0x13, 0xcd, 0x40);
+	g_in[RBX] = (u64)&selector;
+	on(VMCS_ENTRY_CONTROLS, 4);
+	vmx_write(VMCS_GUEST_DR7, 0x400 | 1 << 2 | 3 << 20 | 1 << 22);
+	vmx_write(VMCS_EXCEPTIONS, 2);
+	check("INT n behind MOV SS", go(), R_EXCEPTION);
+	check("INT n behind MOV SS: B1", vmx_read(VMCS_QUALIFICATION), 2);
+	check("INT n behind MOV SS: in the handler", vmx_read(VMCS_GUEST_RIP), STUB(0x40));
+	IDT_GUEST(G64, 0x90); /* "Delivery of Pending Debug Exceptions after VM Entry": the same injected */
 	vmx_write(VMCS_GUEST_DR7, 0x400);
+	vmx_write(F_PENDING_DEBUG, 1 << 12 | 2);
+	vmx_write(VMCS_GUEST_INTERRUPTIBILITY, 2);
+	vmx_write(VMCS_ENTRY_EVENT, EV(0x40, 4));
+	vmx_write(F_ENTRY_LENGTH, 2);
+	vmx_write(VMCS_EXCEPTIONS, 2);
+	check("INT n injected under MOV-SS blocking", go(), R_EXCEPTION);
+	check("INT n injected: B1", vmx_read(VMCS_QUALIFICATION), 2);
+	check("INT n injected: in the handler", vmx_read(VMCS_GUEST_RIP), STUB(0x40));
+	IDT_GUEST(G64, 0x90);
+	vmx_write(F_PENDING_DEBUG, 1 << 12 | 2);
+	vmx_write(VMCS_ENTRY_EVENT, EV(0x40, 4));
+	vmx_write(F_ENTRY_LENGTH, 2);
+	vmx_write(VMCS_EXCEPTIONS, 2);
+	check("INT n injected without blocking: lost", go(), R_VMCALL);
+	vmx_write(VMCS_GUEST_DR7, 0x400);
+	/* "Resume Flag": a software interrupt pushes 0, a fault 1 */
+	IDT_GUEST(G64, 0xcd, 0x40);
+	vmx_write(VMCS_GUEST_RFLAGS, 0x10002);
+	check("INT n with RF", go(), R_VMCALL);
+	check("INT n with RF: pushed", ((u64 *)vmx_read(VMCS_GUEST_RSP))[2], 2);
+	IDT_GUEST(G64, 0xcc);
+	vmx_write(VMCS_GUEST_RFLAGS, 0x10002);
+	vmx_write(VMCS_EXCEPTIONS, 8);
+	check("INT3 with RF exits", go(), R_EXCEPTION);
+	check("INT3 with RF exits: saved", vmx_read(VMCS_GUEST_RFLAGS), 2);
 }
 
 /* "NMI Unblocking Due to IRET" */

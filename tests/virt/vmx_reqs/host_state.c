@@ -139,6 +139,11 @@ static void aborts(struct pc *p)
 	vmx_exit(p->c, &x);
 	check("store fails: abort 1", bus_read_u32(&p->bus, CURRENT + 4), 1); /* REQ(vmx04.2.6.2.16.now) */
 	check("shut down", p->c->activity == ACT_RUN && p->c->stop == CPU_GO, 0);
+	guest(p, false); /* an unrestricted guest has turned IA-32e mode on by itself */
+	p->c->efer |= EFER_LME | EFER_LMA;
+	vmx_exit(p->c, &x);
+	check("from IA-32e mode to a 32-bit host: abort 6", bus_read_u32(&p->bus, CURRENT + 4), 6);
+	check("shut down", p->c->activity == ACT_RUN && p->c->stop == CPU_GO, 0);
 }
 
 int main(void)

@@ -341,6 +341,17 @@ static void test_hlt(void)
 	check("HLT, control off: halts", go(), R_TIMER); /* REQ(vmx04.2.5.2.3, vmx04.3.1.2.3.2) */
 	check("activity state HLT", vmx_read(VMCS_GUEST_ACTIVITY), 1);
 	check("RIP behind HLT", vmx_read(VMCS_GUEST_RIP), CODE + 1);
+	/* "VMX-Preemption Timer": it counts increments of the TSC; a write to the TSC is none */
+	GUEST(G64, 0x0f, 0x30);
+	g_in[RCX] = 0x10;
+	g_in[RDX] = 0x100;
+	on(VMCS_PROC, P_MSR_MAP);
+	vmx_write(F_MSR_BITMAP, (u64)fresh_page());
+	on(VMCS_PIN, PIN_TIMER);
+	on(VMCS_EXIT_CONTROLS, 1 << 22);
+	vmx_write(F_TIMER, 100000);
+	check("WRMSR of the TSC", go(), R_VMCALL);
+	check("WRMSR of the TSC: what is left of the preemption timer", vmx_read(F_TIMER) - 99000 < 1001, 1);
 }
 
 static void test_tsc(void)

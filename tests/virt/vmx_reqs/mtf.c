@@ -169,6 +169,15 @@ static void blocking(void)
 	check("MOV SS under TF, CPUID: exits", go(), R_CPUID);
 	check("MOV SS under TF, CPUID: pending", vmx_read(F_PENDING_DEBUG), BS);
 	check("MOV SS under TF, CPUID: enters again", go_on(), R_CPUID);
+	STEPPED(0x8e, 0xd0, 0x0f, 0x0b); /* and by a fault that exits */
+	g_in[RAX] = 0x10;
+	off(VMCS_PROC, P_MTF);
+	vmx_write(VMCS_GUEST_RFLAGS, TF);
+	vmx_write(VMCS_EXCEPTIONS, 1 << 6);
+	check("MOV SS under TF, UD2: exits", go(), R_EXCEPTION);
+	check("MOV SS under TF, UD2: pending", vmx_read(F_PENDING_DEBUG), BS);
+	check("MOV SS under TF, UD2: blocking", vmx_read(VMCS_GUEST_INTERRUPTIBILITY), MOV_SS);
+	check("MOV SS under TF, UD2: enters again", go_on(), R_EXCEPTION);
 }
 
 /* What else there is at the boundary. */

@@ -19,6 +19,7 @@ static const struct row exits[] = {
 	{"CLTS, not owned, shadow 1", G64, B(0x0f, 0x06), {0}, {MASK(0, 0, TS)}, R_VMCALL, 0, 0}, /* REQ(vmx04.3.1.2.3.1) */
 	{"LMSW, bit 0: source 1, shadow 0", G64, LMSW_AX, {1}, {MASK(0, 1, 0)}, R_CR, LMSW_Q(1), 0}, /* REQ(vmx04.3.1.2.3.12, vmx04.2.8.1.29, vmx04.2.8.1.30.now, vmx04.2.8.1.34, vmx04.2.8.1.25, vmx04.2.8.1.32, vmx04.2.8.4.8) */
 	{"LMSW, bit 0: source 0, shadow 1", G64, LMSW_AX, {0}, {MASK(0, 1, 1)}, R_VMCALL, 0, 0}, /* REQ(vmx04.3.1.2.3.13) */
+	{"LMSW, bit 0: source 0, shadow 0, CR0.PE 1", G64, LMSW_AX, {0}, {MASK(0, 1, 0)}, R_VMCALL, 0, 0},
 	{"LMSW, bit 1", G64, LMSW_AX, {2}, {MASK(0, 2, 0)}, R_CR, LMSW_Q(2), 0}, /* REQ(vmx04.3.1.2.3.14) */
 	{"LMSW, bit 2", G64, LMSW_AX, {4}, {MASK(0, 4, 0)}, R_CR, LMSW_Q(4), 0}, /* REQ(vmx04.3.1.2.3.14) */
 	{"LMSW, bit 3", G64, LMSW_AX, {8}, {MASK(0, 8, 0)}, R_CR, LMSW_Q(8), 0}, /* REQ(vmx04.3.1.2.3.14) */
@@ -176,6 +177,11 @@ static void targets(void)
 		vmx_write(F_CR3_TARGET0 + 2 * n, own);
 		check("MOV to CR3 of one that does not count", run1(own), R_CR); /* REQ(vmx04.2.5.8.2) */
 	}
+	GUEST(G_COMPAT, 0x0f, 0x22, 0xd8); /* the operand has 32 bits, whatever is above */
+	on(VMCS_PROC, P_CR3_LOAD);
+	vmx_write(F_CR3_COUNT, 1);
+	vmx_write(F_CR3_TARGET0, own);
+	check("MOV to CR3 of a target value, 32 bits", run1(own | 1ull << 40), R_VMCALL);
 	GUEST(G64, 0x0f, 0x22, 0xd8);
 	check("MOV to CR3, control off", run1(own), R_VMCALL); /* REQ(vmx04.2.5.2.15.now) */
 }
