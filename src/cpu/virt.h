@@ -137,6 +137,7 @@ struct virt_ops {
 	enum xr (*event)(struct cpu *c, const struct event *e, const struct event *vectoring); /* exception about to be delivered */
 	enum xr (*stage2)(struct cpu *c, const struct stage2_req *q, struct stage2_res *r);
 	u64 (*tsc)(struct cpu *c, u64 tsc);                     /* offset and scale */
+	u64 (*delay)(struct cpu *c, u64 ticks); /* ticks of the guest's TSC in ticks of the clock; NULL: the same */
 	u64 (*mperf)(struct cpu *c, u64 mperf); /* the maximum performance clock as the guest reads it; NULL: as it is */
 	void (*iret)(struct cpu *c);                            /* IRET begins: NMI unblocking, even if it faults */
 	void (*iret_done)(struct cpu *c);                       /* IRET completed; NULL: not wanted */

@@ -532,6 +532,7 @@ const struct virt_ops vmx_ops = {
         .event = vmx_event,
         .stage2 = vmx_stage2,
         .tsc = vmx_tsc,
+        .delay = vmx_delay,
         .iret = iret,
         .exit = vmx_exit,
         .shutdown = vmx_shutdown,

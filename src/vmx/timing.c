@@ -13,6 +13,18 @@ u64 vmx_tsc(struct cpu *c, u64 value)
 	return value + vmcs_get(v, VMCS_TSC_OFFSET);
 }
 
+/* "Changes to Instruction Behavior in VMX Non-Root Operation", TPAUSE and UMWAIT: from the virtual to the physical delay. */
+u64 vmx_delay(struct cpu *c, u64 ticks)
+{
+	const struct vmx *v = vmx_of(c);
+	unsigned __int128 scaled = (unsigned __int128)ticks << 48;
+
+	if (!(vmcs_get(v, VMCS_PROC_CONTROLS) & PROC_TSC_OFFSET) || !(vmx_proc2(v) & PROC2_TSC_SCALING))
+		return ticks;
+	scaled /= vmcs_get(v, VMCS_TSC_MULTIPLIER); /* checked: not 0 */
+	return scaled >> 62 ? BIT(62) : (u64)scaled;
+}
+
 static u64 physical_tsc(struct cpu *c)
 {
 	cpu_sync_time(c);

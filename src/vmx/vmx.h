@@ -252,6 +252,7 @@ bool vmx_x2apic(struct cpu *c, u32 index, bool write, u64 *value, enum xr *r);
 
 /* ---- timing.c ---- */
 u64 vmx_tsc(struct cpu *c, u64 value);
+u64 vmx_delay(struct cpu *c, u64 ticks);
 void vmx_timer_init(struct cpu *c);
 void vmx_timer_start(struct cpu *c);
 void vmx_timer_stop(struct cpu *c);

@@ -211,7 +211,7 @@ static enum xr umonitor(struct cpu *c, const struct insn *i)
 /* UMWAIT and TPAUSE: until the deadline in EDX:EAX or IA32_UMWAIT_CONTROL's limit, which sets CF. */
 static enum xr user_wait(struct cpu *c, const struct insn *i, unsigned icpt, bool needs_monitor)
 {
-	u64 deadline = (c->r[REG_RDX] << 32) | (u32)c->r[REG_RAX], tsc, limit = c->umwait_control & 0xfffffffc;
+	u64 deadline = (c->r[REG_RDX] << 32) | (u32)c->r[REG_RAX], tsc, delay, limit = c->umwait_control & 0xfffffffc;
 	bool limited;
 
 	TRY(icpt_undefined(c, icpt));
@@ -228,7 +228,10 @@ static enum xr user_wait(struct cpu *c, const struct insn *i, unsigned icpt, boo
 	/* DEVIATION: CF is decided when the wait begins; an interrupt that ends it early leaves CF as the limit set it. */
 	cc_set_flags(c, limited ? FL_CF : 0);
 	c->activity = ACT_TPAUSE;
-	cpu_wait_until(c, c->clock->now + (limited ? limit : deadline - tsc));
+	delay = limited ? limit : deadline - tsc;
+	if (c->guest && c->virt->delay)
+		delay = c->virt->delay(c, delay);
+	cpu_wait_until(c, c->clock->now + min_u64(delay, BIT(62))); /* a sum that stays in range */
 	return XR_OK;
 }
 

@@ -201,6 +201,31 @@ static void test_pause_loop(void)
 
 SNIPPET(i_tsc, "mov $0, %eax", "rdtsc; shl $32, %rdx; or %rdx, %rax; mov %rax, seen");
 
+SNIPPET(i_wait,
+        "rdtsc; shl $32, %rdx; or %rdx, %rax; add $4000000, %rax; mov %rax, %rdx; shr $32, %rdx; xor %ecx, %ecx",
+        "tpause %ecx");
+
+/* "TPAUSE": the delay is counted in the guest's TSC, whatever its rate. */
+static void test_wait(void)
+{
+	static const struct { u64 multiplier, least, most; } rows[] = {
+		{1ull << 48, 4000000, 4500000}, {4ull << 48, 1000000, 1500000}, {1ull << 47, 8000000, 8500000}};
+	u64 before, took;
+
+	for (unsigned n = 0; n < 3; n++) {
+		base(&i_wait);
+		on(PROC, 1 << 3);
+		on(PROC2, 1 << 25 | 1 << 26);
+		vmx_write(F_TSC_MULTIPLIER, rows[n].multiplier);
+		vmx_write(F_TSC_OFFSET, 0);
+		before = rdtsc();
+		vcheck("TPAUSE in a scaled guest", "runs", go(), R_VMCALL);
+		took = rdtsc() - before;
+		vcheck("TPAUSE in a scaled guest", "not too early", took >= rows[n].least, 1);
+		vcheck("TPAUSE in a scaled guest", "not too late", took < rows[n].most, 1);
+	}
+}
+
 static void test_tsc(void)
 {
 	u64 now;
@@ -230,4 +255,5 @@ void test_instructions(void)
 	test_hlt();
 	test_pause_loop();
 	test_tsc();
+	test_wait();
 }
