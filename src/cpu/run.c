@@ -419,13 +419,25 @@ static u64 horizon(const struct cpu *c, u64 until)
 	return min_u64(until, c->clock->next);
 }
 
-/* What follows b within the same linear page, if it was seen before. */
+static inline struct block *follow_far(struct cpu *c, struct block *b, u64 rip)
+{
+	u64 context = block_context(c);
+
+	for (unsigned k = 0; k < ARRAY_LEN(b->far); k++)
+		if (b->far[k].rip == rip && b->far[k].context == context && b->far[k].b->valid)
+			return b->far[k].b;
+	return NULL;
+}
+
+/* What follows b, if it was seen before. */
 static inline struct block *follow(struct cpu *c, struct block *b, u64 before)
 {
 	u64 rip = c->r[REG_RIP];
 
-	if (unlikely(((rip ^ before) & PAGE_MASK) || !b->linkable))
+	if (unlikely(!b->linkable))
 		return NULL;
+	if ((rip ^ before) & PAGE_MASK)
+		return follow_far(c, b, rip);
 	for (unsigned k = 0; k < ARRAY_LEN(b->succ); k++)
 		if (b->succ[k].off == (rip & ~PAGE_MASK) && b->succ[k].b->valid && block_fits(c, b->succ[k].b))
 			return b->succ[k].b;

@@ -140,7 +140,8 @@ static void set_gif(struct cpu *c, bool on)
 		s->vintr = on ? s->vintr | VINTR_GIF : s->vintr & ~VINTR_GIF;
 	else
 		c->gif = on;
-	cpu_recheck(c);
+	if (on && (c->pend || c->guest)) /* nothing becomes deliverable otherwise */
+		cpu_recheck(c);
 }
 
 static enum xr stgi(struct cpu *c, const struct insn *i)

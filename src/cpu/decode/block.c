@@ -324,15 +324,24 @@ static enum xr block_lookup(struct cpu *c, la_t la, struct block **out)
 	return XR_OK;
 }
 
-/* b was followed by next: next time the run loop need not ask. Within one linear page only, where both go together. */
+/* b was followed by next: next time the run loop need not ask. Within one linear page both go together; another page
+ * leads there for one processor, in one context. */
 static void link_blocks(struct cpu *c, struct block *b, struct block *next, u64 before)
 {
-	bool page_aligned = mode64(c) || !(c->seg[SEG_CS].base & ~PAGE_MASK);
+	bool page_aligned = mode64(c) || !(c->seg[SEG_CS].base & ~PAGE_MASK), near = !((c->r[REG_RIP] ^ before) & PAGE_MASK);
+	unsigned k = b->succ_turn & 1;
 
-	if (!b->linkable || next->scratch || !page_aligned || ((c->r[REG_RIP] ^ before) & PAGE_MASK))
+	if (!b->linkable || next->scratch || !page_aligned || (!near && (!mode64(c) || c->ctx == MMU_CTX_NEVER)))
 		return;
-	b->succ[b->succ_turn & 1].off = c->r[REG_RIP] & ~PAGE_MASK;
-	b->succ[b->succ_turn++ & 1].b = next;
+	b->succ_turn++;
+	if (near) {
+		b->succ[k].off = c->r[REG_RIP] & ~PAGE_MASK;
+		b->succ[k].b = next;
+	} else {
+		b->far[k].rip = c->r[REG_RIP];
+		b->far[k].context = block_context(c);
+		b->far[k].b = next;
+	}
 }
 
 enum xr block_next(struct cpu *c, struct block *prev, u64 before, struct block **out)
@@ -340,7 +349,7 @@ enum xr block_next(struct cpu *c, struct block *prev, u64 before, struct block *
 	struct jump_cache *j = c->jumps;
 	la_t la = mode64(c) ? c->r[REG_RIP] : (u32)(c->seg[SEG_CS].base + c->r[REG_RIP]);
 	struct jump_entry *e = &j->e[(la ^ la >> 12) % JUMP_SIZE];
-	u64 ctx = c->ctx | (u64)c->mode << 16 | (u64)c->fetch_gen << 32; /* MMU_CTX_NEVER is never stored */
+	u64 ctx = block_context(c); /* MMU_CTX_NEVER is never stored */
 	u32 generation = c->code->generation;
 
 	c->code->running = c;

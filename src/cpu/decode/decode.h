@@ -27,11 +27,18 @@ struct block {
 	bool valid;
 	struct block *hash_next, *page_next;
 	struct { u16 off; struct block *b; } succ[2]; /* within the same linear page: next rip's page offset -> block */
+	struct { u64 rip, context; struct block *b; } far[2]; /* in 64-bit mode: in another page, while block_context() is this */
 	u8 succ_turn;
 	bool linkable;        /* its last instruction changes neither mode nor translation */
 	bool scratch;         /* not in the cache: page-crossing, cut by a limit, outside RAM */
 	struct insn insn[];   /* n of them, then the end pseudo-instruction */
 };
+
+/* Everything but the address that decides which block a linear address leads to. */
+static inline u64 block_context(const struct cpu *c)
+{
+	return c->ctx | (u64)c->mode << 16 | (u64)c->index << 24 | (u64)c->fetch_gen << 32;
+}
 
 /* A cached block fits unless the code segment's limit cuts it here. */
 static inline bool block_fits(const struct cpu *c, const struct block *b)
