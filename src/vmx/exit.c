@@ -92,6 +92,14 @@ static void record_unblocking(struct cpu *c, const struct exit_request *x)
 
 #define BUS_LOCK_ASSERTED BIT(26) /* "Basic VM-Exit Information": by whatever the exit is caused */
 
+/* Undefined where an access exits and not the instruction: 0 then. */
+static u64 insn_information(struct cpu *c, const struct exit_request *x)
+{
+	if (x->id == ICPT_IOIO)
+		return x->q[1];
+	return x->insn && x->id != ICPT_STAGE2 ? vmx_insn_info(c, x->insn) : 0;
+}
+
 static u64 record(struct cpu *c, const struct exit_request *x)
 {
 	struct vmx *v = vmx_of(c);
@@ -113,7 +121,7 @@ static u64 record(struct cpu *c, const struct exit_request *x)
 	vmcs_set(v, VMCS_IDT_VECTORING_ERROR, original.error);
 	record_unblocking(c, x);
 	vmcs_set(v, VMCS_EXIT_INSN_LEN, insn_length(x, row));
-	vmcs_set(v, VMCS_EXIT_INSN_INFO, x->id == ICPT_IOIO ? x->q[1] : x->insn ? vmx_insn_info(c, x->insn) : 0);
+	vmcs_set(v, VMCS_EXIT_INSN_INFO, insn_information(c, x));
 	if (x->id == ICPT_IOIO && x->has_linear) {
 		vmcs_set(v, VMCS_IO_RCX, c->r[REG_RCX]);
 		vmcs_set(v, VMCS_IO_RSI, c->r[REG_RSI]);
