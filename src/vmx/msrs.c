@@ -145,20 +145,8 @@ u32 vmx_required1(enum vmx_word w)
 	return defaults[w].default1 & ~defaults[w].flexible;
 }
 
-/* The condition of every field by width, type and index; 0: no such field. VMREAD and VMWRITE ask each time. */
-#define KEY(encoding) (((encoding) >> 13 & 3) << 8 | ((encoding) >> 10 & 3) << 6 | ((encoding) >> 1 & 63))
-#define CONDITION(name, encoding, condition, text) [KEY(encoding)] = condition,
-static const u8 conditions[1 << 10] = {VMCS_FIELD_LIST(CONDITION)};
-
-/* Bit 12 and bits 31:15 are 0, indexes go to 63 here, only fields of 64 bits have a high half. */
-bool vmx_field_exists(u32 encoding)
-{
-	u8 condition = conditions[KEY(encoding)];
-
-	if ((encoding & 0xffff9380) || !condition || ((encoding & 1) && (encoding >> 13 & 3) != 1))
-		return false;
-	return condition == VMX_ALWAYS || (vmx_allowed1((enum vmx_word)(condition >> 5)) >> (condition & 31) & 1);
-}
+#define CONDITION(name, encoding, condition, text) [VMX_FIELD_KEY(encoding)] = condition,
+const u8 vmx_field_conditions[1 << 10] = {VMCS_FIELD_LIST(CONDITION)};
 
 /* Every bit of CR4 that this processor lets software set. */
 u64 vmx_cr4_fixed1(struct cpu *c)

@@ -173,7 +173,19 @@ static inline bool vmx_virtual_nmis(const struct vmx *v)
 /* ---- msrs.c: what is supported ---- */
 u32 vmx_allowed1(enum vmx_word w);  /* bits that may be 1 */
 u32 vmx_required1(enum vmx_word w); /* bits that must be 1, by the TRUE capability MSRs */
-bool vmx_field_exists(u32 encoding);
+/* The condition of every field by width, type and index; 0: no such field. VMREAD and VMWRITE ask each time. */
+#define VMX_FIELD_KEY(encoding) (((encoding) >> 13 & 3) << 8 | ((encoding) >> 10 & 3) << 6 | ((encoding) >> 1 & 63))
+extern const u8 vmx_field_conditions[1 << 10];
+
+/* Bit 12 and bits 31:15 are 0, indexes go to 63 here, only fields of 64 bits have a high half. */
+static inline bool vmx_field_exists(u32 encoding)
+{
+	u8 condition = vmx_field_conditions[VMX_FIELD_KEY(encoding)];
+
+	if ((encoding & 0xffff9380) || !condition || ((encoding & 1) && (encoding >> 13 & 3) != 1))
+		return false;
+	return condition == VMX_ALWAYS || (vmx_allowed1((enum vmx_word)(condition >> 5)) >> (condition & 31) & 1);
+}
 u64 vmx_cr4_fixed1(struct cpu *c);
 const struct vmx_caps *vmx_caps(struct cpu *c);
 struct vmx_control {
