@@ -76,9 +76,11 @@ enum {
 #define DR6_BD    BIT(13)
 #define DR6_BS    BIT(14)
 #define DR6_BT    BIT(15)
-#define DEBUGCTL_BUS_LOCK BIT(2)
 #define DEBUGCTL_LBR   BIT(0)
+#define DEBUGCTL_BTF   BIT(1)
+#define DEBUGCTL_BUS_LOCK BIT(2)
 #define DEBUGCTL_LBRSE BIT(30) /* AMD's DebugExtnCtl.LBRSE, which is kept here: one test of DebugCtl covers both */
+#define HWCR_SMMLOCK   BIT(0)
 #define DR7_RESET 0x400ull
 #define DR7_GD    BIT(13)
 

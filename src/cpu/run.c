@@ -326,8 +326,6 @@ static enum xr run_one(struct cpu *c, const struct insn *i)
 	return unlikely(i->fast == insn_locked_fast) ? insn_locked(c, i) : i->fn(c, i);
 }
 
-#define DEBUGCTL_BTF BIT(1) /* branch_to() raises the trap then */
-
 /* After an instruction completed: RF, shadows and the single-step trap. */
 static void after_insn(struct cpu *c, const struct insn *i, u64 rip, u8 old_shadow, u32 old_flags)
 {
@@ -337,7 +335,7 @@ static void after_insn(struct cpu *c, const struct insn *i, u64 rip, u8 old_shad
 		c->rflags &= ~(u32)FL_RF;
 	if (old_shadow)
 		c->attention = 1;
-	if ((old_flags & FL_TF) && !(c->shadow & SHADOW_MOVSS) && !(c->debugctl & DEBUGCTL_BTF)) {
+	if ((old_flags & FL_TF) && !(c->shadow & SHADOW_MOVSS) && !(c->debugctl & DEBUGCTL_BTF)) { /* BTF: branch_to() */
 		c->pending_db |= DR6_BS;
 		cpu_raise(c, PEND_DB);
 	}

@@ -12,7 +12,6 @@
 
 /* ---- MSRs ---- */
 
-#define HWCR_SMMLOCK       BIT(0)
 #define HWCR_TSC_FREQ_SEL  BIT(24)
 #define HWCR_CPUID_USER_DIS BIT(35)
 #define DE_CFG_LFENCE_SERIALIZE BIT(1)

@@ -409,7 +409,7 @@ static void load_control(struct cpu *c, struct svm *s, const struct vmcb_control
 		svm_compile_intercepts(words, s->compiled);
 	}
 	memcpy(c->icpt, s->compiled, sizeof(c->icpt));
-	if (unlikely(c->hwcr & BIT(0)) && !quirk(c, QUIRK_SVM_FIRST)) /* SMMLOCK: the SMI intercept is ignored */
+	if (unlikely(c->hwcr & HWCR_SMMLOCK) && !quirk(c, QUIRK_SVM_FIRST)) /* the SMI intercept is ignored */
 		c->icpt[ICPT_SMI / 64] &= ~BIT(ICPT_SMI % 64);
 	s->vintr = ctl->vintr;
 	s->nested = has(c, FEAT_NPT) && (ctl->nested_ctl & NESTED_NP_ENABLE);

@@ -198,7 +198,7 @@ static u64 saved_pending_debug(const struct cpu *c, const struct exit_request *x
 	default: kept = (c->shadow & SHADOW_MOVSS) && x->id != ICPT_EXC + EX_DB; break;
 	}
 	/* Entry with TF asks for BS under blocking by MOV SS: without it no monitor could go on from here. ERRATA E88 */
-	if ((c->shadow & SHADOW_MOVSS) && (c->rflags & FL_TF) && !(c->debugctl & BIT(1))) /* BTF */
+	if ((c->shadow & SHADOW_MOVSS) && (c->rflags & FL_TF) && !(c->debugctl & DEBUGCTL_BTF))
 		hits |= DR6_BS;
 	if (!kept || !hits)
 		return 0;

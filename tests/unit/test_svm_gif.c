@@ -307,17 +307,25 @@ static void test_init_in_host(void **state)
 	}
 }
 
+/* A guest on a processor that INIT leaves waiting for SIPI. */
+static struct vmcb_page *guest_with_init(struct pc *p, bool intercepted)
+{
+	struct vmcb_page *v = guest(p);
+
+	p->c->apic.base &= ~BIT(8);
+	v->control.icpt[3] |= intercepted ? 1u << 3 : 0;
+	return v;
+}
+
 /* Intercept 1: exit, INIT still pending, and the host's when it sets GIF. Intercept 0: taken, out of the guest. */
 static void test_init_in_guest(void **state)
 {
 	(void)state;
 	for (size_t n = 0; n < 2 * ARRAY_LEN(models); n++) {
 		struct pc *p = machine(models[n % ARRAY_LEN(models)]);
-		struct vmcb_page *v = guest(p);
 		bool intercepted = n & 2;
+		struct vmcb_page *v = guest_with_init(p, intercepted);
 
-		p->c->apic.base &= ~BIT(8);
-		v->control.icpt[3] |= intercepted ? 1u << 3 : 0;
 		cpu_raise(p->c, PEND_INIT);
 		run_from(p, HOST_CODE);
 		expect_init(p);
@@ -333,11 +341,9 @@ static void test_init_guest_clgi(void **state)
 	(void)state;
 	for (size_t n = 0; n < 2 * ARRAY_LEN(models); n++) {
 		struct pc *p = machine(models[n % ARRAY_LEN(models)]);
-		struct vmcb_page *v = guest(p);
 		bool intercepted = n & 2;
+		struct vmcb_page *v = guest_with_init(p, intercepted);
 
-		p->c->apic.base &= ~BIT(8);
-		v->control.icpt[3] |= intercepted ? 1u << 3 : 0;
 		sleep_with_gif0(p, INIT);
 		expect_init(p);
 		assert_int_equal(v->control.exitcode, intercepted ? EXIT_INIT : 0);

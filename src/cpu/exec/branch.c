@@ -6,7 +6,6 @@
 
 /* ---- the end of every taken branch ---- */
 
-#define DEBUGCTL_BTF BIT(1)
 #define DEBUGCTL_BRANCHES (DEBUGCTL_LBR | DEBUGCTL_BTF | DEBUGCTL_LBRSE)
 
 static enum xr branch_check(struct cpu *c, u64 rip)
