@@ -141,21 +141,23 @@ void seg_set_null(struct cpu *c, unsigned n, u16 sel)
 	seg_commit(c, n, &s);
 }
 
+/*
+ * SDM 2 "IRET", RETURN-TO-OUTER-PRIVILEGE-LEVEL; APM 3 "IRET". Only the selector and the right to use the segment go: FS
+ * and GS keep the base that a kernel gave them, so that it finds it when it comes back.
+ */
 void seg_drop_privileged(struct cpu *c)
 {
 	static const u8 which[] = {SEG_ES, SEG_DS, SEG_FS, SEG_GS};
 
 	for (unsigned k = 0; k < ARRAY_LEN(which); k++) {
-		u32 ar = c->seg[which[k]].ar;
-		bool conforming = (ar & (AR_CODE | AR_E)) == (AR_CODE | AR_E);
+		struct seg s = c->seg[which[k]];
+		bool conforming = (s.ar & (AR_CODE | AR_E)) == (AR_CODE | AR_E);
 
-		/* SDM 2 "IRET": a null selector becomes 0. Its base stays: FS may have one by VM entry or WRMSR. */
-		if (sel_null(c->seg[which[k]].sel) && !quirk(c, QUIRK_NULL_KEEPS_BASE)) {
-			c->seg[which[k]].sel = 0;
-			c->seg[which[k]].ar |= AR_UNUSABLE;
-		} else if (!(ar & AR_UNUSABLE) && !conforming && ar_dpl(ar) < c->cpl) {
-			seg_set_null(c, which[k], 0);
-		}
+		if (!sel_null(s.sel) && (conforming || ar_dpl(s.ar) >= c->cpl))
+			continue;
+		s.sel = 0;
+		s.ar |= AR_UNUSABLE;
+		seg_commit(c, which[k], &s);
 	}
 }
 

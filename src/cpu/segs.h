@@ -30,7 +30,7 @@ bool seg_covers(const struct seg *s, u64 off, u32 size);
 /* The null selector, by the model's rule for base and limit. */
 void seg_set_null(struct cpu *c, unsigned n, u16 sel);
 void seg_set_v86(struct cpu *c, unsigned n, u16 sel);
-/* Return to an outer level: segments the new level may not use become null. */
+/* Return to an outer level: segments the new level may not use become null; base and limit stay. */
 void seg_drop_privileged(struct cpu *c);
 /* Commit an already checked segment. */
 void seg_commit(struct cpu *c, unsigned n, const struct seg *s);

@@ -385,6 +385,44 @@ static void bases(void)
 	asm volatile("mov %0, %%gs" ::"r"(KDATA));
 }
 
+/* A return outwards nulls FS and GS of the inner level; the bases that were given to them by MSR stay. */
+asm("u_bases: mov %fs, %eax; mov %gs, %ebx; rdfsbase %rcx; rdgsbase %rdx; mov %fs:0, %rsi; int $0x80\n");
+LABEL(u_bases);
+u64 behind_fs = 0x5ca1ab1e;
+
+static void bases_stay(const char *way)
+{
+	vcheck(way, "arrives", last_fault.vector, 0x80);
+	vcheck(way, "FS is null", last_regs.rax, 0);
+	vcheck(way, "GS is null", last_regs.rbx, 0);
+	vcheck(way, "FS base", last_regs.rcx, ADDR(&behind_fs));
+	vcheck(way, "GS base", last_regs.rdx, 0x7ffff0000000);
+	vcheck(way, "FS base in use", last_regs.rsi, behind_fs);
+	vcheck(way, "FS base back in ring 0", rdmsr(0xc0000100), ADDR(&behind_fs));
+	vcheck(way, "GS base back in ring 0", rdmsr(0xc0000101), 0x7ffff0000000);
+}
+
+static void give_bases(void)
+{
+	asm volatile("mov %0, %%fs; mov %0, %%gs" ::"r"(KDATA));
+	wrmsr(0xc0000100, ADDR(&behind_fs));
+	wrmsr(0xc0000101, 0x7ffff0000000);
+}
+
+static void bases_outwards(void)
+{
+	write_cr4(read_cr4() | 1 << 16);
+	give_bases();
+	user((void (*)(void))u_bases, 0);
+	bases_stay("IRET");
+	give_bases();
+	CATCH(asm volatile("push %0; push %1; push %2; push %3; lretq" ::"r"((u64)UDATA), "r"(stack3_top),
+	                   "r"((u64)UCODE), "r"(u_bases)
+	                   : "memory"));
+	bases_stay("far RET");
+	asm volatile("mov %0, %%fs; mov %0, %%gs" ::"r"(KDATA));
+}
+
 int main(void)
 {
 	t_setup();
@@ -397,5 +435,6 @@ int main(void)
 	syscalls();
 	sysenter();
 	bases();
+	bases_outwards();
 	return guest_verdict();
 }

@@ -316,37 +316,47 @@ static void test_loads(void **state)
 	rig_free(r);
 }
 
-/* Limits: expand-up, expand-down, both sizes. */
 /*
- * SDM 2 "IRET", RETURN-TO-OUTER-PRIVILEGE-LEVEL: a null selector becomes 0, and nothing is said of the base: FS may have one
- * by VM entry, and be usable with DPL 0. AMD looks at the attributes alone (APM 3 "IRET").
+ * SDM 2 "IRET", RETURN-TO-OUTER-PRIVILEGE-LEVEL: what the outer level may not use, and what is null already (FS may be null
+ * and usable by VM entry), gets selector 0 and is unusable. Base and limit stay.
  */
 static void test_null_keeps_base_outwards(void **state)
 {
+	static const struct {
+		struct seg before;
+		bool dropped;
+	} cases[] = {
+		{{.sel = 0x10, .base = 0x7f0012345000, .limit = 0x1234, .ar = 3 | AR_S | AR_P}, true},
+		{{.sel = 0, .base = 0x7f0012345000, .limit = ~0u, .ar = 3 | AR_S | AR_P}, true},
+		{{.sel = 3, .base = 0x7f0012346000, .ar = AR_UNUSABLE}, true},
+		{{.sel = 0x28, .base = 0x5000, .limit = 0xffff, .ar = 0xb | AR_S | AR_P}, true},
+		{{.sel = 0x40, .base = 0x6000, .limit = 0xffff, .ar = 0xf | AR_S | AR_P}, false}, /* conforming code */
+		{{.sel = 0x1b, .base = 0x7000, .limit = ~0u, .ar = 3 | AR_S | AR_P | AR_DPL}, false},
+	};
+	static const u8 which[] = {SEG_ES, SEG_DS, SEG_FS, SEG_GS};
+
 	(void)state;
 	for (size_t m = 0; m < ARRAY_LEN(models); m++) {
 		struct rig *r = rig_new(models[m]);
-		bool intel = !strcmp(models[m], "intel");
 
-		r->c->cpl = 3;
-		r->c->seg[SEG_FS] = (struct seg){.base = 0x7f0012345000, .limit = ~0u, .ar = 3 | AR_S | AR_P};
-		r->c->seg[SEG_GS] = (struct seg){.sel = 3, .base = 0x7f0012346000, .ar = AR_UNUSABLE};
-		r->c->seg[SEG_DS] = (struct seg){.sel = 0x10, .limit = ~0u, .ar = 3 | AR_S | AR_P};
-		r->c->seg[SEG_ES] = (struct seg){.sel = 0x1b, .limit = ~0u, .ar = 3 | AR_S | AR_P | AR_DPL};
-		seg_drop_privileged(r->c);
-		assert_true(r->c->seg[SEG_FS].ar & AR_UNUSABLE);
-		if (intel)
-			assert_int_equal(r->c->seg[SEG_FS].base, 0x7f0012345000);
-		assert_int_equal(r->c->seg[SEG_GS].sel, intel ? 0 : 3);
-		assert_int_equal(r->c->seg[SEG_GS].base, 0x7f0012346000);
-		assert_int_equal(r->c->seg[SEG_DS].sel, 0);
-		assert_true(r->c->seg[SEG_DS].ar & AR_UNUSABLE);
-		assert_int_equal(r->c->seg[SEG_ES].sel, 0x1b);
-		assert_false(r->c->seg[SEG_ES].ar & AR_UNUSABLE);
+		for (size_t k = 0; k < ARRAY_LEN(cases) * ARRAY_LEN(which); k++) {
+			const struct seg *before = &cases[k / ARRAY_LEN(which)].before, *after;
+			bool dropped = cases[k / ARRAY_LEN(which)].dropped;
+
+			r->c->cpl = 3;
+			r->c->seg[which[k % ARRAY_LEN(which)]] = *before;
+			seg_drop_privileged(r->c);
+			after = &r->c->seg[which[k % ARRAY_LEN(which)]];
+			assert_int_equal(after->sel, dropped ? 0 : before->sel);
+			assert_int_equal(after->ar, dropped ? before->ar | AR_UNUSABLE : before->ar);
+			assert_true(after->base == before->base);
+			assert_int_equal(after->limit, before->limit);
+		}
 		rig_free(r);
 	}
 }
 
+/* Limits: expand-up, expand-down, both sizes. */
 static void test_limits(void **state)
 {
 	static const struct { u32 ar, limit, off, size; bool ok; } cases[] = {
