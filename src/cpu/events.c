@@ -1,6 +1,7 @@
 /*
- * Events between instructions: what is pending, in which order it is looked at, and when it may be taken. One table holds
- * both vendors' rows; a model may choose another order. SDM 3A "Priority Among Concurrent Events", APM 2 "Priorities".
+ * Events: how they are raised, and, between instructions, in which order those that are pending are looked at and when
+ * they may be taken. One table, event_rows, is that order for both vendors; where theirs differ an event has two rows, and
+ * the vendor says which is its own. SDM 3A "Priority Among Concurrent Events", APM 2 "Priorities".
  */
 #include "cpu/cpu.h"
 
