@@ -38,7 +38,8 @@ typedef struct {                /* valid during the callback only */
 	uint32_t kind, cpu;     /* one TS_ON_* bit */
 	uint64_t insn, rip;     /* retired instructions; linear address */
 	uint64_t guest;         /* physical address of the VMCS or VMCB; UINT64_MAX: none */
-	uint64_t code, info[2]; /* exit reason, qualification | EXITCODE, EXITINFO1, 2 */
+	uint64_t code, info[2]; /* exit reason, qualification | EXITCODE, EXITINFO1, 2; TS_ON_REFUSED by VMfail: the
+	                         * VM-instruction error */
 	const char *id, *json;  /* check or sanitizer id; the JSON line; never NULL */
 	const char *text;       /* the same for a person, one or more lines; never NULL */
 	const char *line;       /* the same in one line; never NULL */
@@ -56,7 +57,9 @@ ts_status ts_help(int argc, const char *const argv[], ts_put_fn *put, void *arg)
  * the line the program would print. */
 ts_status ts_create(int argc, const char *const argv[], ts_machine **out, char *err, size_t err_len);
 void ts_destroy(ts_machine *m);
-ts_status ts_run(ts_machine *m, uint64_t max, ts_stop *why, uint32_t *value); /* max 0: no limit */
+/* max 0: no limit. A machine that has ended (TS_POWEROFF, TS_EXIT_PORT, TS_RESET, TS_SHUTDOWN, TS_FAULT) does not run
+ * again: the same reason is returned. */
+ts_status ts_run(ts_machine *m, uint64_t max, ts_stop *why, uint32_t *value);
 void ts_request_stop(ts_machine *m); /* from a signal handler or a hook: ts_run returns TS_STOPPED soon */
 const char *ts_error(ts_machine *m); /* after TS_FAULT: one line */
 
@@ -67,7 +70,8 @@ ts_status ts_set(ts_machine *m, unsigned cpu, const char *name, const void *buf,
 /* No faults, no accessed/dirty updates, no device effects. TS_EFAULT: *done bytes were copied. */
 ts_status ts_read(ts_machine *m, unsigned cpu, ts_space s, uint64_t addr, void *buf, size_t len, size_t *done);
 ts_status ts_write(ts_machine *m, unsigned cpu, ts_space s, uint64_t addr, const void *buf, size_t len, size_t *done);
-/* One hook; a second call replaces it, mask 0 removes it. TS_EARG: a bit of mask is not served yet. */
+/* One hook; a second call replaces it, mask 0 removes it. TS_EARG: a bit of mask is not served yet. When it returns 1,
+ * ts_run returns TS_STOPPED with that instruction done and none behind it; the next ts_run goes on there. */
 ts_status ts_hook(ts_machine *m, uint32_t mask, ts_hook_fn *fn, void *arg);
 
 /* What was asked for on the command line: "profile" ("turnstile", "qemu"), "stats" ("" or a file), "terminal" ("raw": a

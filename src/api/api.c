@@ -40,7 +40,9 @@ static void emit(ts_machine *t, uint32_t kind, const struct inspect_event *i)
 	        .cpu = i->cpu ? i->cpu->index : 0,
 	        .insn = i->insn,
 	        .rip = i->rip,
-	        .guest = UINT64_MAX,
+	        .guest = i->guest,
+	        .code = i->code,
+	        .info = {i->info[0], i->info[1]},
 	        .id = i->id,
 	        .json = i->json,
 	        .text = i->text,
@@ -53,12 +55,14 @@ static void emit(ts_machine *t, uint32_t kind, const struct inspect_event *i)
 	if (t->m && kind != TS_ON_TRACE)
 		door_flush(t->m); /* what the guest said before comes before */
 	if (t->hook(t, &e, t->hook_arg) && t->m)
-		machine_request_stop(t->m);
+		pc_stop(t->m, MSTOP_REQUEST, 0);
 }
 
 static void emit_note(ts_machine *t, const char *text)
 {
-	emit(t, TS_ON_NOTE, &(struct inspect_event){.id = "note", .text = text, .line = text, .json = ""});
+	const struct inspect_event e = {.id = "note", .text = text, .line = text, .json = "", .guest = UINT64_MAX};
+
+	emit(t, TS_ON_NOTE, &e);
 }
 
 static void note(void *arg, const char *text)
@@ -176,7 +180,8 @@ ts_status ts_run(ts_machine *t, uint64_t max, ts_stop *why, uint32_t *value)
 
 	if (!why)
 		return TS_EARG;
-	t->error.text[0] = 0;
+	if (!machine_ended(t->m->stop))
+		t->error.text[0] = 0;
 	stop = machine_run(t->m, max, &t->error);
 	inspect_flush(t->inspect);
 	*why = map[stop];

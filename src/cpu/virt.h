@@ -77,6 +77,7 @@ struct refusal {
 	unsigned fields;
 	char also[1024];    /* every other failing id, comma-separated; "none" */
 	u64 rip, insn;      /* of the entering instruction */
+	u64 guest, code, info[2]; /* as in struct exit_record; an instruction that failed: the VM-instruction error */
 	unsigned cpu;
 };
 

@@ -113,6 +113,9 @@ void explain_refusal(struct inspect *i, struct cpu *c, const struct refusal *r)
 	                                       .json = text_str(&object),
 	                                       .insn = insn_number(c),
 	                                       .rip = r->rip,
+	                                       .guest = r->guest,
+	                                       .code = r->code,
+	                                       .info = {r->info[0], r->info[1]},
 	                                       .count = count});
 	text_free(&text);
 	text_free(&line);
@@ -135,6 +138,7 @@ void explain_repeats(struct inspect *i)
 		                                       .line = text_str(&t),
 		                                       .json = "",
 		                                       .rip = s->rip,
+		                                       .guest = UINT64_MAX,
 		                                       .count = s->count});
 		text_free(&t);
 	}

@@ -126,6 +126,7 @@ static void on_death(void *arg, struct cpu *c)
 	                                       .json = text_str(&json),
 	                                       .insn = c->insns,
 	                                       .rip = rip_now(c),
+	                                       .guest = c->guest ? guest_block(c) : UINT64_MAX,
 	                                       .count = 1});
 	text_free(&t);
 	text_free(&json);
@@ -137,8 +138,12 @@ static void on_note(void *arg, const char *text)
 
 	if (i->o.trace)
 		trace_note(i, text);
-	inspect_put(
-	        i, &(struct inspect_event){.kind = INSPECT_NOTE, .id = "note", .text = text, .line = text, .json = ""});
+	inspect_put(i, &(struct inspect_event){.kind = INSPECT_NOTE,
+	                                       .id = "note",
+	                                       .text = text,
+	                                       .line = text,
+	                                       .json = "",
+	                                       .guest = UINT64_MAX});
 }
 
 static void set_hooks(struct inspect *i)

@@ -23,6 +23,7 @@ struct inspect_event {
 	const char *line; /* the same in one line, without the newline */
 	const char *json; /* one JSON object; "" where there is none */
 	u64 insn, rip;
+	u64 guest, code, info[2]; /* as in struct exit_record; guest UINT64_MAX: none */
 	u64 count; /* how often this check has refused this instruction so far: the explanation is for the first */
 };
 

@@ -35,9 +35,12 @@ static void emit(struct inspect *i, const struct text *t)
 		tr->failed |= fwrite(text_str(t), 1, t->n, tr->f) != t->n;
 		return;
 	}
-	inspect_put(
-	        i, &(struct inspect_event){
-	                   .kind = INSPECT_TRACE, .id = "trace", .text = text_str(t), .line = text_str(t), .json = ""});
+	inspect_put(i, &(struct inspect_event){.kind = INSPECT_TRACE,
+	                                       .id = "trace",
+	                                       .text = text_str(t),
+	                                       .line = text_str(t),
+	                                       .json = "",
+	                                       .guest = UINT64_MAX});
 }
 
 /* Names for the tracks. */
@@ -89,7 +92,8 @@ void trace_flush(struct inspect *i)
 	                                       .id = "note",
 	                                       .text = text_str(&said),
 	                                       .line = text_str(&said),
-	                                       .json = ""});
+	                                       .json = "",
+	                                       .guest = UINT64_MAX});
 	text_free(&said);
 }
 

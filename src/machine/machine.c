@@ -342,6 +342,8 @@ enum machine_stop machine_run(struct machine *m, u64 max_insns, struct err *err)
 {
 	u64 target = max_insns ? machine_insns(m) + max_insns : UINT64_MAX;
 
+	if (machine_ended(m->stop))
+		return m->stop;
 	go_on(m);
 	while (m->stop == MSTOP_NONE) {
 		if (m->clock.now >= m->door.next_poll)

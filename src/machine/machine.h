@@ -41,6 +41,12 @@ enum machine_stop {
 	MSTOP_REQUEST,
 	MSTOP_INTERNAL,
 };
+/* A machine that stopped for this reason has nothing left to run. */
+static inline bool machine_ended(enum machine_stop why)
+{
+	return why == MSTOP_POWEROFF || why == MSTOP_EXIT_PORT || why == MSTOP_RESET || why == MSTOP_SHUTDOWN ||
+	       why == MSTOP_INTERNAL;
+}
 enum machine_limit { LIMIT_INSNS = 1, LIMIT_TIME, LIMIT_TIMEOUT };
 enum machine_idle { IDLE_AUTO, IDLE_SKIP, IDLE_WAIT };
 
@@ -150,7 +156,7 @@ struct machine {
 enum status machine_create(struct machine **out, const struct machine_config *cfg, struct err *err);
 void machine_destroy(struct machine *m);
 /* Run until a stop reason arises or max_insns (0: no limit) more instructions retired. A loader that fails after a
- * reset gives MSTOP_INTERNAL with err filled. */
+ * reset gives MSTOP_INTERNAL with err filled. A machine that has ended stays where it is. */
 enum machine_stop machine_run(struct machine *m, u64 max_insns, struct err *err);
 void machine_request_stop(struct machine *m); /* async-signal-safe */
 u64 machine_insns(const struct machine *m);

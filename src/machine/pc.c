@@ -24,7 +24,8 @@ void pc_note(struct machine *m, const char *fmt, ...)
 
 void pc_stop(struct machine *m, enum machine_stop why, u32 value)
 {
-	if (m->stop == MSTOP_NONE) {
+	/* The first reason counts, but an end is not lost to a stop from which the machine could go on. */
+	if (m->stop == MSTOP_NONE || (!machine_ended(m->stop) && machine_ended(why))) {
 		m->stop = why;
 		m->stop_value = value;
 	}

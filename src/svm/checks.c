@@ -420,7 +420,7 @@ static void list_others(struct refusal *r, const struct svm_image *v, const stru
 	}
 }
 
-cold void svm_check_refuse(struct cpu *c, const struct svm_image *v, const struct svm_check *first, u64 rip)
+cold void svm_check_refuse(struct cpu *c, const struct svm_image *v, const struct svm_check *first, pa_t pa, u64 rip)
 {
 	struct refusal r = {
 	        .event = "VMRUN refused: #VMEXIT(VMEXIT_INVALID), EXITCODE 0xffffffffffffffff",
@@ -428,6 +428,8 @@ cold void svm_check_refuse(struct cpu *c, const struct svm_image *v, const struc
 	        .rule = first->rule,
 	        .manual = first->manual,
 	        .then = "guest state in the VMCB unchanged; GIF 0",
+	        .guest = pa,
+	        .code = EXITCODE_INVALID,
 	        .rip = rip,
 	        .insn = c->insns,
 	        .cpu = c->index,
@@ -459,6 +461,7 @@ cold void svm_check_shutdown(struct cpu *c)
 	        .manual = "APM 2 \"#VMEXIT\"",
 	        .then = "shutdown; GIF 0",
 	        .also = "none",
+	        .guest = svm_of(c)->vmcb_pa,
 	        .rip = c->r[REG_RIP],
 	        .insn = c->insns,
 	        .cpu = c->index,

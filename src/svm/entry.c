@@ -497,7 +497,7 @@ static cold enum xr vmrun_invalid(struct cpu *c, const struct svm_image *v, cons
 	struct vmcb_page tmp;
 	struct svm_access a;
 
-	svm_check_refuse(c, v, check, rip);
+	svm_check_refuse(c, v, check, pa, rip);
 	svm_open(c, &a, pa, &tmp);
 	a.page->control.exitcode = EXITCODE_INVALID;
 	a.page->control.exitinfo1 = a.page->control.exitinfo2 = a.page->control.exitintinfo = 0;

@@ -123,7 +123,7 @@ extern const size_t svm_check_count;
 const struct svm_check *svm_check_next(const struct svm_image *v, const struct svm_check *from, u32 groups);
 /* The groups whose inputs differ from the last image that passed. */
 u32 svm_check_groups(const struct svm_image *v, const struct svm_image *good); /* good NULL: all */
-void svm_check_refuse(struct cpu *c, const struct svm_image *v, const struct svm_check *first, u64 rip);
+void svm_check_refuse(struct cpu *c, const struct svm_image *v, const struct svm_check *first, pa_t pa, u64 rip);
 void svm_check_shutdown(struct cpu *c); /* #VMEXIT could not reload the host */
 u64 svm_field_value(const struct svm_image *v, unsigned offset);
 

@@ -261,6 +261,7 @@ cold void vmx_explain(struct cpu *c, const struct vmx_image *g, const struct vmx
 	                    .check = k->id,
 	                    .rule = k->rule,
 	                    .manual = k->manual,
+	                    .guest = vmx_of(c)->current,
 	                    .rip = rip,
 	                    .insn = c->insns,
 	                    .cpu = c->index};
@@ -269,7 +270,10 @@ cold void vmx_explain(struct cpu *c, const struct vmx_image *g, const struct vmx
 	if (!c->hooks || !c->hooks->refused)
 		return;
 	name_event(&e, g, k);
+	r.code = k->outcome;
 	if (k->outcome == VMX_EXIT_33) {
+		r.code = VMX_EXIT_33 | BIT(31);
+		r.info[0] = k->qualification;
 		add(&t, "qualification %u, continued at host RIP 0x%" PRIx64, k->qualification,
 		    g->f[vmcs_slot(VMCS_HOST_RIP)]);
 		r.then = then;
@@ -292,6 +296,9 @@ cold void vmx_explain_msr(struct cpu *c, const struct vmx_msr_check *k, u32 numb
 	                    .manual = "SDM 3C \"Loading MSRs\"",
 	                    .then = then,
 	                    .also = "none",
+	                    .guest = v->current,
+	                    .code = 34 | BIT(31),
+	                    .info = {number},
 	                    .rip = v->entry_rip,
 	                    .insn = c->insns,
 	                    .cpu = c->index};
