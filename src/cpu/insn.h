@@ -87,6 +87,7 @@ enum row_flag {
 	ROW_COMPAT_UD = 8192, /* #UD in compatibility mode (long mode active, CS.L = 0) */
 	ROW_MMX = 16384,    /* MMX: #UD by CR0.EM, #NM by TS, pending #MF; sets TOP=0 and tags */
 	ROW_REPEAT = 32768, /* sets rip itself because it repeats: no branch */
+	ROW_LOADS_TF = 65536, /* the TF that it loads decides about its own single-step trap, which it raises itself */
 };
 
 struct insn_row {

@@ -218,6 +218,38 @@ static void ring3(void)
 	clear_tf = false;
 }
 
+/*
+ * SYSCALL and SYSRET load TF themselves, and it is the new one that single-steps: SYSCALL whose mask has TF arrives without a
+ * trap, SYSRET that sets TF traps behind itself. SDM 2 "SYSCALL"; SDM 3B "Single-Step Exception Condition".
+ */
+asm("u_sys_tf: pushf; orl $0x100, (%rsp); popf; syscall; u_sys_back: nop; u_sys_end: int $0x80\n"
+    "on_sys_tf: and k_sys_and, %r11; k_sys_ret: sysretq\n");
+LABELS(u_sys_tf[], u_sys_back[], u_sys_end[], on_sys_tf[], k_sys_ret[]);
+u64 k_sys_and;
+
+static void system_calls(void)
+{
+	put_msr_bit(0xc0000080, 0, true);
+	wrmsr(0xc0000081, 0x08ull << 32 | 0x3bull << 48);
+	wrmsr(0xc0000082, L(on_sys_tf));
+	wrmsr(0xc0000084, FL_TF);
+	set_rf = clear_tf = false;
+	hits = 0;
+	k_sys_and = ~0ull;
+	user((void (*)(void))u_sys_tf, 0);
+	check("SYSCALL that clears TF has no trap, SYSRET that sets it has", hits, 2);
+	check("the trap of SYSRET", hit[0].rip, L(u_sys_back));
+	check("the trap of SYSRET, DR6", hit[0].dr6, DR6_INIT | BS);
+	check("the next one", hit[1].rip, L(u_sys_end));
+	wrmsr(0xc0000084, 0);
+	hits = 0;
+	k_sys_and = ~FL_TF;
+	user((void (*)(void))u_sys_tf, 0);
+	check("SYSCALL that keeps TF has a trap, SYSRET that clears it has none", hits, 2);
+	check("the trap of SYSCALL", hit[0].rip, L(on_sys_tf));
+	check("the one before SYSRET", hit[1].rip, L(k_sys_ret));
+}
+
 /* "OS Bus-Lock Detection": a trap, above CPL 0 only. */
 static u8 bus_line[128] __attribute__((aligned(64), used));
 asm("u_split: lock addq $1, bus_line+60\n u_split2: int $0x80\n"
@@ -312,6 +344,7 @@ int main(void)
 	code_breakpoints();
 	general_detect();
 	ring3();
+	system_calls();
 	bus_locks();
 	resume_flag();
 	return guest_verdict();

@@ -33,6 +33,16 @@ static void change_flags(struct cpu *c, u32 v)
 	cpu_flags_changed(c, old);
 }
 
+/* SYSCALL and SYSRET single-step by the TF they load. Both are branches: BTF makes no difference. */
+static enum xr step_by_new_flags(struct cpu *c)
+{
+	if (unlikely(c->rflags & FL_TF)) {
+		c->pending_db |= DR6_BS;
+		cpu_raise(c, PEND_DB);
+	}
+	return XR_OK;
+}
+
 static bool syscall_ud(const struct cpu *c)
 {
 	if (!(c->efer & EFER_SCE) || !(c->mode & MODE_PE))
@@ -52,14 +62,14 @@ static enum xr syscall(struct cpu *c, const struct insn *i)
 		c->r[REG_RCX] = (u32)next_rip(c, i);
 		transfer(c, i, cs, (u16)(cs + 8), 0, false, (u32)c->star);
 		change_flags(c, fl & ~(u32)(FL_VM | FL_IF | FL_RF));
-		return XR_OK;
+		return step_by_new_flags(c);
 	}
 	target = mode64(c) ? c->lstar : c->cstar;
 	c->r[REG_RCX] = next_rip(c, i);
 	c->r[11] = fl & ~(u32)FL_RF;
 	transfer(c, i, cs, (u16)(cs + 8), 0, true, target);
 	change_flags(c, fl & ~(u32)c->sfmask & ~(u32)FL_RF);
-	return XR_OK;
+	return step_by_new_flags(c);
 }
 
 static enum xr sysret(struct cpu *c, const struct insn *i)
@@ -81,7 +91,7 @@ static enum xr sysret(struct cpu *c, const struct insn *i)
 		fl = (flags_get(c) | FL_IF) & ~(u32)FL_VM;
 	transfer(c, i, (u16)((to64 ? base + 16 : base) | 3), (u16)((base + 8) | 3), 3, to64, rip);
 	change_flags(c, fl);
-	return XR_OK;
+	return step_by_new_flags(c);
 }
 
 static bool sysenter_ud(const struct cpu *c)
@@ -127,8 +137,8 @@ static enum xr sysexit(struct cpu *c, const struct insn *i)
 
 /* clang-format off */
 static const struct insn_row rows[] = {
-	{.mnemonic = ZYDIS_MNEMONIC_SYSCALL, .form = "SYSCALL", .fn = syscall, .feature = FEAT_SYSCALL, .flags = ROW_BRANCH},
-	{.mnemonic = ZYDIS_MNEMONIC_SYSRET, .form = "SYSRET", .fn = sysret, .feature = FEAT_SYSCALL, .flags = ROW_BRANCH},
+	{.mnemonic = ZYDIS_MNEMONIC_SYSCALL, .form = "SYSCALL", .fn = syscall, .feature = FEAT_SYSCALL, .flags = ROW_BRANCH | ROW_LOADS_TF},
+	{.mnemonic = ZYDIS_MNEMONIC_SYSRET, .form = "SYSRET", .fn = sysret, .feature = FEAT_SYSCALL, .flags = ROW_BRANCH | ROW_LOADS_TF},
 	{.mnemonic = ZYDIS_MNEMONIC_SYSENTER, .form = "SYSENTER", .fn = sysenter, .feature = FEAT_SEP, .flags = ROW_BRANCH},
 	{.mnemonic = ZYDIS_MNEMONIC_SYSEXIT, .form = "SYSEXIT", .fn = sysexit, .feature = FEAT_SEP, .flags = ROW_BRANCH},
 };
