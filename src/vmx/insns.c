@@ -214,15 +214,6 @@ static bool no_target(const struct cpu *c)
 	return c->guest ? vmcs_get(v, VMCS_LINK_POINTER) == VMCS_NONE : v->current == VMCS_NONE;
 }
 
-static enum xr target_fail(struct cpu *c, unsigned error)
-{
-	if (!c->guest)
-		return vmx_fail(c, error);
-	cc_set_flags(c, FL_ZF);
-	target_set(c, VMCS_INSN_ERROR, error);
-	return XR_OK;
-}
-
 static u64 field_read(struct cpu *c, u32 encoding, unsigned size)
 {
 	u64 value = target_get(c, encoding);
@@ -254,7 +245,7 @@ static enum xr vmread(struct cpu *c, const struct insn *i)
 	if (no_target(c))
 		return vmx_fail_invalid(c);
 	if (encoding >> 15 || !vmx_field_exists((u32)encoding))
-		return target_fail(c, 12);
+		return vmx_fail(c, 12);
 	value = field_read(c, (u32)encoding, size);
 	if (i->flags & INSN_MEM)
 		TRY(op_write(c, i, size, value));
@@ -277,9 +268,9 @@ static enum xr vmwrite(struct cpu *c, const struct insn *i)
 	else
 		value = reg_get(c, i->r1, size);
 	if (encoding >> 15 || !vmx_field_exists((u32)encoding))
-		return target_fail(c, 12);
+		return vmx_fail(c, 12);
 	if ((encoding >> 10 & 3) == 1 && !VMX_WRITES_READ_ONLY)
-		return target_fail(c, 13);
+		return vmx_fail(c, 13);
 	field_write(c, (u32)encoding, value);
 	return vmx_succeed(c);
 }
@@ -321,15 +312,6 @@ static enum xr vmcall(struct cpu *c, const struct insn *i)
 
 /* ---- INVEPT, INVVPID ---- */
 
-static enum xr read_descriptor128(struct cpu *c, const struct insn *i, u64 d[2])
-{
-	la_t la;
-
-	TRY(insn_la(c, i, 16, ACC_READ, &la));
-	TRY(mem_read(c, la, 8, 0, &d[0]));
-	return mem_read(c, la + 8, 8, 0, &d[1]);
-}
-
 static enum xr invept(struct cpu *c, const struct insn *i)
 {
 	u64 d[2], type;
@@ -338,7 +320,7 @@ static enum xr invept(struct cpu *c, const struct insn *i)
 	type = reg_get(c, i->r0, mode64(c) ? 8 : 4);
 	if (type != 1 && type != 2)
 		return vmx_fail(c, 28);
-	TRY(read_descriptor128(c, i, d));
+	TRY(op_read128(c, i, d));
 	if (type == 1 && !vmx_eptp_ok(c, d[0]))
 		return vmx_fail(c, 28);
 	vmx_flush_ept(c, d[0], type == 2);
@@ -353,7 +335,7 @@ static enum xr invvpid(struct cpu *c, const struct insn *i)
 	type = reg_get(c, i->r0, mode64(c) ? 8 : 4);
 	if (type > 3)
 		return vmx_fail(c, 28);
-	TRY(read_descriptor128(c, i, d));
+	TRY(op_read128(c, i, d));
 	if (d[0] >> 16 || (type != 2 && !d[0]) ||
 	    (type == 0 && !is_canonical(d[1], has(c, FEAT_LA57) ? 57 : 48)))
 		return vmx_fail(c, 28);

@@ -133,6 +133,7 @@ enum xr mem_write(struct cpu *c, la_t la, unsigned size, unsigned access, u64 v)
 enum xr mem_rmw(struct cpu *c, la_t la, unsigned size, unsigned access, u64 *out) must_check;
 enum xr op_read(struct cpu *c, const struct insn *i, unsigned size, u64 *out) must_check;
 enum xr op_write(struct cpu *c, const struct insn *i, unsigned size, u64 v) must_check;
+enum xr op_read128(struct cpu *c, const struct insn *i, u64 out[2]) must_check;
 
 /* ---- stack: pushes and pops at the stack-address size, faulting as #SS ---- */
 enum xr push(struct cpu *c, unsigned size, u64 v) must_check;

@@ -464,17 +464,25 @@ static enum xr invlpg(struct cpu *c, const struct insn *i)
 	return XR_OK;
 }
 
-enum { INVPCID_ADDRESS, INVPCID_SINGLE, INVPCID_ALL_GLOBAL, INVPCID_ALL };
-
-static enum xr invpcid(struct cpu *c, const struct insn *i)
+/* The descriptor of INVPCID, INVEPT and INVVPID. */
+enum xr op_read128(struct cpu *c, const struct insn *i, u64 out[2])
 {
-	u64 type = reg_get(c, i->r0, cr_size(c)), d[2];
 	struct span s;
 	la_t la;
 
 	TRY(insn_la(c, i, 16, ACC_READ, &la));
 	TRY(mem_span(c, la, 16, ACC_READ | (i->seg == SEG_SS ? ACC_STACK : 0), &s));
-	span_read(c, &s, 0, d, 16);
+	span_read(c, &s, 0, out, 16);
+	return XR_OK;
+}
+
+enum { INVPCID_ADDRESS, INVPCID_SINGLE, INVPCID_ALL_GLOBAL, INVPCID_ALL };
+
+static enum xr invpcid(struct cpu *c, const struct insn *i)
+{
+	u64 type = reg_get(c, i->r0, cr_size(c)), d[2];
+
+	TRY(op_read128(c, i, d));
 
 	u16 pcid = d[0] & 0xfff;
 	bool names_pcid = type == INVPCID_ADDRESS || type == INVPCID_SINGLE;

@@ -5,6 +5,9 @@ SNIPPET(v_read, "mov $0x6800, %ecx; xor %edx, %edx", "vmread %rcx, %rdx; mov %rd
 SNIPPET(v_write, "mov $0x681e, %ecx; mov $0x1234, %edx", "vmwrite %rdx, %rcx; pushf; pop %rax; mov %rax, seen");
 SNIPPET(v_wide, "mov $0x16800, %ecx", "vmread %rcx, %rdx");
 
+SNIPPET(v_read_nothing, "mov $0x7ffe, %ecx", "vmread %rcx, %rdx; pushf; pop %rax; mov %rax, seen");
+SNIPPET(v_write_nothing, "mov $0x7ffe, %ecx", "vmwrite %rdx, %rcx; pushf; pop %rax; mov %rax, seen");
+
 #define SHADOWING (1 << 14)
 static u64 outer, inner;
 
@@ -80,6 +83,29 @@ static void test_shadowing(void)
 	check("VMWRITE with its bit in the bitmap: exits", go(), R_VMWRITE);
 }
 
+/* "Conventions", VMfailValid: the error number goes to the current VMCS, whichever the access was about. */
+static void test_shadowed_failure(void)
+{
+	static const struct {
+		const char *name;
+		const struct snippet *s;
+	} rows[] = {{"shadowed VMREAD of no field", &v_read_nothing}, {"shadowed VMWRITE to no field", &v_write_nothing}};
+
+	for (unsigned n = 0; n < 2; n++) {
+		shadow_base(rows[n].s);
+		ptrld(inner);
+		vmx_write(VMCS_ERROR, 0x5a);
+		ptrld(outer);
+		vmx_write(VMCS_ERROR, 0);
+		stays(rows[n].name, rows[n].s);
+		vcheck(rows[n].name, "VMfailValid", seen[0] & 0x8d5, 0x40);
+		vcheck(rows[n].name, "error in the current VMCS", vmx_read(VMCS_ERROR), 12);
+		ptrld(inner);
+		vcheck(rows[n].name, "the shadow VMCS keeps its own", vmx_read(VMCS_ERROR), 0x5a);
+		ptrld(outer);
+	}
+}
+
 /* The shadow VMCS is kept at hand while guests use it: memory has what they wrote after VMCLEAR, or when another one
  * takes its place. "Software Use of Virtual-Machine Control Structures". */
 static void test_shadow_cached(void)
@@ -150,6 +176,7 @@ static void test_errors(void)
 void test_shadow(void)
 {
 	test_shadowing();
+	test_shadowed_failure();
 	test_shadow_cached();
 	test_errors();
 }

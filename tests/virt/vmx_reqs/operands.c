@@ -1,11 +1,13 @@
-/* Memory operands of the VMX instructions in 64-bit mode: segments, address size, non-canonical addresses, page faults. */
+/* Memory operands of the VMX instructions and of INVPCID in 64-bit mode: segments, address size, non-canonical addresses, page faults. */
 #include "root.h"
 
 struct memory_insn {
 	const char *name;
 	enum op_state state;
 	bool writes;
-	u8 prefix, plain[2], mod; /* mandatory prefix or 0; 0F xx; ModRM of (%rbx), reg in place */
+	u8 prefix, opcode[3], mod; /* mandatory prefix or 0; 0F xx or 0F 38 xx; ModRM of (%rbx), reg in place */
+	u8 type;                   /* in RCX, of an instruction whose operand is a descriptor; the others have an encoding there */
+	u32 flags;                 /* when it is done */
 };
 
 /*
@@ -19,9 +21,15 @@ struct memory_insn {
  * REQ(vmx04.4.8) REX.B and REX.X with a memory operand
  */
 static const struct memory_insn insns[] = {
-	{"VMCLEAR", CURRENT, false, 0x66, {0x0f, 0xc7}, 0x33}, {"VMPTRLD", CURRENT, false, 0, {0x0f, 0xc7}, 0x33},
-	{"VMPTRST", CURRENT, true, 0, {0x0f, 0xc7}, 0x3b},     {"VMREAD", CURRENT, true, 0, {0x0f, 0x78}, 0x0b},
-	{"VMWRITE", CURRENT, false, 0, {0x0f, 0x79}, 0x0b},    {"VMXON", OUTSIDE, false, 0xf3, {0x0f, 0xc7}, 0x33},
+	{"VMCLEAR", CURRENT, false, 0x66, {0x0f, 0xc7}, 0x33, 0, CLEAR},
+	{"VMPTRLD", CURRENT, false, 0, {0x0f, 0xc7}, 0x33, 0, CLEAR},
+	{"VMPTRST", CURRENT, true, 0, {0x0f, 0xc7}, 0x3b, 0, CLEAR},
+	{"VMREAD", CURRENT, true, 0, {0x0f, 0x78}, 0x0b, 0, CLEAR},
+	{"VMWRITE", CURRENT, false, 0, {0x0f, 0x79}, 0x0b, 0, CLEAR},
+	{"VMXON", OUTSIDE, false, 0xf3, {0x0f, 0xc7}, 0x33, 0, CLEAR},
+	{"INVEPT", CURRENT, false, 0x66, {0x0f, 0x38, 0x80}, 0x0b, 2, CLEAR},
+	{"INVVPID", CURRENT, false, 0x66, {0x0f, 0x38, 0x81}, 0x0b, 2, CLEAR},
+	{"INVPCID", CURRENT, false, 0x66, {0x0f, 0x38, 0x82}, 0x0b, 3, ALL_SIX},
 };
 
 enum { HOLE_LOW = 0, FS_DISTANCE = 0x1234000 };
@@ -48,17 +56,17 @@ static void assemble(const struct memory_insn *m, u8 segment, u8 size, u8 rex, u
 		put(m->prefix);
 	if (rex)
 		put(rex);
-	put(m->plain[0]);
-	put(m->plain[1]);
+	for (unsigned n = 0; n < (m->opcode[1] == 0x38 ? 3 : 2); n++)
+		put(m->opcode[n]);
 	put(modrm);
 }
 
 static int run(const struct memory_insn *m, u64 rbx, u64 rbp, u64 r11)
 {
-	struct op_registers r = {rbx, ENCODING, 7, rbp, ENCODING, r11};
+	struct op_registers r = {rbx, m->type ? m->type : ENCODING, 7, rbp, ENCODING, r11};
 
 	op_to(m->state);
-	operand = op_fresh();
+	operand = m->type ? 0 : op_fresh();
 	return op_run(K64, code, length, &r);
 }
 
@@ -72,7 +80,7 @@ static void expect(const struct memory_insn *m, const char *what, u64 got, u64 w
 static void works(const struct memory_insn *m, const char *what, u64 rbx, u64 r11)
 {
 	expect(m, what, (u64)run(m, rbx, NOT_MAPPED, r11), DONE);
-	expect(m, what, last_regs.rflags & ALL_SIX, CLEAR);
+	expect(m, what, last_regs.rflags & ALL_SIX, m->flags);
 	if (m->state == OUTSIDE) /* leave VMX operation whichever way the runner thinks */
 		asm volatile("vmxoff" ::: "cc");
 }
