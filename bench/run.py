@@ -2,18 +2,30 @@
 """Speed ratios, measured side by side in one run: Turnstile against Debian's Bochs and QEMU/TCG where they are installed.
 Absolute times mean little on a shared machine; each figure is the best of --repeat rounds taken in turn.
 
-  run.py [--build DIR] [--repeat N] [--only NAME] [--markdown FILE]"""
+  run.py [--build DIR] [--repeat N] [--only NAME]
+  run.py [--build DIR] --against DIR [--rounds N] [--repeat N] [--only NAME]
+
+With --against our own measures alone are taken, with both builds in turn: processor time of the program (the other load of the
+computer counts little), the ratio of each round, and the median of the rounds. A measure more than 3 % slower is marked, and
+the exit status is 1."""
 import argparse
 import os
+import pty
 import re
+import resource
 import shutil
+import signal
+import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'))
 GUESTS = ['intloop', 'memloop', 'vmrun', 'nested', 'vmx'] # vmx: TCG has none, so Bochs alone is the peer
+OWN = GUESTS + ['boot', 'start-up']
+SLOWER = 1.03 # a ratio above this is a loss
 BOOT_LINE = 'console=ttyS0 quiet'
 
 BOCHSRC = """megs: 256
@@ -43,24 +55,52 @@ def boot_disk(elf, path):
     open(path, 'wb').write(data + bytes(size - len(data)))
 
 
+def drain(fd):
+    """Read what nobody wants to see, until the last writer is gone."""
+    try:
+        while os.read(fd, 65536):
+            pass
+    except OSError:
+        pass
+    os.close(fd)
+
+
+def start(command):
+    """A process in a session and a process group of its own, on a terminal of its own, which Bochs's display needs."""
+    ours, theirs = pty.openpty()
+    p = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=dict(os.environ, TERM='xterm'), start_new_session=True)
+    os.close(theirs)
+    threading.Thread(target=drain, args=(ours,), daemon=True).start()
+    return p
+
+
 def stop(p):
-    """Bochs runs below script(1): the whole session goes."""
-    subprocess.run(['pkill', '-KILL', '-s', str(p.pid)])
-    p.kill()
+    """End what start() began, with its children, and nothing else: `bochs` is a script around the program."""
+    try:
+        os.killpg(p.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
     p.wait()
-    subprocess.run(['pkill', '-KILL', '-x', 'bochs-bin'])
 
 
-def follow(command, out_path, limit):
-    """Run command until its COM1 file ends a benchmark named `Shutdown` or the process leaves; {name: seconds / count}."""
+def wall(p):
+    return time.time()
+
+
+def processor(p):
+    """Seconds of processor time so far; the program has one thread."""
+    return int(open(f'/proc/{p.pid}/schedstat').read().split()[0]) / 1e9
+
+
+def follow(command, out_path, limit, clock=wall):
+    """Run command until its COM1 file ends with the line `over` or the process leaves; {name: seconds / count}."""
     open(out_path, 'w').close()
-    p = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                         env=dict(os.environ, TERM='xterm'), start_new_session=True)
+    p = start(command)
     started, results, seen, over, deadline = {}, {}, '', False, time.time() + limit
     with open(out_path, errors='replace') as f:
         while time.time() < deadline:
             text = f.read()
-            now = time.time()
+            now = clock(p)
             seen += text
             lines = seen.split('\n')
             seen = lines.pop()
@@ -68,21 +108,26 @@ def follow(command, out_path, limit):
                 m = re.match(r'(start|end) (\S+)(?: (\d+))?', line)
                 if m and m.group(1) == 'start':
                     started[m.group(2)] = now
-                elif m:
+                elif m and now > started[m.group(2)]: # else both came at once: nothing was measured
                     results[m.group(2)] = (now - started[m.group(2)]) / int(m.group(3))
                 over = over or line == 'over'
             if over or (p.poll() is not None and not text):
                 break
             if not text:
-                time.sleep(0.001)
+                time.sleep(0.0003)
     stop(p)
     return results
+
+
+def own_machine(build, out, elf):
+    cpu = 'intel,+vmx' if elf.endswith('-vmx.elf') else 'amd'
+    return [os.path.join(build, 'turnstile'), 'run', '--cpu', cpu, '--serial', 'file:' + out, elf]
 
 
 def machines(build, work, elf):
     out = os.path.join(work, 'out')
     vmx = elf.endswith('-vmx.elf')
-    yield 'turnstile', [os.path.join(build, 'turnstile'), 'run', '--cpu', 'intel,+vmx' if vmx else 'amd', '--serial', 'file:' + out, elf], out
+    yield 'turnstile', own_machine(build, out, elf), out
     if shutil.which('qemu-system-x86_64') and not vmx:
         yield 'tcg', ['qemu-system-x86_64', '-M', 'q35', '-accel', 'tcg', '-cpu', 'max', '-display', 'none', '-monitor', 'none',
                       '-serial', 'file:' + out, '-no-reboot', '-kernel', elf], out
@@ -92,7 +137,7 @@ def machines(build, work, elf):
         text = BOCHSRC.replace('model=ryzen', 'model=corei7_haswell_4770') if vmx else BOCHSRC
         open(rc, 'w').write(text.format(disk=disk, out=out))
         open(go, 'w').write('continue\n')
-        yield 'bochs', ['script', '-qfc', f'bochs -q -f {rc} -rc {go}', '/dev/null'], out
+        yield 'bochs', ['bochs', '-q', '-f', rc, '-rc', go], out
 
 
 def iso(kernel, initrd, path, work):
@@ -107,10 +152,14 @@ def iso(kernel, initrd, path, work):
                     '-boot-load-size', '4', '-boot-info-table', tree], check=True, stderr=subprocess.DEVNULL)
 
 
+def own_boot(build, out, kernel, initrd):
+    return [os.path.join(build, 'turnstile'), 'run', '--cpu', 'amd', '-m', '256', '--serial', 'file:' + out, '--kernel', kernel, '--initrd',
+            initrd, '--append', BOOT_LINE]
+
+
 def boot_machines(build, work, kernel, initrd):
     out = os.path.join(work, 'out')
-    yield 'turnstile', [os.path.join(build, 'turnstile'), 'run', '--cpu', 'amd', '-m', '256', '--serial', 'file:' + out, '--kernel',
-                        kernel, '--initrd', initrd, '--append', BOOT_LINE], out
+    yield 'turnstile', own_boot(build, out, kernel, initrd), out
     if shutil.which('qemu-system-x86_64'):
         yield 'tcg', ['qemu-system-x86_64', '-M', 'q35', '-accel', 'tcg', '-cpu', 'max', '-m', '256', '-display', 'none', '-monitor',
                       'none', '-serial', 'file:' + out, '-no-reboot', '-kernel', kernel, '-initrd', initrd, '-append', BOOT_LINE], out
@@ -121,34 +170,38 @@ def boot_machines(build, work, kernel, initrd):
         text = re.sub('ata0-master:.*', f'ata0-master: type=cdrom, path={image}, status=inserted', text).replace('boot: disk', 'boot: cdrom')
         open(rc, 'w').write(text)
         open(go, 'w').write('continue\n')
-        yield 'bochs', ['script', '-qfc', f'bochs -q -f {rc} -rc {go}', '/dev/null'], out
+        yield 'bochs', ['bochs', '-q', '-f', rc, '-rc', go], out
 
 
-def boot_time(command, out_path, limit):
+def boot_time(command, out_path, limit, clock=wall):
     """Seconds from start to the shell's line."""
     open(out_path, 'w').close()
-    start = time.time()
-    p = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                         env=dict(os.environ, TERM='xterm'), start_new_session=True)
-    took = None
-    while time.time() - start < limit and p.poll() is None and not took:
+    begin = time.time()
+    p = start(command)
+    zero = begin if clock is wall else 0
+    took, left = None, False
+    while time.time() - begin < limit and not left and not took:
         time.sleep(0.01)
+        left = p.poll() is not None
         if 'shell: REACHED' in open(out_path, errors='replace').read():
-            took = time.time() - start
-    if not took and 'shell: REACHED' in open(out_path, errors='replace').read():
-        took = time.time() - start
+            took = clock(p) - zero
     stop(p)
     return took
 
 
-def measure_boot(build):
+def boot_files(build, work):
     guest = os.path.join(build, 'guest')
     tools = os.path.join(ROOT, 'tools')
     subprocess.run([tools + '/guest-packages', guest], check=True)
+    initrd = work + '/initrd.gz'
+    subprocess.run([tools + '/mkinitramfs', guest, initrd, ROOT + '/guests/linux/init', ROOT + '/guests/linux/job-shell=job'], check=True)
+    return guest, initrd
+
+
+def measure_boot(build):
     row = {}
     with tempfile.TemporaryDirectory() as work:
-        initrd = work + '/initrd.gz'
-        subprocess.run([tools + '/mkinitramfs', guest, initrd, ROOT + '/guests/linux/init', ROOT + '/guests/linux/job-shell=job'], check=True)
+        guest, initrd = boot_files(build, work)
         for who, command, out in boot_machines(build, work, guest + '/bzImage', initrd):
             took = boot_time(command, out, 600)
             if took:
@@ -158,7 +211,6 @@ def measure_boot(build):
 
 def measure_startup(build):
     """Start-up to the first instruction, and resident memory beyond what the guest touched: a guest that does nothing."""
-    import resource
     elf = os.path.join(build, 'guests/hello.elf')
     best = 1e9
     for _ in range(10):
@@ -216,6 +268,67 @@ def report(best):
     return '\n'.join(lines)
 
 
+# ---- two builds of ours ----
+
+def own_measures(build, guests, name, work):
+    """What `name` measures, once, with the program of `build` and the guests of `guests`: {measure: seconds}."""
+    out = os.path.join(work, 'out')
+    if name == 'boot':
+        took = boot_time(own_boot(build, out, os.path.join(guests, 'guest/bzImage'), work + '/initrd.gz'), out, 600, processor)
+        return {name: took} if took else {}
+    if name == 'start-up':
+        return {name: startup_processor(build, os.path.join(guests, 'guests/hello.elf'))}
+    elf = os.path.join(guests, 'guests', f'bench-{name}.elf')
+    return follow(own_machine(build, out, elf), out, 300, processor)
+
+
+def own_round(build, base, name, repeat, work, swap):
+    """{measure: (now, before)}, the best of `repeat`. The two builds take turns as often as they can: both see the same load."""
+    best = {build: {}, base: {}}
+    for _ in range(1 if name == 'boot' else repeat):
+        for which in (base, build) if swap else (build, base):
+            for measure_name, seconds in own_measures(which, build, name, work).items():
+                best[which][measure_name] = min(seconds, best[which].get(measure_name, seconds))
+    return {m: (now, best[base][m]) for m, now in best[build].items() if m in best[base]}
+
+
+def startup_processor(build, elf):
+    def used():
+        u = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return u.ru_utime + u.ru_stime
+
+    best = 1e9
+    for _ in range(20):
+        before = used()
+        subprocess.run([os.path.join(build, 'turnstile'), 'run', '--serial', 'null', elf], check=True)
+        best = min(best, used() - before)
+    return best
+
+
+def compare(build, base, names, rounds, repeat):
+    """Rounds with both builds, which begin in turn; prints a table; true: nothing is more than 3 % slower."""
+    taken = {}
+    with tempfile.TemporaryDirectory() as work:
+        if 'boot' in names:
+            boot_files(build, work)
+        for n in range(rounds):
+            for name in names:
+                for measured, pair in own_round(build, base, name, repeat, work, n % 2).items():
+                    taken.setdefault(measured, []).append(pair)
+            print(f'round {n + 1} of {rounds} done', file=sys.stderr, flush=True)
+    print('| measure | before, best | now, best | best / best | now / before, median of the rounds | from, to | |')
+    print('|---|---|---|---|---|---|---|')
+    good = True
+    for name, pairs in taken.items():
+        ratios = sorted(now / before for now, before in pairs)
+        median = statistics.median(ratios)
+        good &= median <= SLOWER
+        now, before = (min(x) * 1e9 for x in zip(*pairs))
+        print(f'| {name} | {before:,.1f} ns | {now:,.1f} ns | {now / before:.3f} | {median:.3f} | {ratios[0]:.3f}, {ratios[-1]:.3f} | '
+              f'{"SLOWER" if median > SLOWER else ""} |')
+    return good
+
+
 def versions():
     out = []
     for command in (['qemu-system-x86_64', '--version'], ['bochs', '--help']):
@@ -229,9 +342,13 @@ def versions():
 def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument('--build', default='build')
-    ap.add_argument('--repeat', type=int, default=2)
+    ap.add_argument('--repeat', type=int, default=2, help='of so many the best counts')
     ap.add_argument('--only', action='append')
+    ap.add_argument('--against', metavar='DIR', help='another build of ours: compare the two')
+    ap.add_argument('--rounds', type=int, default=5)
     a = ap.parse_args()
+    if a.against:
+        sys.exit(not compare(os.path.abspath(a.build), os.path.abspath(a.against), [n for n in a.only or OWN if n in OWN], a.rounds, a.repeat))
     for v in versions():
         print('peer: ' + v)
     print('settings: QEMU -M q35 -accel tcg -cpu max; Bochs model=ryzen (boot: corei7_haswell_4770), ips=1000000000, sync=none, disk boot')

@@ -24,7 +24,7 @@ int main(void)
 		v->rip = (u64)guest;
 		svm_run(v);
 	});
-	BENCH("clgi-stgi", n, for (u64 k = 0; k < n; k++) asm volatile("clgi\nstgi"));
+	BENCH("clgi-stgi", 10 * n, for (u64 k = 0; k < 10 * n; k++) asm volatile("clgi\nstgi"));
 	bench_end();
 	return 0;
 }
