@@ -86,8 +86,13 @@ void cpu_flags_changed(struct cpu *c, u32 old); /* after TF, IF, AC, VM, RF may 
 
 /* ---- exec/tsc.c: waiting ---- */
 void cpu_wait_until(struct cpu *c, u64 when); /* TPAUSE, UMWAIT, MWAITX: at the longest until the clock reaches it */
-/* A store went to a watched page: whose monitored line was it? Called for every processor by the bus's page_written. */
-void cpu_monitor_written(struct cpu *c, u64 pa, u64 len);
+/* Who the processor is on the bus; by: BY_CPU, BY_WALK, BY_VIRT. */
+static inline struct initiator cpu_as(const struct cpu *c, enum by by)
+{
+	return (struct initiator){.by = (u8)by, .smm = c->smm, .id = (u16)c->index};
+}
+/* A store went to a watched page: was it the line that this processor monitors? */
+void cpu_monitor_written(void *cpu, const struct written *w);
 
 /* ---- time: exact inside a block ---- */
 void cpu_sync_time(struct cpu *c);             /* bring the clock up to the running instruction */

@@ -60,6 +60,8 @@ enum status cpu_init(struct cpu *c, const struct cpu_model *m, const struct feat
 	if (mmu_init(c) != ST_OK || decode_cpu_init(c) != ST_OK || c->virt->init(c) != ST_OK)
 		return err_set(err, ST_NOMEM, "out of memory for processor %u", c->index);
 	apic_init(c, c->index);
+	c->stores = (struct observer){.pages = PAGE_WATCHED, .written = cpu_monitor_written, .arg = c};
+	bus_observe(bus, &c->stores);
 	cpu_reset(c, false);
 	return ST_OK;
 }
@@ -68,6 +70,7 @@ void cpu_fini(struct cpu *c)
 {
 	if (!c->model)
 		return;
+	bus_unobserve(c->bus, &c->stores);
 	timer_disarm(&c->perf.timer);
 	timer_disarm(&c->wake_timer);
 	c->virt->fini(c);

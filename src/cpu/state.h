@@ -192,6 +192,7 @@ struct cpu {
 	struct cpu *const *all; /* every processor of the machine */
 	unsigned count;
 	struct bus *bus;
+	struct observer stores; /* of the stores that may end a wait at a monitored line */
 	struct hooks *hooks;
 	const struct cpu_model *model;
 	struct feature_set feat;

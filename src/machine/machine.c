@@ -50,16 +50,6 @@ unsigned machine_memory_map(const struct machine *m, struct map_entry out[MAP_MA
 
 /* ---- life ---- */
 
-/* A store hit a page that holds decoded code or a monitored line. */
-static void page_written(void *arg, u64 pa, u64 len)
-{
-	struct machine *m = arg;
-
-	code_cache_written(m->code, pa, len);
-	for (unsigned i = 0; i < m->count; i++)
-		cpu_monitor_written(m->cpus[i], pa, len);
-}
-
 static enum status make_cpu(struct machine *m, unsigned i, struct err *err)
 {
 	enum { ALIGN = 64 };
@@ -86,8 +76,6 @@ static enum status make_cpus(struct machine *m, struct err *err)
 	if (decode_index_new(&m->decode, m->cfg.model, &m->cfg.feat) != ST_OK ||
 	    code_cache_new(&m->code, &m->bus) != ST_OK)
 		return err_set(err, ST_NOMEM, "out of memory for the decoder");
-	m->bus.page_written = page_written;
-	m->bus.page_written_arg = m;
 	for (unsigned i = 0; i < m->cfg.cpus; i++) {
 		enum status s = make_cpu(m, i, err);
 		if (s != ST_OK)

@@ -13,11 +13,40 @@
 #define PAGE_SIZE  4096ull
 #define PAGE_MASK  (~(PAGE_SIZE - 1))
 
+/* Who makes a physical access. */
+enum by {
+	BY_CPU,      /* a processor, by an instruction or an event */
+	BY_WALK,     /* its page walks, of both stages */
+	BY_VIRT,     /* what virtualisation keeps in memory: VMCB, VMCS, and the tables and pages they point to */
+	BY_DEVICE,   /* DMA */
+	BY_LOADER,   /* who plays firmware before the first instruction */
+	BY_DEBUGGER, /* who looks on from outside */
+};
+struct initiator {
+	u8 by;    /* enum by */
+	bool smm; /* of a processor: it is in system management mode */
+	u16 id;   /* a processor's number, a device's requester id */
+};
+
 /* One byte per page of RAM is all that a store consults; zero means "store freely". */
 enum page_flag {
 	PAGE_CODE = 1,    /* holds decoded instructions: the store goes through mem_page_written() */
 	PAGE_CLEAN = 2,   /* not written since the last snapshot or hash: first store clears it */
-	PAGE_WATCHED = 4, /* a hook wants to know */
+	PAGE_WATCHED = 4, /* holds a line that a processor monitors */
+};
+
+/* A store to a page whose flag byte was not zero; inside one page. */
+struct written {
+	struct initiator who;
+	u64 pa, len;
+};
+
+/* Who wants to know. Owned by whoever asked, linked into the bus; told in the order of asking. */
+struct observer {
+	u8 pages; /* enum page_flag: of which pages */
+	void (*written)(void *arg, const struct written *w);
+	void *arg;
+	struct observer *next;
 };
 
 struct ram_region {
@@ -62,9 +91,7 @@ struct bus {
 	u64 file_size;
 	u64 ram_size;
 	bool a20_masked; /* A20M: bit 20 of every processor access reads as 0 */
-	/* Who wants to know that a page with PAGE_CODE or PAGE_WATCHED was written (the decoded-code cache). */
-	void (*page_written)(void *arg, u64 pa, u64 len);
-	void *page_written_arg;
+	struct observer *observers;
 	/* Where message-signalled interrupts go: stores by DMA to FEExxxxxh. Set by the machine. */
 	void (*msi)(void *arg, u64 addr, u32 data);
 	void *msi_arg;
@@ -97,9 +124,12 @@ static inline u8 *ram_flag(const struct ram_region *r, u64 pa)
 	return r->flags + ((pa - r->base) >> PAGE_SHIFT);
 }
 
+void bus_observe(struct bus *b, struct observer *o); /* o->pages, written, arg set by the caller */
+void bus_unobserve(struct bus *b, struct observer *o);
+
 /* A store to a page whose flag byte is not zero: tells whoever asked, clears PAGE_CLEAN. Call before or after the bytes
  * move, never not at all. */
-void mem_page_written(struct bus *b, const struct ram_region *r, u64 pa, u64 len);
+void mem_page_written(struct bus *b, struct initiator who, const struct ram_region *r, u64 pa, u64 len);
 
 /* Physical accesses of a processor to what is not RAM. size 1, 2, 4, 8; unclaimed reads give all ones. */
 u64 bus_mmio_read(struct bus *b, u64 pa, unsigned size);
@@ -109,7 +139,10 @@ void bus_port_write(struct bus *b, u16 port, unsigned size, u64 value);
 
 bool bus_claims(struct bus *b, u64 pa, u64 len); /* every byte is RAM, ROM or a device's */
 
-/* Any length, RAM or MMIO, no side effects on the caller: page walks, VMCB and VMCS, loaders, debuggers. */
+/* Any length, RAM or MMIO. */
+void phys_write(struct bus *b, struct initiator who, u64 pa, const void *buf, u64 len);
+
+/* The same by who plays firmware. */
 void bus_read(struct bus *b, u64 pa, void *buf, u64 len);
 void bus_write(struct bus *b, u64 pa, const void *buf, u64 len);
 static inline u64 bus_read_u64(struct bus *b, u64 pa)

@@ -128,15 +128,47 @@ enum status bus_add_rom(struct bus *b, u64 base, const void *image, u64 size, st
 	return ST_OK;
 }
 
-void mem_page_written(struct bus *b, const struct ram_region *r, u64 pa, u64 len)
+/* ---- who is told of stores ---- */
+void bus_observe(struct bus *b, struct observer *o)
+{
+	struct observer **end = &b->observers;
+
+	while (*end)
+		end = &(*end)->next;
+	o->next = NULL;
+	*end = o;
+}
+
+void bus_unobserve(struct bus *b, struct observer *o)
+{
+	struct observer **p = &b->observers;
+
+	while (*p && *p != o)
+		p = &(*p)->next;
+	if (*p)
+		*p = o->next;
+}
+
+static void tell(const struct bus *b, u8 flags, const struct written *w)
+{
+	struct observer *next;
+
+	for (struct observer *o = b->observers; o; o = next) {
+		next = o->next;
+		if (o->pages & flags)
+			o->written(o->arg, w);
+	}
+}
+
+void mem_page_written(struct bus *b, struct initiator who, const struct ram_region *r, u64 pa, u64 len)
 {
 	while (len) {
-		u64 now = min_u64(len, PAGE_SIZE - (pa & ~PAGE_MASK));
-		u8 *flag = ram_flag(r, pa);
+		struct written w = {.who = who, .pa = pa, .len = min_u64(len, PAGE_SIZE - (pa & ~PAGE_MASK))};
+		u8 *flag = ram_flag(r, pa), was = *flag;
+
 		*flag &= (u8)~PAGE_CLEAN;
-		if (*flag && b->page_written)
-			b->page_written(b->page_written_arg, pa, now);
-		pa += now, len -= now;
+		tell(b, was, &w);
+		pa += w.len, len -= w.len;
 	}
 }
 
@@ -168,17 +200,17 @@ void bus_read(struct bus *b, u64 pa, void *buf, u64 len)
 	}
 }
 
-static void ram_write(struct bus *b, const struct ram_region *r, u64 pa, const void *buf, u64 len)
+static void ram_write(struct bus *b, struct initiator who, const struct ram_region *r, u64 pa, const void *buf, u64 len)
 {
 	if (r->rom)
 		return;
 	memcpy(ram_ptr(r, pa), buf, len);
 	for (u64 end = pa + len; pa < end; pa = (pa & PAGE_MASK) + PAGE_SIZE)
 		if (*ram_flag(r, pa))
-			mem_page_written(b, r, pa, min_u64(end - pa, PAGE_SIZE - (pa & ~PAGE_MASK)));
+			mem_page_written(b, who, r, pa, min_u64(end - pa, PAGE_SIZE - (pa & ~PAGE_MASK)));
 }
 
-void bus_write(struct bus *b, u64 pa, const void *buf, u64 len)
+void phys_write(struct bus *b, struct initiator who, u64 pa, const void *buf, u64 len)
 {
 	const u8 *from = buf;
 
@@ -187,7 +219,7 @@ void bus_write(struct bus *b, u64 pa, const void *buf, u64 len)
 		u64 now, v = 0;
 		if (r) {
 			now = min_u64(len, r->base + r->size - pa);
-			ram_write(b, r, pa, from, now);
+			ram_write(b, who, r, pa, from, now);
 		} else {
 			now = aligned_piece(pa, len);
 			memcpy(&v, from, now);
@@ -195,6 +227,11 @@ void bus_write(struct bus *b, u64 pa, const void *buf, u64 len)
 		}
 		from += now, pa += now, len -= now;
 	}
+}
+
+void bus_write(struct bus *b, u64 pa, const void *buf, u64 len)
+{
+	phys_write(b, (struct initiator){.by = BY_LOADER}, pa, buf, len);
 }
 
 u32 bus_read_u32(struct bus *b, u64 pa)
@@ -232,7 +269,6 @@ bool dma_read(struct bus *b, u16 requester, u64 pa, void *buf, u64 len)
 
 bool dma_write(struct bus *b, u16 requester, u64 pa, const void *buf, u64 len)
 {
-	(void)requester;
 	if (pa >= MSI_BASE && pa < MSI_END) { /* "Message Signalled Interrupts": one aligned dword */
 		u32 data;
 		if (len != sizeof(data) || (pa & 3) || !b->msi)
@@ -243,6 +279,6 @@ bool dma_write(struct bus *b, u16 requester, u64 pa, const void *buf, u64 len)
 	}
 	if (pa + len < pa || !bus_claims(b, pa, len))
 		return false;
-	bus_write(b, pa, buf, len);
+	phys_write(b, (struct initiator){.by = BY_DEVICE, .id = requester}, pa, buf, len);
 	return true;
 }

@@ -31,7 +31,7 @@ void svm_close_written(struct cpu *c, struct svm_access *a)
 	if (unlikely(!a->ram))
 		bus_write(c->bus, a->pa, a->tmp, sizeof(*a->tmp));
 	else if (unlikely(*ram_flag(a->ram, a->pa)))
-		mem_page_written(c->bus, a->ram, a->pa, PAGE_SIZE);
+		mem_page_written(c->bus, cpu_as(c, BY_VIRT), a->ram, a->pa, PAGE_SIZE);
 }
 
 /* ---- segments: "Segment State in the VMCB" ---- */

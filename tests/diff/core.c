@@ -142,8 +142,6 @@ static bool make_cpu(struct core *w, const struct cpu_model *m)
 		return false;
 	if (code_cache_new(&w->code, &w->bus) != ST_OK || decode_index_new(&w->index, m, &features) != ST_OK)
 		return false;
-	w->bus.page_written = code_cache_written;
-	w->bus.page_written_arg = w->code;
 	c->all = w->all;
 	c->count = 1;
 	c->code = w->code;

@@ -332,7 +332,6 @@ static void step(struct rng *r, struct machine *m)
 
 	make_bytes(r, bytes, sizeof(bytes));
 	bus_write(&m->bus, rip, bytes, sizeof(bytes));
-	code_cache_written(m->code, rip, sizeof(bytes));
 	u64 before = c->insns;
 	m->cfg.max_time_ns = m->clock.now + 3000;
 	enum machine_stop why = machine_run(m, 1 + rng_below(r, 4), &err);

@@ -42,7 +42,7 @@ static void second_stage(struct rng *r, struct bus *b, u64 table_bits, u64 page_
 }
 
 /* Code that gets somewhere: instructions that leave, touch state or memory, and noise. */
-static void guest_code(struct rng *r, struct bus *b, struct code_cache *code)
+static void guest_code(struct rng *r, struct bus *b)
 {
 	static const char *const words[] = {
 	        "\x0f\xa2",         "\xf4",         "\x0f\x01\xd9", "\x0f\x01\xc1", "\x0f\x20\xc0", "\x0f\x22\xc0",
@@ -68,7 +68,6 @@ static void guest_code(struct rng *r, struct bus *b, struct code_cache *code)
 	}
 	memset(code_bytes + n, 0x90, sizeof(code_bytes) - n);
 	bus_write(b, GUEST_CODE, code_bytes, sizeof(code_bytes));
-	code_cache_written(code, GUEST_CODE, sizeof(code_bytes));
 }
 
 static void host_registers(struct rng *r, struct cpu *c)
@@ -340,12 +339,11 @@ static void one(struct rng *r)
 		leave(c);
 		fuzz_long_mode(c);
 		host_registers(r, c);
-		guest_code(r, &m->bus, m->code);
+		guest_code(r, &m->bus);
 		if (amd)
 			prepare_svm(r, m, &vmcb);
 		else
 			prepare_vmx(r, m, vmx_of(c));
-		code_cache_written(m->code, HOST_CODE, PAGE_SIZE);
 		tlb_flush_all(c);
 		cpu_update_mode(c);
 		cpu_recheck(c);

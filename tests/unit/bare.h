@@ -24,14 +24,6 @@ struct pc {
 	void *own; /* the test's */
 };
 
-static void bare_page_written(void *arg, u64 pa, u64 len)
-{
-	struct pc *p = arg;
-
-	code_cache_written(p->code, pa, len);
-	p->c->kick = 1;
-}
-
 static void bare_refused(void *arg, struct cpu *c, const struct refusal *r)
 {
 	struct pc *p = arg;
@@ -55,8 +47,6 @@ static bool bare_init(struct pc *p, const char *model)
 	    bus_init(&p->bus, &p->clock, &p->hooks, BARE_RAM, 0x80000000, &err) != ST_OK ||
 	    decode_index_new(&p->decode, m, &feat) != ST_OK || code_cache_new(&p->code, &p->bus) != ST_OK)
 		return false;
-	p->bus.page_written = bare_page_written;
-	p->bus.page_written_arg = p;
 	p->mem = calloc(1, sizeof(struct cpu) + 64);
 	p->c = (struct cpu *)(void *)(((uintptr_t)p->mem + 63) & ~(uintptr_t)63);
 	p->all[0] = p->c;

@@ -96,13 +96,15 @@ struct fixture {
 	struct clock clock;
 	struct cpu_model model;
 	u64 free; /* next table page */
+	struct observer stores;
 	u64 written;
+	struct initiator writer;
 };
 
-static inline void on_written(void *arg, u64 pa, u64 len)
+static inline void on_written(void *arg, const struct written *w)
 {
-	(void)len;
-	((struct fixture *)arg)->written = pa;
+	((struct fixture *)arg)->written = w->pa;
+	((struct fixture *)arg)->writer = w->who;
 }
 
 static inline int setup(void **state)
@@ -114,8 +116,8 @@ static inline int setup(void **state)
 	clock_init(&f->clock);
 	if (bus_init(&f->bus, &f->clock, NULL, 64 * MIB, 64 * MIB, NULL) != ST_OK)
 		return -1;
-	f->bus.page_written = on_written;
-	f->bus.page_written_arg = f;
+	f->stores = (struct observer){.pages = PAGE_CODE, .written = on_written, .arg = f};
+	bus_observe(&f->bus, &f->stores);
 	f->model.cost.mmio = 1500;
 	f->free = CR3_AT + PAGE_SIZE;
 	c->bus = &f->bus;

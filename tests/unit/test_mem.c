@@ -46,15 +46,24 @@ struct fixture {
 	struct bus bus;
 	struct clock clock;
 	struct hooks hooks;
-	u64 written_pa, written_len, written_calls, msi_addr;
+	struct observer code, lines; /* two who are told of stores */
+	struct written written, line;
+	unsigned written_calls, line_calls;
+	u64 msi_addr;
 	u32 msi_data;
 	char trace[128];
 };
 
-static void on_written(void *arg, u64 pa, u64 len)
+static void on_written(void *arg, const struct written *w)
 {
 	struct fixture *f = arg;
-	f->written_pa = pa, f->written_len = len, f->written_calls++;
+	f->written = *w, f->written_calls++;
+}
+
+static void on_line(void *arg, const struct written *w)
+{
+	struct fixture *f = arg;
+	f->line = *w, f->line_calls++;
 }
 
 static void on_msi(void *arg, u64 addr, u32 data)
@@ -79,9 +88,12 @@ static int setup(void **state)
 	clock_init(&f->clock);
 	if (bus_init(&f->bus, &f->clock, &f->hooks, 64 * MIB, 32 * MIB, NULL) != ST_OK)
 		return -1;
-	f->bus.page_written = on_written;
+	f->code = (struct observer){.pages = PAGE_CODE, .written = on_written, .arg = f};
+	f->lines = (struct observer){.pages = PAGE_WATCHED, .written = on_line, .arg = f};
+	bus_observe(&f->bus, &f->code);
+	bus_observe(&f->bus, &f->lines);
 	f->bus.msi = on_msi;
-	f->bus.page_written_arg = f->bus.msi_arg = f;
+	f->bus.msi_arg = f;
 	*state = f;
 	return 0;
 }
@@ -127,17 +139,33 @@ static void test_flags(void **state)
 	assert_int_equal(*ram_flag(r, 0x3000), PAGE_CLEAN);
 	assert_int_equal(f->written_calls, 0);
 	*ram_flag(r, 0x4000) |= PAGE_CODE;
-	assert_true(dma_write(b, 0, 0x3800, bytes, 0x1000));
+	assert_true(dma_write(b, 0x18, 0x3800, bytes, 0x1000));
 	assert_int_equal(f->written_calls, 1);
-	assert_int_equal(f->written_pa, 0x4000);
-	assert_int_equal(f->written_len, 0x800);
+	assert_int_equal(f->written.pa, 0x4000);
+	assert_int_equal(f->written.len, 0x800);
+	assert_int_equal(f->written.who.by, BY_DEVICE);
+	assert_int_equal(f->written.who.id, 0x18);
 	assert_int_equal(*ram_flag(r, 0x3000), 0);
 	assert_int_equal(*ram_flag(r, 0x4000), PAGE_CODE);
 	*ram_flag(r, 0x5000) = PAGE_WATCHED;
 	bus_write(b, 0x3001, bytes, 8192); /* pages 3, 4 and one byte of 5 */
+	assert_int_equal(f->written_calls, 2);
+	assert_int_equal(f->written.who.by, BY_LOADER);
+	assert_int_equal(f->line_calls, 1); /* each hears of its own pages */
+	assert_int_equal(f->line.pa, 0x5000);
+	assert_int_equal(f->line.len, 1);
+	*ram_flag(r, 0x5000) = PAGE_WATCHED | PAGE_CODE;
+	phys_write(b, (struct initiator){.by = BY_WALK, .smm = true, .id = 3}, 0x5ffe, bytes, 2);
 	assert_int_equal(f->written_calls, 3);
-	assert_int_equal(f->written_pa, 0x5000);
-	assert_int_equal(f->written_len, 1);
+	assert_int_equal(f->line_calls, 2);
+	assert_int_equal(f->line.pa, 0x5ffe);
+	assert_int_equal(f->line.who.by, BY_WALK);
+	assert_true(f->line.who.smm);
+	assert_int_equal(f->line.who.id, 3);
+	bus_unobserve(b, &f->code);
+	phys_write(b, (struct initiator){.by = BY_CPU}, 0x5000, bytes, 1);
+	assert_int_equal(f->written_calls, 3);
+	assert_int_equal(f->line_calls, 3);
 }
 
 static void test_rom(void **state)

@@ -438,6 +438,7 @@ static void test_code_pages_and_rom(void **state)
 	*flag = PAGE_CODE;
 	assert_int_equal(mem_write32(c, 0x6004, 0, 1), XR_OK); /* though the L1 holds the page */
 	assert_int_equal(f->written, 0x6004);
+	assert_int_equal(f->writer.by, BY_CPU);
 	assert_int_equal(mem_write32(c, 0xe0000, 0, 9), XR_OK);
 	assert_int_equal(mem_read32(c, 0xe0000, 0, &w), XR_OK);
 	assert_int_equal(w, 0x04030201);

@@ -49,8 +49,6 @@ static struct rig *rig_new(const char *spec)
 	assert_int_equal(bus_init(&r->bus, &r->clock, &r->hooks, 16 << 20, 16 << 20, &err), ST_OK);
 	assert_int_equal(decode_index_new(&r->index, m, &f), ST_OK);
 	assert_int_equal(code_cache_new(&r->code, &r->bus), ST_OK);
-	r->bus.page_written = code_cache_written;
-	r->bus.page_written_arg = r->code;
 	r->c = calloc(1, sizeof(*r->c));
 	r->all[0] = r->c;
 	r->c->all = r->all;

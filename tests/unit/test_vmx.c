@@ -281,7 +281,7 @@ static void test_stale_deadline(void **state)
 		c->activity = waits[n]; /* by a store */
 		c->wake_at = p->clock.now + 1000;
 		c->monitor_addr = 0x50000;
-		cpu_monitor_written(c, 0x50010, 4);
+		cpu_monitor_written(c, &(struct written){.pa = 0x50010, .len = 4});
 		assert_int_equal(c->activity, ACT_RUN);
 		assert_true(c->wake_at == UINT64_MAX);
 		c->activity = waits[n]; /* by time */

@@ -23,6 +23,7 @@ struct code_page {
 
 struct code_cache {
 	struct bus *bus;
+	struct observer stores;
 	struct cpu *running; /* whose block a store may hit */
 	u8 *arena;
 	size_t used;
@@ -48,35 +49,6 @@ static const struct insn_row end_row = {.form = "(end)", .fn = insn_end};
 static unsigned hash_key(u64 key)
 {
 	return (unsigned)((key * 0x9e3779b97f4a7c15ull) >> 49);
-}
-
-enum status code_cache_new(struct code_cache **out, struct bus *bus)
-{
-	struct code_cache *cc = base_alloc(sizeof(*cc));
-
-	if (!cc)
-		return ST_NOMEM;
-	cc->arena = mmap(NULL, ARENA_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (cc->arena == MAP_FAILED) {
-		base_free(cc);
-		return ST_NOMEM;
-	}
-	cc->bus = bus;
-	*out = cc;
-	return ST_OK;
-}
-
-u64 code_cache_built(const struct code_cache *cc)
-{
-	return cc->built;
-}
-
-void code_cache_free(struct code_cache *cc)
-{
-	if (!cc)
-		return;
-	munmap(cc->arena, ARENA_SIZE);
-	base_free(cc);
 }
 
 enum status decode_cpu_init(struct cpu *c)
@@ -153,25 +125,57 @@ static bool drop_blocks(struct code_cache *cc, struct code_page *p, u64 from, u6
 	return p->blocks != NULL;
 }
 
-void code_cache_written(void *arg, u64 pa, u64 len)
+static void code_written(void *arg, const struct written *w)
 {
 	struct code_cache *cc = arg;
+	u64 pfn = w->pa >> PAGE_SHIFT;
+	struct code_page **link = &cc->pages[pfn % PAGES_SIZE];
 
-	for (u64 pfn = pa >> PAGE_SHIFT; pfn <= (pa + len - 1) >> PAGE_SHIFT; pfn++) {
-		struct code_page **link = &cc->pages[pfn % PAGES_SIZE];
+	while (*link && (*link)->pfn != pfn)
+		link = &(*link)->next;
+	if (!*link || drop_blocks(cc, *link, w->pa, w->pa + w->len))
+		return;
+	const struct ram_region *r = bus_ram(cc->bus, pfn << PAGE_SHIFT);
 
-		while (*link && (*link)->pfn != pfn)
-			link = &(*link)->next;
-		if (!*link || drop_blocks(cc, *link, pa, pa + len))
-			continue;
-		const struct ram_region *r = bus_ram(cc->bus, pfn << PAGE_SHIFT);
-
-		*link = (*link)->next;
-		if (r)
-			*ram_flag(r, pfn << PAGE_SHIFT) &= (u8)~PAGE_CODE;
-	}
+	*link = (*link)->next;
+	if (r)
+		*ram_flag(r, pfn << PAGE_SHIFT) &= (u8)~PAGE_CODE;
 }
 
+/* ---- life ---- */
+enum status code_cache_new(struct code_cache **out, struct bus *bus)
+{
+	struct code_cache *cc = base_alloc(sizeof(*cc));
+
+	if (!cc)
+		return ST_NOMEM;
+	cc->arena = mmap(NULL, ARENA_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (cc->arena == MAP_FAILED) {
+		base_free(cc);
+		return ST_NOMEM;
+	}
+	cc->bus = bus;
+	cc->stores = (struct observer){.pages = PAGE_CODE, .written = code_written, .arg = cc};
+	bus_observe(bus, &cc->stores);
+	*out = cc;
+	return ST_OK;
+}
+
+u64 code_cache_built(const struct code_cache *cc)
+{
+	return cc->built;
+}
+
+void code_cache_free(struct code_cache *cc)
+{
+	if (!cc)
+		return;
+	bus_unobserve(cc->bus, &cc->stores);
+	munmap(cc->arena, ARENA_SIZE);
+	base_free(cc);
+}
+
+/* ---- building ---- */
 static void page_add(struct code_cache *cc, struct block *b, const struct ram_region *r)
 {
 	u64 pa = b->key >> 8;

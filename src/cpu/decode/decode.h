@@ -50,7 +50,6 @@ enum status decode_index_new(const struct decode_index **out, const struct cpu_m
 void decode_index_free(const struct decode_index *d);
 enum status code_cache_new(struct code_cache **out, struct bus *bus);
 void code_cache_free(struct code_cache *cc);
-void code_cache_written(void *cc, u64 pa, u64 len);  /* bus->page_written */
 void code_cache_flush(struct code_cache *cc);
 
 /* Per-processor scratch: called by cpu_init and cpu_fini. */

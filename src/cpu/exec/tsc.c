@@ -42,9 +42,11 @@ void cpu_wait_until(struct cpu *c, u64 when)
 	timer_arm(&c->wake_timer, when);
 }
 
-void cpu_monitor_written(struct cpu *c, u64 pa, u64 len)
+void cpu_monitor_written(void *cpu, const struct written *w)
 {
-	if (likely(c->monitor_addr == UINT64_MAX) || pa >= c->monitor_addr + 64 || pa + len <= c->monitor_addr)
+	struct cpu *c = cpu;
+
+	if (likely(c->monitor_addr == UINT64_MAX) || w->pa >= c->monitor_addr + 64 || w->pa + w->len <= c->monitor_addr)
 		return;
 	c->monitor_addr = UINT64_MAX;
 	if (c->activity == ACT_MWAIT || c->activity == ACT_TPAUSE)

@@ -113,7 +113,7 @@ static void ram_store(struct cpu *c, const struct ram_region *ram, pa_t pa, cons
 		return;
 	memcpy(ram_ptr(ram, pa), in, len);
 	if (*ram_flag(ram, pa))
-		mem_page_written(c->bus, ram, pa, len);
+		mem_page_written(c->bus, cpu_as(c, BY_CPU), ram, pa, len);
 }
 
 static void part_read(struct cpu *c, const struct span_part *p, u32 off, u8 *buf, u32 len)
