@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The exit statuses of docs: EXPLAIN, "Exit status of turnstile run". */
+/* The exit statuses of README.md, "Use it". */
 enum {
 	EXIT_POWEROFF = 0,
 	EXIT_BAD_INPUT = 2,

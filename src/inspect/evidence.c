@@ -333,7 +333,7 @@ static void segments(const struct cpu *c, struct text *t)
 
 /* ---- the block ---- */
 
-/* What happens next, as EXPLAIN's table of exit statuses has it. */
+/* What happens next; the statuses are the command line's. */
 static const char *outcome(const struct inspect *i)
 {
 	if (!i->m->cfg.triple_fault_resets)

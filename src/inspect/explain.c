@@ -1,4 +1,4 @@
-/* Why a VM entry was refused: EXPLAIN's block from what the vendor's check runner tells, once per check and
+/* Why a VM entry was refused: a block of words from what the vendor's check runner tells, once per check and
  * instruction. */
 #include "inspect/parts.h"
 

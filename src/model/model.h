@@ -44,7 +44,7 @@ u8 model_phys_bits(const char *spec, const struct cpu_model *model);
 		FEAT_LAHF_LM, FEAT_ABM, FEAT_PREFETCHW, FEAT_SYSCALL, FEAT_NX, FEAT_PDPE1GB, FEAT_RDTSCP, FEAT_LM,     \
 		FEAT_INVTSC, FEAT_WBNOINVD
 
-/* Costs in cycles: DESIGN "Time is virtual". */
+/* Costs in cycles of the virtual clock. */
 #define MODEL_COST {.pause = 140, .rdtsc = 25, .mmio = 1500, .port = 3000}
 
 #endif

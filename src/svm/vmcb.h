@@ -155,7 +155,7 @@ enum clean_bit {
 	CLEAN_NEVER = 32,
 };
 
-/* One row per field; `name` opens with the offset as EXPLAIN prints it. */
+/* One row per field; `name` opens with the offset, as messages print it. */
 struct vmcb_field {
 	u16 offset;
 	u8 width; /* bytes */
