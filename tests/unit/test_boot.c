@@ -240,6 +240,28 @@ static void refuses_old_bzimage(void **state)
 
 /* ---- what is handed over ---- */
 
+static u64 reg_of(ts_machine *m, unsigned cpu, const char *name)
+{
+	u64 v = 0;
+	size_t n = sizeof(v);
+
+	assert_int_equal(ts_get(m, cpu, name, &v, &n), TS_OK);
+	return v;
+}
+
+/* What finished firmware leaves on every processor: FNINIT was executed, MXCSR masks all. The protocols leave CR0.NE alone
+ * or, PVH, want it clear. */
+static void floating_point_ready(ts_machine *m, unsigned cpus)
+{
+	for (unsigned n = 0; n < cpus; n++) {
+		assert_int_equal(reg_of(m, n, "fpu.cw"), 0x37f);
+		assert_int_equal(reg_of(m, n, "fpu.sw"), 0);
+		assert_int_equal(reg_of(m, n, "fpu.tag"), 0); /* a bit per register in use */
+		assert_int_equal(reg_of(m, n, "mxcsr"), 0x1f80);
+	}
+	assert_int_equal(reg_of(m, 0, "cr0") & 0x20, 0);
+}
+
 static void flat_state(ts_machine *m, u64 entry)
 {
 	assert_int_equal(reg(m, "rip"), entry);
@@ -260,11 +282,14 @@ static void enters_pvh(void **state)
 	(void)state;
 	memset(f + 0x1000, 0xcc, 0x1000);
 	const char *initrd = write_file("initrd", "ramdisk!", 8);
-	const char *args[] = {write_file("pvh", f, n), "--append", "a=b", "--initrd", initrd, "-m", "6G", NULL};
+	const char *args[] = {write_file("pvh", f, n), "--append", "a=b", "--initrd", initrd, "-m", "6G", "--smp", "2", NULL};
 	ts_machine *m = start(args, err);
 	if (!m)
 		fail_msg("%s", err);
 	flat_state(m, 0x100080);
+	assert_int_equal(reg(m, "cr0"), 0x11); /* PE; ET is hardwired */
+	assert_int_equal(reg(m, "cr4"), 0);
+	floating_point_ready(m, 2);
 	u64 info = reg(m, "rbx");
 	char text[8];
 	assert_int_equal(peek32(m, info), 0x336ec578);
@@ -317,6 +342,7 @@ static void enters_multiboot1(void **state)
 		if (!m)
 			fail_msg("%s", err);
 		flat_state(m, 0x100100);
+		floating_point_ready(m, 1);
 		assert_int_equal(reg(m, "rax"), 0x2badb002);
 		u64 info = reg(m, "rbx");
 		assert_int_equal(peek32(m, info) & 0x4d, 0x4d);
@@ -372,6 +398,7 @@ static void enters_multiboot2(void **state)
 	if (!m)
 		fail_msg("%s", err);
 	flat_state(m, 0x100100);
+	floating_point_ready(m, 1);
 	assert_int_equal(reg(m, "rax"), 0x36d76289);
 	u64 info = reg(m, "rbx"), end = info + peek32(m, info);
 	u32 seen = 0;
@@ -416,6 +443,7 @@ static void enters_linux(void **state)
 		fail_msg("%s", err);
 	u64 params = reg(m, "rsi");
 	assert_int_equal(reg(m, "rip"), 0x1000200);
+	floating_point_ready(m, 1);
 	assert_int_equal(reg(m, "cr0") & 0x80000001, 0x80000001);
 	assert_int_equal(reg(m, "efer") & 0x500, 0x500);
 	assert_int_equal(reg(m, "cs"), 0x10);

@@ -463,6 +463,29 @@ static void test_gates(void **state)
 	assert_int_equal(cpu->fault.vector, EX_MF);
 }
 
+/* "IA-32 and Intel 64 Processor States Following Power-up, Reset, or INIT": control word 0040h, tag word 5555h, that is
+ * eight registers in use that hold +0; MXCSR 1F80h. INIT changes nothing. */
+static void test_reset(void **state)
+{
+	static const u8 zero[10];
+
+	(void)state;
+	fpu_finit(cpu);
+	cpu->fpu.cw = 0x27f;
+	cpu->mxcsr = 0x9fc0;
+	fpu_reset(cpu, true);
+	assert_int_equal(cpu->fpu.cw, 0x27f);
+	assert_int_equal(cpu->fpu.tag, 0);
+	assert_int_equal(cpu->mxcsr, 0x9fc0);
+	fpu_reset(cpu, false);
+	assert_int_equal(cpu->fpu.cw, 0x40);
+	assert_int_equal(cpu->fpu.sw | cpu->fpu.top, 0);
+	assert_int_equal(cpu->fpu.tag, 0xff);
+	for (unsigned n = 0; n < 8; n++)
+		assert_memory_equal(&cpu->fpu.st[n], zero, sizeof(zero));
+	assert_int_equal(cpu->mxcsr, 0x1f80);
+}
+
 static int setup(void **state)
 {
 	static struct cpu_model model = {.quirks = QUIRK_FCOM_UNMASKED_CC}; /* measured on AMD */
@@ -483,7 +506,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_masked), cmocka_unit_test(test_unmasked), cmocka_unit_test(test_fldcw),
-		cmocka_unit_test(test_environment), cmocka_unit_test(test_gates),
+		cmocka_unit_test(test_environment), cmocka_unit_test(test_gates), cmocka_unit_test(test_reset),
 	};
 
 	return cmocka_run_group_tests(tests, setup, NULL);

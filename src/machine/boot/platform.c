@@ -1,7 +1,8 @@
 /*
- * Without firmware the loader leaves what firmware would: memory types on every processor, interrupt controllers and
+ * Without firmware the loader leaves what firmware would: memory types and x87 on every processor, interrupt controllers and
  * timer initialised, CMOS, PCI devices with addresses and interrupts, fw_cfg.
  */
+#include "cpu/exec/fpu.h"
 #include "dev/devices.h"
 #include "machine/boot/boot.h"
 
@@ -269,6 +270,7 @@ enum status boot_platform(struct boot *b, struct err *err)
 
 	for (unsigned i = 0; i < m->count; i++) {
 		set_memory_types(m, m->cpus[i]);
+		fpu_finit(m->cpus[i]); /* RESET leaves another control word and eight zeros; INIT keeps what firmware left */
 		cpu_update_mode(m->cpus[i]);
 	}
 	set_virtual_wire(m->cpus[0]);
