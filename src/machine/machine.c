@@ -22,12 +22,12 @@
 
 u64 machine_low_ram(const struct machine *m)
 {
-	return min_u64(m->bus.ram_size, MACHINE_LOW_END);
+	return m->bus.ram_size <= MACHINE_ECAM ? m->bus.ram_size : MACHINE_SPLIT;
 }
 
 u64 machine_high_ram(const struct machine *m)
 {
-	return m->bus.ram_size > MACHINE_LOW_END ? m->bus.ram_size - MACHINE_LOW_END : 0;
+	return m->bus.ram_size - machine_low_ram(m);
 }
 
 unsigned machine_memory_map(const struct machine *m, struct map_entry out[MAP_MAX])
@@ -87,7 +87,8 @@ static enum status make_cpus(struct machine *m, struct err *err)
 
 static enum status build(struct machine *m, struct err *err)
 {
-	enum status s = bus_init(&m->bus, &m->clock, &m->hooks, m->cfg.ram, MACHINE_LOW_END, err);
+	u64 low_end = m->cfg.ram <= MACHINE_ECAM ? MACHINE_ECAM : MACHINE_SPLIT;
+	enum status s = bus_init(&m->bus, &m->clock, &m->hooks, m->cfg.ram, low_end, err);
 
 	if (s == ST_OK)
 		s = make_cpus(m, err);

@@ -13,8 +13,9 @@
 #include "dev/dev.h"
 #include "mem/mem.h"
 
-/* The memory map. RAM lies below LOW_END and from 4 GiB up. */
-#define MACHINE_LOW_END   0x80000000ull
+/* The memory map. All of RAM lies below ECAM if it fits there, otherwise so much as SPLIT says, and the rest from 4 GiB
+ * up. */
+#define MACHINE_SPLIT     0x80000000ull
 #define MACHINE_HIGH_BASE 0x100000000ull
 #define MACHINE_ECAM      0xb0000000ull
 #define MACHINE_ECAM_SIZE 0x10000000ull

@@ -98,7 +98,7 @@ struct bus {
 	u64 mmio_accesses, port_accesses; /* statistics */
 };
 
-/* low_end: where low memory ends when there is more (at most 2 GiB here); the rest starts at 4 GiB. */
+/* low_end: where low memory ends when there is more; the rest starts at 4 GiB. */
 enum status bus_init(struct bus *b, struct clock *clock, struct hooks *hooks, u64 ram_size, u64 low_end, struct err *err);
 void bus_fini(struct bus *b);
 enum status bus_add_rom(struct bus *b, u64 base, const void *image, u64 size, struct err *err);

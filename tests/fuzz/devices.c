@@ -40,7 +40,7 @@ static const struct {
         {MACHINE_IOAPIC, 0x100},     {MACHINE_HPET, 0x400},  {MACHINE_LAPIC, 0x1000},
         {MACHINE_ECAM, 0x100000},    {0xff000000, 0x10000},  {BARS, 0x100000},
         {0xa0000, 0x60000},          {0xfed00000, 0x100000}, {RAM - 0x1000, 0x2000},
-        {MACHINE_LOW_END, 0x100000}, {0xfffff000, 0x2000},   {MACHINE_HIGH_BASE, 0x10000},
+        {MACHINE_SPLIT, 0x100000}, {0xfffff000, 0x2000},   {MACHINE_HIGH_BASE, 0x10000},
 };
 
 /* ---- single accesses ---- */

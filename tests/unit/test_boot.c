@@ -325,6 +325,66 @@ static void enters_pvh(void **state)
 	ts_destroy(m);
 }
 
+/* "Variable Range MTRRs" and "MTRR Precedences": UC wins; nothing matches: the default type. */
+static unsigned type_of(ts_machine *m, u64 pa)
+{
+	for (unsigned n = 0; n < 8; n++) {
+		char base[16], mask[16];
+		snprintf(base, sizeof(base), "msr:0x%x", 0x200 + 2 * n);
+		snprintf(mask, sizeof(mask), "msr:0x%x", 0x201 + 2 * n);
+		u64 k = reg(m, mask);
+		if ((k & 0x800) && !((pa ^ reg(m, base)) & k & ~0xfffull) && !(reg(m, base) & 0xff))
+			return 0;
+	}
+	return reg(m, "msr:0x2ff") & 0xff;
+}
+
+/* All memory up to 2816 MiB lies below the holes, else 2048 MiB of it; the map, the memory types and AMD's registers
+ * agree. */
+static void splits_memory(void **state)
+{
+	static const struct {
+		const char *m;
+		u64 low, high;
+	} row[] = {
+	        {"1G", 0x40000000, 0},           {"2048M", 0x80000000, 0},
+	        {"2049M", 0x80100000, 0},        {"2560M", 0xa0000000, 0},
+	        {"2816M", 0xb0000000, 0},        {"2817M", 0x80000000, 0x30100000},
+	        {"6G", 0x80000000, 0x100000000},
+	};
+	u8 f[0x2000];
+	size_t n = make_elf(f, true, 0x100000, 0x1000, true);
+	char err[600];
+
+	(void)state;
+	for (size_t k = 0; k < sizeof(row) / sizeof(row[0]); k++) {
+		const char *args[] = {write_file("pvh", f, n), "--cpu", "amd", "-m", row[k].m, NULL};
+		ts_machine *m = start(args, err);
+		if (!m)
+			fail_msg("%s", err);
+		u64 info = reg(m, "rbx"), map = peek64(m, info + 40), low = 0, high = 0;
+		for (u32 i = 0; i < peek32(m, info + 48); i++, map += 24) {
+			u64 base = peek64(m, map), end = base + peek64(m, map + 8);
+			if (peek32(m, map + 16) != 1)
+				continue;
+			if (base >= 1ull << 32)
+				high += end - base;
+			else if (end > low)
+				low = end;
+		}
+		assert_int_equal(low, row[k].low);
+		assert_int_equal(high, row[k].high);
+		peek32(m, low - 4);
+		assert_int_equal(type_of(m, low - 1), 6);
+		assert_int_equal(type_of(m, 0x100000000), 6);
+		for (u64 pa = 0xb0000000; pa < 0x100000000; pa += 0x100000)
+			assert_int_equal(type_of(m, pa), 0);
+		assert_int_equal(reg(m, "msr:0xc001001a"), row[k].low);
+		assert_int_equal(reg(m, "msr:0xc001001d"), high ? 0x100000000 + high : 0);
+		ts_destroy(m);
+	}
+}
+
 static void enters_multiboot1(void **state)
 {
 	u8 f[0x2000];
@@ -485,6 +545,7 @@ int main(void)
 	        cmocka_unit_test(refuses_old_bzimage), cmocka_unit_test(enters_pvh),
 	        cmocka_unit_test(enters_multiboot1),   cmocka_unit_test(enters_kludge_low),
 	        cmocka_unit_test(enters_multiboot2),   cmocka_unit_test(enters_linux),
+	        cmocka_unit_test(splits_memory),
 	};
 
 	return cmocka_run_group_tests(tests, make_folder, remove_folder);

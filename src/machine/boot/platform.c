@@ -16,8 +16,14 @@ static void set_memory_types(const struct machine *m, struct cpu *c)
 
 	for (unsigned i = 0; i < ARRAY_LEN(c->mtrr.fixed); i++)
 		c->mtrr.fixed[i] = i == 2 ? 0 : 0x0606060606060606ull; /* [2]: 16 KiB pieces from A0000h */
-	c->mtrr.base[0] = MACHINE_LOW_END | MT_UC;
-	c->mtrr.mask[0] = (~(MACHINE_HIGH_BASE - MACHINE_LOW_END - 1) & width) | BIT(11);
+	/* One register a naturally aligned piece. */
+	u64 hole = machine_low_ram(m) > MACHINE_SPLIT ? MACHINE_ECAM : MACHINE_SPLIT;
+	for (unsigned n = 0; hole < MACHINE_HIGH_BASE; n++) {
+		u64 size = hole & (0 - hole);
+		c->mtrr.base[n] = hole | MT_UC;
+		c->mtrr.mask[n] = (~(size - 1) & width) | BIT(11);
+		hole += size;
+	}
 	c->mtrr.def_type = BIT(11) | BIT(10) | MT_WB;
 	/* AMD's view of the same: TOP_MEM, TOP_MEM2; MtrrFixDramEn, MtrrVarDramEn, MtrrTom2En, Tom2ForceMemTypeWB. */
 	c->top_mem = machine_low_ram(m);

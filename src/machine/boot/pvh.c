@@ -56,7 +56,7 @@ enum status pvh_load(struct boot *b, struct err *err)
 	if (s == ST_OK)
 		s = boot_cmdline(b, false, ~0ull, &info.cmdline, err);
 	if (s == ST_OK)
-		s = boot_initrd(b, MACHINE_LOW_END, err);
+		s = boot_initrd(b, MACHINE_HIGH_BASE, err);
 	if (s != ST_OK)
 		return s;
 	if (b->initrd_size) {
