@@ -95,7 +95,8 @@ static void controls(void)
 	vmx_write(VMCS_PROC, allowed(first + 1, PROC_HLT | PROC_SECONDARY));
 	vmx_write(VMCS_EXIT_CONTROLS, allowed(first + 2, EXIT_LONG | EXIT_SAVE_EFER | EXIT_LOAD_EFER));
 	vmx_write(VMCS_ENTRY_CONTROLS, allowed(first + 3, ENTRY_LONG | ENTRY_LOAD_EFER));
-	vmx_write(VMCS_PROC2, allowed(MSR_PROC2, PROC2_EPT));
+	if (vmx_read(VMCS_PROC) & PROC_SECONDARY)
+		vmx_write(VMCS_PROC2, allowed(MSR_PROC2, PROC2_EPT));
 	vmx_write(VMCS_LINK, ~0ull);
 }
 

@@ -4,6 +4,104 @@
  */
 /* clang-format off */
 #ifndef FEATURE_LIST
+/* The bits of the VMX capability MSRs: `leaf` is the MSR, EAX its low half, EDX its high one. Switched off, the bit reads
+ * as a processor without it has it. In 48Eh to 490h, where 0 is the freedom to have a control off, the feature is that
+ * freedom. */
+#define VMX_FEATURE_LIST(FEATURE) \
+	FEATURE(VMX_INTR_EXIT, 0x481, 0, EDX, 0, "vmx-intr-exit") \
+	FEATURE(VMX_NMI_EXIT, 0x481, 0, EDX, 3, "vmx-nmi-exit") \
+	FEATURE(VMX_VNMI, 0x481, 0, EDX, 5, "vmx-vnmi") \
+	FEATURE(VMX_PREEMPTION_TIMER, 0x481, 0, EDX, 6, "vmx-preemption-timer") \
+	FEATURE(VMX_POSTED_INTR, 0x481, 0, EDX, 7, "vmx-posted-intr") \
+	FEATURE(VMX_VINTR_PENDING, 0x482, 0, EDX, 2, "vmx-vintr-pending") \
+	FEATURE(VMX_TSC_OFFSET, 0x482, 0, EDX, 3, "vmx-tsc-offset") \
+	FEATURE(VMX_HLT_EXIT, 0x482, 0, EDX, 7, "vmx-hlt-exit") \
+	FEATURE(VMX_INVLPG_EXIT, 0x482, 0, EDX, 9, "vmx-invlpg-exit") \
+	FEATURE(VMX_MWAIT_EXIT, 0x482, 0, EDX, 10, "vmx-mwait-exit") \
+	FEATURE(VMX_RDPMC_EXIT, 0x482, 0, EDX, 11, "vmx-rdpmc-exit") \
+	FEATURE(VMX_RDTSC_EXIT, 0x482, 0, EDX, 12, "vmx-rdtsc-exit") \
+	FEATURE(VMX_TERTIARY_CTLS, 0x482, 0, EDX, 17, "vmx-tertiary-ctls") \
+	FEATURE(VMX_CR8_LOAD_EXIT, 0x482, 0, EDX, 19, "vmx-cr8-load-exit") \
+	FEATURE(VMX_CR8_STORE_EXIT, 0x482, 0, EDX, 20, "vmx-cr8-store-exit") \
+	FEATURE(VMX_FLEXPRIORITY, 0x482, 0, EDX, 21, "vmx-flexpriority") \
+	FEATURE(VMX_VNMI_PENDING, 0x482, 0, EDX, 22, "vmx-vnmi-pending") \
+	FEATURE(VMX_MOVDR_EXIT, 0x482, 0, EDX, 23, "vmx-movdr-exit") \
+	FEATURE(VMX_IO_EXIT, 0x482, 0, EDX, 24, "vmx-io-exit") \
+	FEATURE(VMX_IO_BITMAP, 0x482, 0, EDX, 25, "vmx-io-bitmap") \
+	FEATURE(VMX_MTF, 0x482, 0, EDX, 27, "vmx-mtf") \
+	FEATURE(VMX_MSR_BITMAP, 0x482, 0, EDX, 28, "vmx-msr-bitmap") \
+	FEATURE(VMX_MONITOR_EXIT, 0x482, 0, EDX, 29, "vmx-monitor-exit") \
+	FEATURE(VMX_PAUSE_EXIT, 0x482, 0, EDX, 30, "vmx-pause-exit") \
+	FEATURE(VMX_SECONDARY_CTLS, 0x482, 0, EDX, 31, "vmx-secondary-ctls") \
+	FEATURE(VMX_CR3_LOAD_NOEXIT, 0x48e, 0, EAX, 15, "vmx-cr3-load-noexit") \
+	FEATURE(VMX_CR3_STORE_NOEXIT, 0x48e, 0, EAX, 16, "vmx-cr3-store-noexit") \
+	FEATURE(VMX_APICV_XAPIC, 0x48b, 0, EDX, 0, "vmx-apicv-xapic") \
+	FEATURE(VMX_EPT, 0x48b, 0, EDX, 1, "vmx-ept") \
+	FEATURE(VMX_DESC_EXIT, 0x48b, 0, EDX, 2, "vmx-desc-exit") \
+	FEATURE(VMX_RDTSCP_EXIT, 0x48b, 0, EDX, 3, "vmx-rdtscp-exit") \
+	FEATURE(VMX_APICV_X2APIC, 0x48b, 0, EDX, 4, "vmx-apicv-x2apic") \
+	FEATURE(VMX_VPID, 0x48b, 0, EDX, 5, "vmx-vpid") \
+	FEATURE(VMX_WBINVD_EXIT, 0x48b, 0, EDX, 6, "vmx-wbinvd-exit") \
+	FEATURE(VMX_UNRESTRICTED_GUEST, 0x48b, 0, EDX, 7, "vmx-unrestricted-guest") \
+	FEATURE(VMX_APICV_REGISTER, 0x48b, 0, EDX, 8, "vmx-apicv-register") \
+	FEATURE(VMX_APICV_VID, 0x48b, 0, EDX, 9, "vmx-apicv-vid") \
+	FEATURE(VMX_PLE, 0x48b, 0, EDX, 10, "vmx-ple") \
+	FEATURE(VMX_RDRAND_EXIT, 0x48b, 0, EDX, 11, "vmx-rdrand-exit") \
+	FEATURE(VMX_INVPCID_EXIT, 0x48b, 0, EDX, 12, "vmx-invpcid-exit") \
+	FEATURE(VMX_VMFUNC, 0x48b, 0, EDX, 13, "vmx-vmfunc") \
+	FEATURE(VMX_SHADOW_VMCS, 0x48b, 0, EDX, 14, "vmx-shadow-vmcs") \
+	FEATURE(VMX_RDSEED_EXIT, 0x48b, 0, EDX, 16, "vmx-rdseed-exit") \
+	FEATURE(VMX_PML, 0x48b, 0, EDX, 17, "vmx-pml") \
+	FEATURE(VMX_VE, 0x48b, 0, EDX, 18, "vmx-ve") \
+	FEATURE(VMX_XSAVES, 0x48b, 0, EDX, 20, "vmx-xsaves") \
+	FEATURE(VMX_MBEC, 0x48b, 0, EDX, 22, "vmx-mbec") \
+	FEATURE(VMX_SPP, 0x48b, 0, EDX, 23, "vmx-spp") \
+	FEATURE(VMX_TSC_SCALING, 0x48b, 0, EDX, 25, "vmx-tsc-scaling") \
+	FEATURE(VMX_ENABLE_USER_WAIT_PAUSE, 0x48b, 0, EDX, 26, "vmx-enable-user-wait-pause") \
+	FEATURE(VMX_BUS_LOCK_DETECTION, 0x48b, 0, EDX, 30, "vmx-bus-lock-detection") \
+	FEATURE(VMX_EPT_PAGING_WRITE, 0x492, 0, EAX, 2, "vmx-ept-paging-write") \
+	FEATURE(VMX_GUEST_PAGING_VERIFICATION, 0x492, 0, EAX, 3, "vmx-guest-paging-verification") \
+	FEATURE(VMX_IPI_VIRTUALIZATION, 0x492, 0, EAX, 4, "vmx-ipi-virtualization") \
+	FEATURE(VMX_SPEC_CTRL_VIRTUALIZATION, 0x492, 0, EAX, 7, "vmx-spec-ctrl-virtualization") \
+	FEATURE(VMX_EXIT_LOAD_PERF_GLOBAL_CTRL, 0x483, 0, EDX, 12, "vmx-exit-load-perf-global-ctrl") \
+	FEATURE(VMX_EXIT_ACK_INTR, 0x483, 0, EDX, 15, "vmx-exit-ack-intr") \
+	FEATURE(VMX_EXIT_SAVE_PAT, 0x483, 0, EDX, 18, "vmx-exit-save-pat") \
+	FEATURE(VMX_EXIT_LOAD_PAT, 0x483, 0, EDX, 19, "vmx-exit-load-pat") \
+	FEATURE(VMX_EXIT_SAVE_EFER, 0x483, 0, EDX, 20, "vmx-exit-save-efer") \
+	FEATURE(VMX_EXIT_LOAD_EFER, 0x483, 0, EDX, 21, "vmx-exit-load-efer") \
+	FEATURE(VMX_EXIT_SAVE_PREEMPTION_TIMER, 0x483, 0, EDX, 22, "vmx-exit-save-preemption-timer") \
+	FEATURE(VMX_EXIT_NOSAVE_DEBUGCTL, 0x48f, 0, EAX, 2, "vmx-exit-nosave-debugctl") \
+	FEATURE(VMX_ENTRY_IA32E_MODE, 0x484, 0, EDX, 9, "vmx-entry-ia32e-mode") \
+	FEATURE(VMX_ENTRY_LOAD_PERF_GLOBAL_CTRL, 0x484, 0, EDX, 13, "vmx-entry-load-perf-global-ctrl") \
+	FEATURE(VMX_ENTRY_LOAD_PAT, 0x484, 0, EDX, 14, "vmx-entry-load-pat") \
+	FEATURE(VMX_ENTRY_LOAD_EFER, 0x484, 0, EDX, 15, "vmx-entry-load-efer") \
+	FEATURE(VMX_ENTRY_NOLOAD_DEBUGCTL, 0x490, 0, EAX, 2, "vmx-entry-noload-debugctl") \
+	FEATURE(VMX_INS_OUTS, 0x480, 0, EDX, 22, "vmx-ins-outs") \
+	FEATURE(VMX_TRUE_CTLS, 0x480, 0, EDX, 23, "vmx-true-ctls") \
+	FEATURE(VMX_STORE_LMA, 0x485, 0, EAX, 5, "vmx-store-lma") \
+	FEATURE(VMX_ACTIVITY_HLT, 0x485, 0, EAX, 6, "vmx-activity-hlt") \
+	FEATURE(VMX_ACTIVITY_SHUTDOWN, 0x485, 0, EAX, 7, "vmx-activity-shutdown") \
+	FEATURE(VMX_ACTIVITY_WAIT_SIPI, 0x485, 0, EAX, 8, "vmx-activity-wait-sipi") \
+	FEATURE(VMX_VMWRITE_VMEXIT_FIELDS, 0x485, 0, EAX, 29, "vmx-vmwrite-vmexit-fields") \
+	FEATURE(VMX_ZERO_LEN_INJECT, 0x485, 0, EAX, 30, "vmx-zero-len-inject") \
+	FEATURE(VMX_EPT_EXECONLY, 0x48c, 0, EAX, 0, "vmx-ept-execonly") \
+	FEATURE(VMX_PAGE_WALK_4, 0x48c, 0, EAX, 6, "vmx-page-walk-4") \
+	FEATURE(VMX_PAGE_WALK_5, 0x48c, 0, EAX, 7, "vmx-page-walk-5") \
+	FEATURE(VMX_EPT_2MB, 0x48c, 0, EAX, 16, "vmx-ept-2mb") \
+	FEATURE(VMX_EPT_1GB, 0x48c, 0, EAX, 17, "vmx-ept-1gb") \
+	FEATURE(VMX_INVEPT, 0x48c, 0, EAX, 20, "vmx-invept") \
+	FEATURE(VMX_EPTAD, 0x48c, 0, EAX, 21, "vmx-eptad") \
+	FEATURE(VMX_EPT_ADVANCED_EXITINFO, 0x48c, 0, EAX, 22, "vmx-ept-advanced-exitinfo") \
+	FEATURE(VMX_INVEPT_SINGLE_CONTEXT, 0x48c, 0, EAX, 25, "vmx-invept-single-context") \
+	FEATURE(VMX_INVEPT_ALL_CONTEXT, 0x48c, 0, EAX, 26, "vmx-invept-all-context") \
+	FEATURE(VMX_INVVPID, 0x48c, 0, EDX, 0, "vmx-invvpid") \
+	FEATURE(VMX_INVVPID_SINGLE_ADDR, 0x48c, 0, EDX, 8, "vmx-invvpid-single-addr") \
+	FEATURE(VMX_INVVPID_SINGLE_CONTEXT, 0x48c, 0, EDX, 9, "vmx-invvpid-single-context") \
+	FEATURE(VMX_INVVPID_ALL_CONTEXT, 0x48c, 0, EDX, 10, "vmx-invvpid-all-context") \
+	FEATURE(VMX_INVVPID_SINGLE_CONTEXT_NOGLOBALS, 0x48c, 0, EDX, 11, "vmx-invvpid-single-context-noglobals") \
+	FEATURE(VMX_EPTP_SWITCHING, 0x491, 0, EAX, 0, "vmx-eptp-switching")
+#define FEATURE_IS_VMX(leaf) ((leaf) >= 0x480 && (leaf) <= 0x493)
+
 #define FEATURE_LIST(FEATURE) \
 	FEATURE(FPU,        0x1, 0, EDX, 0, "fpu")        FEATURE(VME,        0x1, 0, EDX, 1, "vme") \
 	FEATURE(DE,         0x1, 0, EDX, 2, "de")         FEATURE(PSE,        0x1, 0, EDX, 3, "pse") \
@@ -79,7 +177,8 @@
 	FEATURE(PML,        0x8000000a, 0, ECX, 4, "svm-pml") \
 	FEATURE(LFENCE_SERIAL, 0x80000021, 0, EAX, 2, "lfence-always-serializing") \
 	FEATURE(NULL_SEL_CLR, 0x80000021, 0, EAX, 6, "null-sel-clr-base") FEATURE(AUTO_IBRS, 0x80000021, 0, EAX, 8, "auto-ibrs") \
-	FEATURE(CPUID_USER_DIS, 0x80000021, 0, EAX, 17, "cpuid-user-dis") FEATURE(SRSO_NO, 0x80000021, 0, EAX, 29, "srso-no")
+	FEATURE(CPUID_USER_DIS, 0x80000021, 0, EAX, 17, "cpuid-user-dis") FEATURE(SRSO_NO, 0x80000021, 0, EAX, 29, "srso-no") \
+	VMX_FEATURE_LIST(FEATURE)
 #endif
 /* clang-format on */
 
@@ -107,6 +206,13 @@ extern const struct feature_info arch_features[FEAT_COUNT];
 struct feature_set {
 	u64 w[(FEAT_COUNT + 63) / 64];
 };
+
+/* What a feature is nothing without; a feature may have several rows. */
+struct feature_need {
+	u16 feature, needs;
+};
+extern const struct feature_need arch_feature_needs[];
+extern const size_t arch_feature_need_count;
 
 static inline bool feat_has(const struct feature_set *s, enum feature f)
 {

@@ -36,7 +36,8 @@ static const char *const qemu_variants[] = {"-IBRS", "-IBPB", "-noTSX", "-noTSX-
 static const struct { const char *alias, *name; } aliases[] = {
 	{"sse3", "pni"}, {"lzcnt", "abm"}, {"ffxsr", "fxsr_opt"}, {"xd", "nx"}, {"i64", "lm"}, {"pclmuldq", "pclmulqdq"},
 	{"osfxsr", "fxsr"}, {"clfsh", "clflush"}, {"cx8", "cx8"}, {"mmx-ext", "mmxext"}, {"sha", "sha-ni"},
-	{"tsc-deadline-timer", "tsc-deadline"}, {"amd-ibpb", "ibpb"},
+	{"tsc-deadline-timer", "tsc-deadline"}, {"amd-ibpb", "ibpb"}, {"vmx-vtpr", "vmx-flexpriority"},
+	{"vmx-invept-single-context-noglobals", "vmx-invvpid-single-context-noglobals"},
 };
 
 /* Words of QEMU command lines for what no model has: switching them off is fine, on is refused. */
@@ -106,7 +107,7 @@ static bool same(const char *a, const char *b)
 	return !*a && !*b;
 }
 
-static enum feature feature_by_name(const char *word)
+static enum feature find_feature(const char *word)
 {
 	for (size_t k = 0; k < ARRAY_LEN(aliases); k++)
 		if (same(aliases[k].alias, word))
@@ -115,6 +116,19 @@ static enum feature feature_by_name(const char *word)
 		if (same(arch_features[f].name, word))
 			return (enum feature)f;
 	return FEAT_NONE;
+}
+
+/* "ept" is short for "vmx-ept" where the processor has VMX and no feature of CPUID has the name. */
+static enum feature feature_by_name(const struct cpu_model *m, const char *word)
+{
+	enum feature f = find_feature(word);
+	char name[64];
+
+	if (f != FEAT_NONE && model_can(m, f))
+		return f;
+	snprintf(name, sizeof(name), "vmx-%s", word);
+	enum feature vmx = find_feature(name);
+	return vmx != FEAT_NONE && model_can(m, vmx) ? vmx : f;
 }
 
 bool model_any(enum feature f)
@@ -197,13 +211,18 @@ static enum status unknown_model(const char *word, struct err *err)
 	return err_set(err, ST_ARG, "unknown processor model '%s'%s (--cpu help lists them)", word, hint);
 }
 
-static enum status unknown_feature(const char *word, struct err *err)
+static enum status unknown_feature(const struct cpu_model *m, const char *word, struct err *err)
 {
 	struct nearest n = {.word = word, .distance = 99};
 	char hint[96];
 
-	for (unsigned f = 1; f < FEAT_COUNT; f++)
-		consider(&n, arch_features[f].name);
+	for (unsigned f = 1; f < FEAT_COUNT; f++) {
+		const char *name = arch_features[f].name;
+
+		consider(&n, name);
+		if (FEATURE_IS_VMX(arch_features[f].leaf) && model_can(m, (enum feature)f))
+			consider(&n, name + strlen("vmx-"));
+	}
 	suggestion(&n, hint, sizeof(hint));
 	return err_set(err, ST_ARG, "unknown processor feature '%s'%s", word, hint);
 }
@@ -263,7 +282,7 @@ static bool read_switch(const char *v, bool *on)
 }
 
 /* +name, -name, name=on, name=off: the name and whether it is switched on. Anything else: false. */
-static bool as_switch(const char *word, char *name, size_t size, bool *on)
+static bool as_switch(const struct cpu_model *m, const char *word, char *name, size_t size, bool *on)
 {
 	const char *eq = strchr(word, '=');
 	size_t n;
@@ -280,16 +299,16 @@ static bool as_switch(const char *word, char *name, size_t size, bool *on)
 		n = size - 1;
 	memcpy(name, word, n);
 	name[n] = '\0';
-	return feature_by_name(name) != FEAT_NONE || among(absent, ARRAY_LEN(absent), name);
+	return feature_by_name(m, name) != FEAT_NONE || among(absent, ARRAY_LEN(absent), name);
 }
 
-static bool switched_on(const struct spec *s, enum feature f)
+static bool switched_on(const struct cpu_model *m, const struct spec *s, enum feature f)
 {
 	char name[64];
 	bool on, last = false;
 
 	for (unsigned k = 1; k < s->count; k++)
-		if (as_switch(s->word[k], name, sizeof(name), &on) && feature_by_name(name) == f)
+		if (as_switch(m, s->word[k], name, sizeof(name), &on) && feature_by_name(m, name) == f)
 			last = on;
 	return last;
 }
@@ -334,7 +353,7 @@ static bool is_qemu_name(const char *name)
 static enum status choose_model(const struct spec *s, const struct cpu_model **out, struct err *err)
 {
 	const char *name = s->word[0], *vendor = key_value(s, "vendor");
-	bool vmx = switched_on(s, FEAT_VMX), svm = switched_on(s, FEAT_SVM);
+	bool vmx = switched_on(&model_intel, s, FEAT_VMX), svm = switched_on(&model_amd, s, FEAT_SVM);
 	bool intel = vendor && !strcmp(vendor, "GenuineIntel");
 
 	if (vendor && !intel && strcmp(vendor, "AuthenticAMD"))
@@ -357,14 +376,14 @@ static enum status choose_model(const struct spec *s, const struct cpu_model **o
 
 static enum status apply_switch(const struct cpu_model *m, const char *name, bool on, struct feature_set *f, struct err *err)
 {
-	enum feature id = feature_by_name(name);
+	enum feature id = feature_by_name(m, name);
 
 	if (!on && among(absent, ARRAY_LEN(absent), name))
 		return ST_OK;
 	if (id == FEAT_NONE && among(absent, ARRAY_LEN(absent), name))
 		return err_set(err, ST_ARG, "feature '%s' is not in any model", name);
 	if (id == FEAT_NONE)
-		return unknown_feature(name, err);
+		return unknown_feature(m, name, err);
 	if (on && !model_can(m, id)) {
 		if (id == FEAT_VMX || id == FEAT_SVM)
 			return err_set(err, ST_ARG, "model '%s' has no %s; use --cpu %s", m->name, name,
@@ -392,7 +411,7 @@ static enum status apply_word(const struct cpu_model *m, const char *word, struc
 	unsigned long width;
 	bool on;
 
-	if (as_switch(word, name, sizeof(name), &on))
+	if (as_switch(m, word, name, sizeof(name), &on))
 		return apply_switch(m, name, on, f, err);
 	snprintf(name, sizeof(name), "%.*s", (int)(eq ? eq - word : (long)strlen(word)), word);
 	if (!strcmp(name, "vendor") && eq)
@@ -408,9 +427,32 @@ static enum status apply_word(const struct cpu_model *m, const char *word, struc
 		return err_set(err, ST_ARG, "%s: on or off", word);
 	}
 	/* QEMU also takes a bare feature name as "on". */
-	if (!eq && feature_by_name(word) != FEAT_NONE)
+	if (!eq && feature_by_name(m, word) != FEAT_NONE)
 		return apply_switch(m, word, true, f, err);
-	return eq ? unknown_key(name, err) : unknown_feature(word, err);
+	return eq ? unknown_key(name, err) : unknown_feature(m, word, err);
+}
+
+/* What has lost what it needs goes, too; unless it was asked for, which cannot be done then. */
+static enum status drop_dependents(const struct cpu_model *m, const struct spec *s, struct feature_set *f, struct err *err)
+{
+	bool changed = true;
+
+	while (changed) {
+		changed = false;
+		for (size_t k = 0; k < arch_feature_need_count; k++) {
+			enum feature id = (enum feature)arch_feature_needs[k].feature,
+				     need = (enum feature)arch_feature_needs[k].needs;
+
+			if (!feat_has(f, id) || feat_has(f, need))
+				continue;
+			if (switched_on(m, s, id))
+				return err_set(err, ST_ARG, "feature '%s' needs '%s', which is off",
+					       arch_features[id].name, arch_features[need].name);
+			feat_put(f, id, false);
+			changed = true;
+		}
+	}
+	return ST_OK;
 }
 
 enum status model_parse(const char *spec, const struct cpu_model **model, struct feature_set *features, struct err *err)
@@ -425,7 +467,7 @@ enum status model_parse(const char *spec, const struct cpu_model **model, struct
 	model_features(*model, features);
 	for (unsigned k = 1; k < s.count && st == ST_OK; k++)
 		st = apply_word(*model, s.word[k], features, err);
-	return st;
+	return st == ST_OK ? drop_dependents(*model, &s, features, err) : st;
 }
 
 u8 model_phys_bits(const char *spec, const struct cpu_model *model)

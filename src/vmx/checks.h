@@ -20,7 +20,20 @@ struct vmx_caps {
 	u64 efer, debugctl, perf_global; /* bits of these MSRs that may be 1 */
 	u8 phys_bits, la_bits;
 	bool sgx, rtm, bus_lock;
+	u64 fields[16]; /* by VMX_FIELD_KEY: this field exists */
 };
+#define VMX_FIELD_KEY(encoding) (((encoding) >> 13 & 3) << 8 | ((encoding) >> 10 & 3) << 6 | ((encoding) >> 1 & 63))
+
+/* VMREAD and VMWRITE ask each time. Bit 12 and bits 31:15 are 0, indexes go to 63 here, only fields of 64 bits have a
+ * high half. */
+static inline bool vmx_field_exists(const struct vmx_caps *p, u32 encoding)
+{
+	u32 key = VMX_FIELD_KEY(encoding);
+
+	if ((encoding & 0xffff9380) || ((encoding & 1) && (encoding >> 13 & 3) != 1))
+		return false;
+	return p->fields[key >> 6] >> (key & 63) & 1;
+}
 
 /* What checks look at besides fields; numbers above every encoding. */
 enum vmx_input {

@@ -107,9 +107,10 @@ void vmx_flush_ept(struct cpu *c, u64 eptp, bool all)
 /* What VM entry, INVEPT and EPTP switching accept as an EPT pointer. */
 bool vmx_eptp_ok(const struct cpu *c, u64 eptp)
 {
-	unsigned type = (unsigned)(eptp & 7);
+	unsigned type = (unsigned)(eptp & 7), levels = (unsigned)bits(eptp, 5, 3) + 1;
+	bool walk = (levels == 4 && has(c, FEAT_VMX_PAGE_WALK_4)) || (levels == 5 && has(c, FEAT_VMX_PAGE_WALK_5));
 
-	return (type == MT_UC || type == MT_WB) && (bits(eptp, 5, 3) == 3 || bits(eptp, 5, 3) == 4) &&
+	return (type == MT_UC || type == MT_WB) && walk && (!(eptp & BIT(6)) || has(c, FEAT_VMX_EPTAD)) &&
 	       !bits(eptp, 11, 7) && !(eptp >> c->phys_bits);
 }
 
@@ -121,8 +122,8 @@ static cold void set_ept_mode(const struct cpu *c, bool five_levels, bool mbec, 
 	                         .format = five_levels ? &walk_ept5 : &walk_ept4,
 	                         .present = EPT_R | EPT_W | EPT_X | (mbec ? EPT_XU : 0),
 	                         .phys_bits = c->phys_bits,
-	                         .large = 1 << 2 | 1 << 3,
-	                         .bad_perms = EPT_BAD_PERMS,
+	                         .large = (u8)(has(c, FEAT_VMX_EPT_2MB) << 2 | has(c, FEAT_VMX_EPT_1GB) << 3),
+	                         .bad_perms = EPT_BAD_PERMS | (has(c, FEAT_VMX_EPT_EXECONLY) ? 0 : EPT_BAD_PERMS_NO_XONLY),
 	                         .bad_memtypes = EPT_BAD_MEMTYPES,
 	                 });
 }
@@ -181,8 +182,9 @@ static enum xr leave(struct cpu *c, const struct stage2_req *q, enum icpt id, u6
 }
 
 /* "Exit Qualification for EPT Violations"; all: the rights of every entry, 0 if one was not present. */
-static u64 violation_qualification(const struct vmx *v, const struct stage2_req *q, u8 access, u64 all)
+static u64 violation_qualification(const struct cpu *c, const struct stage2_req *q, u8 access, u64 all)
 {
+	const struct vmx *v = vmx_of(c);
 	u64 qual = (access & ACC_READ ? 1 : 0) | (access & ACC_WRITE ? 2 : 0) | (access & ACC_EXEC ? 4 : 0);
 
 	if (access & ACC_EXEC)
@@ -195,7 +197,9 @@ static u64 violation_qualification(const struct vmx *v, const struct stage2_req 
 	qual |= BIT(7);
 	if (q->why != S2_FINAL)
 		return qual;
-	/* advanced information: the linear address is a user one, writable, execute-disabled */
+	if (!has(c, FEAT_VMX_EPT_ADVANCED_EXITINFO))
+		return qual | BIT(8);
+	/* the linear address is a user one, writable, execute-disabled */
 	return qual | BIT(8) | (q->user ? BIT(9) : 0) | (q->perms & ACC_WRITE ? BIT(10) : 0) |
 	       (q->perms & ACC_EXEC ? 0 : BIT(11));
 }
@@ -231,7 +235,7 @@ static enum xr virtualisation_exception(struct cpu *c, const struct stage2_req *
 /* why: the qualification's bits that tell more than the rights do. */
 static enum xr violation_by(struct cpu *c, const struct stage2_req *q, u8 access, u64 all, u64 entry, u64 why)
 {
-	u64 qual = violation_qualification(vmx_of(c), q, access, all) | why;
+	u64 qual = violation_qualification(c, q, access, all) | why;
 
 	if (!q->peek && convertible(c, entry))
 		return virtualisation_exception(c, q, qual);

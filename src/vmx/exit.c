@@ -96,7 +96,7 @@ static void record_unblocking(struct cpu *c, const struct exit_request *x)
 static u64 insn_information(struct cpu *c, const struct exit_request *x)
 {
 	if (x->id == ICPT_IOIO)
-		return x->q[1];
+		return has(c, FEAT_VMX_INS_OUTS) ? x->q[1] : 0;
 	return x->insn && x->id != ICPT_STAGE2 ? vmx_insn_info(c, x->insn) : 0;
 }
 
@@ -163,7 +163,8 @@ static void save_msrs(struct cpu *c, struct vmx *v)
 	vmcs_set(v, VMCS_GUEST_SYSENTER_CS, c->sysenter_cs);
 	vmcs_set(v, VMCS_GUEST_SYSENTER_ESP, c->sysenter_esp);
 	vmcs_set(v, VMCS_GUEST_SYSENTER_EIP, c->sysenter_eip);
-	vmcs_set(v, VMCS_ENTRY_CONTROLS, (entry & ~(u64)ENTRY_GUEST64) | (long_mode(c) ? ENTRY_GUEST64 : 0));
+	if (has(c, FEAT_VMX_STORE_LMA))
+		vmcs_set(v, VMCS_ENTRY_CONTROLS, (entry & ~(u64)ENTRY_GUEST64) | (long_mode(c) ? ENTRY_GUEST64 : 0));
 }
 
 /* "Saving RIP, RSP, RFLAGS, and SSP": RF as a delivery of the event would push it; 1 where the instruction is to run

@@ -170,7 +170,7 @@ static enum xr vmptrld(struct cpu *c, const struct insn *i)
 		return vmx_fail(c, 10);
 	revision = bus_read_u32(c->bus, pa);
 	if ((revision & ~VMCS_SHADOW) != VMX_REVISION ||
-	    ((revision & VMCS_SHADOW) && !(vmx_allowed1(VMX_PROC2) & PROC2_SHADOW_VMCS)))
+	    ((revision & VMCS_SHADOW) && !has(c, FEAT_VMX_SHADOW_VMCS)))
 		return vmx_fail(c, 11);
 	if (pa != v->current) {
 		vmx_region_leave(c);
@@ -244,7 +244,7 @@ static enum xr vmread(struct cpu *c, const struct insn *i)
 	encoding = reg_get(c, i->r1, size);
 	if (no_target(c))
 		return vmx_fail_invalid(c);
-	if (encoding >> 15 || !vmx_field_exists((u32)encoding))
+	if (encoding >> 15 || !vmx_field_exists(vmx_caps(c), (u32)encoding))
 		return vmx_fail(c, 12);
 	value = field_read(c, (u32)encoding, size);
 	if (i->flags & INSN_MEM)
@@ -267,9 +267,9 @@ static enum xr vmwrite(struct cpu *c, const struct insn *i)
 		TRY(op_read(c, i, size, &value));
 	else
 		value = reg_get(c, i->r1, size);
-	if (encoding >> 15 || !vmx_field_exists((u32)encoding))
+	if (encoding >> 15 || !vmx_field_exists(vmx_caps(c), (u32)encoding))
 		return vmx_fail(c, 12);
-	if ((encoding >> 10 & 3) == 1 && !VMX_WRITES_READ_ONLY)
+	if ((encoding >> 10 & 3) == 1 && !has(c, FEAT_VMX_VMWRITE_VMEXIT_FIELDS))
 		return vmx_fail(c, 13);
 	field_write(c, (u32)encoding, value);
 	return vmx_succeed(c);
@@ -318,7 +318,7 @@ static enum xr invept(struct cpu *c, const struct insn *i)
 
 	TRY(gate(c, i, ICPT_INVEPT));
 	type = reg_get(c, i->r0, mode64(c) ? 8 : 4);
-	if (type != 1 && type != 2)
+	if (!(type == 1 && has(c, FEAT_VMX_INVEPT_SINGLE_CONTEXT)) && !(type == 2 && has(c, FEAT_VMX_INVEPT_ALL_CONTEXT)))
 		return vmx_fail(c, 28);
 	TRY(op_read128(c, i, d));
 	if (type == 1 && !vmx_eptp_ok(c, d[0]))
@@ -327,13 +327,25 @@ static enum xr invept(struct cpu *c, const struct insn *i)
 	return vmx_succeed(c);
 }
 
+static bool invvpid_type(const struct cpu *c, u64 type)
+{
+	static const enum feature feature[] = {
+	        FEAT_VMX_INVVPID_SINGLE_ADDR,
+	        FEAT_VMX_INVVPID_SINGLE_CONTEXT,
+	        FEAT_VMX_INVVPID_ALL_CONTEXT,
+	        FEAT_VMX_INVVPID_SINGLE_CONTEXT_NOGLOBALS,
+	};
+
+	return type < ARRAY_LEN(feature) && has(c, feature[type]);
+}
+
 static enum xr invvpid(struct cpu *c, const struct insn *i)
 {
 	u64 d[2], type;
 
 	TRY(gate(c, i, ICPT_INVVPID));
 	type = reg_get(c, i->r0, mode64(c) ? 8 : 4);
-	if (type > 3)
+	if (!invvpid_type(c, type))
 		return vmx_fail(c, 28);
 	TRY(op_read128(c, i, d));
 	if (d[0] >> 16 || (type != 2 && !d[0]) ||
@@ -348,9 +360,10 @@ static enum xr invvpid(struct cpu *c, const struct insn *i)
 
 /* clang-format off */
 #define FLAGS (ROW_NO_REAL | ROW_NO_V86 | ROW_COMPAT_UD | ROW_LATE_ICPT)
-#define ROW(m, text, function, flags_) \
-	{.mnemonic = ZYDIS_MNEMONIC_##m, .flags = FLAGS | (flags_), .feature = FEAT_VMX, \
+#define ROW_OF(feature_, m, text, function, flags_) \
+	{.mnemonic = ZYDIS_MNEMONIC_##m, .flags = FLAGS | (flags_), .feature = FEAT_##feature_, \
 	 .icpt = ICPT_##m, .form = text, .fn = function}
+#define ROW(m, text, function, flags_) ROW_OF(VMX, m, text, function, flags_)
 
 static const struct insn_row rows[] = {
 	ROW(VMXON,    "VMXON m64",          vmxon,    ROW_END),
@@ -364,8 +377,8 @@ static const struct insn_row rows[] = {
 	ROW(VMRESUME, "VMRESUME",           vmresume, ROW_BRANCH | ROW_END),
 	{.mnemonic = ZYDIS_MNEMONIC_VMCALL, .flags = ROW_LATE_ICPT | ROW_END, .feature = FEAT_VMX,
 	 .icpt = ICPT_VMCALL, .form = "VMCALL", .fn = vmcall},
-	ROW(INVEPT,   "INVEPT r, m128",     invept,   ROW_END),
-	ROW(INVVPID,  "INVVPID r, m128",    invvpid,  ROW_END),
+	ROW_OF(VMX_INVEPT, INVEPT, "INVEPT r, m128", invept, ROW_END),
+	ROW_OF(VMX_INVVPID, INVVPID, "INVVPID r, m128", invvpid, ROW_END),
 	{.mnemonic = ZYDIS_MNEMONIC_VMFUNC, .flags = ROW_END, .feature = FEAT_VMX, .form = "VMFUNC",
 	 .fn = vmx_vmfunc},
 };
@@ -470,6 +483,7 @@ static void reset(struct cpu *c, bool is_init)
 	timer_disarm(&vmx_of(c)->preempt);
 	memset(c->virt_state, 0, sizeof(struct vmx));
 	vmx_timer_init(c);
+	vmx_caps_fill(c);
 	vmx_of(c)->preempt_end = ~0ull;
 	vmx_of(c)->current = vmx_of(c)->shadow = VMCS_NONE;
 	if (!is_init)
@@ -482,8 +496,7 @@ static void loaded(struct cpu *c)
 
 	v->space_now = 0;
 	v->checked = 0;
-	v->cr4_fixed1 = 0;
-	v->caps.phys_bits = 0;
+	vmx_caps_fill(c);
 	vmx_timer_rearm(c);
 }
 

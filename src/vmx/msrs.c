@@ -135,90 +135,130 @@ static const struct { u32 default1, flexible; } defaults[VMX_WORDS] = {
 /* clang-format on */
 const size_t vmx_control_count = ARRAY_LEN(vmx_controls);
 
-u32 vmx_allowed1(enum vmx_word w)
-{
-	return supported[w] | defaults[w].default1;
-}
-
-u32 vmx_required1(enum vmx_word w)
-{
-	return defaults[w].default1 & ~defaults[w].flexible;
-}
-
-#define CONDITION(name, encoding, condition, text) [VMX_FIELD_KEY(encoding)] = condition,
-const u8 vmx_field_conditions[1 << 10] = {VMCS_FIELD_LIST(CONDITION)};
-
-/* Every bit of CR4 that this processor lets software set. */
-u64 vmx_cr4_fixed1(struct cpu *c)
-{
-	u64 v = vmx_of(c)->cr4_fixed1;
-
-	if (likely(v))
-		return v;
-	for (unsigned n = 0; n < 32; n++)
-		if (cr4_valid(c, BIT(n) | CR4_VMXE))
-			v |= BIT(n);
-	vmx_of(c)->cr4_fixed1 = v;
-	return v;
-}
-
-/* ---- the capability MSRs ---- */
-
-static u64 legacy(enum vmx_word w)
-{
-	return (u64)vmx_allowed1(w) << 32 | defaults[w].default1;
-}
-
-static u64 precise(enum vmx_word w)
-{
-	return (u64)vmx_allowed1(w) << 32 | vmx_required1(w);
-}
-
-static u64 highest_index(void)
-{
-	u64 top = 0;
-
-	for (size_t n = 0; n < vmcs_field_count; n++)
-		if (vmx_field_exists(vmcs_fields[n].encoding))
-			top = max_u64(top, vmcs_fields[n].encoding & 0x3fe);
-	return top;
-}
+/* Where the capability MSRs announce a word's bits that may be 1, and, bit by bit, the freedom to have a default1
+ * control off. A feature that is switched off takes its bit away. */
+static const struct {
+	u16 msr, precise;
+	u8 reg;
+} announced[VMX_WORDS] = {
+        [VMX_PIN] = {0x481, 0x48d, EDX},   [VMX_PROC] = {0x482, 0x48e, EDX}, [VMX_PROC2] = {0x48b, 0, EDX},
+        [VMX_PROC3] = {0x492, 0, EAX},     [VMX_EXIT] = {0x483, 0x48f, EDX}, [VMX_EXIT2] = {0x493, 0, EAX},
+        [VMX_ENTRY] = {0x484, 0x490, EDX},
+};
 
 /* 4 KiB regions, write-back, INS/OUTS information, TRUE MSRs. */
-#define BASIC (VMX_REVISION | BIT(44) | 6ull << 50 | BIT(54) | BIT(55))
+#define TRUE_MSRS BIT(55)
+#define BASIC     (VMX_REVISION | BIT(44) | 6ull << 50 | BIT(54) | TRUE_MSRS)
 /* EFER.LMA to "IA-32e mode guest"; HLT, shutdown and wait-for-SIPI activity states; four CR3 targets; VMWRITE to any
  * field; injection with instruction length 0. */
-#define MISC (VMX_TIMER_SHIFT | BIT(5) | 7ull << 6 | 4ull << 16 | (VMX_WRITES_READ_ONLY ? BIT(29) : 0) | BIT(30))
-/* Execute-only, 4 and 5 levels, UC, WB, 2 MiB, 1 GiB, INVEPT (single, all), accessed/dirty, advanced exit information,
+#define MISC (VMX_TIMER_SHIFT | BIT(5) | 7ull << 6 | 4ull << 16 | BIT(29) | BIT(30))
+/* Execute-only, 4 and 5 levels, UC, WB, 2 MiB, 1 GiB, INVEPT (single, all), accessed/dirty, advanced exit information;
  * INVVPID of all four types. */
-#define EPT_VPID                                                                                                       \
-	(BIT(0) | BIT(6) | BIT(7) | BIT(8) | BIT(14) | BIT(16) | BIT(17) | BIT(20) | BIT(21) | BIT(22) | BIT(25) | BIT(26) |    \
-	 BIT(32) | 0xfull << 40)
-
-/* EPTP switching, with "enable VM functions" */
-#define VMFUNC (vmx_allowed1(VMX_PROC2) & PROC2_VMFUNC ? VMX_VMFUNC_EPTP_SWITCHING : 0)
-
-/* ---- the same facts for the checks ---- */
+#define EPT_CAPS                                                                                                       \
+	(BIT(0) | BIT(6) | BIT(7) | BIT(8) | BIT(14) | BIT(16) | BIT(17) | BIT(20) | BIT(21) | BIT(22) | BIT(25) |     \
+	 BIT(26))
+#define VPID_CAPS (BIT(32) | 0xfull << 40)
 
 /* IA32_PERF_GLOBAL_CTRL: four counters, three fixed ones. IA32_DEBUGCTL: LBR, BTF, FREEZE_PERFMON_ON_PMI, and, where
  * there is bus-lock detection, BUS_LOCK_DETECT. */
 #define PERF_GLOBAL (mask(3, 0) | mask(34, 32))
 #define DEBUGCTL    (BIT(0) | BIT(1) | BIT(12))
 
-static void fill_caps(struct cpu *c, struct vmx_caps *p)
+/* ---- what the features leave of it ---- */
+
+/* The bits of half a capability MSR that belong to features the processor lacks. */
+static u32 missing(const struct feature_set *f, u32 msr, unsigned half)
 {
-	for (unsigned w = 0; w < VMX_WORDS; w++) {
-		p->allowed1[w] = vmx_allowed1((enum vmx_word)w);
-		p->required1[w] = vmx_required1((enum vmx_word)w);
+	u32 out = 0;
+
+	for (unsigned n = 1; n < FEAT_COUNT; n++) {
+		const struct feature_info *i = &arch_features[n];
+
+		if (i->leaf == msr && i->reg == half && !feat_has(f, (enum feature)n))
+			out |= 1u << i->bit;
 	}
-	p->basic = BASIC;
-	p->misc = MISC;
-	p->ept_vpid = EPT_VPID;
-	p->vmfunc = VMFUNC;
+	return out;
+}
+
+/* A default1 control that may be 0 is switched by that freedom. */
+enum feature vmx_control_feature(const struct vmx_control *k)
+{
+	for (unsigned n = 1; n < FEAT_COUNT; n++) {
+		const struct feature_info *i = &arch_features[n];
+
+		if (i->bit != k->bit)
+			continue;
+		if ((i->leaf == announced[k->word].msr && i->reg == announced[k->word].reg) ||
+		    (i->leaf == announced[k->word].precise && i->reg == EAX))
+			return (enum feature)n;
+	}
+	return FEAT_NONE;
+}
+
+static u64 what_is_left(const struct feature_set *f, u32 msr, u64 all)
+{
+	return all & ~((u64)missing(f, msr, EDX) << 32 | missing(f, msr, EAX));
+}
+
+static bool may_be_1(const struct vmx_caps *p, unsigned word, unsigned bit)
+{
+	return p->allowed1[word] >> bit & 1;
+}
+
+/* "Guest IA32_PAT" and "Guest IA32_EFER" are there for whoever loads them and for whoever saves them; the EPTP list is
+ * the function's, not the control's. */
+static bool exists(const struct vmx_caps *p, const struct vmcs_field *k)
+{
+	switch (k->encoding) {
+	case VMCS_GUEST_PAT: return may_be_1(p, VMX_ENTRY, 14) || may_be_1(p, VMX_EXIT, 18);
+	case VMCS_GUEST_EFER: return may_be_1(p, VMX_ENTRY, 15) || may_be_1(p, VMX_EXIT, 20);
+	case VMCS_EPTP_LIST: return p->vmfunc & VMX_VMFUNC_EPTP_SWITCHING;
+	default: return k->condition == VMX_ALWAYS || may_be_1(p, k->condition >> 5, k->condition & 31);
+	}
+}
+
+void vmx_caps_of(const struct feature_set *f, struct vmx_caps *p)
+{
+	*p = (struct vmx_caps){.basic = what_is_left(f, 0x480, BASIC), .misc = what_is_left(f, 0x485, MISC)};
+	for (unsigned w = 0; w < VMX_WORDS; w++) {
+		u32 flexible = p->basic & TRUE_MSRS ? defaults[w].flexible & ~missing(f, announced[w].precise, EAX) : 0;
+
+		p->allowed1[w] =
+		        (supported[w] & ~missing(f, announced[w].msr, announced[w].reg)) | defaults[w].default1;
+		p->required1[w] = defaults[w].default1 & ~flexible;
+	}
+	p->ept_vpid = what_is_left(f, 0x48c,
+	                           (p->allowed1[VMX_PROC2] & PROC2_EPT ? EPT_CAPS : 0) |
+	                                   (p->allowed1[VMX_PROC2] & PROC2_VPID ? VPID_CAPS : 0));
+	p->vmfunc = p->allowed1[VMX_PROC2] & PROC2_VMFUNC ? what_is_left(f, 0x491, VMX_VMFUNC_EPTP_SWITCHING) : 0;
+	for (size_t n = 0; n < vmcs_field_count; n++) {
+		u32 key = VMX_FIELD_KEY(vmcs_fields[n].encoding);
+
+		if (exists(p, &vmcs_fields[n]))
+			p->fields[key >> 6] |= BIT(key & 63);
+	}
+}
+
+/* Every bit of CR4 that this processor lets software set. */
+static u64 cr4_fixed1(struct cpu *c)
+{
+	u64 v = 0;
+
+	for (unsigned n = 0; n < 32; n++)
+		if (cr4_valid(c, BIT(n) | CR4_VMXE))
+			v |= BIT(n);
+	return v;
+}
+
+void vmx_caps_fill(struct cpu *c)
+{
+	struct vmx_caps *p = &vmx_of(c)->caps;
+
+	vmx_caps_of(&c->feat, p);
 	p->cr0_fixed0 = VMX_CR0_FIXED0;
 	p->cr0_fixed1 = 0xffffffff;
 	p->cr4_fixed0 = VMX_CR4_FIXED0;
-	p->cr4_fixed1 = vmx_cr4_fixed1(c);
+	p->cr4_fixed1 = cr4_fixed1(c);
 	p->efer = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE;
 	p->bus_lock = has(c, FEAT_BUS_LOCK_DETECT);
 	p->debugctl = DEBUGCTL | (p->bus_lock ? DEBUGCTL_BUS_LOCK : 0);
@@ -227,43 +267,62 @@ static void fill_caps(struct cpu *c, struct vmx_caps *p)
 	p->la_bits = has(c, FEAT_LA57) ? 57 : 48;
 }
 
-const struct vmx_caps *vmx_caps(struct cpu *c)
-{
-	struct vmx_caps *p = &vmx_of(c)->caps;
+/* ---- the capability MSRs ---- */
 
-	if (unlikely(!p->phys_bits))
-		fill_caps(c, p);
-	return p;
+static u64 legacy(const struct vmx_caps *p, enum vmx_word w)
+{
+	return p->allowed1[w] << 32 | defaults[w].default1;
 }
 
-static bool has_control(enum vmx_word w, unsigned bit)
+static u64 precise(const struct vmx_caps *p, enum vmx_word w)
 {
-	return vmx_allowed1(w) >> bit & 1;
+	return p->allowed1[w] << 32 | p->required1[w];
 }
 
+static u64 highest_index(const struct vmx_caps *p)
+{
+	u64 top = 0;
+
+	for (size_t n = 0; n < vmcs_field_count; n++)
+		if (vmx_field_exists(p, vmcs_fields[n].encoding))
+			top = max_u64(top, vmcs_fields[n].encoding & 0x3fe);
+	return top;
+}
+
+static bool precise_read(const struct vmx_caps *p, u32 index, u64 *value)
+{
+	static const enum vmx_word word[] = {VMX_PIN, VMX_PROC, VMX_EXIT, VMX_ENTRY};
+
+	*value = precise(p, word[index - 0x48d]);
+	return p->basic & TRUE_MSRS;
+}
+
+/* "VMX Capability Reporting Facility": some MSRs are there only with what they report. */
 static bool capability_read(struct cpu *c, u32 index, u64 *value)
 {
+	const struct vmx_caps *p = vmx_caps(c);
+
 	switch (index) {
-	case 0x480: *value = BASIC; break;
-	case 0x481: *value = legacy(VMX_PIN); break;
-	case 0x482: *value = legacy(VMX_PROC); break;
-	case 0x483: *value = legacy(VMX_EXIT); break;
-	case 0x484: *value = legacy(VMX_ENTRY); break;
-	case 0x485: *value = MISC; break;
-	case 0x486: *value = VMX_CR0_FIXED0; break;
-	case 0x487: *value = vmx_caps(c)->cr0_fixed1; break;
-	case 0x488: *value = VMX_CR4_FIXED0; break;
-	case 0x489: *value = vmx_cr4_fixed1(c); break;
-	case 0x48a: *value = highest_index(); break;
-	case 0x48b: *value = (u64)vmx_allowed1(VMX_PROC2) << 32; break;
-	case 0x48c: *value = EPT_VPID; break;
-	case 0x48d: *value = precise(VMX_PIN); break;
-	case 0x48e: *value = precise(VMX_PROC); break;
-	case 0x48f: *value = precise(VMX_EXIT); break;
-	case 0x490: *value = precise(VMX_ENTRY); break;
-	case 0x491: *value = VMFUNC; return has_control(VMX_PROC2, 13);
-	case 0x492: *value = vmx_allowed1(VMX_PROC3); return has_control(VMX_PROC, 17);
-	case 0x493: *value = vmx_allowed1(VMX_EXIT2); return has_control(VMX_EXIT, 31);
+	case 0x480: *value = p->basic; break;
+	case 0x481: *value = legacy(p, VMX_PIN); break;
+	case 0x482: *value = legacy(p, VMX_PROC); break;
+	case 0x483: *value = legacy(p, VMX_EXIT); break;
+	case 0x484: *value = legacy(p, VMX_ENTRY); break;
+	case 0x485: *value = p->misc; break;
+	case 0x486: *value = p->cr0_fixed0; break;
+	case 0x487: *value = p->cr0_fixed1; break;
+	case 0x488: *value = p->cr4_fixed0; break;
+	case 0x489: *value = p->cr4_fixed1; break;
+	case 0x48a: *value = highest_index(p); break;
+	case 0x48b: *value = p->allowed1[VMX_PROC2] << 32; return p->allowed1[VMX_PROC] & PROC_SECONDARY;
+	case 0x48c: *value = p->ept_vpid; return p->allowed1[VMX_PROC2] & (PROC2_EPT | PROC2_VPID);
+	case 0x48d:
+	case 0x48e:
+	case 0x48f:
+	case 0x490: return precise_read(p, index, value);
+	case 0x491: *value = p->vmfunc; return p->allowed1[VMX_PROC2] & PROC2_VMFUNC;
+	case 0x492: *value = p->allowed1[VMX_PROC3]; return p->allowed1[VMX_PROC] & PROC_TERTIARY;
+	case 0x493: *value = p->allowed1[VMX_EXIT2]; return p->allowed1[VMX_EXIT] & EXIT_SECONDARY;
 	default: return false;
 	}
 	return true;

@@ -21,7 +21,6 @@ extern const struct msr_set vmx_msrs;
 #define VMX_REVISION 0x00545301u
 #define VMCS_NONE    (~0ull)
 #define VMCS_SHADOW  0x80000000u /* revision word, bit 31: shadow-VMCS indicator */
-#define VMX_WRITES_READ_ONLY true /* IA32_VMX_MISC bit 29: VMWRITE to any supported field */
 
 /* Controls in use, by word and bit: "VM-Execution Control Fields", "VM-Exit Controls", "VM-Entry Controls". */
 enum {
@@ -113,11 +112,10 @@ struct vmx {
 	u16 slot_now;
 	bool shares_vpid;   /* cache: other spaces have its VPID */
 	u8 pad3[5];
-	u64 cr4_fixed1; /* cache: IA32_VMX_CR4_FIXED1, which never changes; 0: not asked yet */
 	u64 preempt_end; /* TSC >> VMX_TIMER_SHIFT at which the preemption timer reaches 0; ~0: it does not run */
 	u64 ple_first, ple_last; /* PAUSE-loop exiting: the first PAUSE of this loop, and the one before; 0: none since entry */
 	struct timer preempt;    /* cache: armed from preempt_end */
-	struct vmx_caps caps;    /* cache: what never changes; phys_bits 0: not filled */
+	struct vmx_caps caps;    /* cache: vmx_caps_fill() */
 	u16 readers[VMCS_SLOTS]; /* cache: vmx_check_readers() */
 	u16 checked;             /* cache: groups of checks that passed and whose fields nobody has written since */
 	bool checked_lma;        /* cache: with these values of what VMWRITE does not change */
@@ -171,23 +169,13 @@ static inline bool vmx_virtual_nmis(const struct vmx *v)
 }
 
 /* ---- msrs.c: what is supported ---- */
-u32 vmx_allowed1(enum vmx_word w);  /* bits that may be 1 */
-u32 vmx_required1(enum vmx_word w); /* bits that must be 1, by the TRUE capability MSRs */
-/* The condition of every field by width, type and index; 0: no such field. VMREAD and VMWRITE ask each time. */
-#define VMX_FIELD_KEY(encoding) (((encoding) >> 13 & 3) << 8 | ((encoding) >> 10 & 3) << 6 | ((encoding) >> 1 & 63))
-extern const u8 vmx_field_conditions[1 << 10];
-
-/* Bit 12 and bits 31:15 are 0, indexes go to 63 here, only fields of 64 bits have a high half. */
-static inline bool vmx_field_exists(u32 encoding)
+/* What a processor with these features reports and obeys; the widths and control-register bits are the caller's. */
+void vmx_caps_of(const struct feature_set *f, struct vmx_caps *p);
+void vmx_caps_fill(struct cpu *c); /* at reset, and whenever features or widths may have changed */
+static inline const struct vmx_caps *vmx_caps(const struct cpu *c)
 {
-	u8 condition = vmx_field_conditions[VMX_FIELD_KEY(encoding)];
-
-	if ((encoding & 0xffff9380) || !condition || ((encoding & 1) && (encoding >> 13 & 3) != 1))
-		return false;
-	return condition == VMX_ALWAYS || (vmx_allowed1((enum vmx_word)(condition >> 5)) >> (condition & 31) & 1);
+	return &vmx_of(c)->caps;
 }
-u64 vmx_cr4_fixed1(struct cpu *c);
-const struct vmx_caps *vmx_caps(struct cpu *c);
 struct vmx_control {
 	u8 word, bit; /* enum vmx_word */
 	bool here;
@@ -195,9 +183,9 @@ struct vmx_control {
 };
 extern const struct vmx_control vmx_controls[];
 extern const size_t vmx_control_count;
+enum feature vmx_control_feature(const struct vmx_control *k); /* whose absence takes it away; FEAT_NONE: it stays */
 #define VMX_CR0_FIXED0       (CR0_PE | CR0_NE | CR0_PG)
 #define VMX_CR4_FIXED0       CR4_VMXE
-#define VMX_EPT_AD_SUPPORTED true
 
 /* ---- insns.c ---- */
 enum xr vmx_succeed(struct cpu *c);

@@ -268,7 +268,7 @@ static void test_registers(struct pc *p, const struct vmx_caps *caps)
 	}
 	check((p->c->cr0 & 0xe005003f) == (s.f[vmcs_slot(VMCS_HOST_CR0)] & 0xe005003f), "loaded by VM exit", "CR0");
 	check(flags_get(p->c) == 2, "host RFLAGS", "RFLAGS");
-	check(!vmx_field_exists(0x0c0e), "no host LDTR", "fields"); /* REQ(vmx04.2.4.18) */
+	check(!vmx_field_exists(vmx_caps(p->c), 0x0c0e), "no host LDTR", "fields"); /* REQ(vmx04.2.4.18) */
 	leave(p);
 }
 
