@@ -27,7 +27,7 @@ enum quirk {
 /* One row per MSR or run of MSRs. */
 struct msr_row {
 	u32 index, count;
-	const char *name;
+	const char *name;       /* of each MSR of the run: see msr_name() */
 	enum feature feature;   /* FEAT_NONE: always there */
 	/* Either a plain member (offset, with the bits a write may set: others #GP) or functions. */
 	u32 offset;             /* into struct cpu; stride 8 */

@@ -4,6 +4,8 @@
  */
 #include "cpu/msr.h"
 
+#include <stdio.h>
+
 /* Longer sets are ordered by index and searched by halves; the vendors' short ones need not be. */
 #define LINEAR_MAX 32
 
@@ -44,6 +46,42 @@ const struct msr_row *msr_find(const struct cpu *c, u32 index)
 			return r;
 	}
 	return NULL;
+}
+
+/* Past n bars. NULL: there are not as many. */
+static const char *nth_name(const char *list, u32 n)
+{
+	while (list && n--) {
+		list = strchr(list, '|');
+		list = list ? list + 1 : NULL;
+	}
+	return list;
+}
+
+static u32 names(const char *list)
+{
+	u32 n = 1;
+
+	for (; *list; list++)
+		n += *list == '|';
+	return n;
+}
+
+const char *msr_name(const struct msr_row *r, u32 index, char out[MSR_NAME_MAX])
+{
+	bool turns = strchr(r->name, '#') != NULL;
+	u32 n = index - r->index, each = names(r->name);
+	const char *from = nth_name(r->name, turns ? n % each : n);
+	size_t k = 0;
+
+	for (; from && *from && *from != '|' && k + 3 < MSR_NAME_MAX; from++) {
+		if (*from != '#')
+			out[k++] = *from;
+		else
+			k += (size_t)snprintf(out + k, MSR_NAME_MAX - k, "%u", n / each);
+	}
+	out[k] = 0;
+	return out;
 }
 
 static u64 *member(struct cpu *c, const struct msr_row *r, u32 index)

@@ -8,6 +8,12 @@
 
 /* NULL: no such MSR on this model. */
 const struct msr_row *msr_find(const struct cpu *c, u32 index);
+/*
+ * The name of one MSR of a row. A row's name lists its MSRs: "A|B" by turns, where # is the number of the turn, so that
+ * "BASE#|MASK#" are BASE0, MASK0, BASE1... A list without # does not start again. Nothing between bars: no name, "".
+ */
+#define MSR_NAME_MAX 32
+const char *msr_name(const struct msr_row *r, u32 index, char out[MSR_NAME_MAX]);
 extern const struct msr_set msr_common;
 
 /* Bases in MSRs, in descriptor-table registers and of INVPCID are canonical for the widest addresses the processor has, whatever CR4.LA57 says now. */

@@ -272,6 +272,16 @@ static bool xss_write(struct cpu *c, u32 index, u64 value)
 	return true;
 }
 
+/* "x2APIC Register Address Space" */
+#define X2APIC_NAMES                                                                                                   \
+	"||X2APIC_APICID|X2APIC_VERSION|||||X2APIC_TPR||X2APIC_PPR|X2APIC_EOI||X2APIC_LDR||X2APIC_SIVR|"               \
+	"X2APIC_ISR0|X2APIC_ISR1|X2APIC_ISR2|X2APIC_ISR3|X2APIC_ISR4|X2APIC_ISR5|X2APIC_ISR6|X2APIC_ISR7|"             \
+	"X2APIC_TMR0|X2APIC_TMR1|X2APIC_TMR2|X2APIC_TMR3|X2APIC_TMR4|X2APIC_TMR5|X2APIC_TMR6|X2APIC_TMR7|"             \
+	"X2APIC_IRR0|X2APIC_IRR1|X2APIC_IRR2|X2APIC_IRR3|X2APIC_IRR4|X2APIC_IRR5|X2APIC_IRR6|X2APIC_IRR7|"             \
+	"X2APIC_ESR|||||||X2APIC_LVT_CMCI|X2APIC_ICR||X2APIC_LVT_TIMER|X2APIC_LVT_THERMAL|X2APIC_LVT_PMI|"             \
+	"X2APIC_LVT_LINT0|X2APIC_LVT_LINT1|X2APIC_LVT_ERROR|X2APIC_INIT_COUNT|X2APIC_CUR_COUNT|||||X2APIC_DIV_CONF|"   \
+	"X2APIC_SELF_IPI"
+
 /* clang-format off */
 static const struct msr_row rows[] = {
 	{.index = 0x010, .count = 1, .name = "IA32_TIME_STAMP_COUNTER", .feature = FEAT_TSC, .read = tsc_read, .write = tsc_write},
@@ -286,22 +296,23 @@ static const struct msr_row rows[] = {
 	{.index = 0x179, .count = 1, .name = "IA32_MCG_CAP", .feature = FEAT_MCA, .flags = MSR_CONST, .reset = BIT(8) | MC_BANKS},
 	{MSR_AT(0x17a, 1, "IA32_MCG_STATUS", mcg_status), .feature = FEAT_MCA, .writable = 7},
 	{MSR_AT(0x17b, 1, "IA32_MCG_CTL", mcg_ctl), .feature = FEAT_MCA, .writable = ~0ull},
-	{.index = 0x200, .count = 16, .name = "IA32_MTRR_PHYSBASE0", .feature = FEAT_MTRR, .read = variable_read, .write = variable_write},
+	{.index = 0x200, .count = 16, .name = "IA32_MTRR_PHYSBASE#|IA32_MTRR_PHYSMASK#", .feature = FEAT_MTRR, .read = variable_read, .write = variable_write},
 	{.index = 0x250, .count = 1, .name = "IA32_MTRR_FIX64K_00000", .feature = FEAT_MTRR, .read = fixed_read, .write = fixed_write},
-	{.index = 0x258, .count = 2, .name = "IA32_MTRR_FIX16K_80000", .feature = FEAT_MTRR, .read = fixed_read, .write = fixed_write},
-	{.index = 0x268, .count = 8, .name = "IA32_MTRR_FIX4K_C0000", .feature = FEAT_MTRR, .read = fixed_read, .write = fixed_write},
+	{.index = 0x258, .count = 2, .name = "IA32_MTRR_FIX16K_80000|IA32_MTRR_FIX16K_A0000", .feature = FEAT_MTRR, .read = fixed_read, .write = fixed_write},
+	{.index = 0x268, .count = 8, .name = "IA32_MTRR_FIX4K_C0000|IA32_MTRR_FIX4K_C8000|IA32_MTRR_FIX4K_D0000|IA32_MTRR_FIX4K_D8000|"
+	 "IA32_MTRR_FIX4K_E0000|IA32_MTRR_FIX4K_E8000|IA32_MTRR_FIX4K_F0000|IA32_MTRR_FIX4K_F8000", .feature = FEAT_MTRR, .read = fixed_read, .write = fixed_write},
 	{MSR_AT(0x277, 1, "IA32_PAT", pat), .feature = FEAT_PAT, .write = pat_write, .reset = 0x0007040600070406},
 	{MSR_AT(0x2ff, 1, "IA32_MTRR_DEF_TYPE", mtrr.def_type), .feature = FEAT_MTRR, .write = def_type_write},
-	{.index = 0x400, .count = 4 * MC_BANKS, .name = "IA32_MC0_CTL", .feature = FEAT_MCA, .read = bank_read, .write = msr_bank_write},
+	{.index = 0x400, .count = 4 * MC_BANKS, .name = "IA32_MC#_CTL|IA32_MC#_STATUS|IA32_MC#_ADDR|IA32_MC#_MISC", .feature = FEAT_MCA, .read = bank_read, .write = msr_bank_write},
 	{.index = 0x6e0, .count = 1, .name = "IA32_TSC_DEADLINE", .feature = FEAT_TSC_DEADLINE, .read = deadline_read, .write = deadline_write},
-	{.index = 0x800, .count = 0x100, .name = "x2APIC", .feature = FEAT_X2APIC, .read = apic_msr_read, .write = apic_msr_write},
+	{.index = 0x800, .count = 0x100, .name = X2APIC_NAMES, .feature = FEAT_X2APIC, .read = apic_msr_read, .write = apic_msr_write},
 	{MSR_AT(0xda0, 1, "IA32_XSS", xss), .feature = FEAT_XSAVES, .write = xss_write},
 	{.index = 0xc0000080, .count = 1, .name = "EFER", .read = efer_msr_read, .write = efer_msr_write},
 	{MSR_AT(0xc0000081, 1, "STAR", star), .feature = FEAT_SYSCALL, .writable = ~0ull},
 	{MSR_AT(0xc0000082, 1, "LSTAR", lstar), .feature = FEAT_LM, .writable = ~0ull, .flags = MSR_CANONICAL},
 	{MSR_AT(0xc0000083, 1, "CSTAR", cstar), .feature = FEAT_LM, .writable = ~0ull, .flags = MSR_CANONICAL},
 	{MSR_AT(0xc0000084, 1, "SFMASK", sfmask), .feature = FEAT_LM, .writable = 0xffffffff, .ignored = 0xffffffff00000000},
-	{.index = 0xc0000100, .count = 2, .name = "FS_BASE", .feature = FEAT_LM, .read = base_read, .write = base_write},
+	{.index = 0xc0000100, .count = 2, .name = "FS_BASE|GS_BASE", .feature = FEAT_LM, .read = base_read, .write = base_write},
 	{MSR_AT(0xc0000102, 1, "KERNEL_GS_BASE", kernel_gs_base), .feature = FEAT_LM, .writable = ~0ull, .flags = MSR_CANONICAL},
 	{MSR_AT(0xc0000103, 1, "TSC_AUX", tsc_aux), .feature = FEAT_RDTSCP, .writable = 0xffffffff},
 };

@@ -208,10 +208,11 @@ void trace_io(struct inspect *i, bool mmio, bool write, u64 addr, unsigned size,
 void trace_msr(struct inspect *i, struct cpu *c, bool write, u32 index, u64 value, bool ok)
 {
 	const struct msr_row *row = msr_find(c, index);
-	char text[128], args[128];
+	char text[128], args[128], name[MSR_NAME_MAX] = "";
 
-	snprintf(text, sizeof(text), "%s 0x%x%s%s %s %s", write ? "WRMSR" : "RDMSR", index, row ? " " : "",
-	         row ? row->name : "",
+	if (row)
+		msr_name(row, index, name);
+	snprintf(text, sizeof(text), "%s 0x%x%s%s %s %s", write ? "WRMSR" : "RDMSR", index, *name ? " " : "", name,
 	         ok      ? write ? "=" : "gives"
 	         : write ? "= (#GP)"
 	                 : "gives #GP",

@@ -356,7 +356,11 @@ static const struct msr_row rows[] = {
 	{.index = 0x03a, .count = 1, .name = "IA32_FEATURE_CONTROL", .feature = FEAT_VMX,
 	 .read = feature_control_read,
 	 .write = feature_control_write},
-	{.index = 0x480, .count = 0x14, .name = "IA32_VMX_BASIC", .feature = FEAT_VMX, .read = capability_read,
+	{.index = 0x480, .count = 0x14, .name = "IA32_VMX_BASIC|IA32_VMX_PINBASED_CTLS|IA32_VMX_PROCBASED_CTLS|IA32_VMX_EXIT_CTLS|IA32_VMX_ENTRY_CTLS|"
+		 "IA32_VMX_MISC|IA32_VMX_CR0_FIXED0|IA32_VMX_CR0_FIXED1|IA32_VMX_CR4_FIXED0|IA32_VMX_CR4_FIXED1|"
+		 "IA32_VMX_VMCS_ENUM|IA32_VMX_PROCBASED_CTLS2|IA32_VMX_EPT_VPID_CAP|IA32_VMX_TRUE_PINBASED_CTLS|"
+		 "IA32_VMX_TRUE_PROCBASED_CTLS|IA32_VMX_TRUE_EXIT_CTLS|IA32_VMX_TRUE_ENTRY_CTLS|IA32_VMX_VMFUNC|"
+		 "IA32_VMX_PROCBASED_CTLS3|IA32_VMX_EXIT_CTLS2", .feature = FEAT_VMX, .read = capability_read,
 	 .write = read_only},
 };
 /* clang-format on */
