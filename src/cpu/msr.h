@@ -16,7 +16,11 @@ const struct msr_row *msr_find(const struct cpu *c, u32 index);
 const char *msr_name(const struct msr_row *r, u32 index, char out[MSR_NAME_MAX]);
 extern const struct msr_set msr_common;
 
-/* Bases in MSRs, in descriptor-table registers and of INVPCID are canonical for the widest addresses the processor has, whatever CR4.LA57 says now. */
+/*
+ * Bases in MSRs, descriptor-table registers and hidden parts of segments, and the addresses of INVPCID and INVVPID, must be
+ * canonical for the widest addresses that the processor has, whatever CR4.LA57 says now; accesses and loads of RIP go by
+ * the mode in force, c->la_bits. "5-Level Paging and 5-Level EPT", "Linear-Address Registers and Canonicality".
+ */
 static inline unsigned msr_la_bits(const struct cpu *c)
 {
 	return has(c, FEAT_LA57) ? 57 : 48;

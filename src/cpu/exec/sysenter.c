@@ -13,7 +13,8 @@ static struct seg flat(u16 sel, u32 ar, unsigned dpl)
 	return (struct seg){.sel = sel, .limit = 0xffffffff, .ar = ar | (u32)dpl << AR_DPL_SHIFT};
 }
 
-/* Load CS, SS and CPL, then rip. */
+/* Load CS, SS and CPL, then rip. What WRMSR let into LSTAR and SYSENTER_EIP is canonical for the processor (see
+ * msr_la_bits()); the mode in force may have shorter addresses, so SYSCALL and SYSENTER look again. */
 static void transfer(struct cpu *c, const struct insn *i, u16 cs, u16 ss, unsigned cpl, bool to64, u64 rip)
 {
 	u64 from = insn_rip(c, i);
@@ -65,6 +66,8 @@ static enum xr syscall(struct cpu *c, const struct insn *i)
 		return step_by_new_flags(c);
 	}
 	target = mode64(c) ? c->lstar : c->cstar;
+	if (!is_canonical(target, c->la_bits))
+		return fault_gp(c, 0);
 	c->r[REG_RCX] = next_rip(c, i);
 	c->r[11] = fl & ~(u32)FL_RF;
 	transfer(c, i, cs, (u16)(cs + 8), 0, true, target);
@@ -106,7 +109,7 @@ static enum xr sysenter(struct cpu *c, const struct insn *i)
 
 	if (sysenter_ud(c))
 		return fault_ud(c);
-	if (real_mode(c) || !cs)
+	if (real_mode(c) || !cs || (to64 && !is_canonical(c->sysenter_eip, c->la_bits)))
 		return fault_gp(c, 0);
 
 	u32 fl = flags_get(c) & ~(u32)(FL_VM | FL_IF | FL_RF);
