@@ -65,6 +65,7 @@ def main():
             if name.endswith(('.c', '.h')):
                 check_file(root, os.path.join(folder, name), edges, errors)
     print('\n'.join(errors) if errors else f'layers: {len(edges)} floors, no undeclared include, no cycle')
+    print(f'checks: {len(edges)}')
     sys.exit(1 if errors else 0)
 
 

@@ -325,5 +325,6 @@ int main(int argc, char **argv)
 	}
 	for (size_t n = 0; n < ARRAY_LEN(pages); n++)
 		ok = do_page(&pages[n], argv[argc - 1], check) && ok;
+	printf("checks: %zu\n", ARRAY_LEN(pages));
 	return !ok;
 }

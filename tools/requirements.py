@@ -1,16 +1,21 @@
 #!/usr/bin/env python3
-"""Which testable statements of the manuals are proved. Tests name ids: REQ(svm.2.5.9.1) beside the assertion, or
-REQ_COLUMN tables whose strings are ids. docs/requirements/excused.tsv holds id<TAB>reason.
+"""Which testable statements of the manuals are proved. A statement is proved if a test program named its id when it had
+executed the assertions (`proved: ID...`, docs/add-a-check.md) and passed, in the last whole run of tests/run.py.
 
-  requirements.py          summary by issue; exit 1 if a test names an id that does not exist
-  requirements.py --open   list the open ids as well
-  requirements.py --md     the coverage page of docs/"""
+docs/requirements/excused.tsv holds id<TAB>reason for statements that leave nothing to test; a reason that begins with
+`absent: ` is for what no model here has. An id of a finished part that is neither is a failure.
+
+  requirements.py [--build DIR]   the table, and what is wrong
+  requirements.py --open          the open ids as well
+  requirements.py --md            the table for docs/"""
+import argparse
 import glob
 import os
-import re
 import sys
 
-ROOT = os.path.normpath(os.path.join(os.path.dirname(__file__), '..'))
+ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'))
+FINISHED = ('core', 'svm', 'vmx')
+STATES = ('proved', 'excused', 'open', 'absent')
 
 
 def read_list():
@@ -26,46 +31,72 @@ def read_list():
 
 def read_excused():
     path = os.path.join(ROOT, 'docs/requirements/excused.tsv')
+    return dict(line.rstrip('\n').split('\t', 1) for line in open(path, encoding='utf-8') if '\t' in line)
+
+
+def write_proofs(path, proofs):
+    with open(path, 'w') as f:
+        f.writelines(f'{one}\t{row}\n' for one, row in sorted(proofs.items()))
+
+
+def read_proofs(path):
     if not os.path.exists(path):
-        return {}
-    return dict(line.rstrip('\n').split('\t', 1) for line in open(path) if '\t' in line)
+        sys.exit(f'{path} is missing: tests/run.py without a pattern writes it')
+    return dict(line.rstrip('\n').split('\t') for line in open(path))
 
 
-def read_proofs():
-    proofs = {}
-    for folder, _, names in os.walk(os.path.join(ROOT, 'tests')):
-        for name in names:
-            if not name.endswith(('.c', '.h', '.S', '.py', '.tsv')):
-                continue
-            path = os.path.join(folder, name)
-            text = re.sub(r'(?m)^[ \t]*#define.*', '', open(path, encoding='utf-8').read())
-            for m in re.finditer(r'REQ\(([^)]*)\)', text):
-                number = text.count('\n', 0, m.start()) + 1
-                for one in re.sub(r'[,"*]', ' ', m.group(1)).split():
-                    proofs.setdefault(one, []).append(f'{os.path.relpath(path, ROOT)}:{number}')
-    return proofs
+def state(one, proofs, excused):
+    if one in proofs:
+        return 'proved'
+    if one in excused:
+        return 'absent' if excused[one].startswith('absent: ') else 'excused'
+    return 'open'
+
+
+def table(rows, proofs, excused, md=False):
+    parts = {}
+    for one, cells in rows.items():
+        parts.setdefault(cells['part'], dict.fromkeys(STATES, 0))[state(one, proofs, excused)] += 1
+    total = {s: sum(n[s] for n in parts.values()) for s in STATES}
+    lines = [['part', *STATES]] + [[p, *(str(n[s]) for s in STATES)] for p, n in sorted(parts.items())]
+    lines.append([f'all {sum(total.values()):,}', *(str(total[s]) for s in STATES)])
+    if md:
+        return '\n'.join(['| ' + ' | '.join(lines[0]) + ' |', '|---' * 5 + '|'] + ['| ' + ' | '.join(c) + ' |' for c in lines[1:]]) + '\n'
+    return '\n'.join(f'{c[0]:12}' + ''.join(f'{x:>9}' for x in c[1:]) for c in lines) + '\n'
+
+
+def faults(rows, proofs, excused):
+    wrong = [f'{row}: requirement {one} does not exist' for one, row in sorted(proofs.items()) if one not in rows]
+    wrong += [f'excused.tsv: requirement {one} does not exist' for one in excused if one not in rows]
+    wrong += [f'excused.tsv: {one} is proved by {proofs[one]}' for one in excused if one in proofs]
+    wrong += [f"{one} of the finished part {cells['part']} is open: {cells['requirement']}" for one, cells in rows.items()
+              if cells['part'] in FINISHED and state(one, proofs, excused) == 'open']
+    return wrong
+
+
+def judge(proofs):
+    """For tests/run.py: the table with what is wrong, and whether anything is."""
+    rows, excused = read_list(), read_excused()
+    wrong = faults(rows, proofs, excused)
+    return table(rows, proofs, excused) + ''.join(line + '\n' for line in wrong), bool(wrong)
 
 
 def main():
-    rows, excused, proofs = read_list(), read_excused(), read_proofs()
-    unknown = [(i, where[0]) for i, where in sorted(proofs.items()) if i not in rows]
-    unknown += [(i, 'excused.tsv') for i in excused if i not in rows]
-    by_issue = {}
-    for rid, cells in rows.items():
-        state = 'proved' if rid in proofs else 'excused' if rid in excused else 'open'
-        by_issue.setdefault(cells['issue'], {'proved': 0, 'excused': 0, 'open': 0})[state] += 1
-        if '--open' in sys.argv and state == 'open':
-            print(f"{rid}\t{cells['issue']}\t{cells['requirement']}")
-    bar = '| ' if '--md' in sys.argv else ''
-    sep = ' | ' if bar else '\t'
-    print(bar + sep.join(['issue', 'proved', 'excused', 'open']))
-    if bar:
-        print('|---|---|---|---|')
-    for issue, n in sorted(by_issue.items()):
-        print(bar + sep.join([issue, str(n['proved']), str(n['excused']), str(n['open'])]))
-    for rid, where in unknown:
-        print(f'{where}: requirement {rid} does not exist')
-    sys.exit(1 if unknown else 0)
+    ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ap.add_argument('--build', default='build')
+    ap.add_argument('--open', action='store_true')
+    ap.add_argument('--md', action='store_true')
+    a = ap.parse_args()
+    rows, excused, proofs = read_list(), read_excused(), read_proofs(os.path.join(a.build, 'proved.tsv'))
+    if a.open:
+        for one, cells in rows.items():
+            if state(one, proofs, excused) == 'open':
+                print(f"{one}\t{cells['part']}\t{cells['requirement']}")
+    print(table(rows, proofs, excused, a.md), end='')
+    wrong = faults(rows, proofs, excused)
+    for line in wrong:
+        print(line)
+    sys.exit(1 if wrong else 0)
 
 
 if __name__ == '__main__':

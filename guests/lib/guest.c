@@ -8,6 +8,7 @@ struct regs last_regs;
 extern u64 fault_buffer[8]; /* start.S: rbx rbp r12 r13 r14 r15 rsp rip */
 static exception_fn *handlers[256];
 static unsigned passed, failed;
+static struct proved proved;
 static u8 *next_page;
 
 void *memset(void *d, int v, size_t n)
@@ -103,32 +104,31 @@ void print(const char *fmt, ...)
 
 void check_(const char *name, u64 got, u64 want)
 {
-	if (got == want) {
-		passed++;
-		return;
-	}
-	failed++;
-	print("FAIL %s: got 0x%lx, want 0x%lx\n", name, got, want);
+	vcheck(name, NULL, got, want);
 }
 
 void vcheck(const char *name, const char *what, u64 got, u64 want)
 {
-	char text[128];
-	unsigned n = 0;
+	if (got == want) {
+		passed++;
+		if (!proved_name(&proved, name) || (what && !proved_name(&proved, what)))
+			check("room for what is proved", 0, 1);
+		return;
+	}
+	failed++;
+	print("FAIL %s%s%s: got 0x%lx, want 0x%lx\n", name, what ? ": " : "", what ? what : "", got, want);
+}
 
-	for (const char *p = name; *p && n < 80; p++)
-		text[n++] = *p;
-	text[n++] = ':';
-	text[n++] = ' ';
-	for (const char *p = what; *p && n < 127; p++)
-		text[n++] = *p;
-	text[n] = 0;
-	check(text, got, want);
+void proves(const char *ids)
+{
+	if (!failed && !proved_add(&proved, ids))
+		check("room for what is proved", 0, 1);
 }
 
 int guest_verdict(void)
 {
-	print("%u passed, %u failed\n", passed, failed);
+	proved_say(&proved, put);
+	print("checks: %u\n%u passed, %u failed\n", passed + failed, passed, failed);
 	return failed || !passed;
 }
 

@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "proved.h"
+
 typedef uint8_t u8;
 typedef uint16_t u16;
 typedef uint32_t u32;
@@ -48,10 +50,12 @@ int fault_setjmp(void) __attribute__((returns_twice)); /* 0 now, 1 after a fault
 	})
 
 void print(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-/* One line a check: "ok NAME" or "FAIL NAME: got, want"; guest_verdict() prints the sum and is main's return value. */
+/* A check that fails says "FAIL NAME: got, want"; guest_verdict() prints what was proved and the sum, and is main's return
+ * value. A name may open with the statements it proves: check(REQ("svm.2.3.2") "CR2", ...); in vcheck() both may. */
 void check_(const char *name, u64 got, u64 want);
 #define check(name, got, want) check_(name, (u64)(got), (u64)(want))
 void vcheck(const char *name, const char *what, u64 got, u64 want); /* the line says "NAME: WHAT" */
+void proves(const char *ids); /* behind checks that no name of theirs can carry: proved if none has failed yet */
 int guest_verdict(void);
 void guest_end(int status) __attribute__((noreturn)); /* 0: power off; else the debug-exit port */
 int main(void);

@@ -6,7 +6,14 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
 : "${BUILD:?is the build folder}" "${TURNSTILE:?is the program}"
 export LC_ALL=C
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+checks=0
+# The last of every script: its verdict for tests/run.py, and no files left.
+leave() {
+	local status=$?
+	[ $status != 0 ] || echo "checks: $checks"
+	rm -rf "$work"
+}
+trap leave EXIT
 
 fail() {
 	echo "---- output ----"; head -c 8000 "$work/out"
@@ -18,9 +25,10 @@ fail() {
 # run STATUS OPTION...: output in $work/out, messages in $work/err.
 run() {
 	local want=$1 status; shift
-	"$TURNSTILE" run --timeout 60 "$@" >"$work/out" 2>"$work/err" </dev/null
+	"$TURNSTILE" run --timeout $((60 * ${SLOWNESS:-100} / 100)) "$@" >"$work/out" 2>"$work/err" </dev/null
 	status=$?
 	[ "$status" = "$want" ] || fail "exit status $status, want $want: turnstile run $*"
+	checks=$((checks + 1))
 }
 
 # has FILE REGEX...: each matches a line of $work/FILE.
@@ -28,6 +36,7 @@ has() {
 	local f=$work/$1 r; shift
 	for r in "$@"; do
 		grep -qE -- "$r" "$f" || fail "no line matches: $r"
+		checks=$((checks + 1))
 	done
 }
 

@@ -7,7 +7,14 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
 export LC_ALL=C
 guest=$BUILD/guest
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+checks=0
+# The last of every script: its verdict for tests/run.py, and no files left.
+leave() {
+	local status=$?
+	[ $status != 0 ] || echo "checks: $checks"
+	rm -rf "$work"
+}
+trap leave EXIT
 
 fail() {
 	if [ -s "$work/out" ]; then
@@ -30,12 +37,16 @@ image() {
 	initrd=$(tools/guest-image "$BUILD" "$@") || fail "the initramfs $1 could not be made"
 }
 
+# Seconds of the reference computer; $SLOWNESS, in percent, is how this one compares (tests/run.py).
+limit=$((${LIMIT:-300} * ${SLOWNESS:-100} / 100))
+
 # machine OPTION...: runs it; the output is in $work/out, and must end with a power-off.
 machine() {
 	local status
-	"$TURNSTILE" run --timeout "${LIMIT:-300}" "$@" >"$work/out" 2>&1 </dev/null
+	"$TURNSTILE" run --timeout "$limit" "$@" >"$work/out" 2>&1 </dev/null
 	status=$?
 	[ $status = 0 ] || fail "exit status $status: turnstile run $*"
+	checks=$((checks + 1))
 }
 
 # says TEXT...: each was printed.
@@ -43,10 +54,12 @@ says() {
 	local t
 	for t in "$@"; do
 		grep -qF -- "$t" "$work/out" || fail "missing: $t"
+		checks=$((checks + 1))
 	done
 }
 
 clean_log() {
+	checks=$((checks + 1))
 	tests/clients/log-check "$1" "$work/out" && return
 	echo "FAIL: the kernel's log is not clean"
 	exit 1

@@ -280,6 +280,7 @@ static void campaign(struct run *r)
 	printf("%s-bit code, %llu cases in %.1f s (%.0f a second), %llu drew nothing that may run\n",
 	       mode_name(r->o.mode), (unsigned long long)r->o.cases, s, (double)r->o.cases / (s > 0 ? s : 1),
 	       (unsigned long long)r->skipped);
+	printf("random cases: %llu\n", (unsigned long long)(r->passed + r->failed));
 	printf("%llu passed, %llu failed\n", (unsigned long long)r->passed, (unsigned long long)r->failed);
 }
 

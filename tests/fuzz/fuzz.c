@@ -201,6 +201,7 @@ int fuzz_main(int argc, char **argv, const char *name, void (*one)(struct rng *r
 		}
 	}
 	alarm(0);
+	printf("random cases: %llu\n", (unsigned long long)done);
 	printf("%s: seed %llu, %llu cases\n", name, (unsigned long long)run.seed, (unsigned long long)done);
 	for (unsigned i = 0; i < COUNTERS && run.counter[i].what; i++)
 		printf("%12llu %s\n", (unsigned long long)run.counter[i].n, run.counter[i].what);

@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "../../guests/lib/proved.h"
+
 typedef uint8_t u8;
 typedef uint16_t u16;
 typedef uint32_t u32;
@@ -39,6 +41,7 @@ int fault_setjmp(void) __attribute__((returns_twice));
 void print(const char *s);
 void check_(const char *name, u32 got, u32 want);
 #define check(name, got, want) check_(name, (u32)(got), (u32)(want))
+void proves(const char *ids); /* as in guests/lib/guest.h, and so is REQ() before a name */
 int guest_verdict(void);
 int main(void);
 void *memset(void *d, int v, size_t n);

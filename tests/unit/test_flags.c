@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "cpu/exec/cond.h"
+#include "report.h"
 #include "rnd.h"
 
 /* Values whose carries and signs matter come up often. */
@@ -85,6 +86,7 @@ static struct cpu *fresh(void)
 static void add_and_sub(void **state)
 {
 	(void)state;
+	drawn_begin();
 	for (unsigned size = 1; size <= 8; size *= 2)
 		for (unsigned k = 0; k < 20000; k++) {
 			u64 a = operand(size), b = operand(size), r;
@@ -97,11 +99,13 @@ static void add_and_sub(void **state)
 			cc_set(c, CC_SUB, size, r, a, b);
 			check(c, f);
 		}
+	drawn_end(4 * 20000);
 }
 
 static void carry_vectors(void **state)
 {
 	(void)state;
+	drawn_begin();
 	for (unsigned size = 1; size <= 8; size *= 2)
 		for (unsigned k = 0; k < 20000; k++) {
 			u64 a = operand(size), b = operand(size), r;
@@ -115,11 +119,13 @@ static void carry_vectors(void **state)
 			cc_set(c, CC_COUT, size, r, low_bytes((~a & b) | ((~a | b) & r), size), 0);
 			check(c, f);
 		}
+	drawn_end(4 * 20000);
 }
 
 static void inc_and_dec(void **state)
 {
 	(void)state;
+	drawn_begin();
 	for (unsigned size = 1; size <= 8; size *= 2)
 		for (unsigned k = 0; k < 20000; k++) {
 			u64 a = operand(size), r;
@@ -133,11 +139,13 @@ static void inc_and_dec(void **state)
 			cc_set(c, CC_DEC, size, r, 0, cf);
 			check(c, (f & ~(u32)FL_CF) | cf);
 		}
+	drawn_end(4 * 20000);
 }
 
 static void logic_and_shifts(void **state)
 {
 	(void)state;
+	drawn_begin();
 	for (unsigned size = 1; size <= 8; size *= 2)
 		for (unsigned k = 0; k < 20000; k++) {
 			u64 r = operand(size);
@@ -149,11 +157,13 @@ static void logic_and_shifts(void **state)
 			cc_set_co(c, size, r, cf, of);
 			check(c, result_flags(r, size) | (cf ? FL_CF : 0u) | (of ? FL_OF : 0u));
 		}
+	drawn_end(4 * 20000);
 }
 
 static void partial_updates(void **state)
 {
 	(void)state;
+	drawn_begin();
 	for (unsigned k = 0; k < 20000; k++) {
 		u64 a = operand(4), b = operand(4), r;
 		bool cf = rnd() & 1, of = rnd() & 1;
@@ -167,6 +177,7 @@ static void partial_updates(void **state)
 		cc_set_cf_of(c, cf, of);
 		check(c, (f & ~(u32)(FL_CF | FL_OF)) | (cf ? FL_CF : 0u) | (of ? FL_OF : 0u));
 	}
+	drawn_end(20000);
 }
 
 static void set_raw(void **state)

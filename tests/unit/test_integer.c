@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "integer_fixture.h"
+#include "report.h"
 #include "rnd.h"
 
 /* ---- native execution ---- */
@@ -463,8 +464,10 @@ static void against_the_computer(void **state)
 
 	(void)state;
 	catch_faults();
+	drawn_begin();
 	for (unsigned long k = 0; k < case_count && bad < 20; k++)
 		bad += !one_case(&tmpls[rnd() % ARRAY_LEN(tmpls)]);
+	drawn_end(case_count);
 	assert_int_equal(bad, 0);
 }
 

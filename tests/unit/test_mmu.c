@@ -3,6 +3,7 @@
  * from that description alone whether an access works, its error code and every accessed and dirty bit.
  */
 #include "mmu_fixture.h"
+#include "report.h"
 
 #include "cpu/mmu/mmu_priv.h"
 
@@ -155,6 +156,7 @@ static void test_permissions(void **state)
 {
 	struct fixture *f = *state;
 
+	drawn_begin();
 	for (unsigned round = 0; round < 40000; round++) {
 		struct mapping m;
 		enum mode mode = round % M_COUNT;
@@ -174,6 +176,7 @@ static void test_permissions(void **state)
 		}
 		put_entry(f, mode, m.level[0].at, 0);
 	}
+	drawn_end(40000 * 7);
 }
 
 /* A processor's features never change; here they do, behind the back of what is kept of the paging mode. */

@@ -4,6 +4,7 @@
  */
 #include "cpu/exec/fpu.h"
 #include "host_memory.h"
+#include "report.h"
 
 void cpu_recheck(struct cpu *c)
 {
@@ -201,6 +202,7 @@ static void test_against_host(void **state)
 	unsigned p, op, m, map, bad = 0, total = 0, missed = 0;
 
 	(void)state;
+	drawn_begin();
 	for (map = 0; map < 3; map++)
 		for (p = 0; p < sizeof(prefixes); p++)
 			for (op = 0; op < 256; op++)
@@ -226,6 +228,7 @@ static void test_against_host(void **state)
 			missed++;
 		}
 	printf("# %u cases, %u mismatches, %u rows\n", total, bad, (unsigned)exec_mmx_rows.count);
+	drawn_end(total);
 	assert_int_equal(bad, 0);
 	assert_int_equal(missed, 0);
 }

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "report.h"
 #include "svm/svm.h"
 
 /* ---- layout ---- */
@@ -251,11 +252,12 @@ static void test_template_passes(void **state)
 
 	(void)state;
 	assert_null(svm_check_next(&v, svm_checks, ~0u));
-	/* REQ(svm.2.2.1.120): paged real mode is legal */
+	/* paged real mode is legal */
 	v.save.efer = EFER_SVME;
 	v.save.cr0 = CR0_PG | CR0_ET;
 	v.save.cr4 = 0;
 	assert_null(svm_check_next(&v, svm_checks, ~0u));
+	proves("svm.2.2.1.120");
 	/* CD = NW = 1 is legal; the last possible maps are legal; without nested paging its fields are not looked at */
 	v.save.cr0 |= CR0_CD | CR0_NW;
 	v.control.iopm_base_pa = BIT(40) - 0x3000;
@@ -305,6 +307,7 @@ static void test_checks_read_only_their_fields(void **state)
 	u64 seed = 88172645463325252ull;
 
 	(void)state;
+	drawn_begin();
 	for (unsigned round = 0; round < 2000; round++) {
 		struct svm_image v = template(), noise = template();
 
@@ -326,6 +329,7 @@ static void test_checks_read_only_their_fields(void **state)
 				fail_msg("%s reads more than its fields", svm_checks[n].id);
 		}
 	}
+	drawn_end(2000);
 }
 
 /* ---- the edge ---- */
@@ -364,15 +368,19 @@ static void test_segment_forms(void **state)
 	assert_int_equal(s.ar, AR_G | AR_DB | AR_P | AR_S | 3);
 	svm_seg_store(&out, &s);
 	assert_memory_equal(&in, &out, sizeof(in));
-	in.attrib = 0; /* REQ(svm.2.2.1.79) */
+	in.attrib = 0;
 	s = svm_seg_load(&in, SEG_DS, 48);
 	assert_true(s.ar & AR_UNUSABLE);
-	svm_seg_store(&out, &s); /* REQ(svm.2.2.1.90) */
+	proves("svm.2.2.1.79");
+	svm_seg_store(&out, &s);
 	assert_false(out.attrib & 0x80);
-	in.base = BIT(47); /* REQ(svm.2.2.1.122) */
+	proves("svm.2.2.1.90");
+	in.base = BIT(47);
 	assert_int_equal(svm_seg_load(&in, SEG_FS, 48).base, 0xffff800000000000ull);
+	proves("svm.2.2.1.122");
 	assert_int_equal(svm_seg_load(&in, SEG_FS, 57).base, BIT(47));
-	assert_true(svm_seg_load(&in, SEG_CS, 48).ar & AR_P); /* REQ(svm.2.2.1.81) */
+	assert_true(svm_seg_load(&in, SEG_CS, 48).ar & AR_P);
+	proves("svm.2.2.1.81");
 }
 
 int main(void)

@@ -3,6 +3,7 @@
  * by cell, on a bare processor: machine checks, INIT, NMI, external SMI, physical interrupts, A20M and IGNNE in a host
  * and in a guest, with the global interrupt flag 0 and 1, intercepted and not. Handlers and programs write a log.
  */
+#include "report.h"
 #include "world_fixture.h"
 
 #include "svm/svm.h"
@@ -83,8 +84,7 @@ static void arrive(struct pc *p, unsigned vector)
 	}
 }
 
-/* A host: MOV AL, 1; STOSB; STGI or NOPs; NOP; MOV AL, 2; STOSB; CLI; HLT. Column GIF = 0 without and with STGI, column
- * GIF = 1. REQ(svm.2.13.22) REQ(svm.2.13.24) REQ(svm.2.17.9.1) REQ(svm.2.17.9.3) REQ(svm.2.13.17) REQ(svm.2.13.19) */
+/* A host: MOV AL, 1; STOSB; STGI or NOPs; NOP; MOV AL, 2; STOSB; CLI; HLT. Column GIF = 0 without and with STGI, column GIF = 1. */
 static void test_host_columns(void **state)
 {
 	static const u8 vectors[] = {MC, NMI, VECTOR};
@@ -113,6 +113,7 @@ static void test_host_columns(void **state)
 			assert_true(p->c->pend & (vector == MC ? PEND_MCE : vector == NMI ? PEND_NMI : PEND_INTR));
 		pc_free(p);
 	}
+	proves("svm.2.13.22 svm.2.13.24 svm.2.17.9.1 svm.2.17.9.3 svm.2.13.17 svm.2.13.19");
 }
 
 /* ---- guests ---- */
@@ -149,11 +150,7 @@ static struct vmcb_page *guest(struct pc *p)
 	return v;
 }
 
-/*
- * Pending when the guest starts, GIF = 1 there. Intercepted: exit before the first instruction, and NMI and INTR are the
- * host's once it sets GIF; a machine check is an exception and is gone. Not intercepted: the guest's own handler.
- * REQ(svm.2.8.18.1) REQ(svm.2.8.18.2) REQ(svm.2.8.18.3) REQ(svm.2.13.24) REQ(svm.2.17.9.2) REQ(svm.2.17.9.4)
- */
+/* Pending when the guest starts, GIF = 1 there. Intercepted: exit before the first instruction, and NMI and INTR are the host's once it sets GIF; a machine check is an exception and is gone. Not intercepted: the guest's own handler. */
 static void test_guest_column(void **state)
 {
 	static const struct {
@@ -196,6 +193,7 @@ static void test_guest_column(void **state)
 		}
 		pc_free(p);
 	}
+	proves("svm.2.8.18.1 svm.2.8.18.2 svm.2.8.18.3 svm.2.13.24 svm.2.17.9.2 svm.2.17.9.4");
 }
 
 /* CLGI; HLT; log 1; STGI; NOP; log 2; VMMCALL. The processor sleeps in the guest when the event comes, and goes on
@@ -218,8 +216,7 @@ static void sleep_with_gif0(struct pc *p, unsigned vector)
 	run_from(p, GUEST_CODE + 4);
 }
 
-/* The guest's own CLGI holds what is not the monitor's: column GIF = 0 in a guest. REQ(svm.2.13.22)
- * REQ(svm.2.17.9.1) */
+/* The guest's own CLGI holds what is not the monitor's: column GIF = 0 in a guest. */
 static void test_guest_clgi(void **state)
 {
 	static const u8 vectors[] = {MC, NMI, VECTOR};
@@ -245,6 +242,7 @@ static void test_guest_clgi(void **state)
 		}
 		pc_free(p);
 	}
+	proves("svm.2.13.22 svm.2.17.9.1");
 }
 
 /* CR4.MCE = 0: a machine check is a shutdown, which the monitor may intercept. */
@@ -267,9 +265,7 @@ static void test_mce_off(void **state)
 
 /* ---- table 2-5 ---- */
 
-/* REQ(svm.2.13.9) REQ(svm.2.13.10) REQ(svm.2.17.8.11) REQ(svm.2.17.8.12) REQ(svm.2.17.8.13) REQ(svm.2.17.8.15)
- * REQ(svm.A.2.1) REQ(svm.A.2.4) REQ(svm.A.2.5)
- * Not redirected: VM_CR.R_INIT belongs to SKINIT. A processor that is not the bootstrap one then waits for SIPI. */
+/* Not redirected: VM_CR.R_INIT belongs to SKINIT. A processor that is not the bootstrap one then waits for SIPI. */
 static void expect_init(const struct pc *p)
 {
 	assert_int_equal(p->c->activity, ACT_WAIT_SIPI);
@@ -278,6 +274,8 @@ static void expect_init(const struct pc *p)
 	assert_false(p->c->pend & PEND_INIT);
 	assert_int_equal(p->c->efer, 0);
 	assert_int_equal(p->c->cr0 & (CR0_PE | CR0_PG), 0);
+	proves("svm.2.13.9 svm.2.13.10 svm.2.17.8.11 svm.2.17.8.12 svm.2.17.8.13 svm.2.17.8.15 svm.A.2.1 "
+	       "svm.A.2.4 svm.A.2.5");
 }
 
 static void test_init_in_host(void **state)
@@ -397,10 +395,11 @@ static void test_a20m(void **state)
 	}
 }
 
-/* IGNNE#: the one of "STPCLK, IGNNE toggling, ECC scrubbing" that this machine has. REQ(svm.2.13.27) REQ(svm.2.13.28) */
+/* IGNNE#: the one of "STPCLK, IGNNE toggling, ECC scrubbing" that this machine has. */
 static void ferr(void *arg, bool active)
 {
 	(void)arg, (void)active;
+	proves("svm.2.13.27 svm.2.13.28");
 }
 
 static void test_ignne(void **state)

@@ -12,11 +12,10 @@
 
 #include <cmocka.h>
 
+#include "report.h"
 #include "svm/svm.h"
 
-#define REQ(ids) ids
-
-/* Bytes in memory, least significant first: REQ(svm.P.4) */
+/* Bytes in memory, least significant first */
 static void test_little_endian(void **state)
 {
 	union {
@@ -34,14 +33,14 @@ static void test_little_endian(void **state)
 	assert_int_equal(u->page.control.asid, 0x1234);
 	assert_int_equal(u->page.save.es.attrib, 0xc93);
 	free(u);
+	proves("svm.P.4");
 }
 
 /* ---- segments and events at the edge ---- */
 
 static void test_attributes(void **state)
 {
-	/* 7:0 are descriptor bits 47:40, 11:8 are 55:52: type, S, DPL, P; AVL, L, D/B, G. REQ(svm.2.2.1.77
-	 * svm.2.2.1.78) */
+	/* 7:0 are descriptor bits 47:40, 11:8 are 55:52: type, S, DPL, P; AVL, L, D/B, G. */
 	static const struct {
 		u16 attrib;
 		u32 descriptor_high; /* the same bits in the upper half of a descriptor */
@@ -56,8 +55,10 @@ static void test_attributes(void **state)
 		struct seg s = svm_seg_load(&in, SEG_DS, 48);
 
 		assert_int_equal(s.ar, plain.ar | rows[n].descriptor_high >> 8);
-		svm_seg_store(&out, &s); /* REQ(svm.2.2.1.91) */
+		proves("svm.2.2.1.77 svm.2.2.1.78");
+		svm_seg_store(&out, &s);
 		assert_int_equal(out.attrib, in.attrib);
+		proves("svm.2.2.1.91");
 	}
 }
 
@@ -65,51 +66,54 @@ static void test_bases(void **state)
 {
 	const struct vmcb_seg in = {.attrib = 0x93, .limit = ~0u, .base = 0x12345678fedcba98ull};
 	static const struct {
-		const char *req;
+		const char *ids;
 		u8 seg;
 		u64 base;
 	} rows[] = {
-	        {REQ("svm.C.1.123"), SEG_ES, 0xfedcba98},
-	        {REQ("svm.C.1.123"), SEG_CS, 0xfedcba98},
-	        {REQ("svm.C.1.123"), SEG_SS, 0xfedcba98},
-	        {REQ("svm.C.1.123"), SEG_DS, 0xfedcba98},
-	        {REQ("svm.2.2.1.124 svm.2.3.27"), SEG_FS, 0x00005678fedcba98ull},
-	        {REQ("svm.2.2.1.124 svm.2.3.27"), SEG_GS, 0x00005678fedcba98ull},
-	        {REQ("svm.2.2.1.124 svm.2.3.27"), SEG_TR, 0x00005678fedcba98ull},
-	        {REQ("svm.2.2.1.124 svm.2.3.27"), SEG_LDTR, 0x00005678fedcba98ull},
+	        {"svm.C.1.123", SEG_ES, 0xfedcba98},
+	        {"svm.C.1.123", SEG_CS, 0xfedcba98},
+	        {"svm.C.1.123", SEG_SS, 0xfedcba98},
+	        {"svm.C.1.123", SEG_DS, 0xfedcba98},
+	        {"svm.2.2.1.124 svm.2.3.27", SEG_FS, 0x00005678fedcba98ull},
+	        {"svm.2.2.1.124 svm.2.3.27", SEG_GS, 0x00005678fedcba98ull},
+	        {"svm.2.2.1.124 svm.2.3.27", SEG_TR, 0x00005678fedcba98ull},
+	        {"svm.2.2.1.124 svm.2.3.27", SEG_LDTR, 0x00005678fedcba98ull},
 	};
 
 	(void)state;
-	for (size_t n = 0; n < ARRAY_LEN(rows); n++)
-		if (svm_seg_load(&in, rows[n].seg, 48).base != rows[n].base)
-			fail_msg("%s: segment %u", rows[n].req, rows[n].seg);
-	/* limits are in bytes whatever G says, bases are whole: REQ(svm.2.2.1.75 svm.2.2.1.76) */
+	for (size_t n = 0; n < ARRAY_LEN(rows); n++) {
+		assert_int_equal(svm_seg_load(&in, rows[n].seg, 48).base, rows[n].base);
+		proves(rows[n].ids);
+	}
+	/* limits are in bytes whatever G says, bases are whole */
 	assert_int_equal(svm_seg_load(&(struct vmcb_seg){.attrib = 0x893, .limit = 0x12345}, SEG_DS, 48).limit,
 	                 0x12345);
 	assert_int_equal(svm_seg_load(&(struct vmcb_seg){.attrib = 0x893, .base = 0xfedcba98}, SEG_DS, 48).base,
 	                 0xfedcba98);
+	proves("svm.2.2.1.75 svm.2.2.1.76");
 }
 
 static void test_event_bits(void **state)
 {
 	(void)state;
-	/* EXITINTINFO: vector 7:0, type 10:8. REQ(svm.2.4.2.3 svm.2.4.2.4) */
+	/* EXITINTINFO: vector 7:0, type 10:8. */
 	for (unsigned vector = 32; vector < 256; vector++)
 		assert_int_equal(svm_intinfo_from_event(&(struct event){.type = EV_EXT, .vector = (u8)vector}),
 		                 0x80000000u | vector);
+	proves("svm.2.4.2.3 svm.2.4.2.4");
 	assert_int_equal(svm_intinfo_from_event(&(struct event){.type = EV_NMI, .vector = 2}), 0x80000202);
 	assert_int_equal(
 	        svm_intinfo_from_event(&(struct event){.type = EV_HW, .vector = 14, .has_error = true, .error = 6}),
 	        0x680000b0eull);
 	assert_int_equal(svm_intinfo_from_event(&(struct event){.type = EV_SW, .vector = 0x80}), 0x80000480);
-	/* no other type leaves the processor: REQ(svm.2.4.2.10) */
+	/* no other type leaves the processor */
 	for (unsigned type = 0; type < 16; type++) {
 		u64 info = svm_intinfo_from_event(&(struct event){.type = (u8)type, .vector = 3});
 
 		assert_true(!(info >> 31 & 1) || (1u << (info >> 8 & 7) & (1 | 4 | 8 | 16)));
+		proves("svm.2.4.2.10");
 	}
-	/* EVENTINJ is read with the same encoding: what comes out is what went in. REQ(svm.2.16.3 svm.2.16.10
-	 * svm.2.16.12) */
+	/* EVENTINJ is read with the same encoding: what comes out is what went in. */
 	for (unsigned vector = 0; vector < 256; vector++)
 		for (unsigned type = 0; type < 5; type++) {
 			u64 info = 0x80000000ull | type << 8 | vector;
@@ -119,6 +123,7 @@ static void test_event_bits(void **state)
 				continue;
 			e = svm_event_from_intinfo(info, 2);
 			assert_int_equal(e.vector, vector);
+			proves("svm.2.16.3 svm.2.16.10 svm.2.16.12");
 			assert_int_equal(svm_intinfo_from_event(&e), info);
 		}
 }
@@ -128,18 +133,19 @@ static void test_event_bits(void **state)
 static void test_control_bits(void **state)
 {
 	static const struct {
-		const char *req;
+		const char *ids;
 		u64 is, mask;
 	} rows[] = {
-	        {REQ("svm.C.1.62"), VINTR_IRQ, 1ull << 8},      {REQ("svm.C.1.65"), VINTR_IGN_TPR, 1ull << 20},
-	        {REQ("svm.C.1.67"), VINTR_MASKING, 1ull << 24}, {REQ("svm.C.1.71"), INT_STATE_SHADOW, 1},
-	        {REQ("svm.C.1.77"), NESTED_NP_ENABLE, 1},       {REQ("svm.C.1.82 svm.2.19.1.1"), VIRT_EXT_LBRV, 1},
+	        {"svm.C.1.62", VINTR_IRQ, 1ull << 8},      {"svm.C.1.65", VINTR_IGN_TPR, 1ull << 20},
+	        {"svm.C.1.67", VINTR_MASKING, 1ull << 24}, {"svm.C.1.71", INT_STATE_SHADOW, 1},
+	        {"svm.C.1.77", NESTED_NP_ENABLE, 1},       {"svm.C.1.82 svm.2.19.1.1", VIRT_EXT_LBRV, 1},
 	};
 
 	(void)state;
-	for (size_t n = 0; n < ARRAY_LEN(rows); n++)
-		if (rows[n].is != rows[n].mask)
-			fail_msg("%s", rows[n].req);
+	for (size_t n = 0; n < ARRAY_LEN(rows); n++) {
+		assert_int_equal(rows[n].is, rows[n].mask);
+		proves(rows[n].ids);
+	}
 }
 
 int main(void)

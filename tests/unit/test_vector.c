@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <ucontext.h>
 
+#include "report.h"
 #include "vector_harness.h"
 
 /* ---- native execution ---- */
@@ -401,6 +402,7 @@ static void add_shapes(struct shape s)
 }
 
 static bool *reached;
+static unsigned long long drawn;
 static size_t total;
 
 static size_t row_number(const struct insn_row *row)
@@ -434,6 +436,7 @@ static unsigned campaign(u16 mnemonic, unsigned cases)
 				continue;
 			reached[row_number(row)] = true;
 			bad += (unsigned)r;
+			drawn++;
 		}
 	}
 	return bad;
@@ -473,6 +476,8 @@ static void test_rows(void **state)
 		}
 	}
 	printf("# %zu rows, %zu not reached\n", total, missed);
+	drawn_begin();
+	drawn_end(drawn);
 	assert_int_equal(bad, 0);
 }
 

@@ -8,6 +8,7 @@
 static void test_approximations(void **state)
 {
 	const double bound = 1.5 / 4096;
+	bool near = true;
 
 	(void)state;
 	for (u32 v = 0x00800000; v < 0x7e800000; v += 2953) {
@@ -16,9 +17,10 @@ static void test_approximations(void **state)
 		hostfp_rcpps(&r, &b, &b, 16, MXCSR_RESET, 0);
 		hostfp_rsqrtps(&q, &b, &b, 16, MXCSR_RESET, 0);
 		double e = (double)r.f[0] * x - 1, f = (double)q.f[0] * (double)q.f[0] * x;
-		assert_true(e < bound && e > -bound);
-		assert_true(f < (1 + bound) * (1 + bound) && f > (1 - bound) * (1 - bound));
+		near = near && e < bound && e > -bound;
+		near = near && f < (1 + bound) * (1 + bound) && f > (1 - bound) * (1 - bound);
 	}
+	assert_true(near);
 }
 
 /* ---- faults in the middle ---- */
@@ -136,13 +138,15 @@ static void test_no_osxmmexcpt(void **state)
 static void test_forms(void **state)
 {
 	struct insn i;
+	bool twice = false;
 
 	(void)state;
 	for (unsigned a = 0; a < ARRAY_LEN(sets); a++)
 		for (size_t n = 0; n < sets[a]->count; n++)
 			for (unsigned b = 0; b <= a; b++)
 				for (size_t m = 0; m < (a == b ? n : sets[b]->count); m++)
-					assert_string_not_equal(sets[a]->rows[n].form, sets[b]->rows[m].form);
+					twice = twice || !strcmp(sets[a]->rows[n].form, sets[b]->rows[m].form);
+	assert_false(twice);
 	assert_null(decode((const u8 *)"\x62\xf1\x7c\x48\x58\xca", 6, &i)); /* VADDPS zmm1, zmm0, zmm2 */
 	assert_null(decode((const u8 *)"\x62\xf1\x7c\x08\x58\xca", 6, &i)); /* EVEX VADDPS xmm1, xmm0, xmm2 */
 	assert_null(decode((const u8 *)"\xc4\xe2\x6d\xdc\xca", 5, &i)); /* VAESENC ymm1, ymm2, ymm2 */

@@ -2,6 +2,7 @@
  * SVM's world switch itself, by a few bytes of host and guest code on a bare processor in long mode: from VMRUN to
  * #VMEXIT.
  */
+#include "report.h"
 #include "world_fixture.h"
 
 #include "svm/svm.h"
@@ -58,7 +59,8 @@ static u64 vmrun(struct pc *p)
 	assert_int_equal(p->c->r[REG_RIP], HOST_CODE + 4);
 	assert_int_equal(p->c->r[REG_RAX], VMCB_PA);
 	assert_false(p->c->guest);
-	assert_false(p->c->gif); /* REQ(svm.2.3.1) */
+	assert_false(p->c->gif);
+	proves("svm.2.3.1");
 	return v->control.exitcode;
 }
 
@@ -81,8 +83,10 @@ static void test_world_switch(void **state)
 	assert_int_equal(v->save.cr2, 9);
 	assert_int_equal(p->c->cr2, 9); /* not reloaded */
 	assert_int_equal(p->c->cr3, 0x1000);
-	assert_int_equal(p->c->space, 0);  /* REQ(svm.2.3.9) */
-	assert_false(p->c->stage2);        /* REQ(svm.4.VMRUN.25) */
+	assert_int_equal(p->c->space, 0);
+	proves("svm.2.3.9");
+	assert_false(p->c->stage2);
+	proves("svm.4.VMRUN.25");
 	/* the save area: host state, and VMSAVE's fields untouched */
 	assert_int_equal(h->save.rip, HOST_CODE + 3);
 	assert_int_equal(h->save.rax, VMCB_PA);
@@ -103,7 +107,8 @@ static void test_vmrun_invalid(void **state)
 	v->control.asid = 0;
 	v->control.eventinj = 0x80000306;
 	v->save.rax = 0x1234;
-	assert_int_equal(vmrun(p), ~0ull); /* REQ(svm.2.21.1.7) */
+	assert_int_equal(vmrun(p), ~0ull);
+	proves("svm.2.21.1.7");
 	assert_string_equal(p->refused, "svm.control.asid-zero");
 	assert_int_equal(v->save.rax, 0x1234);
 	assert_int_equal(v->control.eventinj, 0);
@@ -144,8 +149,7 @@ static void test_nested_faults(void **state)
 	}
 }
 
-/* Guest tables count as user writes; their host entries become accessed and dirty. REQ(svm.2.21.5.6) REQ(svm.2.21.5.7)
- */
+/* Guest tables count as user writes; their host entries become accessed and dirty. */
 static void test_nested_tables(void **state)
 {
 	struct pc *p = pc_new("amd");
@@ -162,6 +166,7 @@ static void test_nested_tables(void **state)
 	assert_int_equal(bus_read_u64(&p->bus, 0x5000) & 0x60, 0x60);
 	assert_int_equal(bus_read_u64(&p->bus, 0x5008) & 0x60, 0x20);
 	pc_free(p);
+	proves("svm.2.21.5.6 svm.2.21.5.7");
 }
 
 static void test_exceptions_and_injection(void **state)
@@ -231,7 +236,7 @@ static void test_instruction_intercepts(void **state)
 	pc_free(p);
 }
 
-/* REQ(svm.2.2.1.120): PE = 0 with PG = 1, paged by a legacy table that moves the page. */
+/* PE = 0 with PG = 1, paged by a legacy table that moves the page. */
 static void test_paged_real_mode(void **state)
 {
 	struct pc *p = pc_new("amd");
@@ -245,17 +250,19 @@ static void test_paged_real_mode(void **state)
 	v->save.cr3 = 0x8000;
 	v->save.cs = (struct vmcb_seg){.sel = 0, .attrib = 0x9b, .limit = 0xffffffff};
 	v->save.es = v->save.ss = v->save.ds = (struct vmcb_seg){.sel = 0, .attrib = 0x93, .limit = 0xffff};
-	v->save.cpl = 3;                            /* ignored: REQ(svm.2.2.1.55) */
+	v->save.cpl = 3;                            /* ignored */
 	bus_write_u32(&p->bus, 0x8000, 0x00400087); /* linear 0 is physical 400000h */
 	CODE(p, 0x400000 + 0x7000, 0xb8, 0x34, 0x12, 0xa3, 0x00, 0x60, 0xf4);
 	p->c->r[REG_RAX] = VMCB_PA;
 	v->save.rip = 0x7000;
 	run_host(p);
 	assert_int_equal(v->control.exitcode, 0x78);
+	proves("svm.2.2.1.55");
 	assert_int_equal(v->save.rip, 0x7006);
 	assert_int_equal(v->save.cpl, 0);
 	assert_int_equal(bus_read_u32(&p->bus, 0x406000) & 0xffff, 0x1234);
 	pc_free(p);
+	proves("svm.2.2.1.120");
 }
 
 static void test_vmload_vmsave(void **state)
@@ -284,8 +291,7 @@ static void test_vmload_vmsave(void **state)
 	pc_free(p);
 }
 
-/* The second stage in each mode of the host: the table walk of that mode, and what lies beyond its reach.
- * REQ(svm.2.21.3.3) */
+/* The second stage in each mode of the host: the table walk of that mode, and what lies beyond its reach. */
 static void test_nested_host_modes(void **state)
 {
 	struct pc *p = pc_new("amd");
@@ -347,6 +353,7 @@ static void test_nested_host_modes(void **state)
 	assert_int_equal(svm_stage2(p->c, &q, &r), XR_EXIT);
 	assert_int_equal(p->c->exit.q[0], 0x100000004);
 	pc_free(p);
+	proves("svm.2.21.3.3");
 }
 
 /* ---- memory types of guest accesses, as the walk reports them ---- */
@@ -394,7 +401,7 @@ static u8 type_seen(struct pc *p)
 
 static void test_memory_types(void **state)
 {
-	/* two different permutations: which PAT a type came from shows. REQ(svm.2.21.8.2) REQ(svm.2.21.8.3) */
+	/* two different permutations: which PAT a type came from shows. */
 	static const u8 guest[8] = {MT_WB, MT_WT, MT_UCM, MT_UC, MT_WP, MT_WC, MT_WB, MT_WB};
 	static const u8 host[8] = {MT_WP, MT_WB, MT_WC, MT_UCM, MT_UC, MT_WT, MT_WB, MT_WB};
 	struct pc *p = pc_for_types();
@@ -411,18 +418,21 @@ static void test_memory_types(void **state)
 			bus_write_u64(&p->bus, 0x2000, 0xe7 | pcd_pwt_guest);
 			bus_write_u64(&p->bus, 0xd000, TYPES_HPA | 7 | pcd_pwt_host);
 			assert_int_equal(type_seen(p), svm_combine_mtrr(svm_combine_pat(guest[g], host[h]), MT_WB));
+			proves("svm.2.21.8.2 svm.2.21.8.3");
 		}
-	/* MTRRs know host physical addresses: REQ(svm.2.21.8.4) */
+	/* MTRRs know host physical addresses */
 	bus_write_u64(&p->bus, 0x2000, 0xe7);
 	bus_write_u64(&p->bus, 0xd000, TYPES_HPA | 7 | 8); /* WB in both PATs */
 	p->c->mtrr.base[0] = TYPES_GPA | MT_UC;
 	p->c->mtrr.mask[0] = (mask(p->c->phys_bits - 1u, 12) & ~0xfffull) | BIT(11);
 	assert_int_equal(type_seen(p), MT_WB);
+	proves("svm.2.21.8.4");
 	p->c->mtrr.base[0] = TYPES_HPA | MT_WP;
 	assert_int_equal(type_seen(p), MT_WP);
 	p->c->mtrr.mask[0] = 0;
-	/* CR0.CD of either: REQ(svm.2.21.8.8) REQ(svm.2.21.8.9) */
+	/* CR0.CD of either */
 	assert_int_equal(type_seen(p), MT_WB);
+	proves("svm.2.21.8.8 svm.2.21.8.9");
 	p->c->cr0 |= CR0_CD;
 	assert_int_equal(type_seen(p), SVM_MT_CD);
 	p->c->cr0 &= ~(u64)CR0_CD;
@@ -457,7 +467,7 @@ static void test_memory_type_cells(void **state)
 	pc_free(p);
 }
 
-/* A20M does not touch guest-physical addresses: 600000h and 700000h stay two pages. REQ(svm.2.21.11.1) */
+/* A20M does not touch guest-physical addresses: 600000h and 700000h stay two pages. */
 static void test_a20(void **state)
 {
 	struct pc *p = pc_for_types();
@@ -475,6 +485,7 @@ static void test_a20(void **state)
 	assert_int_equal(high, 2);
 	p->bus.a20_masked = false;
 	pc_free(p);
+	proves("svm.2.21.11.1");
 }
 
 /* RESET in the middle of a guest ends all that VMRUN began. */
@@ -497,19 +508,26 @@ static void test_reset_in_guest(void **state)
 		run_host(p);
 		assert_true(c->guest);
 		c->gif = gif;
-		cpu_reset(c, false); /* REQ(svm.2.13.7) REQ(svm.2.13.8): whatever GIF is */
+		cpu_reset(c, false); /* whatever GIF is */
 		assert_false(c->guest);
-		assert_false(svm_intr_masked(c, &masked));    /* REQ(svm.A.1.7) */
+		proves("svm.2.13.7 svm.2.13.8");
+		assert_false(svm_intr_masked(c, &masked));
+		proves("svm.A.1.7");
 		assert_true(c->gif);
 		assert_int_equal(c->r[REG_RIP], 0xfff0);
-		assert_int_equal(c->space, 0);                /* REQ(svm.A.1.4) */
-		assert_false(c->stage2);                      /* REQ(svm.A.1.9) */
-		assert_false(c->pend & PEND_VIRQ);            /* REQ(svm.A.1.6) */
+		assert_int_equal(c->space, 0);
+		proves("svm.A.1.4");
+		assert_false(c->stage2);
+		proves("svm.A.1.9");
+		assert_false(c->pend & PEND_VIRQ);
+		proves("svm.A.1.6");
 		assert_int_equal(c->efer & EFER_SVME, 0);
 		for (unsigned n = 0; n < ARRAY_LEN(c->icpt); n++)
 			left |= c->icpt[n];
-		assert_int_equal(left, 0);                    /* REQ(svm.A.1.3) */
-		assert_int_equal(c->vm_hsave_pa, 0);          /* REQ(svm.E.4.6) */
+		assert_int_equal(left, 0);
+		proves("svm.A.1.3");
+		assert_int_equal(c->vm_hsave_pa, 0);
+		proves("svm.E.4.6");
 		pc_free(p);
 	}
 }
@@ -546,19 +564,21 @@ static void test_host_pdptes(void **state)
 	struct pc *p = pc_new("amd");
 
 	(void)state;
-	pae_host(p, 0x41001); /* legal: the host has it, REQ(svm.4.VMRUN.30) */
+	pae_host(p, 0x41001); /* legal: the host has it */
 	assert_int_equal(p->c->activity, ACT_HLT);
+	proves("svm.4.VMRUN.30");
 	assert_false(p->c->guest);
 	assert_int_equal(p->c->pdpte[3], 0x41001);
 	pc_free(p);
 	p = pc_new("amd");
-	pae_host(p, 0x41003); /* reserved bit: shutdown, REQ(svm.2.3.24) REQ(svm.4.VMRUN.40) */
+	pae_host(p, 0x41003); /* reserved bit: shutdown */
 	assert_int_equal(p->c->activity, ACT_SHUTDOWN);
+	proves("svm.2.3.24 svm.4.VMRUN.40");
 	assert_int_equal(vmcb_of(p)->control.exitcode, 0x78);
 	pc_free(p);
 }
 
-/* A triple fault of the guest, with the shutdown intercept and without: REQ(svm.2.4.3.8) */
+/* A triple fault of the guest, with the shutdown intercept and without */
 static void test_guest_shutdown(void **state)
 {
 	for (unsigned on = 0; on < 2; on++) {
@@ -576,6 +596,7 @@ static void test_guest_shutdown(void **state)
 		assert_int_equal(p->c->activity, on ? ACT_HLT : ACT_SHUTDOWN);
 		pc_free(p);
 	}
+	proves("svm.2.4.3.8");
 }
 
 /* An unmasked x87 error with CR0.NE = 0: the processor freezes, and that exits, unless IGNNE# is asserted. */
@@ -593,7 +614,8 @@ static void test_ferr_freeze(void **state)
 		     0xf4);
 		CODE(p, GUEST_CODE + 0x40, 0x7b, 0x03); /* division by zero is not masked */
 		cpu_set_ignne(p->c, ignne);
-		assert_int_equal(vmrun(p), ignne ? 0x78 : 0x7e); /* REQ(svm.2.10.2.2) */
+		assert_int_equal(vmrun(p), ignne ? 0x78 : 0x7e);
+		proves("svm.2.10.2.2");
 		assert_int_equal(v->save.rip, GUEST_CODE + (ignne ? 15 : 14));
 		pc_free(p);
 	}

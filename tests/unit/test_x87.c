@@ -5,6 +5,7 @@
  */
 #include "cpu/exec/fpu.h"
 #include "host_memory.h"
+#include "report.h"
 
 void cpu_recheck(struct cpu *c)
 {
@@ -324,6 +325,7 @@ static void run_all(unsigned rounds, bool masked, unsigned first, unsigned last)
 	unsigned op, modrm, n, bad = 0, total = 0;
 	bool reached;
 
+	drawn_begin();
 	for (op = first; op <= last; op++)
 		for (modrm = 0; modrm < 256; modrm++) {
 			u8 b[8] = {(u8)op, (u8)modrm};
@@ -340,6 +342,7 @@ static void run_all(unsigned rounds, bool masked, unsigned first, unsigned last)
 			bad += (unsigned)fails;
 		}
 	printf("# %u cases, %u mismatches\n", total, bad);
+	drawn_end(total);
 	assert_int_equal(bad, 0);
 }
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "../../proved.h"
 #include "checks_test.h"
 #include "svm/svm.h"
 
@@ -62,6 +63,7 @@ struct base {
 	u8 processor;
 	struct set set[6]; /* over the template; width 0 ends */
 	u64 pdpe;          /* the last of the four at CR3 */
+	const char *proves; /* requirements; NULL: none */
 };
 #define CTL31(x)  (0x80000000ull | (x))
 #define LONG32    {0x412, 2, 0x49b}
@@ -80,13 +82,13 @@ static const struct base bases[] = {
 	{NULL, TODAY, {NP_OFF, {0x0b0, 8, ~0ull}, {0x668, 8, ~0ull}}, 0},
 	{NULL, WIDE, {{0x550, 8, 0xfffffffffffffull}, {0x0b0, 8, 0xfffffffffffffull}}, 0},
 	{NULL, HOST_UNPAGED, {NP_OFF}, 0},
-	{NULL, TODAY, {{0x558, 8, 0x80000010}, {0x548, 8, 0}, PAE32}, 0}, /* REQ(svm.2.2.1.120): paged real mode */
+	{NULL, TODAY, {{0x558, 8, 0x80000010}, {0x548, 8, 0}, PAE32}, 0, "svm.2.2.1.120"},  /* paged real mode */
 	{NULL, TODAY, {{0x558, 8, 0xe0000011}}, 0},                       /* CD = NW = 1 */
 	{NULL, TODAY, {{0x558, 8, 0xc0000011}}, 0},
 	{NULL, TODAY, {{0x058, 4, 0x7fff}}, 0},
 	{NULL, FIRST, {{0x058, 4, 63}}, 0},
-	/* the last I/O map, bits 11:0 ignored: REQ(svm.2.6.6) */
-	{NULL, TODAY, {{0x040, 8, 0xffffffdfffull}}, 0},
+	/* the last I/O map, bits 11:0 ignored */
+	{NULL, TODAY, {{0x040, 8, 0xffffffdfffull}}, 0, "svm.2.6.6"},
 	{NULL, TODAY, {{0x048, 8, 0xffffffefffull}}, 0},                  /* the last MSR map */
 	{NULL, TODAY, {LONG32}, 0},
 	{NULL, TODAY, {{0x412, 2, 0x69b}, {0x4d0, 8, 0x1000}}, 0},        /* L and D without LME */
@@ -94,11 +96,11 @@ static const struct base bases[] = {
 	{NULL, TODAY, {{0x548, 8, 0x3717ff}}, 0},
 	{NULL, TODAY, {{0x4d0, 8, 0x20fdff}}, 0},
 	{NULL, FIRST, {{0x548, 8, 0x7ff}, {0x4d0, 8, 0x7dff}}, 0},
-	{NULL, TODAY, {{0x568, 8, 0xffffffff}, {0x560, 8, 0xffffffff}}, 0}, /* REQ(svm.2.2.1.103, svm.2.2.1.104) */
+	{NULL, TODAY, {{0x568, 8, 0xffffffff}, {0x560, 8, 0xffffffff}}, 0, "svm.2.2.1.103 svm.2.2.1.104"},
 	{NULL, TODAY, {{0x668, 8, 0x0706050401000706ull}}, 0},
 	{NULL, TODAY, {{0x668, 8, 0}}, 0}, {NULL, TODAY, {{0x668, 8, 0x0707070707070707ull}}, 0},
-	/* REQ(svm.2.21.10.5): nested paging looks later */
-	{NULL, TODAY, {PAE32, {0x558, 8, 0x80000011}}, 0x1e7},
+	/* nested paging looks later */
+	{NULL, TODAY, {PAE32, {0x558, 8, 0x80000011}}, 0x1e7, "svm.2.21.10.5"},
 	{NULL, TODAY, {PAE32, {0x558, 8, 0x80000011}, NP_OFF}, 0x1e6},    /* not present */
 	{NULL, TODAY, {PAE32, {0x558, 8, 0x80000011}, NP_OFF}, 0xe19},    /* PWT, PCD, available bits */
 	{NULL, TODAY, {NP_OFF}, 0x1e7},                                   /* long mode has no PDPEs of this kind */
@@ -111,8 +113,8 @@ static const struct base bases[] = {
 	{NULL, TODAY, {{0x0a8, 8, CTL31(0x0ff)}}, 0},                     /* external interrupt */
 	{NULL, TODAY, {{0x0a8, 8, CTL31(0x2ff)}}, 0},                     /* NMI: the vector is ignored */
 	{NULL, TODAY, {{0x0a8, 8, CTL31(0x480)}}, 0},
-	/* REQ(svm.2.16.24): bits 30:12 are not looked at */
-	{NULL, TODAY, {{0x0a8, 8, CTL31(0x7ffff020)}}, 0},
+	/* bits 30:12 are not looked at */
+	{NULL, TODAY, {{0x0a8, 8, CTL31(0x7ffff020)}}, 0, "svm.2.16.24"},
 	{NULL, TODAY, {{0x0a8, 8, 0x7ffff7ff}}, 0},                       /* V clear */
 	{NULL, TODAY, {EXC(4), LONG32}, 0}, {NULL, TODAY, {EXC(5), LONG32}, 0},
 	{NULL, TODAY, {EXC(5), {0x4d0, 8, 0x1000}}, 0}, {NULL, TODAY, {EXC(5), {0x558, 8, 0x11}}, 0},
@@ -125,20 +127,20 @@ static const struct base bases[] = {
 		{EXC(28)}, 0},
 	{NULL, TODAY, {EXC(30)}, 0}, {NULL, FIRST, {EXC(30)}, 0},
 
-	{"svm.control.vmrun-intercept", TODAY, {{0x010, 4, 0xfffffffe}}, 0}, /* REQ(svm.2.2.1.112, svm.2.5.20.3) */
-	{"svm.control.smi-intercept", FIRST, {{0x00c, 4, 0xfffffffb}}, 0},   /* REQ(svm.2.2.1.113, svm.2.2.1.114) */
+	{"svm.control.vmrun-intercept", TODAY, {{0x010, 4, 0xfffffffe}}, 0, "svm.2.2.1.112 svm.2.5.20.3"},
+	{"svm.control.smi-intercept", FIRST, {{0x00c, 4, 0xfffffffb}}, 0, "svm.2.2.1.113 svm.2.2.1.114"},
 	{"svm.control.vnmi-nmi-intercept", TODAY, {{0x060, 8, 1 << 26}, {0x00c, 4, 0xfffffffd}}, 0},
-	{"svm.control.asid-zero", TODAY, {{0x058, 4, 0}}, 0},                /* REQ(svm.2.21.1.7) */
+	{"svm.control.asid-zero", TODAY, {{0x058, 4, 0}}, 0, "svm.2.21.1.7"},
 	{"svm.control.asid-zero", FIRST, {{0x058, 4, 0}}, 0},
-	{"svm.control.asid-range", TODAY, {{0x058, 4, 0x8000}}, 0},          /* REQ(svm.2.21.1.9) */
+	{"svm.control.asid-range", TODAY, {{0x058, 4, 0x8000}}, 0, "svm.2.21.1.9"},
 	{"svm.control.asid-range", TODAY, {{0x058, 4, 0x80000000}}, 0},
 	{"svm.control.asid-range", FIRST, {{0x058, 4, 64}}, 0},
-	{"svm.control.iopm-address", TODAY, {{0x040, 8, 0xffffffe000ull}}, 0}, /* REQ(svm.2.2.1.118, svm.2.6.5) */
+	{"svm.control.iopm-address", TODAY, {{0x040, 8, 0xffffffe000ull}}, 0, "svm.2.2.1.118 svm.2.6.5"},
 	{"svm.control.iopm-address", TODAY, {{0x040, 8, ~0ull}}, 0},
 	{"svm.control.iopm-address", WIDE, {{0x040, 8, 0xffffffffff000ull}}, 0},
-	{"svm.control.msrpm-address", TODAY, {{0x048, 8, 0xfffffff000ull}}, 0}, /* REQ(svm.2.2.1.117, svm.2.7.14) */
+	{"svm.control.msrpm-address", TODAY, {{0x048, 8, 0xfffffff000ull}}, 0, "svm.2.2.1.117 svm.2.7.14"},
 	{"svm.control.msrpm-address", TODAY, {{0x048, 8, 0xfffffffffffff000ull}}, 0},
-	{"svm.nested.host-paging", HOST_UNPAGED, {{0}}, 0},                  /* REQ(svm.2.21.3.5) */
+	{"svm.nested.host-paging", HOST_UNPAGED, {{0}}, 0, "svm.2.21.3.5"},
 	{"svm.nested.ncr3-reserved", TODAY, {{0x0b0, 8, 1ull << 40}}, 0},
 	{"svm.nested.g-pat", TODAY, {{0x668, 8, 0x0706050401000702ull}}, 0},
 	{"svm.nested.g-pat", TODAY, {{0x668, 8, 0x0300000000000000ull}}, 0},
@@ -148,38 +150,36 @@ static const struct base bases[] = {
 	{"svm.avic.pointer", TODAY, {AVIC(0), {0x0e0, 8, 1ull << 40}}, 0},
 	{"svm.avic.pointer", TODAY, {AVIC(0), {0x0f8, 8, 1ull << 51}}, 0},
 	{"svm.avic.pointer", TODAY, {AVIC(0), {0x0f0, 8, 1ull << 45}}, 0},
-	{"svm.guest.efer.svme", TODAY, {{0x4d0, 8, 0x500}}, 0},              /* REQ(svm.2.2.1.97) */
+	{"svm.guest.efer.svme", TODAY, {{0x4d0, 8, 0x500}}, 0, "svm.2.2.1.97"},
 	{"svm.guest.efer.reserved", TODAY, {{0x4d0, 8, 0x1500 | 1 << 16}}, 0},
-	{"svm.guest.efer.reserved", FIRST, {{0x4d0, 8, 0x1500 | 1 << 15}}, 0}, /* REQ(svm.2.2.1.105) */
-	/* REQ(svm.2.2.1.107) */
-	{"svm.guest.efer.no-long-mode", NO_LONG_MODE, {{0x558, 8, 0x11}, {0x4d0, 8, 0x1100}}, 0},
-	/* REQ(svm.2.2.1.108) */
-	{"svm.guest.efer.no-long-mode", NO_LONG_MODE, {{0x558, 8, 0x11}, {0x4d0, 8, 0x1400}}, 0},
-	{"svm.guest.cr4.pae-long", TODAY, {{0x548, 8, 0}}, 0},               /* REQ(svm.2.2.1.109) */
-	{"svm.guest.cr0.pe-long", TODAY, {{0x558, 8, 0x80000010}}, 0},       /* REQ(svm.2.2.1.110) */
-	{"svm.guest.cs.l-and-d", TODAY, {{0x412, 2, 0x69b}}, 0},             /* REQ(svm.2.2.1.111) */
-	{"svm.guest.cr0.nw-cd", TODAY, {{0x558, 8, 0xa0000011}}, 0},         /* REQ(svm.2.2.1.98) */
-	{"svm.guest.cr0.upper", TODAY, {{0x558, 8, 0x180000011ull}}, 0},     /* REQ(svm.2.2.1.99) */
-	{"svm.guest.cr3.reserved", TODAY, {{0x550, 8, 0x10000040000ull}}, 0}, /* REQ(svm.2.2.1.100) */
+	{"svm.guest.efer.reserved", FIRST, {{0x4d0, 8, 0x1500 | 1 << 15}}, 0, "svm.2.2.1.105"},
+	{"svm.guest.efer.no-long-mode", NO_LONG_MODE, {{0x558, 8, 0x11}, {0x4d0, 8, 0x1100}}, 0, "svm.2.2.1.107"},
+	{"svm.guest.efer.no-long-mode", NO_LONG_MODE, {{0x558, 8, 0x11}, {0x4d0, 8, 0x1400}}, 0, "svm.2.2.1.108"},
+	{"svm.guest.cr4.pae-long", TODAY, {{0x548, 8, 0}}, 0, "svm.2.2.1.109"},
+	{"svm.guest.cr0.pe-long", TODAY, {{0x558, 8, 0x80000010}}, 0, "svm.2.2.1.110"},
+	{"svm.guest.cs.l-and-d", TODAY, {{0x412, 2, 0x69b}}, 0, "svm.2.2.1.111"},
+	{"svm.guest.cr0.nw-cd", TODAY, {{0x558, 8, 0xa0000011}}, 0, "svm.2.2.1.98"},
+	{"svm.guest.cr0.upper", TODAY, {{0x558, 8, 0x180000011ull}}, 0, "svm.2.2.1.99"},
+	{"svm.guest.cr3.reserved", TODAY, {{0x550, 8, 0x10000040000ull}}, 0, "svm.2.2.1.100"},
 	{"svm.guest.cr3.reserved", WIDE, {{0x550, 8, 1ull << 52}}, 0},
 	{"svm.guest.cr4.reserved", TODAY, {{0x548, 8, 0x2020}}, 0},
-	{"svm.guest.cr4.reserved", FIRST, {{0x548, 8, 0x820}}, 0},           /* REQ(svm.2.2.1.101) */
-	{"svm.guest.pdpte.reserved", TODAY, {PAE32, {0x558, 8, 0x80000011}, NP_OFF}, 0x3}, /* REQ(svm.2.2.1.59) */
+	{"svm.guest.cr4.reserved", FIRST, {{0x548, 8, 0x820}}, 0, "svm.2.2.1.101"},
+	{"svm.guest.pdpte.reserved", TODAY, {PAE32, {0x558, 8, 0x80000011}, NP_OFF}, 0x3, "svm.2.2.1.59"},
 	{"svm.guest.pdpte.reserved", TODAY, {PAE32, {0x558, 8, 0x80000011}, NP_OFF}, 0x21},
 	{"svm.guest.pdpte.reserved", TODAY, {PAE32, {0x558, 8, 0x80000011}, NP_OFF}, 1 | 1ull << 40},
 	{"svm.guest.pdpte.reserved", NO_NP, {PAE32, {0x558, 8, 0x80000011}}, 0x101},
 	{"svm.guest.dr6.upper", TODAY, {{0x568, 8, 1ull << 32}}, 0},
 	{"svm.guest.dr7.upper", TODAY, {{0x560, 8, 1ull << 63}}, 0},
-	{"svm.inject.type", TODAY, {{0x0a8, 8, CTL31(0x100)}}, 0},           /* REQ(svm.2.16.17, svm.2.2.1.119) */
+	{"svm.inject.type", TODAY, {{0x0a8, 8, CTL31(0x100)}}, 0, "svm.2.16.17 svm.2.2.1.119"},
 	{"svm.inject.type", TODAY, {{0x0a8, 8, CTL31(0x500)}}, 0}, {"svm.inject.type", TODAY, {{0x0a8, 8,
 		CTL31(0x600)}}, 0},
 	{"svm.inject.type", TODAY, {{0x0a8, 8, CTL31(0x700)}}, 0},
-	{"svm.inject.vector", TODAY, {EXC(2)}, 0},                           /* REQ(svm.2.16.19) */
-	{"svm.inject.vector", TODAY, {EXC(9)}, 0}, {"svm.inject.vector", TODAY, {EXC(15)}, 0}, /* REQ(svm.2.16.30) */
-	{"svm.inject.vector", TODAY, {EXC(31)}, 0}, {"svm.inject.vector", TODAY, {EXC(20)}, 0}, /* REQ(svm.2.16.18) */
-	{"svm.inject.vector", TODAY, {EXC(32)}, 0}, {"svm.inject.vector", TODAY, {EXC(0x8e)}, 0}, /* REQ(svm.2.16.20) */
+	{"svm.inject.vector", TODAY, {EXC(2)}, 0, "svm.2.16.19"},
+	{"svm.inject.vector", TODAY, {EXC(9)}, 0}, {"svm.inject.vector", TODAY, {EXC(15)}, 0, "svm.2.16.30"},
+	{"svm.inject.vector", TODAY, {EXC(31)}, 0}, {"svm.inject.vector", TODAY, {EXC(20)}, 0, "svm.2.16.18"},
+	{"svm.inject.vector", TODAY, {EXC(32)}, 0}, {"svm.inject.vector", TODAY, {EXC(0x8e)}, 0, "svm.2.16.20"},
 	{"svm.inject.vector", FIRST, {EXC(28)}, 0},
-	{"svm.inject.mode", TODAY, {EXC(5)}, 0}, {"svm.inject.mode", TODAY, {EXC(4)}, 0}, /* REQ(svm.2.16.8) */
+	{"svm.inject.mode", TODAY, {EXC(5)}, 0}, {"svm.inject.mode", TODAY, {EXC(4)}, 0, "svm.2.16.8"},
 };
 
 /* Which bits matter to a check, on the processor where most do: offset, width, bits. From the manual's text. */
@@ -313,6 +313,8 @@ static void test_alone(void)
 
 		snprintf(name, sizeof(name), "base %u (%s)", n, bases[n].id ? bases[n].id : "legal");
 		check(bad == twin, name, "rows and evaluator agree");
+		if (bases[n].proves && bad == twin)
+			proved(bases[n].proves);
 		if (!bases[n].id) {
 			check(!bad && !first, name, "is legal");
 			continue;
@@ -494,11 +496,14 @@ static void test_random(unsigned long rounds)
 
 int main(int argc, char **argv)
 {
+	unsigned long rounds = argc > 1 ? strtoul(argv[1], NULL, 0) : 100000;
+
 	pair_ids();
 	test_alone();
 	test_bits();
 	test_fields();
-	test_random(argc > 1 ? strtoul(argv[1], NULL, 0) : 100000);
+	test_random(rounds);
+	proved_report(passed + failed, rounds);
 	printf("%u passed, %u failed\n", passed, failed);
 	return failed != 0;
 }

@@ -32,23 +32,21 @@ static const struct {
 	u8 vector, flags;
 	u64 info1, info2;
 } rows[] = {
-	{"#DE", &x_de, 0, 0, 0, 0},		      /* REQ(svm.2.8.1.1) */
+	{REQ("svm.2.8.1.1") "#DE", &x_de, 0, 0, 0, 0},
 	{"#DB, single step", &x_db_tf, 1, TRAP, 0, 0},
-	{"#BP", &x_bp, 3, HAS_NRIP, 0, 0},	      /* REQ(svm.2.8.4.1): a trap in 2005 */
-	{"#UD", &x_ud, 6, 0, 0, 0},		      /* REQ(svm.2.8.7.1) */
-	{"#NM", &x_nm, 7, 0, 0, 0},		      /* REQ(svm.2.8.8.1) */
-	{"#GP, selector", &x_gp_sel, 13, 0, 0x1234, 0}, /* REQ(svm.2.8.14.1) */
+	{REQ("svm.2.8.4.1") "#BP", &x_bp, 3, HAS_NRIP, 0, 0},	      /* a trap in 2005 */
+	{REQ("svm.2.8.7.1") "#UD", &x_ud, 6, 0, 0, 0},
+	{REQ("svm.2.8.8.1") "#NM", &x_nm, 7, 0, 0, 0},
+	{REQ("svm.2.8.14.1") "#GP, selector", &x_gp_sel, 13, 0, 0x1234, 0},
 	{"#GP, address", &x_gp0, 13, 0, 0, 0},
-	{"#SS", &x_ss, 12, 0, 0, 0},		      /* REQ(svm.2.8.13.1) */
-	{"#PF, read", &x_pf_read, 14, 0, 0, 0x4000000123}, /* REQ(svm.2.8.15.1) */
+	{REQ("svm.2.8.13.1") "#SS", &x_ss, 12, 0, 0, 0},
+	{REQ("svm.2.8.15.1") "#PF, read", &x_pf_read, 14, 0, 0, 0x4000000123},
 	{"#PF, write", &x_pf_write, 14, 0, 2, 0x4000000010},
-	{"#MF", &x_mf, 16, SKIP_INFO, 0, 0},	      /* REQ(svm.2.8.16.1) */
-	{"#AC", &x_ac, 17, CPL3, 0, 0},		      /* REQ(svm.2.8.17.1) */
-	{"#XF", &x_xf, 19, 0, 0, 0},		      /* REQ(svm.2.8.19.1) */
+	{REQ("svm.2.8.16.1") "#MF", &x_mf, 16, SKIP_INFO, 0, 0},
+	{REQ("svm.2.8.17.1") "#AC", &x_ac, 17, CPL3, 0, 0},
+	{REQ("svm.2.8.19.1") "#XF", &x_xf, 19, 0, 0, 0},
 };
 
-/* REQ(svm.2.8.0.1, svm.2.8.0.2, svm.2.8.0.3, svm.2.8.15.3, svm.2.8.1.2, svm.2.8.2.2, svm.2.8.2.3, svm.2.8.7.2,
-	svm.2.8.8.2) */
 static void intercepted(void)
 {
 	for (unsigned n = 0; n < COUNT(rows); n++) {
@@ -77,13 +75,15 @@ static void intercepted(void)
 		if (nrips)
 			vcheck(rows[n].name, "nRIP", v->nrip, rows[n].flags & HAS_NRIP ? (u64)rows[n].s->next : 0);
 		if (rows[n].vector == 14)
-			vcheck(rows[n].name, "CR2 unchanged", v->cr2, 0x5555); /* REQ(svm.2.8.15.2) */
+			vcheck(rows[n].name, REQ("svm.2.8.15.2") "CR2 unchanged", v->cr2, 0x5555);
 		if (rows[n].vector == 1)
-			vcheck(rows[n].name, "DR6.BS", v->dr6 >> 14 & 1, 1); /* REQ(svm.2.4.0.3) */
+			vcheck(rows[n].name, REQ("svm.2.4.0.3") "DR6.BS", v->dr6 >> 14 & 1, 1);
 	}
+	proves("svm.2.8.0.1 svm.2.8.0.2 svm.2.8.0.3 svm.2.8.15.3 svm.2.8.1.2 svm.2.8.2.2 svm.2.8.2.3 "
+	       "svm.2.8.7.2 svm.2.8.8.2");
 }
 
-/* The same without the intercept: through the guest's own table. REQ(svm.2.21.6.20, svm.2.21.6.21) */
+/* The same without the intercept: through the guest's own table. */
 static void delivered(void)
 {
 	for (unsigned n = 0; n < COUNT(rows); n++) {
@@ -97,6 +97,7 @@ static void delivered(void)
 		if (rows[n].vector == 14)
 			vcheck(rows[n].name, "off: CR2", v->cr2, rows[n].info2);
 	}
+	proves("svm.2.21.6.20 svm.2.21.6.21");
 }
 
 /* ---- an intercept while an event is being delivered ---- */
@@ -107,14 +108,14 @@ static const struct {
 	const struct snippet *s;
 	u64 eventinj, intinfo, error; /* error of the #GP that delivery runs into: the IDT is empty */
 } vectoring[] = {
-	{"during #UD", &x_ud, 0, INFO(3, 6), 6 * 8 + 3},		       /* REQ(svm.2.4.2.8, svm.2.4.2.16) */
-	{"during #GP", &x_gp_sel, 0, 0x123480000b0dull, 0},		       /* REQ(svm.2.4.2.15, svm.2.4.2.21) */
-	{"during INT3", &x_bp, 0, INFO(3, 3), 3 * 8 + 2},		       /* REQ(svm.2.4.2.12) */
-	{"during ICEBP", &x_icebp, 0, INFO(3, 1), 1 * 8 + 3},		       /* REQ(svm.2.4.2.11) */
-	{"during INTn", &x_int, 0, INFO(4, 0x42), 0x42 * 8 + 2},	       /* REQ(svm.2.4.2.9) */
-	{"during INTn of 3", &x_int_3, 0, INFO(4, 3), 3 * 8 + 2}, /* REQ(svm.2.4.2.14, svm.2.8.4.2) */
-	{"during an injected interrupt", &x_plain, INFO(0, 0x55), INFO(0, 0x55), 0x55 * 8 + 3}, /* REQ(svm.2.4.2.5) */
-	{"during an injected NMI", &x_plain, INFO(2, 9), INFO(2, 2), 2 * 8 + 3}, /* REQ(svm.2.4.2.6, svm.2.4.2.7) */
+	{REQ("svm.2.4.2.8 svm.2.4.2.16") "during #UD", &x_ud, 0, INFO(3, 6), 6 * 8 + 3},
+	{"during #GP", &x_gp_sel, 0, 0x123480000b0dull, 0},
+	{REQ("svm.2.4.2.12") "during INT3", &x_bp, 0, INFO(3, 3), 3 * 8 + 2},
+	{REQ("svm.2.4.2.11") "during ICEBP", &x_icebp, 0, INFO(3, 1), 1 * 8 + 3},
+	{REQ("svm.2.4.2.9") "during INTn", &x_int, 0, INFO(4, 0x42), 0x42 * 8 + 2},
+	{REQ("svm.2.4.2.14 svm.2.8.4.2") "during INTn of 3", &x_int_3, 0, INFO(4, 3), 3 * 8 + 2},
+	{REQ("svm.2.4.2.5") "during an injected interrupt", &x_plain, INFO(0, 0x55), INFO(0, 0x55), 0x55 * 8 + 3},
+	{REQ("svm.2.4.2.6 svm.2.4.2.7") "during an injected NMI", &x_plain, INFO(2, 9), INFO(2, 2), 2 * 8 + 3},
 	{"during an injected #PF", &x_plain, 0x780000b0eull | 0x80000000, 0x780000b0eull, 0},
 	{"during an injected INTn", &x_plain, INFO(4, 0x66), INFO(4, 0x66), 0x66 * 8 + 2},
 };
@@ -134,24 +135,20 @@ static void during_delivery(void)
 			continue; /* intercepted itself; see double_fault() */
 		v->nrip = v->rip;
 		code = go();
-		/* REQ(svm.2.4.0.1, svm.2.4.3.1, svm.2.16.6, svm.2.4.3.5, svm.2.8.0.7) */
-		vcheck(vectoring[n].name, "code", code, 0x4d);
-		/* REQ(svm.2.4.0.6, svm.2.4.2.2, svm.2.4.2.17, svm.2.4.2.18, svm.2.16.4, svm.2.4.3.4) */
-		vcheck(vectoring[n].name, "EXITINTINFO", v->exitintinfo, vectoring[n].intinfo);
+		vcheck(vectoring[n].name, REQ("svm.2.4.0.1 svm.2.4.3.1 svm.2.16.6 svm.2.4.3.5 svm.2.8.0.7") "code", code, 0x4d);
+		vcheck(vectoring[n].name, REQ("svm.2.4.0.6 svm.2.4.2.2 svm.2.4.2.17 svm.2.4.2.18 svm.2.16.4 svm.2.4.3.4") "EXITINTINFO", v->exitintinfo, vectoring[n].intinfo);
 		if (!twice)
-			/* REQ(svm.2.4.3.7) */
-			vcheck(vectoring[n].name, "error code", v->exitinfo1, vectoring[n].error);
-		vcheck(vectoring[n].name, "RSP untouched", v->rsp, STACK_TOP); /* REQ(svm.2.4.0.2) */
+			vcheck(vectoring[n].name, REQ("svm.2.4.3.7") "error code", v->exitinfo1, vectoring[n].error);
+		vcheck(vectoring[n].name, REQ("svm.2.4.0.2") "RSP untouched", v->rsp, STACK_TOP);
 		if (of_2005 && vectoring[n].s == &x_bp)
 			continue; /* without nRIP the monitor cannot put it back as it was */
-		/* REQ(svm.2.4.2.26): the table is repaired, the event goes in again and is completed */
+		/* the table is repaired, the event goes in again and is completed */
 		v->idtr.limit = sizeof(gidt) - 1;
 		v->eventinj = v->exitintinfo;
-		vcheck(vectoring[n].name, "again", go(), EXIT_VMMCALL);
+		vcheck(vectoring[n].name, REQ("svm.2.4.2.26") "again", go(), EXIT_VMMCALL);
 		vcheck(vectoring[n].name, "completed", v->rip, stub_of(vectoring[n].intinfo & 0xff));
 		vcheck(vectoring[n].name, "EVENTINJ.V cleared", v->eventinj >> 31 & 1, 0);
-		/* REQ(svm.2.4.3.6) */
-		vcheck(vectoring[n].name, "EXITINTINFO.V afterwards", v->exitintinfo >> 31 & 1, 0);
+		vcheck(vectoring[n].name, REQ("svm.2.4.3.6") "EXITINTINFO.V afterwards", v->exitintinfo >> 31 & 1, 0);
 	}
 }
 
@@ -163,30 +160,30 @@ static void double_fault(void)
 	own_idt();
 	gidt[13].lo &= ~(1ull << 47);
 	v->intercept_exc = 1 << 8;
-	vcheck("#NP during #GP", "code", go(), 0x48); /* REQ(svm.2.8.9.1, svm.2.4.3.2, svm.2.8.0.8) */
+	vcheck("#NP during #GP", REQ("svm.2.8.9.1 svm.2.4.3.2 svm.2.8.0.8") "code", go(), 0x48);
 	vcheck("#NP during #GP", "EXITINFO1", v->exitinfo1, 0);
 	vcheck("#NP during #GP", "RIP", v->rip, (u64)x_gp_sel.at);
 
 	base(&x_gp_sel); /* the raw #NP before it combines */
 	own_idt();
 	v->intercept_exc = 1 << 11;
-	vcheck("#NP during #GP, raw", "code", go(), 0x4b); /* REQ(svm.2.8.12.1) */
+	vcheck("#NP during #GP, raw", REQ("svm.2.8.12.1") "code", go(), 0x4b);
 	vcheck("#NP during #GP, raw", "EXITINFO1", v->exitinfo1, 13 * 8 + 3);
-	vcheck("#NP during #GP, raw", "EXITINTINFO", v->exitintinfo, 0x123480000b0dull);
+	vcheck("#NP during #GP, raw", REQ("svm.2.4.2.15 svm.2.4.2.21") "EXITINTINFO", v->exitintinfo, 0x123480000b0dull);
 
-	/* and a #PF, intercepted, while the #DF is delivered: REQ(svm.2.4.2.23, svm.2.4.2.24, svm.2.4.2.25) */
+	/* and a #PF, intercepted, while the #DF is delivered */
 	base(&x_gp_sel);
 	own_idt();
 	v->rsp = 0x4000000000;
 	v->intercept_exc = 1 << 14;
-	vcheck("#PF during #DF", "code", go(), 0x4e);
+	vcheck("#PF during #DF", REQ("svm.2.4.2.23 svm.2.4.2.24 svm.2.4.2.25") "code", go(), 0x4e);
 	vcheck("#PF during #DF", "EXITINTINFO", v->exitintinfo, 0x80000b08);
 	vcheck("#PF during #DF", "EXITINFO2", v->exitinfo2 >> 12, 0x3ffffff);
 
-	base(&x_gp_sel); /* not intercepted: shutdown, REQ(svm.2.10.3.1, svm.2.4.3.3) */
+	base(&x_gp_sel); /* not intercepted: shutdown */
 	own_idt();
 	v->rsp = 0x4000000000;
-	vcheck("triple fault", "code", go(), EXIT_SHUTDOWN);
+	vcheck("triple fault", REQ("svm.2.10.3.1 svm.2.4.3.3") "code", go(), EXIT_SHUTDOWN);
 	gidt[13] = saved13;
 	gidt[8] = saved8;
 }
@@ -219,16 +216,16 @@ static void frozen(void)
 /* "Ferr_Freeze Intercept": an x87 exception with CR0.NE = 0. */
 static void freeze(void)
 {
-	base(&x_freeze); /* REQ(svm.2.10.2.1) */
+	base(&x_freeze);
 	on((struct icpt){3, 30});
 	v->cr0 &= ~0x20ull;
-	vcheck("FERR_FREEZE", "code", go(), 0x7e);
-	base(&x_mf); /* REQ(svm.2.10.2.3) */
+	vcheck("FERR_FREEZE", REQ("svm.2.10.2.1") "code", go(), 0x7e);
+	base(&x_mf);
 	on((struct icpt){3, 30});
-	vcheck("FERR_FREEZE with NE", "code", go(), 0x50);
+	vcheck("FERR_FREEZE with NE", REQ("svm.2.10.2.3") "code", go(), 0x50);
 }
 
-/* REQ(svm.2.8.0.9, svm.2.8.0.10): #NP, then #GP while it is delivered; which of the two intercepts are set decides. */
+/* #NP, then #GP while it is delivered; which of the two intercepts are set decides. */
 static void not_present_then_gp(void)
 {
 	for (unsigned both = 0; both < 2; both++) {
@@ -240,6 +237,7 @@ static void not_present_then_gp(void)
 		if (both)
 			vcheck("#GP during #NP", "EXITINTINFO", v->exitintinfo, 0x3880000b0bull);
 	}
+	proves("svm.2.8.0.9 svm.2.8.0.10");
 }
 
 void test_exceptions(void)

@@ -235,7 +235,7 @@ static void upper_levels(void)
 	check(named("PDPE", "reserved bit: EXITINFO1, P and RSV"), F(u32, 0x78) & 9, 9);
 }
 
-/* A 67h prefix makes the address 16 bits wide: AX, zero-extended. REQ(svm.2.2.1.4) */
+/* A 67h prefix makes the address 16 bits wide: AX, zero-extended. */
 static void sixteen_bit_address(const struct tables *nested)
 {
 	u8 *low = (u8 *)0x7000, *high = (u8 *)0xab7000;
@@ -258,6 +258,7 @@ static void sixteen_bit_address(const struct tables *nested)
 	*(u64 *)(high + 0x608) = 0x89;
 	asm volatile("addr16 vmload" ::"a"(high) : "memory");
 	check(named("VMLOAD by AX", "LSTAR"), rdmsr(0xc0000082), 0x1234567);
+	proves("svm.2.2.1.4");
 }
 
 /* ---- the host ---- */

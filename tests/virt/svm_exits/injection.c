@@ -12,29 +12,29 @@ static const struct {
 	u8 vector;
 	bool error, soft; /* pushes an error code; returns to nRIP */
 } rows[] = {
-	{"interrupt 20h", V(0, 0x20), 0x20, false, false}, /* REQ(svm.2.16.13, svm.2.16.1) */
+	{REQ("svm.2.16.13 svm.2.16.1") "interrupt 20h", V(0, 0x20), 0x20, false, false},
 	{"interrupt FFh", V(0, 0xff), 0xff, false, false},
 	{"interrupt 0Eh", V(0, 0x0e), 0x0e, false, false},
-	{"NMI", V(2, 2), 2, false, false},		   /* REQ(svm.2.16.14) */
-	{"NMI, vector ignored", V(2, 0x77), 2, false, false}, /* REQ(svm.2.16.11) */
-	{"#DE", V(3, 0), 0, false, false},		   /* REQ(svm.2.16.15) */
+	{REQ("svm.2.16.14") "NMI", V(2, 2), 2, false, false},
+	{REQ("svm.2.16.11") "NMI, vector ignored", V(2, 0x77), 2, false, false},
+	{REQ("svm.2.16.15") "#DE", V(3, 0), 0, false, false},
 	{"#DB", V(3, 1), 1, false, false},
 	{"#UD", V(3, 6), 6, false, false},
 	{"#NM", V(3, 7), 7, false, false},
-	{"#DF", VE(8, 0), 8, true, false},		   /* REQ(svm.2.16.21, svm.2.16.26) */
+	{REQ("svm.2.16.21 svm.2.16.26") "#DF", VE(8, 0), 8, true, false},
 	{"#TS", VE(10, 0x1234), 10, true, false},
 	{"#NP", VE(11, 0x2345), 11, true, false},
 	{"#SS", VE(12, 0), 12, true, false},
 	{"#GP", VE(13, 0xabcd), 13, true, false},
 	{"#PF", VE(14, 7), 14, true, false},
-	{"#GP without EV", V(3, 13) | 0xabcdull << 32, 13, false, false}, /* REQ(svm.2.16.22) */
+	{REQ("svm.2.16.22") "#GP without EV", V(3, 13) | 0xabcdull << 32, 13, false, false},
 	{"#MF", V(3, 16), 16, false, false},
 	{"#UD with EV", VE(6, 0x55), 6, true, false}, /* EV against the vector's own rule is no reason to refuse */
 	{"#AC", VE(17, 0), 17, true, false},
 	{"#MC", V(3, 18), 18, false, false},
 	{"#XF", V(3, 19), 19, false, false},
 	{"INT3", V(3, 3), 3, false, true},
-	{"INT 80h", V(4, 0x80), 0x80, false, true},	   /* REQ(svm.2.16.16) */
+	{REQ("svm.2.16.16") "INT 80h", V(4, 0x80), 0x80, false, true},
 	{"INT 0Dh", V(4, 0x0d), 0x0d, false, true},
 };
 
@@ -47,15 +47,15 @@ static void deliveries(void)
 			continue;
 		base(&plain);
 		own_idt();
-		v->intercept_exc = ~0u; /* not tested against the intercepts: REQ(svm.2.16.5) */
+		v->intercept_exc = ~0u; /* not tested against the intercepts */
 		v->intercept1 |= 1 << 0 | 1 << 1 | 1 << 4 | 1 << 21;
-		v->rflags = 2;		/* IF = 0 delays nothing: REQ(svm.2.16.2) */
+		v->rflags = 2;		/* IF = 0 delays nothing */
 		v->int_state = 1;
 		v->vintr = 15;
 		v->eventinj = rows[n].eventinj;
 		v->nrip = (u64)plain.next;
 		v->cr2 = 0x1234;
-		vcheck(rows[n].name, "code", go(), EXIT_VMMCALL);
+		vcheck(rows[n].name, REQ("svm.2.16.5 svm.2.16.2") "code", go(), EXIT_VMMCALL);
 		vcheck(rows[n].name, "handler", v->rip, stub_of(rows[n].vector));
 		vcheck(rows[n].name, "frame", STACK_TOP - v->rsp, size);
 		frame = (u64 *)(v->rsp + (rows[n].error ? 8 : 0));
@@ -68,10 +68,10 @@ static void deliveries(void)
 		vcheck(rows[n].name, "EXITINTINFO", v->exitintinfo, 0);
 		vcheck(rows[n].name, "CR2", v->cr2, 0x1234);
 	}
-	base(&plain); /* REQ(svm.2.16.25) */
+	base(&plain);
 	own_idt();
 	v->eventinj = 0x7ffff30d;
-	vcheck("V clear", "nothing is injected", go(), EXIT_VMMCALL);
+	vcheck("V clear", REQ("svm.2.16.25") "nothing is injected", go(), EXIT_VMMCALL);
 	vcheck("V clear", "RIP", v->rip, (u64)plain.next);
 }
 
@@ -80,14 +80,14 @@ static void gate_dpl(void)
 {
 	struct idt_gate saved = gidt[3];
 
-	base(&plain); /* REQ(svm.2.16.27) */
+	base(&plain);
 	own_idt();
 	user();
 	gidt[3].lo &= ~(3ull << 45);
 	v->intercept_exc = 1 << 13;
 	v->eventinj = V(3, 3);
 	v->nrip = (u64)plain.next;
-	vcheck("INT3 through a gate of DPL 0", "#GP", go(), 0x4d);
+	vcheck("INT3 through a gate of DPL 0", REQ("svm.2.16.27") "#GP", go(), 0x4d);
 	vcheck("INT3 through a gate of DPL 0", "error", v->exitinfo1, 3 * 8 + 2);
 	gidt[3] = saved;
 }
@@ -111,8 +111,8 @@ static void refusals(void)
 		base(&plain);
 		v->eventinj = refused[n].eventinj;
 		memcpy(&before, v, sizeof(before));
-		vcheck(refused[n].name, "code", go(), ~0ull); /* REQ(svm.2.2.1.96, svm.D.95) */
-		vcheck(refused[n].name, "save area unchanged", /* REQ(svm.2.3.29) */
+		vcheck(refused[n].name, REQ("svm.2.2.1.96 svm.D.95") "code", go(), ~0ull);
+		vcheck(refused[n].name, REQ("svm.2.3.29") "save area unchanged",
 		       memcmp((u8 *)v + 0x400, (u8 *)&before + 0x400, 0xc00), 0);
 		v->eventinj = 0;
 		vcheck(refused[n].name, "put right", go(), EXIT_VMMCALL);
@@ -161,25 +161,24 @@ static void checks(void)
 		base(&plain);
 		memcpy((u8 *)v + illegal[n].offset, &illegal[n].value, illegal[n].width);
 		v->tlb_control = 0;
-		/* REQ(svm.2.2.1.13, svm.2.2.1.58, svm.4.VMRUN.13, svm.4.VMRUN.41) */
-		vcheck(illegal[n].name, "code", go(), ~0ull);
+		vcheck(illegal[n].name, REQ("svm.2.2.1.13 svm.2.2.1.58 svm.4.VMRUN.13 svm.4.VMRUN.41") "code", go(), ~0ull);
 		vcheck(illegal[n].name, "RIP", v->rip, (u64)plain.entry);
 		base(&plain);
 		vcheck(illegal[n].name, "put right", go(), EXIT_VMMCALL);
 	}
-	base(&plain); /* legal, and its #GP is the guest's: REQ(svm.2.2.1.62) */
+	base(&plain); /* legal, and its #GP is the guest's */
 	v->rip = 0x800000000000;
-	vcheck("RIP not canonical", "code", go(), 0x4d);
+	vcheck("RIP not canonical", REQ("svm.2.2.1.62") "code", go(), 0x4d);
 	base(&plain); /* made canonical, and saved so */
 	u64 gdt_base = v->gdtr.base;
 
 	v->gdtr.base ^= 1ull << 62;
 	vcheck("GDTR base not canonical", "code", go(), EXIT_VMMCALL);
 	vcheck("GDTR base not canonical", "saved", v->gdtr.base, gdt_base);
-	if (of_2005) { /* REQ(svm.2.2.1.113) */
+	if (of_2005) {
 		base(&plain);
 		v->intercept1 &= ~4u;
-		vcheck("SMI intercept", "code", go(), ~0ull);
+		vcheck("SMI intercept", REQ("svm.2.2.1.113") "code", go(), ~0ull);
 	}
 }
 

@@ -86,75 +86,70 @@ struct row {
 	int off;	 /* with the intercept off: STAYS, or the exception that comes instead */
 	u8 word, bit;	 /* CPUID bit the instruction needs: enum above, 0 always */
 };
-/*
- * REQ(svm.4.MOVCR.1, svm.4.MOVCR.2, svm.4.MOVCR.5, svm.4.MOVCR.6, svm.4.MOVCR.10, svm.4.CLGI.1, svm.4.INVLPGA.1)
- * REQ(svm.2.3.6, svm.2.3.7)
- */
 #define MOVCR(gpr) (1ull << 63 | (gpr))
 #define STD(bit)   {3, bit}
 #define SVMI(bit)  {4, bit}
 static const struct row rows[] = {
-	{"CR0 read", &r_cr0, CR_READ(0), 0x00, MOVCR(3), STAYS, 0, 0},	 /* REQ(svm.2.5.1.2) */
-	{"CR2 read", &r_cr2, CR_READ(2), 0x02, MOVCR(1), STAYS, 0, 0},	 /* REQ(svm.2.5.3.1) */
-	{"CR3 read", &r_cr3, CR_READ(3), 0x03, MOVCR(2), STAYS, 0, 0},	 /* REQ(svm.2.5.2.2) */
+	{REQ("svm.2.5.1.2") "CR0 read", &r_cr0, CR_READ(0), 0x00, MOVCR(3), STAYS, 0, 0},
+	{REQ("svm.2.5.3.1") "CR2 read", &r_cr2, CR_READ(2), 0x02, MOVCR(1), STAYS, 0, 0},
+	{REQ("svm.2.5.2.2") "CR3 read", &r_cr3, CR_READ(3), 0x03, MOVCR(2), STAYS, 0, 0},
 	{"CR4 read", &r_cr4, CR_READ(4), 0x04, MOVCR(9), STAYS, 0, 0},
-	{"CR8 read", &r_cr8, CR_READ(8), 0x08, MOVCR(15), STAYS, 0, 0},	 /* REQ(svm.2.5.3.2) */
+	{REQ("svm.2.5.3.2") "CR8 read", &r_cr8, CR_READ(8), 0x08, MOVCR(15), STAYS, 0, 0},
 	{"CR8 read by LOCK", &l_cr8_read, CR_READ(8), 0x08, MOVCR(3), STAYS, 0, 0},
-	{"SMSW", &r_smsw, CR_READ(0), 0x00, 0, STAYS, 0, 0},		 /* REQ(svm.2.5.1.4) */
-	{"CR0 write", &w_cr0, CR_WRITE(0), 0x10, MOVCR(3), STAYS, 0, 0}, /* REQ(svm.2.5.1.1) */
+	{REQ("svm.2.5.1.4") "SMSW", &r_smsw, CR_READ(0), 0x00, 0, STAYS, 0, 0},
+	{REQ("svm.2.5.1.1") "CR0 write", &w_cr0, CR_WRITE(0), 0x10, MOVCR(3), STAYS, 0, 0},
 	{"CR2 write", &w_cr2, CR_WRITE(2), 0x12, MOVCR(1), STAYS, 0, 0},
-	{"CR3 write", &w_cr3, CR_WRITE(3), 0x13, MOVCR(2), STAYS, 0, 0}, /* REQ(svm.2.5.2.1) */
+	{REQ("svm.2.5.2.1") "CR3 write", &w_cr3, CR_WRITE(3), 0x13, MOVCR(2), STAYS, 0, 0},
 	{"CR4 write", &w_cr4, CR_WRITE(4), 0x14, MOVCR(9), STAYS, 0, 0},
 	{"CR8 write", &w_cr8, CR_WRITE(8), 0x18, MOVCR(15), STAYS, 0, 0},
-	/* REQ(svm.2.17.3.2, svm.2.17.3.5) */
-	{"CR8 write by LOCK", &l_cr8_write, CR_WRITE(8), 0x18, MOVCR(3), STAYS, 0, 0},
-	{"CLTS", &w_clts, CR_WRITE(0), 0x10, 0, STAYS, 0, 0},		 /* REQ(svm.2.5.1.5) */
-	{"LMSW", &w_lmsw, CR_WRITE(0), 0x10, 0, STAYS, 0, 0},		 /* REQ(svm.2.5.1.3) */
-	{"CR0 selective, CD", &w_cr0_cd, STD(5), 0x65, MOVCR(3), STAYS, 0, 0}, /* REQ(svm.2.5.5.1) */
-	{"CR0 selective, LMSW", &w_lmsw, STD(5), 0x65, 0, STAYS, 0, 0},	 /* REQ(svm.2.5.5.5, svm.2.5.5.8) */
-	{"DR0 read", &r_dr0, DR_READ(0), 0x20, 3, STAYS, 0, 0},		 /* REQ(svm.2.5.4.1) */
+	{REQ("svm.2.17.3.2 svm.2.17.3.5") "CR8 write by LOCK", &l_cr8_write, CR_WRITE(8), 0x18, MOVCR(3), STAYS, 0, 0},
+	{REQ("svm.2.5.1.5") "CLTS", &w_clts, CR_WRITE(0), 0x10, 0, STAYS, 0, 0},
+	{REQ("svm.2.5.1.3") "LMSW", &w_lmsw, CR_WRITE(0), 0x10, 0, STAYS, 0, 0},
+	{REQ("svm.2.5.5.1") "CR0 selective, CD", &w_cr0_cd, STD(5), 0x65, MOVCR(3), STAYS, 0, 0},
+	{REQ("svm.2.5.5.5 svm.2.5.5.8") "CR0 selective, LMSW", &w_lmsw, STD(5), 0x65, 0, STAYS, 0, 0},
+	{REQ("svm.2.5.4.1") "DR0 read", &r_dr0, DR_READ(0), 0x20, 3, STAYS, 0, 0},
 	{"DR1 read", &r_dr1, DR_READ(1), 0x21, 1, STAYS, 0, 0},
 	{"DR2 read", &r_dr2, DR_READ(2), 0x22, 8, STAYS, 0, 0},
 	{"DR3 read", &r_dr3, DR_READ(3), 0x23, 14, STAYS, 0, 0},
 	{"DR6 read", &r_dr6, DR_READ(6), 0x26, 6, STAYS, 0, 0},
 	{"DR7 read", &r_dr7, DR_READ(7), 0x27, 7, STAYS, 0, 0},
-	{"DR0 write", &w_dr0, DR_WRITE(0), 0x30, 3, STAYS, 0, 0},	 /* REQ(svm.2.5.4.2) */
+	{REQ("svm.2.5.4.2") "DR0 write", &w_dr0, DR_WRITE(0), 0x30, 3, STAYS, 0, 0},
 	{"DR1 write", &w_dr1, DR_WRITE(1), 0x31, 1, STAYS, 0, 0},
 	{"DR2 write", &w_dr2, DR_WRITE(2), 0x32, 8, STAYS, 0, 0},
 	{"DR3 write", &w_dr3, DR_WRITE(3), 0x33, 14, STAYS, 0, 0},
 	{"DR6 write", &w_dr6, DR_WRITE(6), 0x36, 6, STAYS, 0, 0},
 	{"DR7 write", &w_dr7, DR_WRITE(7), 0x37, 7, STAYS, 0, 0},
-	{"SIDT", &i_sidt, STD(6), 0x66, 0, STAYS, 0, 0},		 /* REQ(svm.2.5.6.2) */
-	{"SGDT", &i_sgdt, STD(7), 0x67, 0, STAYS, 0, 0},		 /* REQ(svm.2.5.6.4) */
-	{"SLDT", &i_sldt, STD(8), 0x68, 0, STAYS, 0, 0},		 /* REQ(svm.2.5.6.6) */
-	{"STR", &i_str, STD(9), 0x69, 0, STAYS, 0, 0},			 /* REQ(svm.2.5.6.8) */
-	{"LIDT", &i_lidt, STD(10), 0x6a, 0, STAYS, 0, 0},		 /* REQ(svm.2.5.6.1) */
-	{"LGDT", &i_lgdt, STD(11), 0x6b, 0, STAYS, 0, 0},		 /* REQ(svm.2.5.6.3) */
-	{"LLDT", &i_lldt, STD(12), 0x6c, 0, STAYS, 0, 0},		 /* REQ(svm.2.5.6.5) */
-	{"LTR", &i_ltr, STD(13), 0x6d, 0, STAYS, 0, 0},			 /* REQ(svm.2.5.6.7) */
-	{"RDTSC", &i_rdtsc, STD(14), 0x6e, 0, STAYS, 0, 0},		 /* REQ(svm.2.5.7.1) */
-	{"RDPMC", &i_rdpmc, STD(15), 0x6f, 0, STAYS, 0, 0},		 /* REQ(svm.2.5.8.1) */
-	{"PUSHF", &i_pushf, STD(16), 0x70, 0, STAYS, 0, 0},		 /* REQ(svm.2.5.9.1) */
-	{"POPF", &i_popf, STD(17), 0x71, 0, STAYS, 0, 0},		 /* REQ(svm.2.5.10.1) */
-	{"CPUID", &i_cpuid, STD(18), 0x72, 0, STAYS, 0, 0},		 /* REQ(svm.2.5.11.1) */
-	{"RSM", &i_rsm, STD(19), 0x73, 0, 6, 0, 0},	/* REQ(svm.2.5.12.1, svm.2.5.12.2, svm.2.4.0.10) */
-	{"IRET", &i_iret, STD(20), 0x74, 0, STAYS, 0, 0},		 /* REQ(svm.2.5.13.1) */
-	{"INTn", &i_int, STD(21), 0x75, 0x80, NOT_TRIED, 0, 0},		 /* REQ(svm.2.5.14.1, svm.2.5.14.3) */
+	{REQ("svm.2.5.6.2") "SIDT", &i_sidt, STD(6), 0x66, 0, STAYS, 0, 0},
+	{REQ("svm.2.5.6.4") "SGDT", &i_sgdt, STD(7), 0x67, 0, STAYS, 0, 0},
+	{REQ("svm.2.5.6.6") "SLDT", &i_sldt, STD(8), 0x68, 0, STAYS, 0, 0},
+	{REQ("svm.2.5.6.8") "STR", &i_str, STD(9), 0x69, 0, STAYS, 0, 0},
+	{REQ("svm.2.5.6.1") "LIDT", &i_lidt, STD(10), 0x6a, 0, STAYS, 0, 0},
+	{REQ("svm.2.5.6.3") "LGDT", &i_lgdt, STD(11), 0x6b, 0, STAYS, 0, 0},
+	{REQ("svm.2.5.6.5") "LLDT", &i_lldt, STD(12), 0x6c, 0, STAYS, 0, 0},
+	{REQ("svm.2.5.6.7") "LTR", &i_ltr, STD(13), 0x6d, 0, STAYS, 0, 0},
+	{REQ("svm.2.5.7.1") "RDTSC", &i_rdtsc, STD(14), 0x6e, 0, STAYS, 0, 0},
+	{REQ("svm.2.5.8.1") "RDPMC", &i_rdpmc, STD(15), 0x6f, 0, STAYS, 0, 0},
+	{REQ("svm.2.5.9.1") "PUSHF", &i_pushf, STD(16), 0x70, 0, STAYS, 0, 0},
+	{REQ("svm.2.5.10.1") "POPF", &i_popf, STD(17), 0x71, 0, STAYS, 0, 0},
+	{REQ("svm.2.5.11.1") "CPUID", &i_cpuid, STD(18), 0x72, 0, STAYS, 0, 0},
+	{REQ("svm.2.5.12.1 svm.2.5.12.2 svm.2.4.0.10") "RSM", &i_rsm, STD(19), 0x73, 0, 6, 0, 0},
+	{REQ("svm.2.5.13.1") "IRET", &i_iret, STD(20), 0x74, 0, STAYS, 0, 0},
+	{REQ("svm.2.5.14.1 svm.2.5.14.3") "INTn", &i_int, STD(21), 0x75, 0x80, NOT_TRIED, 0, 0},
 	{"INTn of an exception", &i_int14, STD(21), 0x75, 14, NOT_TRIED, 0, 0},
-	{"INVD", &i_invd, STD(22), 0x76, 0, STAYS, 0, 0},		 /* REQ(svm.2.5.15.1) */
-	{"PAUSE", &i_pause, STD(23), 0x77, 0, STAYS, 0, 0},		 /* REQ(svm.2.5.16.1) */
-	{"HLT", &i_hlt, STD(24), 0x78, 0, NOT_TRIED, 0, 0},		 /* REQ(svm.2.5.17.1) */
-	{"INVLPG", &i_invlpg, STD(25), 0x79, (u64)scratch + 0x50, STAYS, 0, 0}, /* REQ(svm.2.5.18.1) */
-	{"INVLPGA", &i_invlpga, STD(26), 0x7a, 0, STAYS, 0, 0},		 /* REQ(svm.2.5.19.1) */
-	{"VMRUN", &i_vmrun, SVMI(0), 0x80, 0, NOT_TRIED, 0, 0},		 /* REQ(svm.2.5.20.1) */
-	{"VMMCALL", &i_vmmcall, SVMI(1), 0x81, 0, 6, 0, 0}, /* REQ(svm.2.5.23.1, svm.2.5.23.3, svm.2.14.2) */
-	{"VMLOAD", &i_vmload, SVMI(2), 0x82, 0, NOT_TRIED, 0, 0},	 /* REQ(svm.2.5.21.1) */
-	{"VMSAVE", &i_vmsave, SVMI(3), 0x83, 0, STAYS, 0, 0},		 /* REQ(svm.2.5.22.1) */
-	{"STGI", &i_stgi, SVMI(4), 0x84, 0, STAYS, 0, 0},		 /* REQ(svm.2.5.24.1) */
-	{"CLGI", &i_clgi, SVMI(5), 0x85, 0, STAYS, 0, 0},		 /* REQ(svm.2.5.25.1) */
-	{"RDTSCP", &i_rdtscp, SVMI(7), 0x87, 0, STAYS, IN_81D, 27},	 /* REQ(svm.2.5.27.1) */
-	{"ICEBP", &i_icebp, SVMI(8), 0x88, 0, NOT_TRIED, 0, 0},		 /* REQ(svm.2.5.28.1) */
-	{"WBINVD", &i_wbinvd, SVMI(9), 0x89, 0, STAYS, 0, 0},		 /* REQ(svm.2.5.29.1) */
+	{REQ("svm.2.5.15.1") "INVD", &i_invd, STD(22), 0x76, 0, STAYS, 0, 0},
+	{REQ("svm.2.5.16.1") "PAUSE", &i_pause, STD(23), 0x77, 0, STAYS, 0, 0},
+	{REQ("svm.2.5.17.1") "HLT", &i_hlt, STD(24), 0x78, 0, NOT_TRIED, 0, 0},
+	{REQ("svm.2.5.18.1") "INVLPG", &i_invlpg, STD(25), 0x79, (u64)scratch + 0x50, STAYS, 0, 0},
+	{REQ("svm.2.5.19.1") "INVLPGA", &i_invlpga, STD(26), 0x7a, 0, STAYS, 0, 0},
+	{REQ("svm.2.5.20.1") "VMRUN", &i_vmrun, SVMI(0), 0x80, 0, NOT_TRIED, 0, 0},
+	{REQ("svm.2.5.23.1 svm.2.5.23.3 svm.2.14.2") "VMMCALL", &i_vmmcall, SVMI(1), 0x81, 0, 6, 0, 0},
+	{REQ("svm.2.5.21.1") "VMLOAD", &i_vmload, SVMI(2), 0x82, 0, NOT_TRIED, 0, 0},
+	{REQ("svm.2.5.22.1") "VMSAVE", &i_vmsave, SVMI(3), 0x83, 0, STAYS, 0, 0},
+	{REQ("svm.2.5.24.1") "STGI", &i_stgi, SVMI(4), 0x84, 0, STAYS, 0, 0},
+	{REQ("svm.2.5.25.1") "CLGI", &i_clgi, SVMI(5), 0x85, 0, STAYS, 0, 0},
+	{REQ("svm.2.5.27.1") "RDTSCP", &i_rdtscp, SVMI(7), 0x87, 0, STAYS, IN_81D, 27},
+	{REQ("svm.2.5.28.1 svm.2.5.28.3") "ICEBP", &i_icebp, SVMI(8), 0x88, 0, NOT_TRIED, 0, 0},
+	{REQ("svm.2.5.29.1") "WBINVD", &i_wbinvd, SVMI(9), 0x89, 0, STAYS, 0, 0},
 	{"MONITOR", &i_monitor, SVMI(10), 0x8a, 0, STAYS, IN_1C, 3},
 	{"MWAIT", &i_mwait, SVMI(11), 0x8b, 0, NOT_TRIED, IN_1C, 3},
 	{"MWAIT, armed", &i_mwait_armed, SVMI(12), 0x8c, 0, NOT_TRIED, IN_1C, 3},
@@ -183,19 +178,19 @@ static void with_it(const struct row *r)
 
 	base(r->s);
 	if (r->code == 0x88)
-		v->intercept_exc = ~0u; /* the #DB intercept does not see ICEBP: REQ(svm.2.5.28.3) */
+		v->intercept_exc = ~0u; /* the #DB intercept does not see ICEBP */
 	on(r->i);
 	v->rax = 0x1111;
 	code = go();
 	vcheck(r->name, "code", code, r->code);
 	if (code != r->code)
 		return;
-	vcheck(r->name, "RIP", v->rip, (u64)r->s->at); /* REQ(svm.2.4.0.7, svm.2.4.1.1, svm.2.4.1.3, svm.2.4.1.4) */
+	vcheck(r->name, REQ("svm.2.4.0.7 svm.2.4.1.1 svm.2.4.1.3 svm.2.4.1.4") "RIP", v->rip, (u64)r->s->at);
 	if (nrips)
 		vcheck(r->name, "nRIP", v->nrip, (u64)r->s->next);
 	vcheck(r->name, "EXITINFO1", v->exitinfo1, r->code == 0xa2 || assists ? r->info1 : 0);
 	vcheck(r->name, "EXITINFO2", v->exitinfo2, r->code == 0xa2 ? 2 : 0);
-	vcheck(r->name, "EXITINTINFO", v->exitintinfo, 0); /* REQ(svm.2.4.2.19) */
+	vcheck(r->name, REQ("svm.2.4.2.19") "EXITINTINFO", v->exitintinfo, 0);
 }
 
 static void without_it(const struct row *r)
@@ -219,35 +214,35 @@ static void without_it(const struct row *r)
 /* Rows that set one intercept and see another decide. */
 static void combinations(void)
 {
-	base(&w_cr0); /* REQ(svm.2.5.5.2) */
+	base(&w_cr0);
 	on((struct icpt)STD(5));
-	vcheck("selective CR0", "nothing changes", go(), EXIT_VMMCALL);
+	vcheck("selective CR0", REQ("svm.2.5.5.2") "nothing changes", go(), EXIT_VMMCALL);
 	base(&w_cr0_ts);
 	on((struct icpt)STD(5));
 	vcheck("selective CR0", "only TS and MP change", go(), EXIT_VMMCALL);
-	base(&w_clts); /* REQ(svm.2.5.5.3) */
+	base(&w_clts);
 	on((struct icpt)STD(5));
-	vcheck("selective CR0", "CLTS", go(), EXIT_VMMCALL);
-	base(&r_smsw); /* REQ(svm.2.5.5.9) */
+	vcheck("selective CR0", REQ("svm.2.5.5.3") "CLTS", go(), EXIT_VMMCALL);
+	base(&r_smsw);
 	on((struct icpt)STD(5));
-	vcheck("selective CR0", "SMSW", go(), EXIT_VMMCALL);
-	base(&w_cr0_cd); /* REQ(svm.2.5.5.4) */
+	vcheck("selective CR0", REQ("svm.2.5.5.9") "SMSW", go(), EXIT_VMMCALL);
+	base(&w_cr0_cd);
 	on((struct icpt)STD(5));
 	on((struct icpt)CR_WRITE(0));
-	vcheck("selective CR0", "the plain intercept wins", go(), 0x10);
-	base(&i_nop); /* REQ(svm.2.5.16.2) */
+	vcheck("selective CR0", REQ("svm.2.5.5.4") "the plain intercept wins", go(), 0x10);
+	base(&i_nop);
 	on((struct icpt)STD(23));
-	vcheck("PAUSE", "NOP is none", go(), EXIT_VMMCALL);
-	base(&i_int14); /* REQ(svm.2.5.14.4) */
+	vcheck("PAUSE", REQ("svm.2.5.16.2") "NOP is none", go(), EXIT_VMMCALL);
+	base(&i_int14);
 	own_idt();
 	on((struct icpt)EXCEPTION(14));
-	vcheck("INTn", "no exception intercept", go(), EXIT_VMMCALL);
+	vcheck("INTn", REQ("svm.2.5.14.4") "no exception intercept", go(), EXIT_VMMCALL);
 	vcheck("INTn", "is delivered", v->rip, stub_of(14));
-	base(&i_icebp); /* REQ(svm.2.5.28.2, svm.2.5.14.5) */
+	base(&i_icebp);
 	own_idt();
 	on((struct icpt)EXCEPTION(1));
 	on((struct icpt)STD(21));
-	vcheck("ICEBP", "no #DB intercept", go(), EXIT_VMMCALL);
+	vcheck("ICEBP", REQ("svm.2.5.28.2 svm.2.5.14.5") "no #DB intercept", go(), EXIT_VMMCALL);
 	vcheck("ICEBP", "is delivered", v->rip, stub_of(1));
 }
 
@@ -275,6 +270,9 @@ void test_instructions(void)
 		with_it(&rows[n]);
 		without_it(&rows[n]);
 	}
+	/* rows of theirs are above */
+	proves("svm.4.MOVCR.1 svm.4.MOVCR.2 svm.4.MOVCR.5 svm.4.MOVCR.6 svm.4.MOVCR.10 svm.4.CLGI.1 svm.4.INVLPGA.1 svm.2.3.6 "
+	       "svm.2.3.7");
 	combinations();
 	traps();
 }

@@ -29,13 +29,9 @@ static const struct {
 	u64 info1; /* without the segment */
 	u64 segment;
 } io_rows[] = {
-	/* REQ(svm.2.6.1, svm.2.6.2, svm.2.6.4, svm.2.6.8, svm.2.6.9, svm.2.6.10, svm.2.6.14, svm.2.6.15, svm.2.6.16,
-		svm.2.6.17) */
-	/* REQ(svm.2.6.18, svm.2.6.20, svm.2.6.22, svm.2.6.32, svm.2.6.33, svm.2.6.34, svm.2.6.35, svm.2.6.36,
-		svm.2.6.37) */
-	/* REQ(svm.2.6.24, svm.2.6.25, svm.2.6.26, svm.2.6.27, svm.2.6.28, svm.2.6.29, svm.2.6.30, svm.2.6.31) */
-	{"IN AL, imm8", &in8i, 0x80, true, PORT(0x80) | IN | SZ8 | A64, 0},
-	{"IN AL, DX", &in8, 0x80, true, PORT(0x80) | IN | SZ8 | A64, 0},
+	{REQ("svm.2.6.24 svm.2.6.25 svm.2.6.26 svm.2.6.27 svm.2.6.28 svm.2.6.29 svm.2.6.30 svm.2.6.31") "IN AL, imm8", &in8i, 0x80, true, PORT(0x80) | IN | SZ8 | A64, 0},
+	{REQ("svm.2.6.1 svm.2.6.2 svm.2.6.4 svm.2.6.8 svm.2.6.9 svm.2.6.10 svm.2.6.14 svm.2.6.15 svm.2.6.16 svm.2.6.17 svm.2.6.18 svm.2.6.20 svm.2.6.22 svm.2.6.32 svm.2.6.33 svm.2.6.34 svm.2.6.35 svm.2.6.36 svm.2.6.37")
+		"IN AL, DX", &in8, 0x80, true, PORT(0x80) | IN | SZ8 | A64, 0},
 	{"IN AX, DX, first byte", &in16, 0x80, true, PORT(0x80) | IN | SZ16 | A64, 0},
 	{"IN AX, DX, second byte", &in16, 0x81, true, PORT(0x80) | IN | SZ16 | A64, 0},
 	{"IN EAX, DX, last byte", &in32, 0x83, true, PORT(0x80) | IN | SZ32 | A64, 0},
@@ -77,14 +73,14 @@ static void test_io(void)
 		if (nrips)
 			vcheck(io_rows[n].name, "nRIP", v->nrip, (u64)io_rows[n].s->next);
 	}
-	base(&in8); /* REQ(svm.2.6.13) */
+	base(&in8);
 	((u8 *)v->iopm_pa)[0x10] = 1;
-	vcheck("I/O map", "without the intercept", go(), EXIT_VMMCALL);
-	base(&in8); /* the #GP of IOPL and the TSS's map comes first: REQ(svm.2.6.19) */
+	vcheck("I/O map", REQ("svm.2.6.13") "without the intercept", go(), EXIT_VMMCALL);
+	base(&in8); /* the #GP of IOPL and the TSS's map comes first */
 	user();
 	v->intercept1 |= SVM_IOIO;
 	((u8 *)v->iopm_pa)[0x10] = 1;
-	vcheck("I/O map", "CPL 3 above IOPL", go(), 0x4d);
+	vcheck("I/O map", REQ("svm.2.6.19") "CPL 3 above IOPL", go(), 0x4d);
 	base(&in8);
 	user();
 	v->rflags |= 0x3000;
@@ -117,8 +113,6 @@ static const struct {
 	{"MSR FFFFFFFFh", 0xffffffff, ~0u, false},
 };
 
-/* REQ(svm.2.7.1, svm.2.7.2, svm.2.7.3, svm.2.7.4, svm.2.7.5, svm.2.7.6, svm.2.7.7, svm.2.7.8, svm.2.7.9, svm.2.7.10) */
-/* REQ(svm.2.7.11, svm.2.7.13, svm.2.7.17, svm.2.7.20, svm.2.7.22, svm.2.7.23) */
 static void one_msr(unsigned n, bool write, bool other)
 {
 	u32 bit = msr_rows[n].bit + (write != other);
@@ -142,6 +136,9 @@ static void one_msr(unsigned n, bool write, bool other)
 		if (nrips)
 			vcheck(msr_rows[n].name, "nRIP", v->nrip, (u64)(write ? write_msr.next : read_msr.next));
 	}
+	proves("svm.2.7.1 svm.2.7.2 svm.2.7.3 svm.2.7.4 svm.2.7.5 svm.2.7.6 svm.2.7.7 svm.2.7.8 svm.2.7.9 "
+	       "svm.2.7.10");
+	proves("svm.2.7.11 svm.2.7.13 svm.2.7.17 svm.2.7.20 svm.2.7.22 svm.2.7.23");
 }
 
 void test_io_msr(void)
@@ -156,6 +153,5 @@ void test_io_msr(void)
 	base(&read_msr);
 	scratch[0] = 0xc0000080;
 	memset((u8 *)v->msrpm_pa, 0xff, 0x1800);
-	/* REQ(svm.2.7.18) */
-	vcheck("MSR map", "without the intercept", go(), EXIT_VMMCALL);
+	vcheck("MSR map", REQ("svm.2.7.18") "without the intercept", go(), EXIT_VMMCALL);
 }

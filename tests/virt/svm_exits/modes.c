@@ -37,20 +37,20 @@ static void paged_real_mode(void)
 	v->rip = 0;
 	v->rsp = 0x6000;
 	v->cpl = 3; /* ignored: real mode has CPL 0 */
-	vcheck("paged real mode", "code", go(), EXIT_VMMCALL); /* REQ(svm.2.15.1, svm.2.2.1.120) */
-	vcheck("paged real mode", "through the IVT", v->rip, 0x80); /* REQ(svm.2.15.3) */
+	vcheck("paged real mode", REQ("svm.2.15.1 svm.2.2.1.120") "code", go(), EXIT_VMMCALL);
+	vcheck("paged real mode", REQ("svm.2.15.3") "through the IVT", v->rip, 0x80);
 	vcheck("paged real mode", "CS", v->cs.sel, 0x700);
 	vcheck("paged real mode", "DS base", v->ds.base, 0x12340);
-	vcheck("paged real mode", "data through the tables", code[0x40], 0x77); /* REQ(svm.2.15.4) */
+	vcheck("paged real mode", REQ("svm.2.15.4") "data through the tables", code[0x40], 0x77);
 	vcheck("paged real mode", "frame", v->rsp, 0x5ffa);
-	vcheck("paged real mode", "CPL", v->cpl, 0); /* REQ(svm.2.2.1.55) */
+	vcheck("paged real mode", REQ("svm.2.2.1.55") "CPL", v->cpl, 0);
 
-	table[0x12] = 0; /* REQ(svm.2.15.5) */
+	table[0x12] = 0;
 	v->rip = 0;
 	v->rsp = 0x6000;
 	v->ds = v->es;
 	v->tlb_control = 1;
-	vcheck("paged real mode", "#PF", go(), 0x4e);
+	vcheck("paged real mode", REQ("svm.2.15.5") "#PF", go(), 0x4e);
 	vcheck("paged real mode", "#PF address", v->exitinfo2, 0x12350);
 	vcheck("paged real mode", "#PF error", v->exitinfo1, 0);
 }
@@ -101,19 +101,17 @@ static const struct {
 	u64 code, info1, info2;
 	bool nrip;
 } rows32[] = {
-	{"INTO", {0xce}, 1, 0, 0x802, 2, 4, 0x44, 0, 0, true},		/* REQ(svm.2.8.5.1, svm.2.4.2.13) */
-	{"BOUND", {0x31, 0xc0, 0x48, 0x62, 0x05, 0, 0, 0, 0}, 9, 3, 2, 2, 5, 0x45, 0, 0, true}, /* REQ(svm.2.8.6.1) */
-	/* REQ(svm.2.10.1.1) */
-	{"JMP to a task", {0xea, 0, 0, 0, 0, 0x20, 0}, 7, 0, 2, 3, 29, 0x7d, 0x20, 1ull << 38, false},
+	{REQ("svm.2.8.5.1 svm.2.4.2.13") "INTO", {0xce}, 1, 0, 0x802, 2, 4, 0x44, 0, 0, true},
+	{REQ("svm.2.8.6.1") "BOUND", {0x31, 0xc0, 0x48, 0x62, 0x05, 0, 0, 0, 0}, 9, 3, 2, 2, 5, 0x45, 0, 0, true},
+	{REQ("svm.2.10.1.1") "JMP to a task", {0xea, 0, 0, 0, 0, 0x20, 0}, 7, 0, 2, 3, 29, 0x7d, 0x20, 1ull << 38, false},
 	{"CALL of a task", {0x9a, 0, 0, 0, 0, 0x20, 0}, 7, 0, 2, 3, 29, 0x7d, 0x20, 0, false},
 	{"CALL of a task gate", {0x9a, 0, 0, 0, 0, 0x28, 0}, 7, 0, 2, 3, 29, 0x7d, 0x20, 0, false},
 	{"IRET from a task", {0xcf}, 1, 0, 0x4002, 3, 29, 0x7d, 0x20, 1ull << 36, false},
-	{"LOCK MOV from CR0", {0xf0, 0x0f, 0x20, 0xc3}, 4, 0, 2, 0, 8, 0x08, 0, 0, true}, /* REQ(svm.2.17.3.4) */
+	{REQ("svm.2.17.3.4") "LOCK MOV from CR0", {0xf0, 0x0f, 0x20, 0xc3}, 4, 0, 2, 0, 8, 0x08, 0, 0, true},
 	{"PUSHF", {0x9c}, 1, 0, 2, 3, 16, 0x70, 0, 0, true},
 	{"INT3", {0xcc}, 1, 0, 2, 2, 3, 0x43, 0, 0, true},
 };
 
-/* REQ(svm.2.10.1.5, svm.2.10.1.8, svm.2.10.1.9, svm.2.10.1.10, svm.2.21.5.12, svm.4.MOVCR.4) */
 static void test_32(void)
 {
 	for (unsigned n = 0; n < COUNT(rows32); n++) {
@@ -155,6 +153,7 @@ static void test_32(void)
 		if (nrips)
 			vcheck(rows32[n].name, "nRIP", v->nrip, rows32[n].nrip ? (u64)code32 + rows32[n].length : 0);
 	}
+	proves("svm.2.10.1.5 svm.2.10.1.8 svm.2.10.1.9 svm.2.10.1.10 svm.2.21.5.12 svm.4.MOVCR.4");
 }
 
 /* An exception through a task gate: the error code for the new task, and the event. */
@@ -170,7 +169,7 @@ static void task_gate(void)
 	v->idtr.limit = sizeof(idt32) - 1;
 	v->intercept_exc = 0;
 	on((struct icpt){3, 29});
-	on((struct icpt)CR_WRITE(3)); /* REQ(svm.2.10.1.4) */
+	on((struct icpt)CR_WRITE(3));
 	on((struct icpt){3, 12});
 	on((struct icpt){3, 13});
 	memcpy(before, tss_old, sizeof(before));
@@ -181,17 +180,17 @@ static void task_gate(void)
 	asm volatile("clgi; vmload" ::"a"(v) : "memory");
 	code = go_gif0();
 	asm volatile("vmload; stgi" ::"a"(&others) : "memory");
-	vcheck("task gate", "code", code, 0x7d);
+	vcheck("task gate", REQ("svm.2.10.1.4") "code", code, 0x7d);
 	vcheck("task gate", "EXITINFO1", v->exitinfo1, 0x20);
-	/* REQ(svm.2.10.1.6, svm.2.10.1.11, svm.2.10.1.12): a fault sets RF in what is saved */
-	vcheck("task gate", "EXITINFO2", v->exitinfo2, 1ull << 48 | 1ull << 44 | 0x1234);
-	vcheck("task gate", "EXITINTINFO", v->exitintinfo, 0x123480000b0dull); /* REQ(svm.2.10.1.13) */
+	/* a fault sets RF in what is saved */
+	vcheck("task gate", REQ("svm.2.10.1.6 svm.2.10.1.11 svm.2.10.1.12") "EXITINFO2", v->exitinfo2, 1ull << 48 | 1ull << 44 | 0x1234);
+	vcheck("task gate", REQ("svm.2.10.1.13") "EXITINTINFO", v->exitintinfo, 0x123480000b0dull);
 	vcheck("task gate", "RIP", v->rip, (u64)code32 + 4);
-	vcheck("task gate", "no task was saved", memcmp(before, tss_old, sizeof(before)), 0); /* REQ(svm.2.10.1.3) */
-	protected32("\xea\x00\x00\x00\x00\x20\x00", 7); /* the incoming task is not present: REQ(svm.2.10.1.2) */
+	vcheck("task gate", REQ("svm.2.10.1.3") "no task was saved", memcmp(before, tss_old, sizeof(before)), 0);
+	protected32("\xea\x00\x00\x00\x00\x20\x00", 7); /* the incoming task is not present */
 	gdt32[4] &= ~(1ull << 47);
 	on((struct icpt){3, 29});
-	vcheck("JMP to a task not present", "#NP first", go(), 0x4b);
+	vcheck("JMP to a task not present", REQ("svm.2.10.1.2") "#NP first", go(), 0x4b);
 	vcheck("JMP to a task not present", "error code", v->exitinfo1, 0x20);
 }
 

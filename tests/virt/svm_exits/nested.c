@@ -44,10 +44,6 @@ static const struct {
 	{"write, reserved bit 51", &writes, 1ull << 51 | 7, FINAL | 0xf},
 };
 
-/*
- * REQ(svm.2.21.6.9, svm.2.21.6.10, svm.2.21.6.11, svm.2.21.6.12, svm.2.21.6.14, svm.2.21.6.15, svm.2.21.6.16)
- * REQ(svm.2.21.6.7, svm.2.21.6.18, svm.2.21.7.1, svm.2.21.7.4, svm.2.21.7.10, svm.2.21.5.9, svm.2.21.5.10)
- */
 static u64 code_mask(void)
 {
 	return of_2005 ? 0xffffffff : ~0ull; /* bits 32 and 33 came later */
@@ -63,7 +59,7 @@ static void final_accesses(void)
 		*(u8 *)(DATA + 0x120) = 0xc3;
 		l1[0] = DATA | rows[n].entry;
 		code = go();
-		vcheck(rows[n].name, "code", code, rows[n].info1 ? EXIT_NPF : EXIT_VMMCALL); /* REQ(svm.D.94) */
+		vcheck(rows[n].name, REQ("svm.D.94") "code", code, rows[n].info1 ? EXIT_NPF : EXIT_VMMCALL);
 		if (code != EXIT_NPF)
 			continue;
 		vcheck(rows[n].name, "EXITINFO1", v->exitinfo1, rows[n].info1 & code_mask());
@@ -79,12 +75,12 @@ static void final_accesses(void)
 			vcheck(rows[n].name, "the instruction", memcmp(v->bytes + 1, rows[n].s->at, 15), 0);
 		}
 	}
+	proves("svm.2.21.6.9 svm.2.21.6.10 svm.2.21.6.11 svm.2.21.6.12 svm.2.21.6.14 svm.2.21.6.15 "
+	       "svm.2.21.6.16 svm.2.21.6.7 svm.2.21.6.18 svm.2.21.7.1 svm.2.21.7.4 svm.2.21.7.10 "
+	       "svm.2.21.5.9 svm.2.21.5.10");
 }
 
-/*
- * The guest's own tables lie in a page that the nested tables restrict; each is walked as a user write.
- * REQ(svm.2.21.5.1, svm.2.21.5.2, svm.2.21.5.4, svm.2.21.5.5, svm.2.21.5.6, svm.2.21.6.13, svm.2.21.6.17, svm.2.21.6.1)
- */
+/* The guest's own tables lie in a page that the nested tables restrict; each is walked as a user write. */
 static void table_accesses(void)
 {
 	static const struct {
@@ -112,13 +108,11 @@ static void table_accesses(void)
 		vcheck(t[n].name, "EXITINFO1", v->exitinfo1, t[n].info1 & code_mask());
 		vcheck(t[n].name, "EXITINFO2", v->exitinfo2, TABLES);
 	}
+	proves("svm.2.21.5.1 svm.2.21.5.2 svm.2.21.5.4 svm.2.21.5.5 svm.2.21.5.6 svm.2.21.6.13 "
+	       "svm.2.21.6.17 svm.2.21.6.1");
 }
 
-/*
- * "Fault Ordering": the guest's own faults come before the nested fault of the final address.
- * REQ(svm.2.21.6.2, svm.2.21.6.4, svm.2.21.6.6, svm.2.21.6.7, svm.2.21.7.2, svm.2.21.5.3, svm.2.21.5.7,
- 	svm.2.21.5.8, svm.2.21.5.11)
- */
+/* "Fault Ordering": the guest's own faults come before the nested fault of the final address. */
 static void order(void)
 {
 	u64 *l1, *l2;
@@ -162,6 +156,8 @@ static void order(void)
 	v->cr3 = TABLES;
 	vcheck("tables", "code", go(), EXIT_VMMCALL);
 	vcheck("tables", "host entry dirty", l1[0] & 0x60, 0x60);
+	proves("svm.2.21.6.2 svm.2.21.6.4 svm.2.21.6.6 svm.2.21.6.7 svm.2.21.7.2 svm.2.21.5.3 svm.2.21.5.7 "
+	       "svm.2.21.5.8 svm.2.21.5.11");
 }
 
 /*

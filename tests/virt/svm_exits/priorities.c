@@ -81,34 +81,34 @@ static const struct {
 	u16 flags;
 	u16 wins; /* EXITS + code, or the vector of the exception */
 } rows[] = {
-	{"CR0 read at CPL 3", &cr0_read, CR_READ(0), CPL3, 13},		/* REQ(svm.2.5.1.6, svm.2.4.0.8) */
+	{REQ("svm.2.5.1.6 svm.2.4.0.8") "CR0 read at CPL 3", &cr0_read, CR_READ(0), CPL3, 13},
 	{"CR0 write at CPL 3", &cr0_write, CR_WRITE(0), CPL3, 13},
 	{"LMSW at CPL 3", &lmsw_r, CR_WRITE(0), CPL3, 13},
 	{"CLTS at CPL 3", &clts_, CR_WRITE(0), CPL3, 13},
-	{"CR0: PG without PE", &cr0_pg_no_pe, CR_WRITE(0), 0, 13},	/* REQ(svm.2.5.1.7) */
+	{REQ("svm.2.5.1.7") "CR0: PG without PE", &cr0_pg_no_pe, CR_WRITE(0), 0, 13},
 	{"CR0: NW without CD", &cr0_nw_no_cd, CR_WRITE(0), 0, 13},
 	{"CR0: bit 32", &cr0_upper, CR_WRITE(0), 0, 13},
-	{"LMSW, operand not mapped", &lmsw_m, CR_WRITE(0), 0, EXITS + 0x10}, /* REQ(svm.2.5.1.8, svm.2.4.0.9) */
-	{"SMSW, operand not mapped", &smsw_m, CR_READ(0), 0, EXITS + 0x00},  /* REQ(svm.2.5.1.9) */
-	{"selective: CPL 3", &cr0_write, {3, 5}, CPL3, 13},		/* REQ(svm.2.5.5.6) */
+	{REQ("svm.2.5.1.8 svm.2.4.0.9") "LMSW, operand not mapped", &lmsw_m, CR_WRITE(0), 0, EXITS + 0x10},
+	{REQ("svm.2.5.1.9") "SMSW, operand not mapped", &smsw_m, CR_READ(0), 0, EXITS + 0x00},
+	{REQ("svm.2.5.5.6") "selective: CPL 3", &cr0_write, {3, 5}, CPL3, 13},
 	{"selective: NW without CD", &cr0_nw_no_cd, {3, 5}, 0, 13},
-	{"selective: LMSW, operand not mapped", &lmsw_m, {3, 5}, 0, EXITS + 0x65}, /* REQ(svm.2.5.5.7) */
-	{"CR3 write at CPL 3", &cr3_write, CR_WRITE(3), CPL3, 13},	/* REQ(svm.2.5.2.4) */
-	{"CR4 write at CPL 3", &cr4_write, CR_WRITE(4), CPL3, 13},	/* REQ(svm.2.5.3.3) */
-	{"CR4: reserved bit", &cr4_bad, CR_WRITE(4), 0, 13},		/* REQ(svm.2.5.3.4) */
+	{REQ("svm.2.5.5.7") "selective: LMSW, operand not mapped", &lmsw_m, {3, 5}, 0, EXITS + 0x65},
+	{REQ("svm.2.5.2.4") "CR3 write at CPL 3", &cr3_write, CR_WRITE(3), CPL3, 13},
+	{REQ("svm.2.5.3.3") "CR4 write at CPL 3", &cr4_write, CR_WRITE(4), CPL3, 13},
+	{REQ("svm.2.5.3.4") "CR4: reserved bit", &cr4_bad, CR_WRITE(4), 0, 13},
 	{"CR8 write at CPL 3", &cr8_write, CR_WRITE(8), CPL3, 13},
 	{"CR8: reserved bit", &cr8_bad, CR_WRITE(8), 0, 13},
-	{"CR1 read", &cr1_read, CR_READ(1), 0, 6},			/* REQ(svm.2.5.3.5) */
+	{REQ("svm.2.5.3.5") "CR1 read", &cr1_read, CR_READ(1), 0, 6},
 	{"CR5 write", &cr5_write, CR_WRITE(5), 0, 6},
 	{"CR9 read", &cr9_read, CR_READ(9), 0, 6},
-	{"DR0 read at CPL 3", &dr0_read, DR_READ(0), CPL3, 13},		/* REQ(svm.2.5.4.4) */
+	{REQ("svm.2.5.4.4") "DR0 read at CPL 3", &dr0_read, DR_READ(0), CPL3, 13},
 	{"DR7 write at CPL 3", &dr7_write, DR_WRITE(7), CPL3, 13},
-	{"DR4 with DE", &dr4_de, DR_READ(4), 0, 6},			/* REQ(svm.2.5.4.5) */
+	{REQ("svm.2.5.4.5") "DR4 with DE", &dr4_de, DR_READ(4), 0, 6},
 	{"DR8 read", &dr8_read, DR_READ(8), 0, 6},
-	{"DR0 with GD", &dr0_gd, DR_READ(0), 0, 1},			/* REQ(svm.2.5.4.6) */
-	{"DR7: upper bits", &dr7_bad, DR_WRITE(7), 0, 13},		/* REQ(svm.2.5.4.7) */
+	{REQ("svm.2.5.4.6") "DR0 with GD", &dr0_gd, DR_READ(0), 0, 1},
+	{REQ("svm.2.5.4.7") "DR7: upper bits", &dr7_bad, DR_WRITE(7), 0, 13},
 	{"DR6: upper bits", &dr6_bad, DR_WRITE(6), 0, 13},
-	{"SIDT, operand not mapped", &sidt_m, {3, 6}, 0, EXITS + 0x66},	/* REQ(svm.2.5.6.11) */
+	{REQ("svm.2.5.6.11") "SIDT, operand not mapped", &sidt_m, {3, 6}, 0, EXITS + 0x66},
 	{"SGDT, operand not mapped", &sgdt_m, {3, 7}, 0, EXITS + 0x67},
 	{"SLDT, operand not mapped", &sldt_m, {3, 8}, 0, EXITS + 0x68},
 	{"STR, not canonical", &str_m, {3, 9}, 0, EXITS + 0x69},
@@ -116,43 +116,43 @@ static const struct {
 	{"LGDT, operand not mapped", &lgdt_m, {3, 11}, 0, EXITS + 0x6b},
 	{"LLDT, operand not mapped", &lldt_m, {3, 12}, 0, EXITS + 0x6c},
 	{"LTR, operand not mapped", &ltr_m, {3, 13}, 0, EXITS + 0x6d},
-	{"LLDT, wrong descriptor", &lldt_sel, {3, 12}, 0, EXITS + 0x6c}, /* REQ(svm.2.5.6.12) */
+	{REQ("svm.2.5.6.12") "LLDT, wrong descriptor", &lldt_sel, {3, 12}, 0, EXITS + 0x6c},
 	{"LTR, wrong descriptor", &ltr_sel, {3, 13}, 0, EXITS + 0x6d},
 	{"SIDT at CPL 3", &sidt_m, {3, 6}, CPL3, EXITS + 0x66},
-	{"LIDT at CPL 3", &lidt_m, {3, 10}, CPL3, 13},			/* REQ(svm.2.5.6.10) */
+	{REQ("svm.2.5.6.10") "LIDT at CPL 3", &lidt_m, {3, 10}, CPL3, 13},
 	{"LGDT at CPL 3", &lgdt_m, {3, 11}, CPL3, 13},
 	{"LLDT at CPL 3", &lldt_sel, {3, 12}, CPL3, 13},
 	{"LTR at CPL 3", &ltr_sel, {3, 13}, CPL3, 13},
-	{"RDTSC with TSD", &rdtsc_, {3, 14}, CPL3 | TSD, 13},		/* REQ(svm.2.5.7.2) */
-	{"RDTSCP with TSD", &rdtscp_, {4, 7}, CPL3 | TSD | NEW, 13},	/* REQ(svm.2.5.27.2) */
-	{"RDPMC without PCE", &rdpmc_, {3, 15}, CPL3, 13},		/* REQ(svm.2.5.8.2) */
+	{REQ("svm.2.5.7.2") "RDTSC with TSD", &rdtsc_, {3, 14}, CPL3 | TSD, 13},
+	{REQ("svm.2.5.27.2") "RDTSCP with TSD", &rdtscp_, {4, 7}, CPL3 | TSD | NEW, 13},
+	{REQ("svm.2.5.8.2") "RDPMC without PCE", &rdpmc_, {3, 15}, CPL3, 13},
 	{"RDPMC, no such counter", &rdpmc_bad, {3, 15}, 0, 13},
-	{"PUSHF, stack not mapped", &pushf_, {3, 16}, 0, EXITS + 0x70},	/* REQ(svm.2.5.9.2) */
+	{REQ("svm.2.5.9.2") "PUSHF, stack not mapped", &pushf_, {3, 16}, 0, EXITS + 0x70},
 	{"PUSHF, stack not canonical", &pushf_ss, {3, 16}, 0, EXITS + 0x70},
-	{"POPF, stack not mapped", &popf_, {3, 17}, 0, EXITS + 0x71},	/* REQ(svm.2.5.10.2) */
+	{REQ("svm.2.5.10.2") "POPF, stack not mapped", &popf_, {3, 17}, 0, EXITS + 0x71},
 	{"POPF, stack not canonical", &popf_ss, {3, 17}, 0, EXITS + 0x71},
-	{"IRET, stack not mapped", &iret_, {3, 20}, 0, EXITS + 0x74},	/* REQ(svm.2.5.13.2) */
+	{REQ("svm.2.5.13.2") "IRET, stack not mapped", &iret_, {3, 20}, 0, EXITS + 0x74},
 	{"RSM outside SMM", &rsm_, {3, 19}, 0, EXITS + 0x73},
 	{"RSM at CPL 3", &rsm_, {3, 19}, CPL3, EXITS + 0x73},
-	{"INTn beyond the IDT", &int_, {3, 21}, SHORT_IDT, EXITS + 0x75}, /* REQ(svm.2.5.14.2) */
+	{REQ("svm.2.5.14.2") "INTn beyond the IDT", &int_, {3, 21}, SHORT_IDT, EXITS + 0x75},
 	{"INTn at CPL 3", &int_, {3, 21}, CPL3, EXITS + 0x75},
-	{"INVD at CPL 3", &invd_, {3, 22}, CPL3, 13},			/* REQ(svm.2.5.15.2) */
-	{"WBINVD at CPL 3", &wbinvd_, {4, 9}, CPL3, 13},		/* REQ(svm.2.5.29.2) */
-	{"HLT at CPL 3", &hlt_, {3, 24}, CPL3, 13},			/* REQ(svm.2.5.17.2) */
-	{"INVLPG at CPL 3", &invlpg_, {3, 25}, CPL3, 13},		/* REQ(svm.2.5.18.2) */
-	{"INVLPGA at CPL 3", &invlpga_, {3, 26}, CPL3, 13},		/* REQ(svm.2.5.19.2) */
+	{REQ("svm.2.5.15.2") "INVD at CPL 3", &invd_, {3, 22}, CPL3, 13},
+	{REQ("svm.2.5.29.2") "WBINVD at CPL 3", &wbinvd_, {4, 9}, CPL3, 13},
+	{REQ("svm.2.5.17.2") "HLT at CPL 3", &hlt_, {3, 24}, CPL3, 13},
+	{REQ("svm.2.5.18.2") "INVLPG at CPL 3", &invlpg_, {3, 25}, CPL3, 13},
+	{REQ("svm.2.5.19.2") "INVLPGA at CPL 3", &invlpga_, {3, 26}, CPL3, 13},
 	{"CPUID at CPL 3", &cpuid_, {3, 18}, CPL3, EXITS + 0x72},
 	{"PAUSE at CPL 3", &pause_, {3, 23}, CPL3, EXITS + 0x77},
-	{"VMMCALL at CPL 3", &vmmcall_, {4, 1}, CPL3, EXITS + 0x81},	/* REQ(svm.2.14.1, svm.2.5.23.2) */
-	{"STGI at CPL 3", &stgi_, {4, 4}, CPL3, 13},			/* REQ(svm.2.5.24.2) */
-	{"CLGI at CPL 3", &clgi_, {4, 5}, CPL3, 13},			/* REQ(svm.2.5.25.2) */
-	{"VMRUN at CPL 3", &vmrun_, {4, 0}, CPL3, 13},			/* REQ(svm.2.5.20.2) */
-	{"VMLOAD at CPL 3", &vmload_, {4, 2}, CPL3, 13},		/* REQ(svm.2.5.21.2, svm.2.11.16) */
-	{"VMSAVE at CPL 3", &vmsave_, {4, 3}, CPL3, 13},		/* REQ(svm.2.5.22.2) */
+	{REQ("svm.2.14.1 svm.2.5.23.2") "VMMCALL at CPL 3", &vmmcall_, {4, 1}, CPL3, EXITS + 0x81},
+	{REQ("svm.2.5.24.2") "STGI at CPL 3", &stgi_, {4, 4}, CPL3, 13},
+	{REQ("svm.2.5.25.2") "CLGI at CPL 3", &clgi_, {4, 5}, CPL3, 13},
+	{REQ("svm.2.5.20.2") "VMRUN at CPL 3", &vmrun_, {4, 0}, CPL3, 13},
+	{REQ("svm.2.5.21.2 svm.2.11.16") "VMLOAD at CPL 3", &vmload_, {4, 2}, CPL3, 13},
+	{REQ("svm.2.5.22.2") "VMSAVE at CPL 3", &vmsave_, {4, 3}, CPL3, 13},
 	{"VMRUN, address not aligned", &vmrun_bad, {4, 0}, NEW, EXITS + 0x80},
 	{"VMLOAD, address not aligned", &vmload_bad, {4, 2}, NEW, EXITS + 0x82},
 	{"VMSAVE, address not aligned", &vmsave_bad, {4, 3}, NEW, EXITS + 0x83},
-	{"VMRUN, address not aligned, 2005", &vmrun_bad, {4, 0}, OLD, 13}, /* REQ(svm.2.5.20.4) */
+	{REQ("svm.2.5.20.4") "VMRUN, address not aligned, 2005", &vmrun_bad, {4, 0}, OLD, 13},
 	{"VMLOAD, address not aligned, 2005", &vmload_bad, {4, 2}, OLD, 13},
 	{"VMSAVE, address not aligned, 2005", &vmsave_bad, {4, 3}, OLD, 13},
 	{"XSETBV at CPL 3", &xsetbv_, {4, 13}, CPL3 | NEW, EXITS + 0x8d},
@@ -163,14 +163,10 @@ static const struct {
 	{"MONITOR at CPL 3", &monitor_, {4, 10}, CPL3 | NEW, 6},
 	{"MONITOR, ECX not 0", &monitor_ecx, {4, 10}, NEW, 13},
 	{"MWAIT at CPL 3", &mwait_, {4, 11}, CPL3 | NEW, 6},
-	{"RDMSR, no such MSR", &rdmsr_none, {3, 28}, 0, EXITS + 0x7c},	/* REQ(svm.2.7.21) */
-	{"RDMSR at CPL 3", &rdmsr_efer, {3, 28}, CPL3, 13},			/* REQ(svm.2.7.19) */
+	{REQ("svm.2.7.21") "RDMSR, no such MSR", &rdmsr_none, {3, 28}, 0, EXITS + 0x7c},
+	{REQ("svm.2.7.19") "RDMSR at CPL 3", &rdmsr_efer, {3, 28}, CPL3, 13},
 };
 
-/*
- * REQ(svm.4.MOVCR.9, svm.4.MOVCR.21, svm.4.MOVCR.22, svm.4.MOVCR.23, svm.4.MOVCR.25, svm.4.MOVCR.27, svm.4.MOVCR.28)
- * REQ(svm.4.CLGI.7, svm.4.INVLPGA.12)
- */
 void test_priorities(void)
 {
 	for (unsigned n = 0; n < COUNT(rows); n++) {
@@ -194,4 +190,6 @@ void test_priorities(void)
 			rows[n].wins >= EXITS ? rows[n].wins - (u64)EXITS : 0x40 + (u64)rows[n].wins);
 		vcheck(rows[n].name, "RIP", v->rip, (u64)rows[n].s->at);
 	}
+	proves("svm.4.MOVCR.9 svm.4.MOVCR.21 svm.4.MOVCR.22 svm.4.MOVCR.23 svm.4.MOVCR.25 svm.4.MOVCR.27 "
+	       "svm.4.MOVCR.28 svm.4.CLGI.7 svm.4.INVLPGA.12");
 }

@@ -76,72 +76,72 @@ static void switch_state(void)
 	v->rsp = STACK_TOP - 0x100;
 	v->vintr = 6 | 1ull << 24;
 	look(&before);
-	vcheck("loaded", "code", go(), EXIT_VMMCALL); /* REQ(svm.2.2.1.1, svm.2.2.1.14, svm.2.2.1.35) */
+	vcheck("loaded", REQ("svm.2.2.1.1 svm.2.2.1.14 svm.2.2.1.35") "code", go(), EXIT_VMMCALL);
 	look(&after);
-	vcheck("loaded", "RAX", seen[0], 0x123456789abcdef0);	/* REQ(svm.2.2.1.37) */
-	vcheck("loaded", "CR0", seen[1], v->cr0);		/* REQ(svm.2.2.1.40) */
-	vcheck("loaded", "CR2", seen[2], 0x5555666677778888);	/* REQ(svm.2.2.1.41, svm.2.21.2.4) */
-	vcheck("loaded", "CR3", seen[3], (u64)user_pml4);	/* REQ(svm.2.2.1.42) */
-	vcheck("loaded", "CR4", seen[4], v->cr4);		/* REQ(svm.2.2.1.43) */
-	vcheck("loaded", "DR6", seen[5], 0xffff4ff1);		/* REQ(svm.2.2.1.52) */
-	vcheck("loaded", "DR7", seen[6], 0x401);		/* REQ(svm.2.2.1.51) */
-	vcheck("loaded", "RFLAGS", seen[7], 0xcd7);		/* REQ(svm.2.2.1.36, svm.2.2.1.133) */
-	vcheck("loaded", "RSP", seen[8], STACK_TOP - 0x100);	/* REQ(svm.2.2.1.39) */
-	vcheck("loaded", "EFER", (u32)seen[9], v->efer);	/* REQ(svm.2.2.1.44) */
-	vcheck("loaded", "CS", sel[0], 0x4440);			/* REQ(svm.2.2.1.34): no table is read */
-	vcheck("loaded", "SS", sel[1], 0x3330);			/* REQ(svm.2.2.1.38) */
-	vcheck("loaded", "DS", sel[2], 0x1111);			/* REQ(svm.2.2.1.50) */
-	vcheck("loaded", "ES", sel[3], 0x2222);			/* REQ(svm.2.2.1.49) */
-	vcheck("loaded", "GDTR", (u16)seen[11], 0x5f);		/* REQ(svm.2.2.1.48) */
-	vcheck("loaded", "IDTR", (u16)seen[13], 0x1ff);		/* REQ(svm.2.2.1.47) */
-	vcheck("loaded", "V_TPR", seen[15], 6);			/* REQ(svm.2.2.1.53, svm.2.17.2.1) */
+	vcheck("loaded", REQ("svm.2.2.1.37") "RAX", seen[0], 0x123456789abcdef0);
+	vcheck("loaded", REQ("svm.2.2.1.40") "CR0", seen[1], v->cr0);
+	vcheck("loaded", REQ("svm.2.2.1.41 svm.2.21.2.4") "CR2", seen[2], 0x5555666677778888);
+	vcheck("loaded", REQ("svm.2.2.1.42") "CR3", seen[3], (u64)user_pml4);
+	vcheck("loaded", REQ("svm.2.2.1.43") "CR4", seen[4], v->cr4);
+	vcheck("loaded", REQ("svm.2.2.1.52") "DR6", seen[5], 0xffff4ff1);
+	vcheck("loaded", REQ("svm.2.2.1.51") "DR7", seen[6], 0x401);
+	vcheck("loaded", REQ("svm.2.2.1.36 svm.2.2.1.133") "RFLAGS", seen[7], 0xcd7);
+	vcheck("loaded", REQ("svm.2.2.1.39") "RSP", seen[8], STACK_TOP - 0x100);
+	vcheck("loaded", REQ("svm.2.2.1.44") "EFER", (u32)seen[9], v->efer);
+	vcheck("loaded", REQ("svm.2.2.1.34") "CS", sel[0], 0x4440);			/* no table is read */
+	vcheck("loaded", REQ("svm.2.2.1.38") "SS", sel[1], 0x3330);
+	vcheck("loaded", REQ("svm.2.2.1.50") "DS", sel[2], 0x1111);
+	vcheck("loaded", REQ("svm.2.2.1.49") "ES", sel[3], 0x2222);
+	vcheck("loaded", REQ("svm.2.2.1.48") "GDTR", (u16)seen[11], 0x5f);
+	vcheck("loaded", REQ("svm.2.2.1.47") "IDTR", (u16)seen[13], 0x1ff);
+	vcheck("loaded", REQ("svm.2.2.1.53 svm.2.17.2.1") "V_TPR", seen[15], 6);
 	asm volatile("mov %%dr6, %0" : "=r"(dr6));
 	asm volatile("mov %%dr7, %0" : "=r"(dr7));
-	vcheck("host", "CR0", after.cr0, before.cr0);		/* REQ(svm.2.2.1.22, svm.2.3.20) */
-	vcheck("host", "CR3", after.cr3, before.cr3);		/* REQ(svm.2.2.1.23, svm.2.21.4.8) */
-	vcheck("host", "CR4", after.cr4, before.cr4);		/* REQ(svm.2.2.1.24) */
-	vcheck("host", "EFER", after.efer, before.efer);	/* REQ(svm.2.2.1.25) */
-	vcheck("host", "GDTR base", after.gdt, before.gdt);	/* REQ(svm.2.2.1.27) */
+	vcheck("host", REQ("svm.2.2.1.22 svm.2.3.20") "CR0", after.cr0, before.cr0);
+	vcheck("host", REQ("svm.2.2.1.23 svm.2.21.4.8") "CR3", after.cr3, before.cr3);
+	vcheck("host", REQ("svm.2.2.1.24") "CR4", after.cr4, before.cr4);
+	vcheck("host", REQ("svm.2.2.1.25") "EFER", after.efer, before.efer);
+	vcheck("host", REQ("svm.2.2.1.27") "GDTR base", after.gdt, before.gdt);
 	vcheck("host", "GDTR limit", after.gdt_limit, before.gdt_limit);
-	vcheck("host", "IDTR base", after.idt, before.idt);	/* REQ(svm.2.2.1.26) */
+	vcheck("host", REQ("svm.2.2.1.26") "IDTR base", after.idt, before.idt);
 	vcheck("host", "IDTR limit", after.idt_limit, before.idt_limit);
-	vcheck("host", "CS", after.cs, before.cs);		/* REQ(svm.2.2.1.16) */
-	vcheck("host", "SS", after.ss, before.ss);		/* REQ(svm.2.2.1.20) */
-	vcheck("host", "DS", after.ds, before.ds);		/* REQ(svm.2.2.1.30) */
-	vcheck("host", "ES", after.es, before.es);		/* REQ(svm.2.2.1.29) */
-	vcheck("host", "DR6 is the guest's", dr6, 0xffff4ff1);	/* REQ(svm.2.2.1.31) */
-	vcheck("host", "DR7", dr7, 0x400);			/* REQ(svm.2.3.23) */
+	vcheck("host", REQ("svm.2.2.1.16") "CS", after.cs, before.cs);
+	vcheck("host", REQ("svm.2.2.1.20") "SS", after.ss, before.ss);
+	vcheck("host", REQ("svm.2.2.1.30") "DS", after.ds, before.ds);
+	vcheck("host", REQ("svm.2.2.1.29") "ES", after.es, before.es);
+	vcheck("host", REQ("svm.2.2.1.31") "DR6 is the guest's", dr6, 0xffff4ff1);
+	vcheck("host", REQ("svm.2.3.23") "DR7", dr7, 0x400);
 	vcheck("host", "CR2 is the guest's", read_cr2(), 0x5555666677778888);
 }
 
 static void saved_state(void)
 {
-	base(&change); /* REQ(svm.2.3.2, svm.2.4.1.4) */
-	vcheck("saved", "code", go(), EXIT_VMMCALL);
+	base(&change);
+	vcheck("saved", REQ("svm.2.3.2 svm.2.4.1.4") "code", go(), EXIT_VMMCALL);
 	vcheck("saved", "RAX", v->rax, 0x7777);
 	vcheck("saved", "CR2", v->cr2, 0x7777);
 	vcheck("saved", "DR6", v->dr6, 0xffff4ff0);
 	vcheck("saved", "RFLAGS", v->rflags, 3);
 	vcheck("saved", "RIP", v->rip, (u64)change.next);
 	vcheck("saved", "RSP", v->rsp, STACK_TOP);
-	vcheck("saved", "CPL", v->cpl, 0); /* REQ(svm.2.2.1.94) */
-	vcheck("saved", "N_CR3 unchanged", v->ncr3 != 0, 1); /* REQ(svm.2.21.4.7) */
+	vcheck("saved", REQ("svm.2.2.1.94") "CPL", v->cpl, 0);
+	vcheck("saved", REQ("svm.2.21.4.7") "N_CR3 unchanged", v->ncr3 != 0, 1);
 }
 
 static void privilege(void)
 {
-	base(&plain); /* the CPL field counts, not SS.DPL: REQ(svm.2.2.1.57, svm.2.2.1.92, svm.2.2.1.93) */
+	base(&plain); /* the CPL field counts, not SS.DPL */
 	user();
 	v->ss.attrib = 0xc93;
 	v->intercept1 |= 1 << 24;
-	vcheck("CPL 3 with SS.DPL 0", "code", go(), EXIT_VMMCALL);
+	vcheck("CPL 3 with SS.DPL 0", REQ("svm.2.2.1.57 svm.2.2.1.92 svm.2.2.1.93") "code", go(), EXIT_VMMCALL);
 	vcheck("CPL 3 with SS.DPL 0", "CPL", v->cpl, 3);
-	base(&plain); /* REQ(svm.2.2.1.83) */
+	base(&plain);
 	v->ss.attrib = 0;
-	vcheck("SS null in 64-bit mode", "code", go(), EXIT_VMMCALL);
-	base(&tsc); /* REQ(svm.2.2.1.66, svm.2.3.12, svm.2.2.1.69, svm.C.1.56) */
+	vcheck("SS null in 64-bit mode", REQ("svm.2.2.1.83") "code", go(), EXIT_VMMCALL);
+	base(&tsc);
 	v->tsc_offset = 1ull << 50;
-	vcheck("TSC_OFFSET", "code", go(), EXIT_VMMCALL);
+	vcheck("TSC_OFFSET", REQ("svm.2.2.1.66 svm.2.3.12 svm.2.2.1.69 svm.C.1.56") "code", go(), EXIT_VMMCALL);
 	vcheck("TSC_OFFSET", "guest", seen[0] >> 50, 1);
 	vcheck("TSC_OFFSET", "host", rdtsc() >> 50, 0);
 }
@@ -156,26 +156,22 @@ static const struct {
 	u8 width;
 	u64 value;
 } moved[] = {
-	/* REQ(svm.2.11.2) */
-	{"FS selector", 0x440, 2, 0x1230}, {"FS attributes", 0x442, 2, 0xc93}, {"FS limit", 0x444, 4, 0x12345},
+	{REQ("svm.2.11.2") "FS selector", 0x440, 2, 0x1230}, {"FS attributes", 0x442, 2, 0xc93}, {"FS limit", 0x444, 4, 0x12345},
 	{"FS base", 0x448, 8, 0x7f0000001000},
-	/* REQ(svm.2.11.3) */
-	{"GS selector", 0x450, 2, 0x4560}, {"GS attributes", 0x452, 2, 0x893}, {"GS limit", 0x454, 4, 0x2345},
+	{REQ("svm.2.11.3") "GS selector", 0x450, 2, 0x4560}, {"GS attributes", 0x452, 2, 0x893}, {"GS limit", 0x454, 4, 0x2345},
 	{"GS base", 0x458, 8, 0xffff800000002000},
-	/* REQ(svm.2.11.4) */
-	{"TR selector", 0x490, 2, 0x40}, {"TR attributes", 0x492, 2, 0x8b}, {"TR limit", 0x494, 4, 0x77},
+	{REQ("svm.2.11.4") "TR selector", 0x490, 2, 0x40}, {"TR attributes", 0x492, 2, 0x8b}, {"TR limit", 0x494, 4, 0x77},
 	{"TR base", 0x498, 8, 0x123456789000},
-	/* REQ(svm.2.11.5) */
-	{"LDTR selector", 0x470, 2, 0x50}, {"LDTR attributes", 0x472, 2, 0x82}, {"LDTR limit", 0x474, 4, 0x3f},
+	{REQ("svm.2.11.5") "LDTR selector", 0x470, 2, 0x50}, {"LDTR attributes", 0x472, 2, 0x82}, {"LDTR limit", 0x474, 4, 0x3f},
 	{"LDTR base", 0x478, 8, 0xffff900000003000},
-	{"KernelGsBase", 0x620, 8, 0x7f1234567000},  /* REQ(svm.2.11.6) */
-	{"STAR", 0x600, 8, 0x0023001000000000},	     /* REQ(svm.2.11.7) */
-	{"LSTAR", 0x608, 8, 0xffffffff81000000},     /* REQ(svm.2.11.8) */
-	{"CSTAR", 0x610, 8, 0xffffffff82000000},     /* REQ(svm.2.11.9) */
-	{"SFMASK", 0x618, 8, 0x47700},		     /* REQ(svm.2.11.10) */
-	{"SYSENTER_CS", 0x628, 8, 0x10},	     /* REQ(svm.2.11.11) */
-	{"SYSENTER_ESP", 0x630, 8, 0xffffc90000000000}, /* REQ(svm.2.11.12) */
-	{"SYSENTER_EIP", 0x638, 8, 0xffffffff83000000}, /* REQ(svm.2.11.13) */
+	{REQ("svm.2.11.6") "KernelGsBase", 0x620, 8, 0x7f1234567000},
+	{REQ("svm.2.11.7") "STAR", 0x600, 8, 0x0023001000000000},
+	{REQ("svm.2.11.8") "LSTAR", 0x608, 8, 0xffffffff81000000},
+	{REQ("svm.2.11.9") "CSTAR", 0x610, 8, 0xffffffff82000000},
+	{REQ("svm.2.11.10") "SFMASK", 0x618, 8, 0x47700},
+	{REQ("svm.2.11.11") "SYSENTER_CS", 0x628, 8, 0x10},
+	{REQ("svm.2.11.12") "SYSENTER_ESP", 0x630, 8, 0xffffc90000000000},
+	{REQ("svm.2.11.13") "SYSENTER_EIP", 0x638, 8, 0xffffffff83000000},
 };
 
 static void load_and_save(void)
@@ -188,13 +184,13 @@ static void load_and_save(void)
 	memset(&stored, 0xa5, sizeof(stored));
 	for (unsigned n = 0; n < COUNT(moved); n++)
 		memcpy((u8 *)&given + moved[n].offset, &moved[n].value, moved[n].width);
-	asm volatile("vmsave" ::"a"(&mine) : "memory"); /* REQ(svm.2.11.1) */
-	asm volatile("vmload" ::"a"(&given) : "memory"); /* the selectors are in no table: REQ(svm.2.11.14) */
+	asm volatile("vmsave" ::"a"(&mine) : "memory");
+	asm volatile("vmload" ::"a"(&given) : "memory"); /* the selectors are in no table */
 	lstar = rdmsr(0xc0000082);
 	gs_base = rdmsr(0xc0000101);
 	asm volatile("vmsave" ::"a"(&stored) : "memory");
 	asm volatile("vmload" ::"a"(&mine) : "memory");
-	vcheck("VMLOAD", "LSTAR", lstar, 0xffffffff81000000);
+	vcheck("VMLOAD", REQ("svm.2.11.1 svm.2.11.14") "LSTAR", lstar, 0xffffffff81000000);
 	vcheck("VMLOAD", "GS base", gs_base, 0xffff800000002000);
 	for (unsigned n = 0; n < COUNT(moved); n++) {
 		u64 is = 0;
@@ -203,9 +199,9 @@ static void load_and_save(void)
 		vcheck("VMLOAD, VMSAVE", moved[n].name, is, moved[n].value);
 		memset(to + moved[n].offset, 0xa5, moved[n].width);
 	}
-	for (unsigned n = 0; n < 4096; n++) /* REQ(svm.2.11.15) */
+	for (unsigned n = 0; n < 4096; n++)
 		others = others && to[n] == 0xa5;
-	vcheck("VMSAVE", "no other byte changes", others, true);
+	vcheck("VMSAVE", REQ("svm.2.11.15") "no other byte changes", others, true);
 }
 
 /* ---- enabling, MSRs, CPUID ---- */
@@ -214,45 +210,43 @@ static void enabling(void)
 	u64 efer = rdmsr(0xc0000080), hsave = rdmsr(0xc0010117), top;
 	u32 r[4];
 
-	/* REQ(svm.2.1.1, svm.2.1.2, svm.2.2.1.9, svm.2.11.18, svm.E.5.1.1, svm.E.5.1.2) */
 	wrmsr(0xc0000080, efer & ~0x1000ull);
-	vcheck("SVME 0", "VMRUN", (u64)CATCH(asm volatile("vmrun" ::"a"(v))), 6);
+	vcheck("SVME 0", REQ("svm.2.1.1 svm.2.1.2 svm.2.2.1.9 svm.2.11.18 svm.E.5.1.1 svm.E.5.1.2") "VMRUN", (u64)CATCH(asm volatile("vmrun" ::"a"(v))), 6);
 	vcheck("SVME 0", "VMLOAD", (u64)CATCH(asm volatile("vmload" ::"a"(v))), 6);
 	vcheck("SVME 0", "VMSAVE", (u64)CATCH(asm volatile("vmsave" ::"a"(v))), 6);
 	vcheck("SVME 0", "VMMCALL", (u64)CATCH(asm volatile("vmmcall")), 6);
 	vcheck("SVME 0", "STGI", (u64)CATCH(asm volatile("stgi")), 6);
-	/* REQ(svm.4.CLGI.5, svm.4.INVLPGA.10) */
-	vcheck("SVME 0", "CLGI", (u64)CATCH(asm volatile("clgi")), 6);
+	vcheck("SVME 0", REQ("svm.4.CLGI.5 svm.4.INVLPGA.10") "CLGI", (u64)CATCH(asm volatile("clgi")), 6);
 	vcheck("SVME 0", "INVLPGA", (u64)CATCH(asm volatile("invlpga" ::"a"(0), "c"(0))), 6);
-	vcheck("SVME 0", "VM_HSAVE_PA", rdmsr(0xc0010117), hsave); /* REQ(svm.E.0.4, svm.E.0.5) */
+	vcheck("SVME 0", REQ("svm.E.0.4 svm.E.0.5") "VM_HSAVE_PA", rdmsr(0xc0010117), hsave);
 	wrmsr(0xc0000080, efer);
 	vcheck("VMRUN", "address not aligned", (u64)CATCH(asm volatile("vmrun" ::"a"((u64)v + 8))), 13);
 	vcheck("VMMCALL in the host", "#UD", (u64)CATCH(asm volatile("vmmcall")), 6);
 
 	cpuid(0x80000008, 0, r);
 	top = 1ull << (r[0] & 0xff);
-	wrmsr(0xc0010117, top - 4096); /* REQ(svm.E.4.2, svm.E.4.5) */
-	vcheck("VM_HSAVE_PA", "the highest page", rdmsr(0xc0010117), top - 4096);
-	vcheck("VM_HSAVE_PA", "beyond", (u64)CATCH(wrmsr(0xc0010117, top)), 13);	     /* REQ(svm.E.4.4) */
-	vcheck("VM_HSAVE_PA", "not aligned", (u64)CATCH(wrmsr(0xc0010117, hsave | 0x800)), 13); /* REQ(svm.E.4.3) */
+	wrmsr(0xc0010117, top - 4096);
+	vcheck("VM_HSAVE_PA", REQ("svm.E.4.2 svm.E.4.5") "the highest page", rdmsr(0xc0010117), top - 4096);
+	vcheck("VM_HSAVE_PA", REQ("svm.E.4.4") "beyond", (u64)CATCH(wrmsr(0xc0010117, top)), 13);
+	vcheck("VM_HSAVE_PA", REQ("svm.E.4.3") "not aligned", (u64)CATCH(wrmsr(0xc0010117, hsave | 0x800)), 13);
 	wrmsr(0xc0010117, hsave);
 
-	cpuid(0x80000001, 0, r); /* REQ(svm.B.1, svm.B.2) */
-	vcheck("CPUID", "SVM", r[2] >> 2 & 1, 1);
+	cpuid(0x80000001, 0, r);
+	vcheck("CPUID", REQ("svm.B.1 svm.B.2") "SVM", r[2] >> 2 & 1, 1);
 	cpuid(0x80000000, 0, r);
 	vcheck("CPUID", "the leaf", r[0] >= 0x8000000a, 1);
-	cpuid(0x8000000a, 0, r); /* REQ(svm.B.3, svm.B.4, svm.B.6, svm.B.9, svm.B.10, svm.2.21.12.1) */
-	vcheck("CPUID", "revision", r[0], 1);
+	cpuid(0x8000000a, 0, r);
+	vcheck("CPUID", REQ("svm.B.3 svm.B.4 svm.B.6 svm.B.9 svm.B.10 svm.2.21.12.1") "revision", r[0], 1);
 	vcheck("CPUID", "ECX", r[2], 0);
 	vcheck("CPUID", "NP", r[3] & 1, 1);
-	base(&plain); /* REQ(svm.B.7, svm.B.8) */
+	base(&plain);
 	v->asid = r[1] - 1;
-	vcheck("CPUID", "the last ASID", go(), EXIT_VMMCALL);
+	vcheck("CPUID", REQ("svm.B.7 svm.B.8") "the last ASID", go(), EXIT_VMMCALL);
 	base(&plain);
 	v->asid = r[1];
 	vcheck("CPUID", "the first that is none", go(), ~0ull);
 	if (of_2005)
-		vcheck("CPUID", "EDX", r[3] & ~3u, 0); /* REQ(svm.B.12) */
+		vcheck("CPUID", REQ("svm.B.12") "EDX", r[3] & ~3u, 0);
 }
 
 /* ---- TF, RF and breakpoints on both sides ---- */
@@ -274,51 +268,51 @@ static void flags(void)
 	extern char after_vmrun[];
 
 	on_exception(1, on_db);
-	base(&plain); /* REQ(svm.2.2.1.127, svm.2.13.5) */
+	base(&plain);
 	dbs = 0;
 	asm volatile("push %%rbp; clgi; pushf; orl $0x100, (%%rsp); popf\nvmrun\n"
 		     "after_vmrun: nop; stgi; pop %%rbp" ::"a"(v)
 		     : "rbx", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
 		     	"memory", "cc");
-	vcheck("host TF", "code", v->exitcode, EXIT_VMMCALL);
+	vcheck("host TF", REQ("svm.2.2.1.127 svm.2.13.5") "code", v->exitcode, EXIT_VMMCALL);
 	vcheck("host TF", "one trap", dbs, 1);
 	vcheck("host TF", "behind VMRUN", db_rip, (u64)after_vmrun);
-	base(&plain); /* REQ(svm.2.2.1.131, svm.2.2.1.132) */
+	base(&plain);
 	v->rflags = 0x102;
-	vcheck("guest TF", "code", go(), 0x41);
+	vcheck("guest TF", REQ("svm.2.2.1.131 svm.2.2.1.132") "code", go(), 0x41);
 	vcheck("guest TF", "after the first instruction", v->rip, (u64)plain.next);
-	base(&plain); /* REQ(svm.2.2.1.130) */
+	base(&plain);
 	v->dr7 = 0x401;
 	asm volatile("mov %0, %%dr0" ::"r"(plain.at));
-	vcheck("guest breakpoint", "code", go(), 0x41);
+	vcheck("guest breakpoint", REQ("svm.2.2.1.130") "code", go(), 0x41);
 	vcheck("guest breakpoint", "before the instruction", v->rip, (u64)plain.at);
-	base(&plain); /* REQ(svm.2.2.1.129) */
+	base(&plain);
 	v->dr7 = 0x401;
 	v->rflags = 0x10002;
-	vcheck("guest RF", "code", go(), EXIT_VMMCALL);
+	vcheck("guest RF", REQ("svm.2.2.1.129") "code", go(), EXIT_VMMCALL);
 	base(&plain); /* no consistency check has it; long mode does not know virtual-8086 mode */
 	v->rflags = 0x20002;
 	vcheck("guest VM in long mode", "code", go(), EXIT_VMMCALL);
 	vcheck("guest VM in long mode", "64-bit code ran", v->rip, (u64)plain.next);
-	/* an intercepted instruction with a breakpoint on it: the breakpoint first, REQ(svm.2.4.0.11) */
+	/* an intercepted instruction with a breakpoint on it: the breakpoint first */
 	base(&plain);
 	v->dr7 = 0x401;
 	asm volatile("mov %0, %%dr0" ::"r"(plain.next));
-	vcheck("breakpoint on VMMCALL", "code", go(), 0x41);
+	vcheck("breakpoint on VMMCALL", REQ("svm.2.4.0.11") "code", go(), 0x41);
 	vcheck("breakpoint on VMMCALL", "RIP", v->rip, (u64)plain.next);
-	/* GIF 0: a data breakpoint is dropped, a single step is not. REQ(svm.2.13.3, svm.2.13.4, svm.2.13.6) */
+	/* GIF 0: a data breakpoint is dropped, a single step is not. */
 	asm volatile("mov %0, %%dr0" ::"r"(scratch));
 	asm volatile("mov %0, %%dr7" ::"r"(0xd0402ull));
 	dbs = 0;
 	asm volatile("movl $1, scratch; nop" ::: "memory");
-	vcheck("breakpoint, GIF 1", "taken", dbs, 1);
+	vcheck("breakpoint, GIF 1", REQ("svm.2.13.3 svm.2.13.4 svm.2.13.6") "taken", dbs, 1);
 	asm volatile("clgi; movl $1, scratch; nop; stgi; nop" ::: "memory");
 	vcheck("breakpoint, GIF 0", "dropped", dbs, 1);
 	asm volatile("mov %0, %%dr7" ::"r"(0x400ull));
 	asm volatile("pushf; orl $0x100, (%%rsp); popf; nop" ::: "memory", "cc");
 	vcheck("single step, GIF 1", "taken", dbs, 2);
-	base(&plain); /* VMRUN with GIF 1: REQ(svm.2.2.1.64) */
-	vcheck("VMRUN with GIF 1", "code", go_gif0(), EXIT_VMMCALL);
+	base(&plain); /* VMRUN with GIF 1 */
+	vcheck("VMRUN with GIF 1", REQ("svm.2.2.1.64") "code", go_gif0(), EXIT_VMMCALL);
 	asm volatile("stgi");
 }
 

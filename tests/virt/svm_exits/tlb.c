@@ -259,31 +259,29 @@ void test_tlb(void)
 	cpuid(0x8000000a, 0, r);
 	prepare();
 	stale();
-	/* REQ(svm.2.12.1.8, svm.2.2.1.45, svm.2.12.0.5) */
-	vcheck("TLB_CONTROL 0", "nothing goes", see(&look, 1, 0), A);
-	vcheck("TLB_CONTROL 0", "the other ASID", see(&look, 2, 0), A);	   /* REQ(svm.2.12.0.2) */
-	/* REQ(svm.2.12.1.6, svm.2.12.0.1, svm.2.2.1.72) */
-	vcheck("a fresh ASID", "sees the tables", see(&look, 3, 0), B);
-	vcheck("TLB_CONTROL 1", "all go", see(&look, 1, 1), B);		   /* REQ(svm.2.12.1.7, svm.2.2.1.73) */
-	vcheck("TLB_CONTROL 1", "field unchanged", v->tlb_control, 1);	   /* REQ(svm.2.12.1.9) */
+	vcheck("TLB_CONTROL 0", REQ("svm.2.12.1.8 svm.2.2.1.45 svm.2.12.0.5") "nothing goes", see(&look, 1, 0), A);
+	vcheck("TLB_CONTROL 0", REQ("svm.2.12.0.2") "the other ASID", see(&look, 2, 0), A);
+	vcheck("a fresh ASID", REQ("svm.2.12.1.6 svm.2.12.0.1 svm.2.2.1.72") "sees the tables", see(&look, 3, 0), B);
+	vcheck("TLB_CONTROL 1", REQ("svm.2.12.1.7 svm.2.2.1.73") "all go", see(&look, 1, 1), B);
+	vcheck("TLB_CONTROL 1", REQ("svm.2.12.1.9") "field unchanged", v->tlb_control, 1);
 	vcheck("TLB_CONTROL 1", "of every ASID", see(&look, 2, 0), B);
 	stale();
-	v->efer &= ~0x1000ull; /* REQ(svm.4.VMRUN.14) */
+	v->efer &= ~0x1000ull;
 	see(&look, 1, 1);
 	v->efer |= 0x1000;
-	vcheck("TLB_CONTROL 1 of a refused VMRUN", "nothing goes", see(&look, 1, 0), A);
+	vcheck("TLB_CONTROL 1 of a refused VMRUN", REQ("svm.4.VMRUN.14") "nothing goes", see(&look, 1, 0), A);
 	stale();
 	wrmsr(0x2ff, rdmsr(0x2ff));
 	vcheck("WRMSR of an MTRR", "all go", see(&look, 1, 0), B);
 	vcheck("WRMSR of an MTRR", "of every ASID", see(&look, 2, 0), B);
 	stale();
-	invlpga(DATA, 2); /* REQ(svm.2.12.2.1, svm.2.12.2.2, svm.4.INVLPGA.4) */
-	vcheck("INVLPGA", "the named ASID", see(&look, 2, 0), B);
+	invlpga(DATA, 2);
+	vcheck("INVLPGA", REQ("svm.2.12.2.1 svm.2.12.2.2 svm.4.INVLPGA.4") "the named ASID", see(&look, 2, 0), B);
 	vcheck("INVLPGA", "the other one", see(&look, 1, 0), A);
 	invlpga(DATA + 0x200000, 1);
 	vcheck("INVLPGA", "another page", see(&look, 1, 0), A);
-	invlpga(DATA + 0x1000, 1); /* the guest's page is 2 MiB, cached in pieces: REQ(svm.2.21.9.1, svm.2.21.9.2) */
-	vcheck("INVLPGA", "another piece of the page", see(&look, 1, 0), B);
+	invlpga(DATA + 0x1000, 1); /* the guest's page is 2 MiB, cached in pieces */
+	vcheck("INVLPGA", REQ("svm.2.21.9.1 svm.2.21.9.2") "another piece of the page", see(&look, 1, 0), B);
 	if (r[3] >> 6 & 1) {
 		stale();
 		vcheck("TLB_CONTROL 3", "this ASID", see(&look, 1, 3), B);
@@ -296,26 +294,26 @@ void test_tlb(void)
 	cpuid(7, 0, r);
 	if (r[1] >> 10 & 1)
 		guest_invpcid();
-	stale(); /* reserved codes do nothing: REQ(svm.2.12.1.10) */
-	vcheck("TLB_CONTROL 2", "nothing goes", see(&look, 1, 2), A);
+	stale(); /* reserved codes do nothing */
+	vcheck("TLB_CONTROL 2", REQ("svm.2.12.1.10") "nothing goes", see(&look, 1, 2), A);
 	stale();
-	vcheck("MOV CR3 in the guest", "its entries go", see(&cr3_look, 1, 0), B); /* REQ(svm.2.12.1.1) */
-	/* REQ(svm.2.12.1.3, svm.2.12.1.4): every ASID's in 2005, one's own today */
-	vcheck("MOV CR3 in the guest", "the other ASID's", see(&look, 2, 0), of_2005 ? B : A);
+	vcheck("MOV CR3 in the guest", REQ("svm.2.12.1.1") "its entries go", see(&cr3_look, 1, 0), B);
+	/* every ASID's in 2005, one's own today */
+	vcheck("MOV CR3 in the guest", REQ("svm.2.12.1.3 svm.2.12.1.4") "the other ASID's", see(&look, 2, 0), of_2005 ? B : A);
 	stale();
-	vcheck("MOV CR4 in the guest", "its entries go", see(&pge_look, 1, 0), B); /* REQ(svm.2.12.1.2) */
+	vcheck("MOV CR4 in the guest", REQ("svm.2.12.1.2") "its entries go", see(&pge_look, 1, 0), B);
 	v->cr4 &= ~0x80ull;
 	stale();
 	vcheck("INVLPG in the guest", "its entry goes", see(&invlpg_look, 1, 0), B);
 	vcheck("INVLPG in the guest", "not the other ASID's", see(&look, 2, 0), A);
 	stale();
-	on((struct icpt)CR_WRITE(3)); /* REQ(svm.2.5.2.5, svm.2.12.1.5) */
+	on((struct icpt)CR_WRITE(3));
 	see(&cr3_only, 1, 0);
 	off((struct icpt)CR_WRITE(3));
-	vcheck("MOV CR3, intercepted", "nothing goes", see(&look, 1, 0), A);
+	vcheck("MOV CR3, intercepted", REQ("svm.2.5.2.5 svm.2.12.1.5") "nothing goes", see(&look, 1, 0), A);
 	stale();
-	on((struct icpt){3, 25}); /* REQ(svm.2.5.18.1) */
+	on((struct icpt){3, 25});
 	see(&invlpg_look, 1, 0);
 	off((struct icpt){3, 25});
-	vcheck("INVLPG, intercepted", "nothing goes", see(&look, 1, 0), A);
+	vcheck("INVLPG, intercepted", REQ("svm.2.5.18.1") "nothing goes", see(&look, 1, 0), A);
 }

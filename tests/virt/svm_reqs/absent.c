@@ -2,7 +2,6 @@
  */
 #include "guest.h"
 
-#define REQ(ids)      ids " "
 #define TRY_IT(bytes) CATCH(asm volatile(".byte " bytes ::"a"(0x100000ull), "c"(0) : "memory"))
 
 int main(void)

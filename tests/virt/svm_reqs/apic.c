@@ -45,11 +45,12 @@ static void registers(void)
 		check(REQ("svm.2.17.7.2 svm.A.1.11") "IER after reset", reg(ier[n].offset), ~0u);
 	mmio_write(APIC + 0x410, 3);
 	check(REQ("svm.E.6.2") "the control register reads back", reg(0x410) & 3, 3);
-	/* eight registers, each its own: REQ(svm.2.17.7.1 svm.2.17.7.3 svm.2.17.7.16 svm.E.6.15) */
+	/* eight registers, each its own */
 	for (unsigned n = 0; n < COUNT(ier); n++)
 		mmio_write(APIC + ier[n].offset, 0xa5a50000u | n);
 	for (unsigned n = 0; n < COUNT(ier); n++)
 		check(ier[n].req, reg(ier[n].offset), 0xa5a50000u | n);
+	proves("svm.2.17.7.1 svm.2.17.7.3 svm.2.17.7.16 svm.E.6.15");
 	for (unsigned n = 0; n < COUNT(ier); n++)
 		mmio_write(APIC + ier[n].offset, ~0u);
 }
@@ -104,10 +105,10 @@ static void priorities(void)
 	mmio_write(APIC + 0x410, 3);
 	mmio_write(APIC + 0xb0, 0);
 	check(REQ("svm.2.17.7.8") "EOI ends the highest", in_service(0x71) && !in_service(0xa1), 1);
-	/* ISR, not IRR: a pending vector is not ended. REQ(svm.2.17.7.10) */
+	/* ISR, not IRR: a pending vector is not ended. */
 	self_ipi(0x41);
 	mmio_write(APIC + 0x420, 0x41);
-	check(REQ("svm.2.17.7.10") "SEOI leaves what is pending", reg(0x200 + 0x20) >> 1 & 1, 1);
+	check(REQ("svm.2.17.7.10 svm.2.17.7.10") "SEOI leaves what is pending", reg(0x200 + 0x20) >> 1 & 1, 1);
 	mmio_write(APIC + 0x420, 0x71);
 	check(REQ("svm.2.17.7.12") "bits 7:0 are the vector", in_service(0x71), 0);
 	taken = 0;

@@ -7,7 +7,6 @@
 
 #include "../svm_test.h"
 
-#define REQ(ids) ids " "
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 #define SNIPPET(name, code)                                                                                            \
 	asm(".pushsection .text\n.balign 16\n" #name ": " code "\n" #name "_end: vmmcall\n.popsection");               \

@@ -40,8 +40,8 @@ static const struct row {
 	{                                                                                                              \
 		0x90                                                                                                   \
 	}
-        /* base, limit and attributes come from the VMCB: REQ(svm.2.2.1.34 svm.2.2.1.38 svm.2.2.1.49 svm.2.2.1.50) */
-        {REQ("svm.2.2.1.50") "DS base", DS, 0xc93, ~0u, 0, LOAD_DS, 0x81, 0xcafe},
+        /* base, limit and attributes come from the VMCB */
+        {REQ("svm.2.2.1.34 svm.2.2.1.50") "DS base", DS, 0xc93, ~0u, 0, LOAD_DS, 0x81, 0xcafe},
         {REQ("svm.2.2.1.49") "ES base", ES, 0xc93, ~0u, 0, LOAD_ES, 0x81, 0xcafe},
         {REQ("svm.2.2.1.38") "SS base", SS, 0xc93, ~0u, 0, LOAD_SS, 0x81, 0xcafe},
         {REQ("svm.2.2.1.50 svm.2.2.1.75") "DS limit in bytes, too low", DS, 0xc93, 0x12, 0, LOAD_DS, EXIT_GP, 0},

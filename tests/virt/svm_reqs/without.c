@@ -1,7 +1,6 @@
 /* SVM without nested paging and without LBR virtualisation: --cpu amd,-npt,-lbrv. */
 #include "svm.h"
 
-#define REQ(ids)      ids " "
 #define FIELD(offset) (*(u64 *)((u8 *)v + (offset)))
 
 static u64 seen;

@@ -5,8 +5,8 @@
  	with the guest's first event injected or not. What the handlers log, and
  * where, is compared with a sequential model: nothing is lost, doubled or out of order. Events that the monitor
  * intercepts are injected by it, so the log is the same. Argument: number of sequences.
- * REQ(svm.2.17.4.15, svm.2.17.4.4, svm.2.13.18, svm.2.13.19, svm.2.13.17, svm.2.17.5.1, svm.2.17.5.2, svm.2.17.5.5)
  */
+#include "../../proved.h"
 #include "../../unit/bare.h"
 #include "svm/svm.h"
 
@@ -431,8 +431,11 @@ static u64 real(struct pc *p, const struct sequence *q, const struct kind *k, un
 
 /* ---- INIT, and a host that cannot be reloaded ---- */
 
+static unsigned checks;
+
 static bool expect(bool ok, const char *what)
 {
+	checks++;
 	if (!ok)
 		printf("FAILED: %s\n", what);
 	return !ok;
@@ -449,7 +452,7 @@ static void one_nop(struct pc *p, struct sequence *q, struct kind *k)
 	plan(p)->entered = plan(p)->spoil = false;
 }
 
-/* Table 2-5: held while GIF is 0, intercepted it exits and stays pending. REQ(svm.2.9.4.1) */
+/* Table 2-5: held while GIF is 0, intercepted it exits and stays pending. */
 static unsigned test_init(struct pc *p)
 {
 	struct sequence q;
@@ -466,11 +469,12 @@ static unsigned test_init(struct pc *p)
 	failed += expect(p->c->pend & PEND_INIT, "INIT: still pending");
 	failed += expect(p->c->r[REG_RIP] == HOST_CODE + 4, "INIT: held while GIF is 0");
 	p->c->pend = 0;
+	if (!failed)
+		proved("svm.2.9.4.1");
 	return failed;
 }
 
-/* Table 2-5, not intercepted and not redirected: INIT resets the processor out of the guest.
- * REQ(svm.2.17.8.2, svm.2.17.8.1) */
+/* Table 2-5, not intercepted and not redirected: INIT resets the processor out of the guest. */
 static unsigned test_init_taken(struct pc *p)
 {
 	struct cpu *c = p->c;
@@ -489,6 +493,8 @@ static unsigned test_init_taken(struct pc *p)
 	failed += expect(c->r[REG_RIP] == 0xfff0 && !(c->cr0 & CR0_PE) && !c->efer, "INIT, not intercepted: reset state");
 	failed += expect(vmcb_of(p)->control.exitcode == 0, "INIT, not intercepted: no #VMEXIT");
 	c->apic.base |= BIT(8);
+	if (!failed)
+		proved("svm.2.17.8.2 svm.2.17.8.1");
 	return failed;
 }
 
@@ -552,7 +558,7 @@ static unsigned test_cells(struct pc *p)
 	return failed;
 }
 
-/* Host in legacy PAE mode: #VMEXIT reads its PDPEs again; reserved bits shut it down. REQ(svm.2.3.18, svm.2.3.19) */
+/* Host in legacy PAE mode: #VMEXIT reads its PDPEs again; reserved bits shut it down. */
 static unsigned test_host_pdpe(struct pc *p, bool spoil)
 {
 	struct cpu *c = p->c;
@@ -579,6 +585,8 @@ static unsigned test_host_pdpe(struct pc *p, bool spoil)
 	failed += expect(!strcmp(p->refused ? p->refused : "", spoil ? "svm.host.pdpte.reserved" : ""), "PAE host: told why");
 	failed += expect(c->pdpte[0] == 0x7001 || spoil, "PAE host: PDPEs reloaded");
 	c->stop = CPU_GO;
+	if (!failed)
+		proved("svm.2.3.18 svm.2.3.19");
 	return failed;
 }
 
@@ -634,6 +642,10 @@ int main(int argc, char **argv)
 		}
 	}
 	bare_fini(p);
+	if (!failed)
+		proved("svm.2.17.4.15 svm.2.17.4.4 svm.2.13.18 svm.2.13.19 svm.2.13.17 svm.2.17.5.1 svm.2.17.5.2 "
+		       "svm.2.17.5.5");
+	proved_report(checks, runs);
 	printf("%lu sequences, %lu runs, %lu failed\n", sequences, runs, failed);
 	return failed != 0;
 }

@@ -34,6 +34,7 @@ static inline u64 *field_of(struct state *s, unsigned field)
 struct expectation {
 	const char *id;
 	u8 outcome, qualification;
+	const char *proves; /* requirements; NULL: none */
 };
 extern const struct expectation expected[];
 extern const unsigned expected_count;

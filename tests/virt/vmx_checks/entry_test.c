@@ -3,6 +3,7 @@
  * the places the checks look at, and VM entry must end as documented and name the check; put right, it must enter. And
  * what is not written again is not looked at again, but never at the cost of a check.
  */
+#include "../../proved.h"
 #include "../../unit/bare.h"
 #include "checks_test.h"
 
@@ -12,8 +13,12 @@ static void check(bool ok, const char *what, const char *which)
 {
 	passed += ok;
 	failed += !ok;
-	if (!ok)
+	if (!ok) {
 		printf("FAILED: %s: %s\n", which, what);
+		return;
+	}
+	proved_by(what);
+	proved_by(which);
 }
 
 /* The monitor, in the mode the state asks for. */
@@ -143,6 +148,8 @@ static bool one_row(struct pc *p, const struct table *t, size_t row, const struc
 	vmcs_written(v, VMCS_ENTRY_MSR_LOAD_COUNT);
 	enter(p, &bad);
 	refused_as_documented(p, t->row[row], which);
+	if (!failed && expected[t->id[row]].proves)
+		proved(expected[t->id[row]].proves);
 	return true;
 }
 
@@ -160,40 +167,40 @@ struct register_row {
 	}
 /* clang-format off */
 static const struct register_row registers[] = {
-	REG(0x6800, 0x6c00, cr0, "CR0"),                   /* REQ(vmx04.2.3.1.1, vmx04.2.4.1) */
-	REG(0x6802, 0x6c02, cr3, "CR3"),                   /* REQ(vmx04.2.3.1.2, vmx04.2.4.2) */
-	REG(0x6804, 0x6c04, cr4, "CR4"),                   /* REQ(vmx04.2.3.1.3, vmx04.2.4.3) */
-	REG(0x681a, 0, dr7, "DR7"),                        /* REQ(vmx04.2.3.1.4) */
-	REG(0x681c, 0x6c14, r[REG_RSP], "RSP"),            /* REQ(vmx04.2.3.1.5, vmx04.2.4.4) */
-	REG(0x681e, 0x6c16, r[REG_RIP], "RIP"),            /* REQ(vmx04.2.3.1.6, vmx04.2.4.5) */
-	REG(0x6820, 0, rflags, "RFLAGS"),                  /* REQ(vmx04.2.3.1.7) */
-	REG(0x0802, 0x0c02, seg[SEG_CS].sel, "CS"),        /* REQ(vmx04.2.3.1.8, vmx04.2.4.6) */
-	REG(0x0804, 0x0c04, seg[SEG_SS].sel, "SS"),        /* REQ(vmx04.2.3.1.9, vmx04.2.4.7) */
-	REG(0x0806, 0x0c06, seg[SEG_DS].sel, "DS"),        /* REQ(vmx04.2.3.1.10, vmx04.2.4.8) */
-	REG(0x0800, 0x0c00, seg[SEG_ES].sel, "ES"),        /* REQ(vmx04.2.3.1.11, vmx04.2.4.9) */
-	REG(0x0808, 0x0c08, seg[SEG_FS].sel, "FS"),        /* REQ(vmx04.2.3.1.12, vmx04.2.4.10) */
-	REG(0x080a, 0x0c0a, seg[SEG_GS].sel, "GS"),        /* REQ(vmx04.2.3.1.13, vmx04.2.4.11) */
-	REG(0x080c, 0, seg[SEG_LDTR].sel, "LDTR"),         /* REQ(vmx04.2.3.1.14, vmx04.2.3.1.37) */
-	REG(0x080e, 0x0c0c, seg[SEG_TR].sel, "TR"),        /* REQ(vmx04.2.3.1.15, vmx04.2.4.12, vmx04.2.4.19) */
+	REG(0x6800, 0x6c00, cr0, REQ("vmx04.2.3.1.1 vmx04.2.4.1") "CR0"),
+	REG(0x6802, 0x6c02, cr3, REQ("vmx04.2.3.1.2 vmx04.2.4.2") "CR3"),
+	REG(0x6804, 0x6c04, cr4, REQ("vmx04.2.3.1.3 vmx04.2.4.3") "CR4"),
+	REG(0x681a, 0, dr7, REQ("vmx04.2.3.1.4") "DR7"),
+	REG(0x681c, 0x6c14, r[REG_RSP], REQ("vmx04.2.3.1.5 vmx04.2.4.4") "RSP"),
+	REG(0x681e, 0x6c16, r[REG_RIP], REQ("vmx04.2.3.1.6 vmx04.2.4.5") "RIP"),
+	REG(0x6820, 0, rflags, REQ("vmx04.2.3.1.7") "RFLAGS"),
+	REG(0x0802, 0x0c02, seg[SEG_CS].sel, REQ("vmx04.2.3.1.8 vmx04.2.4.6") "CS"),
+	REG(0x0804, 0x0c04, seg[SEG_SS].sel, REQ("vmx04.2.3.1.9 vmx04.2.4.7") "SS"),
+	REG(0x0806, 0x0c06, seg[SEG_DS].sel, REQ("vmx04.2.3.1.10 vmx04.2.4.8") "DS"),
+	REG(0x0800, 0x0c00, seg[SEG_ES].sel, REQ("vmx04.2.3.1.11 vmx04.2.4.9") "ES"),
+	REG(0x0808, 0x0c08, seg[SEG_FS].sel, REQ("vmx04.2.3.1.12 vmx04.2.4.10") "FS"),
+	REG(0x080a, 0x0c0a, seg[SEG_GS].sel, REQ("vmx04.2.3.1.13 vmx04.2.4.11") "GS"),
+	REG(0x080c, 0, seg[SEG_LDTR].sel, REQ("vmx04.2.3.1.14 vmx04.2.3.1.37") "LDTR"),
+	REG(0x080e, 0x0c0c, seg[SEG_TR].sel, REQ("vmx04.2.3.1.15 vmx04.2.4.12 vmx04.2.4.19") "TR"),
 	REG(0x6806, 0, seg[SEG_ES].base, "ES base"), REG(0x6808, 0, seg[SEG_CS].base, "CS base"),
 	REG(0x680a, 0, seg[SEG_SS].base, "SS base"), REG(0x680c, 0, seg[SEG_DS].base, "DS base"),
-	REG(0x680e, 0x6c06, seg[SEG_FS].base, "FS base"),  /* REQ(vmx04.2.4.13) */
-	REG(0x6810, 0x6c08, seg[SEG_GS].base, "GS base"),  /* REQ(vmx04.2.4.14) */
+	REG(0x680e, 0x6c06, seg[SEG_FS].base, REQ("vmx04.2.4.13") "FS base"),
+	REG(0x6810, 0x6c08, seg[SEG_GS].base, REQ("vmx04.2.4.14") "GS base"),
 	REG(0x6812, 0, seg[SEG_LDTR].base, "LDTR base"),
-	REG(0x6814, 0x6c0a, seg[SEG_TR].base, "TR base"),  /* REQ(vmx04.2.4.15, vmx04.2.3.1.40, vmx04.2.4.20) */
-	REG(0x6816, 0x6c0c, gdtr.base, "GDTR base"),       /* REQ(vmx04.2.3.1.33, vmx04.2.4.16) */
-	REG(0x6818, 0x6c0e, idtr.base, "IDTR base"),       /* REQ(vmx04.2.3.1.35, vmx04.2.4.17) */
-	REG(0x4810, 0, gdtr.limit, "GDTR limit"),          /* REQ(vmx04.2.3.1.34) */
-	REG(0x4812, 0, idtr.limit, "IDTR limit"),          /* REQ(vmx04.2.3.1.36) */
+	REG(0x6814, 0x6c0a, seg[SEG_TR].base, REQ("vmx04.2.4.15 vmx04.2.3.1.40 vmx04.2.4.20") "TR base"),
+	REG(0x6816, 0x6c0c, gdtr.base, REQ("vmx04.2.3.1.33 vmx04.2.4.16") "GDTR base"),
+	REG(0x6818, 0x6c0e, idtr.base, REQ("vmx04.2.3.1.35 vmx04.2.4.17") "IDTR base"),
+	REG(0x4810, 0, gdtr.limit, REQ("vmx04.2.3.1.34") "GDTR limit"),
+	REG(0x4812, 0, idtr.limit, REQ("vmx04.2.3.1.36") "IDTR limit"),
 	REG(0x4800, 0, seg[SEG_ES].limit, "ES limit"), REG(0x4802, 0, seg[SEG_CS].limit, "CS limit"),
 	REG(0x4804, 0, seg[SEG_SS].limit, "SS limit"), REG(0x4806, 0, seg[SEG_DS].limit, "DS limit"),
 	REG(0x4808, 0, seg[SEG_FS].limit, "FS limit"), REG(0x480a, 0, seg[SEG_GS].limit, "GS limit"),
-	REG(0x480c, 0, seg[SEG_LDTR].limit, "LDTR limit"), REG(0x480e, 0, seg[SEG_TR].limit, "TR limit"), /* REQ(vmx04.2.3.1.38) */
-	REG(0x4814, 0, seg[SEG_ES].ar, "ES rights"), REG(0x4816, 0, seg[SEG_CS].ar, "CS rights"),
+	REG(0x480c, 0, seg[SEG_LDTR].limit, "LDTR limit"), REG(0x480e, 0, seg[SEG_TR].limit, REQ("vmx04.2.3.1.38") "TR limit"),
+	REG(0x4814, 0, seg[SEG_ES].ar, REQ("vmx04.2.3.1.26") "ES rights"), REG(0x4816, 0, seg[SEG_CS].ar, "CS rights"),
 	REG(0x4818, 0, seg[SEG_SS].ar, "SS rights"), REG(0x481a, 0, seg[SEG_DS].ar, "DS rights"),
 	REG(0x481c, 0, seg[SEG_FS].ar, "FS rights"), REG(0x481e, 0, seg[SEG_GS].ar, "GS rights"),
-	REG(0x4820, 0, seg[SEG_LDTR].ar, "LDTR rights"), REG(0x4822, 0, seg[SEG_TR].ar, "TR rights"), /* REQ(vmx04.2.3.1.39) */
-	REG(0x482a, 0x4c00, sysenter_cs, "IA32_SYSENTER_CS"), /* REQ(vmx04.2.3.1.41.now) */
+	REG(0x4820, 0, seg[SEG_LDTR].ar, "LDTR rights"), REG(0x4822, 0, seg[SEG_TR].ar, REQ("vmx04.2.3.1.39") "TR rights"),
+	REG(0x482a, 0x4c00, sysenter_cs, REQ("vmx04.2.3.1.41.now") "IA32_SYSENTER_CS"),
 	REG(0x6824, 0x6c10, sysenter_esp, "IA32_SYSENTER_ESP"), REG(0x6826, 0x6c12, sysenter_eip, "IA32_SYSENTER_EIP"),
 	REG(0x2806, 0, efer, "IA32_EFER"),
 };
@@ -216,7 +223,7 @@ static void distinct_state(struct state *s)
 		s->f[vmcs_slot(VMCS_GUEST_ES_BASE) + n] = 0x10000 + 0x100 * n;
 		s->f[vmcs_slot(VMCS_HOST_ES_SEL) + (n < 7 ? n : 0)] = 0x200 + 8 * (n < 7 ? n : 0);
 	}
-	s->f[vmcs_slot(VMCS_GUEST_ES_AR)] |= AR_AVL; /* REQ(vmx04.2.3.1.26) */
+	s->f[vmcs_slot(VMCS_GUEST_ES_AR)] |= AR_AVL;
 	s->f[vmcs_slot(VMCS_GUEST_CR0)] |= CR0_AM | CR0_MP;
 	s->f[vmcs_slot(VMCS_GUEST_CR3)] = 0x5000;
 	s->f[vmcs_slot(VMCS_GUEST_CR4)] |= CR4_PGE | CR4_OSFXSR;
@@ -253,8 +260,8 @@ static void test_registers(struct pc *p, const struct vmx_caps *caps)
 	for (unsigned n = 0; n < ARRAY_LEN(registers); n++)
 		check(register_value(p->c, &registers[n]) == s.f[vmcs_slot(registers[n].guest)], "loaded by VM entry",
 		      registers[n].name);
-	check((p->c->efer & (EFER_LMA | EFER_LME)) == (EFER_LMA | EFER_LME), "IA-32e mode guest",
-	      "EFER"); /* REQ(vmx04.2.7.1.2) */
+	check((p->c->efer & (EFER_LMA | EFER_LME)) == (EFER_LMA | EFER_LME), REQ("vmx04.2.7.1.2") "IA-32e mode guest",
+	      "EFER");
 	vmx_exit(p->c, &x);
 	for (unsigned n = 0; n < ARRAY_LEN(registers); n++) {
 		const struct register_row *r = &registers[n];
@@ -263,16 +270,16 @@ static void test_registers(struct pc *p, const struct vmx_caps *caps)
 		if (r->host && r->host != VMCS_HOST_CR0)
 			check(register_value(p->c, r) == s.f[vmcs_slot(r->host)], "loaded by VM exit", r->name);
 		if (r->host)
-			check(v->f[vmcs_slot(r->host)] == s.f[vmcs_slot(r->host)], "host state stays",
-			      r->name); /* REQ(vmx04.2.2.1) */
+			check(v->f[vmcs_slot(r->host)] == s.f[vmcs_slot(r->host)], REQ("vmx04.2.2.1") "host state stays",
+			      r->name);
 	}
 	check((p->c->cr0 & 0xe005003f) == (s.f[vmcs_slot(VMCS_HOST_CR0)] & 0xe005003f), "loaded by VM exit", "CR0");
 	check(flags_get(p->c) == 2, "host RFLAGS", "RFLAGS");
-	check(!vmx_field_exists(vmx_caps(p->c), 0x0c0e), "no host LDTR", "fields"); /* REQ(vmx04.2.4.18) */
+	check(!vmx_field_exists(vmx_caps(p->c), 0x0c0e), REQ("vmx04.2.4.18") "no host LDTR", "fields");
 	leave(p);
 }
 
-/* What the table of controls says is what software reads. REQ(vmx04.1.6.3.now) */
+/* What the table of controls says is what software reads. */
 static void test_capability_msrs(struct pc *p)
 {
 	static const struct {
@@ -295,6 +302,8 @@ static void test_capability_msrs(struct pc *p)
 				      e->name);
 		}
 	}
+	if (!failed)
+		proved("vmx04.1.6.3.now");
 }
 
 int main(void)
@@ -331,6 +340,7 @@ int main(void)
 	}
 	bare_fini(&p);
 	printf("%u rows on the processor, %u need what it does not have\n", on, absent);
+	proved_report(passed + failed, 0);
 	printf("vmx_entry: %u passed, %u failed\n", passed, failed);
 	return failed != 0;
 }

@@ -21,46 +21,44 @@ struct wrong {
 #define NONCANONICAL 0x4000000000000000ull
 #define WIDE         0x0010000000000000ull /* beyond every physical-address width */
 static const struct wrong wrongs[] = {
-        /* REQ(vmx04.3.2.2.8, vmx04.3.2.2.9, vmx04.3.2.2.10, vmx04.3.2.2.11, vmx04.3.2.2.16) */
-        {"pin-based controls", VMCS_PIN, 0, 7, 0},
+        {REQ("vmx04.3.2.2.8 vmx04.3.2.2.9 vmx04.3.2.2.10 vmx04.3.2.2.11 vmx04.3.2.2.16") "pin-based controls", VMCS_PIN, 0, 7, 0},
         {"primary controls", VMCS_PROC, 0, 7, 0},
         {"VM-exit controls", VMCS_EXIT_CONTROLS, 0, 7, 0},
         {"VM-entry controls", VMCS_ENTRY_CONTROLS, 0, 7, 0},
         {"CR3-target count 5", 0x400a, 5, 7, 0},
         {"CR3-target count ~0", 0x400a, 0xffffffff, 7, 0},
         {"EPT pointer, memory type", VMCS_EPTP, 0x1019, 7, 0},
-        /* REQ(vmx04.3.2.2.81, vmx04.3.2.2.82, vmx04.3.2.2.84, vmx04.3.2.2.85.now, vmx04.3.2.2.86.now) */
-        {"injection, type 1", VMCS_ENTRY_EVENT, 0x80000100, 7, 0},
+        {REQ("vmx04.3.2.2.81 vmx04.3.2.2.82 vmx04.3.2.2.84 vmx04.3.2.2.85.now vmx04.3.2.2.86.now") "injection, type 1", VMCS_ENTRY_EVENT, 0x80000100, 7, 0},
         {"injection, NMI with vector 3", VMCS_ENTRY_EVENT, 0x80000203, 7, 0},
         {"injection, exception 32", VMCS_ENTRY_EVENT, 0x80000320, 7, 0},
         {"injection, #GP without error code", VMCS_ENTRY_EVENT, 0x8000030d, 7, 0},
         {"injection, #UD with error code", VMCS_ENTRY_EVENT, 0x80000b06, 7, 0},
         {"injection, interrupt with error code", VMCS_ENTRY_EVENT, 0x80000820, 7, 0},
-        {"host CR0", VMCS_HOST_CR0, 0x10, 8, 0},                 /* REQ(vmx04.3.2.2.27) */
-        {"host CR3", VMCS_HOST_CR3, WIDE, 8, 0},                 /* REQ(vmx04.3.2.2.33) */
-        {"host CR4", VMCS_HOST_CR4, 0x20, 8, 0},                 /* REQ(vmx04.3.2.2.28) */
-        {"host CS 0", VMCS_HOST_CS, 0, 8, 0},                    /* REQ(vmx04.3.2.2.36) */
-        {"host TR 0", VMCS_HOST_TR, 0, 8, 0},                    /* REQ(vmx04.3.2.2.37) */
-        {"host DS, RPL 3", VMCS_HOST_DS, 0x2b, 8, 0},            /* REQ(vmx04.3.2.2.35) */
-        {"host GS, TI", VMCS_HOST_GS, 0x14, 8, 0},               /* REQ(vmx04.3.2.2.34) */
-        {"host FS base", VMCS_HOST_FS_BASE, NONCANONICAL, 8, 0}, /* REQ(vmx04.3.2.2.40) */
+        {REQ("vmx04.3.2.2.27") "host CR0", VMCS_HOST_CR0, 0x10, 8, 0},
+        {REQ("vmx04.3.2.2.33") "host CR3", VMCS_HOST_CR3, WIDE, 8, 0},
+        {REQ("vmx04.3.2.2.28") "host CR4", VMCS_HOST_CR4, 0x20, 8, 0},
+        {REQ("vmx04.3.2.2.36") "host CS 0", VMCS_HOST_CS, 0, 8, 0},
+        {REQ("vmx04.3.2.2.37") "host TR 0", VMCS_HOST_TR, 0, 8, 0},
+        {REQ("vmx04.3.2.2.35") "host DS, RPL 3", VMCS_HOST_DS, 0x2b, 8, 0},
+        {REQ("vmx04.3.2.2.34") "host GS, TI", VMCS_HOST_GS, 0x14, 8, 0},
+        {REQ("vmx04.3.2.2.40") "host FS base", VMCS_HOST_FS_BASE, NONCANONICAL, 8, 0},
         {"host IDTR base", VMCS_HOST_IDTR_BASE, NONCANONICAL, 8, 0},
-        {"guest CR0", VMCS_GUEST_CR0, 0x10, 33, 0},                     /* REQ(vmx04.3.2.2.24) */
-        {"guest CR3", VMCS_GUEST_CR3, WIDE, 33, 0},                     /* REQ(vmx04.3.2.2.32) */
-        {"guest CR4", VMCS_GUEST_CR4, 0x20, 33, 0},                     /* REQ(vmx04.3.2.2.26) */
-        {"guest RFLAGS, bit 1", VMCS_GUEST_RFLAGS, 0, 33, 0},           /* REQ(vmx04.3.2.2.44) */
-        {"guest RFLAGS, bit 3", VMCS_GUEST_RFLAGS, 0xa, 33, 0},         /* REQ(vmx04.3.2.2.45) */
-        {"guest RFLAGS.VM", VMCS_GUEST_RFLAGS, 0x20002, 33, 0},         /* REQ(vmx04.3.2.2.46) */
-        {"guest GDTR base", VMCS_GUEST_GDTR_BASE, NONCANONICAL, 33, 0}, /* REQ(vmx04.3.2.2.49) */
-        {"guest IDTR limit", VMCS_GUEST_IDTR_LIMIT, 0x10000, 33, 0},    /* REQ(vmx04.3.2.2.50) */
-        {"guest TR, TI", VMCS_GUEST_TR, 0x2c, 33, 0},                   /* REQ(vmx04.3.2.2.53) */
-        {"guest CS type", VMCS_GUEST_ES_AR + 2, 0xa098, 33, 0},         /* REQ(vmx04.3.2.2.59) */
-        {"guest SS type", VMCS_GUEST_ES_AR + 4, 0xc091, 33, 0},         /* REQ(vmx04.3.2.2.60) */
-        {"guest CS.L and CS.D", VMCS_GUEST_ES_AR + 2, 0xe09b, 33, 0},   /* REQ(vmx04.3.2.2.69) */
-        {"guest TR available", VMCS_GUEST_ES_AR + 14, 0x89, 33, 0},     /* REQ(vmx04.3.2.2.72) */
+        {REQ("vmx04.3.2.2.24") "guest CR0", VMCS_GUEST_CR0, 0x10, 33, 0},
+        {REQ("vmx04.3.2.2.32") "guest CR3", VMCS_GUEST_CR3, WIDE, 33, 0},
+        {REQ("vmx04.3.2.2.26") "guest CR4", VMCS_GUEST_CR4, 0x20, 33, 0},
+        {REQ("vmx04.3.2.2.44") "guest RFLAGS, bit 1", VMCS_GUEST_RFLAGS, 0, 33, 0},
+        {REQ("vmx04.3.2.2.45") "guest RFLAGS, bit 3", VMCS_GUEST_RFLAGS, 0xa, 33, 0},
+        {REQ("vmx04.3.2.2.46") "guest RFLAGS.VM", VMCS_GUEST_RFLAGS, 0x20002, 33, 0},
+        {REQ("vmx04.3.2.2.49") "guest GDTR base", VMCS_GUEST_GDTR_BASE, NONCANONICAL, 33, 0},
+        {REQ("vmx04.3.2.2.50") "guest IDTR limit", VMCS_GUEST_IDTR_LIMIT, 0x10000, 33, 0},
+        {REQ("vmx04.3.2.2.53") "guest TR, TI", VMCS_GUEST_TR, 0x2c, 33, 0},
+        {REQ("vmx04.3.2.2.59") "guest CS type", VMCS_GUEST_ES_AR + 2, 0xa098, 33, 0},
+        {REQ("vmx04.3.2.2.60") "guest SS type", VMCS_GUEST_ES_AR + 4, 0xc091, 33, 0},
+        {REQ("vmx04.3.2.2.69") "guest CS.L and CS.D", VMCS_GUEST_ES_AR + 2, 0xe09b, 33, 0},
+        {REQ("vmx04.3.2.2.72") "guest TR available", VMCS_GUEST_ES_AR + 14, 0x89, 33, 0},
         {"activity state 4", VMCS_GUEST_ACTIVITY, 4, 33, 0},
         {"STI and MOV-SS blocking", VMCS_GUEST_INTERRUPTIBILITY, 3, 33, 0},
-        {"external interrupt without IF", VMCS_ENTRY_EVENT, 0x80000020, 33, 0}, /* REQ(vmx04.3.2.2.88.now) */
+        {REQ("vmx04.3.2.2.88.now") "external interrupt without IF", VMCS_ENTRY_EVENT, 0x80000020, 33, 0},
         {"VMCS link pointer", VMCS_LINK, 0x1001, 33, 4},
 };
 
@@ -104,42 +102,42 @@ static void basic_checks(void)
 {
 	u8 zero;
 
-	check("VMRESUME of a clear VMCS", vmx_run(true), VMX_FAIL_VALID); /* REQ(vmx04.3.2.2.7) */
+	check(REQ("vmx04.3.2.2.7") "VMRESUME of a clear VMCS", vmx_run(true), VMX_FAIL_VALID);
 	check("VMRESUME of a clear VMCS", vmx_read(VMCS_ERROR), 5);
 	asm volatile("mov %%ss, %%eax\n\tmov %%eax, %%ss\n\tvmlaunch\n\tsetz %0"
 	             : "=q"(zero)
 	             :
 	             : "rax", "cc", "memory");
-	check("VMLAUNCH after MOV SS", zero, 1); /* REQ(vmx04.3.2.1.2.now) */
+	check(REQ("vmx04.3.2.1.2.now") "VMLAUNCH after MOV SS", zero, 1);
 	check("VMLAUNCH after MOV SS", vmx_read(VMCS_ERROR), 26);
 }
 
 /* Values that no check looks at, or not with these controls: the entry goes on. */
 static const struct wrong accepted[] = {
-        {"exception bitmap", VMCS_EXCEPTIONS, 0xffff9fff, 0, 0},    /* REQ(vmx04.2.5.3.7) */
-        {"page-fault mask", 0x4006, 0xffffffff, 0, 0},              /* REQ(vmx04.2.5.4.1) */
-        {"page-fault match", 0x4008, 0x80000001, 0, 0},             /* REQ(vmx04.2.5.4.2) */
-        {"I/O bitmap A, unused", 0x2000, 0xfff0000000000123, 0, 0}, /* REQ(vmx04.2.5.5.3) */
+        {REQ("vmx04.2.5.3.7") "exception bitmap", VMCS_EXCEPTIONS, 0xffff9fff, 0, 0},
+        {REQ("vmx04.2.5.4.1") "page-fault mask", 0x4006, 0xffffffff, 0, 0},
+        {REQ("vmx04.2.5.4.2") "page-fault match", 0x4008, 0x80000001, 0, 0},
+        {REQ("vmx04.2.5.5.3") "I/O bitmap A, unused", 0x2000, 0xfff0000000000123, 0, 0},
         {"I/O bitmap B, unused", 0x2002, 0xfff0000000000123, 0, 0},
-        {"virtual-APIC address, unused", 0x2012, 0xfff0000000000123, 0, 0}, /* REQ(vmx04.2.5.9.2) */
+        {REQ("vmx04.2.5.9.2") "virtual-APIC address, unused", 0x2012, 0xfff0000000000123, 0, 0},
         {"MSR bitmaps, unused", 0x2004, 0xfff0000000000123, 0, 0},
         {"TPR threshold, unused", 0x401c, 0xffffffff, 0, 0},
-        {"CR0 mask", 0x6000, ~0ull, 0, 0}, /* REQ(vmx04.2.5.7.7) */
+        {REQ("vmx04.2.5.7.7") "CR0 mask", 0x6000, ~0ull, 0, 0},
         {"CR4 mask", 0x6002, ~0ull, 0, 0},
         {"CR0 read shadow", 0x6004, ~0ull, 0, 0},
         {"CR4 read shadow", 0x6006, ~0ull, 0, 0},
-        {"CR3-target value 0", 0x6008, ~0ull, 0, 0}, /* REQ(vmx04.2.5.8.1) */
+        {REQ("vmx04.2.5.8.1") "CR3-target value 0", 0x6008, ~0ull, 0, 0},
         {"CR3-target value 3", 0x600e, ~0ull, 0, 0},
-        {"CR3-target count 4", 0x400a, 4, 0, 0}, /* REQ(vmx04.3.2.2.16) */
+        {REQ("vmx04.3.2.2.16") "CR3-target count 4", 0x400a, 4, 0, 0},
         {"MSR areas without entries", 0x2006, 0xfff0000000000123, 0, 0},
         {"MSR areas without entries", 0x2008, 0xfff0000000000123, 0, 0},
         {"MSR areas without entries", 0x200a, 0xfff0000000000123, 0, 0},
-        {"event without its valid bit", VMCS_ENTRY_EVENT, 0x7fffffff, 0, 0}, /* REQ(vmx04.2.7.3.3) */
-        {"error code without an event", 0x4018, 0xffffffff, 0, 0},           /* REQ(vmx04.2.7.3.16) */
+        {REQ("vmx04.2.7.3.3") "event without its valid bit", VMCS_ENTRY_EVENT, 0x7fffffff, 0, 0},
+        {REQ("vmx04.2.7.3.16") "error code without an event", 0x4018, 0xffffffff, 0, 0},
         {"instruction length without an event", 0x401a, 0xffffffff, 0, 0},
-        {"host selectors 0 but CS and TR", VMCS_HOST_SS, 0, 0, 0}, /* REQ(vmx04.3.2.2.39) */
+        {REQ("vmx04.3.2.2.39") "host selectors 0 but CS and TR", VMCS_HOST_SS, 0, 0, 0},
         {"host selectors 0 but CS and TR", VMCS_HOST_DS, 0, 0, 0},
-        {"DR7, reserved bits", VMCS_GUEST_DR7, 0xd000, 0, 0}, /* REQ(vmx04.3.2.2.31.now) */
+        {REQ("vmx04.3.2.2.31.now") "DR7, reserved bits", VMCS_GUEST_DR7, 0xd000, 0, 0},
 };
 
 static void accept(const struct wrong *w)
@@ -155,8 +153,7 @@ static void accept(const struct wrong *w)
 
 /* ---- every encoding ---- */
 
-/* Exactly the fields of the table exist; each keeps as many bits as it has; the high half of a 64-bit field is the next
- * encoding. The sum of what exists is compared with IA32_VMX_VMCS_ENUM. REQ(vmx04.2.9.1.6, vmx04.2.9.1.7) */
+/* Exactly the fields of the table exist; each keeps as many bits as it has; the high half of a 64-bit field is the next encoding. The sum of what exists is compared with IA32_VMX_VMCS_ENUM. */
 static void one_field(u32 field, u32 *highest)
 {
 	static const u64 masks[4] = {0xffff, ~0ull, 0xffffffff, ~0ull};
@@ -177,6 +174,7 @@ static void one_field(u32 field, u32 *highest)
 	if ((field >> 13 & 3) == 1 && (vmx_write(field | 1, 5), vmx_read(field)) != 0x5ffffffff)
 		check("the high half, alone", field, 0);
 	vmx_write(field, was);
+	proves("vmx04.2.9.1.6 vmx04.2.9.1.7");
 }
 
 static void every_encoding(void)
@@ -214,11 +212,11 @@ static void capabilities(void)
 	u32 r[4];
 
 	cpuid(1, 0, r);
-	check("CPUID.1:ECX.VMX", r[2] >> 5 & 1, 1); /* REQ(vmx04.1.6.1) */
+	check(REQ("vmx04.1.6.1") "CPUID.1:ECX.VMX", r[2] >> 5 & 1, 1);
 	check("BASIC: bit 31", basic >> 31 & 1, 0);
 	check("BASIC: region size", (basic >> 32 & 0x1fff) - 1 < 4096, 1);
 	check("BASIC: write-back", basic >> 50 & 15, 6);
-	check("BASIC: no dual-monitor treatment", basic >> 49 & 1, 0); /* REQ(vmx04.1.6.4.now) */
+	check(REQ("vmx04.1.6.4.now") "BASIC: no dual-monitor treatment", basic >> 49 & 1, 0);
 	check("BASIC: TRUE MSRs", basic >> 55 & 1, 1);
 	for (u32 n = 0; n < 4; n++) {
 		u64 old = rdmsr(0x481 + n), now = rdmsr(0x48d + n);
@@ -230,8 +228,7 @@ static void capabilities(void)
 	check("secondary controls: none must be 1", (u32)rdmsr(0x48b), 0);
 	check("secondary controls exist", proc >> 63, 1);
 	check("EFER.LMA is stored, as unrestricted guest needs", rdmsr(0x485) >> 5 & 1, rdmsr(0x48b) >> 39 & 1);
-	/* REQ(vmx04.1.6.3.now) */
-	check("VMFUNC MSR with its control", CATCH(rdmsr(0x491)) == -1, rdmsr(0x48b) >> 45 & 1);
+	check(REQ("vmx04.1.6.3.now") "VMFUNC MSR with its control", CATCH(rdmsr(0x491)) == -1, rdmsr(0x48b) >> 45 & 1);
 	check("tertiary MSR with its control", CATCH(rdmsr(0x492)) == -1, proc >> 49 & 1);
 	check("secondary exit MSR with its control", CATCH(rdmsr(0x493)) == -1, rdmsr(0x483) >> 63);
 	check("no MSR after them", CATCH(rdmsr(0x494)), 13);
@@ -251,7 +248,7 @@ static void msr_area(void)
 	vmx_write(COUNT, 2);
 	check("MSR-load area", vmx_run(true), VMX_OK);
 	check("MSR-load area", vmx_read(VMCS_EXIT_REASON), 0x80000022);
-	check("MSR-load area, the entry's number", vmx_read(VMCS_QUALIFICATION), 2); /* REQ(vmx04.2.7.2.7.now) */
+	check(REQ("vmx04.2.7.2.7.now") "MSR-load area, the entry's number", vmx_read(VMCS_QUALIFICATION), 2);
 	area[4] = 0x80b;
 	check("MSR-load area, x2APIC", vmx_run(true), VMX_OK);
 	check("MSR-load area, x2APIC", vmx_read(VMCS_EXIT_REASON), 0x80000022);
@@ -280,12 +277,12 @@ int main(void)
 	for (u32 n = 0; n < sizeof(wrongs) / sizeof(wrongs[0]); n++)
 		one(&wrongs[n]); /* the launch state stays clear: the later VMLAUNCH shows it */
 	enters("all put right, VMLAUNCH", false);
-	check("VMLAUNCH again", vmx_run(false), VMX_FAIL_VALID); /* REQ(vmx04.3.2.2.6) */
+	check(REQ("vmx04.3.2.2.6") "VMLAUNCH again", vmx_run(false), VMX_FAIL_VALID);
 	check("VMLAUNCH again", vmx_read(VMCS_ERROR), 4);
 	resumed = &yes;
 	for (u32 n = 0; n < sizeof(wrongs) / sizeof(wrongs[0]); n++) {
 		one(&wrongs[n]);
-		enters("put right, VMRESUME", true); /* REQ(vmx04.2.10.1, vmx04.2.10.2, vmx04.3.2.0.3, vmx04.1.6.14) */
+		enters(REQ("vmx04.2.10.1 vmx04.2.10.2 vmx04.3.2.0.3 vmx04.1.6.14") "put right, VMRESUME", true);
 	}
 	for (u32 n = 0; n < sizeof(accepted) / sizeof(accepted[0]); n++)
 		accept(&accepted[n]);

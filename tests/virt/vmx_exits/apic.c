@@ -71,7 +71,7 @@ static void test_access(void)
 	vcheck("no TPR shadow", "APIC-access exit", go(), R_APIC_ACCESS);
 	vcheck("no TPR shadow", "write at 80h", vmx_read(VMCS_QUALIFICATION), 0x1080);
 	apic_base(&a_tpr_write, APIC_ACCESS);
-	stays("TPR write", &a_tpr_write); /* REQ(vmx04.2.5.9.7.now) */
+	stays(REQ("vmx04.2.5.9.7.now") "TPR write", &a_tpr_write);
 	check("TPR write: in the virtual-APIC page", *reg(0x80), 0x30);
 	apic_base(&a_tpr_read, APIC_ACCESS);
 	*reg(0x80) = 0x70;
@@ -95,7 +95,7 @@ static void test_access(void)
 	apic_base(&a_real_tpr, 0); /* the TPR shadow alone is for CR8 */
 	*reg(0x80) = 0x70;
 	stays("TPR of the local APIC", &a_real_tpr);
-	check("TPR of the local APIC: read", seen[0], 0x20); /* REQ(vmx04.2.5.9.7.now) */
+	check(REQ("vmx04.2.5.9.7.now") "TPR of the local APIC: read", seen[0], 0x20);
 	check("TPR of the local APIC: written", mmio_read(0xfee00080), 0x20);
 	check("TPR of the local APIC: the virtual-APIC page stays", *reg(0x80), 0x70);
 	mmio_write(0xfee00080, 0);

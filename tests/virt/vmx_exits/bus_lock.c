@@ -42,7 +42,7 @@ static void prepare(const struct snippet *s)
 static void locks(const char *name, const struct snippet *s)
 {
 	prepare(s);
-	vcheck(name, "bus lock", go(), R_BUS_LOCK | ASSERTED); /* REQ(vmx04.2.8.1.21.now) */
+	vcheck(name, REQ("vmx04.2.8.1.21.now") "bus lock", go(), R_BUS_LOCK | ASSERTED);
 	vcheck(name, "behind the instruction", vmx_read(VMCS_GUEST_RIP), (u64)s->next);
 	vcheck(name, "goes on", again(), R_VMCALL);
 	prepare(s);

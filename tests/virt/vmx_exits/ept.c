@@ -184,7 +184,7 @@ static void test_vmfunc(void)
 	base(&g_after_switch);
 	first = vmx_read(VMCS_EPTP);
 	vm_functions(second);
-	stays("EPTP switching", &g_after_switch); /* REQ(sdm30.22) at CPL 3: rare.c; outside non-root operation: life.c */
+	stays(REQ("sdm30.22") "EPTP switching", &g_after_switch); /* at CPL 3: rare.c; outside non-root operation: life.c */
 	check("EPTP switching: the other tables translate", seen[0], 0x2222);
 	check("EPTP switching: the field", vmx_read(VMCS_EPTP), second);
 	check("EPTP switching: they differ", first != second, 1);
@@ -285,15 +285,15 @@ static void test_invalidate(void)
 	*vmx_ept_entry(HOLE) = (HOLE + 0x200000) | LEAF | 7;
 	check("INVEPT: still the old translation", look_again(), 0x1111);
 	check("INVEPT", (u64)vmx_invept(), VMX_OK);
-	check("INVEPT: the new translation", look_again(), 0x2222); /* REQ(sdm30.15) */
+	check(REQ("sdm30.15") "INVEPT: the new translation", look_again(), 0x2222);
 	*pde = (HOLE + 0x400000) | 0x87;
 	check("INVVPID: still the old translation", look_again(), 0x2222);
 	vpid[0] = 13;
 	asm volatile("invvpid %0, %1" ::"m"(vpid), "r"(1ull) : "cc", "memory");
-	check("INVVPID of another VPID: still the old translation", look_again(), 0x2222); /* REQ(sdm30.16) */
+	check(REQ("sdm30.16") "INVVPID of another VPID: still the old translation", look_again(), 0x2222);
 	vpid[0] = 12;
 	asm volatile("invvpid %0, %1" ::"m"(vpid), "r"(1ull) : "cc", "memory");
-	check("INVVPID: the new translation", look_again(), 0x3333); /* REQ(sdm30.16) */
+	check(REQ("sdm30.16") "INVVPID: the new translation", look_again(), 0x3333);
 	*pde = kept;
 	invlpg((void *)HOLE);
 }
@@ -328,9 +328,9 @@ static void test_pcid(void)
 	vmx_write(F_VPID, 14);
 	check("PCID: runs", go(), R_VMCALL);
 	check("PCID: both cached", seen[0] == 0x1111 && seen[1] == 0x1111, 1);
-	check("INVLPG: the current PCID", seen[2], 0x2222); /* REQ(vmx04.3.1.2.3.11.now) */
-	check("INVLPG: no other PCID", seen[3], 0x1111); /* REQ(vmx04.3.1.2.3.11.now) */
-	check("INVLPG: no other VPID", look(), 0x1111); /* REQ(vmx04.3.1.2.3.11.now) */
+	check(REQ("vmx04.3.1.2.3.11.now") "INVLPG: the current PCID", seen[2], 0x2222);
+	check(REQ("vmx04.3.1.2.3.11.now") "INVLPG: no other PCID", seen[3], 0x1111);
+	check(REQ("vmx04.3.1.2.3.11.now") "INVLPG: no other VPID", look(), 0x1111);
 	invlpg((void *)WINDOW);
 }
 

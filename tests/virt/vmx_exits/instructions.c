@@ -25,9 +25,9 @@ static const struct always {
 	u64 qualification;
 	u32 info, info_mask; /* "VM-Exit Instruction-Information Field" */
 } always[] = {
-	/* REQ(vmx04.3.1.2.2.9.now) XSETBV, INVEPT, INVVPID; controlled[] has the others, rare.c GETSEC (#UD without SMX) */
-	/* REQ(sdm30.1) with VMXON below and VMFUNC in ept.c */
-	{"CPUID", &i_cpuid, R_CPUID, 0, 0, 0},
+	/* XSETBV, INVEPT, INVVPID; controlled[] has the others, rare.c GETSEC (#UD without SMX) */
+	/* with VMXON below and VMFUNC in ept.c */
+	{REQ("sdm30.1") "CPUID", &i_cpuid, R_CPUID, 0, 0, 0},
 	{"INVD", &i_invd, R_INVD, 0, 0, 0},
 	{"XSETBV", &i_xsetbv, R_XSETBV, 0, 0, 0},
 	{"VMCALL", &i_vmcall, R_VMCALL, 0, 0, 0},
@@ -42,7 +42,7 @@ static const struct always {
 	{"VMREAD", &i_vmread, R_VMREAD, 0, 1 << 10 | 2 << 3 | 1 << 28, 0xf0000478},
 	{"VMWRITE", &i_vmwrite, R_VMWRITE, 8, 2 << 7 | 3 << 15 | 1 << 22 | 9 << 23 | 1u << 28, 0xffc38780},
 	{"INVEPT", &i_invept, R_INVEPT, 8, 2 << 7 | 3 << 15 | 1 << 22 | 3 << 23 | 1 << 28, 0xffc38780},
-	{"INVVPID", &i_invvpid, R_INVVPID, 8, 2 << 7 | 3 << 15 | 1 << 22 | 3 << 23 | 1 << 28, 0xffc38780},
+	{REQ("vmx04.3.1.2.2.9.now") "INVVPID", &i_invvpid, R_INVVPID, 8, 2 << 7 | 3 << 15 | 1 << 22 | 3 << 23 | 1 << 28, 0xffc38780},
 };
 
 /* ---- by a control ---- */
@@ -92,8 +92,8 @@ static const struct controlled {
 	{"WBINVD", &i_wbinvd, PROC2, 6, 0, R_WBINVD, 0, 0, 0},
 	{"RDRAND", &i_rdrand, PROC2, 11, 0, R_RDRAND, 0, 10 << 3 | 1 << 11, 0x1878},
 	{"RDSEED", &i_rdseed, PROC2, 16, 0, R_RDSEED, 0, 2 << 3 | 2 << 11, 0x1878},
-	/* REQ(vmx04.3.1.2.3.11.now) what INVLPG invalidates: ept.c */
-	{"INVPCID", &i_invpcid, PROC, 9, 1 << 12, R_INVPCID, 8, 2 << 7 | 3 << 15 | 1 << 22 | 3 << 23 | 1 << 28, 0xffc38780},
+	/* what INVLPG invalidates: ept.c */
+	{REQ("vmx04.3.1.2.3.11.now") "INVPCID", &i_invpcid, PROC, 9, 1 << 12, R_INVPCID, 8, 2 << 7 | 3 << 15 | 1 << 22 | 3 << 23 | 1 << 28, 0xffc38780},
 	{"SGDT", &i_sgdt, PROC2, 2, 0, R_GDTR, 0x10, 0u << 28 | 3 << 23, 0x37800000},
 	{"SIDT", &i_sidt, PROC2, 2, 0, R_GDTR, 0x10, 1u << 28 | 3 << 23, 0x37800000},
 	{"LGDT", &i_lgdt, PROC2, 2, 0, R_GDTR, 0 /* the address */, 2u << 28 | 1u << 27, 0x38000000},

@@ -162,13 +162,13 @@ static void test_init_blocked(void)
 
 	send(1, ICR_INIT);
 	spin(1000);
-	check("INIT to root operation: blocked", ap_count != before, 1); /* REQ(vmx04.1.8.13.now) in a guest: test_init */
+	check(REQ("vmx04.1.8.13.now") "INIT to root operation: blocked", ap_count != before, 1); /* in a guest: test_init */
 	ap_alive = ap_long = 0;
 	ap_step = 2; /* it leaves VMX operation */
 	spin(2000);
 	before = ap_count;
 	spin(1000);
-	check("INIT after VMXOFF: recognised", ap_count, before); /* REQ(vmx04.1.8.13.now, vmx04.VMXOFF.8) A20M: life.c */
+	check(REQ("vmx04.1.8.13.now vmx04.VMXOFF.8") "INIT after VMXOFF: recognised", ap_count, before); /* A20M: life.c */
 	check("INIT after VMXOFF: waits", ap_alive, 0);
 	send(1, ICR_SIPI | 8);
 	for (unsigned n = 0; n < 1000 && !ap_alive; n++)
@@ -195,18 +195,18 @@ static void test_second(void)
 	ap_vmcs = first;
 	ap_long = 1;
 	ap_until(1);
-	check("VMXON of a second processor: its own region", ap_seen[0], ~0ull); /* REQ(vmx04.2.9.3.1) */
+	check(REQ("vmx04.2.9.3.1") "VMXON of a second processor: its own region", ap_seen[0], ~0ull);
 	check("VMPTRLD of a moved VMCS", ap_seen[1], first);
-	check("VMPTRLD of a second processor: the first keeps its pointer", pointer(), own); /* REQ(vmx04.1.5.2) */
-	check("moved VMCS: all fields", ap_seen[2], 0); /* REQ(vmx04.2.9.1.1) */
-	check("moved VMCS: VMRESUME fails", ap_seen[3], VMX_FAIL_VALID); /* REQ(vmx04.2.10.4) */
+	check(REQ("vmx04.1.5.2") "VMPTRLD of a second processor: the first keeps its pointer", pointer(), own);
+	check(REQ("vmx04.2.9.1.1") "moved VMCS: all fields", ap_seen[2], 0);
+	check(REQ("vmx04.2.10.4") "moved VMCS: VMRESUME fails", ap_seen[3], VMX_FAIL_VALID);
 	check("moved VMCS: error", ap_seen[4], 5);
-	check("moved VMCS: VMLAUNCH", ap_seen[5], VMX_OK); /* REQ(vmx04.2.10.4) */
+	check(REQ("vmx04.2.10.4") "moved VMCS: VMLAUNCH", ap_seen[5], VMX_OK);
 	check("moved VMCS: the guest ran", ap_seen[6], R_VMCALL);
 	base(&x_nop);
 	ap_step = 1;
 	ap_until(2);
-	check("VMPTRLD here: the second keeps its pointer", ap_seen[7], first); /* REQ(vmx04.1.5.2) */
+	check(REQ("vmx04.1.5.2") "VMPTRLD here: the second keeps its pointer", ap_seen[7], first);
 	stays("VMX operation on both", &x_nop);
 	test_init_blocked();
 }
@@ -221,10 +221,10 @@ static void test_sipi(void)
 	base(&x_nop);
 	vmx_write(VMCS_GUEST_ACTIVITY, 3);
 	ap_go = 1;
-	check("SIPI: exits", go(), R_SIPI); /* REQ(vmx04.3.1.3.29.now) */
-	/* REQ(vmx04.2.8.1.22.now) and the other parts of this program; here never: 5, 6, 11, 17, 41, 64 */
+	check(REQ("vmx04.3.1.3.29.now") "SIPI: exits", go(), R_SIPI);
+	/* and the other parts of this program; here never: 5, 6, 11, 17, 41, 64 */
 	ap_go = 0;
-	check("SIPI: the vector", vmx_read(VMCS_QUALIFICATION), 0x9a);
+	check(REQ("vmx04.2.8.1.22.now") "SIPI: the vector", vmx_read(VMCS_QUALIFICATION), 0x9a);
 	check("SIPI: activity state", vmx_read(VMCS_GUEST_ACTIVITY), 3);
 	check("SIPI: RIP", vmx_read(VMCS_GUEST_RIP), (u64)x_nop.entry);
 	base(&x_nop); /* INIT is blocked while waiting for SIPI */
@@ -456,7 +456,7 @@ static void test_priorities(void)
 	on(VMCS_PROC2, 1 << 13);
 	vmx_write(F_VMFUNC, 1);
 	vmx_write(F_EPTP_LIST, (u64)list);
-	stays("VMFUNC at CPL 3", &p_vmfunc); /* REQ(sdm30.22) */
+	stays(REQ("sdm30.22") "VMFUNC at CPL 3", &p_vmfunc);
 }
 
 void test_rare(void)

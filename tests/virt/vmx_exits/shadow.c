@@ -68,7 +68,7 @@ static void test_shadowing(void)
 {
 	shadow_base(&v_read);
 	stays("shadowed VMREAD", &v_read);
-	check("shadowed VMREAD: the shadow VMCS's value", seen[0], 0xabcd); /* REQ(vmx04.VMREAD.18.now, sdm30.11) */
+	check(REQ("vmx04.VMREAD.18.now sdm30.11") "shadowed VMREAD: the shadow VMCS's value", seen[0], 0xabcd);
 	shadow_base(&v_read)[0x6800 / 8] = 1;
 	check("VMREAD with its bit in the bitmap: exits", go(), R_VMREAD);
 	shadow_base(&v_wide);
@@ -77,7 +77,7 @@ static void test_shadowing(void)
 	stays("shadowed VMWRITE", &v_write);
 	check("shadowed VMWRITE: succeeds", seen[0] & 0x41, 0);
 	ptrld(inner);
-	check("shadowed VMWRITE: the shadow VMCS has it", vmx_read(VMCS_GUEST_RIP), 0x1234); /* REQ(sdm30.11) */
+	check(REQ("sdm30.11") "shadowed VMWRITE: the shadow VMCS has it", vmx_read(VMCS_GUEST_RIP), 0x1234);
 	ptrld(outer);
 	shadow_base(&v_write)[4096 + 0x681e / 8] = 1 << 6;
 	check("VMWRITE with its bit in the bitmap: exits", go(), R_VMWRITE);

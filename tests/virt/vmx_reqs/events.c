@@ -40,16 +40,15 @@ struct event_row {
 };
 /* clang-format off */
 static const struct event_row exceptions[] = {
-	/* REQ(vmx04.3.1.3.1, vmx04.2.5.3.1, vmx04.2.8.1.2, vmx04.2.8.2.2, vmx04.2.8.2.7, vmx04.2.8.2.12, vmx04.2.8.2.14, vmx04.2.8.2.16) */
-	{"#DE", G64, B(0xf7, 0xf1), {0}, 0, 3, -1, 0, 0},
-	{"#UD by UD2", G64, B(0x0f, 0x0b), {0}, 6, 3, -1, 0, 0}, /* REQ(vmx04.2.5.3.6, vmx04.3.1.3.2) */
-	{"#BP by INT3", G64, B(0xcc), {0}, 3, 6, -1, 1, 0}, /* REQ(vmx04.2.5.3.5, vmx04.2.8.2.8.now, vmx04.3.1.3.4.now) */
-	{"#DB by INT1", G64, B(0xf1), {0}, 1, 5, -1, 1, 0}, /* REQ(vmx04.2.8.2.9.now) */
-	{"#OF by INTO", G_COMPAT, B(0xb0, 0x7f, 0x04, 0x01, 0xce), {0}, 4, 6, -1, 1, 4}, /* REQ(vmx04.2.5.3.5, vmx04.2.8.2.8.now, vmx04.3.1.3.4.now) */
-	{"#BR by BOUND", G_COMPAT, B(0x62, 0x03), {~0u, 0, 0, (u64)scratch}, 5, 3, -1, 0, 0}, /* REQ(vmx04.2.5.3.6, vmx04.2.8.2.7) */
-	{"#GP", G64, B(0x8e, 0xd8), {0x1004}, 13, 3, 0x1004, 0, 0}, /* REQ(vmx04.2.8.2.11, vmx04.2.8.2.16, vmx04.3.1.3.2) */
+	{REQ("vmx04.3.1.3.1 vmx04.2.5.3.1 vmx04.2.8.1.2 vmx04.2.8.2.2 vmx04.2.8.2.7 vmx04.2.8.2.12 vmx04.2.8.2.14 vmx04.2.8.2.16") "#DE", G64, B(0xf7, 0xf1), {0}, 0, 3, -1, 0, 0},
+	{REQ("vmx04.2.5.3.6 vmx04.3.1.3.2") "#UD by UD2", G64, B(0x0f, 0x0b), {0}, 6, 3, -1, 0, 0},
+	{REQ("vmx04.2.5.3.5 vmx04.2.8.2.8.now vmx04.3.1.3.4.now") "#BP by INT3", G64, B(0xcc), {0}, 3, 6, -1, 1, 0},
+	{REQ("vmx04.2.8.2.9.now") "#DB by INT1", G64, B(0xf1), {0}, 1, 5, -1, 1, 0},
+	{REQ("vmx04.2.5.3.5 vmx04.2.8.2.8.now vmx04.3.1.3.4.now") "#OF by INTO", G_COMPAT, B(0xb0, 0x7f, 0x04, 0x01, 0xce), {0}, 4, 6, -1, 1, 4},
+	{REQ("vmx04.2.5.3.6 vmx04.2.8.2.7") "#BR by BOUND", G_COMPAT, B(0x62, 0x03), {~0u, 0, 0, (u64)scratch}, 5, 3, -1, 0, 0},
+	{REQ("vmx04.2.8.2.11 vmx04.2.8.2.16 vmx04.3.1.3.2") "#GP", G64, B(0x8e, 0xd8), {0x1004}, 13, 3, 0x1004, 0, 0},
 	{"#SS", G64, B(0xc9), {0}, 12, 3, 0, 0, 0}, /* LEAVE with a non-canonical RBP: set below */
-	{"#PF", G64, B(0x8a, 0x03), {0, 0, 0, 1ull << 45}, 14, 3, 0, 0, 0}, /* REQ(vmx04.2.8.2.11) */
+	{REQ("vmx04.2.8.2.11") "#PF", G64, B(0x8a, 0x03), {0, 0, 0, 1ull << 45}, 14, 3, 0, 0, 0},
 };
 /* clang-format on */
 
@@ -69,15 +68,15 @@ static void test_exceptions(void)
 		load_row(w);
 		vmx_write(VMCS_EXCEPTIONS, 1u << w->vector);
 		vcheck(w->name, "exits", go(), R_EXCEPTION);
-		vcheck(w->name, "event", vmx_read(VMCS_EXIT_EVENT), EV(w->vector, w->type) | (w->error >= 0 ? 0x800 : 0)); /* REQ(vmx04.2.8.2.10.now) */
+		vcheck(w->name, REQ("vmx04.2.8.2.10.now") "event", vmx_read(VMCS_EXIT_EVENT), EV(w->vector, w->type) | (w->error >= 0 ? 0x800 : 0));
 		if (w->error >= 0)
 			vcheck(w->name, "error code", vmx_read(F_EXIT_ERROR), (u64)w->error);
 		vcheck(w->name, "RIP", vmx_read(VMCS_GUEST_RIP), CODE + w->offset);
-		vcheck(w->name, "no vectoring", vmx_read(VMCS_VECTORING) >> 31, 0); /* REQ(vmx04.2.8.3.8) */
+		vcheck(w->name, REQ("vmx04.2.8.3.8") "no vectoring", vmx_read(VMCS_VECTORING) >> 31, 0);
 		if (w->insn)
-			vcheck(w->name, "length", vmx_read(VMCS_EXIT_LENGTH), w->insn); /* REQ(vmx04.3.1.3.4.now) */
+			vcheck(w->name, REQ("vmx04.3.1.3.4.now") "length", vmx_read(VMCS_EXIT_LENGTH), w->insn);
 		if (w->type == 3 && w->vector != 1)
-			vcheck(w->name, "RF", vmx_read(VMCS_GUEST_RFLAGS) >> 16 & 1, 1); /* REQ(vmx04.3.3.3.6.now) */
+			vcheck(w->name, REQ("vmx04.3.3.3.6.now") "RF", vmx_read(VMCS_GUEST_RFLAGS) >> 16 & 1, 1);
 		if (w->mode != G64)
 			continue;
 		load_row(w); /* every other bit */
@@ -85,9 +84,9 @@ static void test_exceptions(void)
 		if (w->vector == 14)
 			vmx_write(VMCS_EXCEPTIONS, 0);
 		vcheck(w->name, "bit 0: delivered", go(), R_VMCALL);
-		vcheck(w->name, "through gate n", vmx_read(VMCS_GUEST_RIP), STUB(w->vector)); /* REQ(vmx04.2.5.3.2, vmx04.3.1.3.12) */
+		vcheck(w->name, REQ("vmx04.2.5.3.2 vmx04.3.1.3.12") "through gate n", vmx_read(VMCS_GUEST_RIP), STUB(w->vector));
 	}
-	check("CR2 of the delivered #PF", read_cr2(), 1ull << 45); /* REQ(vmx04.3.1.3.12) CR2 is not switched */
+	check(REQ("vmx04.3.1.3.12") "CR2 of the delivered #PF", read_cr2(), 1ull << 45); /* CR2 is not switched */
 }
 
 /* INT n is no exception. */
@@ -96,7 +95,7 @@ static void software_interrupts(void)
 	IDT_GUEST(G64, 0xcd, 0x0d);
 	vmx_write(VMCS_EXCEPTIONS, ~0u);
 	check("INT 0Dh", go(), R_VMCALL);
-	check("gate 13", vmx_read(VMCS_GUEST_RIP), STUB(13)); /* REQ(vmx04.2.5.3.4) */
+	check(REQ("vmx04.2.5.3.4") "gate 13", vmx_read(VMCS_GUEST_RIP), STUB(13));
 	IDT_GUEST(G64, 0xcd, 0x02);
 	on(VMCS_EXCEPTIONS, 4);
 	check("INT 2, bit 2", go(), R_VMCALL);
@@ -106,8 +105,8 @@ static void software_interrupts(void)
 	on(VMCS_EXCEPTIONS, 2);
 	check("single step", go(), R_EXCEPTION);
 	check("event", vmx_read(VMCS_EXIT_EVENT), EV(1, 3));
-	check("RIP of the next instruction", vmx_read(VMCS_GUEST_RIP), CODE + 1); /* REQ(vmx04.3.1.3.3) */
-	check("qualification: BS", vmx_read(VMCS_QUALIFICATION), 1 << 14); /* REQ(vmx04.2.8.1.56.now) with those below */
+	check(REQ("vmx04.3.1.3.3") "RIP of the next instruction", vmx_read(VMCS_GUEST_RIP), CODE + 1);
+	check(REQ("vmx04.2.8.1.56.now") "qualification: BS", vmx_read(VMCS_QUALIFICATION), 1 << 14); /* with those below */
 	/* a data breakpoint */
 	IDT_GUEST(G64, 0x88, 0x03);
 	g_in[RBX] = (u64)scratch;
@@ -116,11 +115,11 @@ static void software_interrupts(void)
 	vmx_write(VMCS_GUEST_DR7, 0x400 | 1 << 2 | 1 << 20);
 	on(VMCS_EXCEPTIONS, 2);
 	check("data breakpoint", go(), R_EXCEPTION);
-	check("RIP of the next instruction", vmx_read(VMCS_GUEST_RIP), CODE + 2); /* REQ(vmx04.3.1.3.3) */
-	check("qualification: B1", vmx_read(VMCS_QUALIFICATION), 2); /* REQ(vmx04.2.8.1.56.now) */
+	check(REQ("vmx04.3.1.3.3") "RIP of the next instruction", vmx_read(VMCS_GUEST_RIP), CODE + 2);
+	check(REQ("vmx04.2.8.1.56.now") "qualification: B1", vmx_read(VMCS_QUALIFICATION), 2);
 	u64 dr6, dr7 = vmx_read(VMCS_GUEST_DR7);
 	asm volatile("mov %%dr6, %0" : "=r"(dr6));
-	check("DR6 not updated", dr6, 0xffff0ff0); /* REQ(vmx04.2.8.1.56.now) */
+	check(REQ("vmx04.2.8.1.56.now") "DR6 not updated", dr6, 0xffff0ff0);
 	check("DR7 not updated", dr7, 0x400 | 1 << 2 | 1 << 20);
 	/* DR7.GD */
 	IDT_GUEST(G64, 0x0f, 0x21, 0xc0);
@@ -128,7 +127,7 @@ static void software_interrupts(void)
 	vmx_write(VMCS_GUEST_DR7, 0x2400);
 	on(VMCS_EXCEPTIONS, 2);
 	check("general detect", go(), R_EXCEPTION);
-	check("qualification: BD", vmx_read(VMCS_QUALIFICATION), 1 << 13); /* REQ(vmx04.2.8.1.56.now) */
+	check(REQ("vmx04.2.8.1.56.now") "qualification: BD", vmx_read(VMCS_QUALIFICATION), 1 << 13);
 }
 
 /* ---- page faults: "Page-Fault Error-Code Mask and Match" ---- */
@@ -136,13 +135,14 @@ static void software_interrupts(void)
 static const struct {
 	u32 bit, mask, match;
 	bool user_exits, kernel_exits; /* error codes 4 and 0 */
+	const char *ids;
 } filters[] = {
-	{1, 0, 0, true, true},		/* REQ(vmx04.3.1.3.7, vmx04.3.1.3.5) */
-	{1, 0, ~0u, false, false},	/* REQ(vmx04.3.1.3.8, vmx04.3.1.3.6) */
-	{0, 0, ~0u, true, true},	/* REQ(vmx04.3.1.3.9, vmx04.3.1.3.6) */
-	{0, 0, 0, false, false},	/* REQ(vmx04.3.1.3.10, vmx04.3.1.3.5) */
-	{1, 4, 4, true, false},		/* REQ(vmx04.3.1.3.11) */
-	{0, 4, 4, false, true},		/* REQ(vmx04.3.1.3.11) */
+	{1, 0, 0, true, true, REQ("vmx04.3.1.3.7 vmx04.3.1.3.5")},
+	{1, 0, ~0u, false, false, REQ("vmx04.3.1.3.8 vmx04.3.1.3.6")},
+	{0, 0, ~0u, true, true, REQ("vmx04.3.1.3.9 vmx04.3.1.3.6")},
+	{0, 0, 0, false, false, REQ("vmx04.3.1.3.10 vmx04.3.1.3.5")},
+	{1, 4, 4, true, false, REQ("vmx04.3.1.3.11")},
+	{0, 4, 4, false, true, REQ("vmx04.3.1.3.11")},
 };
 
 static u64 page_fault(unsigned n, enum guest_mode m)
@@ -158,25 +158,25 @@ static u64 page_fault(unsigned n, enum guest_mode m)
 static void page_faults(void)
 {
 	for (unsigned n = 0; n < sizeof(filters) / sizeof(filters[0]); n++) {
-		check("page fault at CPL 3", page_fault(n, G64_USER), filters[n].user_exits ? R_EXCEPTION : R_VMCALL);
+		vcheck(filters[n].ids, "page fault at CPL 3", page_fault(n, G64_USER), filters[n].user_exits ? R_EXCEPTION : R_VMCALL);
 		if (!filters[n].user_exits)
-			check("through gate 14", vmx_read(VMCS_GUEST_RIP), STUB(14)); /* REQ(vmx04.3.1.3.12) */
-		check("page fault at CPL 0", page_fault(n, G64), filters[n].kernel_exits ? R_EXCEPTION : R_VMCALL);
+			check(REQ("vmx04.3.1.3.12") "through gate 14", vmx_read(VMCS_GUEST_RIP), STUB(14));
+		vcheck(filters[n].ids, "page fault at CPL 0", page_fault(n, G64), filters[n].kernel_exits ? R_EXCEPTION : R_VMCALL);
 	}
 	IDT_GUEST(G64, 0x8e, 0xd8); /* #GP with an error code that would not match */
 	g_in[RAX] = 0x1004;
 	vmx_write(VMCS_EXCEPTIONS, 1 << 13);
 	vmx_write(F_PF_MATCH, ~0u);
-	check("mask and match are for vector 14 alone", go(), R_EXCEPTION); /* REQ(vmx04.2.5.4.3) */
+	check(REQ("vmx04.2.5.4.3") "mask and match are for vector 14 alone", go(), R_EXCEPTION);
 	/* error codes, qualification, CR2 */
 	asm volatile("mov %0, %%cr2" ::"r"(0x1234ull));
 	IDT_GUEST(G64_USER, 0x88, 0x03);
 	g_in[RBX] = (1ull << 45) + 5;
 	vmx_write(VMCS_EXCEPTIONS, 1 << 14);
 	check("write at CPL 3", go(), R_EXCEPTION);
-	check("error code: W, U", vmx_read(F_EXIT_ERROR), 6); /* REQ(vmx04.2.8.2.17) with those below */
-	check("qualification", vmx_read(VMCS_QUALIFICATION), (1ull << 45) + 5); /* REQ(vmx04.2.8.1.54) */
-	check("CR2 unchanged", read_cr2(), 0x1234); /* REQ(vmx04.2.8.1.59.now) */
+	check(REQ("vmx04.2.8.2.17") "error code: W, U", vmx_read(F_EXIT_ERROR), 6); /* with those below */
+	check(REQ("vmx04.2.8.1.54") "qualification", vmx_read(VMCS_QUALIFICATION), (1ull << 45) + 5);
+	check(REQ("vmx04.2.8.1.59.now") "CR2 unchanged", read_cr2(), 0x1234);
 	u64 *pd = &pds[1][0], kept = *pd; /* 1 GiB */
 	static const struct {
 		u64 pde;
@@ -196,7 +196,7 @@ static void page_faults(void)
 		g_in[RBX] = 0x40000000;
 		vmx_write(VMCS_EXCEPTIONS, 1 << 14);
 		check("page-fault exit", go(), R_EXCEPTION);
-		check("error code", vmx_read(F_EXIT_ERROR), forms[n].error); /* REQ(vmx04.2.8.2.17) */
+		check(REQ("vmx04.2.8.2.17") "error code", vmx_read(F_EXIT_ERROR), forms[n].error);
 	}
 	*pd = kept;
 	write_cr3(read_cr3());
@@ -213,12 +213,11 @@ static const struct {
 	int error;
 	unsigned insn;
 } undelivered[] = {
-	/* REQ(vmx04.2.8.3.1, vmx04.2.8.3.2, vmx04.2.8.3.9, vmx04.2.8.3.17, vmx04.2.8.3.20) */
-	{"INT 40h", B(0xcd, 0x40), {0}, 0x40, EV(0x40, 4), -1, 2}, /* REQ(vmx04.2.8.3.13, vmx04.2.8.3.21.now) */
-	{"INT3", B(0xcc), {0}, 3, EV(3, 6), -1, 1}, /* REQ(vmx04.2.8.3.14.now, vmx04.2.8.3.21.now) */
-	{"INT1", B(0xf1), {0}, 1, EV(1, 5), -1, 1}, /* REQ(vmx04.2.8.3.14.now, vmx04.2.8.3.21.now) */
-	{"#UD", B(0x0f, 0x0b), {0}, 6, EV(6, 3), -1, 0}, /* REQ(vmx04.2.8.3.12, vmx04.2.8.3.15) */
-	{"#PF", B(0x8a, 0x03), {0, 0, 0, 1ull << 45}, 14, EV_E(14), 0, 0}, /* REQ(vmx04.2.8.3.15, vmx04.2.8.3.18) */
+	{REQ("vmx04.2.8.3.1 vmx04.2.8.3.2 vmx04.2.8.3.9 vmx04.2.8.3.17 vmx04.2.8.3.20 vmx04.2.8.3.13 vmx04.2.8.3.21.now") "INT 40h", B(0xcd, 0x40), {0}, 0x40, EV(0x40, 4), -1, 2},
+	{REQ("vmx04.2.8.3.14.now vmx04.2.8.3.21.now") "INT3", B(0xcc), {0}, 3, EV(3, 6), -1, 1},
+	{REQ("vmx04.2.8.3.14.now vmx04.2.8.3.21.now") "INT1", B(0xf1), {0}, 1, EV(1, 5), -1, 1},
+	{REQ("vmx04.2.8.3.12 vmx04.2.8.3.15") "#UD", B(0x0f, 0x0b), {0}, 6, EV(6, 3), -1, 0},
+	{REQ("vmx04.2.8.3.15 vmx04.2.8.3.18") "#PF", B(0x8a, 0x03), {0, 0, 0, 1ull << 45}, 14, EV_E(14), 0, 0},
 };
 
 static void vectoring(void)
@@ -236,13 +235,13 @@ static void vectoring(void)
 			vmx_write(VMCS_EXCEPTIONS, 1 << 11 | 1 << 8);
 		vcheck(undelivered[n].name, "exit", go(), R_EXCEPTION);
 		vcheck(undelivered[n].name, "#NP", vmx_read(VMCS_EXIT_EVENT), EV_E(11));
-		vcheck(undelivered[n].name, "vectoring", vmx_read(VMCS_VECTORING) & ~0x1000ull, undelivered[n].vectoring); /* REQ(vmx04.2.8.3.16.now) */
+		vcheck(undelivered[n].name, REQ("vmx04.2.8.3.16.now") "vectoring", vmx_read(VMCS_VECTORING) & ~0x1000ull, undelivered[n].vectoring);
 		if (undelivered[n].error >= 0)
 			vcheck(undelivered[n].name, "its error code", vmx_read(F_VECTORING_ERROR), (u64)undelivered[n].error);
 		if (undelivered[n].insn)
 			vcheck(undelivered[n].name, "length", vmx_read(VMCS_EXIT_LENGTH), undelivered[n].insn);
 		vcheck(undelivered[n].name, "RIP", vmx_read(VMCS_GUEST_RIP), CODE);
-		vcheck(undelivered[n].name, "RSP", vmx_read(VMCS_GUEST_RSP), rsp); /* REQ(vmx04.3.3.3.5) */
+		vcheck(undelivered[n].name, REQ("vmx04.3.3.3.5") "RSP", vmx_read(VMCS_GUEST_RSP), rsp);
 		vcheck(undelivered[n].name, "CS", vmx_read(VMCS_GUEST_CS), 8);
 	}
 	/* a double fault that exits has no vectoring information */
@@ -251,20 +250,20 @@ static void vectoring(void)
 	gates[13].lo &= ~(0x80ull << 40);
 	vmx_write(VMCS_EXCEPTIONS, 1 << 8);
 	check("double fault", go(), R_EXCEPTION);
-	check("event", vmx_read(VMCS_EXIT_EVENT), EV_E(8)); /* REQ(vmx04.2.8.2.11) */
-	check("vectoring", vmx_read(VMCS_VECTORING) >> 31, 0); /* REQ(vmx04.2.8.3.6) */
+	check(REQ("vmx04.2.8.2.11") "event", vmx_read(VMCS_EXIT_EVENT), EV_E(8));
+	check(REQ("vmx04.2.8.3.6") "vectoring", vmx_read(VMCS_VECTORING) >> 31, 0);
 	/* the first instruction of the handler is no part of delivery */
 	IDT_GUEST(G64, 0xcd, 0x40);
 	gate(0x40, 0x400000000000, 0x6e);
 	vmx_write(VMCS_EXCEPTIONS, 1 << 14);
 	check("handler not mapped", go(), R_EXCEPTION);
 	check("page fault", vmx_read(VMCS_EXIT_EVENT), EV_E(14));
-	check("vectoring", vmx_read(VMCS_VECTORING) >> 31, 0); /* REQ(vmx04.2.8.3.7) */
+	check(REQ("vmx04.2.8.3.7") "vectoring", vmx_read(VMCS_VECTORING) >> 31, 0);
 	check("RIP of the handler", vmx_read(VMCS_GUEST_RIP), 0x400000000000);
 	/* nothing delivers: triple fault */
 	IDT_GUEST(G64, 0x0f, 0x0b);
 	vmx_write(VMCS_GUEST_IDTR_LIMIT, 0);
-	check("triple fault", go(), R_TRIPLE); /* REQ(vmx04.3.1.3.27.now) */
+	check(REQ("vmx04.3.1.3.27.now") "triple fault", go(), R_TRIPLE);
 }
 
 /* ---- injection ---- */
@@ -274,14 +273,14 @@ static const struct {
 	u32 info;
 	u32 error, insn;
 } injected[] = {
-	{"external interrupt", EV(0x40, 0), 0, 0}, /* REQ(vmx04.2.7.3.5) */
-	{"NMI", EV(2, 2), 0, 0}, /* REQ(vmx04.2.7.3.7) */
-	{"#UD", EV(6, 3), 0, 0}, /* REQ(vmx04.2.7.3.8, vmx04.2.7.3.14) */
-	{"#GP", EV_E(13), 0x1234, 0}, /* REQ(vmx04.2.7.3.8, vmx04.2.7.3.13) */
-	{"#PF", EV_E(14), 6, 0}, /* REQ(vmx04.2.7.3.13) */
-	{"INT 41h", EV(0x41, 4), 0, 2}, /* REQ(vmx04.2.7.3.9.now) */
-	{"INT1", EV(1, 5), 0, 1}, /* REQ(vmx04.2.7.3.10.now) */
-	{"INT3", EV(3, 6), 0, 1}, /* REQ(vmx04.2.7.3.11.now) */
+	{REQ("vmx04.2.7.3.5") "external interrupt", EV(0x40, 0), 0, 0},
+	{REQ("vmx04.2.7.3.7") "NMI", EV(2, 2), 0, 0},
+	{REQ("vmx04.2.7.3.8 vmx04.2.7.3.14") "#UD", EV(6, 3), 0, 0},
+	{REQ("vmx04.2.7.3.8 vmx04.2.7.3.13") "#GP", EV_E(13), 0x1234, 0},
+	{REQ("vmx04.2.7.3.13") "#PF", EV_E(14), 6, 0},
+	{REQ("vmx04.2.7.3.9.now") "INT 41h", EV(0x41, 4), 0, 2},
+	{REQ("vmx04.2.7.3.10.now") "INT1", EV(1, 5), 0, 1},
+	{REQ("vmx04.2.7.3.11.now") "INT3", EV(3, 6), 0, 1},
 };
 
 static void inject(unsigned n, enum guest_mode m)
@@ -305,22 +304,21 @@ static void injection(void)
 		asm volatile("mov %0, %%cr2" ::"r"(0x777ull));
 		on(VMCS_EXCEPTIONS, 1u << 13 | 1 << 6 | 1 << 14 | 2 | 8); /* not for the injected event itself */
 		vcheck(name, "runs", go(), R_VMCALL);
-		/* REQ(vmx04.2.7.3.2, vmx04.2.7.3.4, vmx04.3.2.5.1, vmx04.VMLAUNCH.12, vmx04.3.2.5.10) */
-		vcheck(name, "handler", vmx_read(VMCS_GUEST_RIP), STUB(v));
+		vcheck(name, REQ("vmx04.2.7.3.2 vmx04.2.7.3.4 vmx04.3.2.5.1 vmx04.VMLAUNCH.12 vmx04.3.2.5.10") "handler", vmx_read(VMCS_GUEST_RIP), STUB(v));
 		frame = (u64 *)(vmx_read(VMCS_GUEST_RSP) + bytes);
-		vcheck(name, "frame", (u64)frame, (rsp & ~15ull) - 40); /* REQ(vmx04.2.7.3.13, vmx04.2.7.3.14) */
-		vcheck(name, "pushed RIP", frame[0], CODE + injected[n].insn); /* REQ(vmx04.3.2.5.2) */
+		vcheck(name, REQ("vmx04.2.7.3.13 vmx04.2.7.3.14") "frame", (u64)frame, (rsp & ~15ull) - 40);
+		vcheck(name, REQ("vmx04.3.2.5.2") "pushed RIP", frame[0], CODE + injected[n].insn);
 		vcheck(name, "pushed CS", frame[1], 8);
-		vcheck(name, "pushed RFLAGS", frame[2], 0x247); /* REQ(vmx04.3.2.5.2) */
+		vcheck(name, REQ("vmx04.3.2.5.2") "pushed RFLAGS", frame[2], 0x247);
 		if (bytes)
-			vcheck(name, "pushed error code", frame[-1], injected[n].error); /* REQ(vmx04.3.2.5.5) */
-		vcheck(name, "CR2", read_cr2(), 0x777); /* REQ(vmx04.3.2.5.6) */
-		vcheck(name, "interrupt gate: IF", vmx_read(VMCS_GUEST_RFLAGS) >> 9 & 1, 0); /* REQ(vmx04.3.2.5.3) with those below */
-		vcheck(name, "valid bit", vmx_read(VMCS_ENTRY_EVENT) >> 31, 0); /* REQ(vmx04.3.3.2.1) */
-		vcheck(name, "other bits", vmx_read(VMCS_ENTRY_EVENT), injected[n].info & 0x7fffffff); /* REQ(vmx04.2.7.3.20) */
-		vcheck(name, "NMI blocking", vmx_read(VMCS_GUEST_INTERRUPTIBILITY), v == 2 ? 8 : 0); /* REQ(vmx04.3.2.5.7) */
+			vcheck(name, REQ("vmx04.3.2.5.5") "pushed error code", frame[-1], injected[n].error);
+		vcheck(name, REQ("vmx04.3.2.5.6") "CR2", read_cr2(), 0x777);
+		vcheck(name, REQ("vmx04.3.2.5.3") "interrupt gate: IF", vmx_read(VMCS_GUEST_RFLAGS) >> 9 & 1, 0); /* with those below */
+		vcheck(name, REQ("vmx04.3.3.2.1") "valid bit", vmx_read(VMCS_ENTRY_EVENT) >> 31, 0);
+		vcheck(name, REQ("vmx04.2.7.3.20") "other bits", vmx_read(VMCS_ENTRY_EVENT), injected[n].info & 0x7fffffff);
+		vcheck(name, REQ("vmx04.3.2.5.7") "NMI blocking", vmx_read(VMCS_GUEST_INTERRUPTIBILITY), v == 2 ? 8 : 0);
 		vmx_write(VMCS_GUEST_RIP, STUB(v) + 3);
-		vcheck(name, "no second injection", again(), R_VMCALL); /* REQ(vmx04.2.7.3.19) */
+		vcheck(name, REQ("vmx04.2.7.3.19") "no second injection", again(), R_VMCALL);
 		vcheck(name, "RIP", vmx_read(VMCS_GUEST_RIP), STUB(v) + 6);
 		/* not present: the fault exits, the injected event is its vectoring information */
 		inject(n, G64);
@@ -328,41 +326,40 @@ static void injection(void)
 		on(VMCS_EXCEPTIONS, 1 << 11);
 		rsp = vmx_read(VMCS_GUEST_RSP);
 		vcheck(name, "gate not present", go(), R_EXCEPTION);
-		/* REQ(vmx04.3.2.5.12, vmx04.2.8.3.10, vmx04.2.8.3.11) */
-		vcheck(name, "vectoring", vmx_read(VMCS_VECTORING) & ~0x1000ull, injected[n].info);
+		vcheck(name, REQ("vmx04.3.2.5.12 vmx04.2.8.3.10 vmx04.2.8.3.11") "vectoring", vmx_read(VMCS_VECTORING) & ~0x1000ull, injected[n].info);
 		if (bytes)
 			vcheck(name, "its error code", vmx_read(F_VECTORING_ERROR), injected[n].error);
-		vcheck(name, "RSP", vmx_read(VMCS_GUEST_RSP), rsp); /* REQ(vmx04.3.2.5.14) */
+		vcheck(name, REQ("vmx04.3.2.5.14") "RSP", vmx_read(VMCS_GUEST_RSP), rsp);
 		vcheck(name, "RIP", vmx_read(VMCS_GUEST_RIP), CODE);
-		vcheck(name, "valid bit", vmx_read(VMCS_ENTRY_EVENT) >> 31, 0); /* REQ(vmx04.3.2.5.15) */
+		vcheck(name, REQ("vmx04.3.2.5.15") "valid bit", vmx_read(VMCS_ENTRY_EVENT) >> 31, 0);
 	}
 	inject(0, G64); /* a trap gate leaves IF */
 	gate(0x40, STUB(0x40), 0x6f);
 	check("trap gate", go(), R_VMCALL);
-	check("IF", vmx_read(VMCS_GUEST_RFLAGS) >> 9 & 1, 1); /* REQ(vmx04.3.2.5.3) */
+	check(REQ("vmx04.3.2.5.3") "IF", vmx_read(VMCS_GUEST_RFLAGS) >> 9 & 1, 1);
 	inject(0, G64_USER); /* a change of level */
 	check("from CPL 3", go(), R_VMCALL);
-	check("RSP of the TSS", vmx_read(VMCS_GUEST_RSP), (u64)(handler_stack + sizeof(handler_stack)) - 40); /* REQ(vmx04.3.2.5.3) */
+	check(REQ("vmx04.3.2.5.3") "RSP of the TSS", vmx_read(VMCS_GUEST_RSP), (u64)(handler_stack + sizeof(handler_stack)) - 40);
 	check("CPL 0", vmx_read(F_SS_AR) >> 5 & 3, 0);
 	inject(0, G64); /* an interrupt stack */
 	gates[0x40].lo |= 1ull << 32;
 	*(u64 *)(tss + 0x24) = (u64)handler_stack + 0x800;
 	check("IST", go(), R_VMCALL);
-	check("RSP of the IST", vmx_read(VMCS_GUEST_RSP), (u64)handler_stack + 0x800 - 40); /* REQ(vmx04.3.2.5.3) */
+	check(REQ("vmx04.3.2.5.3") "RSP of the IST", vmx_read(VMCS_GUEST_RSP), (u64)handler_stack + 0x800 - 40);
 	inject(0, G64); /* beyond the limit of the IDT */
 	vmx_write(VMCS_GUEST_IDTR_LIMIT, 0x3ff);
 	on(VMCS_EXCEPTIONS, 1 << 13);
-	check("beyond the IDT", go(), R_EXCEPTION); /* REQ(vmx04.3.2.5.4) */
+	check(REQ("vmx04.3.2.5.4") "beyond the IDT", go(), R_EXCEPTION);
 	check("#GP", vmx_read(VMCS_EXIT_EVENT), EV_E(13));
 	check("error code, external", vmx_read(F_EXIT_ERROR), 0x40 * 8 + 3);
 	inject(5, G64);
 	vmx_write(VMCS_GUEST_IDTR_LIMIT, 0x3ff);
 	on(VMCS_EXCEPTIONS, 1 << 13);
 	check("INT n beyond the IDT", go(), R_EXCEPTION);
-	check("error code, software", vmx_read(F_EXIT_ERROR), 0x41 * 8 + 2); /* REQ(vmx04.3.2.5.4) */
+	check(REQ("vmx04.3.2.5.4") "error code, software", vmx_read(F_EXIT_ERROR), 0x41 * 8 + 2);
 	inject(5, G64);
 	vmx_write(F_ENTRY_LENGTH, 0);
-	check("IA32_VMX_MISC: injection with length 0", rdmsr(0x485) >> 30 & 1, 1); /* REQ(vmx04.1.6.9.now) the rest: life.c */
+	check(REQ("vmx04.1.6.9.now") "IA32_VMX_MISC: injection with length 0", rdmsr(0x485) >> 30 & 1, 1); /* the rest: life.c */
 	check("INT n of length 0", go(), R_VMCALL);
 	check("pushed RIP", *(u64 *)vmx_read(VMCS_GUEST_RSP), CODE);
 	inject(2, G64); /* a fault in delivery that the guest handles: #UD then #NP */
@@ -372,20 +369,20 @@ static void injection(void)
 	inject(3, G64); /* contributory and contributory: a double fault */
 	gates[13].lo &= ~(0x80ull << 40);
 	check("contributory faults", go(), R_VMCALL);
-	check("#DF's handler", vmx_read(VMCS_GUEST_RIP), STUB(8)); /* REQ(vmx04.3.2.5.11) */
+	check(REQ("vmx04.3.2.5.11") "#DF's handler", vmx_read(VMCS_GUEST_RIP), STUB(8));
 	inject(0, G64); /* the pin-based controls are not for it */
 	on(VMCS_PIN, PIN_EXT | PIN_NMI);
-	check("external interrupt, exiting", (go(), vmx_read(VMCS_GUEST_RIP)), STUB(0x40)); /* REQ(vmx04.3.2.5.9) */
+	check(REQ("vmx04.3.2.5.9") "external interrupt, exiting", (go(), vmx_read(VMCS_GUEST_RIP)), STUB(0x40));
 	inject(1, G64);
 	on(VMCS_PIN, PIN_EXT | PIN_NMI);
-	check("NMI, exiting", (go(), vmx_read(VMCS_GUEST_RIP)), STUB(2)); /* REQ(vmx04.3.2.5.9) */
+	check(REQ("vmx04.3.2.5.9") "NMI, exiting", (go(), vmx_read(VMCS_GUEST_RIP)), STUB(2));
 	inject(0, G64); /* the window sees the handler's IF */
 	on(VMCS_PROC, P_WINDOW);
-	check("window behind an interrupt gate", go(), R_VMCALL); /* REQ(vmx04.3.2.5.16) */
+	check(REQ("vmx04.3.2.5.16") "window behind an interrupt gate", go(), R_VMCALL);
 	inject(0, G64);
 	gate(0x40, STUB(0x40), 0x6f);
 	on(VMCS_PROC, P_WINDOW);
-	check("window behind a trap gate", go(), R_INT_WINDOW); /* REQ(vmx04.3.2.5.16) */
+	check(REQ("vmx04.3.2.5.16") "window behind a trap gate", go(), R_INT_WINDOW);
 	check("RIP", vmx_read(VMCS_GUEST_RIP), STUB(0x40));
 }
 
@@ -405,7 +402,7 @@ static bool in_service(u32 base, u32 vector)
 
 static void drain(void) /* take and end what is pending: the host's IDT has a stub that longjmps */
 {
-	check("the host takes it", CATCH(asm volatile("sti; nop; nop; cli")), 0x51); /* REQ(vmx04.2.6.1.10) */
+	check(REQ("vmx04.2.6.1.10") "the host takes it", CATCH(asm volatile("sti; nop; nop; cli")), 0x51);
 	mmio_write(APIC + 0xb0, 0);
 }
 
@@ -416,9 +413,9 @@ static void external(void)
 		on(VMCS_PIN, PIN_EXT);
 		vmx_write(VMCS_GUEST_RFLAGS, flag ? 0x202 : 2);
 		self_ipi(0x51);
-		check("external interrupt", go(), R_INTERRUPT); /* REQ(vmx04.2.5.1.1, vmx04.2.5.1.3, vmx04.2.8.1.3, vmx04.3.1.3.13.now) */
-		check("no information", vmx_read(VMCS_EXIT_EVENT) >> 31, 0); /* REQ(vmx04.2.6.1.9, vmx04.2.8.2.15) */
-		check("still pending", in_service(0x200, 0x51) && !in_service(0x100, 0x51), 1); /* REQ(vmx04.2.6.1.8) */
+		check(REQ("vmx04.2.5.1.1 vmx04.2.5.1.3 vmx04.2.8.1.3 vmx04.3.1.3.13.now") "external interrupt", go(), R_INTERRUPT);
+		check(REQ("vmx04.2.6.1.9 vmx04.2.8.2.15") "no information", vmx_read(VMCS_EXIT_EVENT) >> 31, 0);
+		check(REQ("vmx04.2.6.1.8") "still pending", in_service(0x200, 0x51) && !in_service(0x100, 0x51), 1);
 		drain();
 	}
 	IDT_GUEST(G64, 0x90);
@@ -426,15 +423,14 @@ static void external(void)
 	on(VMCS_EXIT_CONTROLS, ACK);
 	self_ipi(0x51);
 	check("acknowledged", go(), R_INTERRUPT);
-	/* REQ(vmx04.2.6.1.6, vmx04.2.8.2.4, vmx04.2.8.2.5, vmx04.2.8.2.12, vmx04.2.8.2.14, vmx04.2.8.2.1) */
-	check("information", vmx_read(VMCS_EXIT_EVENT), EV(0x51, 0));
-	check("in service", in_service(0x100, 0x51) && !in_service(0x200, 0x51), 1); /* REQ(vmx04.2.6.1.7) */
+	check(REQ("vmx04.2.6.1.6 vmx04.2.8.2.4 vmx04.2.8.2.5 vmx04.2.8.2.12 vmx04.2.8.2.14 vmx04.2.8.2.1") "information", vmx_read(VMCS_EXIT_EVENT), EV(0x51, 0));
+	check(REQ("vmx04.2.6.1.7") "in service", in_service(0x100, 0x51) && !in_service(0x200, 0x51), 1);
 	check("not delivered again", CATCH(asm volatile("sti; nop; nop; cli")), -1);
 	/* held by priority: no exit while 51h is in service */
 	IDT_GUEST(G64, 0x90);
 	on(VMCS_PIN, PIN_EXT);
 	self_ipi(0x31);
-	check("held by priority", go(), R_VMCALL); /* REQ(vmx04.3.1.4.2) */
+	check(REQ("vmx04.3.1.4.2") "held by priority", go(), R_VMCALL);
 	mmio_write(APIC + 0xb0, 0);
 	check("taken after EOI", CATCH(asm volatile("sti; nop; nop; cli")), 0x31);
 	mmio_write(APIC + 0xb0, 0);
@@ -442,20 +438,20 @@ static void external(void)
 	IDT_GUEST(G64, 0x90);
 	self_ipi(0x51);
 	check("not exiting, IF 0", go(), R_VMCALL);
-	check("masked", vmx_read(VMCS_GUEST_RIP), CODE + 1); /* REQ(vmx04.2.5.1.4) */
+	check(REQ("vmx04.2.5.1.4") "masked", vmx_read(VMCS_GUEST_RIP), CODE + 1);
 	drain();
 	IDT_GUEST(G64, 0x90);
 	vmx_write(VMCS_GUEST_RFLAGS, 0x202);
 	self_ipi(0x51);
 	check("not exiting, IF 1", go(), R_VMCALL);
-	check("through the guest's IDT", vmx_read(VMCS_GUEST_RIP), STUB(0x51)); /* REQ(vmx04.2.5.1.2, vmx04.2.3.2.2) before the first instruction */
+	check(REQ("vmx04.2.5.1.2 vmx04.2.3.2.2") "through the guest's IDT", vmx_read(VMCS_GUEST_RIP), STUB(0x51)); /* before the first instruction */
 	mmio_write(APIC + 0xb0, 0);
 	IDT_GUEST(G64, 0x90);
 	vmx_write(VMCS_GUEST_RFLAGS, 0x202);
 	vmx_write(VMCS_GUEST_INTERRUPTIBILITY, 2);
 	self_ipi(0x51);
 	check("MOV-SS blocking at entry", go(), R_VMCALL);
-	check("taken behind the first instruction", *(u64 *)vmx_read(VMCS_GUEST_RSP), CODE + 1); /* REQ(vmx04.2.3.2.4) */
+	check(REQ("vmx04.2.3.2.4") "taken behind the first instruction", *(u64 *)vmx_read(VMCS_GUEST_RSP), CODE + 1);
 	mmio_write(APIC + 0xb0, 0);
 	/* HLT that does not exit, woken into an exit */
 	IDT_GUEST(G64, 0xc7, 0x03, 0x52, 0x00, 0x04, 0x00, 0xf4);
@@ -465,12 +461,12 @@ static void external(void)
 	vmx_write(VMCS_GUEST_ACTIVITY, 1);
 	vmx_write(VMCS_GUEST_RIP, CODE + 7);
 	self_ipi(0x51);
-	check("a halted guest wakes", go(), R_INTERRUPT); /* REQ(vmx04.3.1.2.3.3) */
+	check(REQ("vmx04.3.1.2.3.3") "a halted guest wakes", go(), R_INTERRUPT);
 	check("RIP behind HLT", vmx_read(VMCS_GUEST_RIP), CODE + 7);
 	mmio_write(APIC + 0xb0, 0);
 	IDT_GUEST(G64, 0xfa, 0x9c, 0x58, 0xfb, 0x9c, 0x5b, 0xfa, 0x9c, 0x59, 0x9c, 0x9d);
 	on(VMCS_PIN, PIN_EXT);
-	check("CLI, STI, PUSHF, POPF", go(), R_VMCALL); /* REQ(vmx04.3.1.4.1) */
+	check(REQ("vmx04.3.1.4.1") "CLI, STI, PUSHF, POPF", go(), R_VMCALL);
 	check("IF follows", (g_out[RAX] >> 9 & 1) == 0 && (g_out[RBX] >> 9 & 1) == 1 && (g_out[RCX] >> 9 & 1) == 0, 1);
 }
 
@@ -482,12 +478,12 @@ static void nmi(void)
 	with_idt(G64, send, sizeof(send));
 	g_in[RBX] = APIC + 0x300;
 	on(VMCS_PIN, PIN_NMI);
-	check("NMI", go(), R_EXCEPTION); /* REQ(vmx04.2.5.1.5, vmx04.3.1.3.14, vmx04.2.8.1.2) */
-	check("event", vmx_read(VMCS_EXIT_EVENT), EV(2, 2)); /* REQ(vmx04.2.8.2.3, vmx04.2.8.2.6, vmx04.2.8.2.12, vmx04.2.8.2.14) */
-	check("no vectoring", vmx_read(VMCS_VECTORING) >> 31, 0); /* REQ(vmx04.2.8.3.5) */
+	check(REQ("vmx04.2.5.1.5 vmx04.3.1.3.14 vmx04.2.8.1.2") "NMI", go(), R_EXCEPTION);
+	check(REQ("vmx04.2.8.2.3 vmx04.2.8.2.6 vmx04.2.8.2.12 vmx04.2.8.2.14") "event", vmx_read(VMCS_EXIT_EVENT), EV(2, 2));
+	check(REQ("vmx04.2.8.3.5") "no vectoring", vmx_read(VMCS_VECTORING) >> 31, 0);
 	/* root operation blocks NMIs until IRET */
 	mmio_write(APIC + 0x310, 0);
-	check("NMI blocked in root operation", CATCH((mmio_write(APIC + 0x300, 0x400), ({ asm volatile("nop; nop"); }))), -1); /* REQ(vmx04.3.1.3.15.now) */
+	check(REQ("vmx04.3.1.3.15.now") "NMI blocked in root operation", CATCH((mmio_write(APIC + 0x300, 0x400), ({ asm volatile("nop; nop"); }))), -1);
 	check("until IRET", CATCH(asm volatile("mov %%rsp, %%rax; push $0x10; push %%rax; pushfq; push $8; lea 1f(%%rip), %%rax; push %%rax; iretq; 1: nop; nop" ::: "rax", "memory", "cc")), 2);
 	asm volatile("mov %%rsp, %%rax; push $0x10; push %%rax; pushfq; push $8; lea 1f(%%rip), %%rax; push %%rax; iretq; 1: nop" ::: "rax", "memory", "cc");
 	with_idt(G64, send, sizeof(send));
@@ -495,7 +491,7 @@ static void nmi(void)
 	on(VMCS_EXCEPTIONS, 4);
 	check("NMI, not exiting", go(), R_VMCALL);
 	rip = vmx_read(VMCS_GUEST_RIP);
-	check("gate 2", rip, STUB(2)); /* REQ(vmx04.2.5.1.6, vmx04.2.5.3.3) the bitmap's bit 2 is set */
+	check(REQ("vmx04.2.5.1.6 vmx04.2.5.3.3") "gate 2", rip, STUB(2)); /* the bitmap's bit 2 is set */
 	check("NMIs are blocked", vmx_read(VMCS_GUEST_INTERRUPTIBILITY), 8);
 	asm volatile("mov %%rsp, %%rax; push $0x10; push %%rax; pushfq; push $8; lea 1f(%%rip), %%rax; push %%rax; iretq; 1: nop" ::: "rax", "memory", "cc");
 }
@@ -506,7 +502,7 @@ static void init_signal(void)
 
 	with_idt(G64, send, sizeof(send));
 	g_in[RBX] = APIC + 0x300;
-	check("INIT in a guest", go(), 3); /* REQ(vmx04.3.1.3.28.now) */
+	check(REQ("vmx04.3.1.3.28.now") "INIT in a guest", go(), 3);
 	check("RIP behind the store", vmx_read(VMCS_GUEST_RIP), CODE + 13);
 	check("qualification", vmx_read(VMCS_QUALIFICATION), 0);
 }
@@ -516,40 +512,40 @@ static void windows(void)
 	IDT_GUEST(G64, 0x90);
 	on(VMCS_PROC, P_WINDOW);
 	vmx_write(VMCS_GUEST_RFLAGS, 0x202);
-	check("window at entry", go(), R_INT_WINDOW); /* REQ(vmx04.3.1.3.23, vmx04.2.5.2.1, vmx04.2.8.1.4) */
+	check(REQ("vmx04.3.1.3.23 vmx04.2.5.2.1 vmx04.2.8.1.4") "window at entry", go(), R_INT_WINDOW);
 	check("RIP of the entry", vmx_read(VMCS_GUEST_RIP), CODE);
-	check("no event", vmx_read(VMCS_EXIT_EVENT) >> 31, 0); /* REQ(vmx04.2.8.2.15) */
+	check(REQ("vmx04.2.8.2.15") "no event", vmx_read(VMCS_EXIT_EVENT) >> 31, 0);
 	IDT_GUEST(G64, 0x90, 0xfb, 0x90, 0x90);
 	on(VMCS_PROC, P_WINDOW);
-	check("window behind STI", go(), R_INT_WINDOW); /* REQ(vmx04.3.1.3.22, vmx04.3.1.3.24) */
+	check(REQ("vmx04.3.1.3.22 vmx04.3.1.3.24") "window behind STI", go(), R_INT_WINDOW);
 	check("one instruction later", vmx_read(VMCS_GUEST_RIP), CODE + 3);
 	IDT_GUEST(G64, 0x9c, 0x80, 0x4c, 0x24, 0x01, 0x02, 0x9d, 0x90);
 	on(VMCS_PROC, P_WINDOW);
-	check("window behind POPF", go(), R_INT_WINDOW); /* REQ(vmx04.3.1.3.24) */
+	check(REQ("vmx04.3.1.3.24") "window behind POPF", go(), R_INT_WINDOW);
 	check("at once", vmx_read(VMCS_GUEST_RIP), CODE + 7);
 	IDT_GUEST(G64, 0x90, 0x90);
 	on(VMCS_PROC, P_WINDOW);
 	vmx_write(VMCS_GUEST_RFLAGS, 0x202);
 	vmx_write(VMCS_GUEST_INTERRUPTIBILITY, 2);
-	check("window and MOV-SS blocking", go(), R_INT_WINDOW); /* REQ(vmx04.3.1.3.22) */
+	check(REQ("vmx04.3.1.3.22") "window and MOV-SS blocking", go(), R_INT_WINDOW);
 	check("one instruction later", vmx_read(VMCS_GUEST_RIP), CODE + 1);
 	IDT_GUEST(G64, 0x90);
 	on(VMCS_PROC, P_WINDOW);
-	check("window, IF stays 0", go(), R_VMCALL); /* REQ(vmx04.3.1.3.24) */
+	check(REQ("vmx04.3.1.3.24") "window, IF stays 0", go(), R_VMCALL);
 	IDT_GUEST(G64, 0x90);
 	vmx_write(VMCS_GUEST_RFLAGS, 0x202);
-	check("no window control", go(), R_VMCALL); /* REQ(vmx04.2.5.2.1) */
+	check(REQ("vmx04.2.5.2.1") "no window control", go(), R_VMCALL);
 	IDT_GUEST(G64, 0x90);
 	on(VMCS_PROC, P_WINDOW);
 	vmx_write(VMCS_GUEST_RFLAGS, 0x202);
 	vmx_write(VMCS_GUEST_ACTIVITY, 1);
-	check("window of a halted guest", go(), R_INT_WINDOW); /* REQ(vmx04.3.1.3.25) */
+	check(REQ("vmx04.3.1.3.25") "window of a halted guest", go(), R_INT_WINDOW);
 	IDT_GUEST(G64, 0x90);
 	on(VMCS_PROC, P_WINDOW);
 	on(VMCS_PIN, PIN_EXT);
 	vmx_write(VMCS_GUEST_RFLAGS, 0x202);
 	self_ipi(0x51);
-	check("window before an external interrupt", go(), R_INT_WINDOW); /* REQ(vmx04.3.1.3.26.now) */
+	check(REQ("vmx04.3.1.3.26.now") "window before an external interrupt", go(), R_INT_WINDOW);
 	drain();
 }
 
@@ -561,10 +557,10 @@ static void interruptibility(void)
 		u8 code[6], length;
 		u64 want;
 	} list[] = {
-		{"STI", B(0xfb, 0x0f, 0xa2), 1},	   /* REQ(vmx04.2.3.2.10, vmx04.2.3.2.6.now) */
-		{"MOV SS", B(0x8e, 0xd0, 0x0f, 0xa2), 2},  /* REQ(vmx04.2.3.2.3, vmx04.2.3.2.6.now) */
-		{"no blocking, IF 0", B(0x90, 0x0f, 0xa2), 0}, /* REQ(vmx04.2.3.2.5) */
-		{"STI and one more", B(0xfb, 0x90, 0x0f, 0xa2), 0}, /* REQ(vmx04.2.3.2.10) */
+		{REQ("vmx04.2.3.2.10 vmx04.2.3.2.6.now") "STI", B(0xfb, 0x0f, 0xa2), 1},
+		{REQ("vmx04.2.3.2.3 vmx04.2.3.2.6.now") "MOV SS", B(0x8e, 0xd0, 0x0f, 0xa2), 2},
+		{REQ("vmx04.2.3.2.5") "no blocking, IF 0", B(0x90, 0x0f, 0xa2), 0},
+		{REQ("vmx04.2.3.2.10") "STI and one more", B(0xfb, 0x90, 0x0f, 0xa2), 0},
 	};
 
 	for (unsigned n = 0; n < sizeof(list) / sizeof(list[0]); n++) {
@@ -609,7 +605,7 @@ static void pending_debug(void)
 	on(VMCS_ENTRY_CONTROLS, 4); /* load debug controls */
 	vmx_write(VMCS_GUEST_DR7, 0x400 | 1 << 2 | 3 << 20 | 1 << 22); /* L1, read or write, two bytes */
 	check("exit behind MOV SS", go(), R_CPUID);
-	check("pending: B1, enabled breakpoint", vmx_read(F_PENDING_DEBUG), 1 << 12 | 2); /* REQ(vmx04.2.3.1.44.now) */
+	check(REQ("vmx04.2.3.1.44.now") "pending: B1, enabled breakpoint", vmx_read(F_PENDING_DEBUG), 1 << 12 | 2);
 	/* An exception that exits directly changes nothing: "Architectural State Before a VM Exit". */
 	IDT_GUEST(G64, 0x8e, 0x13, 0x0f, 0x0b);
 	g_in[RBX] = (u64)&selector;
@@ -679,7 +675,7 @@ static void iret_unblocks(void)
 	vmx_write(VMCS_GUEST_RSP, (u64)scratch);
 	vmx_write(VMCS_GUEST_INTERRUPTIBILITY, 8);
 	vmx_write(VMCS_EXCEPTIONS, 1 << 13);
-	check("IRET faults", go(), R_EXCEPTION); /* REQ(vmx04.2.8.2.13.now) */
+	check(REQ("vmx04.2.8.2.13.now") "IRET faults", go(), R_EXCEPTION);
 	check("bit 12", vmx_read(VMCS_EXIT_EVENT), EV_E(13) | 1 << 12);
 	IDT_GUEST(G64, 0x48, 0xcf);
 	vmx_write(VMCS_GUEST_RSP, (u64)scratch);

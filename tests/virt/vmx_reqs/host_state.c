@@ -1,4 +1,5 @@
 /* What VM exit forces in the registers' hidden parts, which no guest can read; VMX aborts. On a processor without a program. */
+#include "../../proved.h"
 #include "../../unit/bare.h"
 #include "vmx/vmx.h"
 
@@ -10,7 +11,9 @@ static void check(const char *what, u64 got, u64 want)
 {
 	passed += got == want;
 	failed += got != want;
-	if (got != want)
+	if (got == want)
+		proved_by(what);
+	else
 		printf("FAILED: %s: got %#llx, want %#llx\n", what, (unsigned long long)got, (unsigned long long)want);
 }
 
@@ -59,31 +62,31 @@ static void segments(struct pc *p, bool host64)
 	guest(p, host64);
 	vmx_load_host(c);
 	/* bits of an AR: type 3:0, S 4, DPL 6:5, P 7, L 13, D/B 14, G 15 */
-	check("CS type", c->seg[SEG_CS].ar & 15, 11);		   /* REQ(vmx04.3.3.4.2.11) */
-	check("CS S, DPL, P", c->seg[SEG_CS].ar >> 4 & 15, 9);	   /* REQ(vmx04.3.3.4.2.12) */
-	check("CS G", c->seg[SEG_CS].ar >> 15 & 1, 1);		   /* REQ(vmx04.3.3.4.2.12) */
-	check("CS L", c->seg[SEG_CS].ar >> 13 & 1, host64);	   /* REQ(vmx04.2.6.1.3, vmx04.2.6.1.4) */
-	check("CS D", c->seg[SEG_CS].ar >> 14 & 1, !host64);	   /* REQ(vmx04.3.3.4.3.2) */
-	check("CS base", c->seg[SEG_CS].base, 0);		   /* REQ(vmx04.3.3.4.2.8) */
-	check("CS limit", c->seg[SEG_CS].limit, 0xffffffff);	   /* REQ(vmx04.3.3.4.2.9) */
+	check(REQ("vmx04.3.3.4.2.11") "CS type", c->seg[SEG_CS].ar & 15, 11);
+	check(REQ("vmx04.3.3.4.2.12") "CS S, DPL, P", c->seg[SEG_CS].ar >> 4 & 15, 9);
+	check(REQ("vmx04.3.3.4.2.12") "CS G", c->seg[SEG_CS].ar >> 15 & 1, 1);
+	check(REQ("vmx04.2.6.1.3 vmx04.2.6.1.4") "CS L", c->seg[SEG_CS].ar >> 13 & 1, host64);
+	check(REQ("vmx04.3.3.4.3.2") "CS D", c->seg[SEG_CS].ar >> 14 & 1, !host64);
+	check(REQ("vmx04.3.3.4.2.8") "CS base", c->seg[SEG_CS].base, 0);
+	check(REQ("vmx04.3.3.4.2.9") "CS limit", c->seg[SEG_CS].limit, 0xffffffff);
 	for (unsigned n = 0; n < 5; n++) {
 		const struct seg *s = &c->seg[data[n]];
 
-		check("data segment: type 3, S, DPL 0, P, D/B, G", s->ar, 0xc093); /* REQ(vmx04.3.3.4.2.13) */
-		check("data segment: limit", s->limit, 0xffffffff); /* REQ(vmx04.3.3.4.2.9) */
+		check(REQ("vmx04.3.3.4.2.13") "data segment: type 3, S, DPL 0, P, D/B, G", s->ar, 0xc093);
+		check(REQ("vmx04.3.3.4.2.9") "data segment: limit", s->limit, 0xffffffff);
 		if (n < 3)
-			check("base of SS, DS, ES", s->base, 0); /* REQ(vmx04.3.3.4.2.8) */
+			check(REQ("vmx04.3.3.4.2.8") "base of SS, DS, ES", s->base, 0);
 	}
 	check("FS and GS base", c->seg[SEG_FS].base == 0x7000 && c->seg[SEG_GS].base == 0x8000, 1);
-	check("TR: type 11, S 0, DPL 0, P, D/B 0, G 0", c->seg[SEG_TR].ar, 0x8b); /* REQ(vmx04.3.3.4.2.15) */
-	check("TR limit", c->seg[SEG_TR].limit, 0x67); /* REQ(vmx04.3.3.4.2.10) */
-	check("LDTR unusable", c->seg[SEG_LDTR].ar >> 16 & 1, 1); /* REQ(vmx04.3.3.4.2.7.now) */
+	check(REQ("vmx04.3.3.4.2.15") "TR: type 11, S 0, DPL 0, P, D/B 0, G 0", c->seg[SEG_TR].ar, 0x8b);
+	check(REQ("vmx04.3.3.4.2.10") "TR limit", c->seg[SEG_TR].limit, 0x67);
+	check(REQ("vmx04.3.3.4.2.7.now") "LDTR unusable", c->seg[SEG_LDTR].ar >> 16 & 1, 1);
 	check("LDTR base canonical", c->seg[SEG_LDTR].base + (1ull << 47) < 1ull << 48, 1);
-	check("EFER.LMA and LME", c->efer & 0x500, host64 ? 0x500 : 0); /* REQ(vmx04.2.6.1.3, vmx04.2.6.1.4, vmx04.2.6.1.5) */
+	check(REQ("vmx04.2.6.1.3 vmx04.2.6.1.4 vmx04.2.6.1.5") "EFER.LMA and LME", c->efer & 0x500, host64 ? 0x500 : 0);
 	check("EFER, the rest", c->efer & ~0x500ull, 0x801);
-	/* 64-bit code with LMA or 32-bit code without; not virtual-8086. REQ(vmx04.3.3.4.3.4) */
-	check("mode", (c->efer >> 10 & 1) == (c->seg[SEG_CS].ar >> 13 & 1) && !(c->rflags & (1 << 17)) && (c->cr0 & 1), 1);
-	check("no blocking, nothing pending, active", c->shadow == 0 && c->pending_db == 0 && c->activity == ACT_RUN, 1); /* REQ(vmx04.3.3.4.2.18.now) */
+	/* 64-bit code with LMA or 32-bit code without; not virtual-8086. */
+	check(REQ("vmx04.3.3.4.3.4") "mode", (c->efer >> 10 & 1) == (c->seg[SEG_CS].ar >> 13 & 1) && !(c->rflags & (1 << 17)) && (c->cr0 & 1), 1);
+	check(REQ("vmx04.3.3.4.2.18.now") "no blocking, nothing pending, active", c->shadow == 0 && c->pending_db == 0 && c->activity == ACT_RUN, 1);
 	check("CPL", c->cpl, 0);
 	check("in root operation", !c->guest && c->virt_root, 1);
 }
@@ -98,7 +101,7 @@ static void null_selectors(struct pc *p)
 		guest(p, true);
 		vmcs_set(vmx_of(p->c), field[n], 0);
 		vmx_load_host(p->c);
-		check("unusable", p->c->seg[seg[n]].ar >> 16 & 1, 1); /* REQ(vmx04.3.3.4.2.14.now) accesses: state.c */
+		check(REQ("vmx04.3.3.4.2.14.now") "unusable", p->c->seg[seg[n]].ar >> 16 & 1, 1); /* accesses: state.c */
 		check("DPL 0", p->c->seg[seg[n]].ar >> 5 & 3, 0);
 	}
 }
@@ -112,18 +115,18 @@ static void aborts(struct pc *p)
 	guest(p, false);
 	bus_write_u64(&p->bus, 0x2008, 0x3003); /* bit 1 of a PDPTE is reserved */
 	vmx_load_host(p->c);
-	check("bad host PDPTE: abort 2", bus_read_u32(&p->bus, CURRENT + 4), 2); /* REQ(vmx04.3.3.4.1.8.now) */
+	check(REQ("vmx04.3.3.4.1.8.now") "bad host PDPTE: abort 2", bus_read_u32(&p->bus, CURRENT + 4), 2);
 	check("shut down", p->c->activity == ACT_RUN && p->c->stop == CPU_GO, 0);
 	guest(p, false);
 	vmx_load_host(p->c);
 	check("good host PDPTEs: no abort", bus_read_u32(&p->bus, CURRENT + 4), 0);
-	check("they are loaded", p->c->pdpte[2], 0x3001); /* REQ(vmx04.3.3.4.1.8.now) */
+	check(REQ("vmx04.3.3.4.1.8.now") "they are loaded", p->c->pdpte[2], 0x3001);
 	guest(p, true);
 	vmcs_set(v, VMCS_EXIT_MSR_LOAD_COUNT, 1);
 	vmcs_set(v, VMCS_EXIT_MSR_LOAD_ADDR, 0x20000);
 	bus_write_u64(&p->bus, 0x20000, 0xc0000100); /* IA32_FS_BASE may not be loaded */
 	vmx_load_host(p->c);
-	check("load fails: abort 4", bus_read_u32(&p->bus, CURRENT + 4), 4); /* REQ(vmx04.2.6.2.16.now) */
+	check(REQ("vmx04.2.6.2.16.now") "load fails: abort 4", bus_read_u32(&p->bus, CURRENT + 4), 4);
 	check("shut down", p->c->activity == ACT_RUN && p->c->stop == CPU_GO, 0);
 	guest(p, true);
 	vmcs_set(v, VMCS_EXIT_MSR_LOAD_COUNT, 1);
@@ -131,13 +134,13 @@ static void aborts(struct pc *p)
 	bus_write_u64(&p->bus, 0x20000, 0xc0000080);
 	bus_write_u64(&p->bus, 0x20008, 0); /* IA32_EFER.LME from 1 to 0 under paging */
 	vmx_load_host(p->c);
-	check("EFER.LME changes: abort 4", bus_read_u32(&p->bus, CURRENT + 4), 4); /* REQ(vmx04.2.6.2.15.now) on entry: memory.c */
+	check(REQ("vmx04.2.6.2.15.now") "EFER.LME changes: abort 4", bus_read_u32(&p->bus, CURRENT + 4), 4); /* on entry: memory.c */
 	guest(p, true);
 	vmcs_set(v, VMCS_EXIT_MSR_STORE_COUNT, 1);
 	vmcs_set(v, VMCS_EXIT_MSR_STORE_ADDR, 0x20000);
 	bus_write_u64(&p->bus, 0x20000, 0x40000000); /* no MSR */
 	vmx_exit(p->c, &x);
-	check("store fails: abort 1", bus_read_u32(&p->bus, CURRENT + 4), 1); /* REQ(vmx04.2.6.2.16.now) */
+	check(REQ("vmx04.2.6.2.16.now") "store fails: abort 1", bus_read_u32(&p->bus, CURRENT + 4), 1);
 	check("shut down", p->c->activity == ACT_RUN && p->c->stop == CPU_GO, 0);
 	guest(p, false); /* an unrestricted guest has turned IA-32e mode on by itself */
 	p->c->efer |= EFER_LME | EFER_LMA;
@@ -157,6 +160,7 @@ int main(void)
 	null_selectors(&p);
 	aborts(&p);
 	bare_fini(&p);
+	proved_report(passed + failed, 0);
 	printf("%u passed, %u failed\n", passed, failed);
 	return failed != 0;
 }

@@ -34,35 +34,35 @@ static void control_registers(void)
 	u64 cr0 = read_cr0(), cr4;
 
 	op_to(NO_VMXE);
-	check("CR4.VMXE can be set", CATCH(write_cr4(read_cr4() | VMXE)), -1); /* REQ(vmx04.1.7.1) */
+	check(REQ("vmx04.1.7.1") "CR4.VMXE can be set", CATCH(write_cr4(read_cr4() | VMXE)), -1);
 	check("CR4.VMXE reads 1", read_cr4() & VMXE, VMXE);
 	op_to(ROOT);
 	cr4 = read_cr4();
-	check("clearing CR4.VMXE in VMX operation", CATCH(write_cr4(cr4 & ~VMXE)), EX_GP); /* REQ(vmx04.1.7.2) */
+	check(REQ("vmx04.1.7.2") "clearing CR4.VMXE in VMX operation", CATCH(write_cr4(cr4 & ~VMXE)), EX_GP);
 	check("error", last_fault.error, 0);
 	check("CR4 unchanged", read_cr4(), cr4);
-	check("clearing CR0.PE", CATCH(write_cr0(cr0 & ~0x80000001ull)), EX_GP); /* REQ(vmx04.1.8.2) */
+	check(REQ("vmx04.1.8.2") "clearing CR0.PE", CATCH(write_cr0(cr0 & ~0x80000001ull)), EX_GP);
 	check("error", last_fault.error, 0);
 	check("CR0 unchanged", read_cr0(), cr0);
-	check("clearing CR0.NE", CATCH(write_cr0(cr0 & ~CR0_NE)), EX_GP); /* REQ(vmx04.1.8.3) */
+	check(REQ("vmx04.1.8.3") "clearing CR0.NE", CATCH(write_cr0(cr0 & ~CR0_NE)), EX_GP);
 	check("error", last_fault.error, 0);
 	check("CR0 unchanged", read_cr0(), cr0);
 	asm volatile("lmsw %w0" ::"r"(0x32) : "memory");
-	check("LMSW with bit 0 = 0", read_cr0() & 1, 1); /* REQ(vmx04.1.8.5) */
+	check(REQ("vmx04.1.8.5") "LMSW with bit 0 = 0", read_cr0() & 1, 1);
 	static const u64 free_bits[] = {2, 4, 8, 1 << 16, 1 << 18, 1ull << 30, 3ull << 29}; /* MP EM TS WP AM CD NW */
-	for (unsigned n = 0; n < sizeof(free_bits) / 8; n++) { /* REQ(vmx04.1.8.6) */
+	for (unsigned n = 0; n < sizeof(free_bits) / 8; n++) {
 		write_cr0(cr0 ^ free_bits[n]);
-		check("other bits of CR0 are free", read_cr0(), cr0 ^ free_bits[n]);
+		check(REQ("vmx04.1.8.6") "other bits of CR0 are free", read_cr0(), cr0 ^ free_bits[n]);
 		write_cr0(cr0);
 	}
 	op_to(OUTSIDE);
-	check("after VMXOFF CR4.VMXE can be cleared", CATCH(write_cr4(read_cr4() & ~VMXE)), -1); /* REQ(vmx04.1.7.3) */
+	check(REQ("vmx04.1.7.3") "after VMXOFF CR4.VMXE can be cleared", CATCH(write_cr4(read_cr4() & ~VMXE)), -1);
 	check("CR4.VMXE reads 0", read_cr4() & VMXE, 0);
 	check("after VMXOFF CR0.NE can be cleared", CATCH(write_cr0(cr0 & ~CR0_NE)), -1);
 	check("CR0.NE reads 0", read_cr0() & CR0_NE, 0);
 	write_cr4(read_cr4() | VMXE);
 	/* an operand that is not mapped: it is not read */
-	check("VMXON with CR0.NE = 0", CATCH(asm volatile("vmxon (%0)" ::"r"(1ull << 45))), EX_GP); /* REQ(vmx04.VMXON.8, vmx04.1.8.1, vmx04.VMXON.33) */
+	check(REQ("vmx04.VMXON.8 vmx04.1.8.1 vmx04.VMXON.33") "VMXON with CR0.NE = 0", CATCH(asm volatile("vmxon (%0)" ::"r"(1ull << 45))), EX_GP);
 	check("error", last_fault.error, 0);
 	write_cr0(cr0);
 }
@@ -75,8 +75,8 @@ static void root_instructions(void)
 
 	op_to(CURRENT);
 	vmx_write(0x4402, 0x7777);
-	cpuid(0, 0, r); /* REQ(vmx04.1.3.2) */
-	check("CPUID", r[1] != 0, 1);
+	cpuid(0, 0, r);
+	check(REQ("vmx04.1.3.2") "CPUID", r[1] != 0, 1);
 	a = rdtsc();
 	b = rdtsc();
 	check("RDTSC", b > a, 1);
@@ -105,8 +105,8 @@ static void sixteen(void)
 		vmx_write(VMCS_GUEST_RIP, 0x1000 + n);
 		vmx_write(VMCS_PIN, 0x2000 + n);
 	}
-	for (unsigned n = 0; n < 16; n++) { /* REQ(vmx04.2.1.1, vmx04.2.1.2, vmx04.2.1.3) no VMCLEAR between */
-		check("VMPTRLD again", load(regions[n]), 0);
+	for (unsigned n = 0; n < 16; n++) { /* no VMCLEAR between */
+		check(REQ("vmx04.2.1.1 vmx04.2.1.2 vmx04.2.1.3") "VMPTRLD again", load(regions[n]), 0);
 		check("RIP of an active VMCS", vmx_read(VMCS_GUEST_RIP), 0x1000 + n);
 		check("pin-based controls", vmx_read(VMCS_PIN), 0x2000 + n);
 	}
@@ -119,7 +119,7 @@ static void never_cleared(void)
 
 	load(op_fresh());
 	asm volatile("vmlaunch; setz %0" : "=q"(z)::"cc", "memory");
-	check("VMLAUNCH fails by its contents, not by the launch state", z && vmx_read(VMCS_ERROR) == 7, 1); /* REQ(vmx04.2.10.5) */
+	check(REQ("vmx04.2.10.5") "VMLAUNCH fails by its contents, not by the launch state", z && vmx_read(VMCS_ERROR) == 7, 1);
 }
 
 static void current(void)
@@ -127,14 +127,14 @@ static void current(void)
 	load(regions[0]);
 	load(regions[1]);
 	check("VMCLEAR of another", clear(regions[2]), 0);
-	check("leaves the current VMCS", op_current(), regions[1]); /* REQ(vmx04.2.1.5, vmx04.2.1.6) */
+	check(REQ("vmx04.2.1.5 vmx04.2.1.6") "leaves the current VMCS", op_current(), regions[1]);
 	check("and its fields", vmx_read(VMCS_GUEST_RIP), 0x1001);
 	load(regions[3]);
-	check("and others active", vmx_read(VMCS_GUEST_RIP), 0x1003); /* REQ(vmx04.2.1.6) */
+	check(REQ("vmx04.2.1.6") "and others active", vmx_read(VMCS_GUEST_RIP), 0x1003);
 	load(regions[0]);
 	load(regions[1]);
 	check("VMCLEAR of the current", clear(regions[1]), 0);
-	check("no current VMCS then", op_current(), ~0ull); /* REQ(vmx04.2.1.4) */
+	check(REQ("vmx04.2.1.4") "no current VMCS then", op_current(), ~0ull);
 	load(regions[0]);
 	check("the other was still active", vmx_read(VMCS_GUEST_RIP), 0x1000);
 }
@@ -150,23 +150,22 @@ static void copies(void)
 	check("VMCLEAR", clear(regions[4]), 0);
 	memcpy((void *)copy, (void *)regions[4], 4096);
 	check("VMPTRLD of the copy", load(copy), 0);
-	check("RIP of the copy", vmx_read(VMCS_GUEST_RIP), 0x4444); /* REQ(vmx04.VMCLEAR.14.now, sdm30.7) */
+	check(REQ("vmx04.VMCLEAR.14.now sdm30.7") "RIP of the copy", vmx_read(VMCS_GUEST_RIP), 0x4444);
 	check("CR3 of the copy", vmx_read(VMCS_GUEST_CR3), 0x5555000);
 	memset((void *)regions[4], 0x5a, 4096);
-	check("CR3 of the copy, original reused", vmx_read(VMCS_GUEST_CR3), 0x5555000); /* REQ(vmx04.2.9.1.5) */
+	check(REQ("vmx04.2.9.1.5") "CR3 of the copy, original reused", vmx_read(VMCS_GUEST_CR3), 0x5555000);
 	load(regions[5]);
-	check("another VMCS", vmx_read(VMCS_GUEST_RIP), 0x1005); /* REQ(vmx04.2.9.1.5) */
+	check(REQ("vmx04.2.9.1.5") "another VMCS", vmx_read(VMCS_GUEST_RIP), 0x1005);
 	clear(regions[6]);
 	load(regions[6]);
-	check("fields after VMCLEAR", vmx_read(VMCS_GUEST_RIP), 0x1006); /* REQ(sdm30.3, sdm30.6) */
+	check(REQ("sdm30.3 sdm30.6") "fields after VMCLEAR", vmx_read(VMCS_GUEST_RIP), 0x1006);
 }
 
 static void off_and_on(void)
 {
 	op_to(CURRENT);
 	op_to(OUTSIDE);
-	/* REQ(vmx04.1.4.2) */
-	check("VMCLEAR after VMXOFF", CATCH(clear(regions[0])), EX_UD);
+	check(REQ("vmx04.1.4.2") "VMCLEAR after VMXOFF", CATCH(clear(regions[0])), EX_UD);
 	check("VMPTRLD after VMXOFF", CATCH(load(regions[0])), EX_UD);
 	check("VMPTRST after VMXOFF", CATCH(op_current()), EX_UD);
 	check("VMREAD after VMXOFF", CATCH(vmx_read(VMCS_GUEST_RIP)), EX_UD);
@@ -178,8 +177,8 @@ static void off_and_on(void)
 	check("INVEPT after VMXOFF", CATCH(asm volatile("invept %0, %1" ::"m"(*(u64(*)[2])other_operand), "r"(2ull))), EX_UD);
 	check("INVVPID after VMXOFF", CATCH(asm volatile("invvpid %0, %1" ::"m"(*(u64(*)[2])other_operand), "r"(2ull))), EX_UD);
 	check("VMFUNC after VMXOFF", CATCH(asm volatile("vmfunc" ::"a"(0))), EX_UD);
-	op_to(ROOT); /* REQ(vmx04.1.7.4) */
-	check("VMXON again", op_current(), ~0ull);
+	op_to(ROOT);
+	check(REQ("vmx04.1.7.4") "VMXON again", op_current(), ~0ull);
 	op_to(OUTSIDE);
 	u64 half = op_fresh() + 0x10;
 	check("a misaligned region", CATCH(asm volatile("vmxon %0" ::"m"(half))), -1);
@@ -198,7 +197,7 @@ static void read_only(void)
 	write_cr0(cr0 | 1 << 16);
 	invlpg(slot);
 	check("a store faults", CATCH(*(volatile u64 *)slot = 0), EX_PF);
-	check("VMXON does not", CATCH(asm volatile("vmxon (%0)" ::"r"(slot) : "cc")), -1); /* REQ(vmx04.4.6) */
+	check(REQ("vmx04.4.6") "VMXON does not", CATCH(asm volatile("vmxon (%0)" ::"r"(slot) : "cc")), -1);
 	check("VMX operation", op_current(), ~0ull);
 	asm volatile("vmxoff" ::: "cc");
 	write_cr0(cr0);
@@ -217,7 +216,7 @@ static void a20(void)
 	op_to(ROOT);
 	*low = ~*high;
 	outb(0x92, 0);
-	check("A20M is blocked", *high != *low, 1); /* REQ(vmx04.1.8.14.now) */
+	check(REQ("vmx04.1.8.14.now") "A20M is blocked", *high != *low, 1);
 	outb(0x92, 2);
 	*low = kept;
 }
@@ -237,7 +236,7 @@ static void a20_vmxon(void)
 	outb(0x92, 0);
 	*result = (u64)CATCH(asm volatile("vmxon %0" ::"m"(vmxon_region)));
 	outb(0x92, 2);
-	check("VMXON while A20M is asserted", *result, EX_GP); /* REQ(vmx04.1.8.14.now) */
+	check(REQ("vmx04.1.8.14.now") "VMXON while A20M is asserted", *result, EX_GP);
 	fault_armed = false;
 }
 
@@ -261,7 +260,7 @@ static void a20_vmxoff(void)
 	outb(0x92, 2);
 	asm volatile("vmxon %0" ::"m"(vmxon_region) : "cc", "memory");
 	check("A20M in VMX operation: blocked", result[0], 2);
-	check("A20M after VMXOFF: recognised", result[1], 1); /* REQ(vmx04.VMXOFF.8) INIT: vmx_exits/rare.c */
+	check(REQ("vmx04.VMXOFF.8") "A20M after VMXOFF: recognised", result[1], 1); /* INIT: vmx_exits/rare.c */
 }
 
 /* What announces VMX: "Discovering Support for VMX" */
@@ -270,17 +269,17 @@ static void capabilities(void)
 	u64 basic = rdmsr(0x480), misc = rdmsr(0x485);
 	u32 r[4];
 
-	check("region size", (basic >> 32 & 0x1fff) >= 1 && (basic >> 32 & 0x1fff) <= 4096, 1); /* REQ(vmx04.1.7.10) */
+	check(REQ("vmx04.1.7.10") "region size", (basic >> 32 & 0x1fff) >= 1 && (basic >> 32 & 0x1fff) <= 4096, 1);
 	check("no dual-monitor treatment", basic >> 49 & 1, 0);
 	cpuid(0x80000001, 0, r);
-	check("IA-32e mode", r[3] >> 29 & 1, 1); /* REQ(vmx04.2.3.1.16) */
+	check(REQ("vmx04.2.3.1.16") "IA-32e mode", r[3] >> 29 & 1, 1);
 	cpuid(1, 0, r);
 	check("VMX", r[2] >> 5 & 1, 1);
-	check("CR3 targets: four", misc >> 16 & 0x1ff, 4); /* REQ(vmx04.1.6.9.now) used: registers.c; more refused: vmx_checks */
-	check("HLT, shutdown, wait-for-SIPI", misc >> 6 & 7, 7); /* REQ(vmx04.1.6.9.now) entered: vmx_exits/rare.c */
+	check(REQ("vmx04.1.6.9.now") "CR3 targets: four", misc >> 16 & 0x1ff, 4); /* used: registers.c; more refused: vmx_checks */
+	check(REQ("vmx04.1.6.9.now") "HLT, shutdown, wait-for-SIPI", misc >> 6 & 7, 7); /* entered: vmx_exits/rare.c */
 	check("MSR lists of 512", misc >> 25 & 7, 0);
 	check("no SMI is kept from being unblocked", misc >> 28 & 1, 0);
-	check("VMWRITE to every field", misc >> 29 & 1, 1); /* REQ(vmx04.1.6.9.now) done: fields.c */
+	check(REQ("vmx04.1.6.9.now") "VMWRITE to every field", misc >> 29 & 1, 1); /* done: fields.c */
 	check("no MSEG", misc >> 32, 0);
 	for (unsigned n = 0; n < 32; n++) {
 		u64 was = read_cr4();

@@ -36,22 +36,21 @@ static void areas(void)
 	vmx_write(F_LOAD_ADDR, (u64)load);
 	vmx_write(F_LOAD_COUNT, 2);
 	check("runs", go(), R_VMCALL);
-	/* REQ(vmx04.2.6.2.4, vmx04.2.6.2.6, vmx04.2.6.2.7, vmx04.2.7.2.4, vmx04.VMLAUNCH.10, vmx04.3.3.0.2, vmx04.2.9.2.1) */
-	check("stored: the guest's, as loaded by entry", store[0].data, 0xaaa000);
+	check(REQ("vmx04.2.6.2.4 vmx04.2.6.2.6 vmx04.2.6.2.7 vmx04.2.7.2.4 vmx04.VMLAUNCH.10 vmx04.3.3.0.2 vmx04.2.9.2.1") "stored: the guest's, as loaded by entry", store[0].data, 0xaaa000);
 	check("bits 63:0 of the entry", store[0].index == KERNEL_GS && store[0].reserved == 0, 1);
-	check("stored after the guest state", store[1].data, 0x123000); /* REQ(vmx04.2.6.2.9) */
-	check("no more than the count", store[2].data, ~0ull); /* REQ(vmx04.2.6.2.8) */
-	check("loaded by exit", rdmsr(KERNEL_GS), 0xddd000); /* REQ(vmx04.2.6.2.13) */
-	check("over what the host-state area loaded", rdmsr(0x175), 0xeee000); /* REQ(vmx04.2.6.2.14, vmx04.3.3.4.0.1) */
-	/* REQ(vmx04.3.3.0.1) with the two above: store, host state, load; the first two steps write different fields */
-	check("not in the load area: the guest's stays", rdmsr(STAR), 0xbbb000); /* REQ(vmx04.3.3.4.4.2, vmx04.3.2.4.1) */
-	check("neither loaded nor stored", rdmsr(LSTAR), 0x3000); /* REQ(vmx04.2.6.2.8) */
+	check(REQ("vmx04.2.6.2.9") "stored after the guest state", store[1].data, 0x123000);
+	check(REQ("vmx04.2.6.2.8") "no more than the count", store[2].data, ~0ull);
+	check(REQ("vmx04.2.6.2.13") "loaded by exit", rdmsr(KERNEL_GS), 0xddd000);
+	check(REQ("vmx04.2.6.2.14 vmx04.3.3.4.0.1") "over what the host-state area loaded", rdmsr(0x175), 0xeee000);
+	/* with the two above: store, host state, load; the first two steps write different fields */
+	check(REQ("vmx04.3.3.0.1 vmx04.3.3.4.4.2 vmx04.3.2.4.1") "not in the load area: the guest's stays", rdmsr(STAR), 0xbbb000);
+	check(REQ("vmx04.2.6.2.8") "neither loaded nor stored", rdmsr(LSTAR), 0x3000);
 	/* counts of 0: addresses that would be refused are not looked at */
 	GUEST(G64, 0x90);
 	vmx_write(F_ENTRY_LOAD_ADDR, 7);
 	vmx_write(F_STORE_ADDR, 5);
 	vmx_write(F_LOAD_ADDR, 1ull << 60);
-	check("counts of 0", go(), R_VMCALL); /* REQ(vmx04.2.6.2.3, vmx04.2.6.2.12, vmx04.2.7.2.3) */
+	check(REQ("vmx04.2.6.2.3 vmx04.2.6.2.12 vmx04.2.7.2.3") "counts of 0", go(), R_VMCALL);
 	check("nothing loaded", rdmsr(KERNEL_GS), 0xddd000);
 	/* the guest's SYSENTER_ESP of the area counts after the field */
 	GUEST(G64, 0xb9, 0x75, 0x01, 0x00, 0x00, 0x0f, 0x32);
@@ -63,7 +62,7 @@ static void areas(void)
 	vmx_write(F_ENTRY_LOAD_ADDR, (u64)entry);
 	vmx_write(F_ENTRY_LOAD_COUNT, 1);
 	check("runs", go(), R_VMCALL);
-	check("loaded after the guest state", g_out[RAX], 0x789000); /* REQ(vmx04.2.7.2.5) */
+	check(REQ("vmx04.2.7.2.5") "loaded after the guest state", g_out[RAX], 0x789000);
 }
 
 static u64 error(u64 r)
@@ -80,19 +79,19 @@ static void launching(void)
 	u64 pointer;
 
 	GUEST(G64, 0x90);
-	check("VMRESUME of a clear VMCS", error(again()), 5); /* REQ(vmx04.VMLAUNCH.8) */
+	check(REQ("vmx04.VMLAUNCH.8") "VMRESUME of a clear VMCS", error(again()), 5);
 	vmx_write(VMCS_PIN, 0);
-	check("bad controls", error(go()), 7); /* REQ(vmx04.3.2.2.4.now, vmx04.4.13, vmx04.1.5.1) */
+	check(REQ("vmx04.3.2.2.4.now vmx04.4.13 vmx04.1.5.1") "bad controls", error(go()), 7);
 	GUEST(G64, 0x90);
 	vmx_write(VMCS_HOST_CR0, 0);
-	check("bad host state", error(go()), 8); /* REQ(vmx04.3.2.2.4.now, vmx04.4.13) */
+	check(REQ("vmx04.3.2.2.4.now vmx04.4.13") "bad host state", error(go()), 8);
 	vmx_write(VMCS_HOST_CR0, read_cr0());
 	vmx_write(VMCS_GUEST_RFLAGS, 0);
 	vmx_write(VMCS_ENTRY_EVENT, EV(6, 3));
 	vmx_write(VMCS_GUEST_CR3, read_cr3());
 	vmx_write(VMCS_EXIT_EVENT, 0x1234);
-	check("bad guest state", go(), R_BAD_GUEST); /* REQ(vmx04.3.2.2.4.now, vmx04.3.2.2.2, vmx04.2.8.1.17, vmx04.2.8.1.21.now) */
-	check("bit 31 of the event stays", vmx_read(VMCS_ENTRY_EVENT), EV(6, 3)); /* REQ(vmx04.3.2.2.5.now) */
+	check(REQ("vmx04.3.2.2.4.now vmx04.3.2.2.2 vmx04.2.8.1.17 vmx04.2.8.1.21.now") "bad guest state", go(), R_BAD_GUEST);
+	check(REQ("vmx04.3.2.2.5.now") "bit 31 of the event stays", vmx_read(VMCS_ENTRY_EVENT), EV(6, 3));
 	check("no other exit field is written", vmx_read(VMCS_EXIT_EVENT), 0x1234);
 	check("no guest state is stored", vmx_read(VMCS_GUEST_RFLAGS), 0);
 	vmx_write(VMCS_ENTRY_EVENT, 0);
@@ -100,28 +99,28 @@ static void launching(void)
 	entry[0] = (struct entry){0xc0000100, 0, 0}; /* IA32_FS_BASE may not be loaded */
 	vmx_write(F_ENTRY_LOAD_ADDR, (u64)entry);
 	vmx_write(F_ENTRY_LOAD_COUNT, 1);
-	check("bad MSR", go(), R_BAD_MSR); /* REQ(vmx04.3.2.2.4.now, vmx04.2.8.1.18) */
+	check(REQ("vmx04.3.2.2.4.now vmx04.2.8.1.18") "bad MSR", go(), R_BAD_MSR);
 	check("its number", vmx_read(VMCS_QUALIFICATION), 1);
 	entry[0] = (struct entry){0xc0000080, 0, 0}; /* IA32_EFER.LME from 1 to 0 under paging */
 	check("EFER.LME changed", go(), R_BAD_MSR);
-	/* REQ(vmx04.3.2.0.2) each step with the ones behind it bad too; the injection: modes.c */
+	/* each step with the ones behind it bad too; the injection: modes.c */
 	u64 controls = vmx_read(VMCS_PIN);
 	vmx_write(VMCS_GUEST_RFLAGS, 0);
-	check("guest state before the MSRs", go(), R_BAD_GUEST);
+	check(REQ("vmx04.3.2.0.2") "guest state before the MSRs", go(), R_BAD_GUEST);
 	vmx_write(VMCS_HOST_CR0, 0);
 	check("host state before the guest state", error(go()), 8);
 	vmx_write(VMCS_PIN, 0);
 	check("controls before the host state", error(go()), 7);
-	check("launch state before the controls", error(again()), 5); /* REQ(vmx04.3.2.0.2) */
+	check(REQ("vmx04.3.2.0.2") "launch state before the controls", error(again()), 5);
 	vmx_write(VMCS_PIN, controls);
 	vmx_write(VMCS_HOST_CR0, read_cr0());
 	vmx_write(VMCS_GUEST_RFLAGS, 2);
 	vmx_write(F_ENTRY_LOAD_COUNT, 0);
-	check("still clear: VMLAUNCH", go(), R_VMCALL); /* REQ(vmx04.VMLAUNCH.9, vmx04.VMLAUNCH.11) */
-	check("VMLAUNCH of a launched VMCS", error(go()), 4); /* REQ(vmx04.VMLAUNCH.7, vmx04.4.13) */
+	check(REQ("vmx04.VMLAUNCH.9 vmx04.VMLAUNCH.11") "still clear: VMLAUNCH", go(), R_VMCALL);
+	check(REQ("vmx04.VMLAUNCH.7 vmx04.4.13") "VMLAUNCH of a launched VMCS", error(go()), 4);
 	u64 pin = vmx_read(VMCS_PIN);
 	vmx_write(VMCS_PIN, 0);
-	check("launch state before the controls", error(go()), 4); /* REQ(vmx04.VMLAUNCH.13) */
+	check(REQ("vmx04.VMLAUNCH.13") "launch state before the controls", error(go()), 4);
 	vmx_write(VMCS_PIN, pin);
 	for (u32 e = 0; e < 0x8000; e += 2)
 		if (e != VMCS_ERROR)
@@ -133,18 +132,18 @@ static void launching(void)
 			after[e >> 4] += vmx_read(e) * (e | 1);
 	for (unsigned n = 0; n < 2048; n++)
 		differ += before[n] != after[n];
-	check("no field shows the launch state", differ, 0); /* REQ(vmx04.2.10.3) none writes it: fields.c */
-	check("clear again: VMRESUME", error(again()), 5); /* REQ(vmx04.VMCLEAR.10) */
+	check(REQ("vmx04.2.10.3") "no field shows the launch state", differ, 0); /* none writes it: fields.c */
+	check(REQ("vmx04.VMCLEAR.10") "clear again: VMRESUME", error(again()), 5);
 	check("VMLAUNCH", go(), R_VMCALL);
-	check("VMRESUME", again(), R_VMCALL); /* REQ(sdm30.12, vmx04.3.2.0.1) */
-	check("VMCALL in root operation, launched", ({ u8 z; asm volatile("vmcall; setz %0" : "=q"(z)::"cc"); z; }), 1); /* REQ(vmcall.14, vmcall.36) */
+	check(REQ("sdm30.12 vmx04.3.2.0.1") "VMRESUME", again(), R_VMCALL);
+	check(REQ("vmcall.14 vmcall.36") "VMCALL in root operation, launched", ({ u8 z; asm volatile("vmcall; setz %0" : "=q"(z)::"cc"); z; }), 1);
 	check("error 1", vmx_read(VMCS_ERROR), 1);
 	/* blocking by MOV SS */
 	GUEST(G64, 0x90);
 	u8 z;
 	vmx_write(VMCS_HOST_RIP, 0);
 	asm volatile("mov %%ss, %%eax; mov %%eax, %%ss; vmlaunch; setz %0" : "=q"(z)::"rax", "cc", "memory");
-	check("VMLAUNCH under MOV-SS blocking", z && vmx_read(VMCS_ERROR) == 26, 1); /* REQ(vmx04.4.13) */
+	check(REQ("vmx04.4.13") "VMLAUNCH under MOV-SS blocking", z && vmx_read(VMCS_ERROR) == 26, 1);
 }
 
 /* Guests of several VMCSs, one at a time, each with its own state. */
@@ -163,7 +162,7 @@ static void two_guests(void)
 	check("B", go(), R_CPUID);
 	check("B's RSP", vmx_read(VMCS_GUEST_RSP), 0x2222);
 	asm volatile("vmptrld %0" ::"m"(a) : "cc", "memory");
-	check("A again", again(), R_VMCALL); /* REQ(vmx04.1.4.1) */
+	check(REQ("vmx04.1.4.1") "A again", again(), R_VMCALL);
 	check("A's RIP", vmx_read(VMCS_GUEST_RIP), CODE + 4);
 	check("A's RSP", vmx_read(VMCS_GUEST_RSP), 0x1111);
 	asm volatile("vmptrld %0" ::"m"(b) : "cc", "memory");

@@ -50,8 +50,8 @@ static void protected_mode(void)
 	u64 *map = fresh_page();
 	vmx_write(F_MSR_BITMAP, (u64)map);
 	on(VMCS_PROC, P_MSR_MAP);
-	check("32-bit protected mode, one-to-one paging", go(), R_VMCALL); /* REQ(vmx04.1.8.11) */
-	check("EFER.LMA and LME are 0", g_out[RAX] & 0x500, 0); /* REQ(vmx04.2.7.1.3) */
+	check(REQ("vmx04.1.8.11") "32-bit protected mode, one-to-one paging", go(), R_VMCALL);
+	check(REQ("vmx04.2.7.1.3") "EFER.LMA and LME are 0", g_out[RAX] & 0x500, 0);
 	check("the host's EFER is back", rdmsr(0xc0000080) & 0x500, 0x500);
 }
 
@@ -84,7 +84,7 @@ static void software_interrupts(void)
 		u32 iopl, sp, event, vectoring, rip; /* 0: the handler of the IDT */
 	} list[] = {
 		{"redirected", 0, 1, 0, 3, 0x1000, 0, 0, REDIRECTED},
-		{"redirected, the push faults", 0, 1, 0, 3, 1, EV_E(12), EV(0x21, 4), 0}, /* REQ(vmx04.2.8.3.19) */
+		{REQ("vmx04.2.8.3.19") "redirected, the push faults", 0, 1, 0, 3, 1, EV_E(12), EV(0x21, 4), 0},
 		{"redirected at IOPL 0", 0, 1, 0, 0, 0x1000, 0, 0, REDIRECTED},
 		{"not redirected", 0, 1, 1, 3, 0x1000, 0, 0, 0},
 		{"not redirected at IOPL 0", 0, 1, 1, 0, 0x1000, EV_E(13), 0, 0},
@@ -145,19 +145,19 @@ static void virtual_8086(void)
 
 	code_page = (u8 *)0x7000;
 	v86((u8[]){0x90}, 1);
-	check("virtual-8086 guest", go(), R_VMCALL); /* REQ(vmx04.1.8.10, vmx04.VMCALL.12, vmcall.32, vmcall.6) */
+	check(REQ("vmx04.1.8.10 vmx04.VMCALL.12 vmcall.32 vmcall.6") "virtual-8086 guest", go(), R_VMCALL);
 	check("IP", vmx_read(VMCS_GUEST_RIP), 1);
 	check("still virtual-8086", vmx_read(VMCS_GUEST_RFLAGS) >> 17 & 1, 1);
 	v86((u8[]){0xf4}, 1);
 	on(VMCS_EXCEPTIONS, 1 << 13);
 	check("HLT at CPL 3", go(), R_EXCEPTION);
-	check("#GP", vmx_read(VMCS_EXIT_EVENT), EV_E(13)); /* REQ(vmx04.3.2.3.1.9) and CPL 3 of state.c */
+	check(REQ("vmx04.3.2.3.1.9") "#GP", vmx_read(VMCS_EXIT_EVENT), EV_E(13)); /* and CPL 3 of state.c */
 	v86((u8[]){0x90}, 1); /* injection goes through the IDT of protected mode */
 	old_tss[1] = (u64)scratch + 0x800;
 	old_tss[2] = 0x10;
 	vmx_write(VMCS_GUEST_RFLAGS, 0x20202);
 	vmx_write(VMCS_ENTRY_EVENT, EV(0x40, 0));
-	check("injected into virtual-8086 mode", go(), R_VMCALL); /* REQ(vmx04.3.2.5.8) */
+	check(REQ("vmx04.3.2.5.8") "injected into virtual-8086 mode", go(), R_VMCALL);
 	check("the handler of the IDT", vmx_read(VMCS_GUEST_RIP), (u64)handlers);
 	check("protected mode", vmx_read(VMCS_GUEST_RFLAGS) >> 17 & 1, 0);
 	check("SS:ESP of the TSS, nine words pushed", vmx_read(VMCS_GUEST_RSP), (u64)scratch + 0x800 - 36);
@@ -192,15 +192,15 @@ static void unrestricted(void)
 	};
 
 	real((u8[]){0x90}, 1, 0x30);
-	check("real-address mode guest", go(), R_VMCALL); /* REQ(vmx04.1.8.9.now, vmcall.31, vmx04.VMCALL.11.now) */
+	check(REQ("vmx04.1.8.9.now vmcall.31 vmx04.VMCALL.11.now") "real-address mode guest", go(), R_VMCALL);
 	check("IP", vmx_read(VMCS_GUEST_RIP), 1);
 	real((u8[]){0x90}, 1, 0x31);
-	check("unpaged protected mode guest", go(), R_VMCALL); /* REQ(vmx04.1.8.9.now) */
+	check(REQ("vmx04.1.8.9.now") "unpaged protected mode guest", go(), R_VMCALL);
 	check("CR0", vmx_read(VMCS_GUEST_CR0) & 0x80000001, 1);
-	for (unsigned n = 0; n < 8; n++) { /* REQ(vmx04.4.10) */
+	for (unsigned n = 0; n < 8; n++) {
 		real(list[n].code, list[n].length, 0x30);
 		on(VMCS_EXCEPTIONS, 1 << 6);
-		check("CR0.PE = 0", go(), R_EXCEPTION);
+		check(REQ("vmx04.4.10") "CR0.PE = 0", go(), R_EXCEPTION);
 		check("#UD", vmx_read(VMCS_EXIT_EVENT), EV(6, 3));
 	}
 }
@@ -214,14 +214,13 @@ static const struct task {
 	u64 qualification;
 	u32 insn, vectoring;
 } tasks[] = {
-	/* REQ(vmx04.3.1.3.16, vmx04.2.8.1.5, vmx04.2.8.1.55.now, vmx04.2.8.4.18) */
-	{"CALL TSS", B(0x9a, 0, 0, 0, 0, NEW_TSS, 0), 2, NEW_TSS, 7, 0},
+	{REQ("vmx04.3.1.3.16 vmx04.2.8.1.5 vmx04.2.8.1.55.now vmx04.2.8.4.18") "CALL TSS", B(0x9a, 0, 0, 0, 0, NEW_TSS, 0), 2, NEW_TSS, 7, 0},
 	{"JMP TSS", B(0xea, 0, 0, 0, 0, NEW_TSS, 0), 2, NEW_TSS | 2u << 30, 7, 0},
 	{"CALL task gate", B(0x9a, 0, 0, 0, 0, TASK_GATE, 0), 2, NEW_TSS, 7, 0},
 	{"JMP task gate", B(0xea, 0, 0, 0, 0, TASK_GATE, 0), 2, NEW_TSS | 2u << 30, 7, 0},
-	{"IRET with NT", B(0xcf), 0x4002, NEW_TSS | 1 << 30, 1, 0}, /* REQ(vmx04.3.1.3.17) */
-	{"INT 50h", B(0xcd, 0x50), 2, NEW_TSS | 3u << 30, 2, EV(0x50, 4)}, /* REQ(vmx04.3.1.3.18, vmx04.2.8.3.3) */
-	{"#UD", B(0x0f, 0x0b), 2, NEW_TSS | 3u << 30, 0, EV(6, 3)}, /* REQ(vmx04.3.1.3.18, vmx04.2.8.3.3) */
+	{REQ("vmx04.3.1.3.17") "IRET with NT", B(0xcf), 0x4002, NEW_TSS | 1 << 30, 1, 0},
+	{REQ("vmx04.3.1.3.18 vmx04.2.8.3.3") "INT 50h", B(0xcd, 0x50), 2, NEW_TSS | 3u << 30, 2, EV(0x50, 4)},
+	{REQ("vmx04.3.1.3.18 vmx04.2.8.3.3") "#UD", B(0x0f, 0x0b), 2, NEW_TSS | 3u << 30, 0, EV(6, 3)},
 };
 
 static void switches(void)
@@ -245,8 +244,8 @@ static void switches(void)
 		if (t->insn)
 			vcheck(t->name, "length", vmx_read(VMCS_EXIT_LENGTH), t->insn);
 		vcheck(t->name, "vectoring", vmx_read(VMCS_VECTORING), t->vectoring);
-		vcheck(t->name, "no event", vmx_read(VMCS_EXIT_EVENT) >> 31, 0); /* REQ(vmx04.2.8.2.15) */
-		vcheck(t->name, "RIP", vmx_read(VMCS_GUEST_RIP), CODE); /* REQ(vmx04.3.1.3.21) with the next ones */
+		vcheck(t->name, REQ("vmx04.2.8.2.15") "no event", vmx_read(VMCS_EXIT_EVENT) >> 31, 0);
+		vcheck(t->name, REQ("vmx04.3.1.3.21") "RIP", vmx_read(VMCS_GUEST_RIP), CODE); /* with the next ones */
 		vcheck(t->name, "NT", vmx_read(VMCS_GUEST_RFLAGS) & 0x4000, t->rflags & 0x4000);
 		vcheck(t->name, "busy bits", (u64)memcmp(gdt_before, own_gdt, sizeof(own_gdt)), 0);
 		vcheck(t->name, "link and old TSS", (u64)memcmp(old_before, old_tss, sizeof(old_tss)), 0);
@@ -255,12 +254,12 @@ static void switches(void)
 	guest32((u8[]){0x90}, 1);
 	vmx_write(VMCS_GUEST_RFLAGS, 0x202);
 	vmx_write(VMCS_ENTRY_EVENT, EV(0x50, 0));
-	check("injected through a task gate", go(), R_TASK); /* REQ(vmx04.3.2.5.13) */
+	check(REQ("vmx04.3.2.5.13") "injected through a task gate", go(), R_TASK);
 	check("vectoring", vmx_read(VMCS_VECTORING), EV(0x50, 0));
 	check("qualification", vmx_read(VMCS_QUALIFICATION), NEW_TSS | 3u << 30);
 }
 
-/* The checks that come before the switch commits raise their exceptions. REQ(vmx04.3.1.3.19, vmx04.3.1.3.20) */
+/* The checks that come before the switch commits raise their exceptions. */
 static const struct {
 	const char *name;
 	u8 code[8], length;
@@ -281,7 +280,7 @@ static void checks_first(void)
 		guest32(refused[n].code, refused[n].length);
 		own_gdt[FREE / 8] = refused[n].descriptor;
 		vmx_write(VMCS_EXCEPTIONS, 1 << 10 | 1 << 11 | 1 << 13);
-		vcheck(refused[n].name, "an exception, no task-switch exit", go(), R_EXCEPTION);
+		vcheck(refused[n].name, REQ("vmx04.3.1.3.19 vmx04.3.1.3.20") "an exception, no task-switch exit", go(), R_EXCEPTION);
 		vcheck(refused[n].name, "event", vmx_read(VMCS_EXIT_EVENT), EV_E(refused[n].vector));
 		vcheck(refused[n].name, "error code", vmx_read(F_EXIT_ERROR), refused[n].error);
 	}
@@ -289,7 +288,7 @@ static void checks_first(void)
 	guest32((u8[]){0xcd, 0x50}, 2);
 	own_gdt[NEW_TSS / 8] &= ~(0x80ull << 40);
 	vmx_write(VMCS_EXCEPTIONS, 1 << 11);
-	check("delivery: its exception instead", go(), R_EXCEPTION); /* REQ(vmx04.2.8.3.4) */
+	check(REQ("vmx04.2.8.3.4") "delivery: its exception instead", go(), R_EXCEPTION);
 	check("#NP", vmx_read(VMCS_EXIT_EVENT), EV_E(11));
 	check("vectoring", vmx_read(VMCS_VECTORING), EV(0x50, 4));
 }
@@ -328,11 +327,11 @@ static void execute_disable(u64 *root, u64 *second)
 	second[0] = A | 0x87 | 1ull << 63;
 	injected_through(root);
 	check("injection", go(), R_VMCALL);
-	check("the IDTR and CR3 just loaded", vmx_read(VMCS_GUEST_RIP), h); /* REQ(vmx04.3.2.0.4) */
+	check(REQ("vmx04.3.2.0.4") "the IDTR and CR3 just loaded", vmx_read(VMCS_GUEST_RIP), h);
 	injected_through(root);
 	vmx_write(F_ENTRY_LOAD_ADDR, (u64)area);
 	vmx_write(F_ENTRY_LOAD_COUNT, 1);
-	check("injection after NXE was cleared by the MSR area", go(), R_EXCEPTION); /* REQ(vmx04.3.2.0.4, vmx04.3.2.4.2) */
+	check(REQ("vmx04.3.2.0.4 vmx04.3.2.4.2") "injection after NXE was cleared by the MSR area", go(), R_EXCEPTION);
 	check("#PF", vmx_read(VMCS_EXIT_EVENT), EV_E(14));
 	check("a reserved bit", vmx_read(F_EXIT_ERROR), 9);
 	check("vectoring", vmx_read(VMCS_VECTORING), EV(0x40, 0));
@@ -344,7 +343,7 @@ static void execute_disable(u64 *root, u64 *second)
 	vmx_write(F_LOAD_ADDR, (u64)area);
 	vmx_write(F_LOAD_COUNT, 1);
 	check("exit", go(), R_VMCALL);
-	check("NXE was cleared by the MSR area", CATCH(look()), 14); /* REQ(vmx04.3.3.4.4.1) */
+	check(REQ("vmx04.3.3.4.4.1") "NXE was cleared by the MSR area", CATCH(look()), 14);
 	check("a reserved bit", last_fault.error, 9);
 	wrmsr(0xc0000080, efer);
 	pds[1][0] = kept;
@@ -372,26 +371,26 @@ static void translations(void)
 	memset(g_in, 0, sizeof(g_in));
 	g_in[RBX] = X;
 	check("another CR3", go(), R_VMCALL);
-	check("the guest's page", g_out[RAX], 0xcccc); /* REQ(vmx04.3.2.3.1.10) */
-	check("the host's page again", look(), 0xaaaa); /* REQ(vmx04.3.3.4.1.6) */
+	check(REQ("vmx04.3.2.3.1.10") "the guest's page", g_out[RAX], 0xcccc);
+	check(REQ("vmx04.3.3.4.1.6") "the host's page again", look(), 0xaaaa);
 	pd32[X >> 22] = C | 0x87;
 	guest32(read64 + 1, 2);
 	g_in[RBX] = X;
 	check("without IA-32e mode", go(), R_VMCALL);
-	check("the guest's page", g_out[RAX] & 0xffffffff, 0xcccc); /* REQ(vmx04.3.2.3.2.2, vmx04.3.2.3.1.11) CR4.PAE and PSE change */
-	check("the host's page again", look(), 0xaaaa); /* REQ(vmx04.3.3.4.3.3, vmx04.3.3.4.1.7) and back */
+	check(REQ("vmx04.3.2.3.2.2 vmx04.3.2.3.1.11") "the guest's page", g_out[RAX] & 0xffffffff, 0xcccc); /* CR4.PAE and PSE change */
+	check(REQ("vmx04.3.3.4.3.3 vmx04.3.3.4.1.7") "the host's page again", look(), 0xaaaa); /* and back */
 	pd32[X >> 22] = X | 0x87;
 	/* a stale translation of the host's does not survive an entry and an exit without VPID, and may with it */
 	pds[1][0] = C | 0x87;
 	guest(G64, read64, 0);
 	check("without VPID", go(), R_VMCALL);
-	check("flushed", look(), 0xcccc); /* REQ(vmx04.3.2.3.1.12.now) */
+	check(REQ("vmx04.3.2.3.1.12.now") "flushed", look(), 0xcccc);
 	pds[1][0] = A | 0x87;
 	guest(G64, read64, 0);
 	on(VMCS_PROC2, 1 << 5);
 	vmx_write(0, 5);
 	check("with VPID", go(), R_VMCALL);
-	check("kept", look(), 0xcccc); /* REQ(vmx04.3.2.3.1.12.now) */
+	check(REQ("vmx04.3.2.3.1.12.now") "kept", look(), 0xcccc);
 	pds[1][0] = kept;
 	invlpg((void *)X);
 	execute_disable(root, second);

@@ -126,15 +126,7 @@ static void works(const struct insn *i, const char *what, struct where w)
 		leave();
 }
 
-/* The addressing of a VMX operand is that of any data access.
- * REQ(vmx04.VMCLEAR.17, vmx04.VMCLEAR.20, vmx04.VMCLEAR.21, vmx04.VMCLEAR.22, vmx04.VMCLEAR.23, vmx04.VMCLEAR.24)
- * REQ(vmx04.VMPTRLD.16, vmx04.VMPTRLD.19, vmx04.VMPTRLD.20, vmx04.VMPTRLD.21, vmx04.VMPTRLD.22, vmx04.VMPTRLD.23)
- * REQ(vmx04.VMPTRST.12, vmx04.VMPTRST.15, vmx04.VMPTRST.16, vmx04.VMPTRST.17, vmx04.VMPTRST.18, vmx04.VMPTRST.19)
- * REQ(vmx04.VMPTRST.20, vmx04.VMREAD.21, vmx04.VMREAD.24, vmx04.VMREAD.25, vmx04.VMREAD.26, vmx04.VMREAD.27)
- * REQ(vmx04.VMREAD.28, vmx04.VMREAD.29, vmx04.VMWRITE.20, vmx04.VMWRITE.23, vmx04.VMWRITE.24, vmx04.VMWRITE.25)
- * REQ(vmx04.VMWRITE.26, vmx04.VMWRITE.27, vmx04.VMXON.21, vmx04.VMXON.25, vmx04.VMXON.26, vmx04.VMXON.27)
- * REQ(vmx04.VMXON.28, vmx04.VMXON.29)
- */
+/* The addressing of a VMX operand is that of any data access. */
 static void segmentation(const struct insn *i)
 {
 	static const u8 data[] = {DS_, ES_, FS_, GS_};
@@ -163,14 +155,14 @@ static void segmentation(const struct insn *i)
 /* The operand of the four is 64 bits in this mode too: its second half lies on a page that is not there. */
 static void width(void)
 {
-	for (unsigned n = 0; n < COUNT; n++) { /* REQ(vmx04.4.9) */
+	for (unsigned n = 0; n < COUNT; n++) {
 		const struct insn *i = &insns[n];
 		bool wide = i->code[1] == 0xc7 || i->code[2] == 0xc7;
 
 		if (!i->root)
 			leave();
 		if (wide) {
-			faults(i, "8 bytes", EX_PF, i->writes ? 2 : 0, (struct where){0, NONE, 0xffff, NOT_MAPPED + 0x1ffc, 0});
+			faults(i, REQ("vmx04.4.9") "8 bytes", EX_PF, i->writes ? 2 : 0, (struct where){0, NONE, 0xffff, NOT_MAPPED + 0x1ffc, 0});
 			expect(i, "CR2", last_cr2, NOT_MAPPED + 0x2000);
 		}
 		if (!i->root)
@@ -199,17 +191,17 @@ static void sizes(void)
 
 	vmwrite(0x2010, 0x11111111);
 	vmwrite(0x2011, 0x22222222);
-	check("high access", vmread64(0x2010) >> 32, 0x22222222); /* REQ(vmx04.VMWRITE.16.now) */
+	check(REQ("vmx04.VMWRITE.16.now") "high access", vmread64(0x2010) >> 32, 0x22222222);
 	vmwrite(0x2010, 0x33333333);
-	check("VMWRITE of a longer field: the high half is 0", vmread64(0x2010) >> 32, 0); /* REQ(vmx04.VMWRITE.12) */
-	check("and the low half", vmread64(0x2010), 0x33333333); /* REQ(vmx04.VMWRITE.2) */
+	check(REQ("vmx04.VMWRITE.12") "VMWRITE of a longer field: the high half is 0", vmread64(0x2010) >> 32, 0);
+	check(REQ("vmx04.VMWRITE.2") "and the low half", vmread64(0x2010), 0x33333333);
 	vmwrite(0x2011, 0x44444444);
 	asm volatile("vmread %1, %0" : "=r"(v) : "r"(0x2010) : "cc");
-	check("VMREAD of a longer field: low 32 bits", v, 0x33333333); /* REQ(vmx04.VMREAD.13, vmx04.VMREAD.3) */
+	check(REQ("vmx04.VMREAD.13 vmx04.VMREAD.3") "VMREAD of a longer field: low 32 bits", v, 0x33333333);
 	asm volatile("vmread %1, %0" : "=m"(m[1]) : "r"(0x2010) : "cc", "memory");
-	check("VMREAD to memory: 4 bytes", m[1] == 0x33333333 && m[0] == ~0u && m[2] == ~0u, 1); /* REQ(vmx04.VMREAD.15, vmx04.VMREAD.3) */
+	check(REQ("vmx04.VMREAD.15 vmx04.VMREAD.3") "VMREAD to memory: 4 bytes", m[1] == 0x33333333 && m[0] == ~0u && m[2] == ~0u, 1);
 	asm volatile("vmptrst %0" : "+m"(ptr[1])::"cc", "memory");
-	check("VMPTRST: 8 bytes", ptr[1] == region_at && ptr[0] == 1 && ptr[2] == 3, 1); /* REQ(vmx04.4.9) */
+	check(REQ("vmx04.4.9") "VMPTRST: 8 bytes", ptr[1] == region_at && ptr[0] == 1 && ptr[2] == 3, 1);
 }
 
 /* A 16-bit code segment: the operands are 32 bits wide all the same. */
@@ -225,7 +217,7 @@ static void sixteen(void)
 	memcpy(p, (u8[]){0x0f, 0x78, 0xca, 0xcd, 0x80}, 5);
 	vmwrite(0x6804, 0x87654321);
 	check("VMREAD in 16-bit code", CATCH(((void (*)(void))page)()), DONE);
-	check("EDX: 32 bits", last.edx, 0x87654321); /* REQ(vmx04.VMREAD.4) */
+	check(REQ("vmx04.VMREAD.4") "EDX: 32 bits", last.edx, 0x87654321);
 }
 
 /* ---- all of them, without operands that matter ---- */
@@ -263,14 +255,14 @@ static int at_level(const struct all *a, u16 cs, u16 ss)
 	return CATCH((set_data(UDATA), iret_to((u32)page, cs, SIX | 2, cs & 3 ? stack3_top() : stack0_top(), ss)));
 }
 
-/* REQ(vmx04.VMCALL.10.now, vmcall.28, vmcall.29) and the pages of the others */
+/* and the pages of the others */
 static void protected_mode(void)
 {
 	for (unsigned n = 0; n < ALL - 1; n++) { /* without VMXON */
 		named(&all[n], "outside VMX operation", (u32)at_level(&all[n], KCODE, KDATA), EX_UD);
 		named(&all[n], "outside VMX operation, CPL 3", (u32)at_level(&all[n], UCODE, UDATA), EX_UD);
 	}
-	named(&all[ALL - 1], "outside VMX operation, CPL 3", (u32)at_level(&all[ALL - 1], UCODE, UDATA), EX_GP); /* REQ(vmx04.VMXON.7) */
+	named(&all[ALL - 1], REQ("vmx04.VMXON.7") "outside VMX operation, CPL 3", (u32)at_level(&all[ALL - 1], UCODE, UDATA), EX_GP);
 	enter();
 	for (unsigned n = 0; n < ALL; n++) {
 		named(&all[n], "CPL 3", (u32)at_level(&all[n], UCODE, UDATA), EX_GP);
@@ -278,6 +270,7 @@ static void protected_mode(void)
 		named(&all[n], "flags", last.eflags & SIX, SIX);
 	}
 	leave();
+	proves("vmx04.VMCALL.10.now vmcall.28 vmcall.29");
 }
 
 static int v86(const struct all *a)
@@ -293,8 +286,7 @@ static int v86(const struct all *a)
 				  : "memory"));
 }
 
-/* RFLAGS.VM = 1. REQ(vmx04.VMCLEAR.4, vmx04.VMPTRLD.4, vmx04.VMPTRST.5, vmx04.VMREAD.6, vmx04.VMWRITE.4, vmx04.VMLAUNCH.3)
- * REQ(vmx04.VMXOFF.3, vmcall.7, vmx04.VMXON.5) */
+/* RFLAGS.VM = 1. */
 static void virtual_8086(void)
 {
 	for (unsigned n = 0; n < ALL; n++)
@@ -303,6 +295,8 @@ static void virtual_8086(void)
 	for (unsigned n = 0; n < ALL; n++)
 		named(&all[n], "virtual-8086 mode, root operation", (u32)v86(&all[n]), EX_UD);
 	leave();
+	proves("vmx04.VMCLEAR.4 vmx04.VMPTRLD.4 vmx04.VMPTRST.5 vmx04.VMREAD.6 vmx04.VMWRITE.4 "
+	       "vmx04.VMLAUNCH.3 vmx04.VMXOFF.3 vmcall.7 vmx04.VMXON.5");
 }
 
 /* Down to real-address mode at 5800h, the instruction at 5900h, and back. EDX: 6 after #UD, 0 if it ran. */
@@ -332,9 +326,7 @@ static void real_mode(void)
 		memcpy(code, all[n].code, all[n].length);
 		memcpy(code + all[n].length, (u8[]){0xea, 0x90, 0x58, 0, 0}, 5);
 		r_enter();
-		/* REQ(vmx04.VMCLEAR.29, vmx04.VMPTRLD.28, vmx04.VMPTRST.25, vmx04.VMREAD.34, vmx04.VMWRITE.32, vmx04.VMLAUNCH.21) */
-		/* REQ(vmx04.VMXOFF.16, vmcall.30, vmx04.VMXON.34, vmx04.VMXON.4, vmx04.VMCALL.11.now, vmx04.1.8.1) */
-		named(&all[n], "real-address mode", r_seen, 6);
+		named(&all[n], REQ("vmx04.VMCLEAR.29 vmx04.VMPTRLD.28 vmx04.VMPTRST.25 vmx04.VMREAD.34 vmx04.VMWRITE.32 vmx04.VMLAUNCH.21 vmx04.VMXOFF.16 vmcall.30 vmx04.VMXON.34 vmx04.VMXON.4 vmx04.VMCALL.11.now vmx04.1.8.1") "real-address mode", r_seen, 6);
 	}
 }
 
@@ -345,17 +337,17 @@ static void paging(void)
 
 	enter();
 	cr0 = read_cr0();
-	check("clearing CR0.PG in root operation", (u32)CATCH(write_cr0(cr0 & 0x7fffffff)), EX_GP); /* REQ(vmx04.1.8.4) */
+	check(REQ("vmx04.1.8.4") "clearing CR0.PG in root operation", (u32)CATCH(write_cr0(cr0 & 0x7fffffff)), EX_GP);
 	check("error", last.error, 0);
 	check("CR0 unchanged", read_cr0(), cr0);
-	check("clearing CR0.PE in root operation", (u32)CATCH(write_cr0(cr0 & 0x7ffffffe)), EX_GP); /* REQ(vmx04.1.8.2) */
+	check(REQ("vmx04.1.8.2") "clearing CR0.PE in root operation", (u32)CATCH(write_cr0(cr0 & 0x7ffffffe)), EX_GP);
 	check("CR0 unchanged", read_cr0(), cr0);
 	leave();
 	write_cr0(cr0 & 0x7fffffff);
-	check("VMXON with CR0.PG = 0", (u32)CATCH(asm volatile("vmxon (%0)" ::"r"(&vmxon_at))), EX_GP); /* REQ(vmx04.VMXON.9, vmx04.1.8.1) */
+	check(REQ("vmx04.VMXON.9 vmx04.1.8.1") "VMXON with CR0.PG = 0", (u32)CATCH(asm volatile("vmxon (%0)" ::"r"(&vmxon_at))), EX_GP);
 	check("error", last.error, 0);
-	write_cr0(cr0 & ~0x20u & 0x7fffffff); /* REQ(vmx04.VMXOFF.7) after VMXOFF NE and PG are free */
-	check("CR0.NE and PG are 0", read_cr0() & 0x80000020, 0);
+	write_cr0(cr0 & ~0x20u & 0x7fffffff); /* after VMXOFF NE and PG are free */
+	check(REQ("vmx04.VMXOFF.7") "CR0.NE and PG are 0", read_cr0() & 0x80000020, 0);
 	write_cr0(cr0);
 }
 
@@ -408,7 +400,6 @@ static u8 *operand_at(u8 *p, const u8 *code, u32 length, u32 where)
 	return p + length + 4;
 }
 
-/* REQ(vmx04.VMCLEAR.25, vmx04.VMPTRLD.24, vmx04.VMPTRST.21, vmx04.VMREAD.30, vmx04.VMWRITE.28, vmx04.VMXON.30) */
 static void null_ss(void)
 {
 	u32 *l4 = page_alloc(), *l3 = page_alloc(), *l2 = page_alloc();
@@ -453,6 +444,7 @@ static void null_ss(void)
 		}
 	}
 	idt[EX_SS] = kept;
+	proves("vmx04.VMCLEAR.25 vmx04.VMPTRLD.24 vmx04.VMPTRST.21 vmx04.VMREAD.30 vmx04.VMWRITE.28 vmx04.VMXON.30");
 }
 
 static void setup(void)
@@ -497,6 +489,15 @@ int main(void)
 			leave();
 	}
 	enter();
+	/* each of them has been through segmentation() */
+	proves("vmx04.VMCLEAR.17 vmx04.VMCLEAR.20 vmx04.VMCLEAR.21 vmx04.VMCLEAR.22 vmx04.VMCLEAR.23 "
+	       "vmx04.VMCLEAR.24 vmx04.VMPTRLD.16 vmx04.VMPTRLD.19 vmx04.VMPTRLD.20 vmx04.VMPTRLD.21 "
+	       "vmx04.VMPTRLD.22 vmx04.VMPTRLD.23 vmx04.VMPTRST.12 vmx04.VMPTRST.15 vmx04.VMPTRST.16 "
+	       "vmx04.VMPTRST.17 vmx04.VMPTRST.18 vmx04.VMPTRST.19 vmx04.VMPTRST.20 vmx04.VMREAD.21 "
+	       "vmx04.VMREAD.24 vmx04.VMREAD.25 vmx04.VMREAD.26 vmx04.VMREAD.27 vmx04.VMREAD.28 vmx04.VMREAD.29 "
+	       "vmx04.VMWRITE.20 vmx04.VMWRITE.23 vmx04.VMWRITE.24 vmx04.VMWRITE.25 vmx04.VMWRITE.26 "
+	       "vmx04.VMWRITE.27 vmx04.VMXON.21 vmx04.VMXON.25 vmx04.VMXON.26 vmx04.VMXON.27 vmx04.VMXON.28 "
+	       "vmx04.VMXON.29");
 	width();
 	asm volatile("vmptrld %0" ::"m"(region_at) : "cc", "memory");
 	sizes();

@@ -10,16 +10,6 @@ struct memory_insn {
 	u32 flags;                 /* when it is done */
 };
 
-/*
- * The ids: segment override; address size; non-canonical; non-canonical through SS; page fault.
- * REQ(vmx04.VMCLEAR.17, vmx04.VMCLEAR.19, vmx04.VMCLEAR.26, vmx04.VMCLEAR.27, vmx04.VMCLEAR.23)
- * REQ(vmx04.VMPTRLD.16, vmx04.VMPTRLD.18, vmx04.VMPTRLD.25, vmx04.VMPTRLD.26, vmx04.VMPTRLD.22)
- * REQ(vmx04.VMPTRST.12, vmx04.VMPTRST.14, vmx04.VMPTRST.22, vmx04.VMPTRST.23, vmx04.VMPTRST.19)
- * REQ(vmx04.VMREAD.21, vmx04.VMREAD.23, vmx04.VMREAD.31, vmx04.VMREAD.32, vmx04.VMREAD.28)
- * REQ(vmx04.VMWRITE.20, vmx04.VMWRITE.22, vmx04.VMWRITE.29, vmx04.VMWRITE.30, vmx04.VMWRITE.26)
- * REQ(vmx04.VMXON.21, vmx04.VMXON.24, vmx04.VMXON.31, vmx04.VMXON.32, vmx04.VMXON.28)
- * REQ(vmx04.4.8) REX.B and REX.X with a memory operand
- */
 static const struct memory_insn insns[] = {
 	{"VMCLEAR", CURRENT, false, 0x66, {0x0f, 0xc7}, 0x33, 0, CLEAR},
 	{"VMPTRLD", CURRENT, false, 0, {0x0f, 0xc7}, 0x33, 0, CLEAR},
@@ -143,4 +133,11 @@ void test_operands(void)
 	}
 	wrmsr(0xc0000100, fs);
 	wrmsr(0xc0000101, gs);
+	/* each: segment override, address size, non-canonical, non-canonical through SS, page fault, REX.B and REX.X */
+	proves("vmx04.VMCLEAR.17 vmx04.VMCLEAR.19 vmx04.VMCLEAR.26 vmx04.VMCLEAR.27 vmx04.VMCLEAR.23 "
+	       "vmx04.VMPTRLD.16 vmx04.VMPTRLD.18 vmx04.VMPTRLD.25 vmx04.VMPTRLD.26 vmx04.VMPTRLD.22 "
+	       "vmx04.VMPTRST.12 vmx04.VMPTRST.14 vmx04.VMPTRST.22 vmx04.VMPTRST.23 vmx04.VMPTRST.19 "
+	       "vmx04.VMREAD.21 vmx04.VMREAD.23 vmx04.VMREAD.31 vmx04.VMREAD.32 vmx04.VMREAD.28 "
+	       "vmx04.VMWRITE.20 vmx04.VMWRITE.22 vmx04.VMWRITE.29 vmx04.VMWRITE.30 vmx04.VMWRITE.26 "
+	       "vmx04.VMXON.21 vmx04.VMXON.24 vmx04.VMXON.31 vmx04.VMXON.32 vmx04.VMXON.28 vmx04.4.8");
 }

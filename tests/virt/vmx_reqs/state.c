@@ -19,7 +19,6 @@ static const struct {
 	u32 field;
 	u64 value;
 } kept[] = {
-	/* REQ(vmx04.3.2.3.1.1) */
 	{0x6806, 0x11111000}, {0x680c, 0x22222000}, {0x680e, 0x333333333000}, {0x6810, 0x444444444000},
 	{VMCS_GUEST_GDTR_BASE, 0x555555555000}, {VMCS_GUEST_IDTR_BASE, 0x666666666000}, {VMCS_GUEST_GDTR_LIMIT, 0x1234},
 	{VMCS_GUEST_IDTR_LIMIT, 0x2345}, {0x6824, 0x777777777000}, {0x6826, 0x7fff11111000}, {0x482a, 0x5678},
@@ -40,7 +39,7 @@ static void entry(enum guest_mode m)
 			continue;
 		if (vmx_read(kept[n].field) != kept[n].value)
 			print("field 0x%x: ", kept[n].field);
-		check("saved as loaded", vmx_read(kept[n].field), kept[n].value); /* REQ(vmx04.3.2.3.1.2, vmx04.3.3.3.1) the bases, in compatibility mode too */
+		check(REQ("vmx04.3.2.3.1.1 vmx04.3.2.3.1.2 vmx04.3.3.3.1") "saved as loaded", vmx_read(kept[n].field), kept[n].value); /* the bases, in compatibility mode too */
 	}
 }
 
@@ -51,20 +50,20 @@ static void cr0_bits(void)
 	GUEST(G64, 0x0f, 0x20, 0xc0);
 	vmx_write(VMCS_GUEST_CR0, (cr0 ^ 0x60000000) & ~0x10ull); /* CD, NW; ET */
 	vmx_write(VMCS_GUEST_CR0, vmx_read(VMCS_GUEST_CR0) | 0x1ffaffc0); /* 28:19, 17, 15:6 */
-	check("entry accepts them", go(), R_VMCALL); /* REQ(vmx04.3.2.3.1.5.now) with the row below */
-	check("CD, NW, ET and the reserved bits as before", g_out[RAX] & 0x7ffaffd0, cr0 & 0x7ffaffd0); /* REQ(vmx04.3.2.3.1.3, vmx04.3.2.3.1.4) */
-	check("and they are saved", vmx_read(VMCS_GUEST_CR0) & 0x60000010, cr0 & 0x60000010); /* REQ(vmx04.3.3.3.3) */
+	check(REQ("vmx04.3.2.3.1.5.now") "entry accepts them", go(), R_VMCALL); /* with the row below */
+	check(REQ("vmx04.3.2.3.1.3 vmx04.3.2.3.1.4") "CD, NW, ET and the reserved bits as before", g_out[RAX] & 0x7ffaffd0, cr0 & 0x7ffaffd0);
+	check(REQ("vmx04.3.3.3.3") "and they are saved", vmx_read(VMCS_GUEST_CR0) & 0x60000010, cr0 & 0x60000010);
 	GUEST(G64, 0x90);
 	on(VMCS_GUEST_CR0, 1ull << 32);
-	check("bit 32 of CR0", go(), R_BAD_GUEST); /* REQ(vmx04.3.2.3.1.5.now) */
+	check(REQ("vmx04.3.2.3.1.5.now") "bit 32 of CR0", go(), R_BAD_GUEST);
 	/* the way back: the guest's CD and NW stay, whatever the host field says */
 	GUEST(G64, 0x0f, 0x22, 0xc0);
 	memset(g_in, 0, sizeof(g_in));
 	g_in[RAX] = cr0 | 0x60000000;
 	vmx_write(VMCS_HOST_CR0, (cr0 & ~0x60000000ull) | 0x1ffaffc0);
 	check("the guest sets CD and NW", go(), R_VMCALL);
-	check("CD and NW after the exit", read_cr0() & 0x60000000, 0x60000000); /* REQ(vmx04.3.3.4.1.2) */
-	check("reserved bits after the exit", read_cr0() & 0x1ffaffc0, cr0 & 0x1ffaffc0); /* REQ(vmx04.3.3.4.1.3) */
+	check(REQ("vmx04.3.3.4.1.2") "CD and NW after the exit", read_cr0() & 0x60000000, 0x60000000);
+	check(REQ("vmx04.3.3.4.1.3") "reserved bits after the exit", read_cr0() & 0x1ffaffc0, cr0 & 0x1ffaffc0);
 	write_cr0(cr0);
 }
 
@@ -74,27 +73,27 @@ static void debug_registers(void)
 	GUEST(G64, 0x0f, 0x21, 0xf8);
 	vmx_write(VMCS_GUEST_DR7, 0x401);
 	check("runs", go(), R_VMCALL);
-	check("DR7 not loaded", g_out[RAX], 0x400); /* REQ(vmx04.3.2.3.1.7.now) */
-	check("DR7 not saved", vmx_read(VMCS_GUEST_DR7), 0x401); /* REQ(vmx04.3.3.3.4.now) */
+	check(REQ("vmx04.3.2.3.1.7.now") "DR7 not loaded", g_out[RAX], 0x400);
+	check(REQ("vmx04.3.3.3.4.now") "DR7 not saved", vmx_read(VMCS_GUEST_DR7), 0x401);
 	GUEST(G64, 0x0f, 0x21, 0xf8);
 	vmx_write(VMCS_GUEST_DR7, 0xd001); /* bits 15:14 and 12 set, 10 clear */
 	on(VMCS_ENTRY_CONTROLS, 4);
 	on(VMCS_EXIT_CONTROLS, 4);
 	check("runs", go(), R_VMCALL);
-	check("DR7 loaded, bits forced", g_out[RAX], 0x401); /* REQ(vmx04.3.2.3.1.6, vmx04.3.2.3.1.7.now) */
-	check("DR7 saved", vmx_read(VMCS_GUEST_DR7), 0x401); /* REQ(vmx04.3.3.3.4.now) */
-	check("DR7 of the host", dr7(), 0x400); /* REQ(vmx04.3.3.4.2.1) */
+	check(REQ("vmx04.3.2.3.1.6 vmx04.3.2.3.1.7.now") "DR7 loaded, bits forced", g_out[RAX], 0x401);
+	check(REQ("vmx04.3.3.3.4.now") "DR7 saved", vmx_read(VMCS_GUEST_DR7), 0x401);
+	check(REQ("vmx04.3.3.4.2.1") "DR7 of the host", dr7(), 0x400);
 	GUEST(G64, 0x0f, 0x21, 0xc0);
 	asm volatile("mov %0, %%dr0" ::"r"(0x1234ull));
 	check("runs", go(), R_VMCALL);
-	check("DR0 is not switched", g_out[RAX], 0x1234); /* REQ(vmx04.2.3.0.1) with the rows of this function */
+	check(REQ("vmx04.2.3.0.1") "DR0 is not switched", g_out[RAX], 0x1234); /* with the rows of this function */
 	GUEST(G64, 0x0f, 0x23, 0xd9, 0x0f, 0x22, 0xd1); /* DR3 = CR2 = RCX */
 	memset(g_in, 0, sizeof(g_in));
 	g_in[RCX] = 0x5678;
 	check("runs", go(), R_VMCALL);
 	u64 dr3;
 	asm volatile("mov %%dr3, %0" : "=r"(dr3));
-	check("DR3 and CR2 of the guest stay", dr3 == 0x5678 && read_cr2() == 0x5678, 1); /* REQ(vmx04.2.3.0.1) */
+	check(REQ("vmx04.2.3.0.1") "DR3 and CR2 of the guest stay", dr3 == 0x5678 && read_cr2() == 0x5678, 1);
 	GUEST(G64, 0xb9, 0xd9, 0x01, 0, 0, 0x0f, 0x32);
 	u64 *map = fresh_page();
 	vmx_write(F_MSR_BITMAP, (u64)map);
@@ -103,7 +102,7 @@ static void debug_registers(void)
 	on(VMCS_EXIT_CONTROLS, 4);
 	vmx_write(VMCS_GUEST_DEBUGCTL, 1);
 	check("runs", go(), R_VMCALL);
-	check("DEBUGCTL loaded", g_out[RAX] & 0xffffffff, 1); /* REQ(vmx04.2.3.1.42.now) */
+	check(REQ("vmx04.2.3.1.42.now") "DEBUGCTL loaded", g_out[RAX] & 0xffffffff, 1);
 	check("DEBUGCTL saved", vmx_read(VMCS_GUEST_DEBUGCTL), 1);
 	check("DEBUGCTL of the host", rdmsr(0x1d9), 0);
 	GUEST(G64, 0xb9, 0xd9, 0x01, 0, 0, 0x0f, 0x32);
@@ -111,7 +110,7 @@ static void debug_registers(void)
 	on(VMCS_PROC, P_MSR_MAP);
 	vmx_write(VMCS_GUEST_DEBUGCTL, 1);
 	check("runs", go(), R_VMCALL);
-	check("DEBUGCTL not loaded", g_out[RAX] & 0xffffffff, 0); /* REQ(vmx04.2.3.1.42.now) */
+	check(REQ("vmx04.2.3.1.42.now") "DEBUGCTL not loaded", g_out[RAX] & 0xffffffff, 0);
 	check("DEBUGCTL not saved", vmx_read(VMCS_GUEST_DEBUGCTL), 1);
 }
 
@@ -130,21 +129,21 @@ static void host(void)
 	vmx_write(0x4c00, 0x77);
 	vmx_write(0x6c12, 0x7fff00001000);
 	check("runs", go(), R_VMCALL);
-	check("RFLAGS", g_flags, 2); /* REQ(vmx04.3.3.4.2.2) */
+	check(REQ("vmx04.3.3.4.2.2") "RFLAGS", g_flags, 2);
 	asm volatile("sgdt %0; sidt %1; sldt %2; str %3" : "=m"(gdtr), "=m"(idtr), "=m"(ldtr), "=m"(tr));
-	check("GDTR limit", gdtr.limit, 0xffff); /* REQ(vmx04.3.3.4.2.3.now) */
-	check("IDTR limit", idtr.limit, 0xffff); /* REQ(vmx04.3.3.4.2.4.now) */
+	check(REQ("vmx04.3.3.4.2.3.now") "GDTR limit", gdtr.limit, 0xffff);
+	check(REQ("vmx04.3.3.4.2.4.now") "IDTR limit", idtr.limit, 0xffff);
 	check("GDTR and IDTR bases", gdtr.base == (u64)gdt && idtr.base == (u64)idt, 1);
-	check("LDTR", ldtr, 0); /* REQ(vmx04.3.3.4.2.6) */
+	check(REQ("vmx04.3.3.4.2.6") "LDTR", ldtr, 0);
 	check("TR", tr, 0x28);
 	asm volatile("mov %%cs, %0; mov %%ss, %1; mov %%ds, %2; mov %%es, %3; mov %%fs, %4; mov %%gs, %5" : "=r"(cs), "=r"(ss), "=r"(ds), "=r"(es), "=r"(fs), "=r"(gs));
-	check("CPL 0", (cs & 3) == 0 && cs == 8, 1); /* REQ(vmx04.3.3.4.0.2) */
+	check(REQ("vmx04.3.3.4.0.2") "CPL 0", (cs & 3) == 0 && cs == 8, 1);
 	check("data selectors", ss == 0x10 && ds == 0 && es == 0 && fs == 0 && gs == 0x10, 1);
-	check("IA32_FS_BASE", rdmsr(0xc0000100), 0x7ffff0000000); /* REQ(vmx04.3.3.4.1.1, vmx04.3.3.4.1.5) */
+	check(REQ("vmx04.3.3.4.1.1 vmx04.3.3.4.1.5") "IA32_FS_BASE", rdmsr(0xc0000100), 0x7ffff0000000);
 	check("IA32_GS_BASE", rdmsr(0xc0000101), 0x123456789000);
-	check("IA32_SYSENTER_EIP", rdmsr(0x176), 0x7fff00001000); /* REQ(vmx04.3.3.4.1.1) */
-	check("IA32_EFER: LMA and LME", rdmsr(0xc0000080) & 0x500, 0x500); /* REQ(vmx04.2.6.1.4, vmx04.2.6.1.5) 64-bit code runs: CS.L */
-	check("the VMCS stays current", vmx_read(VMCS_EXIT_REASON), R_VMCALL); /* REQ(vmx04.3.3.4.0.2, vmx04.1.3.1) */
+	check(REQ("vmx04.3.3.4.1.1") "IA32_SYSENTER_EIP", rdmsr(0x176), 0x7fff00001000);
+	check(REQ("vmx04.2.6.1.4 vmx04.2.6.1.5") "IA32_EFER: LMA and LME", rdmsr(0xc0000080) & 0x500, 0x500); /* 64-bit code runs: CS.L */
+	check(REQ("vmx04.3.3.4.0.2 vmx04.1.3.1") "the VMCS stays current", vmx_read(VMCS_EXIT_REASON), R_VMCALL);
 	wrmsr(0xc0000100, 0);
 	wrmsr(0xc0000101, 0);
 	asm volatile("mov %0, %%ds; mov %0, %%es; mov %0, %%fs; mov %0, %%gs" ::"r"(0x10));
@@ -161,7 +160,7 @@ static void guest_bases(void)
 	vmx_write(0x680e, 0x7fff12345000);
 	vmx_write(0x6810, 0x7ffe54321000);
 	check("runs", go(), R_VMCALL);
-	check("IA32_FS_BASE", g_out[RDI] << 32 | g_out[RSI], 0x7fff12345000); /* REQ(vmx04.3.2.3.1.8) */
+	check(REQ("vmx04.3.2.3.1.8") "IA32_FS_BASE", g_out[RDI] << 32 | g_out[RSI], 0x7fff12345000);
 	check("IA32_GS_BASE", g_out[RDX] << 32 | g_out[RAX], 0x7ffe54321000);
 }
 
@@ -177,22 +176,21 @@ static void segments(void)
 	memset(g_in, 0, sizeof(g_in));
 	g_in[RCX] = 0x60;
 	check("runs", go(), R_CPUID);
-	check("DS: unusable", vmx_read(0x481a) >> 16 & 1, 1); /* REQ(vmx04.2.3.1.30.now, vmx04.2.3.1.31.now) */
+	check(REQ("vmx04.2.3.1.30.now vmx04.2.3.1.31.now") "DS: unusable", vmx_read(0x481a) >> 16 & 1, 1);
 	check("DS: 31:17", vmx_read(0x481a) >> 17, 0);
 	check("FS: selector", vmx_read(0x808), 0x60);
-	/* REQ(vmx04.2.3.1.19, vmx04.2.3.1.20, vmx04.2.3.1.21, vmx04.2.3.1.22, vmx04.2.3.1.23, vmx04.2.3.1.24) */
-	/* REQ(vmx04.2.3.1.25, vmx04.2.3.1.28, vmx04.2.3.1.29) a descriptor with limit 19:16 = F, type 3, S, DPL 0, P, D, G */
-	check("FS: access rights", vmx_read(0x481c), 0xc093);
-	check("FS: limit in bytes", vmx_read(0x4808), 0xffffffff); /* REQ(vmx04.2.3.1.18) */
+	/* a descriptor with limit 19:16 = F, type 3, S, DPL 0, P, D, G */
+	check(REQ("vmx04.2.3.1.19 vmx04.2.3.1.20 vmx04.2.3.1.21 vmx04.2.3.1.22 vmx04.2.3.1.23 vmx04.2.3.1.24 vmx04.2.3.1.25 vmx04.2.3.1.28 vmx04.2.3.1.29") "FS: access rights", vmx_read(0x481c), 0xc093);
+	check(REQ("vmx04.2.3.1.18") "FS: limit in bytes", vmx_read(0x4808), 0xffffffff);
 	own_gdt[12] = 0;
 	vmx_write(VMCS_GUEST_RIP, CODE + 4);
 	check("runs again", again(), R_CPUID);
-	check("FS: the cached descriptor", vmx_read(0x481c), 0xc093); /* REQ(vmx04.2.3.1.32) */
+	check(REQ("vmx04.2.3.1.32") "FS: the cached descriptor", vmx_read(0x481c), 0xc093);
 	check("FS: its limit", vmx_read(0x4808), 0xffffffff);
-	check("CS: L", vmx_read(F_CS_AR) >> 13 & 1, 1); /* REQ(vmx04.2.3.1.27) */
+	check(REQ("vmx04.2.3.1.27") "CS: L", vmx_read(F_CS_AR) >> 13 & 1, 1);
 	GUEST(G_COMPAT, 0x0f, 0xa2);
 	check("compatibility mode", go(), R_CPUID);
-	check("CS: L 0, D 1", vmx_read(F_CS_AR), 0xc09b); /* REQ(vmx04.2.3.1.27, vmx04.2.3.1.19) */
+	check(REQ("vmx04.2.3.1.27 vmx04.2.3.1.19") "CS: L 0, D 1", vmx_read(F_CS_AR), 0xc09b);
 	GUEST(G64_USER, 0x8c, 0xc8, 0x0f, 0xa2);
 	check("CPL 3", go(), R_CPUID);
 	check("CPL is SS.DPL: the selector the guest sees", g_out[RAX] & 3, 3);
@@ -204,7 +202,7 @@ static void acknowledge(void)
 	GUEST(G64, 0x0f, 0xa2);
 	on(VMCS_EXIT_CONTROLS, 1 << 15);
 	mmio_write(0xfee00300, 0x40051); /* pending, the guest's IF is 0, no external-interrupt exiting */
-	check("CPUID exits", go(), R_CPUID); /* REQ(vmx04.2.6.1.11) */
+	check(REQ("vmx04.2.6.1.11") "CPUID exits", go(), R_CPUID);
 	check("nothing acknowledged", vmx_read(VMCS_EXIT_EVENT) >> 31, 0);
 	check("still pending", mmio_read(0xfee00200 + 0x20) >> 17 & 1, 1);
 	check("the host takes it", CATCH(asm volatile("sti; nop; nop; cli")), 0x51);
@@ -228,8 +226,8 @@ static void efer(void)
 		vmx_write(VMCS_GUEST_EFER, ~0ull);
 		vmx_write(VMCS_HOST_EFER, ~0ull);
 		check("runs", go(), R_VMCALL);
-		check("EFER in the guest", g_out[RAX], want); /* REQ(vmx04.3.2.3.2.1) */
-		check("EFER after the exit", rdmsr(0xc0000080), want); /* REQ(vmx04.3.3.4.3.1) */
+		check(REQ("vmx04.3.2.3.2.1") "EFER in the guest", g_out[RAX], want);
+		check(REQ("vmx04.3.3.4.3.1") "EFER after the exit", rdmsr(0xc0000080), want);
 	}
 	wrmsr(0xc0000080, old);
 }
@@ -245,7 +243,7 @@ static void no_descriptors(void)
 	gdt[1] = was[0];
 	gdt[2] = was[1];
 	gdt[5] = was[2];
-	check("exit with an empty GDT", r, R_VMCALL); /* REQ(vmx04.3.3.4.2.16) */
+	check(REQ("vmx04.3.3.4.2.16") "exit with an empty GDT", r, R_VMCALL);
 }
 
 /* Blocking of the guest does not reach the host. */
@@ -269,7 +267,7 @@ static void controls_stay(void)
 		was[n] = vmx_read(list[n]);
 	check("exit", go(), R_CPUID);
 	for (unsigned n = 0; n < 12; n++)
-		check("a control stays", vmx_read(list[n]), was[n]); /* REQ(vmx04.2.2.2, vmx04.2.2.3) */
+		check(REQ("vmx04.2.2.2 vmx04.2.2.3") "a control stays", vmx_read(list[n]), was[n]);
 }
 
 /* Every exit writes the information fields anew. */
@@ -280,7 +278,7 @@ static void rewritten(void)
 	vmx_write(VMCS_VECTORING, ~0u);
 	vmx_write(VMCS_QUALIFICATION, ~0ull);
 	vmx_write(VMCS_EXIT_LENGTH, 77);
-	check("exit", go(), R_CPUID); /* REQ(vmx04.3.3.1.1) */
+	check(REQ("vmx04.3.3.1.1") "exit", go(), R_CPUID);
 	check("bit 31 of both information words", (vmx_read(VMCS_EXIT_EVENT) | vmx_read(VMCS_VECTORING)) >> 31, 0);
 	check("qualification", vmx_read(VMCS_QUALIFICATION), 0);
 	check("length", vmx_read(VMCS_EXIT_LENGTH), 2);
@@ -323,8 +321,7 @@ static void null_segments(void)
 		memcpy(code_page, (u8[]){n < 5 ? prefix[n] : 0x3e, 0x8b, 0x03, 0xcc}, 4);
 		if (n == 5)
 			asm volatile("mov %0, %%ds" ::"r"(0x10));
-		/* REQ(vmx04.3.3.4.2.14.now) */
-		check("an access through a null segment", CATCH(asm volatile("ljmpl *%0" ::"m"(far), "b"(scratch) : "rax", "memory")), n == 0 ? 12 : n < 5 ? 13 : 3);
+		check(REQ("vmx04.3.3.4.2.14.now") "an access through a null segment", CATCH(asm volatile("ljmpl *%0" ::"m"(far), "b"(scratch) : "rax", "memory")), n == 0 ? 12 : n < 5 ? 13 : 3);
 		if (n < 5)
 			check("error code", last_fault.error, 0);
 	}
@@ -347,6 +344,6 @@ void test_state(void)
 	no_descriptors();
 	blocking();
 	rewritten();
-	control_bits(VMCS_EXIT_CONTROLS, 0x48f, "exit control"); /* REQ(vmx04.2.6.1.12.now) */
-	control_bits(VMCS_ENTRY_CONTROLS, 0x490, "entry control"); /* REQ(vmx04.2.7.1.4.now) */
+	control_bits(VMCS_EXIT_CONTROLS, 0x48f, REQ("vmx04.2.6.1.12.now") "exit control");
+	control_bits(VMCS_ENTRY_CONTROLS, 0x490, REQ("vmx04.2.7.1.4.now") "entry control");
 }
