@@ -191,6 +191,6 @@ int main(int argc, char **argv)
 	vendor("amd", argv[1], 5, svm_refusal);
 	vendor("intel", argv[2], 20, vmx_refusal);
 	death(argv[3]);
-	printf("%u passed, %u failed\n", passed, failed);
+	printf("checks: %u\n%u passed, %u failed\n", passed + failed, passed, failed);
 	return failed != 0;
 }

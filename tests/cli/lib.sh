@@ -15,6 +15,11 @@ leave() {
 }
 trap leave EXIT
 
+# held [N]: so many more checks have held.
+held() {
+	checks=$((checks + ${1:-1}))
+}
+
 fail() {
 	echo "---- output ----"; head -c 8000 "$work/out"
 	echo "---- messages ----"; head -c 8000 "$work/err"
@@ -28,7 +33,7 @@ run() {
 	"$TURNSTILE" run --timeout $((60 * ${SLOWNESS:-100} / 100)) "$@" >"$work/out" 2>"$work/err" </dev/null
 	status=$?
 	[ "$status" = "$want" ] || fail "exit status $status, want $want: turnstile run $*"
-	checks=$((checks + 1))
+	held
 }
 
 # has FILE REGEX...: each matches a line of $work/FILE.
@@ -36,7 +41,7 @@ has() {
 	local f=$work/$1 r; shift
 	for r in "$@"; do
 		grep -qE -- "$r" "$f" || fail "no line matches: $r"
-		checks=$((checks + 1))
+		held
 	done
 }
 
