@@ -318,6 +318,10 @@ static void enters_pvh(void **state)
 	assert_int_equal(peek32(m, 0x100000), 0xcccccccc);
 	assert_int_equal(peek32(m, 0x101000), 0);
 	/* what firmware would leave */
+	assert_int_equal(peek64(m, 0x400) & 0xffffffff, 0x02f803f8); /* 40:00: serial ports */
+	assert_int_equal(peek64(m, 0x408) >> 48, 0x9fc0);            /* 40:0E: segment of the extended area */
+	assert_int_equal(peek64(m, 0x410) >> 24 & 0xffff, 639);      /* 40:13: KiB below it */
+	assert_int_equal(peek32(m, 0x9fc00) & 0xff, 1);              /* its size in KiB */
 	assert_int_equal(reg(m, "msr:0x2ff"), 0xc06);
 	assert_int_equal(reg(m, "msr:0x200"), 0x80000000);
 	assert_int_equal(reg(m, "msr:0x201") & 0xffffffff, 0x80000800);

@@ -342,8 +342,10 @@ enum status boot_load(struct machine *m, struct err *err)
 	/* Nobody's image may cover what firmware keeps. */
 	if (s == ST_OK)
 		s = boot_claim(b, MACHINE_EBDA, 0x100000 - MACHINE_EBDA, "the firmware area", err);
-	if (s == ST_OK)
+	if (s == ST_OK) {
+		boot_bios_data(m);
 		s = load_by_content(b, err);
+	}
 	if (s == ST_OK)
 		s = boot_platform(b, err);
 	os_file_unmap(&b->kernel);

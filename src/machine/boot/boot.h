@@ -98,6 +98,7 @@ void boot_enter_flat32(struct cpu *c, u64 entry);
 void boot_enter_long(struct boot *b, struct cpu *c, u64 entry);
 
 /* ---- platform.c ---- */
+void boot_bios_data(struct machine *m); /* before the image, which may lie there */
 enum status boot_platform(struct boot *b, struct err *err) must_check;
 
 /* ---- elf.c ---- */

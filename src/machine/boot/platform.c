@@ -270,6 +270,27 @@ static enum status set_fwcfg(struct boot *b)
 	return s == ST_OK ? set_initrd_data(b, INITRD_DATA) : s;
 }
 
+/* The BIOS data area at 40:00, as programs look for memory and serial ports there, and the first byte of the extended
+ * one: its size in KiB. */
+void boot_bios_data(struct machine *m)
+{
+	enum { COM = 0x400, EBDA_SEGMENT = 0x40e, EQUIPMENT = 0x410, MEMORY_KIB = 0x413 };
+	const struct {
+		u16 at, v;
+	} word[] = {
+	        {COM, 0x3f8},
+	        {COM + 2, 0x2f8},
+	        {EBDA_SEGMENT, MACHINE_EBDA >> 4},
+	        {EQUIPMENT, 2 << 9 | 2}, /* two serial ports, a coprocessor */
+	        {MEMORY_KIB, MACHINE_EBDA >> 10},
+	};
+	const u8 ebda_kib = (0xa0000 - MACHINE_EBDA) >> 10;
+
+	for (size_t i = 0; i < ARRAY_LEN(word); i++)
+		bus_write(&m->bus, word[i].at, &word[i].v, sizeof(word[i].v));
+	bus_write(&m->bus, MACHINE_EBDA, &ebda_kib, 1);
+}
+
 enum status boot_platform(struct boot *b, struct err *err)
 {
 	struct machine *m = b->m;

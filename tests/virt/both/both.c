@@ -417,5 +417,6 @@ int main(void)
 	ports();
 	tasks();
 	events();
+	both_pm_timer();
 	return guest_verdict();
 }

@@ -59,6 +59,8 @@ u64 *both_entry(u64 gpa); /* of the second stage: 0 is not present */
 struct outcome both_run(void);
 u64 both_cr2(void); /* after a run */
 
+void both_pm_timer(void); /* pm_timer.c */
+
 #define TO_TEXT_(x) #x
 #define TO_TEXT(x)  TO_TEXT_(x)
 #define LEAVE       ".byte 0x0f, 0x01, " TO_TEXT(BOTH_CALL) /* VMCALL, VMMCALL */
