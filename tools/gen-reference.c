@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cpu/virt.h"
+#include "cpu/state/virt.h"
 #include "model/model.h"
 #include "svm/svm.h"
 #include "vmx/vmx.h"

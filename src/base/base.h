@@ -3,7 +3,7 @@
  * May call: the C library. Called by: everything.
  *
  * Two kinds of failure never mix: `enum status` is the computer's (no memory, no file); a guest's fault is a value of
- * `enum xr` (cpu/cpu.h).
+ * `enum xr` (cpu/state/insn.h).
  */
 #ifndef BASE_BASE_H
 #define BASE_BASE_H

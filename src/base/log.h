@@ -12,7 +12,7 @@ enum trace_kind { TRACE_VM = 1, TRACE_INSN = 2, TRACE_INT = 4, TRACE_MMIO = 8, T
 struct cpu;
 struct insn;
 struct event;
-struct refusal; /* cpu/virt.h */
+struct refusal; /* cpu/state/virt.h */
 struct exit_record;
 
 struct hooks {

@@ -1,14 +1,15 @@
 /*
- * cpu: one x86-64 processor. What lives here: struct cpu, the run loop (run.c: read it first), events, segments, tasks,
- * MSRs, CPUID, the local APIC; mmu/ decode/ exec/ below it. It sees no vendor: cpu->virt is the only way to VMX or SVM.
- * May call: base, arch, mem. Called by: vmx, svm, model, machine, inspect. This header is all of it, for those.
+ * cpu: one x86-64 processor, from bottom to top: state/ (struct cpu), apic/, mmu/, decode/, control/, exec/, run/ (run.c:
+ * read it first). It sees no vendor: cpu->virt is the only way to VMX or SVM. May call: base, arch, mem. Called by: vmx,
+ * svm, model, machine, inspect. This header is what those need; inside cpu/ each floor includes what lies below it.
  */
 #ifndef CPU_CPU_H
 #define CPU_CPU_H
 
-#include "cpu/control.h" /* life, mode, registers, time */
-#include "cpu/events.h"  /* pending, delivery, faults, exits */
-#include "cpu/model.h"   /* what a model is */
-#include "cpu/state.h"   /* struct cpu */
+#include "cpu/apic/apic.h"       /* the local APIC */
+#include "cpu/control/control.h" /* mode, registers, segments, MSRs */
+#include "cpu/mmu/mmu.h"         /* memory by linear address */
+#include "cpu/run/run.h"         /* the loop, delivery, life */
+#include "cpu/state/state.h"     /* struct cpu; events.h, flags.h, time.h */
 
 #endif

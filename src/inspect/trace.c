@@ -5,7 +5,7 @@
  */
 #include "base/os.h"
 #include "cpu/decode/decode.h"
-#include "cpu/msr.h"
+#include "cpu/control/msr.h"
 #include "inspect/parts.h"
 
 #include <errno.h>

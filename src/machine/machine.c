@@ -5,6 +5,7 @@
  */
 #include "base/os.h"
 #include "cpu/decode/decode.h"
+#include "cpu/exec/exec.h"
 #include "machine/acpi/acpi.h"
 #include "machine/boot/boot.h"
 #include "machine/machine.h"
@@ -73,7 +74,7 @@ static enum status make_cpu(struct machine *m, unsigned i, struct err *err)
 
 static enum status make_cpus(struct machine *m, struct err *err)
 {
-	if (decode_index_new(&m->decode, m->cfg.model, &m->cfg.feat) != ST_OK ||
+	if (decode_index_new(&m->decode, m->cfg.model, &m->cfg.feat, &exec_dispatch) != ST_OK ||
 	    code_cache_new(&m->code, &m->bus) != ST_OK)
 		return err_set(err, ST_NOMEM, "out of memory for the decoder");
 	for (unsigned i = 0; i < m->cfg.cpus; i++) {

@@ -5,9 +5,9 @@
  */
 #include "model/amd.h"
 
-#include "cpu/cpuid.h"
+#include "cpu/control/cpuid.h"
 #include "cpu/exec/exec.h"
-#include "cpu/msr.h"
+#include "cpu/control/msr.h"
 #include "svm/svm.h"
 
 /* ---- MSRs ---- */

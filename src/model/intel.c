@@ -2,9 +2,9 @@
  * Model `intel`: a Sapphire Rapids class server processor without efficiency cores, every mitigation announced as not
  * needed. SDM 4 "Model-Specific Registers", 2A "CPUID".
  */
-#include "cpu/cpuid.h"
+#include "cpu/control/cpuid.h"
 #include "cpu/exec/exec.h"
-#include "cpu/msr.h"
+#include "cpu/control/msr.h"
 #include "model/model.h"
 #include "vmx/vmx.h"
 

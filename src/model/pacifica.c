@@ -4,9 +4,9 @@
  * EFER[63:15] are reserved, TLB_CONTROL has one command, VMRUN and SMI intercepts are required, a TLB flush hits every
  * ASID. Where the manual contradicts itself: docs/ERRATA.md.
  */
-#include "cpu/cpuid.h"
+#include "cpu/control/cpuid.h"
 #include "cpu/exec/exec.h"
-#include "cpu/msr.h"
+#include "cpu/control/msr.h"
 #include "model/amd.h"
 #include "svm/svm.h"
 

@@ -1,6 +1,6 @@
 /* Model `plain`: the processor of `amd` without virtualisation. */
 #include "cpu/exec/exec.h"
-#include "cpu/msr.h"
+#include "cpu/control/msr.h"
 #include "model/amd.h"
 
 static const enum feature features[] = {AMD_BASE_FEATURES, FEAT_NONE};

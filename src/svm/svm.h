@@ -10,7 +10,7 @@
  *              AVIC V_VMSAVE_VMLOAD VGIF SVM_SPEC_CTRL TLBI_CTL; by --cpu amd,+...: GMET X2AVIC VNMI IDLE_HLT
  *              BUS_LOCK_THRESHOLD PML; bit 28 (NestedVirtVmcbAddrChk: the intercept precedes the address check) has no
  *              feature name but is how VMRUN, VMLOAD and VMSAVE behave
- *   elsewhere: INVLPGB, INVLPGB_NESTED (8000_0008; insns.c), MCOMMIT (cpu/), the LBR stack (8000_0022; cpu/lbr.c)
+ *   elsewhere: INVLPGB, INVLPGB_NESTED (8000_0008; insns.c), MCOMMIT (cpu/), the LBR stack (8000_0022; cpu/control/lbr.c)
  *   not there: PmcVirt SSSCheck ROGPT HOST_MCE_OVERRIDE IbsVirt ExtLvtAvicAccessChg; SKINIT (8000_0001 ECX[12]);
  *              EnhancedTlbi, x2AVIC_EXT (ECX)
  * Model `pacifica` has NPT and LBRV, as in 2005; QUIRK_SVM_FIRST is the rest of the difference.

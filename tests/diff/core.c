@@ -140,7 +140,7 @@ static bool make_cpu(struct core *w, const struct cpu_model *m)
 	model_features(m, &features);
 	if (bus_init(&w->bus, &w->clock, &w->hooks, RAM_SIZE, RAM_SIZE, NULL) != ST_OK)
 		return false;
-	if (code_cache_new(&w->code, &w->bus) != ST_OK || decode_index_new(&w->index, m, &features) != ST_OK)
+	if (code_cache_new(&w->code, &w->bus) != ST_OK || decode_index_new(&w->index, m, &features, &exec_dispatch) != ST_OK)
 		return false;
 	c->all = w->all;
 	c->count = 1;

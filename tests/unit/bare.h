@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "cpu/decode/decode.h"
+#include "cpu/exec/exec.h"
 #include "model/model.h"
 
 #define BARE_RAM (64ull << 20)
@@ -45,7 +46,7 @@ static bool bare_init(struct pc *p, const char *model)
 	p->hooks.refused = bare_refused;
 	if (model_parse(model, &m, &feat, &err) != ST_OK ||
 	    bus_init(&p->bus, &p->clock, &p->hooks, BARE_RAM, 0x80000000, &err) != ST_OK ||
-	    decode_index_new(&p->decode, m, &feat) != ST_OK || code_cache_new(&p->code, &p->bus) != ST_OK)
+	    decode_index_new(&p->decode, m, &feat, &exec_dispatch) != ST_OK || code_cache_new(&p->code, &p->bus) != ST_OK)
 		return false;
 	p->mem = calloc(1, sizeof(struct cpu) + 64);
 	p->c = (struct cpu *)(void *)(((uintptr_t)p->mem + 63) & ~(uintptr_t)63);

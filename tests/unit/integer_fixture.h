@@ -101,6 +101,8 @@ enum xr insn_chain_gated(struct cpu *c, const struct insn *i)
 	return i->fn(c, i);
 }
 
+static const struct dispatch fixture_dispatch = {insn_chain_call, insn_chain_gated, insn_locked_fast, insn_end};
+
 enum xr raise_soft(struct cpu *c, const struct insn *i, enum event_type type, u8 vector)
 {
 	c->fault = (struct event){.type = (u8)type, .vector = vector, .insn_len = i->len};

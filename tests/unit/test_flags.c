@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "cpu/exec/cond.h"
+#include "cpu/state/flags.h"
 #include "report.h"
 #include "rnd.h"
 

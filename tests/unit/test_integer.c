@@ -489,7 +489,7 @@ static int set_up(void **state)
 	cpu.cpl = 3;
 	cpu.seg[SEG_CS].limit = ~0u;
 	sh = mmap(NULL, sizeof(*sh), PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
-	if (sh == MAP_FAILED || decode_index_new(&decode_index, &model, &f) != ST_OK)
+	if (sh == MAP_FAILED || decode_index_new(&decode_index, &model, &f, &fixture_dispatch) != ST_OK)
 		return -1;
 	cpu.decode = decode_index;
 	return 0;

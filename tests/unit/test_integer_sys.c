@@ -433,7 +433,7 @@ static int set_up(void **state)
 	(void)state;
 	memset(&f, 0xff, sizeof(f));
 	model.insns = sets;
-	return decode_index_new(&cpu.decode, &model, &f) == ST_OK ? 0 : -1;
+	return decode_index_new(&cpu.decode, &model, &f, &fixture_dispatch) == ST_OK ? 0 : -1;
 }
 
 int main(void)

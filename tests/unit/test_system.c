@@ -9,9 +9,10 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
+#include "cpu/control/msr.h"
+#include "cpu/control/segs.h"
 #include "cpu/decode/decode.h"
-#include "cpu/msr.h"
-#include "cpu/segs.h"
+#include "cpu/exec/exec.h"
 #include "model/model.h"
 
 /* ---- a machine with one processor ---- */
@@ -47,7 +48,7 @@ static struct rig *rig_new(const char *spec)
 	clock_init(&r->clock);
 	r->hooks = (struct hooks){.arg = r, .trace = TRACE_INT, .event = on_event};
 	assert_int_equal(bus_init(&r->bus, &r->clock, &r->hooks, 16 << 20, 16 << 20, &err), ST_OK);
-	assert_int_equal(decode_index_new(&r->index, m, &f), ST_OK);
+	assert_int_equal(decode_index_new(&r->index, m, &f, &exec_dispatch), ST_OK);
 	assert_int_equal(code_cache_new(&r->code, &r->bus), ST_OK);
 	r->c = calloc(1, sizeof(*r->c));
 	r->all[0] = r->c;

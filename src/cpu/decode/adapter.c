@@ -4,7 +4,7 @@
  * the machine: such an instruction is bound to ud().
  */
 #include "cpu/decode/index.h"
-#include "cpu/exec/exec.h"
+#include "cpu/state/events.h"
 
 static enum xr ud(struct cpu *c, const struct insn *i)
 {
@@ -182,6 +182,7 @@ static bool is_locked(const struct insn *i, const struct dec *d)
 static void bind_row(struct insn *i, const struct dec *d)
 {
 	const struct insn_row *row = d->row;
+	const struct dispatch *how = d->cpu->decode->how;
 	const u32 gates = ROW_CPL0 | ROW_FPU | ROW_SSE | ROW_AVX | ROW_MMX;
 
 	if (!row || ud_by_mode(row->flags, d->mode) || (row->feature && !has(d->cpu, (enum feature)row->feature)))
@@ -193,9 +194,9 @@ static void bind_row(struct insn *i, const struct dec *d)
 	if (!i->fn)
 		i->fn = ud;
 	if (!i->fast)
-		i->fast = (row->flags & gates) || (row->icpt && !(row->flags & ROW_LATE_ICPT)) ? insn_chain_gated : insn_chain_call;
+		i->fast = (row->flags & gates) || (row->icpt && !(row->flags & ROW_LATE_ICPT)) ? how->gated : how->call;
 	if (unlikely(d->mode & MODE_LOCKS) && is_locked(i, d) && row != &ud_row)
-		i->fast = insn_locked_fast;
+		i->fast = how->locked;
 }
 
 /* LOCK MOV CR0 is CR8 on processors with AltMovCr8; Zydis rejects the prefix. Decode without it, then rename. */
@@ -225,11 +226,11 @@ static bool decode_alt_cr8(const struct cpu *c, const ZydisDecoder *z, const u8 
 	return false;
 }
 
-static int bind_invalid(struct insn *i, const struct insn_row *row, size_t len)
+static int bind_invalid(const struct cpu *c, struct insn *i, const struct insn_row *row, size_t len)
 {
 	i->row = row;
 	i->fn = row->fn;
-	i->fast = insn_chain_call;
+	i->fast = c->decode->how->call;
 	i->len = (u8)len;
 	return (int)len;
 }
@@ -249,12 +250,12 @@ int decode_bytes(const struct cpu *c, u8 mode, const u8 *bytes, size_t n, struct
 	if (st == ZYDIS_STATUS_NO_MORE_DATA && n < ZYDIS_MAX_INSTRUCTION_LENGTH)
 		return 0;
 	if (st == ZYDIS_STATUS_INSTRUCTION_TOO_LONG || st == ZYDIS_STATUS_NO_MORE_DATA)
-		return bind_invalid(out, &too_long_row, 1);
+		return bind_invalid(c, out, &too_long_row, 1);
 	if (!ZYAN_SUCCESS(st) && !(st == ZYDIS_STATUS_ILLEGAL_LOCK && decode_alt_cr8(c, z, bytes, n, &zi, op)))
-		return bind_invalid(out, &ud_row, 1);
+		return bind_invalid(c, out, &ud_row, 1);
 
 	if (foreign(&zi))
-		return bind_invalid(out, &ud_row, 1);
+		return bind_invalid(c, out, &ud_row, 1);
 	fix_no_base(&zi, op);
 
 	struct dec d = {.zi = &zi, .op = op, .mode = mode, .cpu = c};

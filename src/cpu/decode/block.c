@@ -3,7 +3,8 @@
  * (physical address, mode); all blocks lie in one bounded arena that is recycled whole. A store into a page that holds
  * code invalidates the blocks it touches and ends the running one after that instruction.
  */
-#include "cpu/decode/decode.h"
+#include "cpu/decode/index.h"
+#include "cpu/state/events.h"
 
 #include <sys/mman.h>
 
@@ -44,7 +45,7 @@ struct jump_cache {
 	struct block *scratch;
 };
 
-static const struct insn_row end_row = {.form = "(end)", .fn = insn_end};
+static const struct insn_row end_row = {.form = "(end)"};
 
 static unsigned hash_key(u64 key)
 {
@@ -195,13 +196,13 @@ static void page_add(struct code_cache *cc, struct block *b, const struct ram_re
 	p->blocks = b;
 }
 
-static void add_end(struct block *b)
+static void add_end(const struct cpu *c, struct block *b)
 {
 	struct insn *e = &b->insn[b->n];
 
 	memset(e, 0, sizeof(*e));
 	e->row = &end_row;
-	e->fn = e->fast = insn_end;
+	e->fn = e->fast = c->decode->how->end;
 	e->off = b->bytes;
 	e->idx = (u8)b->n;
 	b->cost = b->n;
@@ -229,7 +230,7 @@ static void fill_block(const struct cpu *c, struct block *b, const u8 *bytes, si
 			break;
 		}
 	}
-	add_end(b);
+	add_end(c, b);
 }
 
 static size_t limited(const struct cpu *c, u64 ip, size_t n)

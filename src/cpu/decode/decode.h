@@ -1,13 +1,14 @@
 /*
  * decode: Zydis adapter -> struct insn, and the decoded-block cache keyed by (physical page, offset, mode).
- * No hand-written decode tables: Zydis decodes, the instruction table binds. May call: mem, mmu (fetch).
+ * No hand-written decode tables: Zydis decodes, the instruction table binds. May call: state, mmu (fetch).
  */
 #ifndef CPU_DECODE_H
 #define CPU_DECODE_H
 
 #include <Zydis/Zydis.h>
 
-#include "cpu/cpu.h"
+#include "cpu/mmu/mmu.h"
+#include "cpu/state/model.h"
 
 /* What bind() and match() see. */
 struct dec {
@@ -46,7 +47,9 @@ static inline bool block_fits(const struct cpu *c, const struct block *b)
 	return mode64(c) || c->r[REG_RIP] + b->bytes - 1 <= c->seg[SEG_CS].limit;
 }
 
-enum status decode_index_new(const struct decode_index **out, const struct cpu_model *m, const struct feature_set *f);
+/* how: the forms that rows without their own are bound to. */
+enum status decode_index_new(const struct decode_index **out, const struct cpu_model *m, const struct feature_set *f,
+			     const struct dispatch *how);
 void decode_index_free(const struct decode_index *d);
 enum status code_cache_new(struct code_cache **out, struct bus *bus);
 void code_cache_free(struct code_cache *cc);

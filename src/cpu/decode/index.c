@@ -49,13 +49,15 @@ static void init_decoders(struct decode_index *d, const struct cpu_model *m, con
 	init_decoder(&d->zydis[DEC_64], ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64, m, f);
 }
 
-enum status decode_index_new(const struct decode_index **out, const struct cpu_model *m, const struct feature_set *f)
+enum status decode_index_new(const struct decode_index **out, const struct cpu_model *m, const struct feature_set *f,
+			     const struct dispatch *how)
 {
 	size_t n = count_rows(m->insns);
 	struct decode_index *d = base_alloc(sizeof(*d) + n * sizeof(d->rows[0]));
 
 	if (!d)
 		return ST_NOMEM;
+	d->how = how;
 	fill_index(d, m->insns);
 	init_decoders(d, m, f);
 	*out = d;

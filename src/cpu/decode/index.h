@@ -8,6 +8,7 @@ enum { DEC_REAL, DEC_16, DEC_16_SS32, DEC_32, DEC_32_SS16, DEC_64, DEC_COUNT };
 
 struct decode_index {
 	ZydisDecoder zydis[DEC_COUNT];
+	const struct dispatch *how;
 	u32 first[ZYDIS_MNEMONIC_MAX_VALUE + 2]; /* rows[first[m]] .. rows[first[m + 1]] belong to mnemonic m */
 	const struct insn_row *rows[];
 };

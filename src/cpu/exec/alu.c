@@ -1,5 +1,5 @@
 /* ADD OR ADC SBB AND SUB XOR CMP TEST, INC DEC NEG NOT, XADD CMPXCHG, ADCX ADOX, and the instructions on single flags. */
-#include "cpu/exec/cond.h"
+#include "cpu/state/flags.h"
 #include "cpu/exec/flat.h"
 
 /*

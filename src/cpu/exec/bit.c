@@ -1,5 +1,5 @@
 /* BT BTS BTR BTC, bit scans and counts, BMI1 and BMI2's bit fields, RDRAND and RDSEED. */
-#include "cpu/exec/cond.h"
+#include "cpu/state/flags.h"
 #include "cpu/exec/flat.h"
 
 #define HANDLER(NAME) static inline enum xr NAME(struct cpu *c, const struct insn *i)

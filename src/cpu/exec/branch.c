@@ -1,5 +1,5 @@
 /* Near branches, software interrupts, BOUND, and the undefined instructions. */
-#include "cpu/exec/cond.h"
+#include "cpu/state/flags.h"
 #include "cpu/exec/flat.h"
 
 #define HANDLER(NAME) static inline enum xr NAME(struct cpu *c, const struct insn *i)

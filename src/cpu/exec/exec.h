@@ -6,8 +6,9 @@
 #ifndef CPU_EXEC_H
 #define CPU_EXEC_H
 
-#include "cpu/cpu.h"
+#include "cpu/control/control.h"
 #include "cpu/decode/decode.h"
+#include "cpu/mmu/mem.h"
 
 /* ---- registers by byte offset (the build uses -fno-strict-aliasing) ---- */
 static inline void *reg_ptr(struct cpu *c, u8 off)
@@ -61,43 +62,8 @@ static inline enum xr insn_la(struct cpu *c, const struct insn *i, u32 size, uns
 	return seg_address(c, i->seg, insn_ea(c, i), size, access, la);
 }
 
-/* ---- scalar memory by linear address: L1 inline, the rest out of line ---- */
-/* A guest's operand in the computer's memory: it has the alignment that the guest chose. */
-typedef u8 any8;
-typedef u16 __attribute__((aligned(1), may_alias)) any16;
-typedef u32 __attribute__((aligned(1), may_alias)) any32;
-typedef u64 __attribute__((aligned(1), may_alias)) any64;
-
-#define DEFINE_MEM(N)                                                                                                  \
-	static inline enum xr mem_read##N(struct cpu *c, la_t la, unsigned access, u##N *out)                          \
-	{                                                                                                              \
-		struct l1_entry *e = &c->l1[(la >> PAGE_SHIFT) & ((1u << L1_BITS) - 1)];                               \
-		if (likely(e->tag_r == (((la + (N / 8 - 1)) & PAGE_MASK) | c->ctx) && !(access & (ACC_SUPER | ACC_WRITE)))) { \
-			*out = *(const any##N *)(la + e->add);                                                         \
-			return XR_OK;                                                                                  \
-		}                                                                                                      \
-		return mmu_read_slow(c, la, N / 8, access | ACC_READ, out);                                            \
-	}                                                                                                              \
-	static inline enum xr mem_write##N(struct cpu *c, la_t la, unsigned access, u##N v)                            \
-	{                                                                                                              \
-		struct l1_entry *e = &c->l1[(la >> PAGE_SHIFT) & ((1u << L1_BITS) - 1)];                               \
-		if (likely(e->tag_w == (((la + (N / 8 - 1)) & PAGE_MASK) | c->ctx) && !*e->flag && !(access & ACC_SUPER))) { \
-			*(any##N *)(la + e->add) = v;                                                                  \
-			return XR_OK;                                                                                  \
-		}                                                                                                      \
-		return mmu_write_slow(c, la, N / 8, access | ACC_WRITE, &v);                                           \
-	}                                                                                                              \
-	/* Read with write intent: after it, mem_write of the same bytes cannot fail. */                               \
-	static inline enum xr mem_rmw##N(struct cpu *c, la_t la, unsigned access, u##N *out)                           \
-	{                                                                                                              \
-		struct l1_entry *e = &c->l1[(la >> PAGE_SHIFT) & ((1u << L1_BITS) - 1)];                               \
-		if (likely(e->tag_w == (((la + (N / 8 - 1)) & PAGE_MASK) | c->ctx) && e->tag_r == e->tag_w)) {         \
-			*out = *(const any##N *)(la + e->add);                                                         \
-			return XR_OK;                                                                                  \
-		}                                                                                                      \
-		return mmu_read_slow(c, la, N / 8, access | ACC_RMW, out);                                             \
-	}                                                                                                              \
-	/* The memory operand of i. */                                                                                 \
+/* ---- the memory operand ---- */
+#define DEFINE_OPERAND(N)                                                                                              \
 	static inline enum xr op_read##N(struct cpu *c, const struct insn *i, u##N *out)                               \
 	{                                                                                                              \
 		la_t la;                                                                                               \
@@ -115,22 +81,10 @@ typedef u64 __attribute__((aligned(1), may_alias)) any64;
 		TRY(insn_la(c, i, N / 8, ACC_RMW, la));                                                                \
 		return mem_rmw##N(c, *la, i->seg == SEG_SS ? ACC_STACK : 0, out);                                      \
 	}
-DEFINE_MEM(8) DEFINE_MEM(16) DEFINE_MEM(32) DEFINE_MEM(64)
-#undef DEFINE_MEM
-
-/* "Alignment Check Exception (#AC)" for accesses by mem_span(); the scalar ones above check by themselves. While the check
- * is on no L1 entry matches, so that every access comes where it is made. */
-static inline enum xr alignment_check(struct cpu *c, la_t la, unsigned align)
-{
-	if (likely(!(la & (align - 1)) || c->cpl != 3 || !(c->cr0 & CR0_AM) || !(c->rflags & FL_AC)))
-		return XR_OK;
-	return cpu_fault(c, EX_AC, 0);
-}
+DEFINE_OPERAND(8) DEFINE_OPERAND(16) DEFINE_OPERAND(32) DEFINE_OPERAND(64)
+#undef DEFINE_OPERAND
 
 /* By size, for handlers that are not worth specialising. */
-enum xr mem_read(struct cpu *c, la_t la, unsigned size, unsigned access, u64 *out) must_check;
-enum xr mem_write(struct cpu *c, la_t la, unsigned size, unsigned access, u64 v) must_check;
-enum xr mem_rmw(struct cpu *c, la_t la, unsigned size, unsigned access, u64 *out) must_check;
 enum xr op_read(struct cpu *c, const struct insn *i, unsigned size, u64 *out) must_check;
 enum xr op_write(struct cpu *c, const struct insn *i, unsigned size, u64 v) must_check;
 enum xr op_read128(struct cpu *c, const struct insn *i, u64 out[2]) must_check;
@@ -138,15 +92,6 @@ enum xr op_read128(struct cpu *c, const struct insn *i, u64 out[2]) must_check;
 /* ---- stack: pushes and pops at the stack-address size, faulting as #SS ---- */
 enum xr push(struct cpu *c, unsigned size, u64 v) must_check;
 enum xr pop(struct cpu *c, unsigned size, u64 *v) must_check;
-static inline unsigned stack_size(const struct cpu *c)
-{
-	return (c->mode & MODE_SIZE) == MODE_64 ? 8 : (c->mode & MODE_SS32) ? 4 : 2;
-}
-static inline u64 stack_mask(const struct cpu *c)
-{
-	unsigned s = stack_size(c);
-	return s == 8 ? ~0ull : s == 4 ? 0xffffffffull : 0xffffull;
-}
 /* RSP <- v at the stack-address size, upper bits kept for 16-bit stacks. */
 static inline void set_sp(struct cpu *c, u64 v)
 {
@@ -154,24 +99,14 @@ static inline void set_sp(struct cpu *c, u64 v)
 	c->r[REG_RSP] = (c->r[REG_RSP] & ~m & (m == 0xffff ? ~0ull : 0)) | (v & m);
 }
 
-/* ---- lazy flags ---- */
-static inline void cc_set(struct cpu *c, enum cc_op op, unsigned size, u64 res, u64 s1, u64 s2)
-{
-	c->cc_op = (u8)op;
-	c->cc_size = (u8)size;
-	c->cc_res = (u64)sign_extend(res, size * 8);
-	c->cc_src1 = s1;
-	c->cc_src2 = s2;
-}
-bool cc_cf(struct cpu *c);
-bool cc_of(struct cpu *c);
-bool cc_eval(struct cpu *c, unsigned cc); /* condition 0..15 as in Jcc */
-/* Flags known outright: arith is FL_ARITH bits. */
-static inline void cc_set_flags(struct cpu *c, u32 arith)
-{
-	c->rflags = (c->rflags & ~(u32)FL_ARITH) | arith;
-	c->cc_op = CC_FLAGS;
-}
+/* ---- far.c ---- */
+enum xr far_jmp(struct cpu *c, const struct insn *i, u16 sel, u64 off) must_check;
+enum xr far_call(struct cpu *c, const struct insn *i, u16 sel, u64 off) must_check;
+enum xr far_ret(struct cpu *c, const struct insn *i, u16 pop) must_check;
+enum xr do_iret(struct cpu *c, const struct insn *i) must_check;
+
+/* Instructions whose memory operand is implied by rAX: only a prefix says which segment. */
+void bind_implied_segment(struct insn *i, const struct dec *d);
 
 /* ---- chaining: handler NAME -> NAME_fast ---- */
 #define NEXT(c, i) ((i)[1].fast((c), (i) + 1))
@@ -203,7 +138,13 @@ static inline void cc_set_flags(struct cpu *c, u32 arith)
 		c->left = i->idx + 1u;                                                                                 \
 		return XR_OK;                                                                                          \
 	}
-enum xr insn_leave(struct cpu *c, const struct insn *i, enum xr r); /* run.c: bookkeeping when a chain ends early */
+/* chain.c */
+extern const struct dispatch exec_dispatch;
+enum xr insn_run(struct cpu *c, const struct insn *i);              /* alone: gate, lock, fn */
+enum xr insn_leave(struct cpu *c, const struct insn *i, enum xr r); /* bookkeeping when a chain ends early */
+enum xr insn_end(struct cpu *c, const struct insn *i);
+enum xr insn_chain_call(struct cpu *c, const struct insn *i);
+enum xr insn_chain_gated(struct cpu *c, const struct insn *i);
 /* lock.c: instructions with LOCK, XCHG with memory, while the mode has MODE_LOCKS; i->fn does the work. */
 enum xr insn_locked(struct cpu *c, const struct insn *i);
 enum xr insn_locked_fast(struct cpu *c, const struct insn *i);

@@ -4,7 +4,7 @@
  * each function. SDM 2A/2B "CALL", "JMP", "RET", "IRET", 3A "Privilege Levels"; APM 2 "Control-Transfer Privilege Checks".
  */
 #include "cpu/exec/exec.h"
-#include "cpu/segs.h"
+#include "cpu/control/segs.h"
 
 /* ---- code segments ---- */
 

@@ -24,14 +24,6 @@ void fpu_ferr(struct cpu *c)
 		c->ferr_pin(c->ferr_pin_arg, active);
 }
 
-void cpu_set_ignne(struct cpu *c, bool active)
-{
-	c->ignne = active;
-	if (active && c->activity == ACT_FREEZE)
-		c->activity = ACT_RUN;
-	cpu_recheck(c);
-}
-
 bool fpu_stack_fault(struct cpu *c, bool is_overflow)
 {
 	fpu_set_cc(c, X87_C1, is_overflow ? X87_C1 : 0);

@@ -5,6 +5,7 @@
 #ifndef CPU_EXEC_FPU_H
 #define CPU_EXEC_FPU_H
 
+#include "cpu/control/xstate.h"
 #include "cpu/exec/exec.h"
 
 /* "x87 FPU Status Register", "x87 FPU Control Word" */
@@ -226,14 +227,7 @@ static inline void mm_set(struct cpu *c, unsigned n, u64 v)
 }
 
 /* ---- extended state (xsave.c) ---- */
-#define XC_X87  BIT(0)
-#define XC_SSE  BIT(1)
-#define XC_AVX  BIT(2)
-#define XC_PKRU BIT(9)
-u64 xsave_components(const struct cpu *c);           /* what XCR0 may hold: CPUID.(0Dh,0) EDX:EAX */
 u64 xsave_inuse(const struct cpu *c);                /* XINUSE */
-u32 xsave_size(u64 components, bool compacted);      /* bytes of an area with these components */
-u32 xsave_component(unsigned n, u32 *offset);        /* size and standard offset; 0: no such component */
 u32 mxcsr_mask(const struct cpu *c);                 /* bits that may be set; others are #GP(0) */
 bool xcr0_valid(const struct cpu *c, u64 v);
 

@@ -1,5 +1,5 @@
 /* MOV MOVZX MOVSX LEA XCHG CMOVcc SETcc and relatives, CMPXCHG8B/16B, and the instructions that do nothing here. */
-#include "cpu/exec/cond.h"
+#include "cpu/state/flags.h"
 #include "cpu/exec/flat.h"
 
 #define HANDLER(NAME) static inline enum xr NAME(struct cpu *c, const struct insn *i)

@@ -6,7 +6,7 @@
 #ifndef CPU_EXEC_REP_H
 #define CPU_EXEC_REP_H
 
-#include "cpu/exec/cond.h"
+#include "cpu/state/flags.h"
 #include "cpu/exec/flat.h"
 
 #define REP_CHUNK 1024

@@ -1,5 +1,5 @@
 /* SHL SHR SAR, ROL ROR RCL RCR, SHLD SHRD, and BMI2's shifts without flags. */
-#include "cpu/exec/cond.h"
+#include "cpu/state/flags.h"
 #include "cpu/exec/flat.h"
 
 #define HANDLER(NAME) static inline enum xr NAME(struct cpu *c, const struct insn *i)

@@ -1,5 +1,5 @@
 /* PUSH POP PUSHA POPA ENTER LEAVE, and what moves RFLAGS as a whole: PUSHF POPF LAHF SAHF CLI STI. */
-#include "cpu/exec/cond.h"
+#include "cpu/state/flags.h"
 #include "cpu/exec/flat.h"
 
 #define HANDLER(NAME) static inline enum xr NAME(struct cpu *c, const struct insn *i)

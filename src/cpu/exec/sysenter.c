@@ -3,7 +3,7 @@
  * vendors differ a quirk bit says so. SDM 2B "SYSCALL".."SYSRET", APM 2 "Fast System Call and Return".
  */
 #include "cpu/exec/exec.h"
-#include "cpu/segs.h"
+#include "cpu/control/segs.h"
 
 #define AR_FLAT_CODE (0xbu | AR_S | AR_P | AR_G) /* execute/read, accessed */
 #define AR_FLAT_DATA (0x3u | AR_S | AR_P | AR_G | AR_DB)

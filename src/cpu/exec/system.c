@@ -3,9 +3,10 @@
  * CPUID, bases and keys. The gate has tested what the row says (#UD, CPL, plain intercepts); what depends on operands is here.
  * SDM 2, APM 3 "System Instruction Reference"; SVM's order: APM 2 "Instruction Intercepts".
  */
+#include "cpu/apic/apic.h"
 #include "cpu/exec/exec.h"
-#include "cpu/msr.h"
-#include "cpu/segs.h"
+#include "cpu/control/msr.h"
+#include "cpu/control/segs.h"
 
 /* ---- control registers ---- */
 

@@ -1,57 +1,9 @@
 /*
- * Time as instructions see it, and waiting for it: RDTSC and its relatives, HLT, MONITOR/MWAIT, WAITPKG.
+ * Instructions that read the time or wait for it: RDTSC and its relatives, HLT, MONITOR/MWAIT, WAITPKG.
  * SDM 3B "Time-Stamp Counter", 2 "MWAIT", "TPAUSE"; APM 3 "RDPRU", "MONITORX".
  */
 #include "cpu/exec/exec.h"
-#include "cpu/segs.h"
-
-u64 cpu_tsc(struct cpu *c)
-{
-	cpu_sync_time(c);
-
-	u64 tsc = c->clock->now + c->tsc_offset;
-
-	return c->guest ? c->virt->tsc(c, tsc) : tsc;
-}
-
-static void end_wait(struct cpu *c)
-{
-	if (c->activity == ACT_MWAIT || c->activity == ACT_TPAUSE)
-		c->activity = ACT_RUN;
-	c->wake_at = UINT64_MAX;
-}
-
-/* The timer of a wait that something else ended may still be armed. */
-static void time_is_up(void *arg)
-{
-	struct cpu *c = arg;
-
-	if (c->wake_at <= c->clock->now)
-		end_wait(c);
-}
-
-void cpu_wait_until(struct cpu *c, u64 when)
-{
-	c->wake_at = when;
-	c->yield = true;
-	cpu_recheck(c);
-	if (when == UINT64_MAX)
-		return;
-	if (!c->wake_timer.fn)
-		timer_init(&c->wake_timer, c->clock, time_is_up, c);
-	timer_arm(&c->wake_timer, when);
-}
-
-void cpu_monitor_written(void *cpu, const struct written *w)
-{
-	struct cpu *c = cpu;
-
-	if (likely(c->monitor_addr == UINT64_MAX) || w->pa >= c->monitor_addr + 64 || w->pa + w->len <= c->monitor_addr)
-		return;
-	c->monitor_addr = UINT64_MAX;
-	if (c->activity == ACT_MWAIT || c->activity == ACT_TPAUSE)
-		end_wait(c);
-}
+#include "cpu/control/segs.h"
 
 /* CR4.TSD keeps user code from the time; the fault precedes every intercept. */
 static enum xr tsd(struct cpu *c)

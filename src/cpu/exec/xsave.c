@@ -10,49 +10,12 @@ enum {
 	EXTENDED = LEGACY_SIZE + HEADER_SIZE,
 };
 
-/* "Standard Format" offsets; neither component is aligned in the compacted format. */
-static const struct component {
-	u16 n, offset, size;
-} components[] = {{2, EXTENDED, 256}, {9, 2688, 8}};
 #define AREA_MAX 2696
 
 struct header {
 	u64 xstate_bv, xcomp_bv, reserved[6];
 };
 #define XCOMP_COMPACTED BIT(63)
-
-/* ---- facts for CPUID.0Dh ---- */
-
-u64 xsave_components(const struct cpu *c)
-{
-	return XC_X87 | XC_SSE | (has(c, FEAT_AVX) ? XC_AVX : 0) | (has(c, FEAT_PKU) ? XC_PKRU : 0);
-}
-
-u32 xsave_component(unsigned n, u32 *offset)
-{
-	unsigned k;
-
-	for (k = 0; k < ARRAY_LEN(components); k++)
-		if (components[k].n == n) {
-			*offset = components[k].offset;
-			return components[k].size;
-		}
-	*offset = 0;
-	return 0;
-}
-
-u32 xsave_size(u64 which, bool compacted)
-{
-	u32 size = EXTENDED;
-	unsigned k;
-
-	for (k = 0; k < ARRAY_LEN(components); k++) {
-		if (!(which >> components[k].n & 1))
-			continue;
-		size = compacted ? size + components[k].size : (u32)components[k].offset + components[k].size;
-	}
-	return size;
-}
 
 u32 mxcsr_mask(const struct cpu *c)
 {
@@ -334,13 +297,13 @@ static void save_components(struct cpu *c, const struct insn *i, const struct sp
 		image_xmm(c, image);
 		span_write(c, s, OFF_XMM, image + OFF_XMM, 16 * vector_count(c));
 	}
-	for (k = 0; k < ARRAY_LEN(components); k++) {
+	for (k = 0; k < XSTATE_COMPONENTS; k++) {
 		if (!compacted)
-			at = components[k].offset;
-		if (which >> components[k].n & 1)
-			save_component(c, s, components[k].n, at);
-		if (layout >> components[k].n & 1)
-			at += components[k].size;
+			at = xstate_components[k].offset;
+		if (which >> xstate_components[k].n & 1)
+			save_component(c, s, xstate_components[k].n, at);
+		if (layout >> xstate_components[k].n & 1)
+			at += xstate_components[k].size;
 	}
 }
 
@@ -429,11 +392,11 @@ static void restore_components(struct cpu *c, const struct insn *i, const u8 *ar
 		init_x87(c);
 	if (rfbm & XC_SSE)
 		load_xmm(c, load & XC_SSE ? area : NULL);
-	for (k = 0; k < ARRAY_LEN(components); k++) {
-		unsigned n = components[k].n;
+	for (k = 0; k < XSTATE_COMPONENTS; k++) {
+		unsigned n = xstate_components[k].n;
 
 		if (!compacted)
-			at = components[k].offset;
+			at = xstate_components[k].offset;
 		if ((rfbm >> n & 1) && n == 2)
 			load_avx(c, load >> n & 1 ? area + at : NULL);
 		if ((rfbm >> n & 1) && n == 9) {
@@ -443,7 +406,7 @@ static void restore_components(struct cpu *c, const struct insn *i, const u8 *ar
 			mmu_update_context(c);
 		}
 		if (h->xcomp_bv >> n & 1)
-			at += components[k].size;
+			at += xstate_components[k].size;
 	}
 }
 

@@ -4,6 +4,9 @@
  */
 #include "cpu/mmu/mmu_priv.h"
 
+#include "cpu/apic/apic.h"
+#include "cpu/state/time.h"
+
 /* "Canonical Addressing". Outside long mode linear addresses have 32 bits and wrap. */
 static enum xr check_canonical(struct cpu *c, la_t la, u32 len, unsigned access)
 {

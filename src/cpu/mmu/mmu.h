@@ -10,8 +10,7 @@
 #ifndef CPU_MMU_H
 #define CPU_MMU_H
 
-#include "arch/arch.h"
-#include "cpu/insn.h"
+#include "cpu/state/tlb.h"
 #include "cpu/mmu/walk.h" /* the walker: guest paging, EPT and NPT are the same loop with another description */
 #include "mem/mem.h"
 
@@ -22,45 +21,6 @@ enum acc {
 	ACC_CROSSES = 32, /* set inside mmu: one part of an access that crosses a page; its length is in bits 31:16 */
 };
 #define ACC_LENGTH(len) ((unsigned)(len) << 16)
-
-/* L1: 1024 entries of 32 bytes. Tag: page of the linear address | context number (never 0). */
-#define L1_BITS 10
-#define MMU_CTX_NEVER 4095u /* no entry ever carries this number: every access takes the slow path */
-struct l1_entry {
-	u64 tag_r, tag_w; /* tag_w set only if the page may be written without a walk (dirty bit already set) */
-	uintptr_t add;    /* host address = linear address + add */
-	u8 *flag;         /* the page's enum page_flag byte */
-};
-
-/* Space: 0 is the host's (ASID 0, VPID 0 outside guests); others are interned by the vendor: VMX (VPID, EPTP 51:12), SVM
- * the ASID. */
-struct tlb_tag {
-	u16 space;
-	u16 pcid;
-};
-
-#define TLB_SETS 512
-#define TLB_WAYS 4
-struct tlb_entry {
-	u64 vpn;        /* linear address >> page_shift */
-	u64 pfn;        /* physical address >> 12 of the page's start */
-	gpa_t gpa;      /* where the first stage led (for exits that report it) */
-	u16 space, pcid;
-	u8 page_shift;  /* 12, 21, 22, 30: the smaller of both stages */
-	u8 guest_shift; /* the first stage's page size: INVLPG removes every piece of it */
-	u8 perms;       /* enum acc bits of the first stage; of the second one << 4 */
-	u8 pkey, memtype;
-	bool valid, global, user, dirty;
-	u64 born;       /* flush epoch in which it was filled: flushes compare, nothing is scanned */
-};
-
-struct tlb {
-	struct tlb_entry small[TLB_SETS][TLB_WAYS]; /* 4 KiB */
-	struct tlb_entry large[64][TLB_WAYS];       /* 2 MiB, 4 MiB, 1 GiB */
-	u8 small_next[TLB_SETS], large_next[64];    /* round robin */
-};
-
-struct cpu;
 
 /* A range of at most 4096 bytes, every page of it translated before the first byte moves. */
 struct span {
@@ -111,13 +71,7 @@ void tlb_flush_space(struct cpu *c, u16 space, bool keep_global);     /* one ASI
 void tlb_flush_pcid(struct cpu *c, u16 space, u16 pcid, bool keep_global);
 void tlb_flush_page(struct cpu *c, u16 space, u16 pcid, la_t la, bool globals_too); /* INVLPG: with globals */
 void tlb_flush_page_any_pcid(struct cpu *c, u16 space, la_t la);
-/* By any combination of space, PCID and page: broadcast invalidation. Unused parts match all. */
-struct tlb_match {
-	u16 space, pcid;
-	bool any_space, any_pcid, any_page, globals;
-	la_t la;
-};
-void tlb_flush_matching(struct cpu *c, const struct tlb_match *m);
+void tlb_flush_matching(struct cpu *c, const struct tlb_match *m); /* broadcast invalidation */
 void tlb_set_space(struct cpu *c, u16 space);                         /* at VM entry and exit */
 
 /* Recompute the context number after anything that changes how addresses translate: CPL, CR0, CR3, CR4, EFER, RFLAGS.AC,

@@ -4,7 +4,8 @@
 #ifndef CPU_MMU_PRIV_H
 #define CPU_MMU_PRIV_H
 
-#include "cpu/cpu.h"
+#include "cpu/mmu/mmu.h"
+#include "cpu/state/events.h"
 
 /* A20M: "bit 20 of every processor access reads as 0". VMX operation blocks it as it blocks INIT (cr_ok's 81h). */
 static inline bool mmu_a20_masked(const struct cpu *c)

@@ -15,7 +15,7 @@
 #define CPU_MMU_WALK_H
 
 #include "arch/arch.h"
-#include "cpu/insn.h"
+#include "cpu/state/insn.h"
 
 struct cpu;
 struct walk_step;

@@ -1,0 +1,152 @@
+/* Life of a processor: creation, RESET and INIT. SDM 3A "Processor State After Reset", APM 2 "Processor Initialization". */
+#include "cpu/run/run.h"
+
+#include "cpu/apic/apic.h"
+#include "cpu/decode/decode.h"
+#include "cpu/exec/fpu.h"
+
+/* ---- no virtualisation ---- */
+
+static enum status none_init(struct cpu *c)
+{
+	(void)c;
+	return ST_OK;
+}
+
+static void none_fini(struct cpu *c)
+{
+	(void)c;
+}
+
+static void none_reset(struct cpu *c, bool init)
+{
+	(void)c;
+	(void)init;
+}
+
+static u64 none_tsc(struct cpu *c, u64 tsc)
+{
+	(void)c;
+	return tsc;
+}
+
+static void none_iret(struct cpu *c)
+{
+	(void)c;
+}
+
+/* Guest-side hooks stay NULL: without guests nothing calls them. */
+const struct virt_ops virt_none = {
+	.name = "none",
+	.init = none_init,
+	.fini = none_fini,
+	.reset = none_reset,
+	.tsc = none_tsc,
+	.iret = none_iret,
+};
+
+/* ---- creation ---- */
+
+enum status cpu_init(struct cpu *c, const struct cpu_model *m, const struct feature_set *feat, struct bus *bus, struct err *err)
+{
+	bool has_virt = feat_has(feat, FEAT_SVM) || feat_has(feat, FEAT_VMX);
+
+	c->model = m;
+	c->feat = *feat;
+	c->bus = bus;
+	c->clock = bus->clock;
+	c->hooks = bus->hooks;
+	c->virt = has_virt ? m->virt : &virt_none;
+	c->phys_bits = c->phys_bits ? c->phys_bits : m->phys_bits;
+	if (mmu_init(c) != ST_OK || decode_cpu_init(c) != ST_OK || c->virt->init(c) != ST_OK)
+		return err_set(err, ST_NOMEM, "out of memory for processor %u", c->index);
+	apic_init(c, c->index);
+	c->stores = (struct observer){.pages = PAGE_WATCHED, .written = cpu_monitor_written, .arg = c};
+	bus_observe(bus, &c->stores);
+	cpu_reset(c, false);
+	return ST_OK;
+}
+
+void cpu_fini(struct cpu *c)
+{
+	if (!c->model)
+		return;
+	bus_unobserve(c->bus, &c->stores);
+	timer_disarm(&c->perf.timer);
+	timer_disarm(&c->wake_timer);
+	c->virt->fini(c);
+	decode_cpu_fini(c);
+	mmu_fini(c);
+}
+
+/* ---- reset ---- */
+
+static void reset_segments(struct cpu *c)
+{
+	const u32 data = AR_S | AR_P | AR_W | AR_A;
+
+	for (unsigned s = 0; s < SEG_COUNT; s++)
+		c->seg[s] = (struct seg){.limit = 0xffff, .ar = data};
+	c->seg[SEG_CS] = (struct seg){.sel = 0xf000, .base = 0xffff0000, .limit = 0xffff, .ar = data | AR_CODE};
+	c->seg[SEG_LDTR].ar = AR_P | SYS_LDT;
+	c->seg[SEG_TR].ar = AR_P | SYS_TSS32_BUSY;
+	c->gdtr.base = c->idtr.base = 0;
+	c->gdtr.limit = c->idtr.limit = 0xffff;
+	c->lidt = false;
+	c->chain_n = 0;
+}
+
+static void reset_registers(struct cpu *c, bool init)
+{
+	memset(c->r, 0, sizeof(c->r));
+	c->r[REG_RDX] = c->model->signature;
+	c->r[REG_RIP] = 0xfff0;
+	flags_set(c, FL_1);
+	c->cr0 = CR0_ET | (init ? c->cr0 & (CR0_CD | CR0_NW) : CR0_CD | CR0_NW);
+	c->cr2 = c->cr3 = c->cr4 = c->efer = 0;
+	memset(c->dr, 0, sizeof(c->dr));
+	c->dr6 = DR6_RESET;
+	c->dr7 = DR7_RESET;
+}
+
+static void reset_run_state(struct cpu *c)
+{
+	c->pend &= (u32)PEND_SIPI; /* INIT followed by SIPI at once */
+	c->pending_db = 0;
+	c->shadow = 0;
+	c->nmi_blocked = c->smm = c->guest = c->virt_root = c->stage2 = c->mtf = c->pdpte_on_demand = false;
+	c->lock_exits = c->bus_lock = false;
+	c->gif = true;
+	c->space = 0;
+	memset(c->icpt, 0, sizeof(c->icpt));
+	c->inject.type = c->delivering.type = EV_NONE;
+	c->trap_page = TRAP_PAGE_NONE;
+	c->monitor_addr = c->wake_at = c->guest_since = UINT64_MAX;
+}
+
+void cpu_reset(struct cpu *c, bool init)
+{
+	reset_segments(c);
+	reset_registers(c, init);
+	reset_run_state(c);
+	if (!init) {
+		fpu_reset(c, false);
+		msr_reset(c);
+	}
+	apic_reset(c, init);
+	c->virt->reset(c, init);
+	tlb_flush_all(c);
+	c->activity = c->apic.base & BIT(8) ? ACT_RUN : ACT_WAIT_SIPI; /* the bootstrap processor runs */
+	cpu_update_mode(c);
+	cpu_recheck(c);
+}
+
+/* ---- pins ---- */
+
+void cpu_set_ignne(struct cpu *c, bool active)
+{
+	c->ignne = active;
+	if (active && c->activity == ACT_FREEZE)
+		c->activity = ACT_RUN;
+	cpu_recheck(c);
+}

@@ -1,0 +1,307 @@
+/*
+ * Events between instructions: in which order those that are pending are looked at, and when they may be taken. One
+ * table, event_rows, is that order for both vendors; where theirs differ an event has two rows, and the vendor says which
+ * is its own. SDM 3A "Priority Among Concurrent Events", APM 2 "Priorities".
+ */
+#include "cpu/run/run.h"
+
+#include "cpu/apic/apic.h"
+#include "cpu/control/control.h"
+
+/* ---- may it be taken now? ---- */
+
+static bool awake(const struct cpu *c)
+{
+	return c->activity != ACT_WAIT_SIPI && c->activity != ACT_SHUTDOWN && c->activity != ACT_OFF;
+}
+
+static bool always(struct cpu *c)
+{
+	(void)c;
+	return true;
+}
+
+static bool gif_and_awake(struct cpu *c)
+{
+	return c->gif && awake(c);
+}
+
+/* VMX root operation keeps INIT pending; a guest that waits for SIPI has no use for it. */
+static bool init_ready(struct cpu *c)
+{
+	if (c->guest)
+		return c->gif && c->activity != ACT_WAIT_SIPI;
+	return c->gif && !(c->virt_root && c->virt->cr_ok && !c->virt->cr_ok(c, 0x81, 0));
+}
+
+static bool sipi_ready(struct cpu *c)
+{
+	(void)c;
+	return true; /* outside wait-for-SIPI it is dropped */
+}
+
+static bool db_ready(struct cpu *c)
+{
+	return awake(c) && !(c->shadow & SHADOW_MOVSS);
+}
+
+static bool nmi_awake(const struct cpu *c)
+{
+	return c->gif && !c->shadow && c->activity != ACT_WAIT_SIPI && c->activity != ACT_OFF;
+}
+
+static bool nmi_ready(struct cpu *c)
+{
+	bool blocked = c->nmi_blocked;
+
+	if (c->guest && c->virt->nmi_masked)
+		c->virt->nmi_masked(c, &blocked);
+	return !blocked && nmi_awake(c);
+}
+
+static bool nmi_window_ready(struct cpu *c)
+{
+	return !c->nmi_blocked && nmi_awake(c);
+}
+
+static bool window_ready(struct cpu *c)
+{
+	return (c->rflags & FL_IF) && !c->shadow && awake(c);
+}
+
+static bool in_guest(struct cpu *c)
+{
+	return c->guest;
+}
+
+static bool timer_ready(struct cpu *c)
+{
+	return c->guest && c->activity != ACT_WAIT_SIPI && c->activity != ACT_OFF;
+}
+
+static bool intr_ready(struct cpu *c)
+{
+	bool masked = !(c->rflags & FL_IF);
+
+	if (c->guest && c->virt->intr_masked)
+		c->virt->intr_masked(c, &masked);
+	if (masked && c->activity == ACT_MWAIT && c->halted_by_mwait_if) {
+		c->activity = ACT_RUN;
+		c->wake_at = UINT64_MAX;
+	}
+	return c->gif && !masked && !c->shadow && awake(c);
+}
+
+static bool virq_ready(struct cpu *c)
+{
+	return c->guest && c->virt->virq_ready && awake(c) && c->virt->virq_ready(c);
+}
+
+static bool virq_first_ready(struct cpu *c)
+{
+	return c->virt->virq_first && virq_ready(c);
+}
+
+static bool vnmi_ready(struct cpu *c)
+{
+	return c->guest && c->virt->vnmi_ready && awake(c) && c->virt->vnmi_ready(c);
+}
+
+/* ---- taking it ---- */
+
+static enum xr take(struct cpu *c, enum event_type type, u8 vector)
+{
+	c->fault = (struct event){.type = (u8)type, .vector = vector};
+	return XR_FAULT;
+}
+
+static enum xr act_reset(struct cpu *c)
+{
+	c->pend = 0;
+	c->stop = CPU_STOP_MACHINE;
+	return XR_STOP;
+}
+
+static enum xr act_smi(struct cpu *c)
+{
+	if (icpt_on(c, ICPT_SMI))
+		return cpu_exit(c, NULL, ICPT_SMI, 0, 0);
+	c->pend &= ~(u32)PEND_SMI;
+	if (c->hooks->note)
+		c->hooks->note(c->hooks->arg, "SMI dropped: no system-management mode yet");
+	return XR_OK;
+}
+
+static enum xr act_init(struct cpu *c)
+{
+	if (icpt_on(c, ICPT_INIT))
+		return cpu_exit(c, NULL, ICPT_INIT, 0, 0);
+	c->pend &= ~(u32)PEND_INIT;
+	cpu_reset(c, true);
+	return XR_OK;
+}
+
+static enum xr act_sipi(struct cpu *c)
+{
+	c->pend &= ~(u32)PEND_SIPI;
+	if (c->activity != ACT_WAIT_SIPI)
+		return XR_OK;
+	if (icpt_on(c, ICPT_SIPI))
+		return cpu_exit(c, NULL, ICPT_SIPI, c->sipi_vector, 0);
+	seg_set_real(c, SEG_CS, (u16)(c->sipi_vector << 8));
+	c->r[REG_RIP] = 0;
+	c->activity = ACT_RUN;
+	cpu_update_mode(c);
+	return XR_OK;
+}
+
+static enum xr act_mtf(struct cpu *c)
+{
+	c->pend &= ~(u32)PEND_MTF;
+	return c->guest ? cpu_exit(c, NULL, ICPT_MTF, 0, 0) : XR_OK;
+}
+
+static enum xr act_db(struct cpu *c)
+{
+	u64 hit = c->gif ? c->pending_db : c->pending_db & ~0xfull; /* GIF 0: breakpoint matches are discarded */
+
+	c->pend &= ~(u32)PEND_DB;
+	c->pending_db = 0;
+	return hit ? fault_db(c, hit) : XR_OK;
+}
+
+static enum xr act_preempt(struct cpu *c)
+{
+	c->pend &= ~(u32)PEND_PREEMPT;
+	return c->guest ? cpu_exit(c, NULL, ICPT_PREEMPTION_TIMER, 0, 0) : XR_OK;
+}
+
+static enum xr act_nmi(struct cpu *c)
+{
+	if (icpt_on(c, ICPT_NMI))
+		return cpu_exit(c, NULL, ICPT_NMI, 0, 0);
+	c->pend &= ~(u32)PEND_NMI;
+	c->nmi_blocked = true;
+	return take(c, EV_NMI, EX_NMI);
+}
+
+static enum xr act_nmi_window(struct cpu *c)
+{
+	return cpu_exit(c, NULL, ICPT_NMI_WINDOW, 0, 0);
+}
+
+static enum xr act_intr_window(struct cpu *c)
+{
+	return cpu_exit(c, NULL, ICPT_VINTR, 0, 0);
+}
+
+static enum xr act_intr(struct cpu *c)
+{
+	int vector;
+
+	if (icpt_on(c, ICPT_INTR))
+		return c->virt->intr ? c->virt->intr(c) : cpu_exit(c, NULL, ICPT_INTR, 0, 0);
+	vector = cpu_intr_ack(c);
+	return vector < 0 ? XR_OK : take(c, EV_EXT, (u8)vector);
+}
+
+static enum xr act_virq(struct cpu *c)
+{
+	if (icpt_on(c, ICPT_VINTR))
+		return cpu_exit(c, NULL, ICPT_VINTR, 0, 0);
+	return take(c, EV_EXT, (u8)c->virt->virq_take(c));
+}
+
+static enum xr act_vnmi(struct cpu *c)
+{
+	c->virt->vnmi_take(c);
+	return take(c, EV_NMI, EX_NMI);
+}
+
+static enum xr act_vendor(struct cpu *c)
+{
+	c->pend &= ~(u32)PEND_VENDOR;
+	return c->virt->trap(c);
+}
+
+static enum xr act_mce(struct cpu *c)
+{
+	c->pend &= ~(u32)PEND_MCE;
+	if (!(c->cr4 & CR4_MCE))
+		return XR_STOP; /* the run loop shuts down: a guest's shutdown may be intercepted */
+	return cpu_fault(c, EX_MC, 0);
+}
+
+int cpu_intr_ack(struct cpu *c)
+{
+	int vector = apic_ack(c);
+
+	if (vector < 0)
+		c->pend &= ~(u32)PEND_INTR;
+	return vector;
+}
+
+/* ---- the table ---- */
+
+struct event_row {
+	u16 pend;
+	bool wakes;     /* leaves HLT and MWAIT */
+	bool (*ready)(struct cpu *c);
+	enum xr (*act)(struct cpu *c);
+};
+
+static const struct event_row event_rows[] = {
+	{PEND_RESET, true, always, act_reset},
+	{PEND_MCE, true, gif_and_awake, act_mce},
+	{PEND_VENDOR, false, in_guest, act_vendor},
+	{PEND_SMI, true, gif_and_awake, act_smi},
+	{PEND_INIT, true, init_ready, act_init},
+	{PEND_SIPI, false, sipi_ready, act_sipi},
+	{PEND_MTF, false, gif_and_awake, act_mtf},
+	{PEND_DB, true, db_ready, act_db},
+	{PEND_PREEMPT, true, timer_ready, act_preempt},
+	{PEND_NMI_WINDOW, true, nmi_window_ready, act_nmi_window},
+	{PEND_NMI, true, nmi_ready, act_nmi},
+	{PEND_VNMI, true, vnmi_ready, act_vnmi},
+	{PEND_INTR_WINDOW, true, window_ready, act_intr_window},
+	{PEND_VIRQ, true, virq_first_ready, act_virq},
+	{PEND_INTR, true, intr_ready, act_intr},
+	{PEND_VIRQ, true, virq_ready, act_virq},
+};
+
+static void wake(struct cpu *c, const struct event_row *row)
+{
+	if (row->wakes && (c->activity == ACT_HLT || c->activity == ACT_MWAIT || c->activity == ACT_TPAUSE ||
+	                   c->activity == ACT_FREEZE)) {
+		c->activity = ACT_RUN;
+		c->wake_at = UINT64_MAX; /* a later HLT has no end by time */
+	}
+	if (c->activity == ACT_SHUTDOWN && (row->pend & (PEND_NMI | PEND_INIT | PEND_PREEMPT)))
+		c->activity = ACT_RUN;
+}
+
+enum xr event_poll(struct cpu *c)
+{
+	const u32 vendors = c->guest ? PEND_VNMI | PEND_VIRQ : 0; /* pending or not is asked of the vendor */
+	const u32 look = (c->pend & ~(u32)(PEND_VNMI | PEND_VIRQ)) | vendors;
+
+	for (const struct event_row *row = event_rows; look && row < event_rows + ARRAY_LEN(event_rows); row++) {
+		if (!(look & row->pend) || !row->ready(c))
+			continue;
+
+		u8 before = c->activity;
+
+		wake(c, row);
+
+		enum xr r = row->act(c);
+
+		c->woken_from = before;
+		if (r == XR_EXIT)
+			c->exit.activity = before;
+		else if (r == XR_OK && row->act == act_intr && (before == ACT_HLT || before == ACT_FREEZE))
+			c->activity = before; /* consumed or gone: the halt goes on */
+		return r;
+	}
+	c->attention = 0;
+	return XR_OK;
+}

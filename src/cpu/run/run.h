@@ -1,0 +1,29 @@
+/*
+ * run: the loop and what it consists of. run.c: read it first; events.c: what is pending, and which comes first; deliver.c:
+ * how it arrives; cpu.c: a processor's life. May call: all of cpu/. Called by: the machine, and a vendor's entry and exit.
+ */
+#ifndef CPU_RUN_RUN_H
+#define CPU_RUN_RUN_H
+
+#include "cpu/state/events.h"
+
+/* ---- cpu.c ---- */
+/* The caller has zeroed *c and set index, all, count, code and decode; phys_bits if other than the model's. */
+enum status cpu_init(struct cpu *c, const struct cpu_model *m, const struct feature_set *feat, struct bus *bus, struct err *err);
+void cpu_fini(struct cpu *c);
+void cpu_reset(struct cpu *c, bool init); /* RESET or INIT */
+void cpu_set_ignne(struct cpu *c, bool active); /* the IGNNE# pin */
+
+/* ---- run.c ---- */
+/* Run until the clock reaches `until`, the processor sleeps, or stop is set. */
+void cpu_run(struct cpu *c, u64 until);
+
+/* ---- events.c ---- */
+enum xr event_poll(struct cpu *c);
+int cpu_intr_ack(struct cpu *c); /* acknowledge the interrupt that PEND_INTR stands for; -1: it went away */
+
+/* ---- deliver.c ---- */
+/* Deliver through the IDT or IVT. XR_FAULT: c->fault is the nested exception, nothing pushed. */
+enum xr event_deliver(struct cpu *c, const struct event *e) must_check;
+
+#endif

@@ -1,0 +1,264 @@
+/*
+ * state: struct cpu and the types it is made of. What of it is architectural has a row in rows.c; the rest is marked, with
+ * what rebuilds it. Beside it stands what every floor of cpu/ needs: raising events (events.h), lazy flags (flags.h), time
+ * (time.h). May call: base, arch, mem. Called by: all of cpu/.
+ */
+#ifndef CPU_STATE_H
+#define CPU_STATE_H
+
+#include "arch/features.h"
+#include "base/log.h"
+#include "base/state.h"
+#include "cpu/state/insn.h"
+#include "cpu/state/lapic.h"
+#include "cpu/state/tlb.h"
+#include "cpu/state/virt.h"
+#include "mem/mem.h"
+
+#define CPU_MAX 32
+#define TRAP_PAGE_NONE (~0ull)
+
+/* Lazy flags: what the last flag-setting instruction did; materialised by flags_get(). */
+enum cc_op {
+	CC_FLAGS,  /* cpu->rflags is exact */
+	CC_ADD,    /* res = src1 + src2 at cc_size */
+	CC_SUB,    /* res = src1 - src2 */
+	CC_LOGIC,  /* CF = OF = AF = 0 */
+	CC_INC,    /* CF in src2 bit 0 */
+	CC_DEC,
+	CC_COUT,   /* src1 = the carry-out vector of every bit position (ADC, SBB, NEG...) */
+};
+
+enum activity { ACT_RUN, ACT_HLT, ACT_SHUTDOWN, ACT_WAIT_SIPI, ACT_MWAIT, ACT_TPAUSE, ACT_OFF,
+	ACT_FREEZE /* x87 error with FERR# active and IGNNE# not: waits for an interrupt at the instruction */ };
+
+enum shadow { SHADOW_STI = 1, SHADOW_MOVSS = 2 };
+
+union vec {
+	u8 b[32];
+	u16 w[16];
+	u32 d[8];
+	u64 q[4];
+	float f[8];
+	double df[4];
+} __attribute__((aligned(32)));
+
+struct x87 {
+	u16 cw, sw /* without TOP */, top, op;
+	u8 tag; /* bit n: physical register n is not empty */
+	u64 ip, dp;
+	u16 cs, ds;
+	u8 st[8][16]; /* physical registers R0..R7, 80-bit little endian; MMX aliases the low 8 bytes of physical Rn */
+};
+
+struct mtrr_state {
+	u64 def_type, fixed[11], base[8], mask[8];
+};
+
+#define LBR_DEPTH 16
+struct branch_record { /* evidence: a taken branch, whether or not DebugCtl asks for records */
+	u64 from, to;
+};
+
+struct cpu_model;
+struct clock;
+struct block;
+struct code_cache;
+struct decode_index;
+
+struct cpu {
+	/* ---- hot: what the inner loop touches ---- */
+	u64 r[REG_SLOTS];      /* RAX.. R15, always 0, RIP (of the block's first instruction while a block runs) */
+	u64 cc_res, cc_src1, cc_src2; /* lazy flags; res is sign-extended, sources zero-extended to 64 bits */
+	u8 cc_op, cc_size;     /* enum cc_op; bytes */
+	u32 rflags;            /* exact except for FL_ARITH while cc_op != CC_FLAGS */
+	union {
+		struct {
+			u8 attention;  /* event_poll has something to look at before the next block */
+			u8 kick;       /* leave the block after the current instruction: code was written, an event came up */
+			bool careful;  /* TF, code breakpoints, MTF, shadow, trace or a stress knob: one instruction at a time */
+			u8 block_mode_changed; /* the mode key or translation context changed: no block linking */
+			u8 stop;       /* enum cpu_stop */
+			bool yield;    /* end the slice after this instruction: PAUSE, HLT, an IPI was sent */
+			u8 spare[2];
+		};
+		u64 interrupted; /* any of them: the fast loop looks closer */
+	};
+	struct segs_hot {      /* cache of seg[].base; [6] is always 0: flat 64-bit DS, ES, SS */
+		u64 base[8];
+	} sb;
+	u64 ctx;               /* cache: L1 tag bits of the current context */
+	const struct insn *cur; /* cache: the running instruction, when it may fault or touch memory */
+	u32 left;              /* cache: instructions of the block retired when the chain ended */
+	u32 charged;           /* cache: of those, already added to the clock */
+	struct clock *clock;
+
+	/* ---- architectural ---- */
+	struct seg seg[SEG_COUNT];
+	struct { u64 base; u32 limit; } gdtr, idtr;
+	u64 cr0, cr2, cr3, cr4, efer, xcr0, xss;
+	u64 pdpte[4];          /* PDPTE registers */
+	u64 dr[4], dr6, dr7;
+	u8 cpl;
+	u8 activity;           /* enum activity */
+	u8 shadow;             /* enum shadow, counts for the next instruction only */
+	u8 insn_shadow;        /* cache: the shadow the running instruction stands in */
+	u8 sipi_vector;
+	bool nmi_blocked;
+	bool gif;              /* SVM's; always true where the model has none */
+	bool smm;              /* SMM comes later; its place */
+	bool halted_by_mwait_if; /* MWAIT with the break-on-masked-interrupt extension */
+	u32 pend;              /* enum pend */
+	u64 pending_db;        /* DR6 bits of pending traps */
+	union vec v[16];
+	u32 mxcsr;
+	struct x87 fpu;
+	u32 pkru;
+	u64 xinuse;            /* XINUSE: components not in their initial state */
+	bool ferr, ignne;      /* FERR# as driven; IGNNE# as received */
+	struct lapic apic;
+
+	/* MSRs */
+	u64 star, lstar, cstar, sfmask, kernel_gs_base, sysenter_cs, sysenter_esp, sysenter_eip;
+	u64 pat, tsc_adjust, tsc_aux, misc_enable, feature_control, spec_ctrl, debugctl;
+	u64 lbr_from, lbr_to, lex_from, lex_to; /* LastBranch*, LastInt* */
+	u64 lbr_stack_from[LBR_DEPTH], lbr_stack_to[LBR_DEPTH], lbr_tos, lbr_select; /* tos: the newest entry */
+	u64 tsc_offset;        /* IA32_TIME_STAMP_COUNTER writes: tsc = clock->now + tsc_offset */
+	struct mtrr_state mtrr;
+	u64 mcg_status, mcg_ctl, mc_bank[32][4];
+	u64 perf_ctr[8], perf_sel[8], perf_fixed[4], perf_fixed_ctrl, perf_global_ctrl, perf_global_status;
+	struct {
+		u64 base;              /* c->insns when the counters were last brought up to date */
+		u8 level, guest, on;   /* CPL and mode they have been counting in since; any counter enabled */
+		u8 by_branch;          /* some counter counts branches: the careful loop does that */
+		u64 branches, branch_base; /* retired while by_branch; at the last synchronisation */
+		struct timer timer;    /* cache: the next overflow */
+	} perf;
+	struct timer wake_timer;       /* ends the wait at wake_at */
+	u64 hwcr, syscfg, top_mem, top_mem2, vm_cr, vm_hsave_pa, svm_key, tsc_ratio, osvw[2], msr_misc[32], umwait_control;
+	u64 monitor_addr;      /* physical line being monitored, UINT64_MAX: none */
+	u64 wake_at;           /* TPAUSE, MWAITX with a timer: clock time, UINT64_MAX: none */
+	u64 rng;               /* RDRAND, RDSEED: seeded state */
+	u64 insns;             /* retired instructions */
+	u64 guest_insns;       /* of those, in guest mode; complete outside guests */
+
+	/* ---- virtualisation ---- */
+	const struct virt_ops *virt;
+	void *virt_state;      /* the vendor's own; its rows are virt->rows */
+	bool guest;            /* in guest mode (SVM guest, VMX non-root) */
+	bool virt_root;        /* VMX operation, or EFER.SVME: the vendor's instructions are live */
+	bool stage2;           /* second-stage translation is on */
+	u64 stage2_root, stage2_mode; /* cache: what decides about it besides the tables, as the vendor tells cases
+	                                 apart; mode 0: not told */
+	u16 space;             /* TLB space in use */
+	u64 icpt[5];           /* enabled intercepts; all zero outside guests */
+	u64 trap_page;         /* physical page whose accesses virt->page_trap() takes; TRAP_PAGE_NONE */
+	bool iret_unblocked;   /* the IRET that is faulting has just ended NMI blocking */
+	bool mtf;              /* monitor trap flag: one instruction, then PEND_MTF */
+	bool lock_exits;       /* a bus lock of the guest makes virt->trap() look at bus_lock */
+	bool bus_lock;         /* while lock_exits: the instruction that just completed took a bus lock */
+	bool pdpte_on_demand;  /* PAE PDPTEs of the guest are read from memory by each walk (nested paging) */
+	struct event inject;   /* VM entry asks run.c to deliver this before the guest's first instruction; EV_NONE: nothing */
+	u64 exits;             /* statistics */
+	u64 guest_since;       /* cache: insns when the guest was entered; UINT64_MAX outside */
+
+	/* ---- caches and scratch ---- */
+	struct event fault;        /* valid after XR_FAULT */
+	struct exit_request exit;  /* valid after XR_EXIT */
+	struct event delivering;   /* the event being delivered while event_deliver runs; EV_NONE otherwise */
+	u8 mode;               /* enum cpu_mode bits: the decoder's key */
+	u8 phys_bits, la_bits; /* MAXPHYADDR, linear width in force (48 or 57) */
+	u32 fetch_gen;         /* bumped by every flush that keeps the context number: code lookups by linear address are void */
+	u64 until;             /* cache: the bound of the cpu_run() under way, for long repetitions; 0: none */
+	u8 woken_from;         /* enum activity before the event that event_poll() is delivering */
+	u64 held_db;           /* data breakpoints pending before the instruction of the careful loop */
+	u8 lock_watch;         /* enum lock_watch */
+	bool push_rf;          /* the event being delivered is a fault: RF is set in the pushed RFLAGS */
+	bool fetching;         /* what is being settled arose in the fetch of an instruction */
+	struct jump_cache *jumps; /* decode's linear address -> block cache */
+	struct event chain[3]; /* evidence: the exceptions that led to a shutdown */
+	u8 chain_n;
+	struct event chain_from; /* evidence: what was being delivered when chain[0] arose; EV_NONE: nothing */
+	bool lidt;             /* evidence: LIDT ran since RESET */
+	struct l1_entry l1[1 << L1_BITS];
+	struct tlb tlb;
+	struct l1_contexts *l1_contexts; /* mmu's interning of (space, pcid, view) */
+	struct branch_record lastbr[16]; /* evidence */
+	u32 lastbr_n;
+	struct exit_record lastexit[16];
+	u32 lastexit_n;
+
+	/* ---- host ---- */
+	unsigned index;        /* 0.. within the machine; the APIC id is apic.id */
+	struct cpu *const *all; /* every processor of the machine */
+	unsigned count;
+	struct bus *bus;
+	struct observer stores; /* of the stores that may end a wait at a monitored line */
+	struct hooks *hooks;
+	const struct cpu_model *model;
+	struct feature_set feat;
+	struct code_cache *code;
+	const struct decode_index *decode;
+	int (*intr_ack)(void *arg); /* 8259 pair: INTA cycle, returns the vector */
+	void *intr_ack_arg;
+	void (*ferr_pin)(void *arg, bool active); /* NULL: not connected, and IGNNE# is tied active */
+	void *ferr_pin_arg;
+	struct stress {        /* run-time knobs: tests turn them on and expect the same state */
+		bool tiny_tlb, no_blocks, split_access, poll_every;
+	} stress;
+};
+
+enum cpu_stop { CPU_GO, CPU_STOP_SHUTDOWN, CPU_STOP_MACHINE, CPU_STOP_INTERNAL };
+
+/* The decoder's key: everything that changes how bytes decode or which handlers fit. */
+enum cpu_mode {
+	MODE_16 = 0, MODE_32 = 1, MODE_64 = 2, MODE_SIZE = 3,
+	MODE_SS32 = 4,   /* stack pointer is ESP (64-bit mode: always RSP) */
+	MODE_PE = 8,     /* protected mode, not virtual-8086 */
+	MODE_V86 = 16,
+	MODE_LMA = 32,   /* long mode active (compatibility mode where MODE_SIZE != MODE_64) */
+	MODE_LOCKS = 64, /* bus locks are detected: locked instructions are watched */
+};
+
+enum lock_watch { LOCK_UNWATCHED, LOCK_WATCHED, LOCK_BUS /* seen */ };
+
+extern const struct state_row cpu_rows[];
+extern const size_t cpu_row_count;
+
+/* ---- what mode the processor is in ---- */
+static inline bool long_mode(const struct cpu *c) { return (c->efer & EFER_LMA) != 0; }
+static inline bool mode64(const struct cpu *c) { return (c->mode & MODE_SIZE) == MODE_64; }
+static inline bool real_mode(const struct cpu *c) { return !(c->cr0 & CR0_PE); }
+static inline bool v86_mode(const struct cpu *c) { return (c->mode & MODE_V86) != 0; }
+static inline unsigned stack_size(const struct cpu *c)
+{
+	return (c->mode & MODE_SIZE) == MODE_64 ? 8 : (c->mode & MODE_SS32) ? 4 : 2;
+}
+static inline u64 stack_mask(const struct cpu *c)
+{
+	unsigned s = stack_size(c);
+	return s == 8 ? ~0ull : s == 4 ? 0xffffffffull : 0xffffull;
+}
+
+/* Who the processor is on the bus; by: BY_CPU, BY_WALK, BY_VIRT. */
+static inline struct initiator cpu_as(const struct cpu *c, enum by by)
+{
+	return (struct initiator){.by = (u8)by, .smm = c->smm, .id = (u16)c->index};
+}
+
+/* Address of the running instruction and of the next one; valid inside handlers. */
+static inline u64 ip_mask(const struct cpu *c)
+{
+	/* EIP has 32 bits in 16-bit code too: running past FFFFh leaves the segment's limit, it does not wrap. */
+	return (c->mode & MODE_SIZE) == MODE_64 ? ~0ull : 0xffffffffull;
+}
+static inline u64 insn_rip(const struct cpu *c, const struct insn *i)
+{
+	return (c->r[REG_RIP] + i->off) & ip_mask(c);
+}
+static inline u64 next_rip(const struct cpu *c, const struct insn *i)
+{
+	return (c->r[REG_RIP] + i->off + i->len) & ip_mask(c);
+}
+
+#endif

@@ -1,0 +1,189 @@
+/*
+ * The vendor interface: what the processor core asks of VMX or SVM, in vendor-neutral words. cpu/ names no vendor; the
+ * model chooses a const struct virt_ops at reset (virt_none where the model has neither).
+ */
+#ifndef CPU_VIRT_H
+#define CPU_VIRT_H
+
+#include "arch/arch.h"
+#include "cpu/state/insn.h"
+
+/* An intercept is named once, for both vendors. Each vendor's table says which control bit enables it and what its exit
+ * is called. cpu->icpt is the flat bit vector compiled from the controls at entry. */
+enum icpt {
+	ICPT_NONE,
+	ICPT_CR0_READ, /* + n: CR0..CR15 */
+	ICPT_CR0_WRITE = ICPT_CR0_READ + 16,
+	ICPT_DR0_READ = ICPT_CR0_WRITE + 16,
+	ICPT_DR0_WRITE = ICPT_DR0_READ + 16,
+	ICPT_EXC = ICPT_DR0_WRITE + 16, /* + vector 0..31 */
+	ICPT_INTR = ICPT_EXC + 32, ICPT_NMI, ICPT_SMI, ICPT_INIT, ICPT_SIPI, ICPT_VINTR /* interrupt window */, ICPT_NMI_WINDOW,
+	ICPT_MTF, ICPT_PREEMPTION_TIMER, ICPT_TPR_THRESHOLD,
+	ICPT_CR0_SEL_WRITE, ICPT_CLTS, ICPT_LMSW, ICPT_SMSW,
+	ICPT_IDTR_READ, ICPT_GDTR_READ, ICPT_LDTR_READ, ICPT_TR_READ,
+	ICPT_IDTR_WRITE, ICPT_GDTR_WRITE, ICPT_LDTR_WRITE, ICPT_TR_WRITE,
+	ICPT_RDTSC, ICPT_RDTSCP, ICPT_RDPMC, ICPT_PUSHF, ICPT_POPF, ICPT_CPUID, ICPT_RSM, ICPT_IRET, ICPT_SWINT, ICPT_ICEBP,
+	ICPT_INVD, ICPT_WBINVD, ICPT_PAUSE, ICPT_HLT, ICPT_INVLPG, ICPT_INVPCID, ICPT_IOIO, ICPT_MSR, ICPT_TASK_SWITCH,
+	ICPT_FERR_FREEZE, ICPT_SHUTDOWN, ICPT_XSETBV, ICPT_MONITOR, ICPT_MWAIT, ICPT_MWAIT_ARMED, ICPT_RDPRU,
+	ICPT_EFER_WRITE_TRAP, ICPT_CR0_WRITE_TRAP /* + n */, ICPT_CR_WRITE_TRAP_LAST = ICPT_CR0_WRITE_TRAP + 15,
+	ICPT_INVLPGB, ICPT_INVLPGB_ILLEGAL, ICPT_MCOMMIT, ICPT_TLBSYNC, ICPT_BUSLOCK, ICPT_IDLE_HLT,
+	ICPT_RDRAND, ICPT_RDSEED, ICPT_XSAVES, ICPT_XRSTORS, ICPT_UMWAIT, ICPT_TPAUSE, ICPT_SPLIT_LOCK,
+	/* SVM's instructions */
+	ICPT_VMRUN, ICPT_VMMCALL, ICPT_VMLOAD, ICPT_VMSAVE, ICPT_STGI, ICPT_CLGI, ICPT_SKINIT, ICPT_INVLPGA,
+	/* VMX's instructions */
+	ICPT_VMCALL, ICPT_VMCLEAR, ICPT_VMLAUNCH, ICPT_VMPTRLD, ICPT_VMPTRST, ICPT_VMREAD, ICPT_VMRESUME, ICPT_VMWRITE,
+	ICPT_VMXOFF, ICPT_VMXON, ICPT_INVEPT, ICPT_INVVPID, ICPT_VMFUNC, ICPT_GETSEC,
+	/* from the second stage and the virtual APIC */
+	ICPT_STAGE2, ICPT_STAGE2_MISCONFIG, ICPT_APIC_ACCESS, ICPT_APIC_WRITE, ICPT_VIRTUAL_EOI, ICPT_PML_FULL, ICPT_SPP,
+	ICPT_RDPID, ICPT_UMONITOR,
+	ICPT_COUNT
+};
+_Static_assert(ICPT_COUNT <= 320, "cpu->icpt holds five words");
+
+/* The wish to leave the guest. Exits are fault-like (rip of the instruction) unless trap is set. */
+struct exit_request {
+	u16 id;             /* enum icpt; ICPT_EXC + vector for exceptions, NMI included */
+	u8 activity;        /* enum activity before the event woke the processor; events between instructions only */
+	bool trap;          /* the instruction completed: rip is already that of the next one */
+	u64 q[2];           /* the intercept's own: port and direction, MSR and direction, selector and cause, error code... */
+	la_t linear;        /* valid with has_linear */
+	gpa_t gpa;
+	bool has_linear;
+	const struct insn *insn; /* the instruction that caused it, NULL for events between instructions */
+	struct event event;     /* exceptions and interrupts: what was intercepted */
+	struct event vectoring; /* what was being delivered when the exit arose; type EV_NONE: nothing */
+};
+
+/* What hooks see of a finished exit. */
+struct exit_record {
+	u64 code;           /* exit reason or EXITCODE */
+	const char *name;   /* "VMEXIT_NPF", "EPT violation" */
+	u64 info[2];
+	u64 guest;          /* physical address of the VMCS or VMCB */
+	u64 rip;            /* guest rip saved */
+};
+
+/* A refused entry, told by the vendor's check runner. */
+struct check_field {
+	const char *name;   /* "VMCB+0x058 guest ASID" */
+	u64 value;
+	u8 width;           /* bytes to show in full, 0: as many digits as it takes */
+	char decoded[96];   /* "" if the value needs no decoding */
+};
+struct refusal {
+	const char *event;  /* the block's first line without the prefix */
+	const char *check, *rule, *manual, *then;
+	struct check_field field[8];
+	unsigned fields;
+	char also[1024];    /* every other failing id, comma-separated; "none" */
+	u64 rip, insn;      /* of the entering instruction */
+	u64 guest, code, info[2]; /* as in struct exit_record; an instruction that failed: the VM-instruction error */
+	unsigned cpu;
+};
+
+struct tlb_match;
+struct walk_memo;
+enum stage2_why { S2_FINAL, S2_TABLE, S2_PDPTE_LOAD };
+struct stage2_req {
+	gpa_t gpa;
+	enum stage2_why why;
+	u8 access;          /* enum acc bits wanted now */
+	bool crosses;       /* S2_FINAL: the access goes on in another page */
+	u16 length;         /* S2_FINAL: bytes of it in this page; 0: not known */
+	bool unguarded;     /* S2_FINAL: the answer for some paging structure of this translation was `unguarded` */
+	bool user;          /* the linear address is a user-mode address: U/S set at every level, or paging off (mode-based execute) */
+	u8 perms;           /* S2_FINAL: enum acc bits that the first stage grants */
+	u8 memtype;         /* S2_FINAL: the first stage's PAT type; WB while paging is off */
+	bool set_dirty;     /* S2_TABLE: the walk is about to write an accessed or dirty bit */
+	la_t linear;
+	bool has_linear;
+	struct walk_memo *memo; /* for the walk_request; NULL: not wanted */
+	bool peek;          /* a debugger asks: no exit is built, no accessed or dirty bits set; not XR_OK: not mapped */
+};
+struct stage2_res {
+	pa_t pa;
+	u8 perms;           /* enum acc bits this translation allows, for caching */
+	bool dirty_ok;      /* writes may be cached: the entry's dirty bit is set or not kept */
+	u8 page_shift;      /* 12, 21, 22, 30 */
+	u8 memtype;
+	bool unguarded;     /* S2_TABLE: the vendor's own, handed back with S2_FINAL */
+};
+
+struct io_access {
+	u16 port;
+	u8 size;      /* 1, 2, 4 */
+	bool in, string, rep, imm;
+	u8 addrsz, seg;
+	la_t linear;  /* string forms */
+};
+
+enum cr_op { CR_MOV, CR_CLTS, CR_LMSW };
+
+struct virt_ops {
+	const char *name; /* "svm", "vmx", "none" */
+	enum status (*init)(struct cpu *c); /* allocate cpu->virt_state */
+	void (*fini)(struct cpu *c);
+	void (*reset)(struct cpu *c, bool init); /* RESET, or INIT */
+	void (*loaded)(struct cpu *c);      /* rows were loaded from outside: caches are stale, timers not armed. NULL: none */
+	const struct state_row *rows;       /* over cpu->virt_state */
+	size_t row_count;
+
+	/* Guest side; called only while cpu->guest, and where flat bits exist only if the bit is set. Each returns XR_OK to
+	 * go on, XR_EXIT with cpu->exit filled. */
+	enum xr (*intercept)(struct cpu *c, const struct insn *i, enum icpt id, u64 q);
+	enum xr (*io)(struct cpu *c, const struct insn *i, const struct io_access *io);
+	enum xr (*msr)(struct cpu *c, const struct insn *i, u32 index, bool write);
+	enum xr (*cr_write)(struct cpu *c, const struct insn *i, unsigned n, enum cr_op op, u64 *value); /* may merge host-owned bits */
+	u64 (*cr_read)(struct cpu *c, unsigned n, u64 value);   /* read shadow; the intercept is a flat bit */
+	enum xr (*event)(struct cpu *c, const struct event *e, const struct event *vectoring); /* exception about to be delivered */
+	enum xr (*stage2)(struct cpu *c, const struct stage2_req *q, struct stage2_res *r);
+	u64 (*tsc)(struct cpu *c, u64 tsc);                     /* offset and scale */
+	u64 (*delay)(struct cpu *c, u64 ticks); /* ticks of the guest's TSC in ticks of the clock; NULL: the same */
+	u64 (*mperf)(struct cpu *c, u64 mperf); /* the maximum performance clock as the guest reads it; NULL: as it is */
+	void (*iret)(struct cpu *c);                            /* IRET begins: NMI unblocking, even if it faults */
+	void (*iret_done)(struct cpu *c);                       /* IRET completed; NULL: not wanted */
+
+	/* Leaving: called by run.c only. */
+	void (*exit)(struct cpu *c, const struct exit_request *x);
+	/* Shutdown (triple fault) in the guest: true if it became an exit request. */
+	bool (*shutdown)(struct cpu *c);
+
+	/* Virtual interrupts: is one deliverable now (IF, shadow, priority considered)? and take it. NULL: never. */
+	bool (*virq_ready)(struct cpu *c);
+	int (*virq_take)(struct cpu *c); /* vector */
+	bool (*vnmi_ready)(struct cpu *c);
+	void (*vnmi_take)(struct cpu *c);
+	u64 (*cr8_read)(struct cpu *c);  /* the TPR as the guest sees it; NULL: the local APIC's */
+	enum xr (*cr8_write)(struct cpu *c, const struct insn *i, u64 v);
+	/* Virtual interrupts rank above physical ones, not below. */
+	bool virq_first;
+	/* An external interrupt while ICPT_INTR is on: XR_OK if the guest keeps running. NULL: it exits. */
+	enum xr (*intr)(struct cpu *c);
+	/* May a physical NMI be taken? true: *blocked decides instead of cpu->nmi_blocked. NULL: never. */
+	bool (*nmi_masked)(struct cpu *c, bool *blocked);
+	/* IRET leaves NMI blocking as it is. NULL: never. */
+	bool (*iret_keeps_nmi)(struct cpu *c);
+	/* The guest invalidated translations of its space, all or those of a page: others may share them. NULL: none do. */
+	void (*flushed)(struct cpu *c, const struct tlb_match *m);
+	/* Accesses to the page cpu->trap_page, behind the translation: redirect *pa (a virtual APIC), or XR_EXIT. */
+	enum xr (*page_trap)(struct cpu *c, la_t la, u32 len, unsigned access, pa_t *pa);
+	/* While lock_exits: a bus lock is about to be taken. NULL: trap() is told of it afterwards. */
+	enum xr (*bus_lock)(struct cpu *c);
+	/* PEND_VENDOR: what the instruction that just completed left to do. */
+	enum xr (*trap)(struct cpu *c);
+	/* An MSR that the vendor virtualises, behind the intercept. true: done, *r tells how. NULL: none. */
+	bool (*msr_virtual)(struct cpu *c, const struct insn *i, u32 index, bool write, u64 *value, enum xr *r);
+	/* An instruction that the vendor's controls take away from the guest: #UD, before privilege is looked at. NULL: none. */
+	bool (*undefined)(struct cpu *c, enum icpt id);
+	/* MWAIT that masked interrupts may end: does something of the vendor's end it before it begins? NULL: nothing. */
+	bool (*mwait_passes)(struct cpu *c);
+	bool (*intr_masked)(struct cpu *c, bool *masked); /* who gates physical interrupts: true: *masked decides instead of IF */
+
+	/* CR0, CR4, EFER (n = 80h): extra rules of the architecture while enabled. false: #GP. NULL: none. */
+	bool (*cr_ok)(struct cpu *c, unsigned n, u64 value);
+	/* VMX: MOV CR and MOV DR exit before the value, CPL and CR4.DE are checked; otherwise after every non-memory check. */
+	bool intercept_first;
+};
+extern const struct virt_ops virt_none;
+
+#endif
