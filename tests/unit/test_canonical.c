@@ -12,8 +12,9 @@
 
 #include "base/clock.h"
 #include "cpu/decode/decode.h"
-#include "cpu/msr.h"
-#include "cpu/segs.h"
+#include "cpu/exec/exec.h"
+#include "cpu/control/msr.h"
+#include "cpu/control/segs.h"
 #include "model/model.h"
 
 enum { CODE = 0x10000, STACK = 0x8000, DATA = 0x9000, GDT = 0xa000, IDT = 0xb000, PML5 = 0x20000, PML4 = 0x21000 };
@@ -67,7 +68,7 @@ static struct rig *rig_new(const char *spec, bool five)
 	clock_init(&r->clock);
 	r->hooks = (struct hooks){.arg = r, .trace = TRACE_INT, .event = on_event};
 	assert_int_equal(bus_init(&r->bus, &r->clock, &r->hooks, 16 << 20, 16 << 20, &err), ST_OK);
-	assert_int_equal(decode_index_new(&r->index, m, &f), ST_OK);
+	assert_int_equal(decode_index_new(&r->index, m, &f, &exec_dispatch), ST_OK);
 	assert_int_equal(code_cache_new(&r->code, &r->bus), ST_OK);
 	c = r->c = calloc(1, sizeof(*r->c));
 	r->all[0] = c;

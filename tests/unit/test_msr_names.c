@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "cpu/msr.h"
+#include "cpu/control/msr.h"
 #include "model/model.h"
 
 #define NAMELESS "" /* the manuals have the number and no name for it */
