@@ -178,22 +178,32 @@ static void exits_page(FILE *f)
 static void svm_fields_page(FILE *f)
 {
 	static const char *const clean[] = {
-	        "0 intercepts", "1 IOPM, MSRPM", "2 ASID", "3 TPR",  "4 NP",    "5 CRx", "6 DRx",
-	        "7 DT",         "8 SEG",         "9 CR2",  "10 LBR", "11 AVIC", "12 CET",
+#define GROUP(bit, name, text) [bit] = #bit " " text,
+	        VMCB_CLEAN_MAP(GROUP)
+#undef GROUP
+	};
+	static const struct {
+		const char *loaded, *saved;
+	} parts[] = {
+#define PART(name, loaded, saved) {loaded, saved},
+	        VMCB_PART_MAP(PART)
+#undef PART
 	};
 
 	fprintf(f, "# VMCB fields\n\n" GENERATED_SVM);
-	fprintf(f, "APM 2 \"Layout of VMCB\": the control area at 000h, the state save area at 400h. The clean bit is "
-	           "the one under\nwhich the processor may keep its copy (\"VMCB Clean Bits\"); fields without one are read "
-	           "at every VMRUN, or are\nwritten only, or belong to VMLOAD and VMSAVE. What is not listed is neither read "
-	           "nor written\n(docs/svm-not-supported.md).\n\n");
-	fprintf(f, "| offset | field | bytes | clean bit |\n|---|---|---|---|\n");
+	fprintf(f, "APM 2 \"Layout of VMCB\": the control area at 000h, the state save area at 400h. The clean bit is the "
+	           "one under\nwhich the processor may keep its copy (\"VMCB Clean Bits\"). Loaded and saved: who reads the "
+	           "field, and who writes it.\nHost: VMRUN keeps the host's value, and #VMEXIT loads it. Register: the member of "
+	           "struct cpu. What is not listed is\nneither read nor written (docs/svm-not-supported.md).\n\n");
+	fprintf(f, "| offset | field | bytes | clean bit | loaded | saved | host | register |\n"
+	           "|---|---|---|---|---|---|---|---|\n");
 	for (size_t n = 0; n < vmcb_field_count; n++) {
 		const struct vmcb_field *k = &vmcb_fields[n];
 		const char *name = strchr(k->name, ' ');
 
-		fprintf(f, "| %03xh | %s | %u | %s |\n", k->offset, name ? name + 1 : k->name, k->width,
-		        k->clean < ARRAY_LEN(clean) ? clean[k->clean] : "");
+		fprintf(f, "| %03xh | %s | %u | %s | %s | %s | %s | %s%s%s |\n", k->offset, name ? name + 1 : k->name, k->width,
+		        k->clean < ARRAY_LEN(clean) ? clean[k->clean] : "", parts[k->part].loaded, parts[k->part].saved,
+		        k->host ? "yes" : "", k->member[0] ? "`" : "", k->member, k->member[0] ? "`" : "");
 	}
 	fprintf(f, "\n%zu fields.\n", vmcb_field_count);
 }

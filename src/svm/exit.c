@@ -97,106 +97,6 @@ static void settle_debug(struct cpu *c, const struct exit_request *x)
 
 /* ---- guest state ---- */
 
-static void save_guest_segments(struct cpu *c, struct vmcb_save *sa)
-{
-	svm_seg_store(&sa->es, &c->seg[SEG_ES]);
-	svm_seg_store(&sa->cs, &c->seg[SEG_CS]);
-	svm_seg_store(&sa->ss, &c->seg[SEG_SS]);
-	svm_seg_store(&sa->ds, &c->seg[SEG_DS]);
-	sa->gdtr.base = c->gdtr.base;
-	sa->gdtr.limit = c->gdtr.limit;
-	sa->idtr.base = c->idtr.base;
-	sa->idtr.limit = c->idtr.limit;
-}
-
-/* The image keeps what its clean bits may ask for; what the guest changed has not passed the checks. */
-static void note_changes(const struct cpu *c, struct svm *s, const struct vmcb_save *sa)
-{
-	if (sa->efer != c->efer || sa->cr0 != c->cr0 || sa->cr3 != c->cr3 || sa->cr4 != c->cr4)
-		s->recheck |= 1u << SVM_GROUP_CRX;
-	if (sa->dr6 != c->dr6 || sa->dr7 != c->dr7)
-		s->recheck |= 1u << SVM_GROUP_DRX;
-	if (sa->g_pat != c->pat)
-		s->recheck |= 1u << SVM_GROUP_NESTED;
-}
-
-static void save_guest_state(struct cpu *c, const struct svm *s, struct vmcb_save *sa)
-{
-	save_guest_segments(c, sa);
-	sa->cpl = c->cpl;
-	sa->efer = c->efer;
-	sa->cr4 = c->cr4;
-	sa->cr3 = c->cr3;
-	sa->cr2 = c->cr2;
-	sa->cr0 = c->cr0;
-	sa->dr7 = c->dr7;
-	sa->dr6 = c->dr6;
-	sa->rflags = flags_get(c);
-	sa->rip = c->r[REG_RIP];
-	sa->rsp = c->r[REG_RSP];
-	sa->rax = c->r[REG_RAX];
-	if (s->nested)
-		sa->g_pat = c->pat;
-	if (has(c, FEAT_SVM_SPEC_CTRL))
-		sa->spec_ctrl = c->spec_ctrl;
-}
-
-static void save_lbr_stack(const struct cpu *c, struct vmcb_save *sa)
-{
-	sa->dbgextnctl = c->debugctl & DEBUGCTL_LBRSE ? DBGEXTN_LBRSE : 0;
-	sa->lbr_select = c->lbr_select;
-	for (unsigned n = 0; n < LBR_DEPTH; n++) {
-		sa->lbr_stack[2 * n] = c->lbr_stack_from[(c->lbr_tos - n) % LBR_DEPTH];
-		sa->lbr_stack[2 * n + 1] = c->lbr_stack_to[(c->lbr_tos - n) % LBR_DEPTH];
-	}
-}
-
-/* LBR virtualization: the guest's five registers out, the host's in. */
-static bool swap_lbr(struct cpu *c, const struct svm *s, struct vmcb_save *sa)
-{
-	if (!(s->image[s->cur].control.virt_ext & VIRT_EXT_LBRV) || !has(c, FEAT_LBRV))
-		return false;
-	if (svm_lbr_stack(c, &s->image[s->cur].control))
-		save_lbr_stack(c, sa);
-	sa->dbgctl = c->debugctl & ~DEBUGCTL_LBRSE;
-	sa->br_from = c->lbr_from;
-	sa->br_to = c->lbr_to;
-	sa->lastexcpfrom = c->lex_from;
-	sa->lastexcpto = c->lex_to;
-	c->debugctl = s->host.lbr[0];
-	c->lbr_from = s->host.lbr[1];
-	c->lbr_to = s->host.lbr[2];
-	c->lex_from = s->host.lbr[3];
-	c->lex_to = s->host.lbr[4];
-	return true;
-}
-
-/* Image to memory: what VMRUN loads is what #VMEXIT writes, the optional parts only where they were loaded. */
-static void write_back(const struct cpu *c, const struct svm *s, struct vmcb_save *to, bool lbr)
-{
-	const struct vmcb_save *sa = &s->image[s->cur].save;
-
-	memcpy(&to->es, &sa->es, 4 * sizeof(to->es));
-	to->gdtr.limit = sa->gdtr.limit;
-	to->gdtr.base = sa->gdtr.base;
-	to->idtr.limit = sa->idtr.limit;
-	to->idtr.base = sa->idtr.base;
-	to->cpl = sa->cpl;
-	to->efer = sa->efer;
-	memcpy(&to->cr4, &sa->cr4, offsetof(struct vmcb_save, rsvd_180) - offsetof(struct vmcb_save, cr4));
-	to->rsp = sa->rsp;
-	to->rax = sa->rax;
-	to->cr2 = sa->cr2;
-	if (s->nested)
-		to->g_pat = sa->g_pat;
-	if (lbr)
-		memcpy(&to->dbgctl, &sa->dbgctl, offsetof(struct vmcb_save, dbgextnctl) - offsetof(struct vmcb_save, dbgctl));
-	if (lbr && svm_lbr_stack(c, &s->image[s->cur].control))
-		svm_lbr_copy(to, sa);
-	if (has(c, FEAT_SVM_SPEC_CTRL))
-		to->spec_ctrl = sa->spec_ctrl;
-}
-
 static void save_control(struct cpu *c, const struct svm *s, struct vmcb_control *ctl, const struct exit_info *o)
 {
 	const u64 written = VINTR_TPR_MASK | VINTR_IRQ | (s->vintr & VINTR_GIF_EN ? VINTR_GIF : 0) |
@@ -229,7 +129,7 @@ static cold void shut_down(struct cpu *c)
 	c->stop = CPU_STOP_SHUTDOWN;
 }
 
-void svm_host_reload(struct cpu *c)
+void svm_leave(struct cpu *c, u32 parts)
 {
 	const struct svm_host *h = &svm_of(c)->host;
 
@@ -237,23 +137,9 @@ void svm_host_reload(struct cpu *c)
 	memset(c->icpt, 0, sizeof(c->icpt));
 	c->gif = false;
 	c->inject.type = EV_NONE;
-	c->gdtr.base = h->gdtr_base;
-	c->gdtr.limit = (u32)h->gdtr_limit;
-	c->idtr.base = h->idtr_base;
-	c->idtr.limit = (u32)h->idtr_limit;
-	c->efer = h->efer;
-	c->cr0 = h->cr0 | CR0_PE;
-	c->cr3 = h->cr3;
-	c->cr4 = h->cr4;
-	flags_set(c, (u32)h->rflags & ~(u32)FL_VM);
-	c->r[REG_RIP] = h->rip;
-	c->r[REG_RSP] = h->rsp;
-	c->r[REG_RAX] = h->rax;
+	svm_host_load(c, h, parts);
 	c->dr7 = DR7_RESET;
 	c->cpl = 0;
-	for (unsigned n = SEG_ES; n <= SEG_DS; n++)
-		c->seg[n] = (struct seg){
-		        .sel = h->seg_sel[n], .ar = h->seg_ar[n], .limit = h->seg_limit[n], .base = h->seg_base[n]};
 	c->shadow = 0;
 	c->activity = ACT_RUN;
 	c->pend &= ~(u32)(PEND_VIRQ | PEND_DB | PEND_VENDOR);
@@ -274,6 +160,7 @@ void svm_exit(struct cpu *c, const struct exit_request *x)
 {
 	struct svm *s = svm_of(c);
 	struct svm_image *v = &s->image[s->cur];
+	const u32 parts = svm_state_parts(c, s, &v->control);
 	struct exit_info o = {0};
 	struct vmcb_page tmp;
 	struct svm_access a;
@@ -287,9 +174,7 @@ void svm_exit(struct cpu *c, const struct exit_request *x)
 		s->vintr &= ~VINTR_NMI_MASK; /* not delivered: EXITINTINFO has it */
 
 	svm_open(c, &a, s->vmcb_pa, &tmp);
-	note_changes(c, s, &v->save);
-	save_guest_state(c, s, &v->save);
-	write_back(c, s, &a.page->save, swap_lbr(c, s, &v->save));
+	s->recheck |= (u8)svm_state_save(c, v, &a.page->save, parts); /* what the guest changed has not been checked */
 	save_control(c, s, &a.page->control, &o);
 	if (unlikely(icpt_on(c, ICPT_BUSLOCK)))
 		a.page->bus_lock_counter = (u16)s->bus_locks;
@@ -299,9 +184,5 @@ void svm_exit(struct cpu *c, const struct exit_request *x)
 	svm_close_written(c, &a);
 
 	svm_record_exit(c, o.code, o.info1, o.info2, c->r[REG_RIP]);
-	if (s->nested)
-		c->pat = s->host.pat;
-	if (has(c, FEAT_SVM_SPEC_CTRL))
-		c->spec_ctrl = s->host.spec_ctrl;
-	svm_host_reload(c);
+	svm_leave(c, parts);
 }

@@ -1,118 +1,29 @@
-/* The VMCB field table, in order of offset. "Layout of VMCB", tables C-1 and C-2, and what was added since. */
-#include "svm/vmcb.h"
+/* The VMCB field table, from the state map. */
+#include "svm/svm.h"
+
+#define FIELD(offset, place, ...) _Static_assert(offsetof(struct vmcb_page, place) == (offset), "VMCB+" #offset);
+#define SAVED(offset, place, ...) FIELD(offset, save.place, )
+#define SEGMENT(digits, place, ...) FIELD(digits##0, save.place.sel, )
+VMCB_MAP(FIELD, SAVED, SAVED, SEGMENT)
+#undef FIELD
+#undef SAVED
+#undef SEGMENT
 
 /* clang-format off */
-#define F(off, width_, clean_, text) \
-	{.offset = off, .width = width_, .clean = CLEAN_##clean_, .name = "VMCB+" #off " " text}
+#define ROW(offset_, place, clean_, part_, text, host_, member_) \
+	{.offset = offset_, .width = sizeof(((struct vmcb_page *)0)->place), .clean = CLEAN_##clean_, .part = SVM_PART_##part_, \
+	 .host = host_, .name = "VMCB+" #offset_ " " text, .member = member_},
+#define FIELD(offset, place, clean, part, text) ROW(offset, place, clean, part, text, false, "")
+#define GUEST(offset, place, clean, part, text, member, load, keep) ROW(offset, save.place, clean, part, text, false, #member)
+#define SWAPPED(offset, place, clean, part, text, member, load, keep, host, reload) \
+	ROW(offset, save.place, clean, part, text, true, #member)
+#define SEGMENT(digits, place, clean, part, text, number) \
+	ROW(digits##0, save.place.sel, clean, part, text " selector", SVM_PART_##part == SVM_PART_VMRUN, "seg[" #number "].sel") \
+	ROW(digits##2, save.place.attrib, clean, part, text " attributes", SVM_PART_##part == SVM_PART_VMRUN, "seg[" #number "].ar") \
+	ROW(digits##4, save.place.limit, clean, part, text " limit", SVM_PART_##part == SVM_PART_VMRUN, "seg[" #number "].limit") \
+	ROW(digits##8, save.place.base, clean, part, text " base", SVM_PART_##part == SVM_PART_VMRUN, "seg[" #number "].base")
 
-const struct vmcb_field vmcb_fields[] = {
-	F(0x000, 2, I, "CR read intercepts"),
-	F(0x002, 2, I, "CR write intercepts"),
-	F(0x004, 2, I, "DR read intercepts"),
-	F(0x006, 2, I, "DR write intercepts"),
-	F(0x008, 4, I, "exception intercepts"),
-	F(0x00c, 4, I, "intercepts, word 3"),
-	F(0x010, 4, I, "intercepts, word 4"),
-	F(0x014, 4, I, "intercepts, word 5"),
-	F(0x03c, 2, I, "PAUSE filter threshold"),
-	F(0x03e, 2, I, "PAUSE filter count"),
-	F(0x040, 8, IOPM, "IOPM_BASE_PA"),
-	F(0x048, 8, IOPM, "MSRPM_BASE_PA"),
-	F(0x050, 8, I, "TSC_OFFSET"),
-	F(0x058, 4, ASID, "guest ASID"),
-	F(0x05c, 1, NEVER, "TLB_CONTROL"),
-	F(0x060, 8, TPR, "virtual interrupt control"),
-	F(0x068, 8, NEVER, "INTERRUPT_SHADOW"),
-	F(0x070, 8, NEVER, "EXITCODE"),
-	F(0x078, 8, NEVER, "EXITINFO1"),
-	F(0x080, 8, NEVER, "EXITINFO2"),
-	F(0x088, 8, NEVER, "EXITINTINFO"),
-	F(0x090, 8, NP, "nested paging control"),
-	F(0x098, 8, AVIC, "AVIC APIC_BAR"),
-	F(0x0a0, 8, NEVER, "GHCB guest-physical address"),
-	F(0x0a8, 8, NEVER, "EVENTINJ"),
-	F(0x0b0, 8, NP, "N_CR3"),
-	F(0x0b8, 8, NEVER, "LBR and virtual VMLOAD/VMSAVE control"),
-	F(0x0c0, 4, NEVER, "VMCB clean bits"),
-	F(0x0c8, 8, NEVER, "nRIP"),
-	F(0x0d0, 1, NEVER, "number of bytes fetched"),
-	F(0x0e0, 8, AVIC, "AVIC backing page"),
-	F(0x0f0, 8, AVIC, "AVIC logical table"),
-	F(0x0f8, 8, AVIC, "AVIC physical table"),
-	F(0x120, 2, NEVER, "bus lock counter"),
-	F(0x1c8, 8, NEVER, "PML_BASE"),
-	F(0x1d0, 2, NEVER, "PML_INDEX"),
-	F(0x400, 2, SEG, "ES selector"),
-	F(0x402, 2, SEG, "ES attributes"),
-	F(0x404, 4, SEG, "ES limit"),
-	F(0x408, 8, SEG, "ES base"),
-	F(0x410, 2, SEG, "CS selector"),
-	F(0x412, 2, SEG, "CS attributes"),
-	F(0x414, 4, SEG, "CS limit"),
-	F(0x418, 8, SEG, "CS base"),
-	F(0x420, 2, SEG, "SS selector"),
-	F(0x422, 2, SEG, "SS attributes"),
-	F(0x424, 4, SEG, "SS limit"),
-	F(0x428, 8, SEG, "SS base"),
-	F(0x430, 2, SEG, "DS selector"),
-	F(0x432, 2, SEG, "DS attributes"),
-	F(0x434, 4, SEG, "DS limit"),
-	F(0x438, 8, SEG, "DS base"),
-	F(0x440, 2, NEVER, "FS selector"),
-	F(0x442, 2, NEVER, "FS attributes"),
-	F(0x444, 4, NEVER, "FS limit"),
-	F(0x448, 8, NEVER, "FS base"),
-	F(0x450, 2, NEVER, "GS selector"),
-	F(0x452, 2, NEVER, "GS attributes"),
-	F(0x454, 4, NEVER, "GS limit"),
-	F(0x458, 8, NEVER, "GS base"),
-	F(0x464, 4, DT, "GDTR limit"),
-	F(0x468, 8, DT, "GDTR base"),
-	F(0x470, 2, NEVER, "LDTR selector"),
-	F(0x472, 2, NEVER, "LDTR attributes"),
-	F(0x474, 4, NEVER, "LDTR limit"),
-	F(0x478, 8, NEVER, "LDTR base"),
-	F(0x484, 4, DT, "IDTR limit"),
-	F(0x488, 8, DT, "IDTR base"),
-	F(0x490, 2, NEVER, "TR selector"),
-	F(0x492, 2, NEVER, "TR attributes"),
-	F(0x494, 4, NEVER, "TR limit"),
-	F(0x498, 8, NEVER, "TR base"),
-	F(0x4cb, 1, SEG, "CPL"),
-	F(0x4d0, 8, CRX, "EFER"),
-	F(0x548, 8, CRX, "CR4"),
-	F(0x550, 8, CRX, "CR3"),
-	F(0x558, 8, CRX, "CR0"),
-	F(0x560, 8, DRX, "DR7"),
-	F(0x568, 8, DRX, "DR6"),
-	F(0x570, 8, NEVER, "RFLAGS"),
-	F(0x578, 8, NEVER, "RIP"),
-	F(0x5d8, 8, NEVER, "RSP"),
-	F(0x5f8, 8, NEVER, "RAX"),
-	F(0x600, 8, NEVER, "STAR"),
-	F(0x608, 8, NEVER, "LSTAR"),
-	F(0x610, 8, NEVER, "CSTAR"),
-	F(0x618, 8, NEVER, "SFMASK"),
-	F(0x620, 8, NEVER, "KernelGsBase"),
-	F(0x628, 8, NEVER, "SYSENTER_CS"),
-	F(0x630, 8, NEVER, "SYSENTER_ESP"),
-	F(0x638, 8, NEVER, "SYSENTER_EIP"),
-	F(0x640, 8, CR2, "CR2"),
-	F(0x668, 8, NP, "G_PAT"),
-	F(0x670, 8, LBR, "DBGCTL"),
-	F(0x678, 8, LBR, "BR_FROM"),
-	F(0x680, 8, LBR, "BR_TO"),
-	F(0x688, 8, LBR, "LASTEXCPFROM"),
-	F(0x690, 8, LBR, "LASTEXCPTO"),
-	F(0x698, 8, NEVER, "DBGEXTNCTL"),
-	F(0x6e0, 8, NEVER, "SPEC_CTRL"),
-#define PAIR(from, to, n) F(from, 8, NEVER, "LBR_STACK_FROM" #n), F(to, 8, NEVER, "LBR_STACK_TO" #n)
-	PAIR(0xa70, 0xa78, 0), PAIR(0xa80, 0xa88, 1), PAIR(0xa90, 0xa98, 2), PAIR(0xaa0, 0xaa8, 3),
-	PAIR(0xab0, 0xab8, 4), PAIR(0xac0, 0xac8, 5), PAIR(0xad0, 0xad8, 6), PAIR(0xae0, 0xae8, 7),
-	PAIR(0xaf0, 0xaf8, 8), PAIR(0xb00, 0xb08, 9), PAIR(0xb10, 0xb18, 10), PAIR(0xb20, 0xb28, 11),
-	PAIR(0xb30, 0xb38, 12), PAIR(0xb40, 0xb48, 13), PAIR(0xb50, 0xb58, 14), PAIR(0xb60, 0xb68, 15),
-	F(0xb70, 8, NEVER, "LBR_SELECT"),
-};
+const struct vmcb_field vmcb_fields[] = {VMCB_MAP(FIELD, GUEST, SWAPPED, SEGMENT)};
 /* clang-format on */
 const size_t vmcb_field_count = ARRAY_LEN(vmcb_fields);
 

@@ -69,28 +69,13 @@ static enum xr state_page(struct cpu *c, const struct insn *i, enum icpt id, u8 
 
 static enum xr vmload(struct cpu *c, const struct insn *i)
 {
-	unsigned la_bits = has(c, FEAT_LA57) ? 57 : 48;
 	struct vmcb_page tmp;
 	struct svm_access a;
 	pa_t pa;
 
 	TRY(state_page(c, i, ICPT_VMLOAD, ACC_READ, &pa));
 	svm_open(c, &a, pa, &tmp);
-
-	const struct vmcb_save *sa = &a.page->save;
-
-	c->seg[SEG_FS] = svm_seg_load(&sa->fs, SEG_FS, la_bits);
-	c->seg[SEG_GS] = svm_seg_load(&sa->gs, SEG_GS, la_bits);
-	c->seg[SEG_TR] = svm_seg_load(&sa->tr, SEG_TR, la_bits);
-	c->seg[SEG_LDTR] = svm_seg_load(&sa->ldtr, SEG_LDTR, la_bits);
-	c->kernel_gs_base = svm_canonical(c, sa->kernel_gs_base);
-	c->star = sa->star;
-	c->lstar = svm_canonical(c, sa->lstar);
-	c->cstar = svm_canonical(c, sa->cstar);
-	c->sfmask = (u32)sa->sfmask;
-	c->sysenter_cs = sa->sysenter_cs;
-	c->sysenter_esp = svm_canonical(c, sa->sysenter_esp);
-	c->sysenter_eip = svm_canonical(c, sa->sysenter_eip);
+	svm_state_vmload(c, &a.page->save);
 	cpu_update_mode(c);
 	return XR_OK;
 }
@@ -103,21 +88,7 @@ static enum xr vmsave(struct cpu *c, const struct insn *i)
 
 	TRY(state_page(c, i, ICPT_VMSAVE, ACC_READ | ACC_WRITE, &pa));
 	svm_open(c, &a, pa, &tmp);
-
-	struct vmcb_save *sa = &a.page->save;
-
-	svm_seg_store(&sa->fs, &c->seg[SEG_FS]);
-	svm_seg_store(&sa->gs, &c->seg[SEG_GS]);
-	svm_seg_store(&sa->tr, &c->seg[SEG_TR]);
-	svm_seg_store(&sa->ldtr, &c->seg[SEG_LDTR]);
-	sa->kernel_gs_base = c->kernel_gs_base;
-	sa->star = c->star;
-	sa->lstar = c->lstar;
-	sa->cstar = c->cstar;
-	sa->sfmask = c->sfmask;
-	sa->sysenter_cs = c->sysenter_cs;
-	sa->sysenter_esp = c->sysenter_esp;
-	sa->sysenter_eip = c->sysenter_eip;
+	svm_state_vmsave(c, &a.page->save);
 	svm_close_written(c, &a);
 	return XR_OK;
 }

@@ -1,9 +1,10 @@
 /*
  * svm: AMD's Secure Virtual Machine. entry.c: VMRUN (read it first); checks.c: the consistency checks as rows; exit.c:
- * #VMEXIT; intercepts.c: the intercept table and the decisions taken in the guest; npt.c: nested paging; virq.c:
- * virtual interrupts and NMIs, TPR, GIF; avic.c: the virtual APIC page; memtype.c: memory types; insns.c and msrs.c:
- * the vendor's rows; fields.c: the VMCB field table. May call: base, arch, mem, cpu. Called by: the processor through
- * cpu->virt, and the models that join the rows below.
+ * #VMEXIT; map.h: the state map, a row for each field of the VMCB; state.c, fields.c: the loads and saves and the field
+ * table that come from it; events.c: events as the VMCB has them; vmcb.c: the VMCB in memory; intercepts.c: the
+ * intercept table and the decisions taken in the guest; npt.c: nested paging; virq.c: virtual interrupts and NMIs, TPR,
+ * GIF; avic.c: the virtual APIC page; memtype.c: memory types; insns.c and msrs.c: the vendor's rows. May call: base,
+ * arch, mem, cpu. Called by: the processor through cpu->virt, and the models that join the rows below.
  *
  * What CPUID 8000_000A says for a model with SVM. EAX: revision 1; EBX: SVM_ASIDS; ECX and EDX, by feature name:
  *   real:      NPT LBRV SVM_LOCK NRIP_SAVE TSC_SCALE VMCB_CLEAN FLUSHBYASID DECODEASSISTS PAUSE_FILTER PFTHRESHOLD
@@ -25,7 +26,7 @@ extern const struct virt_ops svm_ops;
 extern const struct row_set svm_rows;
 extern const struct msr_set svm_msrs;
 
-#define SVM_ASIDS 0x8000u
+#define SVM_ASIDS       0x8000u
 #define SVM_INVLPGB_MAX 7u /* CPUID 8000_0008h EDX[15:0]: pages beyond the first */
 
 /* VM_CR */
@@ -39,11 +40,11 @@ struct svm_env {
 	u8 pad[5];
 	u64 cr4_bits, efer_bits; /* every bit that is defined here */
 	u64 host_cr0;
-	u32 asids;      /* how many, the host's included: CPUID 8000_000Ah EBX */
-	bool first;     /* the SVM of 2005: QUIRK_SVM_FIRST */
+	u32 asids;               /* how many, the host's included: CPUID 8000_000Ah EBX */
+	bool first;              /* the SVM of 2005: QUIRK_SVM_FIRST */
 	bool avic, x2avic, vnmi; /* this processor has them */
-	u32 icpt[6];    /* intercept bits that exist here; others are ignored */
-	u64 pdpte[4]; /* read at the guest's CR3 when the check applies, otherwise 0 */
+	u32 icpt[6];             /* intercept bits that exist here; others are ignored */
+	u64 pdpte[4];            /* read at the guest's CR3 when the check applies, otherwise 0 */
 };
 
 /* One VMCB, read once: everything VMRUN decides and loads comes from here. */
@@ -51,7 +52,7 @@ struct svm_image {
 	struct vmcb_control control;
 	struct vmcb_save save;
 	struct svm_env env;
-	u64 bus_locks, pml_base, pml_index; /* 120h, 1C8h, 1D0h: read where the controls ask for them */
+	u64 bus_lock_counter, pml_base, pml_index; /* 120h, 1C8h, 1D0h: read where the controls ask for them */
 };
 
 /* What VMRUN saves of the host and #VMEXIT reloads. The part that the manual names also goes to VM_HSAVE_PA; #VMEXIT
@@ -78,15 +79,15 @@ struct svm {
 	u64 bus_locks;              /* that the guest may still take */
 	u64 pml_index;              /* of the next entry that page-modification logging writes */
 	struct svm_host host;
-	u8 cur;       /* which image is the guest's */
-	u8 nested;    /* nested paging is on */
-	u8 injecting; /* the next exception offered is the injected one: no intercept check */
-	u8 good;      /* image[cur] passed all checks */
-	u8 recheck;   /* check groups whose fields the guest has changed since: 1 << enum svm_group */
-	u8 avic;      /* enum svm_avic */
+	u8 cur;           /* which image is the guest's */
+	u8 nested;        /* nested paging is on */
+	u8 injecting;     /* the next exception offered is the injected one: no intercept check */
+	u8 good;          /* image[cur] passed all checks */
+	u8 recheck;       /* check groups whose fields the guest has changed since: 1 << enum svm_group */
+	u8 avic;          /* enum svm_avic */
 	u16 avic_written; /* register written by the instruction under way: offset | 1; 0: none */
-	u8 avic_pending; /* a deliverable vector was seen in IRR */
-	u64 cached_pa; /* whose fields image[cur] caches, for clean bits; ~0: nobody's */
+	u8 avic_pending;  /* a deliverable vector was seen in IRR */
+	u64 cached_pa;    /* whose fields image[cur] caches, for clean bits; ~0: nobody's */
 	struct svm_image
 	        image[2];    /* the current one, and room for the next: group comparison needs the last good one */
 	u32 compiled_for[6]; /* cache: the intercept words behind compiled[] */
@@ -153,7 +154,7 @@ enum xr svm_cr_write(struct cpu *c, const struct insn *i, unsigned n, enum cr_op
 enum xr svm_event(struct cpu *c, const struct event *e, const struct event *vectoring);
 bool svm_shutdown(struct cpu *c);
 
-/* ---- entry.c ---- */
+/* ---- vmcb.c ---- */
 /* The page of a VMCB, for VMRUN's reads and #VMEXIT's and VMSAVE's writes: the RAM itself, or `tmp` where it is not
  * RAM. */
 struct svm_access {
@@ -164,7 +165,6 @@ struct svm_access {
 };
 void svm_open(struct cpu *c, struct svm_access *a, pa_t pa, struct vmcb_page *tmp);
 void svm_close_written(struct cpu *c, struct svm_access *a);
-enum xr svm_enter(struct cpu *c, const struct insn *i, pa_t vmcb);
 bool svm_pa_ok(const struct cpu *c, pa_t pa); /* aligned and within the physical address width */
 
 /* "Page Modification Logging" */
@@ -178,26 +178,68 @@ static inline bool svm_lbr_stack(const struct cpu *c, const struct vmcb_control 
 {
 	return unlikely(ctl->virt_ext & VIRT_EXT_LBRV) && has(c, FEAT_LBRV) && has(c, FEAT_AMD_LBR_V2);
 }
-static inline void svm_lbr_copy(struct vmcb_save *to, const struct vmcb_save *from)
-{
-	to->dbgextnctl = from->dbgextnctl;
-	memcpy(to->lbr_stack, from->lbr_stack, sizeof(to->lbr_stack));
-	to->lbr_select = from->lbr_select;
-}
 
-/* Segments at the edge: 12-bit attributes and our access rights. */
-struct seg svm_seg_load(const struct vmcb_seg *v, unsigned which, unsigned la_bits);
-void svm_seg_store(struct vmcb_seg *v, const struct seg *s);
-u64 svm_canonical(const struct cpu *c, u64 base);
-/* Events at the edge: EVENTINJ and EXITINTINFO. */
+/* ---- events.c: EVENTINJ and EXITINTINFO ---- */
 struct event svm_event_from_intinfo(u64 info, unsigned insn_len);
 u64 svm_intinfo_from_event(const struct event *e);
+
+/* ---- segments at the edge: 12-bit attributes and our access rights. "Segment State in the VMCB" ---- */
+
+/* What is not observed is made well-formed, so that the rest of the processor sees an ordinary segment. */
+static inline struct seg svm_seg_load(const struct vmcb_seg *v, unsigned which, unsigned la_bits)
+{
+	struct seg s = {.sel = v->sel,
+	                .ar = (v->attrib & 0xffu) | (v->attrib & 0xf00u) << 4,
+	                .limit = v->limit,
+	                .base = (u64)sign_extend(v->base, la_bits)};
+
+	switch (which) {
+	case SEG_CS: s.ar |= AR_P | AR_S; break;
+	case SEG_TR: s.ar = (s.ar & ~(u32)AR_S) | AR_P | 3; break;
+	case SEG_LDTR: s.ar = (s.ar & ~(u32)(AR_S | AR_TYPE)) | SYS_LDT; break;
+	default: s.ar |= AR_S; break;
+	}
+	if (!(s.ar & AR_P))
+		s.ar |= AR_UNUSABLE;
+	if (which != SEG_FS && which != SEG_GS && which < SEG_LDTR)
+		s.base = (u32)s.base;
+	return s;
+}
+
+static inline struct vmcb_seg svm_seg_save(const struct seg *s)
+{
+	u32 ar = s->ar & AR_UNUSABLE ? s->ar & ~(u32)AR_P : s->ar;
+
+	return (struct vmcb_seg){
+	        .sel = s->sel, .attrib = (u16)((ar & 0xff) | (ar >> 4 & 0xf00)), .limit = s->limit, .base = s->base};
+}
+
+/* ---- state.c ---- */
+/* Beside SVM_PART_VMRUN, what moves with this guest: bits of enum svm_part. */
+static inline u32 svm_state_parts(const struct cpu *c, const struct svm *s, const struct vmcb_control *ctl)
+{
+	return (s->nested ? 1u << SVM_PART_NP : 0) | (has(c, FEAT_SVM_SPEC_CTRL) ? 1u << SVM_PART_SPEC : 0) |
+	       ((ctl->virt_ext & VIRT_EXT_LBRV) && has(c, FEAT_LBRV) ? 1u << SVM_PART_LBRV : 0) |
+	       (svm_lbr_stack(c, ctl) ? 1u << SVM_PART_STACK : 0);
+}
+void svm_state_copy(struct svm_image *v, const struct vmcb_page *from, bool stack); /* with the LBR stack */
+void svm_state_keep(struct svm_image *v, const struct svm_image *last, u32 clean);  /* what clean bits let stand */
+void svm_state_load(struct cpu *c, const struct vmcb_save *save, u32 parts);
+/* To the image, whose fields clean bits may ask for, and to memory. The groups of checks whose fields have changed. */
+u32 svm_state_save(struct cpu *c, struct svm_image *v, struct vmcb_save *memory, u32 parts);
+void svm_state_vmload(struct cpu *c, const struct vmcb_save *save);
+void svm_state_vmsave(struct cpu *c, struct vmcb_save *save);
+void svm_host_save(struct cpu *c, struct svm_host *h, struct vmcb_save *area, u64 rip);
+void svm_host_load(struct cpu *c, const struct svm_host *h, u32 parts);
+
+/* ---- entry.c ---- */
+enum xr svm_enter(struct cpu *c, const struct insn *i, pa_t vmcb);
 
 /* ---- exit.c ---- */
 void svm_exit(struct cpu *c, const struct exit_request *x);
 void svm_record_exit(struct cpu *c, u64 code, u64 info1, u64 info2, u64 rip);
 /* #VMEXIT's last part, also for a VMRUN that never entered: registers of the host, GIF 0, DR7. */
-void svm_host_reload(struct cpu *c);
+void svm_leave(struct cpu *c, u32 parts);
 
 /* ---- npt.c ---- */
 enum xr svm_stage2(struct cpu *c, const struct stage2_req *q, struct stage2_res *r);

@@ -1,16 +1,23 @@
 /*
  * The virtual machine control block as it lies in memory: "Layout of VMCB". The two structures are the page's own
  * layout (little-endian, naturally aligned); the field table in fields.c names every field by offset for checks,
- * traces and explanations, with its width and clean-bit group.
+ * traces and explanations, with its width, clean-bit group and part; both it and what moves the fields come from map.h.
  */
 #ifndef SVM_VMCB_H
 #define SVM_VMCB_H
 
 #include "base/base.h"
+#include "svm/map.h"
 
 /* Control area, offset 000h. What is implemented of the bytes from 100h on is in struct vmcb_page. */
 struct vmcb_control {
-	u32 icpt[6]; /* 000h CR, 004h DR, 008h exceptions, 00Ch, 010h, 014h */
+	union {
+		u32 icpt[6];
+		struct {
+			u16 cr_read, cr_write, dr_read, dr_write;
+			u32 exceptions, word3, word4, word5; /* 008h, 00Ch, 010h, 014h */
+		};
+	};
 	u8 rsvd_018[0x24];
 	u16 pause_threshold; /* 03Ch */
 	u16 pause_count;     /* 03Eh */
@@ -137,30 +144,29 @@ enum {
 	EXITCODE_PML_FULL = 0x407,
 };
 
-/* Clean-bit groups: "VMCB Clean Bits". CLEAN_NEVER: always read from memory. */
+/* CLEAN_NEVER: always read from memory. */
 enum clean_bit {
-	CLEAN_I,
-	CLEAN_IOPM,
-	CLEAN_ASID,
-	CLEAN_TPR,
-	CLEAN_NP,
-	CLEAN_CRX,
-	CLEAN_DRX,
-	CLEAN_DT,
-	CLEAN_SEG,
-	CLEAN_CR2,
-	CLEAN_LBR,
-	CLEAN_AVIC,
-	CLEAN_CET,
-	CLEAN_NEVER = 32,
+#define GROUP(bit, name, text) CLEAN_##name = (bit),
+	VMCB_CLEAN_MAP(GROUP)
+#undef GROUP
+	        CLEAN_NEVER = 32,
+};
+
+enum svm_part {
+#define PART(name, loaded, saved) SVM_PART_##name,
+	VMCB_PART_MAP(PART)
+#undef PART
 };
 
 /* One row per field; `name` opens with the offset, as messages print it. */
 struct vmcb_field {
 	u16 offset;
-	u8 width; /* bytes */
-	u8 clean; /* enum clean_bit */
+	u8 width;  /* bytes */
+	u8 clean;  /* enum clean_bit */
+	u8 part;   /* enum svm_part */
+	bool host; /* the host's value is kept by VMRUN and loaded by #VMEXIT */
 	const char *name;
+	const char *member; /* of struct cpu; "": none */
 };
 extern const struct vmcb_field vmcb_fields[];
 extern const size_t vmcb_field_count;

@@ -366,13 +366,13 @@ static void test_segment_forms(void **state)
 
 	(void)state;
 	assert_int_equal(s.ar, AR_G | AR_DB | AR_P | AR_S | 3);
-	svm_seg_store(&out, &s);
+	out = svm_seg_save(&s);
 	assert_memory_equal(&in, &out, sizeof(in));
 	in.attrib = 0;
 	s = svm_seg_load(&in, SEG_DS, 48);
 	assert_true(s.ar & AR_UNUSABLE);
 	proves("svm.2.2.1.79");
-	svm_seg_store(&out, &s);
+	out = svm_seg_save(&s);
 	assert_false(out.attrib & 0x80);
 	proves("svm.2.2.1.90");
 	in.base = BIT(47);

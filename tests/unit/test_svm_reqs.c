@@ -56,7 +56,7 @@ static void test_attributes(void **state)
 
 		assert_int_equal(s.ar, plain.ar | rows[n].descriptor_high >> 8);
 		proves("svm.2.2.1.77 svm.2.2.1.78");
-		svm_seg_store(&out, &s);
+		out = svm_seg_save(&s);
 		assert_int_equal(out.attrib, in.attrib);
 		proves("svm.2.2.1.91");
 	}

@@ -1,0 +1,251 @@
+/*
+ * State between the processor, the VMCB and the copies of both: all of it from the rows of map.h, so that every
+ * function here is a straight line of loads and stores. Conditions on a row's part or clean bit are constants. "VMRUN
+ * Instruction", "#VMEXIT", "VMLOAD and VMSAVE Instructions", "Segment State in the VMCB".
+ */
+#include "svm/map.h"
+#include "svm/svm.h"
+
+#define NOTHING(...)
+#define map_inline    static inline __attribute__((always_inline))
+#define AS(lvalue, x) ((lvalue) = (__typeof__(lvalue))(x))
+#define GUEST_PARTS   (BIT(SVM_PART_VMRUN) | BIT(SVM_PART_NP) | BIT(SVM_PART_SPEC) | BIT(SVM_PART_LBRV))
+
+/* ---- what the rows say ---- */
+
+map_inline u64 guest_cpl(const struct vmcb_save *save, u64 x)
+{
+	bool v86 = (save->rflags & FL_VM) && !((save->efer & EFER_LME) && (save->cr0 & CR0_PG));
+
+	return !(save->cr0 & CR0_PE) ? 0 : v86 ? 3 : x & 3;
+}
+
+/* The lazy flags are void from here on. */
+map_inline u64 exact_flags(struct cpu *c, u64 x)
+{
+	c->cc_op = CC_FLAGS;
+	return (x & FL_ALL) | FL_1;
+}
+
+/* Long mode has no virtual-8086 mode. */
+map_inline u64 guest_flags(struct cpu *c, u64 x, bool lma)
+{
+	return exact_flags(c, lma ? x & ~(u64)FL_VM : x);
+}
+
+map_inline u64 host_flags(struct cpu *c, u64 x)
+{
+	return exact_flags(c, x & ~(u64)FL_VM);
+}
+
+/* ---- memory to image, image to image ---- */
+
+/* FS to TR, the SYSCALL and SYSENTER registers belong to VMLOAD. */
+void svm_state_copy(struct svm_image *v, const struct vmcb_page *from, bool stack)
+{
+#define FIELD(offset, place, clean, part, ...)                                                                         \
+	if (SVM_PART_##part == SVM_PART_STACK && unlikely(stack))                                                      \
+		v->place = from->place;
+#define SAVED(offset, place, clean, part, ...)                                                                         \
+	if (GUEST_PARTS >> SVM_PART_##part & 1)                                                                        \
+		v->save.place = from->save.place;
+	VMCB_MAP(FIELD, SAVED, SAVED, SAVED)
+#undef FIELD
+#undef SAVED
+}
+
+map_inline void keep_group(struct svm_image *v, const struct svm_image *last, enum clean_bit group)
+{
+#define FIELD(offset, place, clean, ...)                                                                               \
+	if (CLEAN_##clean == group)                                                                                    \
+		v->place = last->place;
+#define SAVED(offset, place, ...) FIELD(offset, save.place, __VA_ARGS__)
+	VMCB_MAP(FIELD, SAVED, SAVED, SAVED)
+#undef FIELD
+#undef SAVED
+}
+
+void svm_state_keep(struct svm_image *v, const struct svm_image *last, u32 clean)
+{
+#define GROUP(bit, name, text)                                                                                         \
+	if (clean >> (bit)&1)                                                                                          \
+		keep_group(v, last, CLEAN_##name);
+	VMCB_CLEAN_MAP(GROUP)
+#undef GROUP
+}
+
+map_inline bool differs(const struct cpu *c, const struct svm_image *v, enum clean_bit group)
+{
+	bool any = false;
+
+#define REGISTER(offset, place, clean, part, name, member, ...)                                                        \
+	any |= CLEAN_##clean == group && v->save.place != c->member;
+	VMCB_MAP(NOTHING, REGISTER, REGISTER, NOTHING)
+#undef REGISTER
+	return any;
+}
+
+/* ---- the guest's registers ---- */
+
+map_inline void load_part(struct cpu *c, const struct vmcb_save *save, enum svm_part which)
+{
+	const unsigned la_bits = has(c, FEAT_LA57) ? 57 : 48;
+	const bool lma = (save->efer & EFER_LME) && (save->cr0 & CR0_PG), code64 = lma && (save->cs.attrib & BIT(9));
+
+	(void)la_bits, (void)code64; /* not by every part */
+#define REGISTER(offset, place, clean, part, name, member, load, ...)                                                  \
+	if (SVM_PART_##part == which) {                                                                                \
+		const u64 x = save->place;                                                                             \
+		AS(c->member, load);                                                                                   \
+	}
+#define SEGMENT(digits, field, clean, part, name, number)                                                              \
+	if (SVM_PART_##part == which)                                                                                  \
+		c->seg[number] = svm_seg_load(&save->field, number, la_bits);
+	VMCB_MAP(NOTHING, REGISTER, REGISTER, SEGMENT)
+#undef REGISTER
+#undef SEGMENT
+}
+
+map_inline void save_part(const struct cpu *c, struct vmcb_save *image, struct vmcb_save *memory, enum svm_part which)
+{
+#define REGISTER(offset, place, clean, part, name, member, load, keep, ...)                                            \
+	if (SVM_PART_##part == which) {                                                                                \
+		const u64 x = c->member;                                                                               \
+		AS(image->place, keep), AS(memory->place, keep);                                                       \
+	}
+#define SEGMENT(digits, field, clean, part, name, number)                                                              \
+	if (SVM_PART_##part == which) {                                                                                \
+		const struct vmcb_seg x = svm_seg_save(&c->seg[number]);                                               \
+		image->field = x;                                                                                      \
+		memory->field = x;                                                                                     \
+	}
+	VMCB_MAP(NOTHING, REGISTER, REGISTER, SEGMENT)
+#undef REGISTER
+#undef SEGMENT
+}
+
+/* "Enabling LBR Virtualization": the stack, the newest record first; of it only the control register is the host's
+ * again after #VMEXIT. */
+static void load_lbr_stack(struct cpu *c, const struct vmcb_save *save)
+{
+	c->debugctl |= save->dbgextnctl & DBGEXTN_LBRSE ? DEBUGCTL_LBRSE : 0;
+	c->lbr_select = save->lbr_select & 0x1ff;
+	c->lbr_tos = LBR_DEPTH - 1;
+	for (unsigned n = 0; n < LBR_DEPTH; n++) {
+		c->lbr_stack_from[LBR_DEPTH - 1 - n] = save->lbr_stack[2 * n];
+		c->lbr_stack_to[LBR_DEPTH - 1 - n] = save->lbr_stack[2 * n + 1];
+	}
+}
+
+static void save_lbr_stack(const struct cpu *c, struct vmcb_save *save)
+{
+	save->dbgextnctl = c->debugctl & DEBUGCTL_LBRSE ? DBGEXTN_LBRSE : 0;
+	save->lbr_select = c->lbr_select;
+	for (unsigned n = 0; n < LBR_DEPTH; n++) {
+		save->lbr_stack[2 * n] = c->lbr_stack_from[(c->lbr_tos - n) % LBR_DEPTH];
+		save->lbr_stack[2 * n + 1] = c->lbr_stack_to[(c->lbr_tos - n) % LBR_DEPTH];
+	}
+}
+
+void svm_state_load(struct cpu *c, const struct vmcb_save *save, u32 parts)
+{
+	load_part(c, save, SVM_PART_VMRUN);
+	if (parts & BIT(SVM_PART_NP))
+		load_part(c, save, SVM_PART_NP);
+	if (parts & BIT(SVM_PART_SPEC))
+		load_part(c, save, SVM_PART_SPEC);
+	if (parts & BIT(SVM_PART_LBRV))
+		load_part(c, save, SVM_PART_LBRV);
+	if (unlikely(parts & BIT(SVM_PART_STACK)))
+		load_lbr_stack(c, save);
+}
+
+u32 svm_state_save(struct cpu *c, struct svm_image *v, struct vmcb_save *memory, u32 parts)
+{
+	const u32 changed = (u32)differs(c, v, CLEAN_CRX) << SVM_GROUP_CRX |
+	                    (u32)differs(c, v, CLEAN_DRX) << SVM_GROUP_DRX |
+	                    (u32)differs(c, v, CLEAN_NP) << SVM_GROUP_NESTED;
+	struct vmcb_save *image = &v->save;
+
+	flags_get(c); /* exact from here on */
+	save_part(c, image, memory, SVM_PART_VMRUN);
+	if (parts & BIT(SVM_PART_NP))
+		save_part(c, image, memory, SVM_PART_NP);
+	if (parts & BIT(SVM_PART_SPEC))
+		save_part(c, image, memory, SVM_PART_SPEC);
+	if (parts & BIT(SVM_PART_LBRV))
+		save_part(c, image, memory, SVM_PART_LBRV);
+	if (unlikely(parts & BIT(SVM_PART_STACK))) {
+		save_lbr_stack(c, image);
+		save_lbr_stack(c, memory);
+	}
+	return changed;
+}
+
+void svm_state_vmload(struct cpu *c, const struct vmcb_save *save)
+{
+	load_part(c, save, SVM_PART_VMLOAD);
+}
+
+void svm_state_vmsave(struct cpu *c, struct vmcb_save *save)
+{
+	save_part(c, save, save, SVM_PART_VMLOAD);
+}
+
+/* ---- the host's ---- */
+
+/* At VMRUN, behind which it goes on. `area` is VM_HSAVE_PA: of the layout of a save area, and what VMSAVE writes there
+ * belongs to software. */
+void svm_host_save(struct cpu *c, struct svm_host *h, struct vmcb_save *area, u64 rip)
+{
+	flags_get(c); /* exact from here on */
+#define SWAPPED(offset, place, clean, part, name, member, load, save, host, ...)                                       \
+	h->host = c->member;                                                                                           \
+	if (SVM_PART_##part == SVM_PART_VMRUN) {                                                                       \
+		const u64 x = c->member;                                                                               \
+		AS(area->place, save);                                                                                 \
+	}
+#define SEGMENT(digits, place, clean, part, name, number)                                                              \
+	if (SVM_PART_##part == SVM_PART_VMRUN) {                                                                       \
+		h->seg_sel[number & 3] = c->seg[number].sel;                                                           \
+		h->seg_ar[number & 3] = c->seg[number].ar;                                                             \
+		h->seg_limit[number & 3] = c->seg[number].limit;                                                       \
+		h->seg_base[number & 3] = c->seg[number].base;                                                         \
+		area->place = svm_seg_save(&c->seg[number]);                                                           \
+	}
+	VMCB_MAP(NOTHING, NOTHING, SWAPPED, SEGMENT)
+#undef SWAPPED
+#undef SEGMENT
+	area->cpl = c->cpl;
+	area->rip = h->rip = rip;
+	area->rflags = h->rflags &= ~(u64)FL_RF;
+}
+
+map_inline void reload_part(struct cpu *c, const struct svm_host *h, enum svm_part which)
+{
+#define SWAPPED(offset, place, clean, part, name, member, load, save, host, reload)                                    \
+	if (SVM_PART_##part == which) {                                                                                \
+		const u64 x = h->host;                                                                                 \
+		AS(c->member, reload);                                                                                 \
+	}
+#define SEGMENT(digits, field, clean, part, name, number)                                                              \
+	if (SVM_PART_##part == which && which == SVM_PART_VMRUN)                                                       \
+		c->seg[number] = (struct seg){.sel = h->seg_sel[number & 3],                                           \
+		                              .ar = h->seg_ar[number & 3],                                             \
+		                              .limit = h->seg_limit[number & 3],                                       \
+		                              .base = h->seg_base[number & 3]};
+	VMCB_MAP(NOTHING, NOTHING, SWAPPED, SEGMENT)
+#undef SWAPPED
+#undef SEGMENT
+}
+
+void svm_host_load(struct cpu *c, const struct svm_host *h, u32 parts)
+{
+	reload_part(c, h, SVM_PART_VMRUN);
+	if (parts & BIT(SVM_PART_NP))
+		reload_part(c, h, SVM_PART_NP);
+	if (parts & BIT(SVM_PART_SPEC))
+		reload_part(c, h, SVM_PART_SPEC);
+	if (parts & BIT(SVM_PART_LBRV))
+		reload_part(c, h, SVM_PART_LBRV);
+}
