@@ -1,5 +1,6 @@
 #include "arch/arch.h"
 #include "arch/features.h"
+#include "arch/quirks.h"
 
 /* clang-format off */
 /* "Exception and Interrupt Reference"; classes by "Interrupt and Exception Classes" for double faults. */
@@ -98,6 +99,12 @@ const struct feature_need arch_feature_needs[] = {
 #undef NEEDS
 const size_t arch_feature_need_count = ARRAY_LEN(arch_feature_needs);
 /* clang-format on */
+
+const struct quirk_info arch_quirks[QUIRK_COUNT] = {
+#define QUIRK(id, about_, source_) [QUIRK_##id] = {.name = #id, .about = about_, .source = source_},
+        QUIRK_LIST(QUIRK)
+#undef QUIRK
+};
 
 bool arch_pat_valid(u64 pat)
 {

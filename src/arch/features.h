@@ -129,6 +129,7 @@
 	FEATURE(ARAT,       0x6, 0, EAX, 2, "arat") \
 	FEATURE(FSGSBASE,   0x7, 0, EBX, 0, "fsgsbase")   FEATURE(TSC_ADJUST, 0x7, 0, EBX, 1, "tsc_adjust") \
 	FEATURE(BMI1,       0x7, 0, EBX, 3, "bmi1")       FEATURE(AVX2,       0x7, 0, EBX, 5, "avx2") \
+	FEATURE(FDP_EXCPTN_ONLY, 0x7, 0, EBX, 6, "fdp-excptn-only") \
 	FEATURE(SMEP,       0x7, 0, EBX, 7, "smep")       FEATURE(BMI2,       0x7, 0, EBX, 8, "bmi2") \
 	FEATURE(ERMS,       0x7, 0, EBX, 9, "erms")       FEATURE(INVPCID,    0x7, 0, EBX, 10, "invpcid") \
 	FEATURE(ZERO_FCS_FDS, 0x7, 0, EBX, 13, "zero-fcs-fds") \

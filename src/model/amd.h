@@ -15,9 +15,6 @@ void model_amd_fix_svm(struct cpu *c, u32 out[4]);
 
 /* EPYC "Milan", family 19h model 01h stepping 1. */
 #define AMD_SIGNATURE 0x00a00f11u
-#define AMD_QUIRKS                                                                                                     \
-	(QUIRK_SYSRET_NONCANON_USER | QUIRK_SYSENTER_NO_COMPAT | QUIRK_NULL_KEEPS_BASE | QUIRK_FXSAVE_PTR_ES |         \
-	 QUIRK_LSS_FAR_64 | QUIRK_FCOM_UNMASKED_CC | QUIRK_UPPER_BIT8_RESERVED)
 #define AMD_MAX_LEAF     0x0du
 #define AMD_MAX_EXT_LEAF 0x80000022u
 #define AMD_BASE_FEATURES                                                                                              \

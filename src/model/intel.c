@@ -113,7 +113,7 @@ static const struct cpuid_leaf leaves[] = {
 
 static const enum feature features[] = {
 	MODEL_COMMON_FEATURES,
-	FEAT_TSC_DEADLINE, FEAT_TSC_ADJUST, FEAT_ZERO_FCS_FDS, FEAT_WAITPKG, FEAT_LA57, FEAT_MD_CLEAR, FEAT_SERIALIZE,
+	FEAT_TSC_DEADLINE, FEAT_TSC_ADJUST, FEAT_FDP_EXCPTN_ONLY, FEAT_ZERO_FCS_FDS, FEAT_WAITPKG, FEAT_LA57, FEAT_MD_CLEAR, FEAT_SERIALIZE,
 	FEAT_SPEC_CTRL, FEAT_STIBP, FEAT_FLUSH_L1D, FEAT_ARCH_CAPABILITIES, FEAT_SSBD, FEAT_VMX,
 	FEAT_BUS_LOCK_DETECT,
 #define FEATURE(id, ...) FEAT_##id,
@@ -131,7 +131,7 @@ const struct cpu_model model_intel = {
 	.brand = "Intel Xeon (Sapphire Rapids class), Turnstile",
 	.signature = 0x000806f8,
 	.phys_bits = 46,
-	.quirks = QUIRK_SYSCALL_LONG_ONLY | QUIRK_BRANCH_IGNORE_66 | QUIRK_CPUID_LAST_LEAF,
+	.quirks = QUIRKS(QUIRK_LIST_INTEL),
 	.virt = &vmx_ops,
 	.features = features,
 	.insns = insns,

@@ -83,10 +83,13 @@ static void print_state(const struct diff_case *k)
 			       (unsigned long long)k->in.v[id].q[2], (unsigned long long)k->in.v[id].q[1],
 			       (unsigned long long)k->in.v[id].q[0]);
 	}
-	if (k->row && (k->row->flags & (ROW_FPU | ROW_MMX)))
-		for (unsigned n = 0; n < 8; n++)
-			printf("  in  st%u %02x%02x%016llx%s", n, k->in.st[n][9], k->in.st[n][8],
-			       (unsigned long long)*(const u64 *)(const void *)k->in.st[n], n % 4 == 3 ? "\n" : "");
+	for (unsigned n = 0; k->row && (k->row->flags & (ROW_FPU | ROW_MMX)) && n < 8; n++) {
+		u64 m;
+
+		memcpy(&m, k->in.st[n], 8);
+		printf("  in  st%u %02x%02x%016llx%s", n, k->in.st[n][9], k->in.st[n][8], (unsigned long long)m,
+		       n % 4 == 3 ? "\n" : "");
+	}
 }
 
 static void report(struct run *r, const struct diff_case *k, const char *text)

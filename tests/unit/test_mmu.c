@@ -228,7 +228,7 @@ static void test_physical_widths(void **state)
 	bus_write_u64(&f->bus, CR3_AT, 0x200000 | PTE_P | BIT(8));
 	tlb_flush_all(c);
 	assert_int_equal(mem_read64(c, DATA, 0, &v), XR_OK);
-	f->model.quirks = QUIRK_UPPER_BIT8_RESERVED;
+	f->model.quirks = BIT(QUIRK_UPPER_BIT8_RESERVED);
 	set_feature(c, FEAT_PDPE1GB, true);
 	tlb_flush_all(c);
 	assert_int_equal(mem_read64(c, DATA, 0, &v), XR_FAULT);

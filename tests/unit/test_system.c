@@ -456,6 +456,7 @@ static const struct {
 	{FEAT_ERMS, "a promise of speed; REP MOVSB and STOSB: tests/unit/test_integer_sys.c"},
 	{FEAT_FSRM, "a promise of speed"},
 	{FEAT_ZERO_FCS_FDS, "FCS and FDS are saved as 0: tests/unit/test_mmx.c"},
+	{FEAT_FDP_EXCPTN_ONLY, "when FDP is written: tests/unit/test_x87.c"},
 	{FEAT_XSAVEERPTR, "XSAVE keeps the error pointers: tests/unit/test_mmx.c"},
 	{FEAT_HTT, "CPUID 1 EBX[23:16] counts processors"},
 	{FEAT_CMP_LEGACY, "CPUID 80000008h ECX counts cores"},

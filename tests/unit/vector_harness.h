@@ -7,6 +7,7 @@
 
 #include "cpu/exec/sse.h"
 #include "host_memory.h"
+#include "host_model.h"
 
 static struct cpu *cpu;
 static u8 *memory; /* two pages */
@@ -96,10 +97,14 @@ static void map_page(const void *p)
 /* A bare processor with everything on and two pages of memory. */
 static bool harness_init(void)
 {
+	static struct cpu_model model;
+
+	model.quirks = host_quirks();
 	cpu = calloc(1, (sizeof(*cpu) + 63) & ~(size_t)63);
 	memory = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (!cpu || memory == MAP_FAILED)
 		return false;
+	cpu->model = &model;
 	cpu->ctx = 1;
 	cpu->mode = MODE_64 | MODE_LMA | MODE_PE;
 	cpu->cr4 = CR4_OSXMMEXCPT | CR4_OSFXSR;

@@ -33,7 +33,7 @@ static void init_decoder(ZydisDecoder *z, ZydisMachineMode machine, ZydisStackWi
 	ZydisDecoderEnableMode(z, ZYDIS_DECODER_MODE_MPX, ZYAN_FALSE);
 	ZydisDecoderEnableMode(z, ZYDIS_DECODER_MODE_CET, ZYAN_FALSE);
 	ZydisDecoderEnableMode(z, ZYDIS_DECODER_MODE_CLDEMOTE, ZYAN_FALSE);
-	ZydisDecoderEnableMode(z, ZYDIS_DECODER_MODE_AMD_BRANCHES, !(m->quirks & QUIRK_BRANCH_IGNORE_66));
+	ZydisDecoderEnableMode(z, ZYDIS_DECODER_MODE_AMD_BRANCHES, !model_quirk(m, QUIRK_BRANCH_IGNORE_66));
 	ZydisDecoderEnableMode(z, ZYDIS_DECODER_MODE_LZCNT, feat_has(f, FEAT_ABM));
 	ZydisDecoderEnableMode(z, ZYDIS_DECODER_MODE_TZCNT, feat_has(f, FEAT_BMI1));
 	ZydisDecoderEnableMode(z, ZYDIS_DECODER_MODE_WBNOINVD, feat_has(f, FEAT_WBNOINVD));

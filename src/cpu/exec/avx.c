@@ -102,7 +102,7 @@ static const struct insn_row rows[] = {
 	FMA_ROWS(VFMADDSUB, vfmaddsub) FMA_ROWS(VFMSUBADD, vfmsubadd)
 
 	/* F16C */
-	V_ROW(VCVTPH2PS, F16C, vec_fp, .fp = hostfp_cvtph2ps)
+	V_ROW(VCVTPH2PS, F16C, avx_cvtph2ps, .fp = hostfp_cvtph2ps)
 	V_ROW(VCVTPS2PH, F16C, avx_cvtps2ph, .element = 4)
 };
 /* clang-format on */

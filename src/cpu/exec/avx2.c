@@ -147,24 +147,48 @@ enum xr avx_extract128(struct cpu *c, const struct insn *i)
 	return XR_OK;
 }
 
-/* The memory form stores 8 or 16 bytes; it is tested for faults before the floating-point exceptions are known. */
+/* Memory of half-precision numbers, 8 or 16 bytes. */
+static enum xr half_span(struct cpu *c, const struct insn *i, unsigned access, struct span *s)
+{
+	la_t la;
+
+	TRY(insn_la(c, i, i->memsz, access, &la));
+	TRY(mem_span(c, la, i->memsz, access | vec_stack(i), s));
+	return quirk(c, QUIRK_VEC_CHECKS_ALIGNMENT) ? alignment_check(c, la, i->memsz) : XR_OK;
+}
+
+enum xr avx_cvtph2ps(struct cpu *c, const struct insn *i)
+{
+	union vec t, r;
+	struct span s;
+
+	if (likely(!(c->rflags & FL_AC) || !(i->flags & INSN_MEM)))
+		return vec_fp(c, i);
+	TRY(half_span(c, i, ACC_READ, &s));
+	span_read(c, &s, 0, &t, i->memsz);
+	TRY(vec_fp_flags(c, hostfp_cvtph2ps(&r, &t, &t, i->opsz, c->mxcsr, 0)));
+	vec_write_reg(c, i, i->r0, &r);
+	return XR_OK;
+}
+
+/* Processors differ in what comes first, the faults of the memory form or the exceptions. */
 enum xr avx_cvtps2ph(struct cpu *c, const struct insn *i)
 {
+	bool raises_first = !(i->flags & INSN_MEM) || quirk(c, QUIRK_VCVTPS2PH_RAISES_FIRST);
 	union vec r;
 	u32 raised = hostfp_cvtps2ph(&r, &c->v[i->r2], &c->v[i->r2], i->opsz, c->mxcsr, (u8)i->imm);
 	struct span s;
-	la_t la;
 
-	if (i->flags & INSN_MEM) {
-		TRY(insn_la(c, i, i->memsz, ACC_WRITE, &la));
-		TRY(mem_span(c, la, i->memsz, ACC_WRITE | vec_stack(i), &s));
-		TRY(alignment_check(c, la, i->memsz));
+	if (raises_first)
 		TRY(vec_fp_flags(c, raised));
-		span_write(c, &s, 0, &r, i->memsz);
+	if (!(i->flags & INSN_MEM)) {
+		vec_write_reg(c, i, i->r0, &r);
 		return XR_OK;
 	}
-	TRY(vec_fp_flags(c, raised));
-	vec_write_reg(c, i, i->r0, &r);
+	TRY(half_span(c, i, ACC_WRITE, &s));
+	if (!raises_first)
+		TRY(vec_fp_flags(c, raised));
+	span_write(c, &s, 0, &r, i->memsz);
 	return XR_OK;
 }
 

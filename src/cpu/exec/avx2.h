@@ -13,7 +13,7 @@ insn_fn avx_gather;
 insn_fn avx_maskload, avx_maskstore;
 void avx_bind_masked(struct insn *i, const struct dec *d);
 insn_fn avx_extract128;
-insn_fn avx_cvtps2ph;
+insn_fn avx_cvtps2ph, avx_cvtph2ps;
 insn_fn avx_zeroall, avx_zeroupper;
 
 bool avx_match_mem(const struct dec *d); /* the last operand is memory */

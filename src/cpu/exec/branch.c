@@ -164,14 +164,21 @@ HANDLER(jmp64_m)
 }
 CHAIN_BRANCH(jmp64_m)
 
+/* The target of CALL comes before its push, or behind it. */
+static inline enum xr call_check(struct cpu *c, u64 target)
+{
+	return quirk(c, QUIRK_CALL_PUSHES_FIRST) ? XR_OK : branch_check(c, target);
+}
+
 static inline enum xr call64_to(struct cpu *c, const struct insn *i, u64 target)
 {
 	u64 sp = c->r[REG_RSP] - 8;
 
-	TRY(branch_check(c, target));
+	TRY(call_check(c, target));
 	TRY(mem_write64(c, sp, ACC_STACK, c->r[REG_RIP] + i->aux));
+	TRY(jump64(c, i, target));
 	c->r[REG_RSP] = sp;
-	return jump64(c, i, target);
+	return XR_OK;
 }
 
 HANDLER(call64)
@@ -250,10 +257,16 @@ CHAIN_BRANCH(jmp_ind)
 
 static enum xr call_to(struct cpu *c, const struct insn *i, u64 target)
 {
-	TRY(branch_check(c, target));
+	u64 sp = c->r[REG_RSP];
+
+	TRY(call_check(c, target));
 	TRY(push(c, i->opsz, next_rip(c, i)));
-	branch_commit(c, i, target);
-	return XR_OK;
+
+	enum xr r = branch_to(c, i, target);
+
+	if (r != XR_OK)
+		c->r[REG_RSP] = sp;
+	return r;
 }
 
 HANDLER(call_rel)

@@ -639,7 +639,7 @@ static enum xr mov_from_sreg(struct cpu *c, const struct insn *i)
 
 static enum xr push_sreg(struct cpu *c, const struct insn *i)
 {
-	return push(c, i->opsz, c->seg[i->r0].sel);
+	return push_selector(c, i->opsz, c->seg[i->r0].sel);
 }
 
 static enum xr pop_sreg(struct cpu *c, const struct insn *i)

@@ -6,9 +6,14 @@
 
 /* ---- exceptions ---- */
 
-void fpu_except_slow(struct cpu *c, unsigned flags)
+/* An unmasked exception: all pointers tell of the instruction that raised it. */
+void fpu_except_slow(struct cpu *c)
 {
-	(void)flags;
+	c->fpu.op = c->fpu_now.op;
+	if (c->fpu_now.mem) {
+		c->fpu.dp = c->fpu_now.dp;
+		c->fpu.ds = c->fpu_now.ds;
+	}
 	fpu_summary(c);
 }
 
@@ -161,7 +166,6 @@ static void set_tag_word(struct cpu *c, u16 word)
 static void set_cw(struct cpu *c, u16 cw)
 {
 	c->fpu.cw = (u16)((cw & 0x1f7f) | 0x40);
-	fpu_except(c, c->fpu.sw & X87_EXC);
 	fpu_summary(c);
 }
 

@@ -127,13 +127,13 @@ static inline void fpu_set_cc(struct cpu *c, unsigned which, unsigned value)
 {
 	c->fpu.sw = (u16)((c->fpu.sw & ~which) | (value & which));
 }
-void fpu_except_slow(struct cpu *c, unsigned flags);
+void fpu_except_slow(struct cpu *c);
 /* Raise exception flags (X87_EXC and X87_SF bits). */
 static inline void fpu_except(struct cpu *c, unsigned flags)
 {
 	c->fpu.sw = (u16)(c->fpu.sw | (flags & (X87_EXC | X87_SF)));
 	if (unlikely(flags & ~c->fpu.cw & X87_EXC))
-		fpu_except_slow(c, flags);
+		fpu_except_slow(c);
 }
 static inline bool fpu_unmasked(const struct cpu *c, unsigned flags)
 {
@@ -149,15 +149,25 @@ static inline enum xr fpu_wait(struct cpu *c, const struct insn *i)
 {
 	return unlikely(c->fpu.sw & X87_ES) ? fpu_pending(c, i) : XR_OK;
 }
-/* "x87 FPU Instruction and Data (Operand) Pointers": non-control instructions, after their last step that can fault. */
+/* "x87 FPU Instruction and Data (Operand) Pointers": non-control instructions, after their last step that can fault.
+ * Opcode and data pointer may be a matter of fpu_except_slow() alone. */
 static inline void fpu_note(struct cpu *c, const struct insn *i)
 {
-	c->fpu.op = (u16)((i->opcode & 7) << 8 | i->modrm);
+	struct x87_pointers *now = &c->fpu_now;
+
 	c->fpu.ip = insn_rip(c, i);
 	c->fpu.cs = c->seg[SEG_CS].sel;
-	if (i->flags & INSN_MEM) {
-		c->fpu.dp = insn_ea(c, i);
-		c->fpu.ds = c->seg[i->seg].sel;
+	now->op = (u16)((i->opcode & 7) << 8 | i->modrm);
+	now->mem = i->flags & INSN_MEM;
+	if (now->mem) {
+		now->dp = insn_ea(c, i);
+		now->ds = c->seg[i->seg].sel;
+	}
+	if (!quirk(c, QUIRK_X87_OP_EXCEPTION))
+		c->fpu.op = now->op;
+	if (now->mem && !has(c, FEAT_FDP_EXCPTN_ONLY)) {
+		c->fpu.dp = now->dp;
+		c->fpu.ds = now->ds;
 	}
 }
 static inline unsigned stack_access(const struct insn *i)

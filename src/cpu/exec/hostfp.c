@@ -353,14 +353,16 @@ ROUND_ONE(round_sd, "roundsd")
 ROUND(roundps, round_ps, round_ss)
 ROUND(roundpd, round_pd, round_sd)
 
-/* ---- dot products: unselected products are +0, the sums pair up as the manual's pseudo code does ---- */
+/* ---- dot products: unselected products are +0, the sums pair up as the manual's pseudo code does ----
+ * A sum of two NaNs is the first one, so that it matters which operand is first: in the order of the elements, or
+ * (HOSTFP_CROSSWISE) for each element of the result its own neighbourhood. */
 
 /* With an unmasked exception step by step: one that is raised by the products ends it before the sums. */
-static cold u32 dot_steps(void *d, const void *a, const void *b, unsigned bytes, u32 csr, unsigned element)
+static cold u32 dot_steps(void *d, const void *a, const void *b, unsigned bytes, u32 csr, unsigned element, bool crosswise)
 {
 	fp_fn *add = element == 4 ? hostfp_addps : hostfp_addpd, *mul = element == 4 ? hostfp_mulps : hostfp_mulpd;
 	unsigned n = bytes / element, per = 16 / element;
-	u64 v[8][2], r[2];
+	u64 v[8][2], sum[8][2];
 	u32 flags = 0, step_flags = 0;
 
 	for (unsigned k = 0; k < n; k++) {
@@ -372,33 +374,50 @@ static cold u32 dot_steps(void *d, const void *a, const void *b, unsigned bytes,
 	flags = hostfp_reported(step_flags, csr);
 	for (unsigned step = 1; step < per && !(flags & ~(csr >> 7) & MXCSR_FLAGS); step *= 2) {
 		step_flags = 0;
-		for (unsigned k = 0; k < n; k += 2 * step) {
-			step_flags |= add(r, v[k], v[k + step], element, csr, 0);
-			memcpy(v[k], r, 16);
+		for (unsigned k = 0; k < n; k++) {
+			unsigned first = !crosswise ? k & ~step : element == 4 && step == 1 ? k ^ 1 : k;
+			step_flags |= add(sum[k], v[first], v[first ^ step], element, csr, 0);
 		}
+		memcpy(v, sum, sizeof(v));
 		flags |= hostfp_reported(step_flags, csr);
 	}
 	for (unsigned k = 0; k < n; k++)
-		memcpy((u8 *)d + k * element, v[k / per * per], element);
+		memcpy((u8 *)d + k * element, v[k], element);
 	return flags | HOSTFP_ORDERED;
 }
 
-static inline x16 dot_lane(x16 x, x16 y, unsigned element)
+static inline x16 dot_lane(x16 x, x16 y, unsigned element, bool crosswise)
 {
 	if (element == 4) {
 		RUN2("mulps", x, y);
-		RUN2("haddps", x, x);
-		RUN2("haddps", x, x);
-	} else {
-		RUN2("mulpd", x, y);
-		RUN2("haddpd", x, x);
+		if (!crosswise) {
+			RUN2("haddps", x, x);
+			RUN2("haddps", x, x);
+			return x;
+		}
+		y = x;
+		RUN2("shufps $0xb1,", y, y);
+		RUN2("addps", y, x); /* the neighbour's product first */
+		x = y;
+		RUN2("shufps $0x4e,", x, x);
+		RUN2("addps", y, x);
+		return y;
 	}
+	RUN2("mulpd", x, y);
+	if (!crosswise) {
+		RUN2("haddpd", x, x);
+		return x;
+	}
+	y = x;
+	RUN2("shufpd $1,", y, y);
+	RUN2("addpd", x, y);
 	return x;
 }
 
 static u32 dot(void *d, const void *a, const void *b, unsigned bytes, u32 csr, unsigned imm, unsigned element)
 {
 	u8 in[32], out[32], x[32], y[32], r[32];
+	bool crosswise = imm & HOSTFP_CROSSWISE;
 	u32 flags;
 
 	for (unsigned k = 0; k < bytes; k++) {
@@ -409,12 +428,12 @@ static u32 dot(void *d, const void *a, const void *b, unsigned bytes, u32 csr, u
 		y[k] = ((const u8 *)b)[k] & in[k];
 	}
 	if (!all_masked(csr)) {
-		flags = dot_steps(r, x, y, bytes, csr, element);
+		flags = dot_steps(r, x, y, bytes, csr, element, crosswise);
 	} else {
 		bool loaded = fp_begin(csr);
 		do {
 			for (unsigned k = 0; k < bytes; k += 16)
-				store16(r + k, dot_lane(load16(x + k), load16(y + k), element));
+				store16(r + k, dot_lane(load16(x + k), load16(y + k), element, crosswise));
 		} while (!fp_end(csr, &loaded, &flags));
 	}
 	for (unsigned k = 0; k < bytes; k++)

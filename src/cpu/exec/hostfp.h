@@ -24,6 +24,8 @@ enum {
 typedef u32 fp_fn(void *d, const void *a, const void *b, unsigned bytes, u32 csr, unsigned imm);
 
 #define HOSTFP_ORDERED 0x100u /* in the result: priorities are applied already */
+/* In the immediate of a dot product: every element adds for itself. */
+#define HOSTFP_CROSSWISE 0x100u
 
 /*
  * "SIMD Floating-Point Exception Priority": invalid, denormal and divide-by-zero of all elements come before computing;

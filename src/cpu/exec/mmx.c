@@ -79,6 +79,8 @@ static enum xr mm_load(struct cpu *c, const struct insn *i)
 /* MOVQ m64, mm; MOVNTQ */
 static enum xr mm_store(struct cpu *c, const struct insn *i)
 {
+	if (quirk(c, QUIRK_MMX_STORE_TOP_FIRST))
+		c->fpu.top = 0;
 	TRY(op_write64(c, i, mm_get(c, i->r1)));
 	mm_touch(c);
 	return XR_OK;
@@ -101,6 +103,8 @@ static enum xr mm_to_gpr(struct cpu *c, const struct insn *i)
 {
 	u64 v = low_bytes(mm_get(c, i->r1), i->aux);
 
+	if (quirk(c, QUIRK_MMX_STORE_TOP_FIRST))
+		c->fpu.top = 0;
 	if (i->flags & INSN_MEM)
 		TRY(op_write(c, i, i->aux, v));
 	else

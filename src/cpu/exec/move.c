@@ -434,10 +434,9 @@ HANDLER(pause)
 	return XR_OK;
 }
 
-/* F3 90 is PAUSE only without REX.B: otherwise it exchanges R8. */
 static bool match_f3_xchg(const struct dec *d)
 {
-	return dec_mode64(d) && d->zi->raw.rex.B;
+	return dec_mode64(d) && d->zi->raw.rex.B && quirk(d->cpu, QUIRK_PAUSE_WITHOUT_REX_B);
 }
 
 static void bind_f3_xchg(struct insn *i, const struct dec *d)

@@ -151,6 +151,11 @@ void vec_bind(struct insn *i, const struct dec *d)
 
 /* ---- memory, where the L1 has no answer ---- */
 
+static enum xr vec_alignment(struct cpu *c, la_t la)
+{
+	return quirk(c, QUIRK_VEC_CHECKS_ALIGNMENT) ? alignment_check(c, la, 16) : XR_OK;
+}
+
 enum xr vec_read_slow(struct cpu *c, la_t la, unsigned size, unsigned access, void *out)
 {
 	struct span s;
@@ -158,7 +163,7 @@ enum xr vec_read_slow(struct cpu *c, la_t la, unsigned size, unsigned access, vo
 	if (size <= 8)
 		return mmu_read_slow(c, la, size, access, out);
 	TRY(mem_span(c, la, size, access, &s));
-	TRY(alignment_check(c, la, 16));
+	TRY(vec_alignment(c, la));
 	span_read(c, &s, 0, out, size);
 	return XR_OK;
 }
@@ -170,7 +175,7 @@ enum xr vec_write_slow(struct cpu *c, la_t la, unsigned size, unsigned access, c
 	if (size <= 8)
 		return mmu_write_slow(c, la, size, access, in);
 	TRY(mem_span(c, la, size, access, &s));
-	TRY(alignment_check(c, la, 16));
+	TRY(vec_alignment(c, la));
 	span_write(c, &s, 0, in, size);
 	return XR_OK;
 }
@@ -226,16 +231,26 @@ enum xr vec_fp_flags(struct cpu *c, u32 raised)
 	return cpu_fault(c, c->cr4 & CR4_OSXMMEXCPT ? EX_XM : EX_UD, 0);
 }
 
-enum xr vec_fp(struct cpu *c, const struct insn *i)
+static inline enum xr fp_with(struct cpu *c, const struct insn *i, unsigned imm)
 {
 	const struct vop *op = i->row->op;
 	const union vec *b;
 	union vec t, r;
 
 	TRY(vec_source(c, i, &t, &b));
-	TRY(vec_fp_flags(c, op->fp(&r, &c->v[i->r1], b, i->opsz, c->mxcsr, (u8)i->imm)));
+	TRY(vec_fp_flags(c, op->fp(&r, &c->v[i->r1], b, i->opsz, c->mxcsr, imm)));
 	vec_write_reg(c, i, i->r0, &r);
 	return XR_OK;
+}
+
+enum xr vec_fp(struct cpu *c, const struct insn *i)
+{
+	return fp_with(c, i, (u8)i->imm);
+}
+
+enum xr vec_dot(struct cpu *c, const struct insn *i)
+{
+	return fp_with(c, i, (u8)i->imm | (quirk(c, QUIRK_DP_CROSSWISE) ? HOSTFP_CROSSWISE : 0));
 }
 
 enum xr vec_fma(struct cpu *c, const struct insn *i)

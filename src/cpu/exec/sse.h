@@ -52,7 +52,7 @@ bool vec_is_mem(const struct dec *d, unsigned n);
 
 /* Handlers; .op is a struct vop. imm2: the size of a general register operand. */
 insn_fn vec_lane, vec_lane_imm, vec_blendv; /* integer kernels */
-insn_fn vec_fp, vec_fma;                    /* floating point */
+insn_fn vec_fp, vec_fma, vec_dot;           /* floating point */
 insn_fn vec_fp_from_int, vec_fp_to_int, vec_comis;
 insn_fn vec_test;                           /* PTEST, VTESTPS, VTESTPD by .element (1: all bits) */
 insn_fn vec_cmpstr;                         /* PCMPxSTRx: .element bit 0 index form, bit 1 explicit lengths */
@@ -209,7 +209,7 @@ static inline void vec_write_reg(struct cpu *c, const struct insn *i, unsigned n
 	X(ADDSUBPS, SSE3, vec_fp, .fp = hostfp_addsubps) X(ADDSUBPD, SSE3, vec_fp, .fp = hostfp_addsubpd) \
 	X(ROUNDPS, SSE4_1, vec_fp, .fp = hostfp_roundps) X(ROUNDSS, SSE4_1, vec_fp, .fp = hostfp_roundps, .bytes = 4) \
 	X(ROUNDPD, SSE4_1, vec_fp, .fp = hostfp_roundpd) X(ROUNDSD, SSE4_1, vec_fp, .fp = hostfp_roundpd, .bytes = 8) \
-	X(DPPS, SSE4_1, vec_fp, .fp = hostfp_dpps) X(DPPD, SSE4_1, vec_fp, .fp = hostfp_dppd) \
+	X(DPPS, SSE4_1, vec_dot, .fp = hostfp_dpps) X(DPPD, SSE4_1, vec_dot, .fp = hostfp_dppd) \
 	X(COMISS, SSE, vec_comis, .fp = hostfp_comiss, .bytes = 4, .flags = VOP_SIGNAL) \
 	X(COMISD, SSE2, vec_comis, .fp = hostfp_comisd, .bytes = 8, .flags = VOP_SIGNAL) \
 	X(UCOMISS, SSE, vec_comis, .fp = hostfp_comiss, .bytes = 4) \

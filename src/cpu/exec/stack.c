@@ -23,15 +23,25 @@ static enum xr stack_read(struct cpu *c, u64 sp, unsigned size, u64 *v)
 	return mem_read(c, la, size, ACC_STACK, v);
 }
 
-enum xr push(struct cpu *c, unsigned size, u64 v)
+static inline enum xr push_bytes(struct cpu *c, unsigned size, unsigned bytes, u64 v)
 {
 	u64 sp = (c->r[REG_RSP] - size) & stack_mask(c);
 	la_t la;
 
-	TRY(stack_la(c, sp, size, ACC_WRITE, &la));
-	TRY(mem_write(c, la, size, ACC_STACK, v));
+	TRY(stack_la(c, sp, bytes, ACC_WRITE, &la));
+	TRY(mem_write(c, la, bytes, ACC_STACK, v));
 	set_sp(c, sp);
 	return XR_OK;
+}
+
+enum xr push(struct cpu *c, unsigned size, u64 v)
+{
+	return push_bytes(c, size, size, v);
+}
+
+enum xr push_selector(struct cpu *c, unsigned size, u16 sel)
+{
+	return push_bytes(c, size, size == 4 && quirk(c, QUIRK_PUSH_SREG_16) ? 2 : size, sel);
 }
 
 enum xr pop(struct cpu *c, unsigned size, u64 *v)

@@ -62,14 +62,23 @@ static enum xr movs_prove(struct cpu *c, const struct insn *i, la_t from, la_t t
 		return XR_OK;                                                                                          \
 	}                                                                                                              \
 	CHAIN(scas##N)                                                                                                 \
+	static inline enum xr cmps_dest##N(struct cpu *c, const struct insn *i, u##N *b)                               \
+	{                                                                                                              \
+		la_t at;                                                                                               \
+		TRY(linear(c, SEG_ES, addr_reg(c, i, REG_RDI), N / 8, ACC_READ, &at));                                 \
+		return mem_read##N(c, at, 0, b);                                                                       \
+	}                                                                                                              \
 	HANDLER(cmps##N)                                                                                               \
 	{                                                                                                              \
-		la_t at1, at2;                                                                                         \
+		bool dest_first = quirk(c, QUIRK_CMPS_DEST_FIRST);                                                     \
 		u##N a, b;                                                                                             \
-		TRY(linear(c, i->seg, addr_reg(c, i, REG_RSI), N / 8, ACC_READ, &at1));                                \
-		TRY(mem_read##N(c, at1, stack_acc(i), &a));                                                            \
-		TRY(linear(c, SEG_ES, addr_reg(c, i, REG_RDI), N / 8, ACC_READ, &at2));                                \
-		TRY(mem_read##N(c, at2, 0, &b));                                                                       \
+		la_t at;                                                                                               \
+		if (dest_first)                                                                                        \
+			TRY(cmps_dest##N(c, i, &b));                                                                   \
+		TRY(linear(c, i->seg, addr_reg(c, i, REG_RSI), N / 8, ACC_READ, &at));                                 \
+		TRY(mem_read##N(c, at, stack_acc(i), &a));                                                             \
+		if (!dest_first)                                                                                       \
+			TRY(cmps_dest##N(c, i, &b));                                                                   \
 		cc_set(c, CC_SUB, N / 8, (u##N)(a - b), a, b);                                                         \
 		string_advance(c, i, REG_RSI);                                                                         \
 		string_advance(c, i, REG_RDI);                                                                         \
@@ -171,9 +180,28 @@ static u64 stos_bulk(struct cpu *c, const struct insn *i, u64 max)
 
 /* ---- repeated ---- */
 
+/* QUIRK_REP_EXTENDS: what the first iteration would write at the address size anyway. */
+static inline void rep_extend(struct cpu *c, const struct insn *i, unsigned registers)
+{
+	if (likely(i->addrsz != 4) || !mode64(c) || !quirk(c, QUIRK_REP_EXTENDS))
+		return;
+	for (unsigned n = 0; n < 8; n++)
+		if (registers >> n & 1)
+			c->r[n] = (u32)c->r[n];
+}
+
+enum {
+	EXTENDS_movs = 1 << REG_RCX | 1 << REG_RSI | 1 << REG_RDI,
+	EXTENDS_stos = 1 << REG_RCX | 1 << REG_RDI,
+	EXTENDS_lods = 1 << REG_RCX,
+	EXTENDS_scas = 1 << REG_RCX,
+	EXTENDS_cmps = 1 << REG_RCX,
+};
+
 #define REPEATED_SIZE(op, N, BULK, COMPARES)                                                                           \
 	HANDLER(rep_##op##N)                                                                                           \
 	{                                                                                                              \
+		rep_extend(c, i, EXTENDS_##op);                                                                        \
 		return rep_run(c, i, op##N, BULK, COMPARES);                                                           \
 	}                                                                                                              \
 	CHAIN_BRANCH(rep_##op##N)

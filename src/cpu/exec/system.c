@@ -649,7 +649,7 @@ static enum xr wrbase(struct cpu *c, const struct insn *i)
 
 	if (!(c->cr4 & CR4_FSGSBASE))
 		return fault_ud(c);
-	if (!is_canonical(v, msr_la_bits(c)))
+	if (!is_canonical(v, c->la_bits))
 		return fault_gp(c, 0);
 	c->seg[base_segment(i)].base = c->sb.base[base_segment(i)] = v;
 	return XR_OK;

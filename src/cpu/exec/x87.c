@@ -55,7 +55,6 @@ static enum xr read_bytes(struct cpu *c, const struct insn *i, unsigned size, u8
 	}
 }
 
-/* An unmasked exception stores nothing, but a page fault comes first. */
 static enum xr prove_bytes(struct cpu *c, const struct insn *i, unsigned size, struct span *s)
 {
 	la_t la;
@@ -83,6 +82,19 @@ static enum xr write_bytes(struct cpu *c, const struct insn *i, unsigned size, c
 		span_write(c, &s, 0, buf, F80_BYTES);
 		return XR_OK;
 	}
+}
+
+static enum xr write_halves(struct cpu *c, const struct insn *i, const u8 buf[16])
+{
+	u64 low;
+	u16 high;
+	la_t la;
+
+	memcpy(&low, buf, 8);
+	memcpy(&high, buf + 8, 2);
+	TRY(insn_la(c, i, F80_BYTES, ACC_WRITE, &la));
+	TRY(mem_write64(c, la, stack_access(i), low));
+	return mem_write16(c, mode64(c) ? la + 8 : (u32)(la + 8), stack_access(i), high);
 }
 
 /* D8..DE with memory: the operand of arithmetic and comparison. */
@@ -342,16 +354,11 @@ static enum xr fprem1(struct cpu *c, const struct insn *i)
 
 /* ---- comparison ---- */
 
-/* Intel: an unmasked #IA or #D leaves the answer's flags alone ("FCOM", table footnote). AMD's processors give it. */
-static bool compare_answers(struct cpu *c, u16 sw)
-{
-	return commit_flags(c, sw & X87_EXC, X87_C1) || quirk(c, QUIRK_FCOM_UNMASKED_CC);
-}
-
+/* DEVIATION from "FCOM", table footnote: processors of both makers give the answer also where #IA or #D is unmasked. */
 static void compare_finish(struct cpu *c, u16 sw, unsigned pops)
 {
-	if (compare_answers(c, sw))
-		fpu_set_cc(c, X87_C0 | X87_C2 | X87_C3, sw);
+	(void)commit_flags(c, sw & X87_EXC, X87_C1);
+	fpu_set_cc(c, X87_C0 | X87_C2 | X87_C3, sw);
 	if (fpu_unmasked(c, sw & X87_EARLY))
 		return;
 	while (pops--)
@@ -423,8 +430,8 @@ static enum xr compare_flags(struct cpu *c, const struct insn *i, x87_op2 *op, b
 		b = st_get(c, sti(i));
 		sw = op(&d, &a, &b, c->fpu.cw | X87_EXC) & (u16)~X87_C1;
 	}
-	if (compare_answers(c, sw))
-		cc_set_flags(c, (sw & X87_C3 ? FL_ZF : 0u) | (sw & X87_C2 ? FL_PF : 0u) | (sw & X87_C0 ? FL_CF : 0u));
+	(void)commit_flags(c, sw & X87_EXC, X87_C1);
+	cc_set_flags(c, (sw & X87_C3 ? FL_ZF : 0u) | (sw & X87_C2 ? FL_PF : 0u) | (sw & X87_C0 ? FL_CF : 0u));
 	if (pop && !fpu_unmasked(c, sw & X87_EARLY))
 		st_pop(c);
 	return XR_OK;
@@ -601,7 +608,10 @@ static enum xr store(struct cpu *c, const struct insn *i, unsigned size, x87_sto
 	if (empty)
 		sw = X87_IE;
 	stored = !fpu_unmasked(c, sw & (X87_IE | X87_OE | X87_UE));
-	TRY(stored ? write_bytes(c, i, size, buf) : prove_bytes(c, i, size, &s));
+	if (stored)
+		TRY(op == x87_host_fbst && quirk(c, QUIRK_FBSTP_HALVES) ? write_halves(c, i, buf) : write_bytes(c, i, size, buf));
+	else if (quirk(c, QUIRK_X87_STORE_PROBES))
+		TRY(prove_bytes(c, i, size, &s));
 	fpu_note(c, i);
 	fpu_set_cc(c, X87_C1, sw);
 	fpu_except(c, (sw & X87_EXC) | (empty ? X87_SF : 0u));

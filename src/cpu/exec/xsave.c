@@ -410,6 +410,20 @@ static void restore_components(struct cpu *c, const struct insn *i, const u8 *ar
 	}
 }
 
+/* The header by itself, where its offset wraps at the address size. */
+static enum xr header_probe(struct cpu *c, const struct insn *i)
+{
+	u64 ea = insn_ea(c, i) + LEGACY_SIZE;
+	struct span s;
+	la_t la;
+
+	if (!is_aligned(ea, 64))
+		return XR_OK;
+	ea = i->addrsz == 8 ? ea : i->addrsz == 4 ? (u32)ea : (u16)ea;
+	TRY(seg_address(c, i->seg, ea, sizeof(struct header), ACC_READ, &la));
+	return mem_span(c, la, sizeof(struct header), ACC_READ | stack_access(i), &s);
+}
+
 static enum xr restore(struct cpu *c, const struct insn *i, u64 enabled, bool supervisor)
 {
 	u8 area[AREA_MAX];
@@ -419,6 +433,8 @@ static enum xr restore(struct cpu *c, const struct insn *i, u64 enabled, bool su
 	bool compacted, mxcsr;
 	u32 size, v;
 
+	if (quirk(c, QUIRK_XRSTOR_HEADER_FIRST))
+		TRY(header_probe(c, i));
 	TRY(area_span(c, i, EXTENDED, ACC_READ, &s));
 	span_read(c, &s, LEGACY_SIZE, &h, sizeof(h));
 	if (!header_valid(c, &h, enabled, supervisor))

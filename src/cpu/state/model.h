@@ -5,22 +5,8 @@
 #ifndef CPU_MODEL_H
 #define CPU_MODEL_H
 
+#include "arch/quirks.h"
 #include "cpu/state/state.h"
-
-/* Base differences between vendors; each has a manual section and a test. */
-enum quirk {
-	QUIRK_SYSRET_NONCANON_USER = 1 << 0, /* AMD: SYSRET to a non-canonical RIP faults at CPL 3, after the switch */
-	QUIRK_SYSCALL_LONG_ONLY = 1 << 1,    /* Intel: SYSCALL/SYSRET are #UD outside 64-bit mode */
-	QUIRK_SYSENTER_NO_COMPAT = 1 << 2,   /* AMD: SYSENTER/SYSEXIT are #UD in long mode */
-	QUIRK_BRANCH_IGNORE_66 = 1 << 3,     /* Intel: 66h is ignored on near branches in 64-bit mode */
-	QUIRK_NULL_KEEPS_BASE = 1 << 4,      /* AMD before null-selector clearing: loading null keeps base and limit */
-	QUIRK_FXSAVE_PTR_ES = 1 << 5,        /* AMD: FIP/FDP/FOP saved and restored only while FSW.ES = 1 */
-	QUIRK_LSS_FAR_64 = 1 << 6,           /* AMD: far pointers with REX.W are 32-bit offsets */
-	QUIRK_FCOM_UNMASKED_CC = 1 << 7,     /* AMD: x87 comparisons set their flags even when #IA or #D is unmasked */
-	QUIRK_UPPER_BIT8_RESERVED = 1 << 8,  /* AMD: bit 8 of PML5Es, PML4Es and table-pointing PDPEs must be zero */
-	QUIRK_SVM_FIRST = 1 << 10,           /* AMD 2005: SMI intercept required, a TLB flush hits every ASID */
-	QUIRK_CPUID_LAST_LEAF = 1 << 9,      /* Intel: a leaf above the maximum reads as the highest basic leaf */
-};
 
 #define QUIRK_SVM_FIRST_ASIDS 64u /* how many ASIDs a processor with that quirk has */
 
@@ -53,7 +39,7 @@ struct cpu_model {
 	const char *brand;        /* 48 bytes at most */
 	u32 signature;            /* CPUID 1 EAX */
 	u8 phys_bits;
-	u32 quirks;               /* enum quirk */
+	u64 quirks;               /* bit n: enum quirk */
 	const struct virt_ops *virt;
 	const enum feature *features; /* FEAT_NONE-terminated */
 	const struct row_set *const *insns; /* NULL-terminated; the first row that matches wins */
@@ -64,7 +50,8 @@ struct cpu_model {
 };
 
 static inline bool has(const struct cpu *c, enum feature f) { return feat_has(&c->feat, f); }
-static inline bool quirk(const struct cpu *c, enum quirk q) { return (c->model->quirks & q) != 0; }
+static inline bool model_quirk(const struct cpu_model *m, enum quirk q) { return m->quirks >> q & 1; }
+static inline bool quirk(const struct cpu *c, enum quirk q) { return model_quirk(c->model, q); }
 /* The bits of DR6 that are always 1. */
 static inline u64 dr6_fixed(const struct cpu *c)
 {

@@ -113,6 +113,7 @@ struct cpu {
 	union vec v[16];
 	u32 mxcsr;
 	struct x87 fpu;
+	struct x87_pointers { u64 dp; u16 ds, op; bool mem; } fpu_now; /* cache: of the running x87 instruction */
 	u32 pkru;
 	u64 xinuse;            /* XINUSE: components not in their initial state */
 	bool ferr, ignne;      /* FERR# as driven; IGNNE# as received */
