@@ -21,6 +21,8 @@ static const struct option_row table[] = {
 	{ "rng", NULL, ARG_NONE, PROFILE_TURNSTILE, "", "a virtio entropy source, seeded by --seed", opt_flag, NULL },
 	{ "fw-cfg", "fw_cfg", ARG_VALUE, PROFILE_BOTH, "name=NAME,file=FILE|string=TEXT", "a file for fw_cfg", opt_fwcfg, NULL },
 	{ "device", NULL, ARG_VALUE, PROFILE_BOTH, "NAME[,KEY=VALUE...]", "one more device; --device help lists them", opt_device, NULL },
+	{ "smbios", NULL, ARG_VALUE, PROFILE_BOTH, "type=N,KEY=VALUE...", "names that SMBIOS gives the machine, in QEMU's words", opt_smbios, NULL },
+	{ "uuid", NULL, ARG_VALUE, PROFILE_BOTH, "UUID", "the machine's UUID: -smbios type=1,uuid=UUID", opt_uuid, NULL },
 	/* how it runs */
 	{ "rtc", NULL, ARG_VALUE, PROFILE_BOTH, "base=DATE|utc", "the clock's date at power-on (2024-01-01)", opt_rtc, NULL },
 	{ "seed", NULL, ARG_VALUE, PROFILE_BOTH, "N", "seeds everything that is random to the guest (0)", opt_seed, NULL },
@@ -53,7 +55,6 @@ static const struct option_row table[] = {
 	{ "no-fd-bootchk", NULL, ARG_NONE, PROFILE_BOTH, NULL, NULL, opt_accept, "*" },
 	{ "global", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_accept, "*" },
 	{ "name", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_accept, "*" },
-	{ "uuid", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_accept, "*" },
 	{ "boot", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_accept, "*" },
 	{ "msg", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_accept, "*" },
 	{ "overcommit", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_accept, "*" },

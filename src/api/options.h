@@ -71,7 +71,7 @@ bool opt_date(const char *s, u64 *epoch);
 const char *opt_nearest(const char *word, const char *(*name)(unsigned i, const void *arg), const void *arg);
 enum status opt_nomem(struct err *err);
 
-/* ---- opt_set.c, opt_devices.c: what the rows call ---- */
+/* ---- opt_set.c, opt_devices.c, opt_smbios.c: what the rows call ---- */
 #define OPT_SET(name)                                                                                                  \
 	enum status opt_##name(struct options *o, const struct option_row *row, char *value, struct err *err)
 OPT_SET(accept);
@@ -105,6 +105,8 @@ OPT_SET(netdev);
 OPT_SET(chardev);
 OPT_SET(object);
 OPT_SET(device);
+OPT_SET(smbios);
+OPT_SET(uuid);
 void opt_device_help(FILE *f);
 enum status opt_finish_devices(struct options *o, struct err *err) must_check;
 

@@ -36,7 +36,7 @@ unsigned machine_memory_map(const struct machine *m, struct map_entry out[MAP_MA
 	const struct map_entry map[] = {
 	        {0, MACHINE_EBDA, MAP_RAM},
 	        {MACHINE_EBDA, 0xa0000 - MACHINE_EBDA, MAP_RESERVED},
-	        {MACHINE_ACPI_BASE, MACHINE_ACPI_END - MACHINE_ACPI_BASE, MAP_RESERVED},
+	        {MACHINE_ACPI_BASE, MACHINE_SMBIOS_END - MACHINE_ACPI_BASE, MAP_RESERVED},
 	        {0x100000, machine_low_ram(m) - 0x100000, MAP_RAM},
 	        {MACHINE_ECAM, MACHINE_ECAM_SIZE, MAP_RESERVED},
 	        {MACHINE_HIGH_BASE, machine_high_ram(m), MAP_RAM},
@@ -98,6 +98,8 @@ static enum status build(struct machine *m, struct err *err)
 	if (s == ST_OK)
 		s = acpi_build(m, err);
 	if (s == ST_OK)
+		s = smbios_build(m, err);
+	if (s == ST_OK)
 		s = boot_load(m, err);
 	return s == ST_OK ? door_start(m, err) : s;
 }
@@ -155,6 +157,8 @@ static enum status reset_machine(struct machine *m, struct err *err)
 		cpu_reset(m->cpus[i], false);
 	}
 	enum status s = acpi_build(m, err);
+	if (s == ST_OK)
+		s = smbios_build(m, err);
 	return s == ST_OK ? boot_load(m, err) : s;
 }
 

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "cpu/cpu.h"
 #include "dev/dev.h"
+#include "machine/smbios.h"
 #include "mem/mem.h"
 
 /* The memory map. All of RAM lies below ECAM if it fits there, otherwise so much as SPLIT says, and the rest from 4 GiB
@@ -27,8 +28,10 @@
 #define MACHINE_LAPIC     0xfee00000ull
 #define MACHINE_PMBASE    0x600
 #define MACHINE_EBDA      0x9fc00ull
-#define MACHINE_ACPI_BASE 0xf0000ull /* RSDP first, then every table, up to 1 MiB */
-#define MACHINE_ACPI_END  0x100000ull
+#define MACHINE_ACPI_BASE 0xf0000ull /* RSDP first, then every table */
+#define MACHINE_ACPI_END  0xf8000ull
+#define MACHINE_SMBIOS_BASE 0xf8000ull
+#define MACHINE_SMBIOS_END  0x100000ull
 #define MACHINE_SLICE     1024 /* instructions of one processor's turn, when there are several */
 
 enum machine_stop {
@@ -91,6 +94,7 @@ struct machine_config {
 		u32 len;
 	} fwcfg[MACHINE_FWCFG];
 	unsigned fwcfgs;
+	struct smbios_config smbios;
 	u64 rtc_epoch;
 	bool rtc_host; /* the computer's clock at start */
 	u64 seed;

@@ -348,5 +348,5 @@ enum status acpi_build(struct machine *m, struct err *err)
 	build_ssdt(&ts, t);
 	build_roots(&ts, t);
 	base_free(t);
-	return ts.full ? err_set(err, ST_FAULT, "the ACPI tables do not fit below 1 MiB") : ST_OK;
+	return ts.full ? err_set(err, ST_FAULT, "the ACPI tables do not fit into their 32 KiB") : ST_OK;
 }
