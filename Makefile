@@ -3,7 +3,7 @@ BUILD  ?= build
 PREFIX ?= /usr/local
 CC     ?= cc
 
-.PHONY: all build demo check check-long bench install clean help
+.PHONY: all build demo check check-long mutate bench install clean help
 
 all: build
 
@@ -12,6 +12,7 @@ help:
 	@echo 'make demo        boot Debian inside, load KVM there, run virtual machines in it'
 	@echo 'make check       run the tests; ends with "N passed, N failed, N skipped"'
 	@echo 'make check-long  the long campaigns and the full matrices'
+	@echo 'make mutate      random mutants of the sources against the tests that reach them (ARGS="--count 300 --seed 2 --files src/vmx")'
 	@echo 'make bench       speed ratios against Bochs and QEMU/TCG where they are installed'
 	@echo 'make install     DESTDIR= PREFIX=$(PREFIX)'
 	@echo 'make clean       remove $(BUILD)/'
@@ -34,6 +35,9 @@ check: deps-check build
 
 check-long: deps-check build
 	@python3 tests/run.py --build $(BUILD) --long
+
+mutate: deps-check build
+	@tools/mutate --build $(BUILD) $(ARGS)
 
 bench: deps-build build
 	@python3 bench/run.py --build $(BUILD)
