@@ -291,14 +291,15 @@ struct cpu *api_cpu(ts_machine *t, unsigned cpu)
 
 /* ---- memory ---- */
 
-/* Where [addr, ...) lies in RAM, and how much of it up to the page's end. false: nowhere. */
-static bool locate(ts_machine *t, struct cpu *c, ts_space s, uint64_t addr, const struct ram_region **r, u64 *pa)
+/* Where [addr, ...) lies in RAM, and how much of it up to the page's end. NULL: nowhere. */
+static const u8 *locate(struct cpu *c, ts_space s, uint64_t addr, u64 *pa)
 {
+	u64 room;
+
 	*pa = addr;
 	if (s != TS_PHYS && !mmu_peek(c, addr, pa))
-		return false;
-	*r = bus_ram(&t->m->bus, *pa);
-	return *r != NULL;
+		return NULL;
+	return space_memory(cpu_sees(c), *pa, USE_READ, &room);
 }
 
 static ts_status access_memory(ts_machine *t, unsigned cpu, ts_space s, uint64_t addr, void *in, const void *from,
@@ -315,14 +316,14 @@ static ts_status access_memory(ts_machine *t, unsigned cpu, ts_space s, uint64_t
 	if (s == TS_GUEST_PHYS || (s == TS_GUEST_LINEAR && !c->guest))
 		return TS_ESTATE;
 	while (n < len) {
-		const struct ram_region *r;
 		u64 pa, piece = min_u64(len - n, PAGE_SIZE - ((addr + n) & (PAGE_SIZE - 1)));
-		if (!locate(t, c, s, addr + n, &r, &pa))
+		const u8 *host = locate(c, s, addr + n, &pa);
+		if (!host)
 			return TS_EFAULT;
 		if (in)
-			memcpy((u8 *)in + n, ram_ptr(r, pa), piece);
+			memcpy((u8 *)in + n, host, piece);
 		else
-			bus_write(&t->m->bus, pa, (const u8 *)from + n, piece);
+			phys_write(&t->m->bus, cpu_as(c, BY_DEBUGGER), pa, (const u8 *)from + n, piece);
 		n += piece;
 		if (done)
 			*done = n;

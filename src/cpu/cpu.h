@@ -10,6 +10,7 @@
 #include "cpu/control/control.h" /* mode, registers, segments, MSRs */
 #include "cpu/mmu/mmu.h"         /* memory by linear address */
 #include "cpu/run/run.h"         /* the loop, delivery, life */
+#include "cpu/state/phys.h"      /* memory by physical address */
 #include "cpu/state/state.h"     /* struct cpu; events.h, flags.h, time.h */
 
 #endif

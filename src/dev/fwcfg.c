@@ -168,7 +168,7 @@ static bool dma_fetch(struct fwcfg *f, u64 pa, u32 len)
 
 		fetch(f, page, n);
 		/* Memory only: a device would be written to for as long as 4 GiB take, in one instruction. */
-		if (!bus_ram(f->dev.bus, pa) || !dma_write(f->dev.bus, REQUESTER, pa, page, n))
+		if (!dma_store(f->dev.bus, REQUESTER, pa, page, n))
 			return false;
 		pa += n;
 		len -= n;

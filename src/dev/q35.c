@@ -147,11 +147,11 @@ static void memory_tops(struct pci_dev *p)
 	const struct bus *b = p->dev.bus;
 	u64 low = 0, high = 0;
 
-	for (unsigned i = 0; i < b->ram_count; i++) {
-		u64 end = b->ram[i].base + b->ram[i].size;
-		if (!b->ram[i].rom && end <= BIT(32))
+	for (unsigned i = 0; i < b->blocks; i++) {
+		u64 end = b->block[i].base + b->block[i].size;
+		if (!b->block[i].rom && end <= BIT(32))
 			low = max_u64(low, end);
-		else if (!b->ram[i].rom)
+		else if (!b->block[i].rom)
 			high = max_u64(high, end);
 	}
 	pci_set16(p, TOM, (u16)min_u64(b->ram_size >> 26, 0x3ff));

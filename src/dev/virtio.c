@@ -21,30 +21,14 @@ enum { ISR_QUEUE = 1, ISR_CONFIG = 2, NO_VECTOR = 0xffff };
 /* ---- moving bytes ---- */
 
 /* Buffers and rings are memory: an address that leads to a device, this one included, is the driver's mistake. */
-static bool is_ram(const struct bus *b, u64 pa, u64 len)
-{
-	while (len) {
-		const struct ram_region *r = bus_ram(b, pa);
-		if (!r)
-			return false;
-		u64 n = min_u64(len, r->base + r->size - pa);
-		pa += n, len -= n;
-	}
-	return true;
-}
-
 static bool get(struct virtio *v, u64 pa, void *buf, u64 len)
 {
-	struct bus *b = v->pci.dev.bus;
-
-	return pa + len >= pa && is_ram(b, pa, len) && dma_read(b, v->pci.devfn, pa, buf, len);
+	return dma_load(v->pci.dev.bus, v->pci.devfn, pa, buf, len);
 }
 
 static bool put(struct virtio *v, u64 pa, const void *buf, u64 len)
 {
-	struct bus *b = v->pci.dev.bus;
-
-	return pa + len >= pa && is_ram(b, pa, len) && dma_write(b, v->pci.devfn, pa, buf, len);
+	return dma_store(v->pci.dev.bus, v->pci.devfn, pa, buf, len);
 }
 
 /* ---- interrupts ---- */

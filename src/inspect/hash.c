@@ -21,32 +21,33 @@ static bool all_zero(const u8 *p)
 	return !p[0] && !memcmp(p, p + 1, PAGE_SIZE - 1);
 }
 
-static void hash_page(struct hashes *h, const struct ram_region *r, u64 page)
+static void hash_page(struct hashes *h, const struct bus *b, const struct mem_block *m, u64 page)
 {
-	const u8 *p = r->host + (page << PAGE_SHIFT);
-	u64 pa = r->base + (page << PAGE_SHIFT), *slot = &h->page[(r->offset >> PAGE_SHIFT) + page];
+	const u8 *p = b->memory + m->offset + (page << PAGE_SHIFT);
+	u64 pa = m->base + (page << PAGE_SHIFT), *slot = &h->page[(m->offset >> PAGE_SHIFT) + page];
 	u64 v = all_zero(p) ? 0 : state_mix(state_mix(0, &pa, sizeof(pa)), p, PAGE_SIZE);
 
 	h->sum += v - *slot; /* a sum does not care which page changed first */
 	*slot = v;
-	r->flags[page] |= PAGE_CLEAN;
+	*mem_flag(b, p) |= PAGE_CLEAN;
 }
 
-static void hash_region(struct hashes *h, const struct ram_region *r)
+static void hash_block(struct hashes *h, const struct bus *b, const struct mem_block *m)
 {
 	const u64 clean = PAGE_CLEAN * 0x0101010101010101ull;
-	u64 pages = r->size >> PAGE_SHIFT, w;
+	const u8 *flags = mem_flag(b, b->memory + m->offset);
+	u64 pages = m->size >> PAGE_SHIFT, w;
 
 	for (u64 page = 0; page < pages; page++) {
 		if (is_aligned(page, 8) && pages - page >= 8) {
-			memcpy(&w, r->flags + page, 8);
+			memcpy(&w, flags + page, 8);
 			if ((w & clean) == clean) {
 				page += 7;
 				continue;
 			}
 		}
-		if (!(r->flags[page] & PAGE_CLEAN))
-			hash_page(h, r, page);
+		if (!(flags[page] & PAGE_CLEAN))
+			hash_page(h, b, m, page);
 	}
 }
 
@@ -81,8 +82,8 @@ u64 inspect_hash(struct inspect *i)
 		if (d->ops->extra_hash)
 			h = d->ops->extra_hash(d, h);
 	}
-	for (unsigned k = 0; k < m->bus.ram_count; k++)
-		if (!m->bus.ram[k].rom)
-			hash_region(&i->hashes, &m->bus.ram[k]);
+	for (unsigned k = 0; k < m->bus.blocks; k++)
+		if (!m->bus.block[k].rom)
+			hash_block(&i->hashes, &m->bus, &m->bus.block[k]);
 	return state_mix(h, &i->hashes.sum, sizeof(i->hashes.sum));
 }

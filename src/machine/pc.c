@@ -66,11 +66,7 @@ static void a20(void *arg, bool enabled)
 {
 	struct machine *m = arg;
 
-	if (m->bus.a20_masked == !enabled)
-		return;
-	m->bus.a20_masked = !enabled;
-	for (unsigned i = 0; i < m->count; i++)
-		tlb_flush_all(m->cpus[i]);
+	bus_mask_a20(&m->bus, !enabled);
 }
 
 static void note(void *arg, const char *text)
@@ -401,7 +397,7 @@ void pc_reset(struct machine *m)
 	for (struct device *d = m->devices; d; d = d->next)
 		if (d->ops->reset)
 			d->ops->reset(d);
-	m->bus.a20_masked = false;
+	bus_mask_a20(&m->bus, false);
 }
 
 void pc_fini(struct machine *m)

@@ -97,18 +97,9 @@ static struct bus_range *find_range(struct bus *b, bool port, u64 addr)
 	return port ? b->port_map[addr] : find_mmio(b, addr);
 }
 
-bool bus_claims(struct bus *b, u64 pa, u64 len)
+struct bus_range *bus_device(struct bus *b, u64 pa)
 {
-	while (len) {
-		const struct ram_region *ram = bus_ram(b, pa);
-		const struct bus_range *r = ram ? NULL : find_mmio(b, pa);
-		if (!ram && !r)
-			return false;
-		u64 room = ram ? ram->base + ram->size - pa : r->base + r->size - pa;
-		u64 now = min_u64(len, room);
-		pa += now, len -= now;
-	}
-	return true;
+	return find_mmio(b, pa);
 }
 
 /* ---- accesses ---- */

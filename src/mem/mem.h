@@ -1,6 +1,6 @@
 /*
- * mem: guest RAM, the physical bus (port I/O and MMIO ranges), interrupt lines, and the one door for DMA.
- * May call: base. Called by: cpu (loads, stores, IN and OUT that leave the processor), dev, machine.
+ * mem: guest RAM and ROM, the spaces that show it, the physical bus (port I/O and MMIO ranges), interrupt lines, and the
+ * one door for DMA. May call: base. Called by: cpu (loads, stores, IN and OUT that leave the processor), dev, machine.
  */
 #ifndef MEM_MEM_H
 #define MEM_MEM_H
@@ -8,29 +8,11 @@
 #include "base/base.h"
 #include "base/clock.h"
 #include "base/log.h"
-
-#define PAGE_SHIFT 12
-#define PAGE_SIZE  4096ull
-#define PAGE_MASK  (~(PAGE_SIZE - 1))
-
-/* Who makes a physical access. */
-enum by {
-	BY_CPU,      /* a processor, by an instruction or an event */
-	BY_WALK,     /* its page walks, of both stages */
-	BY_VIRT,     /* what virtualisation keeps in memory: VMCB, VMCS, and the tables and pages they point to */
-	BY_DEVICE,   /* DMA */
-	BY_LOADER,   /* who plays firmware before the first instruction */
-	BY_DEBUGGER, /* who looks on from outside */
-};
-struct initiator {
-	u8 by;    /* enum by */
-	bool smm; /* of a processor: it is in system management mode */
-	u16 id;   /* a processor's number, a device's requester id */
-};
+#include "mem/space.h"
 
 /* One byte per page of RAM is all that a store consults; zero means "store freely". */
 enum page_flag {
-	PAGE_CODE = 1,    /* holds decoded instructions: the store goes through mem_page_written() */
+	PAGE_CODE = 1,    /* holds decoded instructions: the store goes through mem_written() */
 	PAGE_CLEAN = 2,   /* not written since the last snapshot or hash: first store clears it */
 	PAGE_WATCHED = 4, /* holds a line that a processor monitors */
 };
@@ -39,22 +21,22 @@ enum page_flag {
 struct written {
 	struct initiator who;
 	u64 pa, len;
+	const u8 *host; /* the memory it went to, whatever the address */
 };
 
 /* Who wants to know. Owned by whoever asked, linked into the bus; told in the order of asking. */
 struct observer {
-	u8 pages; /* enum page_flag: of which pages */
+	u8 pages;                                           /* enum page_flag: of stores to which pages */
 	void (*written)(void *arg, const struct written *w);
+	void (*remapped)(void *arg);                        /* a space has a new generation; may be NULL */
 	void *arg;
 	struct observer *next;
 };
 
-struct ram_region {
+struct mem_block { /* RAM low and high, then ROM images */
 	u64 base, size; /* physical; page aligned */
-	u64 offset;     /* into the memory file */
-	u8 *host;       /* mapped here */
-	u8 *flags;      /* one enum page_flag byte per page */
-	bool rom;       /* stores are dropped */
+	u64 offset;     /* into memory */
+	bool rom;
 };
 
 struct bus;
@@ -76,94 +58,109 @@ struct bus_range { /* owned by the device; linked into the bus while mapped */
 	struct bus_range *next;
 };
 
+/* May a device do this, and where does its address lead? Device protection and translation. */
+struct dma_guard {
+	/* *pa becomes the physical address, *len what of the access is answered for. false: refused. */
+	bool (*allow)(void *arg, u16 requester, enum use use, u64 *pa, u64 *len);
+	void *arg;
+};
+
 struct bus {
-	struct ram_region ram[8]; /* sorted by base */
-	unsigned ram_count;
+	struct space space[SPACES];
+	u32 generations; /* given out */
+	struct mem_block block[MEM_BLOCKS];
+	unsigned blocks;
+	struct space_overlay *overlay[OVERLAYS]; /* the last one laid first: it wins where two speak of the same use */
+	unsigned overlays;
+	u8 *memory;       /* the memory file: RAM low and high back to back, then ROM images */
+	u8 *memory_flags; /* one enum page_flag byte per page of it */
+	u64 memory_size, file_size, ram_size;
+	int memfd;
+
 	struct bus_range *mmio, *ports; /* the last mapped first: it wins where two overlap */
 	struct bus_range **port_map;    /* cache: 65536 entries */
 	struct bus_range *last_mmio;    /* cache */
 	bool mmio_overlap;              /* cache: two MMIO ranges overlap, so the order decides */
 	struct hooks *hooks;
 	struct clock *clock;
-	int memfd;
-	u8 *ram_host; /* the memory file, mapped once, low and high RAM back to back; ROM images follow in the file */
-	u8 *ram_flags;
-	u64 file_size;
-	u64 ram_size;
-	bool a20_masked; /* A20M: bit 20 of every processor access reads as 0 */
 	struct observer *observers;
+	struct initiator who; /* whose access is under way: a device may ask */
+	struct dma_guard guard; /* allow NULL: devices may do everything */
 	/* Where message-signalled interrupts go: stores by DMA to FEExxxxxh. Set by the machine. */
 	void (*msi)(void *arg, u64 addr, u32 data);
 	void *msi_arg;
 	u64 mmio_accesses, port_accesses; /* statistics */
 };
 
+/* ---- memory.c ---- */
 /* low_end: where low memory ends when there is more; the rest starts at 4 GiB. */
 enum status bus_init(struct bus *b, struct clock *clock, struct hooks *hooks, u64 ram_size, u64 low_end, struct err *err);
 void bus_fini(struct bus *b);
 enum status bus_add_rom(struct bus *b, u64 base, const void *image, u64 size, struct err *err);
+static inline u64 mem_place(const struct bus *b, const u8 *host)
+{
+	return (u64)(host - b->memory);
+}
+static inline u8 *mem_flag(const struct bus *b, const u8 *host)
+{
+	return b->memory_flags + (mem_place(b, host) >> PAGE_SHIFT);
+}
+void bus_observe(struct bus *b, struct observer *o); /* o->pages, written, remapped, arg set by the caller */
+void bus_unobserve(struct bus *b, struct observer *o);
+/* A store to pages of memory of which one may have a flag byte that is not zero: tells whoever asked, clears PAGE_CLEAN.
+ * Call before or after the bytes move, never not at all. */
+void mem_written(struct bus *b, struct initiator who, const u8 *host, u64 pa, u64 len);
 
-void bus_map(struct bus *b, struct bus_range *r);  /* r->base, size, ops... set by the caller */
+/* ---- space.c ---- */
+/* The overlay is new, or its members have changed. false: there are too many. */
+bool bus_overlay(struct bus *b, struct space_overlay *o);
+void bus_lift(struct bus *b, struct space_overlay *o);
+void bus_mask_a20(struct bus *b, bool masked);
+/* What this initiator sees. */
+static inline const struct space *bus_space(const struct bus *b, struct initiator who)
+{
+	return &b->space[who.by == BY_DEVICE ? SPACE_DMA : who.smm ? SPACE_SMM : SPACE_CPU];
+}
+/* What processors read at pa; NULL: not memory. */
+static inline u8 *bus_memory(const struct bus *b, u64 pa)
+{
+	const struct space_part *p = space_find(&b->space[SPACE_CPU], pa, USE_READ);
+
+	return p ? space_host(p, pa) : NULL;
+}
+
+/* ---- bus.c ---- */
+void bus_map(struct bus *b, struct bus_range *r); /* r->base, size, ops... set by the caller */
 void bus_unmap(struct bus *b, struct bus_range *r);
 void bus_move(struct bus *b, struct bus_range *r, u64 base);
+struct bus_range *bus_device(struct bus *b, u64 pa); /* who answers where there is no memory; NULL: nobody */
 
-/* NULL if pa is not RAM (or ROM). Constant time. */
-static inline const struct ram_region *bus_ram(const struct bus *b, u64 pa)
-{
-	for (unsigned n = 0; n < b->ram_count; n++)
-		if (pa - b->ram[n].base < b->ram[n].size)
-			return &b->ram[n];
-	return NULL;
-}
-static inline u8 *ram_ptr(const struct ram_region *r, u64 pa)
-{
-	return r->host + (pa - r->base);
-}
-static inline u8 *ram_flag(const struct ram_region *r, u64 pa)
-{
-	return r->flags + ((pa - r->base) >> PAGE_SHIFT);
-}
-
-void bus_observe(struct bus *b, struct observer *o); /* o->pages, written, arg set by the caller */
-void bus_unobserve(struct bus *b, struct observer *o);
-
-/* A store to a page whose flag byte is not zero: tells whoever asked, clears PAGE_CLEAN. Call before or after the bytes
- * move, never not at all. */
-void mem_page_written(struct bus *b, struct initiator who, const struct ram_region *r, u64 pa, u64 len);
-
-/* Physical accesses of a processor to what is not RAM. size 1, 2, 4, 8; unclaimed reads give all ones. */
+/* Accesses to what is not memory. size 1, 2, 4, 8; unclaimed reads give all ones. */
 u64 bus_mmio_read(struct bus *b, u64 pa, unsigned size);
 void bus_mmio_write(struct bus *b, u64 pa, unsigned size, u64 value);
 u64 bus_port_read(struct bus *b, u16 port, unsigned size);
 void bus_port_write(struct bus *b, u16 port, unsigned size, u64 value);
 
-bool bus_claims(struct bus *b, u64 pa, u64 len); /* every byte is RAM, ROM or a device's */
-
-/* Any length, RAM or MMIO. */
+/* ---- access.c ---- */
+/* Any length, memory or devices. */
+void phys_read(struct bus *b, struct initiator who, u64 pa, void *buf, u64 len);
 void phys_write(struct bus *b, struct initiator who, u64 pa, const void *buf, u64 len);
 
 /* The same by who plays firmware. */
 void bus_read(struct bus *b, u64 pa, void *buf, u64 len);
 void bus_write(struct bus *b, u64 pa, const void *buf, u64 len);
-static inline u64 bus_read_u64(struct bus *b, u64 pa)
-{
-	const struct ram_region *r = bus_ram(b, pa);
-	u64 v;
-
-	if (likely(r && pa - r->base <= r->size - sizeof(v)))
-		memcpy(&v, ram_ptr(r, pa), sizeof(v));
-	else
-		bus_read(b, pa, &v, sizeof(v));
-	return v;
-}
+u64 bus_read_u64(struct bus *b, u64 pa);
 u32 bus_read_u32(struct bus *b, u64 pa);
 void bus_write_u64(struct bus *b, u64 pa, u64 v);
 void bus_write_u32(struct bus *b, u64 pa, u32 v);
 
-/* Every DMA comes through here with its requester's PCI id (bus << 8 | device << 3 | function); device protection will
- * live here. false: the access was refused or hit nothing. */
+/* Every DMA comes through here with its requester's PCI id (bus << 8 | device << 3 | function). false: the access was
+ * refused or hit nothing; then nothing moved, and what was to be read is all ones. */
 bool dma_read(struct bus *b, u16 requester, u64 pa, void *buf, u64 len);
 bool dma_write(struct bus *b, u16 requester, u64 pa, const void *buf, u64 len);
+/* The same where only memory will do: rings and buffers, whose addresses software chose. */
+bool dma_load(struct bus *b, u16 requester, u64 pa, void *buf, u64 len);
+bool dma_store(struct bus *b, u16 requester, u64 pa, const void *buf, u64 len);
 
 /* An interrupt line: an edge-free level wire from a device to a controller's input. */
 struct irq_line {

@@ -34,12 +34,12 @@ static pa_t backing_page(const struct cpu *c)
 
 static u32 reg(const struct cpu *c, pa_t page, u32 offset)
 {
-	return bus_read_u32(c->bus, page + offset);
+	return cpu_read_u32(c, BY_VIRT, page + offset);
 }
 
 static void set_reg(const struct cpu *c, pa_t page, u32 offset, u32 v)
 {
-	bus_write_u32(c->bus, page + offset, v);
+	cpu_write_u32(c, BY_VIRT, page + offset, v);
 }
 
 static int highest(const struct cpu *c, u32 map)
@@ -174,7 +174,7 @@ static u64 physical_entry(const struct cpu *c, u32 id)
 {
 	u64 table = svm_control(c)->avic_physical_table, max = table & (x2(svm_of(c)) ? 0xfff : 0xff);
 
-	return id > max ? 0 : bus_read_u64(c->bus, (table & mask(51, 12)) + 8ull * id);
+	return id > max ? 0 : cpu_read_u64(c, BY_VIRT, (table & mask(51, 12)) + 8ull * id);
 }
 
 static bool backed(const struct cpu *c, u64 entry)
@@ -211,7 +211,7 @@ static bool logical_target(const struct cpu *c, u32 dest, unsigned n, u32 *id)
 	}
 	if (!flat && (dest >> 4) == 15)
 		return false;
-	entry = bus_read_u32(c->bus, (svm_control(c)->avic_logical_table & mask(51, 12)) + 4ull * index);
+	entry = cpu_read_u32(c, BY_VIRT, (svm_control(c)->avic_logical_table & mask(51, 12)) + 4ull * index);
 	*id = entry & 0xff;
 	return (entry & LOGICAL_VALID) != 0;
 }

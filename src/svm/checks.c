@@ -473,7 +473,7 @@ cold void svm_check_shutdown(struct cpu *c)
 	r.field[0] = (struct check_field){.name = "host CR3", .value = c->cr3};
 	for (unsigned n = 0; n < 4; n++) {
 		static const char *const names[] = {"host PDPE 0", "host PDPE 1", "host PDPE 2", "host PDPE 3"};
-		u64 e = bus_read_u64(c->bus, (c->cr3 & 0xffffffe0) + 8 * n);
+		u64 e = cpu_read_u64(c, BY_VIRT, (c->cr3 & 0xffffffe0) + 8 * n);
 		u64 wrong = e & 1 ? (e & 0x1e6) | (e >> c->phys_bits << c->phys_bits) : 0;
 
 		if (!wrong)

@@ -46,7 +46,7 @@ static void read_pdptes(struct cpu *c, struct svm_image *v)
 	    (v->env.nested_paging && (v->control.nested_ctl & NESTED_NP_ENABLE)))
 		return;
 	for (unsigned n = 0; n < 4; n++)
-		v->env.pdpte[n] = bus_read_u64(c->bus, (v->save.cr3 & 0xffffffe0) + 8 * n);
+		v->env.pdpte[n] = cpu_read_u64(c, BY_VIRT, (v->save.cr3 & 0xffffffe0) + 8 * n);
 }
 
 /* Which intercepts exist here: the words of "Layout of VMCB", by feature. Bits of others are ignored. */

@@ -62,9 +62,9 @@ static void fetch_bytes(struct cpu *c, const struct exit_request *x, struct exit
 		} else if (!is_canonical(la, c->la_bits)) {
 			return;
 		}
-		if (mmu_fetch(c, la, &f) != XR_OK || !f.ram)
+		if (mmu_fetch(c, la, &f) != XR_OK || !f.host)
 			return;
-		bus_read(c->bus, (f.pa & PAGE_MASK) | (la & ~PAGE_MASK), o->bytes + o->fetched, n);
+		memcpy(o->bytes + o->fetched, f.host, n);
 		o->fetched = (u8)(o->fetched + n);
 		rip += n;
 	}

@@ -232,14 +232,14 @@ enum xr svm_intercept(struct cpu *c, const struct insn *i, enum icpt id, u64 q)
 
 static u64 read_map(struct cpu *c, pa_t pa)
 {
-	const struct ram_region *r = bus_ram(c->bus, pa);
+	const struct space_part *p = space_find(cpu_sees(c), pa = cpu_phys(c, pa), USE_READ);
 	u8 b[2];
 
-	if (r && (pa & ~PAGE_MASK) != PAGE_SIZE - 1) {
-		memcpy(b, ram_ptr(r, pa), 2);
+	if (p && (pa & ~PAGE_MASK) != PAGE_SIZE - 1) {
+		memcpy(b, space_host(p, pa), 2);
 		return (u64)b[0] | (u64)b[1] << 8;
 	}
-	bus_read(c->bus, pa, b, 2);
+	cpu_read(c, BY_VIRT, pa, b, 2);
 	return (u64)b[0] | (u64)b[1] << 8;
 }
 

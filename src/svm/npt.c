@@ -144,7 +144,7 @@ static enum xr log_page(struct cpu *c, const struct stage2_req *q, const struct 
 		return XR_OK;
 	if (s->pml_index >= PAGE_SIZE / 8)
 		return cpu_exit(c, NULL, ICPT_PML_FULL, 0, 0);
-	bus_write_u64(c->bus, (s->image[s->cur].pml_base & mask(51, 12)) + 8 * s->pml_index, q->gpa & PAGE_MASK);
+	cpu_write_u64(c, BY_VIRT, (s->image[s->cur].pml_base & mask(51, 12)) + 8 * s->pml_index, q->gpa & PAGE_MASK);
 	s->pml_index = (s->pml_index - 1) & 0xffff;
 	return XR_OK;
 }

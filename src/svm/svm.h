@@ -155,11 +155,10 @@ enum xr svm_event(struct cpu *c, const struct event *e, const struct event *vect
 bool svm_shutdown(struct cpu *c);
 
 /* ---- vmcb.c ---- */
-/* The page of a VMCB, for VMRUN's reads and #VMEXIT's and VMSAVE's writes: the RAM itself, or `tmp` where it is not
- * RAM. */
+/* The page of a VMCB, for VMRUN's reads and #VMEXIT's and VMSAVE's writes: the memory itself, or `tmp` where it is
+ * not memory that is read and written at the same place. */
 struct svm_access {
 	pa_t pa;
-	const struct ram_region *ram;
 	struct vmcb_page *page;
 	struct vmcb_page *tmp;
 };

@@ -8,22 +8,24 @@ bool svm_pa_ok(const struct cpu *c, pa_t pa)
 
 void svm_open(struct cpu *c, struct svm_access *a, pa_t pa, struct vmcb_page *tmp)
 {
-	a->pa = c->bus->a20_masked ? pa & ~BIT(20) : pa;
-	a->ram = bus_ram(c->bus, a->pa);
+	a->pa = cpu_phys(c, pa);
 	a->tmp = tmp;
-	if (likely(a->ram && !a->ram->rom)) {
-		a->page = (struct vmcb_page *)(void *)ram_ptr(a->ram, a->pa);
+
+	const struct space_part *p = space_find(cpu_sees(c), a->pa, USE_READ);
+	if (likely(p && (p->uses & USE_WRITE))) {
+		a->page = (struct vmcb_page *)(void *)space_host(p, a->pa);
 		return;
 	}
-	a->ram = NULL;
 	a->page = tmp;
-	bus_read(c->bus, a->pa, tmp, sizeof(*tmp));
+	cpu_read(c, BY_VIRT, a->pa, tmp, sizeof(*tmp));
 }
 
 void svm_close_written(struct cpu *c, struct svm_access *a)
 {
-	if (unlikely(!a->ram))
-		bus_write(c->bus, a->pa, a->tmp, sizeof(*a->tmp));
-	else if (unlikely(*ram_flag(a->ram, a->pa)))
-		mem_page_written(c->bus, cpu_as(c, BY_VIRT), a->ram, a->pa, PAGE_SIZE);
+	const u8 *host = (const u8 *)a->page;
+
+	if (unlikely(a->page == a->tmp))
+		cpu_write(c, BY_VIRT, a->pa, a->tmp, sizeof(*a->tmp));
+	else if (unlikely(*mem_flag(c->bus, host)))
+		mem_written(c->bus, cpu_as(c, BY_VIRT), host, a->pa, PAGE_SIZE);
 }

@@ -33,12 +33,12 @@ u32 vmx_load_msrs(struct cpu *c, u64 addr, u32 count)
 		if (n == VMX_MSR_LIST_MAX)
 			return n + 1;
 
-		u64 index = bus_read_u64(c->bus, addr + 16ull * n);
+		u64 index = cpu_read_u64(c, BY_VIRT, addr + 16ull * n);
 		struct vmx_msr_entry e = {.index = (u32)index, .reserved = (u32)(index >> 32), .accepted = true};
 		const struct vmx_msr_check *k;
 
 		e.smm = c->smm;
-		e.value = bus_read_u64(c->bus, addr + 16ull * n + 8);
+		e.value = cpu_read_u64(c, BY_VIRT, addr + 16ull * n + 8);
 		k = vmx_msr_refused(&e);
 		if (!k && !msr_write(c, e.index, e.value)) {
 			e.accepted = false;
@@ -168,7 +168,7 @@ static void image_pdptes(struct cpu *c, const struct vmx *v, u64 pdpte[4])
 
 	for (unsigned n = 0; n < 4 && pae; n++)
 		pdpte[n] = vmx_proc2(v) & PROC2_EPT ? vmcs_get(v, VMCS_GUEST_PDPTE0 + 2 * n)
-		                                    : bus_read_u64(c->bus, cr3 + 8 * n);
+		                                    : cpu_read_u64(c, BY_VIRT, cr3 + 8 * n);
 }
 
 static void image_memory(struct cpu *c, const struct vmx *v, u64 *in)
@@ -176,10 +176,10 @@ static void image_memory(struct cpu *c, const struct vmx *v, u64 *in)
 	u64 link = vmcs_get(v, VMCS_LINK_POINTER), page = vmcs_get(v, VMCS_VIRTUAL_APIC_ADDR);
 
 	if (link != VMCS_NONE && is_aligned(link, PAGE_SIZE) && !(link >> c->phys_bits))
-		in[VMX_IN_LINK_WORD - VMX_IN] = bus_read_u32(c->bus, link);
+		in[VMX_IN_LINK_WORD - VMX_IN] = cpu_read_u32(c, BY_VIRT, link);
 	if ((vmcs_get(v, VMCS_PROC_CONTROLS) & PROC_TPR_SHADOW) && is_aligned(page, PAGE_SIZE) &&
 	    !(page >> c->phys_bits))
-		in[VMX_IN_VTPR - VMX_IN] = bus_read_u32(c->bus, page + 0x80) & 0xff;
+		in[VMX_IN_VTPR - VMX_IN] = cpu_read_u32(c, BY_VIRT, page + 0x80) & 0xff;
 	image_pdptes(c, v, &in[VMX_IN_PDPTE0 - VMX_IN]);
 }
 

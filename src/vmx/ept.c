@@ -213,7 +213,7 @@ static bool convertible(struct cpu *c, u64 entry)
 	const struct vmx *v = vmx_of(c);
 
 	return (vmx_proc2(v) & PROC2_VE) && !(entry & BIT(63)) && (c->cr0 & CR0_PE) && c->delivering.type == EV_NONE &&
-	       !bus_read_u32(c->bus, vmcs_get(v, VMCS_VE_INFO_ADDR) + 4);
+	       !cpu_read_u32(c, BY_VIRT, vmcs_get(v, VMCS_VE_INFO_ADDR) + 4);
 }
 
 /* "Virtualization-Exception Information" */
@@ -223,12 +223,12 @@ static enum xr virtualisation_exception(struct cpu *c, const struct stage2_req *
 	pa_t at = vmcs_get(v, VMCS_VE_INFO_ADDR);
 	u16 index = (u16)vmcs_get(v, VMCS_EPTP_INDEX);
 
-	bus_write_u32(c->bus, at, VE_REASON);
-	bus_write_u32(c->bus, at + 4, VE_BUSY);
-	bus_write_u64(c->bus, at + 8, qual);
-	bus_write_u64(c->bus, at + 16, q->linear);
-	bus_write_u64(c->bus, at + 24, q->gpa);
-	bus_write(c->bus, at + 32, &index, sizeof(index));
+	cpu_write_u32(c, BY_VIRT, at, VE_REASON);
+	cpu_write_u32(c, BY_VIRT, at + 4, VE_BUSY);
+	cpu_write_u64(c, BY_VIRT, at + 8, qual);
+	cpu_write_u64(c, BY_VIRT, at + 16, q->linear);
+	cpu_write_u64(c, BY_VIRT, at + 24, q->gpa);
+	cpu_write(c, BY_VIRT, at + 32, &index, sizeof(index));
 	return cpu_fault(c, EX_VE, 0);
 }
 
@@ -281,7 +281,7 @@ static void log_page(struct cpu *c, gpa_t gpa)
 	struct vmx *v = vmx_of(c);
 	u64 index = vmcs_get(v, VMCS_PML_INDEX);
 
-	bus_write_u64(c->bus, vmcs_get(v, VMCS_PML_ADDR) + 8 * index, gpa & PAGE_MASK);
+	cpu_write_u64(c, BY_VIRT, vmcs_get(v, VMCS_PML_ADDR) + 8 * index, gpa & PAGE_MASK);
 	vmcs_set(v, VMCS_PML_INDEX, (u16)(index - 1));
 }
 

@@ -27,7 +27,7 @@ static cold void shut_down(struct cpu *c)
 /* "VMX Aborts" */
 cold void vmx_abort(struct cpu *c, u32 indicator)
 {
-	bus_write_u32(c->bus, vmx_of(c)->current + VMCS_REGION_ABORT, indicator);
+	cpu_write_u32(c, BY_VIRT, vmx_of(c)->current + VMCS_REGION_ABORT, indicator);
 	shut_down(c);
 }
 
@@ -242,11 +242,11 @@ static bool store_msrs(struct cpu *c, struct vmx *v)
 	u64 addr = vmcs_get(v, VMCS_EXIT_MSR_STORE_ADDR), value;
 
 	for (u32 n = 0; n < vmcs_get(v, VMCS_EXIT_MSR_STORE_COUNT); n++) {
-		u64 index = bus_read_u64(c->bus, addr + 16ull * n);
+		u64 index = cpu_read_u64(c, BY_VIRT, addr + 16ull * n);
 
 		if (n == VMX_MSR_LIST_MAX || index >> 32 || (index & ~0xffull) == 0x800 || !msr_read(c, (u32)index, &value))
 			return false;
-		bus_write_u64(c->bus, addr + 16ull * n + 8, value);
+		cpu_write_u64(c, BY_VIRT, addr + 16ull * n + 8, value);
 	}
 	return true;
 }

@@ -94,7 +94,7 @@ static bool pointer_ok(const struct cpu *c, u64 pa)
 
 static bool may_vmxon(const struct cpu *c)
 {
-	return c->cpl == 0 && (c->cr0 & VMX_CR0_FIXED0) == VMX_CR0_FIXED0 && !c->bus->a20_masked &&
+	return c->cpl == 0 && (c->cr0 & VMX_CR0_FIXED0) == VMX_CR0_FIXED0 && !cpu_sees(c)->a20_masked &&
 	       (c->feature_control & 5) == 5;
 }
 
@@ -113,7 +113,7 @@ static enum xr vmxon(struct cpu *c, const struct insn *i)
 		return fault_gp(c, 0);
 	TRY(op_read(c, i, 8, &pa));
 	v->current = VMCS_NONE;
-	if (!pointer_ok(c, pa) || bus_read_u32(c->bus, pa) != VMX_REVISION)
+	if (!pointer_ok(c, pa) || cpu_read_u32(c, BY_VIRT, pa) != VMX_REVISION)
 		return vmx_fail_invalid(c);
 	v->vmxon_pa = pa;
 	c->virt_root = true;
@@ -129,7 +129,7 @@ static enum xr vmxoff(struct cpu *c, const struct insn *i)
 	vmx_shadow_leave(c, v->shadow);
 	c->virt_root = false;
 	cpu_recheck(c); /* INIT is no longer blocked */
-	if (c->bus->a20_masked)
+	if (cpu_sees(c)->a20_masked)
 		tlb_flush_all(c); /* nor is A20M */
 	return vmx_succeed(c);
 }
@@ -152,7 +152,7 @@ static enum xr vmclear(struct cpu *c, const struct insn *i)
 		vmx_region_leave(c);
 	}
 	vmx_shadow_leave(c, pa);
-	bus_write_u32(c->bus, pa + VMCS_REGION_LAUNCHED, 0);
+	cpu_write_u32(c, BY_VIRT, pa + VMCS_REGION_LAUNCHED, 0);
 	return vmx_succeed(c);
 }
 
@@ -168,7 +168,7 @@ static enum xr vmptrld(struct cpu *c, const struct insn *i)
 		return vmx_fail(c, 9);
 	if (pa == v->vmxon_pa)
 		return vmx_fail(c, 10);
-	revision = bus_read_u32(c->bus, pa);
+	revision = cpu_read_u32(c, BY_VIRT, pa);
 	if ((revision & ~VMCS_SHADOW) != VMX_REVISION ||
 	    ((revision & VMCS_SHADOW) && !has(c, FEAT_VMX_SHADOW_VMCS)))
 		return vmx_fail(c, 11);

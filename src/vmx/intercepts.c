@@ -217,7 +217,7 @@ static bool shadowed(struct cpu *c, const struct insn *i, enum icpt id)
 		field = (u32)field;
 	if (!(vmx_proc2(v) & PROC2_SHADOW_VMCS) || field >> 15)
 		return false;
-	bus_read(c->bus, vmcs_get(v, id == ICPT_VMREAD ? VMCS_VMREAD_BITMAP : VMCS_VMWRITE_BITMAP) + field / 8, &byte, 1);
+	cpu_read(c, BY_VIRT, vmcs_get(v, id == ICPT_VMREAD ? VMCS_VMREAD_BITMAP : VMCS_VMWRITE_BITMAP) + field / 8, &byte, 1);
 	return !(byte >> (field & 7) & 1);
 }
 
@@ -262,7 +262,7 @@ static u64 map_bits(struct cpu *c, pa_t pa)
 {
 	u8 b[2];
 
-	bus_read(c->bus, pa, b, (pa & ~PAGE_MASK) == PAGE_SIZE - 1 ? 1 : 2);
+	cpu_read(c, BY_VIRT, pa, b, (pa & ~PAGE_MASK) == PAGE_SIZE - 1 ? 1 : 2);
 	return (u64)b[0] | ((pa & ~PAGE_MASK) == PAGE_SIZE - 1 ? 0 : (u64)b[1] << 8);
 }
 

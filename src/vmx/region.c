@@ -7,12 +7,12 @@
 
 static void write_back(struct cpu *c, u64 pa, const u64 f[VMCS_SLOTS])
 {
-	bus_write(c->bus, pa + VMCS_REGION_FIELDS, f, VMCS_SLOTS * sizeof(*f));
+	cpu_write(c, BY_VIRT, pa + VMCS_REGION_FIELDS, f, VMCS_SLOTS * sizeof(*f));
 }
 
 static void load(struct cpu *c, u64 pa, u64 f[VMCS_SLOTS])
 {
-	bus_read(c->bus, pa + VMCS_REGION_FIELDS, f, VMCS_SLOTS * sizeof(*f));
+	cpu_read(c, BY_VIRT, pa + VMCS_REGION_FIELDS, f, VMCS_SLOTS * sizeof(*f));
 }
 
 void vmx_region_enter(struct cpu *c, u64 pa, bool is_shadow)
@@ -22,7 +22,7 @@ void vmx_region_enter(struct cpu *c, u64 pa, bool is_shadow)
 	v->current = pa;
 	v->checked = 0;
 	v->is_shadow = is_shadow;
-	v->launched = bus_read_u32(c->bus, pa + VMCS_REGION_LAUNCHED) & 1;
+	v->launched = cpu_read_u32(c, BY_VIRT, pa + VMCS_REGION_LAUNCHED) & 1;
 	load(c, pa, v->f);
 }
 
@@ -32,7 +32,7 @@ void vmx_region_leave(struct cpu *c)
 
 	if (v->current == VMCS_NONE)
 		return;
-	bus_write_u32(c->bus, v->current + VMCS_REGION_LAUNCHED, (u32)v->launched);
+	cpu_write_u32(c, BY_VIRT, v->current + VMCS_REGION_LAUNCHED, (u32)v->launched);
 	write_back(c, v->current, v->f);
 	v->current = VMCS_NONE;
 }

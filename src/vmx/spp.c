@@ -46,7 +46,7 @@ enum vmx_spp vmx_spp(struct cpu *c, const struct stage2_req *q, const struct wal
 	for (unsigned level = SPP_LEVELS; level; level--) {
 		unsigned shift = SPP_INDEX_SHIFT + 9 * (level - 1);
 
-		entry = bus_read_u64(c->bus, (entry & PAGE_MASK) + 8 * bits(q->gpa, shift + 8, shift));
+		entry = cpu_read_u64(c, BY_VIRT, (entry & PAGE_MASK) + 8 * bits(q->gpa, shift + 8, shift));
 		if (level == 1)
 			break;
 		if (!(entry & SPP_VALID))

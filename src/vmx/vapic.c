@@ -15,12 +15,12 @@ enum {
 
 static u32 page_get(struct cpu *c, unsigned offset)
 {
-	return bus_read_u32(c->bus, vmcs_get(vmx_of(c), VMCS_VIRTUAL_APIC_ADDR) + offset);
+	return cpu_read_u32(c, BY_VIRT, vmcs_get(vmx_of(c), VMCS_VIRTUAL_APIC_ADDR) + offset);
 }
 
 static void page_set(struct cpu *c, unsigned offset, u32 value)
 {
-	bus_write_u32(c->bus, vmcs_get(vmx_of(c), VMCS_VIRTUAL_APIC_ADDR) + offset, value);
+	cpu_write_u32(c, BY_VIRT, vmcs_get(vmx_of(c), VMCS_VIRTUAL_APIC_ADDR) + offset, value);
 }
 
 /* Bit x of VISR or VIRR. */
@@ -176,14 +176,14 @@ static void process_posted(struct cpu *c)
 	struct vmx *v = vmx_of(c);
 	pa_t pid = vmcs_get(v, VMCS_PI_DESCRIPTOR);
 
-	bus_write_u32(c->bus, pid + PID_CONTROL, bus_read_u32(c->bus, pid + PID_CONTROL) & ~(u32)PID_ON);
+	cpu_write_u32(c, BY_VIRT, pid + PID_CONTROL, cpu_read_u32(c, BY_VIRT, pid + PID_CONTROL) & ~(u32)PID_ON);
 	apic_eoi(c);
 	for (unsigned w = 0; w < 8; w++) {
-		u32 posted = bus_read_u32(c->bus, pid + 4 * w);
+		u32 posted = cpu_read_u32(c, BY_VIRT, pid + 4 * w);
 
 		if (!posted)
 			continue;
-		bus_write_u32(c->bus, pid + 4 * w, 0);
+		cpu_write_u32(c, BY_VIRT, pid + 4 * w, 0);
 		page_set(c, V_IRR + 16 * w, page_get(c, V_IRR + 16 * w) | posted);
 
 		u8 top = (u8)(32 * w + 31 - (unsigned)__builtin_clz(posted));
@@ -229,17 +229,17 @@ static enum xr virtualise_ipi(struct cpu *c, u8 vector, u64 target)
 
 	if (vector < 16 || target > vmcs_get(v, VMCS_LAST_PID_POINTER_INDEX))
 		return write_exit(c, V_ICR_LO);
-	entry = bus_read_u64(c->bus, vmcs_get(v, VMCS_PID_POINTER_TABLE) + 8 * target);
+	entry = cpu_read_u64(c, BY_VIRT, vmcs_get(v, VMCS_PID_POINTER_TABLE) + 8 * target);
 	if (bits(entry, 5, 0) != 1 || entry >> c->phys_bits)
 		return write_exit(c, V_ICR_LO);
 	pid = entry & ~1ull;
-	word = bus_read_u32(c->bus, pid + 4 * (vector / 32u));
-	bus_write_u32(c->bus, pid + 4 * (vector / 32u), word | 1u << (vector & 31));
-	control = bus_read_u32(c->bus, pid + PID_CONTROL);
+	word = cpu_read_u32(c, BY_VIRT, pid + 4 * (vector / 32u));
+	cpu_write_u32(c, BY_VIRT, pid + 4 * (vector / 32u), word | 1u << (vector & 31));
+	control = cpu_read_u32(c, BY_VIRT, pid + PID_CONTROL);
 	if (control & (PID_ON | PID_SN))
 		return XR_OK;
-	bus_write_u32(c->bus, pid + PID_CONTROL, control | PID_ON);
-	ndst = bus_read_u32(c->bus, pid + PID_CONTROL + 4);
+	cpu_write_u32(c, BY_VIRT, pid + PID_CONTROL, control | PID_ON);
+	ndst = cpu_read_u32(c, BY_VIRT, pid + PID_CONTROL + 4);
 
 	struct apic_msg m = {
 	        .vector = (u8)(control >> 16),

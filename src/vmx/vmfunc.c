@@ -11,7 +11,7 @@ static bool switch_eptp(struct cpu *c, u32 index)
 
 	if (index >= EPTP_LIST_ENTRIES)
 		return false;
-	eptp = bus_read_u64(c->bus, vmcs_get(v, VMCS_EPTP_LIST) + 8ull * index);
+	eptp = cpu_read_u64(c, BY_VIRT, vmcs_get(v, VMCS_EPTP_LIST) + 8ull * index);
 	if (!vmx_eptp_ok(c, eptp) || bits(eptp, 5, 3) != bits(vmcs_get(v, VMCS_EPTP), 5, 3))
 		return false;
 	vmcs_set(v, VMCS_EPTP, eptp);

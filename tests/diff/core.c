@@ -191,7 +191,7 @@ struct cpu *core_cpu(struct core *w)
 
 u8 *core_data(struct core *w)
 {
-	return w->bus.ram_host + DATA_AT;
+	return w->bus.memory + DATA_AT;
 }
 
 /* ---- one instruction ---- */

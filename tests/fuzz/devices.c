@@ -73,10 +73,10 @@ static void mmio_at(struct pc *p, u64 pa)
 
 		if (rng_one_in(p->r, 2))
 			bus_read(&p->m->bus, pa, buf, 1 + rng_below(p->r, sizeof(buf)));
-		else if (!bus_ram(&p->m->bus, pa))
+		else if (!bus_memory(&p->m->bus, pa))
 			rng_fill(p->r, buf, sizeof(buf)),
 			        bus_write(&p->m->bus, pa, buf, 1 + rng_below(p->r, sizeof(buf)));
-	} else if (bus_ram(&p->m->bus, pa)) {
+	} else if (bus_memory(&p->m->bus, pa)) {
 		return;
 	} else if (rng_one_in(p->r, 3)) {
 		(void)bus_mmio_read(&p->m->bus, pa, size);
@@ -228,7 +228,7 @@ static void fill_ring(struct pc *p, const struct virtq *q)
 	struct bus *b = &p->m->bus;
 	u32 size = q->size && q->size <= VIRTIO_QUEUE_SIZE ? q->size : VIRTIO_QUEUE_SIZE;
 
-	if (!bus_ram(b, q->desc) || !bus_ram(b, q->driver + 1024) || !bus_ram(b, q->desc + 16 * 256))
+	if (!bus_memory(b, q->desc) || !bus_memory(b, q->driver + 1024) || !bus_memory(b, q->desc + 16 * 256))
 		return;
 	for (u32 n = 0; n < size; n++) {
 		u32 len = rng_one_in(p->r, 16) ? (u32)rng_odd(p->r)
@@ -297,7 +297,7 @@ static void fwcfg_dma(struct pc *p)
 	u32 control = (u32)rng_below(p->r, 32) |
 	              (u32)(rng_one_in(p->r, 4) ? rng_next(p->r) & 0xffff : RNG_PICK(p->r, keys)) << 16;
 
-	if (bus_ram(&p->m->bus, at)) {
+	if (bus_memory(&p->m->bus, at)) {
 		bus_write_u32(&p->m->bus, at, __builtin_bswap32(control));
 		bus_write_u32(&p->m->bus, at + 4,
 		              __builtin_bswap32((u32)(rng_one_in(p->r, 8) ? rng_odd(p->r) : rng_below(p->r, 8192))));

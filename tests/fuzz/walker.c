@@ -320,7 +320,7 @@ static u64 entry(struct rng *r, u64 base, bool ept_bits, unsigned phys_bits)
 
 static void make_tables(struct rng *r, struct machine *m, unsigned stage2, unsigned phys_bits)
 {
-	u8 *p = ram_ptr(bus_ram(&m->bus, TABLES), TABLES);
+	u8 *p = bus_memory(&m->bus, TABLES);
 	u64 e;
 
 	for (u64 n = 0; n < SPAN; n += 8) {
@@ -428,7 +428,7 @@ static struct result ask_machine(struct cpu *c, u64 la, unsigned access)
 static void compare(const struct ref *f, struct cpu *c, u64 la, unsigned access, struct result want, struct result got)
 {
 	static const char *const names[] = {"translated", "page faults", "second-stage faults", "misconfigurations"};
-	const u8 *mem = ram_ptr(bus_ram(c->bus, TABLES), TABLES);
+	const u8 *mem = bus_memory(c->bus, TABLES);
 
 	if (want.kind != OUT_OK)
 		want.pa = 0;
@@ -480,7 +480,7 @@ static void queries(struct rng *r, struct cpu *c, struct ref *f)
 		mmu_update_context(c);
 		copy_state(c, f);
 		struct result got = ask_machine(c, la, access), want = first(f, la, access);
-		if (f->outside || !bus_ram(c->bus, want.pa)) { /* tables the copy does not have */
+		if (f->outside || !bus_memory(c->bus, want.pa)) { /* tables the copy does not have */
 			fuzz_count("no opinion");
 			fresh_start(c, f);
 			continue;

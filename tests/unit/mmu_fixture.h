@@ -275,7 +275,7 @@ static inline struct mapping *simple(struct fixture *f, struct mapping *m, enum 
 
 static inline u64 *leaf_ptr(struct fixture *f, const struct mapping *m)
 {
-	return (u64 *)(void *)(f->bus.ram_host + m->level[shapes[m->mode].leaf].at);
+	return (u64 *)(void *)(f->bus.memory + m->level[shapes[m->mode].leaf].at);
 }
 
 static inline u64 look(struct fixture *f, la_t la)

@@ -110,13 +110,13 @@ static void test_ram_layout(void **state)
 {
 	struct bus *b = &((struct fixture *)*state)->bus;
 
-	assert_non_null(bus_ram(b, 0));
-	assert_non_null(bus_ram(b, 32 * MIB - 1));
-	assert_null(bus_ram(b, 32 * MIB));
-	assert_null(bus_ram(b, 4 * GIB - 1));
-	assert_non_null(bus_ram(b, 4 * GIB));
-	assert_non_null(bus_ram(b, 4 * GIB + 32 * MIB - 1));
-	assert_null(bus_ram(b, 4 * GIB + 32 * MIB));
+	assert_non_null(bus_memory(b, 0));
+	assert_non_null(bus_memory(b, 32 * MIB - 1));
+	assert_null(bus_memory(b, 32 * MIB));
+	assert_null(bus_memory(b, 4 * GIB - 1));
+	assert_non_null(bus_memory(b, 4 * GIB));
+	assert_non_null(bus_memory(b, 4 * GIB + 32 * MIB - 1));
+	assert_null(bus_memory(b, 4 * GIB + 32 * MIB));
 	bus_write_u64(b, 0x1000, 0x1122334455667788);
 	assert_int_equal(bus_read_u64(b, 0x1000), 0x1122334455667788);
 	assert_int_equal(bus_read_u32(b, 0x1002), 0x33445566);
@@ -130,31 +130,30 @@ static void test_flags(void **state)
 {
 	struct fixture *f = *state;
 	struct bus *b = &f->bus;
-	const struct ram_region *r = bus_ram(b, 0x2000);
 	u8 bytes[8192] = {0};
 
-	assert_int_equal(*ram_flag(r, 0x2000), PAGE_CLEAN);
+	assert_int_equal(*mem_flag(b, bus_memory(b, 0x2000)), PAGE_CLEAN);
 	bus_write_u32(b, 0x2ffc, 1);
-	assert_int_equal(*ram_flag(r, 0x2000), 0);
-	assert_int_equal(*ram_flag(r, 0x3000), PAGE_CLEAN);
+	assert_int_equal(*mem_flag(b, bus_memory(b, 0x2000)), 0);
+	assert_int_equal(*mem_flag(b, bus_memory(b, 0x3000)), PAGE_CLEAN);
 	assert_int_equal(f->written_calls, 0);
-	*ram_flag(r, 0x4000) |= PAGE_CODE;
+	*mem_flag(b, bus_memory(b, 0x4000)) |= PAGE_CODE;
 	assert_true(dma_write(b, 0x18, 0x3800, bytes, 0x1000));
 	assert_int_equal(f->written_calls, 1);
 	assert_int_equal(f->written.pa, 0x4000);
 	assert_int_equal(f->written.len, 0x800);
 	assert_int_equal(f->written.who.by, BY_DEVICE);
 	assert_int_equal(f->written.who.id, 0x18);
-	assert_int_equal(*ram_flag(r, 0x3000), 0);
-	assert_int_equal(*ram_flag(r, 0x4000), PAGE_CODE);
-	*ram_flag(r, 0x5000) = PAGE_WATCHED;
+	assert_int_equal(*mem_flag(b, bus_memory(b, 0x3000)), 0);
+	assert_int_equal(*mem_flag(b, bus_memory(b, 0x4000)), PAGE_CODE);
+	*mem_flag(b, bus_memory(b, 0x5000)) = PAGE_WATCHED;
 	bus_write(b, 0x3001, bytes, 8192); /* pages 3, 4 and one byte of 5 */
 	assert_int_equal(f->written_calls, 2);
 	assert_int_equal(f->written.who.by, BY_LOADER);
 	assert_int_equal(f->line_calls, 1); /* each hears of its own pages */
 	assert_int_equal(f->line.pa, 0x5000);
 	assert_int_equal(f->line.len, 1);
-	*ram_flag(r, 0x5000) = PAGE_WATCHED | PAGE_CODE;
+	*mem_flag(b, bus_memory(b, 0x5000)) = PAGE_WATCHED | PAGE_CODE;
 	phys_write(b, (struct initiator){.by = BY_WALK, .smm = true, .id = 3}, 0x5ffe, bytes, 2);
 	assert_int_equal(f->written_calls, 3);
 	assert_int_equal(f->line_calls, 2);
@@ -183,18 +182,17 @@ static void test_rom(void **state)
 	assert_int_equal(bus_read_u32(b, 0xf17fe), 0x0000abab);
 	bus_write_u32(b, 0xf0000, 0);
 	assert_int_equal(bus_read_u32(b, 0xf0000), 0xabababab);
-	assert_true(bus_ram(b, 0xf0000)->rom);
-	assert_false(bus_ram(b, 0xeffff)->rom);
-	assert_false(bus_ram(b, 0xf2000)->rom);
+	assert_true(bus_memory(b, 0xf0000) == b->memory + b->ram_size);
+	assert_null(space_find(&b->space[SPACE_CPU], 0xf0000, USE_WRITE));
+	assert_non_null(space_find(&b->space[SPACE_CPU], 0xeffff, USE_WRITE));
+	assert_non_null(space_find(&b->space[SPACE_CPU], 0xf2000, USE_WRITE));
 	bus_write_u32(b, 0xf2000, 5);
 	bus_write_u32(b, 0xefffc, 6);
 	assert_int_equal(bus_read_u32(b, 0xf2000), 5);
-	assert_true(ram_ptr(bus_ram(b, 0xf2000), 0xf2000) == b->ram_host + 0xf2000);
-	assert_true(ram_flag(bus_ram(b, 0xf2000), 0xf2000) == b->ram_flags + 0xf2);
+	assert_true(bus_memory(b, 0xf2000) == b->memory + 0xf2000);
+	assert_true(mem_flag(b, bus_memory(b, 0xf2000)) == b->memory_flags + 0xf2);
 	bus_write_u32(b, 0xefffe, 0x11112222); /* straddles: the RAM half lands */
 	assert_int_equal(bus_read_u32(b, 0xefffe), 0xabab2222);
-	for (unsigned n = 1; n < b->ram_count; n++)
-		assert_true(b->ram[n - 1].base + b->ram[n - 1].size <= b->ram[n].base);
 }
 
 static void test_ports(void **state)
@@ -306,8 +304,8 @@ static void test_sparse_tebibyte(void **state)
 	u64 top = 4 * GIB + (1ull << 40) - 2 * GIB - 8;
 	bus_write_u64(&b, top, 42);
 	assert_int_equal(bus_read_u64(&b, top), 42);
-	assert_int_equal(*ram_flag(bus_ram(&b, top), top), 0);
-	assert_int_equal(*ram_flag(bus_ram(&b, top), top - PAGE_SIZE), PAGE_CLEAN);
+	assert_int_equal(*mem_flag(&b, bus_memory(&b, top)), 0);
+	assert_int_equal(*mem_flag(&b, bus_memory(&b, top - PAGE_SIZE)), PAGE_CLEAN);
 	assert_true(resident_kib() - before < 8192);
 	bus_fini(&b);
 	assert_int_equal(bus_init(&b, &c, NULL, 0, 2 * GIB, &e), ST_ARG);

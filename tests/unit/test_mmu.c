@@ -250,11 +250,9 @@ static void test_unpaged(void **state)
 	bus_write_u64(&f->bus, 0x123, 0xaaaa);
 	bus_write_u64(&f->bus, 0x100123, 0xbbbb);
 	assert_int_equal(look(f, 0x100123), 0xbbbb);
-	f->bus.a20_masked = true;
-	mmu_update_context(c);
+	bus_mask_a20(&f->bus, true);
 	assert_int_equal(look(f, 0x100123), 0xaaaa);
-	f->bus.a20_masked = false;
-	mmu_update_context(c);
+	bus_mask_a20(&f->bus, false);
 	assert_int_equal(look(f, 0x100123), 0xbbbb);
 	/* 4 GiB wraps */
 	bus_write_u32(&f->bus, 0, 0x77665544);
@@ -436,7 +434,7 @@ static void test_code_pages_and_rom(void **state)
 	assert_int_equal(bus_add_rom(&f->bus, 0xe0000, rom, sizeof(rom), NULL), ST_OK);
 	assert_int_equal(mem_write32(c, 0x6000, 0, 1), XR_OK);
 	assert_int_equal(f->written, 0);
-	u8 *flag = ram_flag(bus_ram(&f->bus, 0x6000), 0x6000);
+	u8 *flag = mem_flag(&f->bus, bus_memory(&f->bus, 0x6000));
 	assert_int_equal(*flag, 0); /* no longer clean */
 	*flag = PAGE_CODE;
 	assert_int_equal(mem_write32(c, 0x6004, 0, 1), XR_OK); /* though the L1 holds the page */

@@ -170,9 +170,9 @@ static void ecam_moves(void **state)
 	ecam_write(pc, 0, 0x60, 4, 0xd0000001 | 2 << 1); /* 64 MiB, while we stand on it */
 	assert_int_equal(bus_mmio_read(&pc->bus, 0xd0000000, 4), 0x29c08086);
 	assert_int_equal(ecam_read(pc, 0, 0, 4), 0xffffffff);
-	assert_false(bus_claims(&pc->bus, 0xd4000000, 4));
+	assert_false(bus_device(&pc->bus, 0xd4000000));
 	bus_mmio_write(&pc->bus, 0xd0000060, 4, 0);
-	assert_false(bus_claims(&pc->bus, 0xd0000000, 4));
+	assert_false(bus_device(&pc->bus, 0xd0000000));
 	assert_int_equal(cf_read(pc, 0, 0x90, 1), 0x30);
 	cf_write(pc, 0, 0x91, 1, 0xff);
 	assert_int_equal(cf_read(pc, 0, 0x91, 1), 0x33); /* PAM1 */
@@ -210,7 +210,7 @@ static void bars(void **state)
 	assert_int_equal(cf_read(pc, fn, 0x18, 4), 0);
 	cf_write(pc, fn, 0x10, 4, 0xc0000000);
 	cf_write(pc, fn, 0x14, 4, 0xc000);
-	assert_false(bus_claims(&pc->bus, 0xc0000000, 1)); /* not decoding yet */
+	assert_false(bus_device(&pc->bus, 0xc0000000)); /* not decoding yet */
 	cf_write(pc, fn, 4, 2, 3);
 	bus_mmio_write(&pc->bus, 0xc0000000, 1, 0); /* select test 0 */
 	assert_int_equal(bus_mmio_read(&pc->bus, 0xc0000010, 4), 0x6f696d6d); /* "mmio" */
@@ -224,10 +224,10 @@ static void bars(void **state)
 	bus_port_write(&pc->bus, 0xc000, 1, 2);
 	assert_int_equal(bus_port_read(&pc->bus, 0xc010, 4), 0x74726f70); /* "port" */
 	cf_write(pc, fn, 0x10, 4, 0xc8000000);
-	assert_false(bus_claims(&pc->bus, 0xc0000000, 1));
-	assert_true(bus_claims(&pc->bus, 0xc8000fff, 1));
+	assert_false(bus_device(&pc->bus, 0xc0000000));
+	assert_true(bus_device(&pc->bus, 0xc8000fff));
 	cf_write(pc, fn, 4, 1, 1); /* memory off, ports on */
-	assert_false(bus_claims(&pc->bus, 0xc8000000, 1));
+	assert_false(bus_device(&pc->bus, 0xc8000000));
 	assert_int_equal(bus_port_read(&pc->bus, 0xc010, 1), 'p');
 	d->ops->reset(d);
 	assert_int_equal(cf_read(pc, fn, 0x10, 4), 0);

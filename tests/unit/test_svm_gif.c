@@ -15,7 +15,7 @@ static const char *const models[] = {"amd", "pacifica"};
 
 static struct vmcb_page *vmcb_of(struct pc *p)
 {
-	return (struct vmcb_page *)(void *)ram_ptr(bus_ram(&p->bus, VMCB_PA), VMCB_PA);
+	return (struct vmcb_page *)(void *)bus_memory(&p->bus, VMCB_PA);
 }
 
 /* Every vector's handler writes its number: PUSH RAX; MOV AL, v; STOSB; POP RAX; IRETQ. */
@@ -385,7 +385,7 @@ static void test_a20m(void **state)
 		bus_write(&p->bus, 0x200000 + 0x800, (const u8[]){0x20}, 1);
 		bus_write(&p->bus, 0x300000 + 0x800, (const u8[]){0x30}, 1);
 		CODE(p, GUEST_CODE, 0x8a, 0x04, 0x25, 0x00, 0x08, 0x30, 0x00, 0xaa, 0xf4);
-		p->bus.a20_masked = masked;
+		bus_mask_a20(&p->bus, masked);
 		p->c->gif = n / ARRAY_LEN(models) & 2;
 		cpu_update_mode(p->c);
 		run_from(p, GUEST_CODE);

@@ -9,7 +9,7 @@
 
 static struct vmcb_page *vmcb_of(struct pc *p)
 {
-	return (struct vmcb_page *)(void *)ram_ptr(bus_ram(&p->bus, VMCB_PA), VMCB_PA);
+	return (struct vmcb_page *)(void *)bus_memory(&p->bus, VMCB_PA);
 }
 
 /* A 64-bit guest at GUEST_CODE under nested paging that maps the first 16 MiB by 2 MiB pages. */
@@ -68,7 +68,7 @@ static void test_world_switch(void **state)
 {
 	struct pc *p = pc_new("amd");
 	struct vmcb_page *v = svm_setup(p),
-	                 *h = (struct vmcb_page *)(void *)ram_ptr(bus_ram(&p->bus, HSAVE_PA), HSAVE_PA);
+	                 *h = (struct vmcb_page *)(void *)bus_memory(&p->bus, HSAVE_PA);
 
 	(void)state;
 	memset(h, 0xa5, sizeof(*h));
@@ -282,7 +282,7 @@ static void test_vmload_vmsave(void **state)
 	assert_int_equal(p->c->seg[SEG_FS].base, 0x7fff12345000);
 	assert_int_equal(p->c->kernel_gs_base, 0xffff800000000000ull);
 
-	const struct vmcb_page *o = (struct vmcb_page *)(void *)ram_ptr(bus_ram(&p->bus, VMCB_PA), VMCB_PA + 0x1000);
+	const struct vmcb_page *o = (struct vmcb_page *)(void *)bus_memory(&p->bus, VMCB_PA + 0x1000);
 
 	assert_memory_equal(&o->save.fs, &v->save.fs, sizeof(o->save.fs));
 	assert_memory_equal(&o->save.tr, &v->save.tr, sizeof(o->save.tr));
@@ -477,13 +477,13 @@ static void test_a20(void **state)
 	bus_write_u64(&p->bus, 0xd000 + 8 * 256, 0xa00007);
 	bus_write(&p->bus, TYPES_HPA, &(const u8){1}, 1);
 	bus_write(&p->bus, 0xa00000, &(const u8){2}, 1);
-	p->bus.a20_masked = true;
+	bus_mask_a20(&p->bus, true);
 	tlb_flush_all(p->c);
 	assert_int_equal(mmu_read_slow(p->c, TYPES_GPA, 1, ACC_READ, &low), XR_OK);
 	assert_int_equal(mmu_read_slow(p->c, TYPES_GPA + BIT(20), 1, ACC_READ, &high), XR_OK);
 	assert_int_equal(low, 1);
 	assert_int_equal(high, 2);
-	p->bus.a20_masked = false;
+	bus_mask_a20(&p->bus, false);
 	pc_free(p);
 	proves("svm.2.21.11.1");
 }

@@ -1,10 +1,12 @@
 /*
- * The decoded-block cache of a machine. A block is a straight run of instructions inside one physical page, keyed by
- * (physical address, mode); all blocks lie in one bounded arena that is recycled whole. A store into a page that holds
- * code invalidates the blocks it touches and ends the running one after that instruction.
+ * The decoded-block cache of a machine. A block is a straight run of instructions inside one page of memory, keyed by
+ * (place in memory, mode), so that it stays right wherever the page is mapped; all blocks lie in one bounded arena that is
+ * recycled whole. A store into a page that holds code invalidates the blocks it touches and ends the running one after
+ * that instruction.
  */
 #include "cpu/decode/index.h"
 #include "cpu/state/events.h"
+#include "cpu/state/phys.h"
 
 #include <sys/mman.h>
 
@@ -17,7 +19,7 @@
 #define BLOCK_BYTES(n) (sizeof(struct block) + ((size_t)(n) + 1) * sizeof(struct insn))
 
 struct code_page {
-	u64 pfn;
+	u64 number; /* of the page of memory */
 	struct block *blocks;
 	struct code_page *next;
 };
@@ -82,10 +84,7 @@ void code_cache_flush(struct code_cache *cc)
 {
 	for (unsigned k = 0; k < PAGES_SIZE; k++) {
 		for (struct code_page *p = cc->pages[k]; p; p = p->next) {
-			const struct ram_region *r = bus_ram(cc->bus, p->pfn << PAGE_SHIFT);
-
-			if (r)
-				*ram_flag(r, p->pfn << PAGE_SHIFT) &= (u8)~PAGE_CODE;
+			cc->bus->memory_flags[p->number] &= (u8)~PAGE_CODE;
 		}
 	}
 	memset(cc->hash, 0, sizeof(cc->hash));
@@ -111,9 +110,9 @@ static bool drop_blocks(struct code_cache *cc, struct code_page *p, u64 from, u6
 
 	while (*link) {
 		struct block *b = *link;
-		u64 pa = b->key >> 8;
+		u64 place = b->key >> 8;
 
-		if (pa < to && pa + b->bytes > from) {
+		if (place < to && place + b->bytes > from) {
 			*link = b->page_next;
 			b->valid = false;
 			unhash(cc, b);
@@ -129,18 +128,15 @@ static bool drop_blocks(struct code_cache *cc, struct code_page *p, u64 from, u6
 static void code_written(void *arg, const struct written *w)
 {
 	struct code_cache *cc = arg;
-	u64 pfn = w->pa >> PAGE_SHIFT;
-	struct code_page **link = &cc->pages[pfn % PAGES_SIZE];
+	u64 place = mem_place(cc->bus, w->host), number = place >> PAGE_SHIFT;
+	struct code_page **link = &cc->pages[number % PAGES_SIZE];
 
-	while (*link && (*link)->pfn != pfn)
+	while (*link && (*link)->number != number)
 		link = &(*link)->next;
-	if (!*link || drop_blocks(cc, *link, w->pa, w->pa + w->len))
+	if (!*link || drop_blocks(cc, *link, place, place + w->len))
 		return;
-	const struct ram_region *r = bus_ram(cc->bus, pfn << PAGE_SHIFT);
-
 	*link = (*link)->next;
-	if (r)
-		*ram_flag(r, pfn << PAGE_SHIFT) &= (u8)~PAGE_CODE;
+	cc->bus->memory_flags[number] &= (u8)~PAGE_CODE;
 }
 
 /* ---- life ---- */
@@ -177,20 +173,20 @@ void code_cache_free(struct code_cache *cc)
 }
 
 /* ---- building ---- */
-static void page_add(struct code_cache *cc, struct block *b, const struct ram_region *r)
+static void page_add(struct code_cache *cc, struct block *b)
 {
-	u64 pa = b->key >> 8;
-	struct code_page **head = &cc->pages[(pa >> PAGE_SHIFT) % PAGES_SIZE], *p = *head;
+	u64 number = b->key >> 8 >> PAGE_SHIFT;
+	struct code_page **head = &cc->pages[number % PAGES_SIZE], *p = *head;
 
-	while (p && p->pfn != pa >> PAGE_SHIFT)
+	while (p && p->number != number)
 		p = p->next;
 	if (!p) {
 		p = arena_take(cc, sizeof(*p));
-		p->pfn = pa >> PAGE_SHIFT;
+		p->number = number;
 		p->blocks = NULL;
 		p->next = *head;
 		*head = p;
-		*ram_flag(r, pa) |= PAGE_CODE;
+		cc->bus->memory_flags[number] |= PAGE_CODE;
 	}
 	b->page_next = p->blocks;
 	p->blocks = b;
@@ -244,10 +240,10 @@ static size_t limited(const struct cpu *c, u64 ip, size_t n)
 
 static void fetch_bytes(struct cpu *c, const struct fetch *f, void *buf, size_t n)
 {
-	if (f->ram)
-		memcpy(buf, ram_ptr(f->ram, f->pa), n);
+	if (f->host)
+		memcpy(buf, f->host, n);
 	else
-		bus_read(c->bus, f->pa, buf, n);
+		cpu_read(c, BY_CPU, f->pa, buf, n);
 }
 
 /* One instruction, not cached: it crosses a page, lies outside RAM, or is cut by the segment limit. */
@@ -295,7 +291,7 @@ static struct block *build(struct cpu *c, u64 key, const struct fetch *f, unsign
 	struct block *b = (struct block *)(cc->arena + cc->used);
 
 	memset(b, 0, sizeof(*b));
-	fill_block(c, b, ram_ptr(f->ram, f->pa), PAGE_SIZE - (f->pa & ~PAGE_MASK), max);
+	fill_block(c, b, f->host, PAGE_SIZE - (f->pa & ~PAGE_MASK), max);
 	if (b->n == 0)
 		return NULL;
 	arena_take(cc, BLOCK_BYTES(b->n));
@@ -305,7 +301,7 @@ static struct block *build(struct cpu *c, u64 key, const struct fetch *f, unsign
 	b->succ[0].off = b->succ[1].off = NO_SUCCESSOR;
 	b->hash_next = cc->hash[hash_key(key)];
 	cc->hash[hash_key(key)] = b;
-	page_add(cc, b, f->ram);
+	page_add(cc, b);
 	return b;
 }
 
@@ -314,11 +310,11 @@ static enum xr block_lookup(struct cpu *c, la_t la, struct block **out)
 	struct fetch f;
 
 	TRY(mmu_fetch(c, la, &f));
-	if (!f.ram || c->stress.no_blocks)
+	if (!f.host || c->stress.no_blocks)
 		return scratch_block(c, la, &f, out);
 
 	/* The careful loop takes one instruction at a time: single steps, the monitor trap flag, shadows. */
-	u64 key = f.pa << 8 | c->mode | (c->careful ? KEY_ONE : 0);
+	u64 key = mem_place(c->bus, f.host) << 8 | c->mode | (c->careful ? KEY_ONE : 0);
 	struct block *b = lookup(c->code, key);
 
 	if (!b)

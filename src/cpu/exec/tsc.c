@@ -86,10 +86,8 @@ static enum xr arm_monitor(struct cpu *c, unsigned seg, u64 ea)
 
 	TRY(seg_address(c, seg, ea, 1, ACC_READ, &la));
 	TRY(mem_span(c, la, 1, ACC_READ, &s));
-	if (s.part[0].ram) {
-		u8 *flag = ram_flag(s.part[0].ram, s.part[0].pa);
-
-		*flag |= PAGE_WATCHED;
+	if (s.part[0].from) {
+		*mem_flag(c->bus, s.part[0].from) |= PAGE_WATCHED;
 		c->monitor_addr = s.part[0].pa & ~63ull;
 	}
 	return XR_OK;

@@ -82,6 +82,7 @@ static u64 mmio_read(struct cpu *c, pa_t pa, unsigned size)
 		v = apic_read(c, (u32)(pa & ~PAGE_MASK), size);
 		trace_apic(c, false, pa, size, v);
 	} else {
+		c->bus->who = cpu_as(c, BY_CPU);
 		v = bus_mmio_read(c->bus, pa, size);
 	}
 	cpu_charge(c, c->model->cost.mmio);
@@ -95,6 +96,7 @@ static void mmio_write(struct cpu *c, pa_t pa, unsigned size, u64 v)
 		trace_apic(c, true, pa, size, v);
 		apic_write(c, (u32)(pa & ~PAGE_MASK), size, v);
 	} else {
+		c->bus->who = cpu_as(c, BY_CPU);
 		bus_mmio_write(c->bus, pa, size, v);
 	}
 	cpu_charge(c, c->model->cost.mmio);
@@ -110,21 +112,12 @@ static unsigned piece_at(pa_t pa, u32 len)
 }
 
 /* ---- the bytes ---- */
-static void ram_store(struct cpu *c, const struct ram_region *ram, pa_t pa, const void *in, u32 len)
-{
-	if (ram->rom)
-		return;
-	memcpy(ram_ptr(ram, pa), in, len);
-	if (*ram_flag(ram, pa))
-		mem_page_written(c->bus, cpu_as(c, BY_CPU), ram, pa, len);
-}
-
 static void part_read(struct cpu *c, const struct span_part *p, u32 off, u8 *buf, u32 len)
 {
 	pa_t pa = p->pa + off;
 
-	if (p->ram) {
-		memcpy(buf, ram_ptr(p->ram, pa), len);
+	if (likely(p->from)) {
+		memcpy(buf, p->from + off, len);
 		return;
 	}
 	while (len) {
@@ -139,8 +132,10 @@ static void part_write(struct cpu *c, const struct span_part *p, u32 off, const 
 {
 	pa_t pa = p->pa + off;
 
-	if (p->ram) {
-		ram_store(c, p->ram, pa, buf, len);
+	if (likely(p->to)) {
+		memcpy(p->to + off, buf, len);
+		if (unlikely(*mem_flag(c->bus, p->to + off)))
+			mem_written(c->bus, cpu_as(c, BY_CPU), p->to + off, pa, len);
 		return;
 	}
 	while (len) {
@@ -184,44 +179,58 @@ void span_write(struct cpu *c, const struct span *s, u32 off, const void *buf, u
 
 /* ---- L1 ---- */
 /* Filled by what the current context may do, whatever the access at hand was: an implicit supervisor access at CPL 3
- * leaves a user entry, or none. */
-static void fill_l1(struct cpu *c, la_t la, const struct xlate *x)
+ * leaves a user entry, or none. One host address: a page that is read and written at different places is cached for
+ * one of them. */
+static void fill_l1(struct cpu *c, la_t la, const struct xlate *x, const struct space_part *part)
 {
 	struct l1_contexts *h = c->l1_contexts;
 	unsigned n = (unsigned)(la >> PAGE_SHIFT) % (1u << L1_BITS);
-	bool r = true, w = !x->ram->rom;
+	bool r = part->uses & USE_READ, w = part->uses & USE_WRITE;
 
 	if (c->ctx == CTX_NEVER)
 		return;
 	if (x->entry) {
-		r = mmu_allowed(c, x->entry, ACC_READ);
+		r = r && mmu_allowed(c, x->entry, ACC_READ);
 		w = w && x->entry->dirty && mmu_allowed(c, x->entry, ACC_WRITE);
 	}
 	if (!r && !w)
 		return;
 	u64 tag = (la & PAGE_MASK) | c->ctx;
+	u8 *host = space_host(part, x->pa);
 	c->l1[n] = (struct l1_entry){
 	        .tag_r = r ? tag : 0,
 	        .tag_w = w ? tag : 0,
-	        .add = (uintptr_t)ram_ptr(x->ram, x->pa) - (uintptr_t)la,
-	        .flag = ram_flag(x->ram, x->pa),
+	        .add = (uintptr_t)host - (uintptr_t)la,
+	        .flag = mem_flag(c->bus, host),
 	};
-	h->side[n] = (struct l1_side){.page = x->pa & PAGE_MASK, .ram = x->ram};
+	h->page[n] = x->pa & PAGE_MASK;
 	if (x->entry && x->entry->guest_shift > PAGE_SHIFT)
 		bloom_put(&h->l1_large, la, x->entry->guest_shift);
 }
 
 static bool l1_part(struct cpu *c, la_t la, unsigned access, struct span_part *p)
 {
-	const struct l1_entry *e = &c->l1[(la >> PAGE_SHIFT) % (1u << L1_BITS)];
-	const struct l1_side *s = &c->l1_contexts->side[(la >> PAGE_SHIFT) % (1u << L1_BITS)];
+	unsigned n = (unsigned)(la >> PAGE_SHIFT) % (1u << L1_BITS);
+	const struct l1_entry *e = &c->l1[n];
 	u64 tag = (la & PAGE_MASK) | c->ctx;
 
-	if ((access & ACC_SUPER) || ((access & ACC_WRITE) ? e->tag_w : e->tag_r) != tag)
+	if ((access & ACC_SUPER) || e->tag_r != tag || ((access & ACC_WRITE) && e->tag_w != tag))
 		return false;
-	p->pa = s->page | (la & ~PAGE_MASK);
-	p->ram = s->ram;
+	p->pa = c->l1_contexts->page[n] | (la & ~PAGE_MASK);
+	p->from = p->to = (u8 *)(la + e->add);
 	return true;
+}
+
+/* Where the bytes are. What is only read needs no place to be written to. */
+static const struct space_part *find_memory(const struct cpu *c, unsigned access, struct span_part *p)
+{
+	const struct space_part *r = space_find(cpu_sees(c), p->pa, USE_READ), *w = r;
+
+	if ((access & ACC_WRITE) && !(r && (r->uses & USE_WRITE)))
+		w = space_find(cpu_sees(c), p->pa, USE_WRITE);
+	p->from = r ? space_host(r, p->pa) : NULL;
+	p->to = w ? space_host(w, p->pa) : NULL;
+	return (access & ACC_WRITE) && w ? w : r;
 }
 
 static enum xr translate_part(struct cpu *c, la_t la, u32 len, unsigned access, struct span_part *p)
@@ -233,12 +242,14 @@ static enum xr translate_part(struct cpu *c, la_t la, u32 len, unsigned access, 
 		return XR_OK;
 	TRY(mmu_translate(c, la, access | ACC_LENGTH(len), &x));
 	p->pa = x.pa;
-	p->ram = x.ram;
-	if (x.ram) {
-		fill_l1(c, la, &x);
+	p->from = p->to = NULL;
+	if (likely(!x.own)) {
+		const struct space_part *part = find_memory(c, access, p);
+		if (likely(part))
+			fill_l1(c, la, &x, part);
 	} else if (unlikely((x.pa & PAGE_MASK) == c->trap_page)) {
 		TRY(c->virt->page_trap(c, la, len, access, &p->pa));
-		p->ram = bus_ram(c->bus, p->pa);
+		(void)find_memory(c, access, p);
 	}
 	return XR_OK;
 }
@@ -259,7 +270,7 @@ static enum xr translate_span(struct cpu *c, la_t la, u32 len, unsigned access, 
 	TRY(translate_part(c, la, first, access, &s->part[0]));
 	s->parts = 1;
 	/* The stress knob: as if a page ended in the middle. A virtual APIC's registers are no memory either. */
-	if (c->stress.split_access && first == len && len > 1 && s->part[0].ram && c->trap_page == TRAP_PAGE_NONE)
+	if (c->stress.split_access && first == len && len > 1 && s->part[0].from && c->trap_page == TRAP_PAGE_NONE)
 		s->part[0].len = first = len / 2;
 	if (first == len)
 		return XR_OK;
@@ -292,7 +303,7 @@ static enum xr check_alignment(struct cpu *c, la_t la, unsigned size, unsigned a
 static enum xr note_lock(struct cpu *c, const struct span *s, la_t la, unsigned size)
 {
 	const struct tlb_entry *e = (c->cr0 & CR0_PG) || c->stage2 ? tlb_lookup(c, la) : NULL;
-	bool write_back = !(c->cr0 & CR0_CD) && s->part[0].ram && (!e || e->memtype == MT_WB);
+	bool write_back = !(c->cr0 & CR0_CD) && s->part[0].from && (!e || e->memtype == MT_WB);
 
 	if (c->lock_watch == LOCK_BUS || (write_back && (la & (CACHE_LINE - 1)) + size <= CACHE_LINE))
 		return XR_OK;
@@ -360,16 +371,19 @@ enum xr mmu_fetch(struct cpu *c, la_t la, struct fetch *f)
 
 	if (unlikely(e->tag != tag)) {
 		struct xlate x;
+		u64 room;
+
 		TRY(check_canonical(c, la, 1, 0));
 		TRY(mmu_translate(c, la, ACC_EXEC, &x));
 		if (unlikely((x.pa & PAGE_MASK) == c->trap_page))
 			TRY(c->virt->page_trap(c, la, 1, ACC_EXEC, &x.pa));
 		/* The number may have changed: a two-entry TLB drops contexts as it evicts. */
-		*e = (struct fetch_entry){.tag = (la & PAGE_MASK) | h->ctx, .page = x.pa & PAGE_MASK, .ram = x.ram};
+		*e = (struct fetch_entry){.tag = (la & PAGE_MASK) | h->ctx, .page = x.pa & PAGE_MASK};
+		e->host = x.own ? NULL : space_memory(cpu_sees(c), e->page, USE_FETCH, &room);
 		if (x.entry && x.entry->guest_shift > PAGE_SHIFT)
 			bloom_put(&h->l1_large, la, x.entry->guest_shift);
 	}
 	f->pa = e->page | (la & ~PAGE_MASK);
-	f->ram = e->ram;
+	f->host = e->host ? e->host + (la & ~PAGE_MASK) : NULL;
 	return XR_OK;
 }

@@ -236,10 +236,9 @@ enum xr mmu_translate(struct cpu *c, la_t la, unsigned access, struct xlate *x)
 		pa = (e->pfn << PAGE_SHIFT) + (la & (BIT(e->page_shift) - 1));
 		x->entry = e;
 	}
-	pa = mmu_phys(c, pa);
+	pa = cpu_phys(c, pa);
 	x->pa = pa;
-	bool apic = (pa & PAGE_MASK) == mmu_apic_page(c) && !(access & ACC_EXEC);
-	x->ram = apic || (pa & PAGE_MASK) == c->trap_page ? NULL : bus_ram(c->bus, pa);
+	x->own = ((pa & PAGE_MASK) == mmu_apic_page(c) && !(access & ACC_EXEC)) || (pa & PAGE_MASK) == c->trap_page;
 	return XR_OK;
 }
 
@@ -268,7 +267,7 @@ static bool peek(struct cpu *c, la_t la, struct walk_request *q, pa_t *pa)
 			return false;
 		*pa = r.pa;
 	}
-	*pa = mmu_phys(c, *pa);
+	*pa = cpu_phys(c, *pa);
 	return true;
 }
 
@@ -307,7 +306,7 @@ enum xr mmu_load_pdptes(struct cpu *c, u64 cr3)
 		pa = r.pa;
 	}
 	for (unsigned n = 0; n < 4; n++) {
-		fresh[n] = bus_read_u64(c->bus, mmu_phys(c, pa + 8 * n));
+		fresh[n] = cpu_read_u64(c, BY_WALK, pa + 8 * n);
 		if ((fresh[n] & PTE_P) && (fresh[n] & reserved))
 			return fault_gp(c, 0);
 	}

@@ -31,7 +31,7 @@ struct span {
 	struct span_part {
 		pa_t pa;
 		u32 len;
-		const struct ram_region *ram; /* NULL: MMIO */
+		u8 *from, *to; /* memory that is read there, memory that is written; NULL: a device's, or nobody's */
 	} part[2];
 };
 enum xr mem_span(struct cpu *c, la_t la, u32 len, unsigned access, struct span *s) must_check;
@@ -47,10 +47,10 @@ enum xr mmu_write_slow(struct cpu *c, la_t la, unsigned size, unsigned access, c
 u64 mmu_watch_locks(struct cpu *c);
 bool mmu_unwatch_locks(struct cpu *c, u64 watch);
 
-/* One instruction-fetch translation: where the bytes of the page of `la` live. ram NULL: not RAM, fetch by bus_read. */
+/* One instruction-fetch translation: where the bytes at `la` live, up to the page's end. host NULL: not in memory. */
 struct fetch {
 	pa_t pa;
-	const struct ram_region *ram;
+	const u8 *host;
 };
 enum xr mmu_fetch(struct cpu *c, la_t la, struct fetch *f) must_check;
 
@@ -62,8 +62,6 @@ struct walk_step {
 	u64 addr, value;
 };
 unsigned mmu_walk_steps(struct cpu *c, la_t la, struct walk_step *steps, unsigned max);
-
-/* Physical access of a second-stage walk etc. is mem's bus_read_u64. */
 
 /* ---- flushes, in the architecture's words ---- */
 void tlb_flush_all(struct cpu *c);                                    /* every space */

@@ -6,18 +6,7 @@
 
 #include "cpu/mmu/mmu.h"
 #include "cpu/state/events.h"
-
-/* A20M: "bit 20 of every processor access reads as 0". VMX operation blocks it as it blocks INIT (cr_ok's 81h). */
-static inline bool mmu_a20_masked(const struct cpu *c)
-{
-	return unlikely(c->bus->a20_masked) &&
-	       !(c->virt_root && c->virt->cr_ok && !c->virt->cr_ok((struct cpu *)c, 0x81, 0));
-}
-
-static inline pa_t mmu_phys(const struct cpu *c, pa_t pa)
-{
-	return unlikely(mmu_a20_masked(c)) ? pa & ~BIT(20) : pa;
-}
+#include "cpu/state/phys.h"
 
 /* ---- contexts: the 12-bit numbers in L1 tags ---- */
 #define CTX_NEVER MMU_CTX_NEVER
@@ -30,6 +19,7 @@ struct ctx_key { /* MEASURED: whole words; narrower members would be stored apar
 	u64 apic;                  /* the local APIC's page, which hides RAM; ~0: none */
 	u64 view;  /* 31:0 user, supervisor, supervisor with AC, and paging-mode bits; 63:32 PKRU */
 	u64 where; /* 15:0 space; 31:16 PCID; 63:32 raised when pieces of a large page must leave the L1 */
+	u64 map;   /* generation of physical memory as the processor sees it */
 };
 static inline u16 key_space(const struct ctx_key *k)
 {
@@ -52,12 +42,7 @@ struct ctx_slot {
 struct fetch_entry {
 	u64 tag;
 	pa_t page;
-	const struct ram_region *ram;
-};
-
-struct l1_side { /* beside each L1 entry: what a span wants to know */
-	pa_t page;
-	const struct ram_region *ram;
+	const u8 *host; /* of the page; NULL: no memory */
 };
 
 #define BLOOM_BITS 4096u
@@ -86,12 +71,13 @@ struct l1_contexts {
 	u16 used; /* numbers given out */
 	u16 bucket[CTX_HASH];
 	struct ctx_slot slot[CTX_MAX + 1];
-	struct l1_side side[1 << L1_BITS];
+	pa_t page[1 << L1_BITS]; /* beside each L1 entry: where the page is */
 	struct fetch_entry fetch[FETCH_ENTRIES];
 	struct bloom l1_large;  /* large guest pages with pieces in the L1 or the fetch cache since the last l1_gen */
 	struct bloom l2_pieces; /* large guest pages that are in L2 as smaller pieces */
 	struct walk_mode walk;  /* of the paging mode behind walk_key; 0: none yet */
 	u64 walk_key;
+	struct observer maps; /* told when what is seen of physical memory has changed */
 	struct walk_memo memo[WALK_MEMOS];
 	u32 large_sizes;        /* bit n: pages of 2^n bytes were put into tlb.large since the last full flush */
 };
@@ -99,7 +85,7 @@ struct l1_contexts {
 /* Where an access leads. */
 struct xlate {
 	pa_t pa;                       /* A20 applied */
-	const struct ram_region *ram;  /* NULL: not RAM, or the local APIC's page */
+	bool own;                      /* the local APIC's page, or the trap page: no memory, whatever is there */
 	const struct tlb_entry *entry; /* NULL: no paging and no second stage */
 };
 

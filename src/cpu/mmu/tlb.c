@@ -52,7 +52,7 @@ static u32 signature(const struct cpu *c)
 	bool smap_blocks = !user && (c->cr4 & CR4_SMAP) && !(c->rflags & FL_AC);
 	u64 s = (c->cr4 & SIGNATURE_CR4) | (c->cr0 & SIGNATURE_CR0) | (c->efer & SIGNATURE_EFER);
 
-	return (u32)s | (user ? 1u : 0) | (smap_blocks ? 2u : 0) | (c->stage2 ? 4u : 0) | (mmu_a20_masked(c) ? 8u : 0);
+	return (u32)s | (user ? 1u : 0) | (smap_blocks ? 2u : 0) | (c->stage2 ? 4u : 0) | (cpu_a20_masked(c) ? 8u : 0);
 }
 
 static struct ctx_key current_key(struct cpu *c)
@@ -67,18 +67,19 @@ static struct ctx_key current_key(struct cpu *c)
 	        .apic = mmu_apic_page(c) ^ (~c->trap_page << 1),
 	        .view = signature(c) | (u64)(c->cr4 & CR4_PKE ? c->pkru : 0) << 32,
 	        .where = space | (u64)pcid << 16 | (u64)h->l1_gen << 32,
+	        .map = cpu_sees(c)->generation,
 	};
 }
 
 static bool same_key(const struct ctx_key *a, const struct ctx_key *b)
 {
 	return !((a->where ^ b->where) | (a->epoch_some ^ b->epoch_some) | (a->epoch_all ^ b->epoch_all) |
-	         (a->view ^ b->view) | (a->apic ^ b->apic));
+	         (a->view ^ b->view) | (a->apic ^ b->apic) | (a->map ^ b->map));
 }
 
 static unsigned hash_key(const struct ctx_key *k)
 {
-	const u64 w[] = {k->epoch_all, k->epoch_some, k->apic, k->view, k->where};
+	const u64 w[] = {k->epoch_all, k->epoch_some, k->apic, k->view, k->where, k->map};
 	u64 x = 0;
 
 	for (unsigned i = 0; i < ARRAY_LEN(w); i++)
@@ -151,6 +152,15 @@ void mmu_update_context(struct cpu *c)
 	c->ctx = sees_every_access(c) ? CTX_NEVER : h->ctx;
 	if (c->ctx != before)
 		c->block_mode_changed = 1;
+}
+
+/* What was translated stays; the numbers under which the computer's pointers are found do not. */
+static void remapped(void *arg)
+{
+	struct cpu *c = arg;
+
+	mmu_update_context(c);
+	c->block_mode_changed = 1;
 }
 
 void tlb_set_space(struct cpu *c, u16 space)
@@ -438,6 +448,8 @@ enum status mmu_init(struct cpu *c)
 	memset(&c->tlb, 0, sizeof(c->tlb));
 	memset(c->l1, 0, sizeof(c->l1));
 	c->trap_page = TRAP_PAGE_NONE;
+	h->maps = (struct observer){.remapped = remapped, .arg = c};
+	bus_observe(c->bus, &h->maps);
 	mmu_update_context(c);
 	return ST_OK;
 }
@@ -448,6 +460,7 @@ void mmu_fini(struct cpu *c)
 
 	if (!h)
 		return;
+	bus_unobserve(c->bus, &h->maps);
 	base_free(h->flushed_all);
 	base_free(h->flushed_local);
 	base_free(h);

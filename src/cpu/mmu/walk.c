@@ -90,17 +90,11 @@ void walk_mode_set(struct walk_mode *m, const struct walk_rules *rules)
 
 /* ---- table entries in memory ---- */
 
-/* Tables of one walk mostly lie in one region of RAM: *ram is the last one met. NULL: elsewhere. */
-static inline const u8 *entry_in_ram(const struct cpu *c, pa_t pa, const struct ram_region **ram)
+static inline const u8 *entry_in_memory(const struct cpu *c, pa_t pa)
 {
-	if (unlikely(pa - (*ram)->base >= (*ram)->size)) {
-		const struct ram_region *r = bus_ram(c->bus, pa);
+	const struct space_part *p = space_find(cpu_sees(c), pa, USE_READ);
 
-		if (unlikely(!r))
-			return NULL;
-		*ram = r;
-	}
-	return ram_ptr(*ram, pa);
+	return likely(p) ? space_host(p, pa) : NULL;
 }
 
 static inline void note_entry(struct walk_memo *m, const u8 *at, u64 entry)
@@ -114,15 +108,15 @@ static inline void note_entry(struct walk_memo *m, const u8 *at, u64 entry)
 }
 
 static inline __attribute__((always_inline)) u64 load_entry(struct cpu *c, const struct walk_request *q, unsigned size,
-                                                            pa_t pa, const struct ram_region **ram)
+                                                            pa_t pa)
 {
-	const u8 *at = entry_in_ram(c, pa, ram);
+	const u8 *at = entry_in_memory(c, pa);
 	u64 v = 0;
 
 	if (likely(at))
 		memcpy(&v, at, size);
 	else
-		v = size == 8 ? bus_read_u64(c->bus, pa) : bus_read_u32(c->bus, pa);
+		v = size == 8 ? cpu_read_u64(c, BY_WALK, pa) : cpu_read_u32(c, BY_WALK, pa);
 	if (q->memo && size == sizeof(v))
 		note_entry(q->memo, at, v);
 	return v;
@@ -134,7 +128,8 @@ static bool recall(const struct cpu *c, const struct walk_memo *m, u64 addr, str
 {
 	u64 changed = 0, now;
 
-	if (m->page != addr >> PAGE_SHIFT || m->mode != c->stage2_mode || m->root != c->stage2_root)
+	if (m->page != addr >> PAGE_SHIFT || m->mode != c->stage2_mode || m->root != c->stage2_root ||
+	    m->map != cpu_sees(c)->generation)
 		return false;
 	for (unsigned n = 0; n < m->n; n++) {
 		memcpy(&now, m->at[n], sizeof(now));
@@ -154,6 +149,7 @@ static void remember(const struct cpu *c, struct walk_memo *m, u64 addr, bool un
 		return;
 	m->root = c->stage2_root;
 	m->mode = c->stage2_mode;
+	m->map = cpu_sees(c)->generation;
 	m->page = addr >> PAGE_SHIFT;
 	m->pa = r->entry_pa & PAGE_MASK;
 	m->dirty_ok = r->entry_dirty_ok;
@@ -176,7 +172,7 @@ static enum xr ask_stage2(struct cpu *c, const struct walk_request *q, u64 addr,
 	};
 	struct stage2_res out;
 	TRY(c->virt->stage2(c, &s, &out));
-	r->entry_pa = mmu_phys(c, out.pa);
+	r->entry_pa = cpu_phys(c, out.pa);
 	r->entry_dirty_ok = (out.perms & ACC_WRITE) && out.dirty_ok;
 	r->unguarded |= out.unguarded;
 	if (memo)
@@ -189,7 +185,7 @@ static inline enum xr nested_address(struct cpu *c, const struct walk_request *q
 {
 	struct walk_memo *m = &c->l1_contexts->memo[(addr >> PAGE_SHIFT) % WALK_MEMOS];
 
-	if (unlikely(q->peek || !c->stage2_mode || c->bus->a20_masked))
+	if (unlikely(q->peek || !c->stage2_mode || cpu_sees(c)->a20_masked))
 		return ask_stage2(c, q, addr, false, NULL, r);
 	if (likely(recall(c, m, addr, r)))
 		return XR_OK;
@@ -226,9 +222,9 @@ static enum xr write_entry(struct cpu *c, const struct walk_request *q, struct w
 		TRY(ask_stage2(c, q, r->entry_addr, true, NULL, r));
 	r->entry = entry;
 	if (q->mode->rules.format->entry_size == 8)
-		bus_write_u64(c->bus, r->entry_pa, entry);
+		cpu_write_u64(c, BY_WALK, r->entry_pa, entry);
 	else
-		bus_write_u32(c->bus, r->entry_pa, (u32)entry);
+		cpu_write_u32(c, BY_WALK, r->entry_pa, (u32)entry);
 	return XR_OK;
 }
 
@@ -250,7 +246,6 @@ static inline __attribute__((always_inline)) enum xr walk(struct cpu *c, struct 
 	const struct walk_mode *m = q->mode;
 	const struct walk_format *f = m->rules.format;
 	const struct walk_level *l = f->level;
-	const struct ram_region *ram = c->bus->ram;
 	const unsigned index_bits = size == 8 ? 9 : 10;
 	const u64 addr = q->addr & (~0ull >> (64 - f->addr_bits)), index_mask = (1u << index_bits) - 1;
 	unsigned level = f->levels, shift = PAGE_SHIFT + (level - 1) * index_bits;
@@ -269,8 +264,8 @@ static inline __attribute__((always_inline)) enum xr walk(struct cpu *c, struct 
 			if (nested)
 				TRY(nested_address(c, q, at, r));
 			else
-				r->entry_pa = mmu_phys(c, at);
-			entry = load_entry(c, q, size, r->entry_pa, &ram);
+				r->entry_pa = cpu_phys(c, at);
+			entry = load_entry(c, q, size, r->entry_pa);
 		}
 		if (unlikely(q->steps))
 			note_step(q, l->name, at, entry);

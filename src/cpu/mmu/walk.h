@@ -90,6 +90,7 @@ void walk_mode_set(struct walk_mode *m, const struct walk_rules *rules);
 #define WALK_MEMOS 16
 struct walk_memo {
 	u64 root, mode, page; /* cpu->stage2_root and stage2_mode, page of the address; mode 0: empty */
+	u32 map;              /* generation of what the processor sees */
 	pa_t pa;              /* of the page */
 	bool dirty_ok, unguarded;
 	u8 n;                          /* WALK_LEVELS: an entry was not in RAM, this cannot be kept */

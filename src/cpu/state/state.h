@@ -1,7 +1,7 @@
 /*
  * state: struct cpu and the types it is made of. What of it is architectural has a row in rows.c; the rest is marked, with
  * what rebuilds it. Beside it stands what every floor of cpu/ needs: raising events (events.h), lazy flags (flags.h), time
- * (time.h). May call: base, arch, mem. Called by: all of cpu/.
+ * (time.h), memory by physical address (phys.h). May call: base, arch, mem. Called by: all of cpu/.
  */
 #ifndef CPU_STATE_H
 #define CPU_STATE_H
@@ -239,12 +239,6 @@ static inline u64 stack_mask(const struct cpu *c)
 {
 	unsigned s = stack_size(c);
 	return s == 8 ? ~0ull : s == 4 ? 0xffffffffull : 0xffffull;
-}
-
-/* Who the processor is on the bus; by: BY_CPU, BY_WALK, BY_VIRT. */
-static inline struct initiator cpu_as(const struct cpu *c, enum by by)
-{
-	return (struct initiator){.by = (u8)by, .smm = c->smm, .id = (u16)c->index};
 }
 
 /* Address of the running instruction and of the next one; valid inside handlers. */

@@ -8,7 +8,8 @@
 #define L1_BITS 10
 #define MMU_CTX_NEVER 4095u /* no entry ever carries this number: every access takes the slow path */
 struct l1_entry {
-	u64 tag_r, tag_w; /* tag_w set only if the page may be written without a walk (dirty bit already set) */
+	u64 tag_r, tag_w; /* tag_w set only if the page may be written without a walk (dirty bit already set). Where
+	                     reads and writes lead to different memory, one of them is 0 */
 	uintptr_t add;    /* host address = linear address + add */
 	u8 *flag;         /* the page's enum page_flag byte */
 };

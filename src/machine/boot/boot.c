@@ -39,21 +39,21 @@ static bool is_zero(const u8 *p, u64 n)
 }
 
 /* Pieces of fresh RAM, through the memory file; zero pages are there already. */
-static bool write_pieces(const struct bus *bus, const struct ram_region *r, u64 at, const u8 *data, u64 size)
+static bool write_pieces(const struct bus *bus, u64 at, const u8 *data, u64 size)
 {
 	u64 start = 0, end = 0;
 
 	for (u64 pos = 0; pos < size; pos = end) {
 		end = min_u64(size, ((at + pos) & PAGE_MASK) + PAGE_SIZE - at);
 		bool zero = is_zero(data + pos, end - pos);
-		if (zero && pos > start && !os_write_at(bus->memfd, r->offset + at + start, data + start, pos - start))
+		if (zero && pos > start && !os_write_at(bus->memfd, at + start, data + start, pos - start))
 			return false;
 		if (zero)
 			start = end;
 		else
-			r->flags[(at + pos) >> PAGE_SHIFT] &= (u8)~PAGE_CLEAN;
+			bus->memory_flags[(at + pos) >> PAGE_SHIFT] &= (u8)~PAGE_CLEAN;
 	}
-	return start == size || os_write_at(bus->memfd, r->offset + at + start, data + start, size - start);
+	return start == size || os_write_at(bus->memfd, at + start, data + start, size - start);
 }
 
 /* A kernel may have 64 MB of which it touches a tenth: written through the memory file, its pages are not mapped, and
@@ -61,10 +61,11 @@ static bool write_pieces(const struct bus *bus, const struct ram_region *r, u64 
 void boot_copy(struct boot *b, u64 base, const void *data, u64 size)
 {
 	struct bus *bus = &b->m->bus;
-	const struct ram_region *r = bus_ram(bus, base);
+	u64 room;
+	const u8 *host = space_memory(&bus->space[SPACE_CPU], base, USE_WRITE, &room);
 
-	if (!b->m->loaded && size >= 16 * PAGE_SIZE && r && size <= r->size - (base - r->base) &&
-	    write_pieces(bus, r, base - r->base, data, size))
+	if (!b->m->loaded && size >= 16 * PAGE_SIZE && host && size <= room &&
+	    write_pieces(bus, mem_place(bus, host), data, size))
 		return;
 	bus_write(bus, base, data, size);
 }

@@ -329,7 +329,7 @@ static bool model(const struct sequence *q, const struct kind *k, unsigned bound
 
 static struct vmcb_page *vmcb_of(struct pc *p)
 {
-	return (struct vmcb_page *)(void *)ram_ptr(bus_ram(&p->bus, VMCB), VMCB);
+	return (struct vmcb_page *)(void *)bus_memory(&p->bus, VMCB);
 }
 
 static void guest_state(struct pc *p, const struct sequence *q, const struct kind *k)

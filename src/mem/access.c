@@ -1,0 +1,199 @@
+/*
+ * Bytes that move by physical address: a processor's beside its TLB, a loader's, a device's. Every access says whose it
+ * is and goes through the space of whoever that is.
+ */
+#include "mem/mem_priv.h"
+
+/* ---- memory or devices ---- */
+static void device_read(struct bus *b, struct initiator who, u64 pa, void *buf, u64 len)
+{
+	struct initiator before = b->who;
+
+	b->who = who;
+	u64 v = bus_mmio_read(b, pa, (unsigned)len);
+	b->who = before;
+	memcpy(buf, &v, len);
+}
+
+static void device_write(struct bus *b, struct initiator who, u64 pa, const void *buf, u64 len)
+{
+	struct initiator before = b->who;
+	u64 v = 0;
+
+	memcpy(&v, buf, len);
+	b->who = who;
+	bus_mmio_write(b, pa, (unsigned)len, v);
+	b->who = before;
+}
+
+void phys_read(struct bus *b, struct initiator who, u64 pa, void *buf, u64 len)
+{
+	const struct space *s = bus_space(b, who);
+	u8 *to = buf;
+
+	while (len) {
+		u64 now;
+		const u8 *host = space_memory(s, pa, USE_READ, &now);
+		now = host ? min_u64(now, len) : aligned_piece(pa, len);
+		if (host)
+			memcpy(to, host, now);
+		else
+			device_read(b, who, pa, to, now);
+		to += now, pa += now, len -= now;
+	}
+}
+
+void phys_write(struct bus *b, struct initiator who, u64 pa, const void *buf, u64 len)
+{
+	const struct space *s = bus_space(b, who);
+	const u8 *from = buf;
+
+	while (len) {
+		u64 now;
+		u8 *host = space_memory(s, pa, USE_WRITE, &now);
+		now = host ? min_u64(now, len) : aligned_piece(pa, len);
+		if (host) {
+			memcpy(host, from, now);
+			mem_written(b, who, host, pa, now);
+		} else {
+			device_write(b, who, pa, from, now);
+		}
+		from += now, pa += now, len -= now;
+	}
+}
+
+/* ---- by who plays firmware ---- */
+static const struct initiator loader = {.by = BY_LOADER};
+
+void bus_read(struct bus *b, u64 pa, void *buf, u64 len)
+{
+	phys_read(b, loader, pa, buf, len);
+}
+
+void bus_write(struct bus *b, u64 pa, const void *buf, u64 len)
+{
+	phys_write(b, loader, pa, buf, len);
+}
+
+u64 bus_read_u64(struct bus *b, u64 pa)
+{
+	u64 v;
+
+	bus_read(b, pa, &v, sizeof(v));
+	return v;
+}
+
+u32 bus_read_u32(struct bus *b, u64 pa)
+{
+	u32 v;
+
+	bus_read(b, pa, &v, sizeof(v));
+	return v;
+}
+
+void bus_write_u64(struct bus *b, u64 pa, u64 v)
+{
+	bus_write(b, pa, &v, sizeof(v));
+}
+
+void bus_write_u32(struct bus *b, u64 pa, u32 v)
+{
+	bus_write(b, pa, &v, sizeof(v));
+}
+
+/* ---- DMA ---- */
+#define MSI_BASE 0xfee00000ull
+#define MSI_END  0xfef00000ull
+
+struct dma {
+	u16 requester;
+	enum use use;
+	bool memory_only;
+};
+
+/* The next piece of [at, at + len): where the guard lets it go, as far as one answer reaches. 0: refused, or nobody
+ * is there. */
+static u64 dma_piece(struct bus *b, const struct dma *d, u64 at, u64 len, u64 *pa)
+{
+	u64 room;
+
+	*pa = at;
+	if (b->guard.allow && !b->guard.allow(b->guard.arg, d->requester, d->use, pa, &len))
+		return 0;
+	if (!space_memory(&b->space[SPACE_DMA], *pa, d->use, &room)) {
+		const struct bus_range *r = d->memory_only ? NULL : bus_device(b, *pa);
+		room = r ? r->base + r->size - *pa : 0;
+	}
+	return min_u64(len, room);
+}
+
+static bool dma_allowed(struct bus *b, const struct dma *d, u64 at, u64 len)
+{
+	u64 pa;
+
+	if (at + len < at)
+		return false;
+	for (u64 now; len; at += now, len -= now)
+		if (!(now = dma_piece(b, d, at, len, &pa)))
+			return false;
+	return true;
+}
+
+static struct initiator dma_who(const struct dma *d)
+{
+	return (struct initiator){.by = BY_DEVICE, .id = d->requester};
+}
+
+static bool dma_in(struct bus *b, const struct dma *d, u64 at, u8 *buf, u64 len)
+{
+	if (!dma_allowed(b, d, at, len)) {
+		memset(buf, 0xff, len);
+		return false;
+	}
+	for (u64 now, pa; len; at += now, buf += now, len -= now) {
+		if (!(now = dma_piece(b, d, at, len, &pa)))
+			return false; /* what a device did about the bytes before has changed the map */
+		phys_read(b, dma_who(d), pa, buf, now);
+	}
+	return true;
+}
+
+static bool dma_out(struct bus *b, const struct dma *d, u64 at, const u8 *buf, u64 len)
+{
+	if (!dma_allowed(b, d, at, len))
+		return false;
+	for (u64 now, pa; len; at += now, buf += now, len -= now) {
+		if (!(now = dma_piece(b, d, at, len, &pa)))
+			return false;
+		phys_write(b, dma_who(d), pa, buf, now);
+	}
+	return true;
+}
+
+bool dma_read(struct bus *b, u16 requester, u64 pa, void *buf, u64 len)
+{
+	return dma_in(b, &(struct dma){requester, USE_READ, false}, pa, buf, len);
+}
+
+bool dma_load(struct bus *b, u16 requester, u64 pa, void *buf, u64 len)
+{
+	return dma_in(b, &(struct dma){requester, USE_READ, true}, pa, buf, len);
+}
+
+bool dma_write(struct bus *b, u16 requester, u64 pa, const void *buf, u64 len)
+{
+	if (pa >= MSI_BASE && pa < MSI_END) { /* "Message Signalled Interrupts": one aligned dword */
+		u32 data;
+		if (len != sizeof(data) || (pa & 3) || !b->msi)
+			return false;
+		memcpy(&data, buf, sizeof(data));
+		b->msi(b->msi_arg, pa, data);
+		return true;
+	}
+	return dma_out(b, &(struct dma){requester, USE_WRITE, false}, pa, buf, len);
+}
+
+bool dma_store(struct bus *b, u16 requester, u64 pa, const void *buf, u64 len)
+{
+	return dma_out(b, &(struct dma){requester, USE_WRITE, true}, pa, buf, len);
+}

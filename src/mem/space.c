@@ -1,0 +1,191 @@
+/*
+ * What a space shows where. Blocks of memory and overlays are cut at each other's ends; between two cuts the answer is
+ * one for each use, and equal neighbours become one part.
+ */
+#include "mem/mem_priv.h"
+
+#include <stdlib.h>
+
+#define CUTS (2 * (MEM_BLOCKS + OVERLAYS))
+
+/* ---- where an access goes ---- */
+static const struct mem_block *block_at(const struct bus *b, u64 pa, bool rom)
+{
+	for (unsigned n = 0; n < b->blocks; n++)
+		if (b->block[n].rom == rom && pa - b->block[n].base < b->block[n].size)
+			return &b->block[n];
+	return NULL;
+}
+
+static u8 *in_block(const struct bus *b, const struct mem_block *m, u64 pa)
+{
+	return m ? b->memory + m->offset + (pa - m->base) : NULL;
+}
+
+/* NULL: no memory. */
+static u8 *destination(const struct bus *b, unsigned space, u64 pa, unsigned use)
+{
+	const struct mem_block *rom = block_at(b, pa, true);
+	bool outside = rom != NULL;
+
+	for (unsigned n = b->overlays; n--;) {
+		const struct space_overlay *o = b->overlay[n];
+		if (pa - o->base >= o->size)
+			continue;
+		if (o->to[space].memory & use)
+			return b->memory + o->memory + (pa - o->base);
+		if (o->to[space].outside & use) {
+			outside = true;
+			break;
+		}
+	}
+	if (!outside)
+		return in_block(b, block_at(b, pa, false), pa);
+	return use == USE_WRITE ? NULL : in_block(b, rom, pa);
+}
+
+/* ---- the map ---- */
+static int compare_cuts(const void *a, const void *b)
+{
+	const u64 *x = a, *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+static unsigned cuts(const struct bus *b, u64 cut[CUTS])
+{
+	unsigned n = 0;
+
+	for (unsigned k = 0; k < b->blocks; k++) {
+		cut[n++] = b->block[k].base;
+		cut[n++] = b->block[k].base + b->block[k].size;
+	}
+	for (unsigned k = 0; k < b->overlays; k++) {
+		cut[n++] = b->overlay[k]->base;
+		cut[n++] = b->overlay[k]->base + b->overlay[k]->size;
+	}
+	qsort(cut, n, sizeof(*cut), compare_cuts);
+	return n;
+}
+
+/* The part before goes on here. */
+static bool extends(const struct space_part *p, u64 base, const u8 *host, u8 uses)
+{
+	return p->base + p->size == base && p->host + p->size == host && p->uses == uses;
+}
+
+static void add(struct space *s, u64 base, u64 size, u8 *host, u8 uses)
+{
+	for (unsigned n = 0; n < s->count; n++) {
+		if (extends(&s->part[n], base, host, uses)) {
+			s->part[n].size += size;
+			return;
+		}
+	}
+	s->part[s->count++] = (struct space_part){.base = base, .size = size, .host = host, .uses = uses};
+}
+
+static void add_interval(const struct bus *b, unsigned space, u64 base, u64 size, struct space *s)
+{
+	u8 *host[3], done = 0;
+
+	for (unsigned k = 0; k < 3; k++)
+		host[k] = destination(b, space, base, 1u << k);
+	for (unsigned k = 0; k < 3; k++) {
+		u8 uses = 0;
+		for (unsigned j = k; j < 3; j++)
+			if (host[j] == host[k] && !(done & 1u << j))
+				uses |= (u8)(1u << j);
+		done |= uses;
+		if (uses && host[k])
+			add(s, base, size, host[k], uses);
+	}
+}
+
+/* The largest first: most of all accesses go there. Addresses decide between equals, so that equal maps are equal. */
+static int compare_parts(const void *a, const void *b)
+{
+	const struct space_part *x = a, *y = b;
+
+	if (x->size != y->size)
+		return x->size > y->size ? -1 : 1;
+	if (x->base != y->base)
+		return x->base < y->base ? -1 : 1;
+	return y->uses - x->uses;
+}
+
+static bool same_map(const struct space *a, const struct space *b)
+{
+	for (unsigned n = 0; n < a->count; n++) {
+		const struct space_part *x = &a->part[n], *y = &b->part[n];
+		if (x->base != y->base || x->size != y->size || x->host != y->host || x->uses != y->uses)
+			return false;
+	}
+	return true;
+}
+
+static void tell_remapped(struct bus *b)
+{
+	for (struct observer *o = b->observers; o; o = o->next)
+		if (o->remapped)
+			o->remapped(o->arg);
+}
+
+void space_rebuild(struct bus *b)
+{
+	u64 cut[CUTS];
+	unsigned n = cuts(b, cut);
+	bool changed = false;
+
+	for (unsigned k = 0; k < SPACES; k++) {
+		struct space *s = &b->space[k], fresh = {.a20_masked = s->a20_masked};
+		for (unsigned i = 1; i < n; i++)
+			if (cut[i] > cut[i - 1])
+				add_interval(b, k, cut[i - 1], cut[i] - cut[i - 1], &fresh);
+		qsort(fresh.part, fresh.count, sizeof(fresh.part[0]), compare_parts);
+		if (s->generation && fresh.count == s->count && same_map(&fresh, s))
+			continue;
+		fresh.generation = ++b->generations;
+		*s = fresh;
+		changed = true;
+	}
+	if (changed)
+		tell_remapped(b);
+}
+
+bool bus_overlay(struct bus *b, struct space_overlay *o)
+{
+	unsigned n = 0;
+
+	while (n < b->overlays && b->overlay[n] != o)
+		n++;
+	if (n == OVERLAYS)
+		return false;
+	b->overlay[n] = o;
+	b->overlays = n == b->overlays ? n + 1 : b->overlays;
+	space_rebuild(b);
+	return true;
+}
+
+void bus_lift(struct bus *b, struct space_overlay *o)
+{
+	for (unsigned n = 0; n < b->overlays; n++) {
+		if (b->overlay[n] != o)
+			continue;
+		memmove(&b->overlay[n], &b->overlay[n + 1], (b->overlays - n - 1) * sizeof(b->overlay[0]));
+		b->overlays--;
+		space_rebuild(b);
+		return;
+	}
+}
+
+void bus_mask_a20(struct bus *b, bool masked)
+{
+	if (b->space[SPACE_CPU].a20_masked == masked)
+		return;
+	for (unsigned k = SPACE_CPU; k <= SPACE_SMM; k++) {
+		b->space[k].a20_masked = masked;
+		b->space[k].generation = ++b->generations;
+	}
+	tell_remapped(b);
+}
