@@ -115,6 +115,7 @@
 	FEATURE(MMX,        0x1, 0, EDX, 23, "mmx")       FEATURE(FXSR,       0x1, 0, EDX, 24, "fxsr") \
 	FEATURE(SSE,        0x1, 0, EDX, 25, "sse")       FEATURE(SSE2,       0x1, 0, EDX, 26, "sse2") \
 	FEATURE(SS,         0x1, 0, EDX, 27, "ss")        FEATURE(HTT,        0x1, 0, EDX, 28, "ht") \
+	FEATURE(TM,         0x1, 0, EDX, 29, "tm")        FEATURE(XTPR,       0x1, 0, ECX, 14, "xtpr") \
 	FEATURE(SSE3,       0x1, 0, ECX, 0, "pni")        FEATURE(PCLMUL,     0x1, 0, ECX, 1, "pclmulqdq") \
 	FEATURE(MONITOR,    0x1, 0, ECX, 3, "monitor")    FEATURE(VMX,        0x1, 0, ECX, 5, "vmx") \
 	FEATURE(SSSE3,      0x1, 0, ECX, 9, "ssse3")      FEATURE(FMA,        0x1, 0, ECX, 12, "fma") \

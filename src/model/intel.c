@@ -30,11 +30,39 @@
 	(RDCL_NO | IBRS_ALL | SKIP_L1DFL | SSB_NO | MDS_NO | PSCHANGE_MC_NO | TAA_NO | SBDR_SSDP_NO | FBSDP_NO |       \
 	 PSDP_NO | BHI_NO | PBRSB_NO | GDS_NO | RFDS_NO | ITS_NO)
 
-/* IA32_MISC_ENABLE: fast strings, performance monitoring, no BTS, no PEBS, MONITOR. */
-#define MISC_ENABLE_RESET    (BIT(0) | BIT(7) | BIT(11) | BIT(12) | BIT(18))
+/* IA32_MISC_ENABLE: fast strings, thermal control circuit, performance monitoring, no BTS, no PEBS, MONITOR, no xTPR
+ * messages. */
+#define MISC_ENABLE_TCC      BIT(3)
+#define MISC_ENABLE_NO_XTPR  BIT(23)
+#define MISC_ENABLE_RESET    (BIT(0) | MISC_ENABLE_TCC | BIT(7) | BIT(11) | BIT(12) | BIT(18) | MISC_ENABLE_NO_XTPR)
 #define MISC_ENABLE_WRITABLE (BIT(0) | BIT(16) | BIT(18) | BIT(22) | BIT(34))
+#define MISC_ENABLE_IGNORED  (BIT(7) | BIT(11) | BIT(12))
 #define MICROCODE            0x2b0005c0ull
 #define ANY                  ~0ull
+
+/* The bits of IA32_MISC_ENABLE that go with a feature which is not here. */
+static u64 misc_enable_absent(const struct cpu *c)
+{
+	return (has(c, FEAT_TM) ? 0 : MISC_ENABLE_TCC) | (has(c, FEAT_XTPR) ? 0 : MISC_ENABLE_NO_XTPR);
+}
+
+static bool misc_enable_read(struct cpu *c, u32 index, u64 *value)
+{
+	(void)index;
+	*value = c->misc_enable & ~misc_enable_absent(c);
+	return true;
+}
+
+static bool misc_enable_write(struct cpu *c, u32 index, u64 value)
+{
+	u64 writable = (MISC_ENABLE_WRITABLE | MISC_ENABLE_TCC | MISC_ENABLE_NO_XTPR) & ~misc_enable_absent(c);
+
+	(void)index;
+	if (value & ~(writable | MISC_ENABLE_IGNORED))
+		return false;
+	c->misc_enable = (c->misc_enable & ~writable) | (value & writable);
+	return true;
+}
 
 /* LBR, BTF, BUS_LOCK_DETECT, FREEZE_PERFMON_ON_PMI. */
 static bool debugctl_write(struct cpu *c, u32 index, u64 value)
@@ -58,7 +86,7 @@ static const struct msr_row intel_rows[] = {
 	{.index = 0x10a, .count = 1, .name = "IA32_ARCH_CAPABILITIES", .feature = FEAT_ARCH_CAPABILITIES, .flags = MSR_CONST, .reset = CAPABILITIES},
 	{.index = 0x10b, .count = 1, .name = "IA32_FLUSH_CMD", .feature = FEAT_FLUSH_L1D, .write = msr_command_write},
 	{.index = 0x186, .count = 4, .name = "IA32_PERFEVTSEL#", .read = perf_arch_read, .write = perf_arch_write},
-	{MSR_AT(0x1a0, 1, "IA32_MISC_ENABLE", misc_enable), .writable = MISC_ENABLE_WRITABLE, .ignored = BIT(7) | BIT(11) | BIT(12), .reset = MISC_ENABLE_RESET},
+	{MSR_AT(0x1a0, 1, "IA32_MISC_ENABLE", misc_enable), .read = misc_enable_read, .write = misc_enable_write, .reset = MISC_ENABLE_RESET},
 	{MSR_AT(0x1c9, 1, "MSR_LASTBRANCH_TOS", lbr_tos), .writable = LBR_DEPTH - 1},
 	{MSR_AT(0x1d9, 1, "IA32_DEBUGCTL", debugctl), .write = debugctl_write},
 	{MSR_AT(0x1dd, 1, "MSR_LER_FROM_LIP", lex_from), .writable = ANY},
@@ -95,8 +123,9 @@ static const struct cpuid_leaf leaves[] = {
 	{0x04, 1, {0x122, WAYS(8), 63, 0}, fix_core_cache},        /* L1I 32 KiB */
 	{0x04, 2, {0x143, WAYS(16), 2047, 0}, fix_core_cache},     /* L2 2 MiB */
 	{0x04, 3, {0x163, WAYS(15), 32767, 0}, fix_package_cache}, /* L3 30 MiB */
-	/* version 2, 4 counters of 48 bits, 7 events; 3 fixed */
-	{0x0a, 0, {0x07300402, 0, 0, 48 << 5 | 3}, NULL},
+	/* version 2, 4 counters of 48 bits, 7 events, of which cache references, cache misses and mispredicted branches are not
+	 * available, since they would count nothing; 3 fixed */
+	{0x0a, 0, {0x07300402, BIT(3) | BIT(4) | BIT(6), 0, 48 << 5 | 3}, NULL},
 	{0x15, 0, {1, 1, 1000000000, 0}, NULL},                    /* crystal = TSC = 1 GHz */
 	{0x16, 0, {1000, 1000, 100, 0}, NULL},
 	{0x1f, 0, {0}, cpuid_fix_smt},
@@ -115,7 +144,7 @@ static const enum feature features[] = {
 	MODEL_COMMON_FEATURES,
 	FEAT_TSC_DEADLINE, FEAT_TSC_ADJUST, FEAT_FDP_EXCPTN_ONLY, FEAT_ZERO_FCS_FDS, FEAT_WAITPKG, FEAT_LA57, FEAT_MD_CLEAR, FEAT_SERIALIZE,
 	FEAT_SPEC_CTRL, FEAT_STIBP, FEAT_FLUSH_L1D, FEAT_ARCH_CAPABILITIES, FEAT_SSBD, FEAT_VMX,
-	FEAT_BUS_LOCK_DETECT,
+	FEAT_BUS_LOCK_DETECT, FEAT_TM, FEAT_XTPR,
 #define FEATURE(id, ...) FEAT_##id,
 	VMX_FEATURE_LIST(FEATURE)
 #undef FEATURE

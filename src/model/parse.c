@@ -47,8 +47,7 @@ static const char *const absent[] = {
 	"avx512-fp16", "avx-vnni", "cet-ibt", "cet-ss", "cldemote", "core-capability", "dca", "ds", "ds-cpl",
 	"dtes64", "est", "fma4", "fred", "gfni", "hle", "ibs", "intel-pt", "la57-user", "lwp", "mca-recov",
 	"monitor-wait", "mpx", "nodeid-msr", "pbe", "pdcm", "perfctr-nb", "perfmon-v2", "pks", "pn", "rtm", "sgx", "skinit", "smx",
-	"ss", "svme-addr-chk", "tbm", "tm", "tm2", "uintr", "vaes", "virt-ssbd", "vpclmulqdq", "wdt", "xfd", "xop",
-	"xtpr",
+	"ss", "svme-addr-chk", "tbm", "tm2", "uintr", "vaes", "virt-ssbd", "vpclmulqdq", "wdt", "xfd", "xop",
 };
 
 /* Keys without an effect here. */

@@ -134,7 +134,9 @@ struct vmx {
 };
 
 #define VMX_VMFUNC_EPTP_SWITCHING 1u /* VM functions: bit 0 of the controls and of IA32_VMX_VMFUNC */
-#define VMX_TIMER_SHIFT 5 /* IA32_VMX_MISC bits 4:0 */
+/* IA32_VMX_MISC bits 4:0. Every cycle counts: a world switch costs no more than an instruction here, and a guest of a few
+ * instructions is to see the timer move. */
+#define VMX_TIMER_SHIFT 0
 enum vmx_apic_todo { VMX_TODO_NONE, VMX_TODO_TPR, VMX_TODO_WRITE, VMX_TODO_EOI, VMX_TODO_X2APIC_ICR, VMX_TODO_SELF_IPI };
 
 static inline struct vmx *vmx_of(const struct cpu *c)

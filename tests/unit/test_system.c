@@ -480,6 +480,8 @@ static const struct {
 	{FEAT_EXTAPIC, "extended APIC space: tests/guest/svm-added.c"},
 	{FEAT_X2APIC, "MSRs 800h-8FFh by IA32_APIC_BASE: tests/unit/test_apic.c"},
 	{FEAT_NULL_SEL_CLR, "a null selector clears base and limit: tests/unit/test_system.c"},
+	{FEAT_TM, "IA32_MISC_ENABLE[3]: test_misc_enable"},
+	{FEAT_XTPR, "IA32_MISC_ENABLE[23]: test_misc_enable"},
 	{FEAT_LFENCE_SERIAL, "DE_CFG[1] reads 1: nothing runs ahead here"},
 	{FEAT_SRSO_NO, "nothing is speculated"},
 	{FEAT_BTC_NO, "nothing is speculated"},
@@ -597,6 +599,37 @@ static void test_msrs(void **state)
 	rig_free(r);
 }
 
+/* SDM 4 "IA32_MISC_ENABLE": bit 3 goes with CPUID 1 EDX[29], bit 23 with CPUID 1 ECX[14]. */
+static void test_misc_enable(void **state)
+{
+	static const struct {
+		const char *spec;
+		bool tm, xtpr;
+	} rows[] = {{"intel", true, true}, {"intel,-tm", false, true}, {"intel,-xtpr", true, false}, {"intel,-tm,-xtpr", false, false}};
+
+	(void)state;
+	for (size_t k = 0; k < ARRAY_LEN(rows); k++) {
+		struct rig *r = rig_new(rows[k].spec);
+		u64 v, back;
+		u32 out[4];
+
+		cpuid_query(r->c, 1, 0, out);
+		assert_int_equal(out[EDX] >> 29 & 1, rows[k].tm);
+		assert_int_equal(out[ECX] >> 14 & 1, rows[k].xtpr);
+		assert_true(msr_read(r->c, 0x1a0, &v));
+		assert_int_equal(v >> 3 & 1, rows[k].tm);
+		assert_int_equal(v >> 23 & 1, rows[k].xtpr);
+		v &= ~(BIT(3) | BIT(23));
+		assert_true(msr_write(r->c, 0x1a0, v));
+		assert_true(msr_read(r->c, 0x1a0, &back) && back == v);
+		assert_int_equal(msr_write(r->c, 0x1a0, v | BIT(3)), rows[k].tm);
+		assert_int_equal(msr_write(r->c, 0x1a0, v | BIT(23)), rows[k].xtpr);
+		assert_true(msr_read(r->c, 0x1a0, &back));
+		assert_true(back == (v | (rows[k].xtpr ? BIT(23) : rows[k].tm ? BIT(3) : 0)));
+		rig_free(r);
+	}
+}
+
 /* ---- performance counters ---- */
 
 static void test_perf(void **state)
@@ -663,6 +696,32 @@ static void test_perf_branches(void **state)
 	}
 }
 
+/* SDM 3B "Pre-defined Architectural Performance Events": CPUID 0Ah EBX marks those that do not count, and no others. */
+static void test_architectural_events(void **state)
+{
+	static const u8 code[] = {0xb9, 0xe8, 0x03, 0x00, 0x00, 0x49, 0x75, 0xfd, 0xf4}; /* a thousand times DEC, JNZ */
+	static const u16 events[] = {0x003c, 0x00c0, 0x013c, 0x4f2e, 0x412e, 0x00c4, 0x00c5}; /* by their bit of EBX */
+	u32 leaf[4];
+
+	(void)state;
+	for (unsigned n = 0; n < ARRAY_LEN(events); n++) {
+		struct rig *r = rig_new("intel");
+		u64 v;
+
+		cpuid_query(r->c, 0xa, 0, leaf);
+		assert_int_equal(leaf[EAX] >> 24, ARRAY_LEN(events));
+		protected_mode(r, 0);
+		bus_write(&r->bus, BASE, code, sizeof(code));
+		r->c->r[REG_RIP] = BASE;
+		assert_true(msr_write(r->c, 0x186, 0x430000 | events[n]));
+		run(r, 10000000);
+		assert_int_equal(r->c->activity, ACT_HLT);
+		assert_true(msr_read(r->c, 0xc1, &v));
+		assert_int_equal(v == 0, leaf[EBX] >> n & 1);
+		rig_free(r);
+	}
+}
+
 /* ---- --cpu ---- */
 
 static void test_parse(void **state)
@@ -704,6 +763,7 @@ int main(void)
 		cmocka_unit_test(test_null_keeps_base_outwards),
 		cmocka_unit_test(test_task_fault), cmocka_unit_test(test_tables), cmocka_unit_test(test_msrs),
 		cmocka_unit_test(test_every_feature_is_carried), cmocka_unit_test(test_speculation_msrs),
+		cmocka_unit_test(test_misc_enable), cmocka_unit_test(test_architectural_events),
 		cmocka_unit_test(test_perf), cmocka_unit_test(test_perf_branches), cmocka_unit_test(test_parse),
 	};
 
