@@ -15,7 +15,8 @@ struct vmcb_seg {
 
 struct vmcb {
 	u32 intercept_cr, intercept_dr, intercept_exc, intercept1, intercept2, intercept3; /* 000h.. */
-	u8 pad0[0x40 - 0x18];
+	u8 pad0[0x3c - 0x18];
+	u16 pause_threshold, pause_count;  /* 03Ch */
 	u64 iopm_pa, msrpm_pa, tsc_offset; /* 040h */
 	u32 asid, tlb_control;		   /* 058h */
 	u64 vintr, int_state;		   /* 060h */

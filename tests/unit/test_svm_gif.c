@@ -113,7 +113,7 @@ static void test_host_columns(void **state)
 			assert_true(p->c->pend & (vector == MC ? PEND_MCE : vector == NMI ? PEND_NMI : PEND_INTR));
 		pc_free(p);
 	}
-	proves("svm.2.13.22 svm.2.13.24 svm.2.17.9.1 svm.2.17.9.3 svm.2.13.17 svm.2.13.19");
+	proves("svm.2.13.22 svm.2.13.23 svm.2.13.24 svm.2.17.9.1 svm.2.17.9.3 svm.2.13.17 svm.2.13.19");
 }
 
 /* ---- guests ---- */

@@ -90,6 +90,7 @@ int main(void)
 	test_clean();
 	test_details();
 	test_broadcast();
+	test_decisions();
 	test_smm_lock();
 	return guest_verdict();
 }

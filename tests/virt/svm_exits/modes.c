@@ -53,6 +53,17 @@ static void paged_real_mode(void)
 	vcheck("paged real mode", REQ("svm.2.15.5") "#PF", go(), 0x4e);
 	vcheck("paged real mode", "#PF address", v->exitinfo2, 0x12350);
 	vcheck("paged real mode", "#PF error", v->exitinfo1, 0);
+	/* without the intercept it is an exception like another: through the IVT, no error code on the stack */
+	ivt[14] = 0x0700 << 16 | 0x80;
+	v->rip = 0;
+	v->rsp = 0x6000;
+	v->ds = v->es;
+	v->intercept_exc = 0;
+	v->cr2 = 0;
+	vcheck("paged real mode, #PF not intercepted", REQ("svm.2.15.6") "code", go(), EXIT_VMMCALL);
+	vcheck("paged real mode, #PF not intercepted", REQ("svm.2.15.6") "through the IVT", v->rip, 0x80);
+	vcheck("paged real mode, #PF not intercepted", "CR2", v->cr2, 0x12350);
+	vcheck("paged real mode, #PF not intercepted", "frame of three words", v->rsp, 0x5ffa);
 }
 
 /* ---- 32-bit protected mode without paging ---- */

@@ -81,7 +81,7 @@ static void operands(void)
 	check(REQ("vmx04.VMREAD.2") "VMREAD without REX.W: 64 bits", (vmx_write(0x681c, PATTERN), full_read(0x681c, &v), v), PATTERN);
 	memory[0] = PATTERN + 9;
 	asm volatile("vmwrite %0, %1" ::"m"(memory[0]), "r"(0x681cull) : "cc");
-	check(REQ("vmx04.VMWRITE.2 sdm30.10") "VMWRITE from memory", vmx_read(0x681c), PATTERN + 9);
+	check(REQ("vmx04.VMWRITE.2 sdm30.10") "VMWRITE from memory: 8 bytes", vmx_read(0x681c), PATTERN + 9);
 	check("VMWRITE from a register", full_write(&e, PATTERN + 10), CLEAR);
 	check("value", vmx_read(0x681c), PATTERN + 10);
 	check(REQ("vmx04.VMWRITE.15") "the encoding register is only read", e, 0x681c);

@@ -188,6 +188,7 @@ static void sizes(void)
 {
 	u32 m[3] = {~0u, ~0u, ~0u}, v;
 	u64 ptr[3] = {1, 2, 3};
+	static const u32 wide[2] = {0x55667788, 0x99aabbcc};
 
 	vmwrite(0x2010, 0x11111111);
 	vmwrite(0x2011, 0x22222222);
@@ -200,6 +201,8 @@ static void sizes(void)
 	check(REQ("vmx04.VMREAD.13 vmx04.VMREAD.3") "VMREAD of a longer field: low 32 bits", v, 0x33333333);
 	asm volatile("vmread %1, %0" : "=m"(m[1]) : "r"(0x2010) : "cc", "memory");
 	check(REQ("vmx04.VMREAD.15 vmx04.VMREAD.3") "VMREAD to memory: 4 bytes", m[1] == 0x33333333 && m[0] == ~0u && m[2] == ~0u, 1);
+	asm volatile("vmwrite %1, %0" ::"r"(0x2010), "m"(wide[0]) : "cc");
+	check(REQ("vmx04.VMWRITE.2") "VMWRITE from memory: 4 bytes", vmread64(0x2010) == 0x55667788, 1);
 	asm volatile("vmptrst %0" : "+m"(ptr[1])::"cc", "memory");
 	check(REQ("vmx04.4.9") "VMPTRST: 8 bytes", ptr[1] == region_at && ptr[0] == 1 && ptr[2] == 3, 1);
 }
