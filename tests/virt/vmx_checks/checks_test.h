@@ -22,7 +22,7 @@ unsigned id_number(const char *id);
 void evaluate(const struct state *s, struct verdict *out);
 
 /* templates.c: states that pass every check. */
-#define TEMPLATES 15
+#define TEMPLATES 16
 void template_state(unsigned n, const struct vmx_caps *caps,
                     struct state *s); /* caps: NULL: a processor with everything */
 static inline u64 *field_of(struct state *s, unsigned field)

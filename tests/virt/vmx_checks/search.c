@@ -94,13 +94,14 @@ bool find_alone(const struct table *t, const struct vmx_caps *caps, size_t row, 
 	u64 values[CANDIDATES];
 	size_t only = 0;
 
-	for (unsigned tn = 0; tn < TEMPLATES; tn++) {
-		template_state(tn, caps, good);
-		if (failing_rows(t, good, &only))
-			continue; /* without its controls this one does not stand */
-		for (unsigned k = 0; t->row[row]->field[k] != VMX_FIELDS_END; k++) {
-			unsigned field = t->row[row]->field[k], count = candidates(good, field, values);
+	for (unsigned k = 0; t->row[row]->field[k] != VMX_FIELDS_END; k++) /* the field it is about is the first */
+		for (unsigned tn = 0; tn < TEMPLATES; tn++) {
+			unsigned field = t->row[row]->field[k], count;
 
+			template_state(tn, caps, good);
+			if (failing_rows(t, good, &only))
+				continue; /* without its controls this one does not stand */
+			count = candidates(good, field, values);
 			for (unsigned n = 0; n < count; n++) {
 				struct vmx_image g;
 
@@ -113,6 +114,5 @@ bool find_alone(const struct table *t, const struct vmx_caps *caps, size_t row, 
 				return true;
 			}
 		}
-	}
 	return false;
 }

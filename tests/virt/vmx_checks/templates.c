@@ -231,6 +231,19 @@ static void with_smm(struct state *s)
 	s->caps.rtm = true;
 }
 
+/* 15: limits counted in bytes where others count pages and the other way round, behind MOV SS. */
+static void with_limits(struct state *s)
+{
+	legacy_guest(s);
+	for (unsigned n = 0; n < 6; n++)
+		seg(s, n, 0x10, 0, 0x12340, 0x4093);
+	seg(s, SEG_CS, 8, 0, 0x12340, 0x409b);
+	seg(s, SEG_LDTR, 0x50, 0x5000, 0xffffffff, 0x8082);
+	seg(s, SEG_TR, 0x40, 0x3000, 0xffffffff, 0x808b);
+	SET(GUEST_INTERRUPTIBILITY, 2);
+	s->caps.rtm = true;
+}
+
 static void variant(unsigned n, struct state *s)
 {
 	switch (n) {
@@ -266,6 +279,7 @@ static void variant(unsigned n, struct state *s)
 	case 11: with_steps(s); break;
 	case 12: without_paging(s); break;
 	case 13: with_smm(s); break;
+	case 15: with_limits(s); break;
 	default:
 		v86_guest(s);
 		OR(PROC2_CONTROLS, BIT(1) | BIT(7));
