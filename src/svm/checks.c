@@ -115,14 +115,20 @@ static bool avic_max_index(const struct svm_image *v)
 	return avic(v) && bits(v->control.avic_physical_table, 11, 0) > (x2avic(v) ? 511 : 255);
 }
 
-static bool avic_pointer(const struct svm_image *v)
+static bool avic_backing(const struct svm_image *v)
 {
-	const u64 page = mask(51, 12);
+	return avic(v) && above(v, v->control.avic_backing_page & mask(51, 12));
+}
 
-	if (!avic(v))
-		return false;
-	return above(v, v->control.avic_backing_page & page) || above(v, v->control.avic_physical_table & page) ||
-	       (!x2avic(v) && above(v, v->control.avic_logical_table & page)); /* x2AVIC has no logical table */
+static bool avic_physical(const struct svm_image *v)
+{
+	return avic(v) && above(v, v->control.avic_physical_table & mask(51, 12));
+}
+
+/* x2AVIC has no logical table. */
+static bool avic_logical(const struct svm_image *v)
+{
+	return avic(v) && !x2avic(v) && above(v, v->control.avic_logical_table & mask(51, 12));
 }
 
 /* ---- EFER and control registers ---- */
@@ -264,18 +270,24 @@ const struct svm_check svm_checks[] = {
 	 {CTL(nested_ctl), END}},
 	{"svm.nested.ncr3-reserved", SVM_GROUP_NESTED, ncr3_reserved,
 	 "N_CR3 must not exceed the physical address width", NPAGE,
-	 {CTL(nested_ctl), CTL(n_cr3), END}},
+	 {CTL(n_cr3), CTL(nested_ctl), END}},
 	{"svm.nested.g-pat", SVM_GROUP_NESTED, g_pat_invalid, "every byte of G_PAT must be 0, 1, 4, 5, 6 or 7", CCC,
-	 {CTL(nested_ctl), SA(g_pat), END}},
+	 {SA(g_pat), CTL(nested_ctl), END}},
 
 	{"svm.avic.x2avic-alone", SVM_GROUP_CONTROL, x2avic_alone, "x2AVIC mode needs AVIC enabled", AVIC,
 	 {CTL(vintr), END}},
 	{"svm.avic.max-index", SVM_GROUP_CONTROL, avic_max_index,
 	 "AVIC_PHYSICAL_MAX_INDEX must not exceed 255, in x2AVIC mode 511", AVIC,
 	 {CTL(avic_physical_table), CTL(vintr), CTL(nested_ctl), END}},
-	{"svm.avic.pointer", SVM_GROUP_CONTROL, avic_pointer,
+	{"svm.avic.pointer", SVM_GROUP_CONTROL, avic_backing,
 	 "the AVIC pages must lie below the maximum physical address", AVIC,
-	 {CTL(avic_backing_page), CTL(avic_physical_table), CTL(avic_logical_table), CTL(vintr), CTL(nested_ctl), END}},
+	 {CTL(avic_backing_page), CTL(vintr), CTL(nested_ctl), END}},
+	{"svm.avic.pointer", SVM_GROUP_CONTROL, avic_physical,
+	 "the AVIC pages must lie below the maximum physical address", AVIC,
+	 {CTL(avic_physical_table), CTL(vintr), CTL(nested_ctl), END}},
+	{"svm.avic.pointer", SVM_GROUP_CONTROL, avic_logical,
+	 "the AVIC pages must lie below the maximum physical address", AVIC,
+	 {CTL(avic_logical_table), CTL(vintr), CTL(nested_ctl), END}},
 
 	{"svm.guest.efer.svme", SVM_GROUP_CRX, svme_clear, "EFER.SVME must be 1", CCC, {SA(efer), END}},
 	{"svm.guest.efer.reserved", SVM_GROUP_CRX, efer_reserved, "reserved bits of EFER must be 0", CCC, {SA(efer),
@@ -284,11 +296,11 @@ const struct svm_check svm_checks[] = {
 	 "EFER.LMA and LME must be 0 on a processor without long mode",
 	 CCC, {SA(efer), END}},
 	{"svm.guest.cr4.pae-long", SVM_GROUP_CRX, lme_without_pae, "EFER.LME with CR0.PG needs CR4.PAE", CCC,
-	 {SA(efer), SA(cr0), SA(cr4), END}},
+	 {SA(cr4), SA(efer), SA(cr0), END}},
 	{"svm.guest.cr0.pe-long", SVM_GROUP_CRX, lme_without_pe, "EFER.LME with CR0.PG needs CR0.PE", CCC,
-	 {SA(efer), SA(cr0), END}},
+	 {SA(cr0), SA(efer), END}},
 	{"svm.guest.cs.l-and-d", SVM_GROUP_CRX, cs_l_and_d, "in long mode CS.L and CS.D must not both be 1", CCC,
-	 {SA(efer), SA(cr0), SA(cr4), SA(cs) + 2, END}},
+	 {SA(cs) + 2, SA(efer), SA(cr0), SA(cr4), END}},
 	{"svm.guest.cr0.nw-cd", SVM_GROUP_CRX, cr0_nw_without_cd, "CR0.NW must be 0 while CR0.CD is 0", CCC,
 	 {SA(cr0), END}},
 	{"svm.guest.cr0.upper", SVM_GROUP_CRX, cr0_upper, "CR0[63:32] must be 0", CCC, {SA(cr0), END}},

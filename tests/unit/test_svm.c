@@ -194,7 +194,9 @@ BREAK(smi, (v->env.first = true, v->control.icpt[3] = 2))
 BREAK(vnmi, (v->control.vintr = VINTR_NMI_EN, v->control.icpt[3] = 4))
 BREAK(x2_alone, v->control.vintr = VINTR_X2AVIC)
 BREAK(max_index, (v->control.vintr = VINTR_AVIC, v->control.avic_physical_table = 0x100))
-BREAK(avic_pointer, (v->control.vintr = VINTR_AVIC, v->control.avic_backing_page = BIT(40)))
+BREAK(avic_backing, (v->control.vintr = VINTR_AVIC, v->control.avic_backing_page = BIT(40)))
+BREAK(avic_physical, (v->control.vintr = VINTR_AVIC, v->control.avic_physical_table = BIT(40)))
+BREAK(avic_logical, (v->control.vintr = VINTR_AVIC, v->control.avic_logical_table = BIT(51)))
 BREAK(iopm, v->control.iopm_base_pa = BIT(40) - 0x2000)
 BREAK(iopm_high, v->control.iopm_base_pa = ~0xfffull)
 BREAK(msrpm, v->control.msrpm_base_pa = BIT(40) - 0x1000)
@@ -227,7 +229,8 @@ static const struct { const char *id; void (*apply)(struct svm_image *v); const 
 	 "svm.2.21.1.7"},
 	{"svm.control.asid-range", break_asid_range, ""}, {"svm.control.smi-intercept", break_smi, "svm.2.2.1.113"},
 	{"svm.control.vnmi-nmi-intercept", break_vnmi, ""}, {"svm.avic.x2avic-alone", break_x2_alone, ""},
-	{"svm.avic.max-index", break_max_index, ""}, {"svm.avic.pointer", break_avic_pointer, ""},
+	{"svm.avic.max-index", break_max_index, ""}, {"svm.avic.pointer", break_avic_backing, ""},
+	{"svm.avic.pointer", break_avic_physical, ""}, {"svm.avic.pointer", break_avic_logical, ""},
 	{"svm.control.iopm-address", break_iopm, "svm.2.2.1.118"}, {"svm.control.iopm-address", break_iopm_high, ""},
 	{"svm.control.msrpm-address", break_msrpm, "svm.2.2.1.117"}, {"svm.nested.host-paging", break_np_host, ""},
 	{"svm.nested.ncr3-reserved", break_ncr3, ""}, {"svm.nested.g-pat", break_g_pat, ""},

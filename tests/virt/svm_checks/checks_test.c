@@ -110,6 +110,7 @@ static const struct base bases[] = {
 	{NULL, TODAY, {{0x060, 8, 1 << 26}, {0x00c, 4, 6}}, 0},
 	{NULL, FIRST, {{0x060, 8, 1 << 26}, {0x00c, 4, 4}}, 0},
 	{NULL, WIDE, {{0x060, 8, 1 << 30}}, 0},
+	{NULL, TODAY, {{0x00c, 4, 4}}, 0},
 	{NULL, TODAY, {{0x0a8, 8, CTL31(0x0ff)}}, 0},                     /* external interrupt */
 	{NULL, TODAY, {{0x0a8, 8, CTL31(0x2ff)}}, 0},                     /* NMI: the vector is ignored */
 	{NULL, TODAY, {{0x0a8, 8, CTL31(0x480)}}, 0},
@@ -183,26 +184,26 @@ static const struct base bases[] = {
 };
 
 /* Which bits matter to a check, on the processor where most do: offset, width, bits. From the manual's text. */
-static const struct { const char *id; u16 offset; u64 bits; } matters[] = {
+static const struct { const char *id; u16 offset; u64 bits; } matters[] = { /* what the rule is about first */
 	{"svm.control.vmrun-intercept", 0x010, 1}, {"svm.control.smi-intercept", 0x00c, 4},
-	{"svm.control.vnmi-nmi-intercept", 0x00c, 2}, {"svm.control.vnmi-nmi-intercept", 0x060, 1 << 26},
+	{"svm.control.vnmi-nmi-intercept", 0x060, 1 << 26}, {"svm.control.vnmi-nmi-intercept", 0x00c, 2},
 	{"svm.control.asid-zero", 0x058, 0xffffffff}, {"svm.control.asid-range", 0x058, 0xffffffc0},
 	{"svm.control.iopm-address", 0x040, ~0x1fffull}, {"svm.control.msrpm-address", 0x048, ~0xfffull},
-	{"svm.nested.host-paging", 0x090, 1}, {"svm.nested.ncr3-reserved", 0x090, 1},
-	{"svm.nested.ncr3-reserved", 0x0b0, 0xffffff0000000000ull}, {"svm.nested.g-pat", 0x090, 1},
-	{"svm.nested.g-pat", 0x668, 0xfefefefefefefefeull},
-	{"svm.avic.x2avic-alone", 0x060, 0xc0000000}, {"svm.avic.max-index", 0x060, 0xc0000000},
-	{"svm.avic.max-index", 0x090, 1}, {"svm.avic.max-index", 0x0f8, 0xf00},
-	{"svm.avic.pointer", 0x060, 0xc0000000}, {"svm.avic.pointer", 0x090, 1},
-	{"svm.avic.pointer", 0x0e0, 0xfff0000000000ull}, {"svm.avic.pointer", 0x0f0, 0xfff0000000000ull},
-	{"svm.avic.pointer", 0x0f8, 0xfff0000000000ull},
+	{"svm.nested.host-paging", 0x090, 1}, {"svm.nested.ncr3-reserved", 0x0b0, 0xffffff0000000000ull},
+	{"svm.nested.ncr3-reserved", 0x090, 1}, {"svm.nested.g-pat", 0x668, 0xfefefefefefefefeull},
+	{"svm.nested.g-pat", 0x090, 1},
+	{"svm.avic.x2avic-alone", 0x060, 0xc0000000}, {"svm.avic.max-index", 0x0f8, 0xf00},
+	{"svm.avic.max-index", 0x060, 0xc0000000}, {"svm.avic.max-index", 0x090, 1},
+	{"svm.avic.pointer", 0x0e0, 0xfff0000000000ull}, {"svm.avic.pointer", 0x0f8, 0xfff0000000000ull},
+	{"svm.avic.pointer", 0x0f0, 0xfff0000000000ull}, {"svm.avic.pointer", 0x060, 0xc0000000},
+	{"svm.avic.pointer", 0x090, 1},
 	{"svm.guest.efer.svme", 0x4d0, 0x1000}, {"svm.guest.efer.reserved", 0x4d0, ~0x7dffull},
 	{"svm.guest.efer.no-long-mode", 0x4d0, 0x500},
-	{"svm.guest.cr4.pae-long", 0x4d0, 0x100}, {"svm.guest.cr4.pae-long", 0x558, 0x80000000},
-	{"svm.guest.cr4.pae-long", 0x548, 0x20},
-	{"svm.guest.cr0.pe-long", 0x4d0, 0x100}, {"svm.guest.cr0.pe-long", 0x558, 0x80000001},
-	{"svm.guest.cs.l-and-d", 0x4d0, 0x100}, {"svm.guest.cs.l-and-d", 0x558, 0x80000000},
-	{"svm.guest.cs.l-and-d", 0x548, 0x20}, {"svm.guest.cs.l-and-d", 0x412, 0x600},
+	{"svm.guest.cr4.pae-long", 0x548, 0x20}, {"svm.guest.cr4.pae-long", 0x4d0, 0x100},
+	{"svm.guest.cr4.pae-long", 0x558, 0x80000000},
+	{"svm.guest.cr0.pe-long", 0x558, 0x80000001}, {"svm.guest.cr0.pe-long", 0x4d0, 0x100},
+	{"svm.guest.cs.l-and-d", 0x412, 0x600}, {"svm.guest.cs.l-and-d", 0x4d0, 0x100},
+	{"svm.guest.cs.l-and-d", 0x558, 0x80000000}, {"svm.guest.cs.l-and-d", 0x548, 0x20},
 	{"svm.guest.cr0.nw-cd", 0x558, 0x60000000}, {"svm.guest.cr0.upper", 0x558, 0xffffffff00000000ull},
 	{"svm.guest.cr3.reserved", 0x550, 0xffffff0000000000ull}, {"svm.guest.cr4.reserved", 0x548, ~0x7ffull},
 	{"svm.guest.dr6.upper", 0x568, 0xffffffff00000000ull}, {"svm.guest.dr7.upper", 0x560, 0xffffffff00000000ull},
@@ -242,7 +243,7 @@ static void build(const struct base *b, u8 *page, struct facts *f)
 
 /* ---- the rows on a page ---- */
 
-static u16 row_of_id[MAX_IDS], id_of_row[MAX_IDS], id_count;
+static u16 id_of_row[MAX_IDS], id_count;
 
 static struct svm_image image_of(const u8 *page, const struct facts *f)
 {
@@ -279,7 +280,8 @@ static void pair_ids(void)
 {
 	while (id_name(id_count))
 		id_count++;
-	check(id_count == svm_check_count, "rows", "as many as the evaluator knows");
+	u64 met = 0;
+
 	for (size_t r = 0; r < svm_check_count; r++) {
 		unsigned n = 0;
 
@@ -289,9 +291,10 @@ static void pair_ids(void)
 			printf("the evaluator does not know %s\n", svm_checks[r].id);
 			exit(1);
 		}
-		id_of_row[r] = (u16)n;
-		row_of_id[n] = (u16)r;
+		id_of_row[r] = (u16)n; /* rows that say the same of different fields share an id */
+		met |= 1ull << n;
 	}
+	check(met == (1ull << id_count) - 1, "rows", "all that the evaluator knows");
 }
 
 /* ---- each alone ---- */
@@ -396,27 +399,87 @@ static void test_bits(void)
 	check(killed == mutants, "mutation score", "100 %");
 }
 
-/* Every field the significance test found is listed in the row, so that an explanation shows it,
-	and is in the table. */
+/* The fields of the rows of an id hold this byte. */
+static bool names_byte(unsigned id, unsigned byte)
+{
+	for (size_t r = 0; r < svm_check_count; r++)
+		for (unsigned n = 0; n < SVM_CHECK_FIELDS && svm_checks[r].field[n] != 0xffff; n++) {
+			const struct vmcb_field *f = vmcb_field_at(svm_checks[r].field[n]);
+
+			if (id_of_row[r] == id && f && byte >= f->offset && byte < f->offset + (unsigned)f->width)
+				return true;
+		}
+	return false;
+}
+
+/* Every field the significance test found is listed in a row, so that an explanation shows it, and is in the table. */
 static void test_fields(void)
 {
-	for (unsigned id = 0; id < id_count; id++) {
-		const struct svm_check *k = &svm_checks[row_of_id[id]];
+	for (unsigned id = 0; id < id_count; id++)
+		for (unsigned byte = 0; byte < PAGE_END; byte++)
+			if (expected_bits(id, byte) && strcmp(id_name(id), "svm.guest.pdpte.reserved") != 0)
+				check(names_byte(id, byte), id_name(id), "names the field it reads");
+	for (size_t r = 0; r < svm_check_count; r++) {
+		const struct svm_check *k = &svm_checks[r];
 
-		for (unsigned byte = 0; byte < PAGE_END; byte++) {
-			bool listed = false;
-
-			if (!expected_bits(id, byte) || !strcmp(k->id, "svm.guest.pdpte.reserved"))
-				continue;
-			for (unsigned n = 0; n < SVM_CHECK_FIELDS && k->field[n] != 0xffff; n++) {
-				const struct vmcb_field *f = vmcb_field_at(k->field[n]);
-
-				listed |= f && byte >= f->offset && byte < f->offset + (unsigned)f->width;
-			}
-			check(listed, k->id, "names the field it reads");
-		}
 		check(k->rule[0] && k->manual[0] && strncmp(k->id, "svm.", 4) == 0, k->id, "has rule and citation");
 	}
+}
+
+static bool bad_with(const struct base *b, const struct svm_check *k, u64 value)
+{
+	u8 page[4096];
+	struct facts f;
+
+	build(b, page, &f);
+	put(page, &(const struct set){k->field[0], (u8)vmcb_field_at(k->field[0])->width, value});
+
+	struct svm_image v = image_of(page, &f);
+
+	return k->bad(&v);
+}
+
+/* Some legal VMCB becomes one that fails it by another value of its first field, so the first is what is wrong. */
+static bool about_first(const struct svm_check *k)
+{
+	for (unsigned n = 0; n < ARRAY_LEN(bases); n++) {
+		u8 page[4096];
+		struct facts f;
+		u64 now = 0;
+
+		if (bases[n].id)
+			continue;
+		build(&bases[n], page, &f);
+		memcpy(&now, page + k->field[0], (size_t)vmcb_field_at(k->field[0])->width);
+		for (unsigned bit = 0; bit < 64; bit++)
+			if (bad_with(&bases[n], k, now ^ 1ull << bit) || bad_with(&bases[n], k, 1ull << bit))
+				return true;
+		for (unsigned vector = 0; vector < 0x800; vector++) /* of EVENTINJ */
+			if (k->field[0] == 0x0a8 && bad_with(&bases[n], k, CTL31(vector)))
+				return true;
+		if (bad_with(&bases[n], k, 0) || bad_with(&bases[n], k, ~0ull))
+			return true;
+	}
+	return false;
+}
+
+/* The manual's sentence is about the first entry of `matters`; rows that share an id are about another one each. */
+static bool is_first(size_t row)
+{
+	unsigned n = 0, twins = 0;
+
+	while (strcmp(matters[n].id, svm_checks[row].id) != 0)
+		n++;
+	for (size_t r = 0; r < row; r++)
+		twins += id_of_row[r] == id_of_row[row];
+	return matters[n + twins].offset / 8 == svm_checks[row].field[0] / 8;
+}
+
+static void test_first_fields(void)
+{
+	for (size_t r = 0; r < svm_check_count; r++)
+		if (strcmp(svm_checks[r].id, "svm.guest.pdpte.reserved") != 0) /* CR3 leads to what is wrong */
+			check(about_first(&svm_checks[r]) && is_first(r), svm_checks[r].id, "what is wrong is its first field");
 }
 
 /* ---- random VMCBs ---- */
@@ -502,6 +565,7 @@ int main(int argc, char **argv)
 	test_alone();
 	test_bits();
 	test_fields();
+	test_first_fields();
 	test_random(rounds);
 	proved_report(passed + failed, rounds);
 	printf("%u passed, %u failed\n", passed, failed);
