@@ -40,7 +40,8 @@ typedef struct {                /* valid during the callback only */
 	uint64_t guest;         /* physical address of the VMCS or VMCB; UINT64_MAX: none */
 	uint64_t code, info[2]; /* exit reason, qualification | EXITCODE, EXITINFO1, 2; TS_ON_REFUSED by VMfail: the
 	                         * VM-instruction error */
-	const char *id, *json;  /* check or sanitizer id; the JSON line; never NULL */
+	const char *id, *json;  /* check or sanitizer id, TS_ON_NOTE: "note", or "lost": output that was asked for could
+	                           not  be written; the JSON line; never NULL */
 	const char *text;       /* the same for a person, one or more lines; never NULL */
 	const char *line;       /* the same in one line; never NULL */
 	uint64_t count;         /* TS_ON_REFUSED: how often this check has refused this instruction so far */
@@ -75,9 +76,10 @@ ts_status ts_write(ts_machine *m, unsigned cpu, ts_space s, uint64_t addr, const
 ts_status ts_hook(ts_machine *m, uint32_t mask, ts_hook_fn *fn, void *arg);
 
 /* What was asked for on the command line: "profile" ("turnstile", "qemu"), "stats" ("" or a file), "terminal" ("raw": a
- * guest reads the program's terminal). NULL: not given. */
+ * guest reads the program's terminal); "NAME-option": how the option NAME was spelled. NULL: not given. */
 const char *ts_option(ts_machine *m, const char *name);
-/* Texts: "stats" (what --stats prints), "status" (one line), "hash" (16 digits over registers, devices
+/* Texts: "stats" (what --stats prints), "stats.json" (the same as one object on one line), "status" (one line), "where"
+ * (a line for each processor), "hash" (16 digits over registers, devices
  * and RAM: equal after equally many instructions of equal runs). TS_EARG: no such report. */
 ts_status ts_report(ts_machine *m, const char *what, ts_put_fn *put, void *arg);
 /* Sees what is typed before the guest does, at a slice boundary; returns how many bytes of buf to keep. */

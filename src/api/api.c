@@ -3,7 +3,6 @@
 #include "api/options.h"
 #include "base/os.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -58,11 +57,16 @@ static void emit(ts_machine *t, uint32_t kind, const struct inspect_event *i)
 		pc_stop(t->m, MSTOP_REQUEST, 0);
 }
 
-static void emit_note(ts_machine *t, const char *text)
+static void emit_note(ts_machine *t, const char *id, const char *text)
 {
-	const struct inspect_event e = {.id = "note", .text = text, .line = text, .json = "", .guest = UINT64_MAX};
+	const struct inspect_event e = {.id = id, .text = text, .line = text, .json = "", .guest = UINT64_MAX};
 
 	emit(t, TS_ON_NOTE, &e);
+}
+
+static void lost(void *arg, const char *text)
+{
+	emit_note(arg, "lost", text);
 }
 
 static void note(void *arg, const char *text)
@@ -70,7 +74,7 @@ static void note(void *arg, const char *text)
 	ts_machine *t = arg;
 
 	if (t->mask & TS_ON_NOTE)
-		emit_note(t, text);
+		emit_note(t, "note", text);
 	else if (t->early_count < EARLY_NOTES && (t->early[t->early_count] = opt_copy(&t->o, text, strlen(text))))
 		t->early_count++;
 }
@@ -81,9 +85,10 @@ static void put(void *arg, const struct inspect_event *e)
 	        [INSPECT_DEATH] = TS_ON_DEATH,
 	        [INSPECT_REFUSED] = TS_ON_REFUSED,
 	        [INSPECT_TRACE] = TS_ON_TRACE,
+	        [INSPECT_NOTE] = TS_ON_NOTE,
 	};
 
-	if (e->kind == INSPECT_NOTE)
+	if (e->kind == INSPECT_NOTE && !strcmp(e->id, "note"))
 		note(arg, e->text);
 	else
 		emit(arg, kind[e->kind], e);
@@ -99,21 +104,13 @@ ts_status ts_hook(ts_machine *t, uint32_t mask, ts_hook_fn *fn, void *arg)
 	t->hook = fn;
 	t->hook_arg = arg;
 	for (unsigned i = 0; (mask & TS_ON_NOTE) && i < t->early_count; i++)
-		emit_note(t, t->early[i]);
+		emit_note(t, "note", t->early[i]);
 	if (mask & TS_ON_NOTE)
 		t->early_count = 0;
 	return TS_OK;
 }
 
 /* ---- life ---- */
-
-/* What is written late is refused early: before the machine is built, and before any file changes. */
-static enum status check_output(const char *option, const char *path, struct err *err)
-{
-	if (!path || os_may_write(path))
-		return ST_OK;
-	return err_set(err, ST_ARG, "--%s: %s: %s", option, path, strerror(errno));
-}
 
 static enum status build(ts_machine *t, int argc, const char *const argv[], struct err *err)
 {
@@ -122,18 +119,18 @@ static enum status build(ts_machine *t, int argc, const char *const argv[], stru
 	if (s != ST_OK)
 		return s;
 	t->o.cfg.note = note;
+	t->o.cfg.lost = lost;
 	t->o.cfg.note_arg = t;
 	for (unsigned i = 0; i < t->o.notes; i++)
 		note(t, t->o.note[i]);
-	s = check_output("trace", t->o.trace_file, err);
-	if (s == ST_OK)
-		s = check_output("stats", t->o.stats_file, err);
+	s = files_check(&t->o, err);
 	if (s == ST_OK)
 		s = machine_create(&t->m, &t->o.cfg, err);
 	if (s != ST_OK)
 		return s;
 	const struct inspect_options io = {
 	        .trace = t->o.trace,
+	        .trace_option = options_given(&t->o, "trace"),
 	        .trace_file = t->o.trace_file,
 	        .stats = t->o.stats,
 	        .put = put,
@@ -163,6 +160,8 @@ void ts_destroy(ts_machine *t)
 {
 	if (!t)
 		return;
+	if (t->m)
+		door_flush(t->m);
 	inspect_free(t->inspect);
 	machine_destroy(t->m);
 	options_free(&t->o);
@@ -236,7 +235,13 @@ const char *ts_option(ts_machine *t, const char *name)
 		return t->o.stats ? t->o.stats_file ? t->o.stats_file : "" : NULL;
 	if (!strcmp(name, "terminal"))
 		return reads_terminal(t) ? "raw" : NULL;
-	return NULL;
+	/* "NAME-option": how it was typed. */
+	const char *suffix = strstr(name, "-option");
+	char row[32];
+	if (!suffix || suffix[7] || (size_t)(suffix - name) >= sizeof(row))
+		return NULL;
+	snprintf(row, sizeof(row), "%.*s", (int)(suffix - name), name);
+	return options_given(&t->o, row);
 }
 
 static void status_line(ts_machine *t, FILE *f)
@@ -260,6 +265,10 @@ ts_status ts_report(ts_machine *t, const char *what, ts_put_fn *fn, void *arg)
 		return TS_ENOMEM;
 	if (!strcmp(what, "stats"))
 		inspect_stats(t->inspect, f);
+	else if (!strcmp(what, "stats.json"))
+		inspect_stats_json(t->inspect, f);
+	else if (!strcmp(what, "where"))
+		inspect_where(t->inspect, f);
 	else if (!strcmp(what, "hash"))
 		fprintf(f, "%016" PRIx64 "\n", inspect_hash(t->inspect));
 	else if (!strcmp(what, "status"))

@@ -2,40 +2,70 @@
 #include "api/options.h"
 #include "base/os.h"
 
-#define BAD(...) err_set(err, ST_ARG, __VA_ARGS__)
+#include <stdarg.h>
 
-/* Is word one of the space-separated list's? */
-static bool listed(const char *list, const char *word)
-{
-	size_t n = strlen(word);
+#define BAD(...)  opt_bad(o, err, __VA_ARGS__)
+#define NOTE(...) opt_note(o, err, __VA_ARGS__)
 
-	if (!strcmp(list, "*"))
-		return true;
-	for (const char *p = list; *p; p += strcspn(p, " "), p += *p == ' ')
-		if (strcspn(p, " ") == n && !memcmp(p, word, n))
-			return true;
-	return false;
-}
+/* ---- words without an effect ---- */
 
 OPT_SET(accept)
 {
-	(void)o;
-	if (!value || listed(row->accepts, value))
+	if (!value || opt_listed(row->accepts, value))
 		return ST_OK;
-	return BAD("-%s %s: %s", row->name, value, row->argname);
+	return BAD(" %s: %s", value, row->argname);
+}
+
+/* Accepted, and said to be without effect: row->accepts says why. */
+OPT_SET(ignore)
+{
+	return NOTE("%s%s: %s", value ? " " : "", value ? value : "", row->accepts);
 }
 
 OPT_SET(refuse)
 {
-	(void)o;
-	return BAD("-%s%s%s: %s", row->name, value ? " " : "", value ? value : "", row->accepts);
+	return BAD("%s%s: %s", value ? " " : "", value ? value : "", row->accepts);
+}
+
+OPT_SET(boot)
+{
+	const char *p = value;
+	char *key, *v;
+
+	(void)row;
+	if (!*value)
+		return BAD(": a value is missing");
+	while (opt_item(o, &p, &key, &v)) {
+		bool drives = !key || !strcmp(key, "order") || !strcmp(key, "once"), on;
+		if (drives ? *v && strspn(v, "abcdefghijklmnop") == strlen(v)
+		           : (opt_listed("menu strict", key) && opt_bool(v, &on)) ||
+		                     opt_listed("splash splash-time reboot-timeout", key))
+			continue;
+		return BAD(" %s: '%s' is unknown (order=DRIVES, once=DRIVES, menu=on|off, strict=on|off)", value,
+		           key && !drives ? key : v);
+	}
+	return NOTE(" %s: has no effect: the kernel is booted directly", value);
 }
 
 OPT_SET(cpu)
 {
 	(void)row;
-	(void)err;
 	o->cpu = value;
+	return *value ? ST_OK : BAD(": a model is missing; %s help lists them", o->option);
+}
+
+static enum status ram_size(struct options *o, const char *v, struct err *err)
+{
+	if (!opt_size(v, 1ull << 20, &o->cfg.ram))
+		return BAD(" %s: not a size (512, 512M, 6G)", v);
+	if (!o->cfg.ram)
+		return BAD(" %s: the machine needs RAM", v);
+	if (o->cfg.ram < 2ull << 20)
+		return BAD(" %s: at least 2M", v);
+	if (o->cfg.ram > 1ull << 40)
+		return BAD(" %s: at most 1T", v);
+	if (!is_aligned(o->cfg.ram, PAGE_SIZE))
+		return BAD(" %s: not a multiple of 4096 bytes", v);
 	return ST_OK;
 }
 
@@ -43,60 +73,86 @@ OPT_SET(memory)
 {
 	const char *p = value;
 	char *key, *v;
+	bool sized = false;
 
 	(void)row;
-	if (!opt_item(o, &p, &key, &v))
-		return BAD("-m: a size is missing");
-	if (key && strcmp(key, "size"))
-		return BAD("-m %s=%s: the size comes first (-m 512M)", key, v);
-	if (!opt_size(v, 1ull << 20, &o->cfg.ram))
-		return BAD("-m %s: not a size (512, 512M, 6G)", v);
-	if (!o->cfg.ram)
-		return BAD("-m %s: the machine needs RAM", v);
-	if (o->cfg.ram < 2ull << 20)
-		return BAD("-m %s: at least 2M", v);
-	if (o->cfg.ram > 1ull << 40)
-		return BAD("-m %s: at most 1T", v);
-	if (!is_aligned(o->cfg.ram, PAGE_SIZE))
-		return BAD("-m %s: not a multiple of 4096 bytes", v);
+	while (opt_item(o, &p, &key, &v)) {
+		enum status s = ST_OK;
+		if (!key || !strcmp(key, "size")) {
+			s = sized ? BAD(" %s: two sizes", value) : ram_size(o, v, err);
+			sized = true;
+		} else if (opt_listed("slots maxmem", key)) {
+			s = NOTE(" %s=%s: has no effect: RAM is not plugged in later", key, v);
+		} else {
+			s = BAD(" %s=%s: unknown key (size)", key, v);
+		}
+		if (s != ST_OK)
+			return s;
+	}
+	return sized ? ST_OK : BAD(": a size is missing");
+}
+
+/* The shape that QEMU's words describe. */
+struct shape {
+	u64 cpus, max, sockets, threads, product;
+};
+
+static enum status read_shape(struct options *o, const char *value, struct shape *t, struct err *err)
+{
+	const char *p = value;
+	char *key, *v;
+
+	while (opt_item(o, &p, &key, &v)) {
+		u64 k;
+		if (key && !opt_listed("cpus maxcpus sockets dies clusters modules cores threads", key))
+			return BAD(" %s=%s: unknown key", key, v);
+		if (!opt_number(v, &k))
+			return BAD(" %s: not a number", v);
+		u64 *named = !key || !strcmp(key, "cpus") ? &t->cpus
+		             : !strcmp(key, "maxcpus")    ? &t->max
+		             : !strcmp(key, "sockets")    ? &t->sockets
+		             : !strcmp(key, "threads")    ? &t->threads
+		                                          : NULL;
+		if (!k || k > CPU_MAX)
+			return BAD(" %s: 1 to %d processors", value, CPU_MAX);
+		if (named)
+			*named = k;
+		if (named != &t->cpus && named != &t->max)
+			t->product *= k;
+	}
 	return ST_OK;
 }
 
 OPT_SET(smp)
 {
-	const char *p = value;
-	char *key, *v;
-	u64 n = 0, product = 1;
-	bool explicit_count = false;
+	struct shape t = {.product = 1};
+	enum status s = read_shape(o, value, &t, err);
 
 	(void)row;
-	while (opt_item(o, &p, &key, &v)) {
-		u64 k;
-		if (key && !listed("cpus maxcpus sockets dies clusters cores threads", key))
-			return BAD("-smp %s=%s: unknown key", key, v);
-		if (!opt_number(v, &k))
-			return BAD("-smp %s: not a number", v);
-		if (!key || !strcmp(key, "cpus")) {
-			n = k;
-			explicit_count = true;
-		} else if (strcmp(key, "maxcpus")) {
-			product *= k < 1000 ? k : 1000;
-		}
-	}
-	n = explicit_count ? n : product;
-	if (n < 1 || n > CPU_MAX)
-		return BAD("-smp %s: 1 to %d processors", value, CPU_MAX);
+	if (s != ST_OK)
+		return s;
+	if (!*value)
+		return BAD(": a number is missing");
+	u64 n = t.cpus ? t.cpus : t.product;
+	if (n > CPU_MAX)
+		return BAD(" %s: 1 to %d processors", value, CPU_MAX);
+	if (t.max && t.max < n)
+		return BAD(" %s: maxcpus is less than cpus", value);
+	if (t.cpus && t.product > 1 && (t.max ? t.max : n) % t.product)
+		return BAD(" %s: sockets, cores and threads do not give %u processors", value, (unsigned)n);
 	o->cfg.cpus = (unsigned)n;
+	if (t.max > n)
+		return NOTE(" %s: maxcpus has no effect: processors are not plugged in later", value);
+	if (t.sockets > 1 || t.threads > 1)
+		return NOTE(" %s: every processor is a core of one socket, with one thread", value);
 	return ST_OK;
 }
 
 OPT_SET(kernel)
 {
 	(void)row;
-	if (o->cfg.kernel)
-		return BAD("%s: a kernel is given already (%s)", value, o->cfg.kernel);
 	if (!*value)
-		return BAD("--kernel: the file name is empty");
+		return BAD(": the file name is empty");
 	o->cfg.kernel = value;
 	return ST_OK;
 }
@@ -104,10 +160,8 @@ OPT_SET(kernel)
 OPT_SET(initrd)
 {
 	(void)row;
-	if (!*value)
-		return BAD("--initrd: the file name is empty");
 	o->cfg.initrd = value;
-	return ST_OK;
+	return *value ? ST_OK : BAD(": the file name is empty");
 }
 
 OPT_SET(append)
@@ -118,28 +172,61 @@ OPT_SET(append)
 	return ST_OK;
 }
 
+/* ---- channels ---- */
+
 static bool is_stdio(const char *spec)
 {
 	return spec && (!strcmp(spec, "stdio") || !strcmp(spec, "mon:stdio"));
+}
+
+/* What it is for is known here; whether it can be opened, when it is. */
+static enum status check_channel(struct options *o, const char *spec, struct err *err)
+{
+	if (opt_listed("stdio mon:stdio stdout null pty", spec))
+		return ST_OK;
+	if (!strncmp(spec, "chardev:", 8) || !strncmp(spec, "unix:", 5) || (!strncmp(spec, "file:", 5) && spec[5]))
+		return ST_OK;
+	return BAD(" %s: not a channel (stdio, mon:stdio, null, none, file:PATH, unix:PATH, pty, chardev:ID)", spec);
 }
 
 OPT_SET(serial)
 {
 	(void)row;
 	if (o->serials == ARRAY_LEN(o->cfg.serial))
-		return BAD("--serial %s: there are two serial ports", value);
+		return BAD(" %s: there are two serial ports", value);
 	if (is_stdio(value) && is_stdio(o->cfg.serial[0]))
-		return BAD("--serial %s: COM1 has the terminal already", value);
-	o->cfg.serial[o->serials++] = !strcmp(value, "none") ? NULL : value;
-	return ST_OK;
+		return BAD(" %s: COM1 has the terminal already", value);
+	bool none = !strcmp(value, "none");
+	o->cfg.serial_option[o->serials] = o->option;
+	o->cfg.serial[o->serials++] = none ? NULL : value;
+	return none ? ST_OK : check_channel(o, value, err);
 }
 
 /* Output only: two readers of one terminal would each get half of what is typed. */
 OPT_SET(debugcon)
 {
 	(void)row;
+	o->cfg.debugcon_option = o->option;
+	if (!strcmp(value, "none"))
+		return ST_OK;
+	if (!strncmp(value, "chardev:", 8))
+		return BAD(" %s: give the channel itself (stdio, null, file:PATH, unix:PATH, pty)", value);
 	o->cfg.debugcon = is_stdio(value) ? opt_copy(o, "stdout", 6) : value;
-	return o->cfg.debugcon ? ST_OK : opt_nomem(err);
+	return o->cfg.debugcon ? check_channel(o, value, err) : opt_nomem(err);
+}
+
+/* ---- time ---- */
+
+static enum status rtc_base(struct options *o, const char *v, struct err *err)
+{
+	o->cfg.rtc_host = !strcmp(v, "utc");
+	if (o->cfg.rtc_host || opt_date(v, &o->cfg.rtc_epoch))
+		return ST_OK;
+	if (!opt_number(v, &o->cfg.rtc_epoch))
+		return BAD(" base=%s: not a date (2024-01-01T00:00:00, seconds since 1970, or utc)", v);
+	if (o->cfg.rtc_epoch > 0 && o->cfg.rtc_epoch < 10000)
+		return BAD(" base=%s: a year alone is no date (%s-01-01)", v, v);
+	return ST_OK;
 }
 
 OPT_SET(rtc)
@@ -148,17 +235,85 @@ OPT_SET(rtc)
 	char *key, *v;
 
 	(void)row;
+	if (!*value)
+		return BAD(": a value is missing (base=2024-01-01)");
 	while (opt_item(o, &p, &key, &v)) {
-		if (key && listed("clock driftfix", key))
-			continue;
-		if (key && strcmp(key, "base"))
-			return BAD("--rtc %s: unknown key (base)", key);
-		o->cfg.rtc_host = !strcmp(v, "utc");
-		if (!o->cfg.rtc_host && !opt_date(v, &o->cfg.rtc_epoch) && !opt_number(v, &o->cfg.rtc_epoch))
-			return BAD("--rtc base=%s: not a date (2024-01-01T00:00:00, seconds since 1970, or utc)", v);
+		enum status s = ST_OK;
+		if (!key)
+			s = BAD(" %s: base=DATE is meant? (base=2024-01-01T00:00:00, base=utc)", v);
+		else if (!strcmp(key, "base"))
+			s = rtc_base(o, v, err);
+		else if (!strcmp(key, "clock") && opt_listed("host rt", v))
+			s = NOTE(" clock=%s: the clock is virtual here, whatever the computer's does", v);
+		else if (!(!strcmp(key, "clock") && !strcmp(v, "vm")) &&
+		         !(!strcmp(key, "driftfix") && opt_listed("none slew", v)))
+			s = BAD(" %s=%s: unknown (base=DATE, clock=vm)", key, v);
+		if (s != ST_OK)
+			return s;
 	}
 	return ST_OK;
 }
+
+OPT_SET(max_insns)
+{
+	(void)row;
+	if (!opt_count(value, &o->cfg.max_insns) || !o->cfg.max_insns)
+		return BAD(" %s: not a number above 0", value);
+	return ST_OK;
+}
+
+OPT_SET(max_time)
+{
+	(void)row;
+	if (!opt_duration(value, &o->cfg.max_time_ns) || !o->cfg.max_time_ns)
+		return BAD(" %s: not a time (10s, 500ms, 2m)", value);
+	return ST_OK;
+}
+
+OPT_SET(timeout)
+{
+	(void)row;
+	if (!opt_duration(value, &o->cfg.timeout_ns) || !o->cfg.timeout_ns)
+		return BAD(" %s: not a time (10s, 500ms, 2m)", value);
+	return ST_OK;
+}
+
+OPT_SET(idle)
+{
+	(void)row;
+	o->cfg.idle = !strcmp(value, "skip") ? IDLE_SKIP : IDLE_WAIT;
+	return opt_listed("skip wait", value) ? ST_OK : BAD(" %s: skip or wait", value);
+}
+
+OPT_SET(triple)
+{
+	(void)row;
+	o->cfg.triple_fault_resets = !strcmp(value, "reset");
+	return opt_listed("stop reset", value) ? ST_OK : BAD(" %s: stop or reset", value);
+}
+
+OPT_SET(flag)
+{
+	(void)value;
+	(void)err;
+	if (!strcmp(row->name, "no-reboot"))
+		o->cfg.no_reboot = true;
+	else if (!strcmp(row->name, "nodefaults"))
+		o->nodefaults = true;
+	else if (!strcmp(row->name, "snapshot"))
+		o->snapshot_all = true;
+	else if (!strcmp(row->name, "rng"))
+		o->cfg.rngs++;
+	return ST_OK;
+}
+
+OPT_SET(seed)
+{
+	(void)row;
+	return opt_number(value, &o->cfg.seed) ? ST_OK : BAD(" %s: not a number", value);
+}
+
+/* ---- what is told ---- */
 
 static const struct {
 	const char *name;
@@ -184,7 +339,7 @@ OPT_SET(trace)
 		*colon = 0;
 		o->trace_file = colon + 1;
 		if (!*o->trace_file)
-			return BAD("--trace=%s: the file name is empty", value);
+			return BAD(" %s: the file name is empty", value);
 	}
 	while (opt_item(o, &p, &key, &v)) {
 		size_t i = 0;
@@ -192,12 +347,12 @@ OPT_SET(trace)
 			i++;
 		if (i == ARRAY_LEN(kinds)) {
 			const char *near = opt_nearest(v, kind_name, NULL);
-			return BAD("--trace=%s: unknown kind%s%s%s (vm, insn, int, mmio, io, msr)", v,
+			return BAD(" %s: unknown kind%s%s%s (vm, insn, int, mmio, io, msr)", v,
 			           near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
 		}
 		o->trace |= kinds[i].bit;
 	}
-	return o->trace ? ST_OK : BAD("--trace: a kind is missing (vm, insn, int, mmio, io, msr)");
+	return o->trace ? ST_OK : BAD(": a kind is missing (vm, insn, int, mmio, io, msr)");
 }
 
 OPT_SET(stats)
@@ -205,58 +360,7 @@ OPT_SET(stats)
 	(void)row;
 	o->stats = true;
 	o->stats_file = value;
-	return value && !*value ? BAD("--stats=: the file name is empty") : ST_OK;
-}
-
-OPT_SET(max_insns)
-{
-	if (!opt_count(value, &o->cfg.max_insns) || !o->cfg.max_insns)
-		return BAD("--%s %s: not a number above 0", row->name, value);
-	return ST_OK;
-}
-
-OPT_SET(max_time)
-{
-	if (!opt_duration(value, &o->cfg.max_time_ns) || !o->cfg.max_time_ns)
-		return BAD("--%s %s: not a time (10s, 500ms, 2m)", row->name, value);
-	return ST_OK;
-}
-
-OPT_SET(timeout)
-{
-	if (!opt_duration(value, &o->cfg.timeout_ns) || !o->cfg.timeout_ns)
-		return BAD("--%s %s: not a time (10s, 500ms, 2m)", row->name, value);
-	return ST_OK;
-}
-
-OPT_SET(idle)
-{
-	(void)row;
-	o->cfg.idle = !strcmp(value, "skip") ? IDLE_SKIP : IDLE_WAIT;
-	return !strcmp(value, "skip") || !strcmp(value, "wait") ? ST_OK : BAD("--idle %s: skip or wait", value);
-}
-
-OPT_SET(flag)
-{
-	(void)value;
-	(void)err;
-	if (!strcmp(row->name, "no-reboot"))
-		o->cfg.no_reboot = true;
-	else if (!strcmp(row->name, "nodefaults"))
-		o->nodefaults = true;
-	else if (!strcmp(row->name, "snapshot"))
-		o->snapshot_all = true;
-	else if (!strcmp(row->name, "rng"))
-		o->cfg.rngs++;
-	return ST_OK;
-}
-
-OPT_SET(triple)
-{
-	(void)row;
-	o->cfg.triple_fault_resets = !strcmp(value, "reset");
-	return !strcmp(value, "stop") || !strcmp(value, "reset") ? ST_OK
-	                                                         : BAD("--on-triple-fault %s: stop or reset", value);
+	return value && !*value ? BAD("=: the file name is empty") : ST_OK;
 }
 
 /* Knobs for tests: what must make no difference to a guest. allocation=N makes the Nth allocation from here on fail. */
@@ -268,7 +372,7 @@ OPT_SET(stress)
 
 	(void)row;
 	while (opt_item(o, &p, &key, &v)) {
-		struct alloc_knob knob = { .fail_at = 0 };
+		struct alloc_knob knob = {.fail_at = 0};
 		if (key && !strcmp(key, "allocation") && opt_number(v, &knob.fail_at))
 			base_alloc_knob(&knob);
 		else if (!key && !strcmp(v, "tiny-tlb"))
@@ -280,15 +384,9 @@ OPT_SET(stress)
 		else if (!key && !strcmp(v, "poll-every"))
 			s->poll_every = true;
 		else
-			return BAD("--stress %s: tiny-tlb, no-blocks, split-access, poll-every or allocation=N", value);
+			return BAD(" %s: tiny-tlb, no-blocks, split-access, poll-every or allocation=N", value);
 	}
 	return ST_OK;
-}
-
-OPT_SET(seed)
-{
-	(void)row;
-	return opt_number(value, &o->cfg.seed) ? ST_OK : BAD("--seed %s: not a number", value);
 }
 
 static enum status add_fwcfg(struct options *o, char *name, const void *data, u64 len, struct err *err)
@@ -296,7 +394,7 @@ static enum status add_fwcfg(struct options *o, char *name, const void *data, u6
 	struct fwcfg_config *f = &o->cfg.fwcfg[o->cfg.fwcfgs];
 
 	if (len > 0xffffffff)
-		return BAD("--fw-cfg: %s is too large", name);
+		return BAD(": %s is too large", name);
 	f->data = base_alloc(len + 1);
 	if (!f->data)
 		return opt_nomem(err);
@@ -321,32 +419,160 @@ OPT_SET(fwcfg)
 		else if (!strcmp(key, "string"))
 			text = v;
 		else
-			return BAD("--fw-cfg %s=%s: unknown key (name, file, string)", key, v);
+			return BAD(" %s=%s: unknown key (name, file, string)", key, v);
 	}
 	if (!name || !*name || strlen(name) > 55)
-		return BAD("--fw-cfg: name=NAME of 1 to 55 characters is needed");
+		return BAD(": name=NAME of 1 to 55 characters is needed");
 	if (!file == !text)
-		return BAD("--fw-cfg name=%s: one of file=FILE and string=TEXT is needed", name);
+		return BAD(" name=%s: one of file=FILE and string=TEXT is needed", name);
 	if (o->cfg.fwcfgs == MACHINE_FWCFG)
-		return BAD("--fw-cfg: at most %d files", MACHINE_FWCFG);
+		return BAD(": at most %d files", MACHINE_FWCFG);
 	if (text)
 		return add_fwcfg(o, name, text, strlen(text), err);
 	struct os_file f;
 	enum status s = os_file_map(&f, file, err);
-	if (s == ST_OK)
-		s = add_fwcfg(o, name, f.data, f.size, err);
+	if (s != ST_OK)
+		return err_in(err, s, o->option);
+	o->input_option[o->inputs] = o->option;
+	o->input[o->inputs++] = file;
+	s = add_fwcfg(o, name, f.data, f.size, err);
 	os_file_unmap(&f);
 	return s;
 }
 
-/* -machine, -accel, -enable-kvm: one machine, one way to run it. Asking for KVM deserves a word. */
+/* ---- QEMU's machine ---- */
+
+static bool starts(const char *s, const char *with)
+{
+	return !strncmp(s, with, strlen(with));
+}
+
+/* One way to run it. Asking for another deserves a word; "kvm:tcg" is a list of wishes. */
+static enum status accelerator(struct options *o, const char *v, struct err *err)
+{
+	static const char known[] = "kvm tcg hvf whpx nvmm xen mshv";
+	size_t n = strcspn(v, ":");
+	char first[16];
+
+	snprintf(first, sizeof(first), "%.*s", (int)min_u64(n, 15), v);
+	for (const char *p = v; *p; p += n, p += *p == ':') {
+		char word[16];
+		n = strcspn(p, ":");
+		snprintf(word, sizeof(word), "%.*s", (int)min_u64(n, 15), p);
+		if (!opt_listed(known, word))
+			return BAD(" %s: no such accelerator (tcg)", v);
+	}
+	if (!*first)
+		return BAD(": an accelerator is missing (tcg)");
+	if (!strcmp(first, "tcg") || o->kvm_noted)
+		return ST_OK;
+	o->kvm_noted = true;
+	return NOTE(" %s: there is no need: this processor is software and virtualises itself", v);
+}
+
+/* Keys of QEMU's PC. What this machine always is, or never sees, is silent; what it is not is refused. */
+static enum status machine_key(struct options *o, const char *key, const char *v, struct err *err)
+{
+	static const char silent[] = "kernel-irqchip kernel_irqchip vmport dump-guest-core mem-merge graphics "
+	                             "suppress-vmdesc memory-backend kvm-shadow-mem max-fw-size nvdimm-persistence";
+	static const char off[] = "smm usb nvdimm iommu igd-passthru sev memory-encryption sata xen-platform-dev",
+	                  on[] = "acpi pit pic hpet i8042 rtc";
+	bool is_on;
+
+	if (opt_listed(silent, key))
+		return ST_OK;
+	if (!opt_listed(off, key) && !opt_listed(on, key))
+		return BAD(" %s=%s: unknown key (accel)", key, v);
+	if (!strcmp(v, "auto"))
+		return ST_OK;
+	if (!opt_bool(v, &is_on))
+		return BAD(" %s=%s: on or off", key, v);
+	if (is_on == (opt_listed(on, key) != 0))
+		return ST_OK;
+	return BAD(" %s=%s: %s", key, v, is_on ? "this machine has none" : "this machine always has it");
+}
+
 OPT_SET(machine)
 {
-	bool kvm = !value || strstr(value, "kvm");
+	const char *p = value;
+	char *key, *v;
 
-	(void)err;
-	if (strcmp(row->name, "machine") && kvm && o->notes < OPT_NOTES && !o->notes)
-		o->note[o->notes++] =
-		        "KVM was asked for: there is no need, this processor is software and virtualises itself";
+	(void)row;
+	if (!*value)
+		return BAD(": a machine is missing (q35)");
+	while (opt_item(o, &p, &key, &v)) {
+		enum status s = ST_OK;
+		if (!key || !strcmp(key, "type")) {
+			if (starts(v, "pc-i440fx-") || !strcmp(v, "pc"))
+				s = NOTE(" %s: the machine is a q35 all the same", v);
+			else if (strcmp(v, "q35") && !starts(v, "pc-q35-"))
+				s = BAD(" %s: no such machine (q35)", v);
+		} else {
+			s = !strcmp(key, "accel") ? accelerator(o, v, err) : machine_key(o, key, v, err);
+		}
+		if (s != ST_OK)
+			return s;
+	}
 	return ST_OK;
+}
+
+OPT_SET(accel)
+{
+	const char *p = value;
+	char *key, *v;
+
+	(void)row;
+	if (!*value)
+		return BAD(": an accelerator is missing (tcg)");
+	while (opt_item(o, &p, &key, &v)) {
+		enum status s = ST_OK;
+		if (!key || !strcmp(key, "accel"))
+			s = accelerator(o, v, err);
+		else if (!opt_listed("thread tb-size split-wx one-insn-per-tb kernel-irqchip kvm-shadow-mem "
+		                     "dirty-ring-size "
+		                     "notify-vmexit eager-split-size igd-passthru",
+		                     key))
+			s = BAD(" %s: unknown key '%s'", value, key);
+		if (s != ST_OK)
+			return s;
+	}
+	return ST_OK;
+}
+
+OPT_SET(enable_kvm)
+{
+	(void)row;
+	(void)value;
+	if (o->kvm_noted)
+		return ST_OK;
+	o->kvm_noted = true;
+	return NOTE(": there is no need: this processor is software and virtualises itself");
+}
+
+/* -msg timestamp=on, -overcommit mem-lock=on: keys with a switch. row->accepts lists the keys. */
+OPT_SET(switches)
+{
+	const char *p = value;
+	char *key, *v;
+	bool on;
+
+	if (!*value)
+		return BAD(": a value is missing");
+	while (opt_item(o, &p, &key, &v)) {
+		if (!opt_listed(row->accepts, key ? key : v))
+			return BAD(" %s: unknown key '%s' (%s)", value, key ? key : v, row->accepts);
+		if (!opt_bool(key ? v : NULL, &on))
+			return BAD(" %s=%s: on or off", key, v);
+		if (on)
+			return NOTE(" %s: has no effect", value);
+	}
+	return ST_OK;
+}
+
+OPT_SET(global)
+{
+	(void)row;
+	if (!strchr(value, '=') || !strchr(value, '.'))
+		return BAD(" %s: not DRIVER.PROPERTY=VALUE", value);
+	return NOTE(" %s: has no effect", value);
 }

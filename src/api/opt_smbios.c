@@ -1,7 +1,7 @@
 /* -smbios and -uuid: the names that SMBIOS gives the machine. Which there are is a table of machine/smbios.h. */
 #include "api/options.h"
 
-#define BAD(...) err_set(err, ST_ARG, __VA_ARGS__)
+#define BAD(...) opt_bad(o, err, __VA_ARGS__)
 
 static bool valid(enum smbios_kind kind, const char *v)
 {
@@ -31,7 +31,7 @@ static enum status set_field(struct options *o, unsigned k, const char *v, struc
 	bool on;
 
 	if (!valid(f->kind, v))
-		return BAD("--smbios type=%u,%s=%s: must be %s", f->type, f->key, v, wants[f->kind]);
+		return BAD(" type=%u,%s=%s: must be %s", f->type, f->key, v, wants[f->kind]);
 	if (f->kind == SMBIOS_BOOL)
 		v = opt_bool(v, &on) && on ? "on" : "off";
 	o->cfg.smbios.set[k] = v;
@@ -43,9 +43,9 @@ static enum status set_oem(struct options *o, const char *v, struct err *err)
 	struct smbios_config *s = &o->cfg.smbios;
 
 	if (!*v)
-		return BAD("--smbios type=11,value=: an empty string cannot stand in the table");
+		return BAD(" type=11,value=: an empty string cannot stand in the table");
 	if (s->oems == SMBIOS_OEM)
-		return BAD("--smbios type=11: at most %d strings", SMBIOS_OEM);
+		return BAD(" type=11: at most %d strings", SMBIOS_OEM);
 	s->oem[s->oems++] = v;
 	return ST_OK;
 }
@@ -64,8 +64,8 @@ static enum status set_key(struct options *o, u64 type, const char *key, const c
 			return set_field(o, k, v, err);
 	}
 	if (known)
-		return BAD("--smbios type=%u,%s=%s: unknown key", (unsigned)type, key, v);
-	return BAD("--smbios type=%u: names can be given to types 0, 1, 2, 3, 4, 11 and 17", (unsigned)type);
+		return BAD(" type=%u,%s=%s: unknown key", (unsigned)type, key, v);
+	return BAD(" type=%u: names can be given to types 0, 1, 2, 3, 4, 11 and 17", (unsigned)type);
 }
 
 OPT_SET(smbios)
@@ -78,26 +78,27 @@ OPT_SET(smbios)
 	(void)row;
 	while (opt_item(o, &p, &key, &v)) {
 		if (!typed && (!key || strcmp(key, "type") || !opt_number(v, &type) || type > 255))
-			return BAD("--smbios %s: type=NUMBER must come first", value);
+			return BAD(" %s: type=NUMBER must come first", value);
 		if (!typed) {
 			typed = true;
 			continue;
 		}
 		if (!key)
-			return BAD("--smbios type=%u: %s is not KEY=VALUE", (unsigned)type, v);
+			return BAD(" type=%u: %s is not KEY=VALUE", (unsigned)type, v);
 		enum status s = set_key(o, type, key, v, err);
 		if (s != ST_OK)
 			return s;
 	}
-	return typed ? ST_OK : BAD("--smbios: type=NUMBER is missing");
+	return typed ? ST_OK : BAD(": type=NUMBER is missing");
 }
 
 OPT_SET(uuid)
 {
 	u8 uuid[16];
 
+	(void)row;
 	if (!smbios_uuid(value, uuid))
-		return BAD("-%s %s: must be 32 hexadecimal digits, as 01234567-89ab-cdef-0123-456789abcdef", row->name, value);
+		return BAD(" %s: must be 32 hexadecimal digits, as 01234567-89ab-cdef-0123-456789abcdef", value);
 	o->cfg.smbios.set[SMBIOS_SYSTEM_UUID] = value;
 	return ST_OK;
 }

@@ -1,6 +1,7 @@
 #include "api/options.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdlib.h>
 
 struct opt_string {
@@ -11,6 +12,47 @@ struct opt_string {
 enum status opt_nomem(struct err *err)
 {
 	return err_set(err, ST_NOMEM, "out of memory");
+}
+
+enum status opt_bad(const struct options *o, struct err *err, const char *fmt, ...)
+{
+	char text[400];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	return err_set(err, ST_ARG, "%s%s", o->option ? o->option : "", text);
+}
+
+enum status opt_note(struct options *o, struct err *err, const char *fmt, ...)
+{
+	char text[400];
+	va_list ap;
+
+	va_start(ap, fmt);
+	int n = snprintf(text, sizeof(text), "%s", o->option ? o->option : "");
+	vsnprintf(text + n, sizeof(text) - (size_t)n, fmt, ap);
+	va_end(ap);
+	if (o->notes == OPT_NOTES)
+		return ST_OK; /* enough has been said */
+	char *copy = opt_copy(o, text, strlen(text));
+	if (!copy)
+		return opt_nomem(err);
+	o->note[o->notes++] = copy;
+	return ST_OK;
+}
+
+bool opt_listed(const char *list, const char *word)
+{
+	size_t n = strlen(word);
+
+	if (!strcmp(list, "*"))
+		return true;
+	for (const char *p = list; *p; p += strcspn(p, " "), p += *p == ' ')
+		if (strcspn(p, " ") == n && !memcmp(p, word, n))
+			return true;
+	return false;
 }
 
 char *opt_copy(struct options *o, const char *s, size_t n)
@@ -94,11 +136,14 @@ static bool milli(const char *s, u64 *v, const char **rest)
 	}
 	if (p == s)
 		return false;
-	if (*p == '.')
-		for (p++; *p >= '0' && *p <= '9'; p++) {
+	if (*p == '.') {
+		if (p[1] < '0' || p[1] > '9')
+			return false;
+		for (p++; *p >= '0' && *p <= '9' && scale > 1; p++) {
 			scale /= 10;
 			part += scale * (u64)(*p - '0');
 		}
+	}
 	*v = whole * 1000 + part;
 	*rest = p;
 	return true;
@@ -206,7 +251,7 @@ static bool literal(const char **p, char c)
 /* 2006-06-17 or 2006-06-17T16:01:21 */
 bool opt_date(const char *s, u64 *epoch)
 {
-	static const u8 month_days[] = {31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+	static const u8 month_days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
 	s64 y, mo, d, h = 0, mi = 0, sec = 0;
 
 	if (!digits(&s, 4, &y) || !literal(&s, '-') || !digits(&s, 2, &mo) || !literal(&s, '-') || !digits(&s, 2, &d))
@@ -214,7 +259,9 @@ bool opt_date(const char *s, u64 *epoch)
 	if (*s && !(literal(&s, 'T') && digits(&s, 2, &h) && literal(&s, ':') && digits(&s, 2, &mi) &&
 	            literal(&s, ':') && digits(&s, 2, &sec) && !*s))
 		return false;
-	if (y < 1970 || mo < 1 || mo > 12 || d < 1 || d > month_days[mo - 1] || h > 23 || mi > 59 || sec > 59)
+	bool leap = (y % 4 == 0 && y % 100 != 0) || y % 400 == 0;
+	if (y < 1970 || mo < 1 || mo > 12 || d < 1 || d > month_days[mo - 1] + (mo == 2 && leap) || h > 23 || mi > 59 ||
+	    sec > 59)
 		return false;
 	*epoch = (u64)(days(y, mo, d) * 86400 + h * 3600 + mi * 60 + sec);
 	return true;

@@ -14,14 +14,14 @@ static const struct option_row table[] = {
 	{ "kernel", NULL, ARG_VALUE, PROFILE_BOTH, "FILE", "bzImage, ELF with a PVH note, Multiboot 1 or 2", opt_kernel, NULL },
 	{ "initrd", NULL, ARG_VALUE, PROFILE_BOTH, "FILE[,FILE...]", "initial RAM disk; for Multiboot modules, each 'FILE ARGS'", opt_initrd, NULL },
 	{ "append", NULL, ARG_VALUE, PROFILE_BOTH, "STRING", "the kernel's command line", opt_append, NULL },
-	{ "serial", NULL, ARG_VALUE, PROFILE_BOTH, "stdio|mon:stdio|null|file:PATH|unix:PATH|pty", "COM1, and given twice COM2 (stdio)", opt_serial, NULL },
+	{ "serial", NULL, ARG_VALUE | ARG_MANY, PROFILE_BOTH, "stdio|mon:stdio|null|file:PATH|unix:PATH|pty", "COM1, and given twice COM2 (stdio)", opt_serial, NULL },
 	{ "debugcon", NULL, ARG_VALUE, PROFILE_BOTH, "stdio|file:PATH", "port E9h", opt_debugcon, NULL },
-	{ "disk", NULL, ARG_VALUE, PROFILE_TURNSTILE, "FILE[,ro][,snapshot]", "a raw image as a virtio disk; may be given several times", opt_disk, NULL },
-	{ "net", NULL, ARG_VALUE, PROFILE_BOTH, "user[,hostfwd=...]|none", "a virtio network card in a user-mode network (none)", opt_net, NULL },
-	{ "rng", NULL, ARG_NONE, PROFILE_TURNSTILE, "", "a virtio entropy source, seeded by --seed", opt_flag, NULL },
-	{ "fw-cfg", "fw_cfg", ARG_VALUE, PROFILE_BOTH, "name=NAME,file=FILE|string=TEXT", "a file for fw_cfg", opt_fwcfg, NULL },
-	{ "device", NULL, ARG_VALUE, PROFILE_BOTH, "NAME[,KEY=VALUE...]", "one more device; --device help lists them", opt_device, NULL },
-	{ "smbios", NULL, ARG_VALUE, PROFILE_BOTH, "type=N,KEY=VALUE...", "names that SMBIOS gives the machine, in QEMU's words", opt_smbios, NULL },
+	{ "disk", NULL, ARG_VALUE | ARG_MANY, PROFILE_TURNSTILE, "FILE[,ro][,snapshot]", "a raw image as a virtio disk; may be given several times", opt_disk, NULL },
+	{ "net", NULL, ARG_VALUE | ARG_MANY, PROFILE_BOTH, "user[,hostfwd=...]|none", "a virtio network card in a user-mode network (none)", opt_net, NULL },
+	{ "rng", NULL, ARG_NONE | ARG_MANY, PROFILE_TURNSTILE, "", "a virtio entropy source, seeded by --seed", opt_flag, NULL },
+	{ "fw-cfg", "fw_cfg", ARG_VALUE | ARG_MANY, PROFILE_BOTH, "name=NAME,file=FILE|string=TEXT", "a file for fw_cfg", opt_fwcfg, NULL },
+	{ "device", NULL, ARG_VALUE | ARG_MANY, PROFILE_BOTH, "NAME[,KEY=VALUE...]", "one more device; --device help lists them", opt_device, NULL },
+	{ "smbios", NULL, ARG_VALUE | ARG_MANY, PROFILE_BOTH, "type=N,KEY=VALUE...", "names that SMBIOS gives the machine, in QEMU's words", opt_smbios, NULL },
 	{ "uuid", NULL, ARG_VALUE, PROFILE_BOTH, "UUID", "the machine's UUID: -smbios type=1,uuid=UUID", opt_uuid, NULL },
 	/* how it runs */
 	{ "rtc", NULL, ARG_VALUE, PROFILE_BOTH, "base=DATE|utc", "the clock's date at power-on (2024-01-01)", opt_rtc, NULL },
@@ -30,7 +30,7 @@ static const struct option_row table[] = {
 	{ "max-time", NULL, ARG_VALUE, PROFILE_BOTH, "TIME", "stop after this virtual time (10s, 500ms), status 6", opt_max_time, NULL },
 	{ "timeout", NULL, ARG_VALUE, PROFILE_BOTH, "TIME", "stop after this real time, status 6", opt_timeout, NULL },
 	{ "idle", NULL, ARG_VALUE, PROFILE_BOTH, "skip|wait", "an idle machine skips time, or waits as long (waits while input may come)", opt_idle, NULL },
-	{ "no-reboot", NULL, ARG_NONE, PROFILE_BOTH, "", "end at a reset, status 10", opt_flag, NULL },
+	{ "no-reboot", NULL, ARG_NONE | ARG_MANY, PROFILE_BOTH, "", "end at a reset, status 10", opt_flag, NULL },
 	{ "on-triple-fault", NULL, ARG_VALUE, PROFILE_BOTH, "stop|reset", "what a triple fault does (stop)", opt_triple, NULL },
 	{ "stress", NULL, ARG_VALUE, PROFILE_TURNSTILE, "KNOB[,KNOB...]", NULL, opt_stress, NULL }, /* for tests */
 	/* what is told */
@@ -39,32 +39,32 @@ static const struct option_row table[] = {
 	{ "version", NULL, ARG_NONE, PROFILE_BOTH, "", "print the version", opt_accept, "*" },
 	{ "help", "h", ARG_NONE, PROFILE_BOTH, "", "print this", opt_accept, "*" },
 	/* QEMU's words */
-	{ "machine", "M", ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_machine, NULL },
-	{ "accel", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_machine, NULL },
-	{ "enable-kvm", NULL, ARG_NONE, PROFILE_BOTH, NULL, NULL, opt_machine, NULL },
-	{ "nodefaults", NULL, ARG_NONE, PROFILE_BOTH, NULL, NULL, opt_flag, NULL },
-	{ "snapshot", NULL, ARG_NONE, PROFILE_BOTH, NULL, NULL, opt_flag, NULL },
-	{ "nographic", NULL, ARG_NONE, PROFILE_BOTH, NULL, NULL, opt_accept, "*" },
+	{ "machine", "M", ARG_VALUE | ARG_MANY, PROFILE_BOTH, NULL, NULL, opt_machine, NULL },
+	{ "accel", NULL, ARG_VALUE | ARG_MANY, PROFILE_BOTH, NULL, NULL, opt_accel, NULL },
+	{ "enable-kvm", NULL, ARG_NONE | ARG_MANY, PROFILE_BOTH, NULL, NULL, opt_enable_kvm, NULL },
+	{ "nodefaults", NULL, ARG_NONE | ARG_MANY, PROFILE_BOTH, NULL, NULL, opt_flag, NULL },
+	{ "snapshot", NULL, ARG_NONE | ARG_MANY, PROFILE_BOTH, NULL, NULL, opt_flag, NULL },
+	{ "nographic", NULL, ARG_NONE | ARG_MANY, PROFILE_BOTH, NULL, NULL, opt_accept, "*" },
 	{ "display", NULL, ARG_VALUE, PROFILE_BOTH, "no display yet; use -display none", NULL, opt_accept, "none" },
 	{ "vga", NULL, ARG_VALUE, PROFILE_BOTH, "no display yet; use -vga none", NULL, opt_accept, "none" },
 	{ "vnc", NULL, ARG_VALUE, PROFILE_BOTH, "no display yet; use -vnc none", NULL, opt_accept, "none" },
 	{ "monitor", NULL, ARG_VALUE, PROFILE_BOTH, "no monitor; use -monitor none", NULL, opt_accept, "none null" },
 	{ "parallel", NULL, ARG_VALUE, PROFILE_BOTH, "no parallel port; use -parallel none", NULL, opt_accept, "none null" },
-	{ "no-user-config", NULL, ARG_NONE, PROFILE_BOTH, NULL, NULL, opt_accept, "*" },
-	{ "no-shutdown", NULL, ARG_NONE, PROFILE_BOTH, NULL, NULL, opt_accept, "*" },
-	{ "no-fd-bootchk", NULL, ARG_NONE, PROFILE_BOTH, NULL, NULL, opt_accept, "*" },
-	{ "global", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_accept, "*" },
+	{ "no-user-config", NULL, ARG_NONE | ARG_MANY, PROFILE_BOTH, NULL, NULL, opt_accept, "*" },
+	{ "no-shutdown", NULL, ARG_NONE | ARG_MANY, PROFILE_BOTH, NULL, NULL, opt_ignore, "has no effect: a machine that is off ends the program" },
+	{ "no-fd-bootchk", NULL, ARG_NONE | ARG_MANY, PROFILE_BOTH, NULL, NULL, opt_accept, "*" },
+	{ "global", NULL, ARG_VALUE | ARG_MANY, PROFILE_BOTH, NULL, NULL, opt_global, NULL },
 	{ "name", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_accept, "*" },
-	{ "boot", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_accept, "*" },
-	{ "msg", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_accept, "*" },
-	{ "overcommit", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_accept, "*" },
-	{ "nic", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_net, NULL },
-	{ "netdev", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_netdev, NULL },
-	{ "drive", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_drive, NULL },
+	{ "boot", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_boot, NULL },
+	{ "msg", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_switches, "timestamp guest-name" },
+	{ "overcommit", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_switches, "mem-lock cpu-pm" },
+	{ "nic", NULL, ARG_VALUE | ARG_MANY, PROFILE_BOTH, NULL, NULL, opt_net, NULL },
+	{ "netdev", NULL, ARG_VALUE | ARG_MANY, PROFILE_BOTH, NULL, NULL, opt_netdev, NULL },
+	{ "drive", NULL, ARG_VALUE | ARG_MANY, PROFILE_BOTH, NULL, NULL, opt_drive, NULL },
 	{ "hda", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_hda, NULL },
 	{ "hdb", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_hda, NULL },
-	{ "chardev", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_chardev, NULL },
-	{ "object", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_object, NULL },
+	{ "chardev", NULL, ARG_VALUE | ARG_MANY, PROFILE_BOTH, NULL, NULL, opt_chardev, NULL },
+	{ "object", NULL, ARG_VALUE | ARG_MANY, PROFILE_BOTH, NULL, NULL, opt_object, NULL },
 	/* what is not there yet, or never will be, and what to do instead */
 	{ "bios", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_refuse, "no firmware yet; use --kernel" },
 	{ "pflash", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_refuse, "no firmware yet; use --kernel" },
@@ -97,6 +97,8 @@ enum profile options_profile(const char *argv0)
 
 /* ---- parsing ---- */
 
+_Static_assert(ARRAY_LEN(table) <= OPT_ROWS, "struct options.given has a place for every row");
+
 static const struct option_row *find(const char *name, size_t n, enum profile p)
 {
 	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
@@ -127,14 +129,39 @@ static enum status unknown(const char *word, const char *name, size_t n, struct 
 	return err_set(err, ST_ARG, "%s: unknown option; --help lists them", word);
 }
 
+const char *options_given(const struct options *o, const char *name)
+{
+	const struct option_row *r = find(name, strlen(name), PROFILE_BOTH);
+
+	return r ? o->given[r - table] : NULL;
+}
+
+/* One row with its value; `typed` is how the option was spelled. Where QEMU lets the last one count, it says so. */
+static enum status apply(struct options *o, const struct option_row *r, char *typed, const char *value, struct err *err)
+{
+	char *copy = value ? opt_copy(o, value, strlen(value)) : NULL;
+	const char **given = &o->given[r - table];
+	enum status s = ST_OK;
+
+	if (!typed || (value && !copy))
+		return opt_nomem(err);
+	o->option = typed;
+	if (*given && !(r->arg & ARG_MANY))
+		s = o->profile == PROFILE_QEMU
+		            ? opt_note(o, err, ": given more than once; the last one counts")
+		            : opt_bad(o, err, ": given already%s%s", strcmp(*given, typed) ? ", as " : "",
+		                      strcmp(*given, typed) ? *given : "");
+	*given = typed;
+	return s == ST_OK ? r->set(o, r, copy, err) : s;
+}
+
 /* A file is a kernel; under QEMU's name it is the first disk. */
 static enum status positional(struct options *o, const char *word, struct err *err)
 {
 	const struct option_row *r =
 	        o->profile == PROFILE_QEMU ? find("hda", 3, o->profile) : find("kernel", 6, o->profile);
-	char *copy = opt_copy(o, word, strlen(word));
 
-	return copy ? r->set(o, r, copy, err) : opt_nomem(err);
+	return apply(o, r, opt_copy(o, "FILE", 4), word, err);
 }
 
 static enum status one_option(struct options *o, int argc, const char *const argv[], int *at, struct err *err)
@@ -146,35 +173,52 @@ static enum status one_option(struct options *o, int argc, const char *const arg
 
 	if (!r)
 		return unknown(word, name, n, err);
-	if (r->arg == ARG_NONE && value)
-		return err_set(err, ST_ARG, "-%s%s takes no value", word[1] == '-' ? "-" : "", r->name);
-	if (r->arg == ARG_VALUE && !value) {
+	char *typed = opt_copy(o, word, (size_t)(name - word) + n);
+	if (!typed)
+		return opt_nomem(err);
+	if ((r->arg & ARG_KIND) == ARG_NONE && value)
+		return err_set(err, ST_ARG, "%s takes no value", typed);
+	if ((r->arg & ARG_KIND) == ARG_VALUE && !value) {
 		if (*at + 1 >= argc)
-			return err_set(err, ST_ARG, "%s: a value is missing%s%s", word, r->help ? ": " : "",
+			return err_set(err, ST_ARG, "%s: a value is missing%s%s", typed, r->help ? ": " : "",
 			               r->help ? r->argname : "");
 		value = argv[++*at];
 	}
-	char *copy = value ? opt_copy(o, value, strlen(value)) : NULL;
-	if (value && !copy)
-		return opt_nomem(err);
-	return r->set(o, r, copy, err);
+	return apply(o, r, typed, value, err);
+}
+
+static enum status processor(struct options *o, struct err *err)
+{
+	const char *typed = options_given(o, "cpu");
+	enum status s = model_parse(o->cpu, &o->cfg.model, &o->cfg.feat, err);
+
+	o->option = typed ? typed : "--cpu";
+	if (s != ST_OK)
+		return err_in(err, s, o->option);
+	o->cfg.phys_bits = model_phys_bits(o->cpu, o->cfg.model);
+	if (!model_is_substitute(o->cpu))
+		return ST_OK;
+	return opt_note(o, err, " %.*s: the model '%s' stands in for it", (int)strcspn(o->cpu, ","), o->cpu,
+	                o->cfg.model->name);
 }
 
 static enum status finish(struct options *o, struct err *err)
 {
-	if (!o->serials && !o->nodefaults)
+	if (!o->serials && !o->nodefaults) {
 		o->cfg.serial[0] = opt_copy(o, "stdio", 5);
+		o->cfg.serial_option[0] = "--serial";
+	}
 	enum status s = opt_finish_devices(o, err);
 	if (s != ST_OK)
 		return s;
 	if (!o->cfg.kernel)
 		return err_set(err, ST_ARG, "no kernel: give FILE or --kernel FILE");
+	o->cfg.kernel_option = options_given(o, "kernel");
+	o->cfg.initrd_option = options_given(o, "initrd");
+	o->cfg.append_option = options_given(o, "append");
 	if (o->cfg.debugcon && o->cfg.testdev)
 		return err_set(err, ST_ARG, "--debugcon and -device pc-testdev both want port E9h; use one of them");
-	s = model_parse(o->cpu, &o->cfg.model, &o->cfg.feat, err);
-	if (s == ST_OK)
-		o->cfg.phys_bits = model_phys_bits(o->cpu, o->cfg.model);
-	return s;
+	return processor(o, err);
 }
 
 static void defaults(struct options *o)
@@ -231,7 +275,7 @@ static void usage(FILE *f, enum profile p)
 		if (!(r->profiles & p) || !r->help)
 			continue;
 		snprintf(left, sizeof(left), "%s%s%s%s", p == PROFILE_QEMU || !r->name[1] ? "-" : "--", r->name,
-		         r->arg == ARG_VALUE ? " " : "", r->argname);
+		         (r->arg & ARG_KIND) == ARG_VALUE ? " " : "", r->argname);
 		if (strlen(left) < 27)
 			fprintf(f, "  %-27s %s\n", left, r->help);
 		else
@@ -326,7 +370,7 @@ bool options_help(int argc, const char *const argv[], FILE *f, enum status *s, s
 		if (answer(name, n, value, p, f))
 			return true;
 		const struct option_row *r = find(name, n, p);
-		if (r && r->arg == ARG_VALUE && !name[n])
+		if (r && (r->arg & ARG_KIND) == ARG_VALUE && !name[n])
 			i++; /* a value is not an option, whatever it looks like */
 	}
 	return false;

@@ -12,6 +12,7 @@ enum profile { PROFILE_TURNSTILE = 1, PROFILE_QEMU = 2, PROFILE_BOTH = 3 };
 
 /* A -drive or -netdev or -chardev that a later -device refers to by its id. */
 struct named_backend {
+	const char *option; /* as it was typed */
 	enum { BACKEND_DRIVE, BACKEND_NET, BACKEND_CHAR, BACKEND_RNG } kind;
 	char *id;
 	char *path; /* drive: file; char: channel spec */
@@ -20,7 +21,8 @@ struct named_backend {
 	struct net_config net;
 };
 #define OPT_BACKENDS 32
-#define OPT_NOTES    4
+#define OPT_NOTES    16
+#define OPT_ROWS     96 /* room for the table */
 
 struct options {
 	struct machine_config cfg;
@@ -28,32 +30,48 @@ struct options {
 	char *cpu; /* spec; parsed at the end */
 	u32 trace;
 	char *trace_file;
-	bool stats, nodefaults, no_user_serial, snapshot_all;
+	bool stats, nodefaults, snapshot_all, kvm_noted;
 	char *stats_file;
 	unsigned serials;
 	struct named_backend backend[OPT_BACKENDS];
 	unsigned backends;
 	char *device[OPT_BACKENDS]; /* -device, resolved when every backend is known */
+	const char *device_option[OPT_BACKENDS];
 	unsigned devices;
-	const char *note[OPT_NOTES]; /* what was accepted without effect and deserves a word */
+	char *input[MACHINE_FWCFG]; /* files that were read already */
+	const char *input_option[MACHINE_FWCFG];
+	unsigned inputs;
+	const char *option;          /* the one at hand, as it was typed: "--smp", "-smp", "FILE" */
+	const char *given[OPT_ROWS]; /* the same by row; NULL: not given */
+	const char *note[OPT_NOTES]; /* what means something else here, or nothing, and deserves a word */
 	unsigned notes;
 	struct opt_string *strings; /* everything that was copied */
 	bool out_of_memory;         /* a copy failed: whatever a row says then, this is why */
 };
 
-enum option_arg { ARG_NONE, ARG_VALUE, ARG_OPTIONAL /* only as --name=VALUE */ };
+enum option_arg {
+	ARG_NONE,
+	ARG_VALUE,
+	ARG_OPTIONAL /* only as --name=VALUE */,
+	ARG_KIND = 3,
+	ARG_MANY = 4 /* may be repeated */
+};
 struct option_row {
 	const char *name, *alias; /* alias: another spelling, or NULL */
-	u8 arg, profiles;         /* enum option_arg; enum profile bits */
+	u8 arg, profiles;         /* enum option_arg bits; enum profile bits */
 	const char *argname;      /* for the help; opt_accept: what to say of any other value */
 	const char *help;         /* NULL: not listed */
 	enum status (*set)(struct options *o, const struct option_row *row, char *value, struct err *err);
-	const char *accepts; /* set == opt_accept: the values, space-separated, or "*"; opt_refuse: the reason */
+	const char *accepts; /* opt_accept: the values, space-separated, or "*"; opt_refuse, opt_ignore: the reason */
 };
 
 enum status options_parse(struct options *o, int argc, const char *const argv[], struct err *err) must_check;
 void options_free(struct options *o);
 /* true: argv asks for information, which was written to f. */
+/* How the option of this name was typed; NULL: it was not given. */
+const char *options_given(const struct options *o, const char *name);
+/* No output may destroy an input or another output. Looks at the files and changes none. */
+enum status files_check(struct options *o, struct err *err) must_check;
 bool options_help(int argc, const char *const argv[], FILE *f, enum status *s, struct err *err);
 enum profile options_profile(const char *argv0);
 
@@ -70,6 +88,10 @@ bool opt_date(const char *s, u64 *epoch);
 /* The candidate nearest to word, NULL if none is near. */
 const char *opt_nearest(const char *word, const char *(*name)(unsigned i, const void *arg), const void *arg);
 enum status opt_nomem(struct err *err);
+enum status opt_note(struct options *o, struct err *err, const char *fmt, ...)
+        printf_like(3, 4); /* after the option's name */
+enum status opt_bad(const struct options *o, struct err *err, const char *fmt, ...) printf_like(3, 4);
+bool opt_listed(const char *list, const char *word); /* space-separated; "*": any word */
 
 /* ---- opt_set.c, opt_devices.c, opt_smbios.c: what the rows call ---- */
 #define OPT_SET(name)                                                                                                  \
@@ -97,6 +119,12 @@ OPT_SET(stress);
 OPT_SET(seed);
 OPT_SET(fwcfg);
 OPT_SET(machine);
+OPT_SET(accel);
+OPT_SET(enable_kvm);
+OPT_SET(boot);
+OPT_SET(switches);
+OPT_SET(global);
+OPT_SET(ignore);
 OPT_SET(disk);
 OPT_SET(hda);
 OPT_SET(drive);

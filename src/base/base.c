@@ -15,6 +15,17 @@ enum status err_set(struct err *e, enum status s, const char *fmt, ...)
 	return s;
 }
 
+enum status err_in(struct err *e, enum status s, const char *where)
+{
+	struct err inner;
+
+	if (e && where) {
+		inner = *e;
+		snprintf(e->text, sizeof(e->text), "%s: %.400s", where, inner.text);
+	}
+	return s;
+}
+
 /* A test's knob, not machine state: it follows the thread that tests. */
 static _Thread_local struct alloc_knob knob;
 

@@ -77,6 +77,7 @@ struct err {
 	char text[512];
 };
 enum status err_set(struct err *e, enum status s, const char *fmt, ...) printf_like(3, 4);
+enum status err_in(struct err *e, enum status s, const char *where); /* "where: " in front; NULL: nothing */
 
 /* malloc family with the "nth allocation fails" stress knob. All memory of a machine comes through here. */
 struct alloc_knob {

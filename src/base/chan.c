@@ -10,7 +10,7 @@ struct fd_chan {
 	struct chan chan;
 	int in, out, listen;
 	bool own;     /* close the descriptors with the channel */
-	bool dead;    /* output failed: a closed pipe must not stop the guest */
+	bool dead;    /* output failed: it must not stop the guest */
 	bool wait;    /* a server waits for its first client */
 	bool bound;   /* the socket at path is ours */
 	bool pending; /* not started yet */
@@ -30,8 +30,12 @@ static void fd_flush(struct chan *c)
 
 	if (f->pending)
 		return;
-	if (f->used && f->out >= 0 && !f->dead && !os_write_all(f->out, f->buf, f->used))
+	if (f->used && f->out >= 0 && !f->dead && !os_write_all(f->out, f->buf, f->used)) {
 		f->dead = true;
+		c->failed = errno;
+		/* A peer may leave when it likes; a disk that is full is nobody's wish. */
+		c->promised = c->promised || errno == ENOSPC || errno == EFBIG || errno == EDQUOT;
+	}
 	f->used = 0;
 }
 
@@ -84,7 +88,8 @@ static size_t fd_read(struct chan *c, u8 *buf, size_t n)
 
 	if (f->in < 0 && f->listen >= 0) {
 		f->in = f->out = os_accept(f->listen); /* never blocks */
-		f->dead = false;
+		f->dead = c->told = false;
+		c->failed = 0;
 		return 0;
 	}
 	if (f->in < 0)
@@ -168,7 +173,10 @@ static enum status open_file(struct chan **out, const char *path, struct err *er
 		return err_set(err, ST_ARG, "file: without a path");
 	if (!os_may_write(path))
 		return err_set(err, ST_ARG, "%s: %s", path, strerror(errno));
-	return make(out, &file_ops, -1, path, err);
+	enum status s = make(out, &file_ops, -1, path, err);
+	if (s == ST_OK)
+		(*out)->promised = true;
+	return s;
 }
 
 static enum status open_pty(struct chan **out, struct err *err)

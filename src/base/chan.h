@@ -31,6 +31,10 @@ struct chan {
 	size_t (*filter)(void *arg, u8 *buf, size_t n);
 	void *filter_arg;
 	char note[96]; /* what a person should know, such as the name of the pty; "" if nothing */
+	const char *option, *spec; /* as on the command line, for messages; the owner's */
+	int failed;    /* errno of the write after which output is lost; 0: none */
+	bool promised; /* output that was asked for and must not be lost: a file; a peer may leave when it likes */
+	bool told;     /* `failed` was said */
 };
 
 static inline void chan_write(struct chan *c, const u8 *buf, size_t n)

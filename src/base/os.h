@@ -16,6 +16,19 @@ struct os_file {
 enum status os_file_map(struct os_file *f, const char *path, struct err *err) must_check;
 void os_file_unmap(struct os_file *f);
 
+/* Which file a path or a descriptor means, whatever its spelling: links followed, a file that is yet to be created by its
+ * folder and name. What may be shared (terminals, pipes, sockets, /dev/null) is nobody's alone. */
+struct os_file_id {
+	enum { OS_FILE_NONE, OS_FILE_HERE, OS_FILE_NEW } kind;
+	u64 device, inode;
+	char name[256]; /* OS_FILE_NEW */
+};
+struct os_file_id os_path_id(const char *path);
+struct os_file_id os_fd_id(int fd);
+bool os_same_file(const struct os_file_id *a, const struct os_file_id *b);
+/* One writer, or any number of readers. false: somebody else has it; a file system without locks grants everything. */
+bool os_lock_file(int fd, bool write);
+
 u64 os_real_ns(void);      /* monotonic */
 u64 os_date_seconds(void); /* since 1970, for --rtc base=utc alone */
 
@@ -31,7 +44,7 @@ int os_unix_listen(const char *path);
 int os_accept(int fd);
 int os_pty(char *name, size_t len);
 size_t os_read_ready(int fd, void *buf, size_t n, bool *eof); /* never blocks */
-bool os_write_all(int fd, const void *buf, size_t n);
+bool os_write_all(int fd, const void *buf, size_t n); /* false: errno says why */
 bool os_write_at(int fd, u64 offset, const void *buf, size_t n);
 bool os_readable_source(int fd); /* not /dev/null, not closed */
 void os_close(int fd);

@@ -3,7 +3,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -52,6 +54,97 @@ void os_file_unmap(struct os_file *f)
 		munmap((void *)(uintptr_t)f->data, (size_t)f->size);
 	*f = (struct os_file){0};
 }
+
+/* ---- which file ---- */
+
+static struct os_file_id id_of(const struct stat *st)
+{
+	if (S_ISREG(st->st_mode))
+		return (struct os_file_id){.kind = OS_FILE_HERE, .device = st->st_dev, .inode = st->st_ino};
+	if (S_ISBLK(st->st_mode)) /* a disk is one disk under each of its names */
+		return (struct os_file_id){.kind = OS_FILE_HERE, .device = ~0ull, .inode = st->st_rdev};
+	return (struct os_file_id){.kind = OS_FILE_NONE};
+}
+
+struct os_file_id os_fd_id(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) ? (struct os_file_id){.kind = OS_FILE_NONE} : id_of(&st);
+}
+
+/* path, cut at its last name; the name stays behind the cut. NULL: the folder is the current one. */
+static char *split_folder(char *path, const char **name)
+{
+	char *slash = strrchr(path, '/');
+
+	*name = slash ? slash + 1 : path;
+	if (!slash)
+		return NULL;
+	*slash = 0;
+	return path;
+}
+
+/* A symbolic link that leads nowhere is created where it leads. */
+static bool follow(char path[4096])
+{
+	char target[4096], joined[8192];
+	const char *name;
+	ssize_t n = readlink(path, target, sizeof(target) - 1);
+
+	if (n < 0)
+		return false;
+	target[n] = 0;
+	char *folder = target[0] == '/' ? NULL : split_folder(path, &name);
+	snprintf(joined, sizeof(joined), "%s%s%s", folder ? folder : "", folder ? "/" : "", target);
+	if (strlen(joined) >= 4096)
+		return false;
+	memcpy(path, joined, strlen(joined) + 1);
+	return true;
+}
+
+static struct os_file_id new_id(const char *path)
+{
+	struct os_file_id id = {.kind = OS_FILE_NEW};
+	char text[4096];
+	const char *name;
+	struct stat st;
+
+	if (strlen(path) >= sizeof(text))
+		return (struct os_file_id){.kind = OS_FILE_NONE};
+	memcpy(text, path, strlen(path) + 1);
+	for (unsigned n = 0; n < 40 && follow(text); n++)
+		;
+	const char *folder = split_folder(text, &name);
+	if (stat(!folder ? "." : *folder ? folder : "/", &st) || strlen(name) >= sizeof(id.name))
+		return (struct os_file_id){.kind = OS_FILE_NONE};
+	id.device = st.st_dev;
+	id.inode = st.st_ino;
+	memcpy(id.name, name, strlen(name));
+	return id;
+}
+
+struct os_file_id os_path_id(const char *path)
+{
+	struct stat st;
+
+	if (!stat(path, &st))
+		return id_of(&st);
+	return errno == ENOENT ? new_id(path) : (struct os_file_id){.kind = OS_FILE_NONE};
+}
+
+bool os_same_file(const struct os_file_id *a, const struct os_file_id *b)
+{
+	return a->kind != OS_FILE_NONE && a->kind == b->kind && a->device == b->device && a->inode == b->inode &&
+	       !strcmp(a->name, b->name);
+}
+
+bool os_lock_file(int fd, bool write)
+{
+	return !flock(fd, (write ? LOCK_EX : LOCK_SH) | LOCK_NB) || errno != EWOULDBLOCK;
+}
+
+/* ---- time and waiting ---- */
 
 u64 os_real_ns(void)
 {
@@ -221,6 +314,8 @@ bool os_write_all(int fd, const void *buf, size_t n)
 		}
 		if (done < 0 && errno == EINTR)
 			continue;
+		if (done == 0)
+			errno = ENOSPC;
 		if (done <= 0)
 			return false;
 		p += done;

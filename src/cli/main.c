@@ -21,6 +21,9 @@ enum {
 
 #define REPORT_TO "please report this with the command line and the kernel"
 
+/* Output that was asked for could not be written: the run was for nothing, whatever it ended with. */
+static bool lost;
+
 /* ---- signals ---- */
 
 /* What a signal handler needs; it takes no argument. */
@@ -91,7 +94,13 @@ static void install_handlers(void)
 		handle(crashes[i], on_crash);
 	handle(SIGTSTP, on_suspend);
 	handle(SIGCONT, on_continue);
+}
+
+/* A reader that went away and a limit on files make a write fail, which is said; they do not kill in silence. */
+static void write_failures_are_errors(void)
+{
 	handle(SIGPIPE, SIG_IGN);
+	handle(SIGXFSZ, SIG_IGN);
 }
 
 /* ---- what is told ---- */
@@ -120,6 +129,7 @@ static int on_event(ts_machine *m, const ts_event *e, void *arg)
 	}
 	if (e->kind == TS_ON_REFUSED && e->count > 1)
 		return 0;
+	lost |= e->kind == TS_ON_NOTE && !strcmp(e->id, "lost");
 	terminal_say(full ? "turnstile: " : "turnstile: warning: ");
 	terminal_say(text);
 	if (!n || text[n - 1] != '\n')
@@ -132,29 +142,49 @@ static void to_file(void *arg, const char *text, size_t len)
 	fwrite(text, 1, len, arg);
 }
 
-/* false: the file could not be written. */
-static bool write_stats(ts_machine *m)
+/* .json and .jsonl: one object on one line. */
+static bool is_json(const char *path)
+{
+	const char *dot = strrchr(path, '.');
+
+	return dot && (!strcmp(dot, ".json") || !strcmp(dot, ".jsonl"));
+}
+
+static void write_stats(ts_machine *m)
 {
 	const char *path = ts_option(m, "stats");
-	FILE *f = path && *path ? fopen(path, "w") : stderr;
+	char why[600];
 
-	if (!path)
-		return true;
-	if (!f) {
-		say(path, ": cannot be written");
-		return false;
-	}
-	ts_report(m, "stats", to_file, f);
-	return f == stderr ? true : fclose(f) == 0;
+	if (path && !*path)
+		ts_report(m, "stats", to_file, stderr);
+	if (!path || !*path)
+		return;
+	FILE *f = fopen(path, "we");
+	bool ok = f && ts_report(m, is_json(path) ? "stats.json" : "stats", to_file, f) == TS_OK;
+	ok = ok && !fflush(f);
+	snprintf(why, sizeof(why), "%s %.400s: %s", ts_option(m, "stats-option"), path, strerror(errno));
+	if (f)
+		ok &= !fclose(f);
+	if (!ok)
+		say(why, "");
+	lost |= !ok;
+}
+
+/* Where every processor is. */
+static void say_where(ts_machine *m)
+{
+	ts_report(m, "where", to_file, stderr);
 }
 
 /* ---- exit statuses ---- */
 
-static int limit_status(uint32_t which)
+static int limit_status(ts_machine *m, uint32_t which)
 {
-	static const char *const text[] = {"a limit", "--max-insns", "--max-time", "--timeout"};
+	static const char *const name[] = {"", "max-insns-option", "max-time-option", "timeout-option"};
+	const char *typed = which && which < 4 ? ts_option(m, name[which]) : NULL;
 
-	say(text[which < 4 ? which : 0], " is reached; status 6");
+	say(typed ? typed : "a limit", " is reached; status 6");
+	say_where(m);
 	return EXIT_LIMIT;
 }
 
@@ -185,8 +215,9 @@ static int status_of(ts_machine *m, ts_stop why, uint32_t value)
 	case TS_SHUTDOWN: return EXIT_TRIPLE_FAULT; /* the evidence is printed already */
 	case TS_DEADLOCK:
 		say("every processor is halted and nothing can wake one; status 12", "");
+		say_where(m);
 		return EXIT_DEADLOCK;
-	case TS_LIMIT: return limit_status(value);
+	case TS_LIMIT: return limit_status(m, value);
 	case TS_STOPPED: return signal_status();
 	case TS_FAULT: break;
 	}
@@ -226,11 +257,13 @@ static int run(int argc, char **argv)
 	ts_run(m, 0, &why, &value);
 	terminal_stop();
 	status = status_of(m, why, value);
-	if (!write_stats(m) && status == 0)
-		status = EXIT_BAD_INPUT;
+	write_stats(m);
 	running = NULL;
-	ts_destroy(m);
-	return status;
+	ts_destroy(m); /* the end of a trace is written here */
+	if (!lost || status > EXIT_SIGNAL)
+		return status;
+	say("output that was asked for is not complete; status 8", "");
+	return EXIT_OWN_FAULT;
 }
 
 static bool is_qemu_name(const char *argv0)
@@ -243,10 +276,15 @@ static bool is_qemu_name(const char *argv0)
 
 int main(int argc, char **argv)
 {
+	write_failures_are_errors();
 	ts_status s = ts_help(argc, (const char *const *)argv, to_file, stdout);
 
+	if (s == TS_OK && fflush(stdout)) {
+		say("standard output: ", strerror(errno));
+		return EXIT_OWN_FAULT;
+	}
 	if (s == TS_OK)
-		return fflush(stdout) ? EXIT_BAD_INPUT : 0;
+		return 0;
 	if (is_qemu_name(argv[0]) || (argc > 1 && !strcmp(argv[1], "run")))
 		return run(argc, argv);
 	if (argc > 1)

@@ -56,6 +56,14 @@ static void put(void *arg, const char *text, size_t len)
 	fprintf(stderr, "%.*s", (int)(len && text[len - 1] == '\n' ? len - 1 : len), text);
 }
 
+/* Whole lines, on a terminal that may be raw. */
+static void put_lines(void *arg, const char *text, size_t len)
+{
+	(void)arg;
+	(void)len;
+	terminal_say(text);
+}
+
 static void say_status(struct terminal *t)
 {
 	struct timespec now;
@@ -66,6 +74,7 @@ static void say_status(struct terminal *t)
 	ts_report(t->m, "status", put, NULL);
 	fprintf(stderr, ", %.1f MIPS", s > 0 ? (double)insns(t->m) / s / 1e6 : 0.0);
 	terminal_say("\n");
+	ts_report(t->m, "where", put_lines, NULL);
 }
 
 /* One key after Ctrl-A. true: it goes on to the guest. */

@@ -87,8 +87,15 @@ void lpc_set_pm(struct device *lpc, struct device *pm);
 enum status pcitestdev_create(struct device **out, const struct dev_env *e, int devfn);
 
 /* Modern virtio-pci. devfn -1: next free slot. */
-enum status virtio_blk_create(struct device **out, const struct dev_env *e, int devfn, const char *path, bool readonly,
-			      bool snapshot, const char *serial, struct err *err);
+struct virtio_blk_config {
+	const char *path;
+	const char *serial; /* NULL: none */
+	const char *option; /* for messages: who asked for it; NULL: nobody in particular */
+	bool readonly, snapshot;
+	int devfn;
+};
+enum status virtio_blk_create(struct device **out, const struct dev_env *e, const struct virtio_blk_config *cfg,
+			      struct err *err);
 enum status virtio_rng_create(struct device **out, const struct dev_env *e, int devfn, u64 seed);
 enum status virtio_console_create(struct device **out, const struct dev_env *e, int devfn, struct chan *chan);
 /* User-mode network by libslirp. hostfwd: QEMU's text, NULL-terminated list. The door polls it. */

@@ -3,10 +3,12 @@
  * fixed virtual time after the notification, whatever the computer's disk takes. With `snapshot` the image is only
  * read: what is written lives in memory, in pieces of 4 KiB.
  */
+#include "base/os.h"
 #include "dev/virtio.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -50,6 +52,9 @@ struct virtio_blk {
 	struct virtio v;
 	int fd;
 	bool readonly, snapshot;
+	bool told; /* cache: a person knows that the computer refuses to write */
+	const struct platform *platform;
+	const char *path, *option; /* the caller's */
 	u64 size;
 	char serial[ID_LEN];
 	struct due due[VIRTIO_QUEUE_SIZE]; /* oldest first */
@@ -102,27 +107,45 @@ static void free_overlay(struct overlay *o)
 
 /* ---- the image ---- */
 
-static bool file_read(const struct virtio_blk *b, u64 at, u8 *buf, u64 len)
+/* The guest learns it by its request's status, a person by one line. */
+static bool cannot(struct virtio_blk *b, const char *what)
+{
+	char text[512];
+
+	if (b->told || !b->platform || !b->platform->note)
+		return false;
+	b->told = true;
+	snprintf(text, sizeof(text), "%s%s%s: %s: %s; the guest sees I/O errors", b->option ? b->option : "",
+		 b->option ? " " : "", b->path, what, strerror(errno));
+	b->platform->note(b->platform->arg, text);
+	return false;
+}
+
+static bool file_read(struct virtio_blk *b, u64 at, u8 *buf, u64 len)
 {
 	while (len) {
 		ssize_t n = pread(b->fd, buf, len, (off_t)at);
 		if (n < 0 && errno == EINTR)
 			continue;
+		if (n == 0)
+			errno = ENODATA; /* somebody cut the file short */
 		if (n <= 0)
-			return false; /* an error, or somebody cut the file short */
+			return cannot(b, "cannot be read");
 		buf += n, at += (u64)n, len -= (u64)n;
 	}
 	return true;
 }
 
-static bool file_write(const struct virtio_blk *b, u64 at, const u8 *buf, u64 len)
+static bool file_write(struct virtio_blk *b, u64 at, const u8 *buf, u64 len)
 {
 	while (len) {
 		ssize_t n = pwrite(b->fd, buf, len, (off_t)at);
 		if (n < 0 && errno == EINTR)
 			continue;
+		if (n == 0)
+			errno = ENOSPC;
 		if (n <= 0)
-			return false;
+			return cannot(b, "cannot be written");
 		buf += n, at += (u64)n, len -= (u64)n;
 	}
 	return true;
@@ -247,9 +270,12 @@ static u8 do_out(struct virtio_blk *b, u64 sector, u64 len)
 	return S_OK;
 }
 
-static u8 do_flush(const struct virtio_blk *b)
+static u8 do_flush(struct virtio_blk *b)
 {
-	return b->readonly || b->snapshot || !fdatasync(b->fd) ? S_OK : S_IOERR;
+	if (b->readonly || b->snapshot || !fdatasync(b->fd))
+		return S_OK;
+	cannot(b, "cannot be made durable");
+	return S_IOERR;
 }
 
 static u8 do_get_id(struct virtio_blk *b, u64 len)
@@ -474,11 +500,17 @@ static enum status open_image(struct virtio_blk *b, const char *path, struct err
 	b->fd = open(path, (b->readonly || b->snapshot ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK);
 	if (b->fd < 0)
 		return err_set(err, ST_ARG, "%s: %s", path, strerror(errno));
-	return check_image(b, path, err);
+	enum status s = check_image(b, path, err);
+	bool writes = !b->readonly && !b->snapshot;
+	if (s == ST_OK && !os_lock_file(b->fd, writes))
+		return err_set(err, ST_ARG, "%s: another machine %s", path,
+			       writes ? "uses this disk; give it a copy, or ro or snapshot to all of them"
+				      : "writes to this disk");
+	return s;
 }
 
-enum status virtio_blk_create(struct device **out, const struct dev_env *e, int devfn, const char *path, bool readonly,
-			      bool snapshot, const char *serial, struct err *err)
+enum status virtio_blk_create(struct device **out, const struct dev_env *e, const struct virtio_blk_config *cfg,
+			      struct err *err)
 {
 	struct virtio_blk *b = base_alloc(sizeof(*b));
 
@@ -486,19 +518,23 @@ enum status virtio_blk_create(struct device **out, const struct dev_env *e, int 
 		return ST_NOMEM;
 	b->v.pci.dev = (struct device){ .ops = &ops, .bus = e->bus, .clock = e->clock };
 	b->fd = -1;
-	b->readonly = readonly;
-	b->snapshot = snapshot && !readonly;
+	b->readonly = cfg->readonly;
+	b->snapshot = cfg->snapshot && !cfg->readonly;
+	b->platform = e->platform;
+	b->path = cfg->path;
+	b->option = cfg->option;
 	timer_init(&b->timer, e->clock, timer_fired, b);
-	if (serial)
-		memcpy(b->serial, serial, min_u64(strlen(serial), ID_LEN));
-	enum status s = open_image(b, path, err);
+	if (cfg->serial)
+		memcpy(b->serial, cfg->serial, min_u64(strlen(cfg->serial), ID_LEN));
+	enum status s = open_image(b, cfg->path, err);
 	if (s == ST_OK) {
 		configure(b);
-		s = virtio_attach(&b->v, e, devfn, &class);
+		s = virtio_attach(&b->v, e, cfg->devfn, &class);
 		if (s != ST_OK)
-			err_set(err, s, "%s: that PCI slot is taken, or none is left", path);
+			err_set(err, s, "%s: that PCI slot is taken, or none is left", cfg->path);
 	}
 	if (s != ST_OK) {
+		err_in(err, s, cfg->option);
 		if (b->fd >= 0)
 			close(b->fd);
 		base_free(b);

@@ -333,6 +333,40 @@ static void segments(const struct cpu *c, struct text *t)
 	text_add(t, "  idtr         base %s  limit %s\n", hex(c->idtr.base, 8).s, hex(c->idtr.limit, 2).s);
 }
 
+/* ---- one line of where a processor is ---- */
+
+/* What it does there: asleep, with what may wake it, or nothing worth a word. */
+static const char *doing(const struct cpu *c)
+{
+	switch (c->activity) {
+	case ACT_RUN: return "";
+	case ACT_WAIT_SIPI: return ", waits for SIPI";
+	case ACT_SHUTDOWN: return ", shut down";
+	case ACT_OFF: return ", off";
+	default: return c->rflags & FL_IF ? ", halted" : ", halted with interrupts off";
+	}
+}
+
+void inspect_where(struct inspect *i, FILE *f)
+{
+	for (unsigned k = 0; k < i->m->count; k++) {
+		struct cpu *c = i->m->cpus[k];
+		struct text t = {0};
+		char name[PLACE];
+
+		inspect_place(i, c, linear_rip(c, c->r[REG_RIP]), name, sizeof(name));
+		text_label(&t, "at", "%s%srip 0x%" PRIx64 ", cpu %u, insn %s, %s, CPL %u%s%s%s%s", name,
+		           name[0] ? ", " : "", c->r[REG_RIP], c->index, commas(c->insns).s, evidence_mode(c), c->cpl,
+		           c->guest   ? ", in the guest of "
+		           : c->exits ? ", in the monitor"
+		                      : "",
+		           c->guest ? !strcmp(c->virt->name, "svm") ? "VMCB " : "VMCS " : "",
+		           c->guest ? hex(guest_block(c), 0).s : "", doing(c));
+		fputs(text_str(&t), f);
+		text_free(&t);
+	}
+}
+
 /* ---- the block ---- */
 
 /* What happens next; the statuses are the command line's. */

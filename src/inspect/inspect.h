@@ -18,7 +18,7 @@ enum inspect_kind { INSPECT_DEATH, INSPECT_NOTE, INSPECT_REFUSED, INSPECT_TRACE 
 struct inspect_event {
 	enum inspect_kind kind;
 	struct cpu *cpu;  /* NULL: none in particular */
-	const char *id;   /* the check's id; "death", "note", "trace" */
+	const char *id;   /* the check's id; "death", "note", "lost", "trace" */
 	const char *text; /* one or more lines */
 	const char *line; /* the same in one line, without the newline */
 	const char *json; /* one JSON object; "" where there is none */
@@ -28,7 +28,8 @@ struct inspect_event {
 };
 
 struct inspect_options {
-	u32 trace;              /* enum trace_kind bits */
+	u32 trace;                /* enum trace_kind bits */
+	const char *trace_option; /* as on the command line, for messages */
 	const char *trace_file; /* .jsonl: JSON lines; .json: Chrome trace events; else text. NULL: text through put */
 	bool stats;             /* counts are wanted at the end */
 	void (*put)(void *arg, const struct inspect_event *e);
@@ -41,6 +42,9 @@ enum status inspect_new(struct inspect **out, struct machine *m, const struct in
 void inspect_free(struct inspect *i);
 void inspect_flush(struct inspect *i); /* a run ended: traces reach their file, repeated refusals are told */
 void inspect_stats(struct inspect *i, FILE *f);
+void inspect_stats_json(struct inspect *i, FILE *f); /* the same as one object on one line */
+/* Where each processor is: symbol, rip, mode, monitor or guest; one line each. */
+void inspect_where(struct inspect *i, FILE *f);
 /* The evidence block: fault chain, walk, last branches and exits, registers. */
 void inspect_death(struct inspect *i, struct cpu *c, FILE *f);
 /* Registers, devices, the clock, and the content of all RAM. Costs what was written since the last call. */

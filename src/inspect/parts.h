@@ -79,7 +79,8 @@ enum trace_format { TRACE_TEXT, TRACE_JSONL, TRACE_CHROME };
 struct trace {
 	FILE *f; /* NULL: through put */
 	enum trace_format format;
-	bool failed;
+	int failed; /* errno of the first write that failed; 0: none */
+	bool told;
 	struct trace_lap {        /* what a processor is doing: a guest, or an exit's handling */
 		const char *name; /* NULL: neither yet */
 		u64 since, insn;

@@ -150,6 +150,69 @@ static void print_events(const struct stats *s, FILE *f)
 	fprintf(f, "%s\n", sum ? ")" : "");
 }
 
+static void json_exits(const struct stats *s, struct text *t)
+{
+	struct exit_stat sorted[EXIT_STATS];
+	const char *sep = "";
+
+	memcpy(sorted, s->exit, sizeof(sorted));
+	qsort(sorted, EXIT_STATS, sizeof(sorted[0]), by_count);
+	text_add(t, ",\"entries\":%" PRIu64 ",\"refused\":%" PRIu64 ",\"exits\":[", s->entries, s->refused);
+	for (size_t k = 0; k < EXIT_STATS && sorted[k].count; k++) {
+		text_add(t, "%s{\"name\":", sep);
+		text_json(t, sorted[k].name);
+		text_add(t, ",\"code\":\"0x%" PRIx64 "\",\"count\":%" PRIu64 ",\"instructions\":%" PRIu64 "}",
+		         sorted[k].code, sorted[k].count, sorted[k].insns);
+		sep = ",";
+	}
+	text_add(t, "]");
+}
+
+static void json_events(const struct stats *s, struct text *t)
+{
+	const char *sep = "";
+
+	text_add(t,
+	         ",\"interrupts\":%" PRIu64 ",\"nmis\":%" PRIu64 ",\"software_interrupts\":%" PRIu64
+	         ",\"exceptions\":{",
+	         s->interrupts, s->nmis, s->soft);
+	for (unsigned v = 0; v < 32; v++) {
+		if (!s->exceptions[v])
+			continue;
+		text_add(t, "%s\"%s\":%" PRIu64, sep, arch_exceptions[v].name, s->exceptions[v]);
+		sep = ",";
+	}
+	text_add(t, "}");
+}
+
+void inspect_stats_json(struct inspect *i, FILE *f)
+{
+	const struct machine *m = i->m;
+	const char *why = machine_unrepeatable(m);
+	u64 guest = 0, wall = m->started_ns ? os_real_ns() - m->started_ns : 0;
+	struct text t = {0};
+
+	for (unsigned k = 0; k < m->count; k++)
+		guest += m->cpus[k]->guest_insns;
+	text_add(&t, "{\"instructions\":%" PRIu64 ",\"guest_instructions\":%" PRIu64 ",\"cpus\":[", machine_insns(m),
+	         guest);
+	for (unsigned k = 0; k < m->count; k++)
+		text_add(&t, "%s%" PRIu64, k ? "," : "", m->cpus[k]->insns);
+	text_add(&t, "],\"virtual_ns\":%" PRIu64 ",\"wall_ns\":%" PRIu64, m->clock.now, wall);
+	json_exits(&i->stats, &t);
+	json_events(&i->stats, &t);
+	text_add(&t, ",\"mmio\":%" PRIu64 ",\"ports\":%" PRIu64 ",\"blocks\":%" PRIu64 ",\"repeatable\":%s",
+	         m->bus.mmio_accesses, m->bus.port_accesses, code_cache_built(m->code),
+	         why ? "false,\"because\":" : "true");
+	if (why)
+		text_json(&t, why);
+	else
+		text_add(&t, ",\"state\":\"%016" PRIx64 "\"", inspect_hash(i));
+	text_add(&t, "}\n");
+	fputs(text_str(&t), f);
+	text_free(&t);
+}
+
 void inspect_stats(struct inspect *i, FILE *f)
 {
 	const struct machine *m = i->m;

@@ -32,7 +32,8 @@ static void emit(struct inspect *i, const struct text *t)
 	struct trace *tr = &i->trace;
 
 	if (tr->f) {
-		tr->failed |= fwrite(text_str(t), 1, t->n, tr->f) != t->n;
+		if (!tr->failed && fwrite(text_str(t), 1, t->n, tr->f) != t->n)
+			tr->failed = errno;
 		return;
 	}
 	inspect_put(i, &(struct inspect_event){.kind = INSPECT_TRACE,
@@ -68,7 +69,7 @@ enum status trace_open(struct inspect *i, struct err *err)
 		return ST_OK;
 	t->f = fopen(path, "we");
 	if (!t->f)
-		return err_set(err, ST_ARG, "--trace: %s: %s", path, strerror(errno));
+		return err_set(err, ST_ARG, "%s %s: %s", i->o.trace_option, path, strerror(errno));
 	setvbuf(t->f, NULL, _IOFBF, 1 << 18);
 	t->format = ends_with(path, ".jsonl") ? TRACE_JSONL : ends_with(path, ".json") ? TRACE_CHROME : TRACE_TEXT;
 	if (t->format == TRACE_CHROME)
@@ -82,14 +83,16 @@ void trace_flush(struct inspect *i)
 
 	if (!t->f)
 		return;
-	t->failed |= fflush(t->f) != 0;
-	if (!t->failed)
+	if (fflush(t->f) && !t->failed)
+		t->failed = errno;
+	if (!t->failed || t->told)
 		return;
-	t->failed = false;
+	t->told = true;
 	struct text said = {0};
-	text_add(&said, "%s: the trace could not be written completely", i->o.trace_file);
+	text_add(&said, "%s %s: the trace could not be written completely: %s", i->o.trace_option, i->o.trace_file,
+	         strerror(t->failed));
 	inspect_put(i, &(struct inspect_event){.kind = INSPECT_NOTE,
-	                                       .id = "note",
+	                                       .id = "lost",
 	                                       .text = text_str(&said),
 	                                       .line = text_str(&said),
 	                                       .json = "",

@@ -17,9 +17,20 @@ enum status door_start(struct machine *m, struct err *err)
 	for (struct chan *c = m->door.chans; c; c = c->next) {
 		enum status s = chan_start(c, err);
 		if (s != ST_OK)
-			return s;
+			return err_in(err, s, c->option);
 	}
 	return ST_OK;
+}
+
+/* What is buffered leaves. A channel that fails says so once; the guest goes on. */
+static void flush(struct machine *m, struct chan *c)
+{
+	chan_flush(c);
+	if (!c->failed || c->told)
+		return;
+	c->told = true;
+	(c->promised ? pc_lost : pc_note)(m, "%s %s: %s; what the guest writes there from here on is lost",
+	                                  c->option ? c->option : "channel", c->spec, strerror(c->failed));
 }
 
 static bool poll_chan(struct door *d, struct chan *c)
@@ -49,7 +60,7 @@ bool door_poll(struct machine *m)
 	bool any = false;
 
 	for (struct chan *c = m->door.chans; c; c = c->next) {
-		chan_flush(c);
+		flush(m, c);
 		if (chan_live(c))
 			any |= poll_chan(&m->door, c);
 	}
@@ -89,7 +100,7 @@ void door_wait(struct machine *m, u64 max_real_ns)
 void door_flush(struct machine *m)
 {
 	for (struct chan *c = m->door.chans; c; c = c->next)
-		chan_flush(c);
+		flush(m, c);
 }
 
 void door_close(struct machine *m)

@@ -104,6 +104,22 @@ static enum status build(struct machine *m, struct err *err)
 	return s == ST_OK ? door_start(m, err) : s;
 }
 
+/* Options that nobody typed have their plain names. */
+static void spell(struct machine_config *c)
+{
+	const struct {
+		const char **option, *plain;
+	} row[] = {
+	        {&c->kernel_option, "--kernel"},
+	        {&c->initrd_option, "--initrd"},
+	        {&c->append_option, "--append"},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(row); i++)
+		if (!*row[i].option)
+			*row[i].option = row[i].plain;
+}
+
 enum status machine_create(struct machine **out, const struct machine_config *cfg, struct err *err)
 {
 	struct machine *m = base_alloc(sizeof(*m));
@@ -113,10 +129,12 @@ enum status machine_create(struct machine **out, const struct machine_config *cf
 	if (!m)
 		return err_set(err, ST_NOMEM, "out of memory");
 	m->cfg = *cfg;
+	spell(&m->cfg);
 	clock_init(&m->clock);
 	m->bus.memfd = -1;
 	m->idle_since = UINT64_MAX;
 	m->note = cfg->note;
+	m->lost = cfg->lost;
 	m->note_arg = cfg->note_arg;
 	enum status s = build(m, err);
 	if (s != ST_OK) {

@@ -63,7 +63,8 @@ enum machine_idle { IDLE_AUTO, IDLE_SKIP, IDLE_WAIT };
 struct disk_config {
 	char *path, *serial;
 	bool readonly, snapshot;
-	int devfn; /* -1: next free slot */
+	int devfn;          /* -1: next free slot */
+	const char *option; /* as on the command line, for messages */
 };
 
 struct net_config {
@@ -80,12 +81,15 @@ struct machine_config {
 	u64 ram;
 	unsigned cpus;
 	char *kernel, *initrd, *append;
-	char *serial[2], *debugcon; /* channel specs, NULL: none */
+	const char *kernel_option, *initrd_option, *append_option; /* as on the command line, for messages */
+	char *serial[2], *debugcon;                     /* channel specs, NULL: none */
+	const char *serial_option[2], *debugcon_option; /* as on the command line, for messages */
 	struct disk_config disk[MACHINE_DISKS];
 	unsigned disks;
 	struct net_config net[MACHINE_NETS];
 	unsigned nets;
 	char *console[MACHINE_CONSOLES]; /* virtio consoles */
+	const char *console_option[MACHINE_CONSOLES];
 	unsigned consoles;
 	unsigned rngs;
 	struct fwcfg_config {
@@ -105,6 +109,7 @@ struct machine_config {
 	bool testdev, pcitestdev;
 	u16 debugexit_port, debugexit_size;        /* size 0: none */
 	void (*note)(void *arg, const char *text); /* one line a person may want to know */
+	void (*lost)(void *arg, const char *text); /* ... about output that was asked for and could not be written */
 	void *note_arg;
 };
 
@@ -154,7 +159,7 @@ struct machine {
 	unsigned turn;             /* whose slice is next */
 	u64 idle_since;            /* cache: clock time since when nobody ran, UINT64_MAX: somebody does */
 	u64 sleep_debt;            /* cache: virtual idle time not yet slept in real time */
-	void (*note)(void *arg, const char *text);
+	void (*note)(void *arg, const char *text), (*lost)(void *arg, const char *text);
 	void *note_arg;
 };
 
@@ -173,6 +178,7 @@ enum status pc_build(struct machine *m, struct err *err);
 void pc_fini(struct machine *m);
 void pc_reset(struct machine *m); /* devices to power-on */
 void pc_note(struct machine *m, const char *fmt, ...) printf_like(2, 3);
+void pc_lost(struct machine *m, const char *fmt, ...) printf_like(2, 3);
 void pc_stop(struct machine *m, enum machine_stop why, u32 value);
 
 /* ---- door.c ---- */

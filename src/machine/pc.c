@@ -9,17 +9,31 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-void pc_note(struct machine *m, const char *fmt, ...)
+static void tell(const struct machine *m, void (*put)(void *arg, const char *text), const char *fmt, va_list ap)
 {
 	char text[512];
+
+	vsnprintf(text, sizeof(text), fmt, ap);
+	if (put)
+		put(m->note_arg, text);
+}
+
+void pc_note(struct machine *m, const char *fmt, ...)
+{
 	va_list ap;
 
-	if (!m->note)
-		return;
 	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
+	tell(m, m->note, fmt, ap);
 	va_end(ap);
-	m->note(m->note_arg, text);
+}
+
+void pc_lost(struct machine *m, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	tell(m, m->lost, fmt, ap);
+	va_end(ap);
 }
 
 void pc_stop(struct machine *m, enum machine_stop why, u32 value)
@@ -248,7 +262,8 @@ static enum status platform_devices(struct build *b)
 	MAKE("rtc",
 	     rtc_create(&d, &b->env, line(m, IRQSRC_ISA, 8), m->cfg.rtc_host ? os_date_seconds() : m->cfg.rtc_epoch));
 	m->rtc = d;
-	MAKE("ferr", ferr_create(&d, &b->env, line(m, IRQSRC_ISA, 13), (struct ferr_sink){.ignne = ignne_pin, .arg = m}));
+	MAKE("ferr",
+	     ferr_create(&d, &b->env, line(m, IRQSRC_ISA, 13), (struct ferr_sink){.ignne = ignne_pin, .arg = m}));
 	m->cpus[0]->ferr_pin = ferr_pin;
 	m->cpus[0]->ferr_pin_arg = d;
 	MAKE("i8042", i8042_create(&d, &b->env, line(m, IRQSRC_ISA, 1), line(m, IRQSRC_ISA, 12)));
@@ -263,14 +278,16 @@ static enum status platform_devices(struct build *b)
 }
 
 /* A channel for a device; the door polls and closes it. */
-static enum status open_chan(struct build *b, const char *spec, struct chan **out)
+static enum status open_chan(struct build *b, const char *option, const char *spec, struct chan **out)
 {
 	*out = NULL;
 	if (!spec)
 		return ST_OK;
 	enum status s = chan_open(out, spec, b->err);
 	if (s != ST_OK)
-		return s;
+		return err_in(b->err, s, option);
+	(*out)->option = option;
+	(*out)->spec = spec;
 	door_add(&b->m->door, *out);
 	if ((*out)->note[0])
 		pc_note(b->m, "%s", (*out)->note);
@@ -285,14 +302,14 @@ static enum status serial_ports(struct build *b)
 	struct device *d;
 
 	for (unsigned i = 0; i < 2; i++) {
-		enum status s = open_chan(b, b->m->cfg.serial[i], &c);
+		enum status s = open_chan(b, b->m->cfg.serial_option[i], b->m->cfg.serial[i], &c);
 		if (s != ST_OK)
 			return s;
 		MAKE("uart", uart_create(&d, &b->env, base[i], line(b->m, IRQSRC_ISA, irq[i]), c));
 	}
 	if (!b->m->cfg.debugcon)
 		return ST_OK;
-	enum status s = open_chan(b, b->m->cfg.debugcon, &c);
+	enum status s = open_chan(b, b->m->cfg.debugcon_option, b->m->cfg.debugcon, &c);
 	if (s != ST_OK)
 		return s;
 	MAKE("debugcon", debugcon_create(&d, &b->env, 0xe9, c));
@@ -319,8 +336,15 @@ static enum status pci_devices(struct build *b)
 
 	for (unsigned i = 0; i < cfg->disks; i++) {
 		const struct disk_config *k = &cfg->disk[i];
-		MAKE("virtio-blk",
-		     virtio_blk_create(&d, &b->env, k->devfn, k->path, k->readonly, k->snapshot, k->serial, b->err));
+		const struct virtio_blk_config disk = {
+		        .path = k->path,
+		        .serial = k->serial,
+		        .option = k->option,
+		        .readonly = k->readonly,
+		        .snapshot = k->snapshot,
+		        .devfn = k->devfn,
+		};
+		MAKE("virtio-blk", virtio_blk_create(&d, &b->env, &disk, b->err));
 	}
 	for (unsigned i = 0; i < cfg->nets; i++) {
 		const struct net_config *k = &cfg->net[i];
@@ -332,7 +356,7 @@ static enum status pci_devices(struct build *b)
 		MAKE("virtio-rng", virtio_rng_create(&d, &b->env, -1, cfg->seed + 0x9e3779b97f4a7c15ull * (i + 1)));
 	for (unsigned i = 0; i < cfg->consoles; i++) {
 		struct chan *c;
-		enum status s = open_chan(b, cfg->console[i], &c);
+		enum status s = open_chan(b, cfg->console_option[i], cfg->console[i], &c);
 		if (s != ST_OK)
 			return s;
 		MAKE("virtio-console", virtio_console_create(&d, &b->env, -1, c));

@@ -21,14 +21,31 @@ static const struct model_name list[] = {
 	{"kvm64", "the same as max, for QEMU command lines"},
 };
 
-/* Names of QEMU's models, without version and variant suffixes. They select one of ours. */
-static const char *const qemu_names[] = {
-	"max", "host", "base", "qemu64", "kvm64", "qemu32", "kvm32", "486", "athlon", "pentium", "pentium2", "pentium3",
-	"core2duo", "coreduo", "n270", "phenom", "Broadwell", "Cascadelake-Server", "ClearwaterForest", "Conroe",
-	"Cooperlake", "Denverton", "Dhyana", "EPYC", "EPYC-Genoa", "EPYC-Milan", "EPYC-Rome", "EPYC-Turin", "GraniteRapids",
-	"Haswell", "Icelake-Server", "IvyBridge", "KnightsMill", "Nehalem", "Opteron_G1", "Opteron_G2", "Opteron_G3",
-	"Opteron_G4", "Opteron_G5", "Penryn", "SandyBridge", "SapphireRapids", "SierraForest", "Skylake-Client",
-	"Skylake-Server", "Snowridge", "Westmere", "YongFeng",
+/* Names of QEMU's models, without version and variant suffixes. They select one of ours: the maker's, or, where nobody's
+ * processor is meant, `amd`. */
+static const struct foreign {
+	const char *name;
+	const struct cpu_model *model;
+	bool generic; /* means "what there is": nothing is substituted */
+} qemu_names[] = {
+	{"max", &model_amd, true}, {"host", &model_amd, true}, {"base", &model_amd, true}, {"qemu64", &model_amd, true},
+	{"kvm64", &model_amd, true}, {"qemu32", &model_amd, false}, {"kvm32", &model_amd, false},
+	{"athlon", &model_amd, false}, {"phenom", &model_amd, false}, {"Dhyana", &model_amd, false},
+	{"EPYC", &model_amd, false}, {"EPYC-Genoa", &model_amd, false}, {"EPYC-Milan", &model_amd, false},
+	{"EPYC-Rome", &model_amd, false}, {"EPYC-Turin", &model_amd, false}, {"Opteron_G1", &model_amd, false},
+	{"Opteron_G2", &model_amd, false}, {"Opteron_G3", &model_amd, false}, {"Opteron_G4", &model_amd, false},
+	{"Opteron_G5", &model_amd, false},
+	{"486", &model_intel, false}, {"pentium", &model_intel, false}, {"pentium2", &model_intel, false},
+	{"pentium3", &model_intel, false}, {"core2duo", &model_intel, false}, {"coreduo", &model_intel, false},
+	{"n270", &model_intel, false}, {"Broadwell", &model_intel, false}, {"Cascadelake-Server", &model_intel, false},
+	{"ClearwaterForest", &model_intel, false}, {"Conroe", &model_intel, false}, {"Cooperlake", &model_intel, false},
+	{"Denverton", &model_intel, false}, {"GraniteRapids", &model_intel, false}, {"Haswell", &model_intel, false},
+	{"Icelake-Client", &model_intel, false}, {"Icelake-Server", &model_intel, false}, {"IvyBridge", &model_intel, false},
+	{"KnightsMill", &model_intel, false}, {"Nehalem", &model_intel, false}, {"Penryn", &model_intel, false},
+	{"SandyBridge", &model_intel, false}, {"SapphireRapids", &model_intel, false},
+	{"SierraForest", &model_intel, false}, {"Skylake-Client", &model_intel, false},
+	{"Skylake-Server", &model_intel, false}, {"Snowridge", &model_intel, false}, {"Westmere", &model_intel, false},
+	{"YongFeng", &model_intel, false},
 };
 static const char *const qemu_variants[] = {"-IBRS", "-IBPB", "-noTSX", "-noTSX-IBRS"};
 
@@ -205,7 +222,7 @@ static enum status unknown_model(const char *word, struct err *err)
 	for (size_t k = 0; k < ARRAY_LEN(models); k++)
 		consider(&n, models[k]->name);
 	for (size_t k = 0; k < ARRAY_LEN(qemu_names); k++)
-		consider(&n, qemu_names[k]);
+		consider(&n, qemu_names[k].name);
 	suggestion(&n, hint, sizeof(hint));
 	return err_set(err, ST_ARG, "unknown processor model '%s'%s (--cpu help lists them)", word, hint);
 }
@@ -333,20 +350,29 @@ static bool is_version(const char *s)
 	return true;
 }
 
-static bool is_qemu_name(const char *name)
+static const struct foreign *find_foreign(const char *name)
 {
 	for (size_t k = 0; k < ARRAY_LEN(qemu_names); k++) {
-		size_t n = strlen(qemu_names[k]);
+		size_t n = strlen(qemu_names[k].name);
 
-		if (strncmp(name, qemu_names[k], n))
+		if (strncmp(name, qemu_names[k].name, n))
 			continue;
 		if (!name[n] || is_version(name + n))
-			return true;
+			return &qemu_names[k];
 		for (size_t v = 0; v < ARRAY_LEN(qemu_variants); v++)
 			if (!strcmp(name + n, qemu_variants[v]))
-				return true;
+				return &qemu_names[k];
 	}
-	return false;
+	return NULL;
+}
+
+bool model_is_substitute(const char *spec)
+{
+	char name[64];
+
+	snprintf(name, sizeof(name), "%.*s", (int)strcspn(spec, ","), spec);
+	const struct foreign *f = find_foreign(name);
+	return f && !f->generic;
 }
 
 static enum status choose_model(const struct spec *s, const struct cpu_model **out, struct err *err)
@@ -367,9 +393,10 @@ static enum status choose_model(const struct spec *s, const struct cpu_model **o
 		*out = models[k];
 		return ST_OK;
 	}
-	if (!is_qemu_name(name))
+	const struct foreign *f = find_foreign(name);
+	if (!f)
 		return unknown_model(name, err);
-	*out = intel || (vmx && !vendor) ? &model_intel : &model_amd;
+	*out = vendor ? (intel ? &model_intel : &model_amd) : vmx ? &model_intel : svm ? &model_amd : f->model;
 	return ST_OK;
 }
 

@@ -16,7 +16,8 @@
 
 struct parse_case {
 	const char *args[MAX_ARGS];
-	const char *wants; /* part of the line; NULL: accepted */
+	const char
+	        *says; /* part of the refusal, or of what is said of words that are accepted; NULL: nothing is said */
 };
 
 static int count(const char *const *args)
@@ -39,20 +40,32 @@ static enum status parse(struct options *o, const char *name, const char *const 
 	return options_parse(o, n + 1, argv, err);
 }
 
-static void run_cases(const char *name, const struct parse_case *c, size_t n)
+static void refused(const char *name, const struct parse_case *c, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
 		struct options o;
 		struct err err;
 		enum status s = parse(&o, name, c[i].args, &err);
-		if (c[i].wants) {
-			if (s == ST_OK || !strstr(err.text, c[i].wants))
-				fail_msg("%s %s: got status %d, '%s', want '%s'", c[i].args[0],
-				         c[i].args[1] ? c[i].args[1] : "", (int)s, err.text, c[i].wants);
-			assert_null(strchr(err.text, '\n'));
-		} else if (s != ST_OK) {
-			fail_msg("%s: refused: %s", c[i].args[0], err.text);
-		}
+		if (s == ST_OK || !strstr(err.text, c[i].says))
+			fail_msg("%s %s %s: got status %d, '%s', want '%s'", c[i].args[0],
+			         c[i].args[1] ? c[i].args[1] : "", c[i].args[1] && c[i].args[2] ? c[i].args[2] : "",
+			         (int)s, err.text, c[i].says);
+		assert_null(strchr(err.text, '\n'));
+		options_free(&o);
+	}
+}
+
+static void accepted(const char *name, const struct parse_case *c, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		const char *word = c[i].args[2] ? c[i].args[2] : c[i].args[1];
+		struct options o;
+		struct err err;
+		if (parse(&o, name, c[i].args, &err) != ST_OK)
+			fail_msg("%s: refused: %s", word, err.text);
+		if (o.notes != (c[i].says != NULL) || (o.notes && !strstr(o.note[0], c[i].says)))
+			fail_msg("%s: said '%s', want '%s'", word, o.notes ? o.note[0] : "nothing",
+			         c[i].says ? c[i].says : "nothing");
 		options_free(&o);
 	}
 }
@@ -111,7 +124,210 @@ static void refuses_bad_input(void **state)
 	};
 
 	(void)state;
-	run_cases("turnstile", cases, ARRAY_LEN(cases));
+	refused("turnstile", cases, ARRAY_LEN(cases));
+}
+
+/* Words that look like something and are nothing: each names the option as it was typed. */
+static void refuses_what_is_not_meant(void **state)
+{
+	static const struct parse_case cases[] = {
+	        {{"k", "-machine", "bogus"}, "-machine bogus: no such machine (q35)"},
+	        {{"k", "--machine", ""}, "--machine: a machine is missing"},
+	        {{"k", "-M", "q35,accel=bogus"}, "-M bogus: no such accelerator"},
+	        {{"k", "-M", "q35,smm=on"}, "-M smm=on: this machine has none"},
+	        {{"k", "-M", "q35,hpet=off"}, "-M hpet=off: this machine always has it"},
+	        {{"k", "-M", "q35,frobnicate=on"}, "unknown key"},
+	        {{"k", "-accel", "bogus"}, "-accel bogus: no such accelerator"},
+	        {{"k", "-accel", "tcg,thred=multi"}, "unknown key 'thred'"},
+	        {{"k", "-accel", ""}, "an accelerator is missing"},
+	        {{"k", "-boot", "bogus!"}, "-boot bogus!: 'bogus!' is unknown"},
+	        {{"k", "-boot", "order=z"}, "'z' is unknown"},
+	        {{"k", "-boot", "menu=maybe"}, "'menu' is unknown"},
+	        {{"k", "-boot", ""}, "a value is missing"},
+	        {{"k", "-cpu", ""}, "-cpu: a model is missing"},
+	        {{"k", "-cpu", "amd,+frobnicate"}, "-cpu: unknown processor feature"},
+	        {{"k", "-m", ""}, "a size is missing"},
+	        {{"k", "-m", "512M,bogus=1"}, "bogus=1: unknown key"},
+	        {{"k", "-m", "512M,size=1G"}, "two sizes"},
+	        {{"k", "-m", "1.G"}, "not a size"},
+	        {{"k", "-m", "1.2345G"}, "not a size"},
+	        {{"k", "-m", "512Mx"}, "not a size"},
+	        {{"k", "--smp", ""}, "--smp: a number is missing"},
+	        {{"k", "-smp", "4x"}, "-smp 4x: not a number"},
+	        {{"k", "-smp", "4,cores=0"}, "1 to 32"},
+	        {{"k", "-smp", "4,cores=3"}, "do not give 4 processors"},
+	        {{"k", "-smp", "4,maxcpus=2"}, "maxcpus is less"},
+	        {{"k", "-smp", "4,kernels=2"}, "unknown key"},
+	        {{"--kernel="}, "--kernel: the file name is empty"},
+	        {{"-kernel", "a", "-kernel", "b"}, "-kernel: given already"},
+	        {{"a", "-kernel", "b"}, "-kernel: given already, as FILE"},
+	        {{"k", "--append", "a", "-append", "b"}, "-append: given already, as --append"},
+	        {{"k", "-m", "512", "-m", "1G"}, "-m: given already"},
+	        {{"k", "--cpu", "amd", "--cpu", "intel"}, "--cpu: given already"},
+	        {{"k", "--seed", "1", "--seed", "2"}, "given already"},
+	        {{"k", "--trace=vm", "--trace=io"}, "given already"},
+	        {{"k", "--stats", "--stats=x"}, "given already"},
+	        {{"k", "--initrd="}, "file name is empty"},
+	        {{"k", "--serial", ""}, "not a channel"},
+	        {{"k", "-serial", "tcp::4444"}, "-serial tcp::4444: not a channel"},
+	        {{"k", "--serial", "file:"}, "not a channel"},
+	        {{"k", "--debugcon", "bogus"}, "--debugcon bogus: not a channel"},
+	        {{"k", "--disk", ""}, "--disk: the file name is empty"},
+	        {{"k", "-hda", ""}, "-hda: the file name is empty"},
+	        {{"k", "--disk", "d,serial=123456789012345678901"}, "at most 20 characters"},
+	        {{"k", "-drive", "file=d,readonly=maybe"}, "on or off"},
+	        {{"k", "-drive", "file=d,file=e"}, "given already"},
+	        {{"k", "-drive", "d,bogus"}, "given already (d)"},
+	        {{"k", "-drive", "file=d,media=cdrom"}, "no CD drive"},
+	        {{"k", "-drive", "file=d,werror=maybe"}, "unknown"},
+	        {{"k", "-drive", "file=d,if=none,id=a", "-drive", "file=e,if=none,id=a"}, "given already"},
+	        {{"k", "--net", "user,model=virtio-bogus"}, "virtio is the only card"},
+	        {{"k", "--net", "users"}, "use user or none"},
+	        {{"k", "-net", "nic,model=e1000"}, "-net model=e1000: virtio is the only card"},
+	        {{"k", "-netdev", "user,id=n,restrict=on"}, "cannot be restricted"},
+	        {{"k", "-netdev", "user,id=n,ipv6=maybe"}, "on or off"},
+	        {{"k", "-netdev", "user,id="}, "id= is empty"},
+	        {{"k", "-nic", "tap"}, "-nic tap: no such network"},
+	        {{"k", "-chardev", "file,id=c"}, "path=PATH is needed"},
+	        {{"k", "-chardev", "socket,id=c,path=s,server=maybe"}, "on or off"},
+	        {{"k", "-chardev", "stdio,id=c,logfile=l"}, "unknown key 'logfile'"},
+	        {{"k", "-chardev", "null,id=c,path=x"}, "belongs to file and socket"},
+	        {{"k", "-object", "rng-bogus,id=r"}, "no such object"},
+	        {{"k", "-device", "isa-debug-exit,foo=1"}, "-device isa-debug-exit: unknown key 'foo' (iobase iosize)"},
+	        {{"k", "--device", "isa-debug-exit,iobase=0xf4z"},
+	         "--device isa-debug-exit: iobase=0xf4z: not a number"},
+	        {{"k", "-device", "virtio-rng-pci,drive=d"}, "unknown key 'drive'"},
+	        {{"k", "-device", "virtio-blk-pci,packed=on"}, "off is all there is"},
+	        {{"k", "-drive", "file=d,id=d,if=none", "-device", "virtio-blk-pci,drive=d,addr=3.x"}, "not SLOT"},
+	        {{"k", "--rtc", "2020"}, "--rtc 2020: base=DATE is meant"},
+	        {{"k", "--rtc", "base=2020"}, "a year alone"},
+	        {{"k", "--rtc", ""}, "a value is missing"},
+	        {{"k", "--rtc", "base=2023-02-29"}, "not a date"},
+	        {{"k", "--rtc", "clock=sundial"}, "unknown"},
+	        {{"k", "--seed", "1x"}, "not a number"},
+	        {{"k", "--seed", ""}, "not a number"},
+	        {{"k", "--max-insns", "10Q"}, "not a number"},
+	        {{"k", "-max-insns", "-1"}, "-max-insns -1: not a number above 0"},
+	        {{"k", "--idle", ""}, "skip or wait"},
+	        {{"k", "--fw_cfg", "name=opt/x"}, "--fw_cfg name=opt/x: one of"},
+	        {{"k", "--fw-cfg", "name=opt/x,file=/nonexistent"}, "--fw-cfg: /nonexistent: No such file"},
+	        {{"k", "-uuid", "12"}, "-uuid 12: must be 32 hexadecimal digits"},
+	        {{"k", "-msg", "bogus=on"}, "unknown key 'bogus'"},
+	        {{"k", "-overcommit", "mem-lock=maybe"}, "on or off"},
+	        {{"k", "-global", "bogus"}, "not DRIVER.PROPERTY=VALUE"},
+	        {{"k", "--bios", "b"}, "--bios b: no firmware yet"},
+	        {{"k", "-display", ""}, "no display yet"},
+	};
+
+	(void)state;
+	refused("turnstile", cases, ARRAY_LEN(cases));
+}
+
+/* What is taken, and means something else here or nothing, is said once. */
+static void says_what_means_something_else(void **state)
+{
+	static const struct parse_case cases[] = {
+	        {{"-kernel", "k", "-machine", "pc"}, "-machine pc: the machine is a q35"},
+	        {{"-kernel", "k", "-machine", "pc-i440fx-7.2"}, "is a q35"},
+	        {{"-kernel", "k", "-machine", "pc-q35-7.2,usb=off,vmport=off,smm=auto"}, NULL},
+	        {{"-kernel", "k", "-M", "q35,accel=kvm"}, "-M kvm: there is no need"},
+	        {{"-kernel", "k", "-M", "q35,accel=tcg:kvm"}, NULL},
+	        {{"-kernel", "k", "-M", "q35,accel=kvm:tcg", "-accel", "kvm", "-enable-kvm"},
+	         "-M kvm:tcg: there is no need"},
+	        {{"-kernel", "k", "-accel", "tcg,thread=multi"}, NULL},
+	        {{"-kernel", "k", "-enable-kvm"}, "-enable-kvm: there is no need"},
+	        {{"-kernel", "k", "-boot", "c"}, "-boot c: has no effect"},
+	        {{"-kernel", "k", "-boot", "order=d,menu=on"}, "has no effect"},
+	        {{"-kernel", "k", "-m", "512M,slots=2"}, "slots=2: has no effect"},
+	        {{"-kernel", "k", "-smp", "2,maxcpus=4"}, "maxcpus has no effect"},
+	        {{"-kernel", "k", "-smp", "4,sockets=2,cores=2"}, "every processor is a core"},
+	        {{"-kernel", "k", "-smp", "4,sockets=1,cores=4,threads=1"}, NULL},
+	        {{"-kernel", "k", "-no-shutdown"}, "-no-shutdown: has no effect"},
+	        {{"-kernel", "k", "-global", "kvm-pit.lost_tick_policy=discard"}, "has no effect"},
+	        {{"-kernel", "k", "-msg", "timestamp=on"}, "has no effect"},
+	        {{"-kernel", "k", "-overcommit", "mem-lock=off"}, NULL},
+	        {{"-kernel", "k", "-rtc", "base=2024-02-29,clock=vm,driftfix=slew"}, NULL},
+	        {{"-kernel", "k", "-rtc", "base=utc,clock=host"}, "the clock is virtual"},
+	        {{"-kernel", "k", "-drive", "file=d,readonly,cache=none,aio=native"}, NULL},
+	        {{"-kernel", "k", "-drive", "file=d,werror=stop"}, "reported to the guest"},
+	        {{"-kernel", "k", "-drive", "file=d,if=none,id=d"}, "-drive id=d: no device uses it"},
+	        {{"-kernel", "k", "-netdev", "user,id=n"}, "-netdev id=n: no device uses it"},
+	        {{"-kernel", "k", "-net", "user,hostname=x"}, "hostname=x: has no effect"},
+	        {{"-kernel", "k", "-net", "nic,model=virtio", "-net", "user"}, NULL},
+	        {{"-kernel", "k", "-net", "nic,macaddr=52:54:00:00:00:01", "-net", "user"}, "a card gets its address"},
+	        {{"-kernel", "k", "-object", "rng-random,filename=/dev/urandom,id=r", "-device",
+	          "virtio-rng-pci,rng=r"},
+	         "randomness comes from --seed"},
+	        {{"-kernel", "k", "-device", "pci-testdev,addr=4"}, "addr=4: has no effect"},
+	};
+
+	(void)state;
+	accepted("turnstile", cases, ARRAY_LEN(cases));
+	accepted("turnstile-system-x86_64", cases, ARRAY_LEN(cases));
+}
+
+/* QEMU lets the last one count; under its name it does, and that is said. */
+static void repeats_under_qemus_name(void **state)
+{
+	const char *const args[] = {"-kernel", "k", "-m", "512", "-m", "1G", NULL};
+	struct options o;
+	struct err err;
+
+	(void)state;
+	assert_int_equal(parse(&o, "turnstile-system-x86_64", args, &err), ST_OK);
+	assert_int_equal(o.cfg.ram, 1ull << 30);
+	assert_int_equal(o.notes, 1);
+	assert_string_equal(o.note[0], "-m: given more than once; the last one counts");
+	options_free(&o);
+}
+
+/* Somebody else's processors: the maker's model stands in, and says so; what means "whatever there is" does not. */
+static void processors_of_other_lists(void **state)
+{
+	static const struct {
+		const char *spec, *model;
+		bool said;
+	} cases[] = {
+	        {"Skylake-Client", "intel", true},
+	        {"Skylake-Client-IBRS", "intel", true},
+	        {"Haswell-noTSX", "intel", true},
+	        {"Icelake-Server-v5", "intel", true},
+	        {"SapphireRapids", "intel", true},
+	        {"Nehalem", "intel", true},
+	        {"Westmere,+aes", "intel", true},
+	        {"core2duo", "intel", true},
+	        {"EPYC", "amd", true},
+	        {"EPYC-Milan-v2", "amd", true},
+	        {"EPYC-Rome", "amd", true},
+	        {"Opteron_G5", "amd", true},
+	        {"athlon", "amd", true},
+	        {"phenom", "amd", true},
+	        {"host", "amd", false},
+	        {"max", "amd", false},
+	        {"qemu64", "amd", false},
+	        {"max,+vmx", "intel", false},
+	        {"host,vendor=GenuineIntel", "intel", false},
+	        {"max,+svm", "amd", false},
+	        {"amd", "amd", false},
+	        {"intel,-ept", "intel", false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		const char *const args[] = {"k", "--cpu", cases[i].spec, NULL};
+		struct options o;
+		struct err err;
+		if (parse(&o, "turnstile", args, &err) != ST_OK)
+			fail_msg("%s: refused: %s", cases[i].spec, err.text);
+		assert_string_equal(o.cfg.model->name, cases[i].model);
+		assert_int_equal(o.notes, cases[i].said);
+		if (cases[i].said) {
+			assert_non_null(strstr(o.note[0], cases[i].model));
+			assert_int_equal(strncmp(o.note[0], "--cpu ", 6), 0);
+			assert_null(strchr(o.note[0], ','));
+		}
+		options_free(&o);
+	}
 }
 
 static void accepts_what_runners_use(void **state)
@@ -125,18 +341,18 @@ static void accepts_what_runners_use(void **state)
 	        {{"-kernel", "k", "-nographic", "-display", "none", "-vga", "none", "-monitor", "none",
 	          "-no-user-config"},
 	         NULL},
-	        {{"-kernel", "k", "-M", "q35", "-accel", "kvm", "-enable-kvm", "-no-shutdown", "-no-reboot"}, NULL},
+	        {{"-kernel", "k", "-M", "q35", "-accel", "kvm", "-enable-kvm", "-no-reboot"},
+	         "-accel kvm: there is no need"},
 	        {{"-kernel", "k", "-device", "virtio-blk-pci,drive=d", "-drive", "id=d,if=none,file=f,format=raw"},
 	         NULL},
 	        {{"-kernel", "k", "-netdev", "user,id=n,hostfwd=tcp::2222-:22", "-device", "virtio-net-pci,netdev=n"},
 	         NULL},
-	        {{"-kernel", "k", "-global", "x.y=z", "-nic", "none", "-smp", "cpus=4,sockets=1", "-m", "size=1G"},
-	         NULL},
+	        {{"-kernel", "k", "-nic", "none", "-name", "x", "-smp", "cpus=4,sockets=1", "-m", "size=1G"}, NULL},
 	};
 
 	(void)state;
-	run_cases("turnstile", cases, ARRAY_LEN(cases));
-	run_cases("/usr/bin/turnstile-system-x86_64", cases + 2, ARRAY_LEN(cases) - 2);
+	accepted("turnstile", cases, ARRAY_LEN(cases));
+	accepted("/usr/bin/turnstile-system-x86_64", cases + 2, ARRAY_LEN(cases) - 2);
 }
 
 static void reads_values(void **state)
@@ -235,6 +451,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(refuses_bad_input),
+	        cmocka_unit_test(refuses_what_is_not_meant),
+	        cmocka_unit_test(says_what_means_something_else),
+	        cmocka_unit_test(repeats_under_qemus_name),
+	        cmocka_unit_test(processors_of_other_lists),
 	        cmocka_unit_test(accepts_what_runners_use),
 	        cmocka_unit_test(reads_values),
 	        cmocka_unit_test(splits_lists),

@@ -10,7 +10,9 @@
 #include "dev/virtio.h"
 
 #include <stdio.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define REGS   0xc0000000ull
@@ -260,7 +262,10 @@ static void make_blk(struct pc *pc, bool readonly, bool snapshot)
 {
 	struct err err = { "" };
 
-	enum status s = virtio_blk_create(&pc->dev, &pc->env, -1, pc->path, readonly, snapshot, "serial", &err);
+	const struct virtio_blk_config cfg = {
+		.path = pc->path, .serial = "serial", .option = "--disk", .readonly = readonly, .snapshot = snapshot, .devfn = -1,
+	};
+	enum status s = virtio_blk_create(&pc->dev, &pc->env, &cfg, &err);
 	assert_int_equal(s, ST_OK);
 	map(pc);
 }
@@ -558,11 +563,74 @@ static void bus_master(void **state)
 	assert_int_equal(mem16(pc, USED(0) + 2), 1);
 }
 
+static char told[512];
+static unsigned times_told;
+
+static void on_note(void *arg, const char *text)
+{
+	(void)arg;
+	snprintf(told, sizeof(told), "%s", text);
+	times_told++;
+}
+
+/* The computer refuses to write: the guest sees I/O errors, a person one line; reading goes on. */
+static void writes_that_fail(void **state)
+{
+	struct pc *pc = *state;
+	const struct platform platform = { .note = on_note };
+	struct rlimit old, none;
+
+	pc->env.platform = &platform;
+	times_told = 0;
+	make_blk(pc, false, false);
+	start(pc, 0, 1);
+	signal(SIGXFSZ, SIG_IGN);
+	getrlimit(RLIMIT_FSIZE, &old);
+	none = (struct rlimit){ .rlim_cur = 512, .rlim_max = old.rlim_max };
+	setrlimit(RLIMIT_FSIZE, &none);
+	u8 last = request(pc, WRITE_REQ, 8, 512), again = request(pc, WRITE_REQ, 9, 512);
+	u8 first = request(pc, WRITE_REQ, 0, 512), read = request(pc, READ_REQ, 8, 512);
+	setrlimit(RLIMIT_FSIZE, &old);
+	signal(SIGXFSZ, SIG_DFL);
+	assert_int_equal(last, 1); /* VIRTIO_BLK_S_IOERR */
+	assert_int_equal(again, 1);
+	assert_int_equal(first, 0);
+	assert_int_equal(read, 0);
+	assert_int_equal(times_told, 1);
+	assert_non_null(strstr(told, "--disk "));
+	assert_non_null(strstr(told, pc->path));
+	assert_non_null(strstr(told, "File too large"));
+}
+
+/* One writer, or any number of readers; a machine that ended has let go. */
+static void locks(void **state)
+{
+	struct pc *pc = *state;
+	struct virtio_blk_config cfg = { .path = pc->path, .devfn = -1 };
+	struct err err = { "" };
+	struct device *other;
+
+	make_blk(pc, false, false);
+	assert_int_equal(virtio_blk_create(&other, &pc->env, &cfg, &err), ST_ARG);
+	assert_non_null(strstr(err.text, "another machine"));
+	cfg.readonly = true;
+	assert_int_equal(virtio_blk_create(&other, &pc->env, &cfg, &err), ST_ARG);
+	pc->dev->ops->destroy(pc->dev);
+	assert_int_equal(virtio_blk_create(&pc->dev, &pc->env, &cfg, &err), ST_OK);
+	cfg.snapshot = true;
+	cfg.readonly = false;
+	assert_int_equal(virtio_blk_create(&other, &pc->env, &cfg, &err), ST_OK);
+	other->ops->destroy(other);
+	cfg.snapshot = false;
+	assert_int_equal(virtio_blk_create(&other, &pc->env, &cfg, &err), ST_ARG);
+}
+
 static void refused(struct pc *pc, const char *path, const char *why)
 {
 	struct err err = { "" };
 
-	assert_int_equal(virtio_blk_create(&pc->dev, &pc->env, -1, path, false, false, NULL, &err), ST_ARG);
+	const struct virtio_blk_config cfg = { .path = path, .devfn = -1 };
+	assert_int_equal(virtio_blk_create(&pc->dev, &pc->env, &cfg, &err), ST_ARG);
 	assert_null(pc->dev);
 	assert_non_null(strstr(err.text, why));
 }
@@ -686,7 +754,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(negotiation), TEST(pci_window), TEST(blk_requests), TEST(blk_latency), TEST(blk_snapshot),
 		TEST(blk_readonly), TEST(indirect), TEST(event_idx), TEST(msix), TEST(malformed), TEST(bus_master),
-		TEST(bad_images), TEST(rng), TEST(console), TEST(net_arp),
+		TEST(bad_images), TEST(writes_that_fail), TEST(locks), TEST(rng), TEST(console), TEST(net_arp),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -168,8 +168,8 @@ enum status boot_cmdline(struct boot *b, bool with_path, u64 max, u64 *address, 
 	/* The area holds 64 KiB; a protocol may allow less. */
 	max = min_u64(max, BOOT_LISTS - BOOT_CMDLINE - 1);
 	if (n > max)
-		return err_set(err, ST_ARG, "--append: the command line has %llu bytes, %s takes at most %llu",
-		               (unsigned long long)n, b->path, (unsigned long long)max);
+		return err_set(err, ST_ARG, "%s: the command line has %llu bytes, %s takes at most %llu",
+		               b->m->cfg.append_option, (unsigned long long)n, b->path, (unsigned long long)max);
 	struct bus *bus = &b->m->bus;
 	u64 at = b->area + BOOT_CMDLINE;
 	bus_write(bus, at, path, strlen(path));
@@ -190,7 +190,7 @@ enum status boot_initrd(struct boot *b, u64 limit, struct err *err)
 		return ST_OK;
 	enum status s = os_file_map(&f, path, err);
 	if (s != ST_OK)
-		return s;
+		return err_in(err, s, b->m->cfg.initrd_option);
 	u64 base = boot_place_top(b, f.size, limit);
 	if (!base)
 		s = err_set(err, ST_ARG, "%s: %llu bytes do not fit into RAM beside the kernel; give more with -m",
@@ -212,11 +212,11 @@ static enum status one_module(struct boot *b, const char *word, size_t n, struct
 	while (k < n && word[k] != ' ')
 		k++;
 	if (k == 0 || k >= sizeof(path))
-		return err_set(err, ST_ARG, "--initrd: module without a file name");
+		return err_set(err, ST_ARG, "%s: module without a file name", b->m->cfg.initrd_option);
 	snprintf(path, sizeof(path), "%.*s", (int)k, word);
 	enum status s = os_file_map(&f, path, err);
 	if (s != ST_OK)
-		return s;
+		return err_in(err, s, b->m->cfg.initrd_option);
 	mod->size = f.size;
 	mod->base = boot_place_low(b, f.size, b->kernel_end);
 	if (!mod->base)
@@ -233,7 +233,8 @@ static enum status one_module(struct boot *b, const char *word, size_t n, struct
 	memcpy(text, word, n);
 	mod->cmdline = boot_list(b, text, n + 1, 1);
 	base_free(text);
-	return mod->cmdline ? ST_OK : err_set(err, ST_ARG, "--initrd: the modules' strings are too long");
+	return mod->cmdline ? ST_OK
+	                    : err_set(err, ST_ARG, "%s: the modules' strings are too long", b->m->cfg.initrd_option);
 }
 
 /* Two commas stand for one inside a name, as in every list of the command line. */
@@ -272,7 +273,7 @@ enum status boot_modules(struct boot *b, struct boot_module *mod, unsigned *n, s
 	for (;;) {
 		size_t len = word_end(p);
 		if (*n == BOOT_MODULES) {
-			s = err_set(err, ST_ARG, "--initrd: more than %d modules", BOOT_MODULES);
+			s = err_set(err, ST_ARG, "%s: more than %d modules", b->m->cfg.initrd_option, BOOT_MODULES);
 			break;
 		}
 		s = one_module(b, word, unescape(word, p, len), &mod[*n], err);
@@ -340,6 +341,8 @@ enum status boot_load(struct machine *m, struct err *err)
 	b->path = m->cfg.kernel;
 	b->append = m->cfg.append ? m->cfg.append : "";
 	enum status s = os_file_map(&b->kernel, b->path, err);
+	if (s != ST_OK)
+		err_in(err, s, b->m->cfg.kernel_option);
 	/* Nobody's image may cover what firmware keeps. */
 	if (s == ST_OK)
 		s = boot_claim(b, MACHINE_EBDA, 0x100000 - MACHINE_EBDA, "the firmware area", err);

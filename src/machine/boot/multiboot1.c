@@ -108,7 +108,7 @@ static enum status put_modules(struct boot *b, struct mb_info *info, struct err 
 	info->flags |= INFO_MODS; /* also without modules: the count says so */
 	info->mods_count = n;
 	info->mods_addr = (u32)boot_list(b, out, n * sizeof(out[0]), 4);
-	return info->mods_addr ? ST_OK : err_set(err, ST_ARG, "--initrd: too many modules");
+	return info->mods_addr ? ST_OK : err_set(err, ST_ARG, "%s: too many modules", b->m->cfg.initrd_option);
 }
 
 static void put_mmap(struct boot *b, struct mb_info *info)
