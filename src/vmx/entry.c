@@ -4,124 +4,6 @@
  */
 #include "vmx/vmx.h"
 
-/* ---- events at the edge: VM-entry interruption information, IDT-vectoring information ---- */
-
-/* Types 0 and 2 to 7 have the order of enum event_type with EV_EXT for 0. */
-struct event vmx_event_from_info(u64 info, u32 error, unsigned len)
-{
-	unsigned type = (unsigned)bits(info, 10, 8);
-	struct event e = {.type = (u8)(type ? type : EV_EXT), .vector = (u8)info, .has_error = (info & BIT(11)) != 0};
-
-	e.error = e.has_error ? error : 0;
-	if (e.type == EV_SW || e.type == EV_PRIVSW || e.type == EV_SWEX)
-		e.insn_len = (u8)len;
-	return e;
-}
-
-u64 vmx_info_from_event(const struct event *e)
-{
-	if (e->type == EV_NONE)
-		return 0;
-	return e->vector | (u64)(e->type == EV_EXT ? 0 : e->type) << 8 | (e->has_error ? BIT(11) : 0) | BIT(31);
-}
-
-/* ---- MSR areas ---- */
-
-u32 vmx_load_msrs(struct cpu *c, u64 addr, u32 count)
-{
-	for (u32 n = 0; n < count; n++) {
-		if (n == VMX_MSR_LIST_MAX)
-			return n + 1;
-
-		u64 index = cpu_read_u64(c, BY_VIRT, addr + 16ull * n);
-		struct vmx_msr_entry e = {.index = (u32)index, .reserved = (u32)(index >> 32), .accepted = true};
-		const struct vmx_msr_check *k;
-
-		e.smm = c->smm;
-		e.value = cpu_read_u64(c, BY_VIRT, addr + 16ull * n + 8);
-		k = vmx_msr_refused(&e);
-		if (!k && !msr_write(c, e.index, e.value)) {
-			e.accepted = false;
-			k = vmx_msr_refused(&e);
-		}
-		if (k) {
-			vmx_explain_msr(c, k, n + 1, &e);
-			return n + 1;
-		}
-	}
-	return 0;
-}
-
-/* ---- "Loading Guest State" ---- */
-
-static void load_segments(struct cpu *c, const struct vmx *v)
-{
-	for (unsigned s = SEG_ES; s < SEG_COUNT; s++) {
-		c->seg[s].sel = (u16)vmcs_get(v, VMCS_GUEST_ES_SEL + 2 * s);
-		c->seg[s].ar = (u32)vmcs_get(v, VMCS_GUEST_ES_AR + 2 * s) & 0x1f0ff; /* unusable ones are not checked */
-		c->seg[s].limit = (u32)vmcs_get(v, VMCS_GUEST_ES_LIMIT + 2 * s);
-		c->seg[s].base = vmcs_get(v, VMCS_GUEST_ES_BASE + 2 * s);
-	}
-	c->gdtr.base = vmcs_get(v, VMCS_GUEST_GDTR_BASE);
-	c->gdtr.limit = (u32)vmcs_get(v, VMCS_GUEST_GDTR_LIMIT);
-	c->idtr.base = vmcs_get(v, VMCS_GUEST_IDTR_BASE);
-	c->idtr.limit = (u32)vmcs_get(v, VMCS_GUEST_IDTR_LIMIT);
-}
-
-static void load_efer(struct cpu *c, const struct vmx *v, u64 entry)
-{
-	u64 lma = entry & ENTRY_GUEST64 ? EFER_LMA : 0;
-
-	if (entry & ENTRY_LOAD_EFER) {
-		c->efer = vmcs_get(v, VMCS_GUEST_EFER);
-		return;
-	}
-	c->efer = (c->efer & ~EFER_LMA) | lma;
-	if (c->cr0 & CR0_PG)
-		c->efer = (c->efer & ~EFER_LME) | (lma ? EFER_LME : 0);
-}
-
-/* "Loading Guest Control Registers, Debug Registers, and MSRs": ET, CD, NW and the reserved bits of CR0 stay. */
-static void load_control_registers(struct cpu *c, const struct vmx *v, const u64 pdpte[4])
-{
-	const u64 kept = CR0_ET | CR0_NW | CR0_CD | mask(15, 6) | BIT(17) | mask(28, 19);
-	u64 entry = vmcs_get(v, VMCS_ENTRY_CONTROLS);
-
-	c->cr0 = (vmcs_get(v, VMCS_GUEST_CR0) & ~kept) | (c->cr0 & kept);
-	c->cr3 = vmcs_get(v, VMCS_GUEST_CR3);
-	c->cr4 = vmcs_get(v, VMCS_GUEST_CR4);
-	memcpy(c->pdpte, pdpte, sizeof(c->pdpte));
-	load_efer(c, v, entry);
-	if (entry & ENTRY_LOAD_DEBUG) {
-		c->dr7 = (vmcs_get(v, VMCS_GUEST_DR7) & 0xffff2fff) | DR7_RESET;
-		c->debugctl = vmcs_get(v, VMCS_GUEST_DEBUGCTL);
-	}
-	if (entry & ENTRY_LOAD_PERF)
-		(void)msr_write(c, 0x38f, vmcs_get(v, VMCS_GUEST_PERF_GLOBAL_CTRL));
-	if (entry & ENTRY_LOAD_PAT)
-		c->pat = vmcs_get(v, VMCS_GUEST_PAT);
-	c->sysenter_cs = vmcs_get(v, VMCS_GUEST_SYSENTER_CS);
-	c->sysenter_esp = vmcs_get(v, VMCS_GUEST_SYSENTER_ESP);
-	c->sysenter_eip = vmcs_get(v, VMCS_GUEST_SYSENTER_EIP);
-}
-
-static void load_rest(struct cpu *c, const struct vmx *v)
-{
-	static const u8 activity[4] = {ACT_RUN, ACT_HLT, ACT_SHUTDOWN, ACT_WAIT_SIPI};
-	u64 state = vmcs_get(v, VMCS_GUEST_INTERRUPTIBILITY);
-
-	flags_set(c, (u32)vmcs_get(v, VMCS_GUEST_RFLAGS));
-	c->r[REG_RIP] = vmcs_get(v, VMCS_GUEST_RIP);
-	c->r[REG_RSP] = vmcs_get(v, VMCS_GUEST_RSP);
-	c->cpl = (u8)(c->rflags & FL_VM ? 3 : ar_dpl(c->seg[SEG_SS].ar));
-	c->shadow = (u8)((state & 1 ? SHADOW_STI : 0) | (state & 2 ? SHADOW_MOVSS : 0));
-	c->nmi_blocked = (state & 8) != 0;
-	c->activity = activity[vmcs_get(v, VMCS_GUEST_ACTIVITY) & 3];
-	c->pending_db = 0;
-	c->pend &= ~(u32)PEND_DB;
-	c->monitor_addr = UINT64_MAX;
-}
-
 /* "Event Injection", or what was pending. */
 static void inject_event(struct cpu *c, struct vmx *v)
 {
@@ -262,9 +144,9 @@ static void open_windows(struct cpu *c, struct vmx *v)
 
 static void commit(struct cpu *c, struct vmx *v, const u64 pdpte[4])
 {
-	load_control_registers(c, v, pdpte);
-	load_segments(c, v);
-	load_rest(c, v);
+	vmx_guest_load(c, pdpte);
+	c->pend &= ~(u32)PEND_DB;
+	c->monitor_addr = UINT64_MAX;
 	vmx_compile_intercepts(c);
 	c->guest = true;
 	c->stage2 = (vmx_proc2(v) & PROC2_EPT) != 0;
@@ -297,7 +179,7 @@ enum xr vmx_enter(struct cpu *c, const struct insn *i, bool resume)
 	groups_passed(v, &g);
 	v->entry_rip = insn_rip(c, i);
 	commit(c, v, &g.in[VMX_IN_PDPTE0 - VMX_IN]);
-	failed = vmx_load_msrs(c, vmcs_get(v, VMCS_ENTRY_MSR_LOAD_ADDR), (u32)vmcs_get(v, VMCS_ENTRY_MSR_LOAD_COUNT));
+	failed = vmx_msr_area(c, VMCS_ENTRY_MSR_LOAD_ADDR, VMCS_ENTRY_MSR_LOAD_COUNT, vmx_load_msrs);
 	if (failed) {
 		c->nmi_blocked = nmi_blocked;
 		return entry_failure(c, 34, failed);

@@ -1,11 +1,17 @@
-/* The VMCS field table as data. */
+/* The VMCS field table, from the state map. */
 #include "vmx/vmx.h"
 
 /* clang-format off */
 const struct vmcs_field vmcs_fields[] = {
-#define FIELD(name_, encoding_, condition_, text) {encoding_, condition_, text " (" #encoding_ ")"},
-	VMCS_FIELD_LIST(FIELD)
+#define FIELD(name_, encoding_, condition_, text) {encoding_, condition_, text " (" #encoding_ ")", "", "", ""},
+#define GUEST(name_, encoding_, condition_, text, member_, loaded_, load, saved_, save) \
+	{encoding_, condition_, text " (" #encoding_ ")", #member_, #loaded_, #saved_},
+#define HOST(name_, encoding_, condition_, text, member_, loaded_, load) \
+	{encoding_, condition_, text " (" #encoding_ ")", #member_, #loaded_, ""},
+	VMCS_MAP(FIELD, GUEST, HOST)
 #undef FIELD
+#undef GUEST
+#undef HOST
 };
 /* clang-format on */
 const size_t vmcs_field_count = ARRAY_LEN(vmcs_fields);

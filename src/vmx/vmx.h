@@ -206,19 +206,36 @@ void vmx_shadow_leave(struct cpu *c, u64 pa); /* goes back to memory if it is th
 
 /* ---- entry.c ---- */
 enum xr vmx_enter(struct cpu *c, const struct insn *i, bool resume);
+
+/* ---- events.c ---- */
 struct event vmx_event_from_info(u64 info, u32 error, unsigned len);
 u64 vmx_info_from_event(const struct event *e);
+
+/* ---- state.c ---- */
+void vmx_guest_load(struct cpu *c, const u64 pdpte[4]); /* the PDPTEs that were checked */
+void vmx_guest_save(struct cpu *c, const struct exit_request *why);
+void vmx_host_load(struct cpu *c, bool host64);
+
+/* ---- msr_areas.c ---- */
+/* 0, or the 1-based entry that failed. */
+u32 vmx_load_msrs(struct cpu *c, u64 addr, u32 count);
+u32 vmx_store_msrs(struct cpu *c, u64 addr, u32 count);
+/* "VM-Entry MSR-load area" and its siblings, most of which are empty. */
+static inline u32 vmx_msr_area(struct cpu *c, u32 addr, u32 count, u32 (*move)(struct cpu *c, u64 addr, u32 count))
+{
+	const struct vmx *v = vmx_of(c);
+
+	return likely(!vmcs_get(v, count)) ? 0 : move(c, vmcs_get(v, addr), (u32)vmcs_get(v, count));
+}
+/* IA32_VMX_MISC[27:25] = 0. Behind the recommended maximum behaviour is undefined; here the list is refused, so that no
+ * list can hold the machine up for hours. */
+#define VMX_MSR_LIST_MAX 512u
 
 /* ---- exit.c ---- */
 void vmx_exit(struct cpu *c, const struct exit_request *x);
 void vmx_load_host(struct cpu *c);
 void vmx_record_exit(struct cpu *c, u64 reason, u64 qualification, u64 rip);
 void vmx_abort(struct cpu *c, u32 indicator);
-/* "VM-Entry MSR-load area" and its siblings: 0, or the 1-based entry that failed. */
-u32 vmx_load_msrs(struct cpu *c, u64 addr, u32 count);
-/* IA32_VMX_MISC[27:25] = 0. Behind the recommended maximum behaviour is undefined; here the list is refused, so that no
- * list can hold the machine up for hours. */
-#define VMX_MSR_LIST_MAX 512u
 
 /* ---- intercepts.c ---- */
 void vmx_compile_intercepts(struct cpu *c);

@@ -1,0 +1,41 @@
+/* MSR areas: "Loading MSRs" at VM entry and VM exit, "Saving MSRs" at VM exit. */
+#include "vmx/vmx.h"
+
+u32 vmx_load_msrs(struct cpu *c, u64 addr, u32 count)
+{
+	for (u32 n = 0; n < count; n++) {
+		if (n == VMX_MSR_LIST_MAX)
+			return n + 1;
+
+		u64 index = cpu_read_u64(c, BY_VIRT, addr + 16ull * n);
+		struct vmx_msr_entry e = {.index = (u32)index, .reserved = (u32)(index >> 32), .accepted = true};
+		const struct vmx_msr_check *k;
+
+		e.smm = c->smm;
+		e.value = cpu_read_u64(c, BY_VIRT, addr + 16ull * n + 8);
+		k = vmx_msr_refused(&e);
+		if (!k && !msr_write(c, e.index, e.value)) {
+			e.accepted = false;
+			k = vmx_msr_refused(&e);
+		}
+		if (k) {
+			vmx_explain_msr(c, k, n + 1, &e);
+			return n + 1;
+		}
+	}
+	return 0;
+}
+
+u32 vmx_store_msrs(struct cpu *c, u64 addr, u32 count)
+{
+	u64 value;
+
+	for (u32 n = 0; n < count; n++) {
+		u64 index = cpu_read_u64(c, BY_VIRT, addr + 16ull * n);
+
+		if (n == VMX_MSR_LIST_MAX || index >> 32 || (index & ~0xffull) == 0x800 || !msr_read(c, (u32)index, &value))
+			return n + 1;
+		cpu_write_u64(c, BY_VIRT, addr + 16ull * n + 8, value);
+	}
+	return 0;
+}
