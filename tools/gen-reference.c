@@ -52,6 +52,17 @@ static const char *control_name(unsigned word, unsigned bit)
 	return "?";
 }
 
+/* A condition as the row has it: for always, an x. */
+static const char *when(char out[64], const char *condition)
+{
+	if (!condition[0] || !strcmp(condition, "false"))
+		return "";
+	if (!strcmp(condition, "true"))
+		return "x";
+	snprintf(out, 64, "`%s`", condition);
+	return out;
+}
+
 static void fields_page(FILE *f)
 {
 	static const char *const width[4] = {"16", "64", "32", "natural"};
@@ -60,16 +71,23 @@ static void fields_page(FILE *f)
 	unsigned here = 0;
 
 	fprintf(f, "# VMCS fields\n\n" GENERATED);
-	fprintf(f, "SDM 3D \"Field Encoding in VMCS\". A 64-bit field has its upper half at the next encoding.\n\n");
-	fprintf(f, "| encoding | field | width | type | here | exists with |\n|---|---|---|---|---|---|\n");
+	fprintf(f, "SDM 3D \"Field Encoding in VMCS\". A 64-bit field has its upper half at the next encoding. Loaded: the "
+	           "register, a\nmember of struct cpu, comes from the field, a guest's at VM entry, the host's at VM exit; saved: "
+	           "VM exit writes it;\nwith the condition, x where there is none.\n\n");
+	fprintf(f, "| encoding | field | width | type | here | exists with | register | loaded | saved |\n"
+	           "|---|---|---|---|---|---|---|---|---|\n");
 	for (size_t n = 0; n < vmcs_field_count; n++) {
 		const struct vmcs_field *k = &vmcs_fields[n];
 		bool exists = vmx_field_exists(&caps, k->encoding);
+		const char *quote = k->member[0] ? "`" : "";
+		char loaded[64], saved[64];
 
 		here += exists;
-		fprintf(f, "| %04x | %.*s | %s | %s | %s | %s |\n", k->encoding, (int)strcspn(k->name, "("), k->name,
-		        width[k->encoding >> 13 & 3], type[k->encoding >> 10 & 3], exists ? "yes" : "no",
-		        k->condition == VMX_ALWAYS ? "" : control_name(k->condition >> 5, k->condition & 31));
+		fprintf(f, "| %04x | %.*s | %s | %s | %s | %s | %s%s%s | %s | %s |\n", k->encoding,
+		        (int)strcspn(k->name, "("), k->name, width[k->encoding >> 13 & 3], type[k->encoding >> 10 & 3],
+		        exists ? "yes" : "no",
+		        k->condition == VMX_ALWAYS ? "" : control_name(k->condition >> 5, k->condition & 31), quote, k->member,
+		        quote, when(loaded, k->loaded), when(saved, k->saved));
 	}
 	fprintf(f, "\n%zu fields, %u of them on the `intel` model.\n", vmcs_field_count, here);
 }

@@ -33,7 +33,8 @@ u32 vmx_store_msrs(struct cpu *c, u64 addr, u32 count)
 	for (u32 n = 0; n < count; n++) {
 		u64 index = cpu_read_u64(c, BY_VIRT, addr + 16ull * n);
 
-		if (n == VMX_MSR_LIST_MAX || index >> 32 || (index & ~0xffull) == 0x800 || !msr_read(c, (u32)index, &value))
+		if (n == VMX_MSR_LIST_MAX || index >> 32 || (index & ~0xffull) == 0x800 ||
+		    !msr_read(c, (u32)index, &value))
 			return n + 1;
 		cpu_write_u64(c, BY_VIRT, addr + 16ull * n + 8, value);
 	}

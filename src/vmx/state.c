@@ -83,7 +83,8 @@ static u64 saved_flags(struct cpu *c, const struct exit_request *x)
 	if (software && e == &x->event)
 		return fl & ~(u64)FL_RF;
 	if (e->type != EV_NONE)
-		return c->push_rf && e->type == EV_HW && (e->vector != EX_DB || (e->payload & DR6_BD)) ? fl | FL_RF : fl;
+		return c->push_rf && e->type == EV_HW && (e->vector != EX_DB || (e->payload & DR6_BD)) ? fl | FL_RF
+		                                                                                       : fl;
 	if (restarts)
 		return fl | FL_RF;
 	return x->insn ? fl & ~(u64)FL_RF : fl;
@@ -96,12 +97,18 @@ static u64 saved_pending_debug(const struct cpu *c, const struct exit_request *x
 	bool kept;
 
 	switch (x->id) {
-	case ICPT_INIT: case ICPT_SMI: case ICPT_TPR_THRESHOLD: case ICPT_VIRTUAL_EOI: case ICPT_APIC_WRITE: case ICPT_MTF:
+	case ICPT_INIT:
+	case ICPT_SMI:
+	case ICPT_TPR_THRESHOLD:
+	case ICPT_VIRTUAL_EOI:
+	case ICPT_APIC_WRITE:
+	case ICPT_MTF:
 	case ICPT_BUSLOCK:
 	case ICPT_EXC + EX_MC: kept = true; break;
 	default: kept = (c->shadow & SHADOW_MOVSS) && x->id != ICPT_EXC + EX_DB; break;
 	}
-	/* Entry with TF asks for BS under blocking by MOV SS: without it no monitor could go on from here. ERRATA E88 */
+	/* Entry with TF asks for BS under blocking by MOV SS: without it no monitor could go on from here. ERRATA E88
+	 */
 	if ((c->shadow & SHADOW_MOVSS) && (c->rflags & FL_TF) && !(c->debugctl & DEBUGCTL_BTF))
 		hits |= DR6_BS;
 	if (!kept || !hits)

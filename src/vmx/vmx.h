@@ -1,10 +1,12 @@
 /*
  * vmx: Intel's Virtual Machine Extensions. entry.c: VMLAUNCH and VMRESUME (read it first); checks_*.c: the entry checks
- * as rows, checks.c: their runner, explain.c: a refusal in words; exit.c: VM exits; intercepts.c: controls to
- * intercepts, intercepts to exit reasons; ept.c: the second stage and the TLB spaces; vapic.c: the virtual APIC; spp.c:
+ * as rows, checks.c: their runner, explain.c: a refusal in words; exit.c: VM exits; map.h: the state map, a row for each
+ * field of the VMCS; state.c, fields.h, fields.c: the loads and saves, the encodings and the field table that come from
+ * it; events.c: events as the VMCS has them; msr_areas.c: lists of MSRs; intercepts.c: controls to intercepts,
+ * intercepts to exit reasons; ept.c: the second stage and the TLB spaces; vapic.c: the virtual APIC; spp.c:
  * sub-page write permissions; paging_write.c: who may write paging structures; timing.c: the preemption timer, TSC,
- * PAUSE loops; vmfunc.c: VM functions; insns.c: the instructions; region.c: the VMCS in memory; msrs.c: capability MSRs from the table of controls;
- * fields.h: the VMCS. What CPUID and the capability MSRs announce works; everything else reads as unsupported. May
+ * PAUSE loops; vmfunc.c: VM functions; insns.c: the instructions; region.c: the VMCS in memory; msrs.c: capability
+ * MSRs from the table of controls. What CPUID and the capability MSRs announce works; everything else reads as unsupported. May
  * call: base, arch, mem, cpu. Called by: the processor through cpu->virt, and the models that join the rows below.
  */
 #ifndef VMX_VMX_H
