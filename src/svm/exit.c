@@ -47,7 +47,7 @@ static void fetch_bytes(struct cpu *c, const struct exit_request *x, struct exit
 
 	if (!has(c, FEAT_DECODEASSISTS) || (!pf && x->id != ICPT_STAGE2))
 		return;
-	if (c->fetching && x->vectoring.type == EV_NONE) /* PF_I does not tell: it needs EFER.NXE or CR4.SMEP */
+	if (x->fetching && x->vectoring.type == EV_NONE) /* PF_I does not tell: it needs EFER.NXE or CR4.SMEP */
 		return;
 	while (o->fetched < 15) {
 		la_t la = c->sb.base[SEG_CS] + rip;

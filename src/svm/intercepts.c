@@ -289,7 +289,7 @@ enum xr svm_cr_write(struct cpu *c, const struct insn *i, unsigned n, enum cr_op
 }
 
 /* "Exception Intercepts": raw exceptions, before they combine, and #DF after. INT1 and INTn do not take part. */
-enum xr svm_event(struct cpu *c, const struct event *e, const struct event *vectoring)
+enum xr svm_event(struct cpu *c, const struct event *e)
 {
 	struct svm *s = svm_of(c);
 
@@ -303,10 +303,6 @@ enum xr svm_event(struct cpu *c, const struct event *e, const struct event *vect
 	                     e->has_error || e->vector == EX_PF ? e->error : 0, 0);
 
 	c->exit.event = *e;
-	if (vectoring)
-		c->exit.vectoring = *vectoring;
-	else
-		c->exit.vectoring = (struct event){.type = EV_NONE};
 	if (e->vector == EX_PF)
 		c->exit.q[1] = e->payload;
 	return r;

@@ -212,7 +212,7 @@ static bool convertible(struct cpu *c, u64 entry)
 {
 	const struct vmx *v = vmx_of(c);
 
-	return (vmx_proc2(v) & PROC2_VE) && !(entry & BIT(63)) && (c->cr0 & CR0_PE) && c->delivering.type == EV_NONE &&
+	return (vmx_proc2(v) & PROC2_VE) && !(entry & BIT(63)) && (c->cr0 & CR0_PE) && !c->delivery &&
 	       !cpu_read_u32(c, BY_VIRT, vmcs_get(v, VMCS_VE_INFO_ADDR) + 4);
 }
 

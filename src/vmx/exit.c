@@ -82,7 +82,7 @@ static void record_unblocking(struct cpu *c, const struct exit_request *x)
 	struct vmx *v = vmx_of(c);
 	u64 pin = vmcs_get(v, VMCS_PIN_CONTROLS);
 
-	if (!c->iret_unblocked || x->vectoring.type != EV_NONE || (pin & (PIN_NMI | PIN_VIRTUAL_NMI)) == PIN_NMI)
+	if (!x->nmi_unblocked || x->vectoring.type != EV_NONE || (pin & (PIN_NMI | PIN_VIRTUAL_NMI)) == PIN_NMI)
 		return;
 	if (x->id >= ICPT_EXC && x->id < ICPT_EXC + 32 && x->id != ICPT_EXC + EX_DF)
 		vmcs_set(v, VMCS_EXIT_INTR_INFO, vmcs_get(v, VMCS_EXIT_INTR_INFO) | BIT(12));

@@ -391,7 +391,7 @@ static bool page_fault_exits(const struct vmx *v, u32 error)
 	return bit == match;
 }
 
-enum xr vmx_event(struct cpu *c, const struct event *e, const struct event *vectoring)
+enum xr vmx_event(struct cpu *c, const struct event *e)
 {
 	struct vmx *v = vmx_of(c);
 
@@ -406,8 +406,6 @@ enum xr vmx_event(struct cpu *c, const struct event *e, const struct event *vect
 	                     e->vector == EX_PF || e->vector == EX_DB ? e->payload : 0, 0);
 
 	c->exit.event = *e;
-	if (vectoring)
-		c->exit.vectoring = *vectoring;
 	return r;
 }
 

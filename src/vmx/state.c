@@ -83,7 +83,7 @@ static u64 saved_flags(struct cpu *c, const struct exit_request *x)
 	if (software && e == &x->event)
 		return fl & ~(u64)FL_RF;
 	if (e->type != EV_NONE)
-		return c->push_rf && e->type == EV_HW && (e->vector != EX_DB || (e->payload & DR6_BD)) ? fl | FL_RF
+		return x->faulted && e->type == EV_HW && (e->vector != EX_DB || (e->payload & DR6_BD)) ? fl | FL_RF
 		                                                                                       : fl;
 	if (restarts)
 		return fl | FL_RF;
@@ -93,7 +93,7 @@ static u64 saved_flags(struct cpu *c, const struct exit_request *x)
 /* "Saving Non-Register State": which exits keep what was pending. */
 static u64 saved_pending_debug(const struct cpu *c, const struct exit_request *x)
 {
-	u64 hits = (c->pending_db | c->held_db) & (DR6_BS | DR6_BLD | 0xf);
+	u64 hits = (c->pending_db | x->held_db) & (DR6_BS | DR6_BLD | 0xf);
 	bool kept;
 
 	switch (x->id) {

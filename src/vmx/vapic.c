@@ -381,7 +381,7 @@ enum xr vmx_page_trap(struct cpu *c, la_t la, u32 len, unsigned access, pa_t *pa
 	struct vmx *v = vmx_of(c);
 	unsigned offset = (unsigned)(*pa & ~PAGE_MASK);
 	bool write = access & ACC_WRITE, fetch = access & ACC_EXEC;
-	u64 kind = c->delivering.type != EV_NONE ? 3 : fetch ? 2 : write;
+	u64 kind = c->delivery ? 3 : fetch ? 2 : write;
 
 	(void)la;
 	if (fetch || (write && v->apic_todo != VMX_TODO_NONE) || !access_virtual(v, offset, len, write))
@@ -393,7 +393,7 @@ enum xr vmx_page_trap(struct cpu *c, la_t la, u32 len, unsigned access, pa_t *pa
 /* "Guest-physical accesses": paging structures on the APIC-access page. */
 enum xr vmx_page_trap_physical(struct cpu *c)
 {
-	return cpu_exit(c, NULL, ICPT_APIC_ACCESS, (c->delivering.type != EV_NONE ? 10ull : 15ull) << 12, 0);
+	return cpu_exit(c, NULL, ICPT_APIC_ACCESS, (c->delivery ? 10ull : 15ull) << 12, 0);
 }
 
 /* ---- "Virtualizing MSR-Based APIC Accesses" ---- */

@@ -253,7 +253,7 @@ enum xr vmx_io(struct cpu *c, const struct insn *i, const struct io_access *io);
 enum xr vmx_msr(struct cpu *c, const struct insn *i, u32 index, bool write);
 enum xr vmx_cr_write(struct cpu *c, const struct insn *i, unsigned n, enum cr_op op, u64 *value);
 u64 vmx_cr_read(struct cpu *c, unsigned n, u64 value);
-enum xr vmx_event(struct cpu *c, const struct event *e, const struct event *vectoring);
+enum xr vmx_event(struct cpu *c, const struct event *e);
 bool vmx_shutdown(struct cpu *c);
 bool vmx_undefined(struct cpu *c, enum icpt id);
 

@@ -248,8 +248,7 @@ static void load(struct core *w, const struct diff_case *k)
 	c->pending_db = 0;
 	c->cur = NULL;
 	c->left = c->charged = 0;
-	c->delivering.type = c->inject.type = EV_NONE;
-	c->push_rf = false;
+	c->inject.type = EV_NONE;
 	if (k->cold_tlb)
 		tlb_flush_all(c);
 	cpu_update_mode(c);

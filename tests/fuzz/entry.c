@@ -315,7 +315,6 @@ static void leave(struct cpu *c)
 	c->space = 0;
 	c->guest_since = UINT64_MAX;
 	memset(c->icpt, 0, sizeof(c->icpt));
-	c->delivering.type = EV_NONE;
 }
 
 static void one(struct rng *r)

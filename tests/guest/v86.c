@@ -135,6 +135,11 @@ static void vme(void)
 	check("redirected with TF: no trap behind it", v86(BYTES(0xcd, 0x21), 0x3300), 0x80);
 	check("FLAGS with TF", last.eax & 0x7300, 0x3300);
 	check("TF cleared", last.eflags & 0x100, 0);
+	/* mov sp,1; int 21h: what its delivery raises goes through the IDT, not to the program's table */
+	check("redirected, the push faults", v86(BYTES(0xbc, 1, 0, 0xcd, 0x21), 0x3200), EX_SS);
+	check("the push faults: error", last.error, 0);
+	check("the push faults: EIP", last.eip, 3);
+	check("the push faults: RF", last.eflags & 0x10000, 0x10000);
 	static const u16 outside[] = {31, 0xffff}; /* no bitmap below it, or not within the TSS */
 	for (unsigned k = 0; k < 2; k++) {
 		main_tss.iomap = outside[k];

@@ -14,7 +14,6 @@ static struct {
 	unsigned port_size, accesses;
 	u64 port_value;
 	u32 raised, flags_changed;
-	bool redirects; /* INT n of virtual-8086 mode stays there */
 } fx;
 
 enum xr cpu_fault(struct cpu *c, unsigned vector, u32 error)
@@ -107,14 +106,6 @@ enum xr raise_soft(struct cpu *c, const struct insn *i, enum event_type type, u8
 {
 	c->fault = (struct event){.type = (u8)type, .vector = vector, .insn_len = i->len};
 	return XR_FAULT;
-}
-
-enum xr v86_redirects(struct cpu *c, u8 vector, bool *yes)
-{
-	(void)c;
-	(void)vector;
-	*yes = fx.redirects;
-	return XR_OK;
 }
 
 void cpu_raise(struct cpu *c, enum pend p)

@@ -388,7 +388,7 @@ static void test_task_fault(void **state)
 	bus_write_u32(&r->bus, TSS_B + 0x4c, 0x10); /* CS: a data segment */
 	c->r[REG_RIP] = 0x1000;
 	c->r[REG_RBX] = 0x1234;
-	assert_int_equal(task_switch(c, 0x50, TASK_JMP, false, 0, 0x1005), XR_FAULT);
+	assert_int_equal(task_switch(c, 0x50, TASK_JMP, NULL, 0x1005), XR_FAULT);
 	assert_int_equal(c->fault.vector, EX_TS);
 	assert_int_equal(c->fault.error, 0x10);
 	assert_true(c->r[REG_RIP] == 0x4567);
@@ -399,7 +399,7 @@ static void test_task_fault(void **state)
 	assert_int_equal(bus_read_u64(&r->bus, GDT + 0x48) >> 40 & 0xf, SYS_TSS32);
 	assert_int_equal(bus_read_u64(&r->bus, GDT + 0x50) >> 40 & 0xf, SYS_TSS32_BUSY);
 	/* Before it: nothing has changed. */
-	assert_int_equal(task_switch(c, 0x50, TASK_JMP, false, 0, 0), XR_FAULT);
+	assert_int_equal(task_switch(c, 0x50, TASK_JMP, NULL, 0), XR_FAULT);
 	assert_int_equal(c->fault.vector, EX_GP);
 	rig_free(r);
 }

@@ -247,7 +247,7 @@ static void test_blocked_init(void **state)
 
 	(void)state;
 	cpu_raise(p->c, PEND_INIT);
-	assert_int_equal(event_poll(p->c), XR_OK);
+	assert_int_equal(event_poll(p->c, &(struct delivery){0}), XR_OK);
 	assert_int_equal(p->c->attention, 0);
 	assert_true(p->c->pend & PEND_INIT);
 	assert_int_equal(vmx_step(p, 0, 0x90909090), 0); /* NOP NOP NOP NOP HLT: time goes on */
@@ -275,7 +275,7 @@ static void test_stale_deadline(void **state)
 		c->activity = waits[n]; /* by an event */
 		c->wake_at = p->clock.now + 1000;
 		cpu_raise(c, PEND_NMI);
-		assert_int_equal(event_poll(c), XR_FAULT);
+		assert_int_equal(event_poll(c, &(struct delivery){0}), XR_FAULT);
 		assert_int_equal(c->activity, ACT_RUN);
 		assert_true(c->wake_at == UINT64_MAX);
 		c->activity = waits[n]; /* by a store */

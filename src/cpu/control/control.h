@@ -33,8 +33,8 @@ struct seg seg_from_descriptor(u16 sel, u64 desc);
 
 /* ---- tasks.c ---- */
 enum task_cause { TASK_CALL, TASK_IRET, TASK_JMP, TASK_GATE };
-enum xr task_switch(struct cpu *c, u16 sel, enum task_cause cause, bool has_error, u32 error, u64 next_rip) must_check;
-enum xr v86_redirects(struct cpu *c, u8 vector, bool *yes) must_check; /* INT n to the 8086 program's own table? */
+/* d: the event that goes through a task gate; NULL: an instruction. */
+enum xr task_switch(struct cpu *c, u16 sel, enum task_cause cause, const struct delivery *d, u64 next_rip) must_check;
 
 /* ---- msr.c ---- */
 bool msr_read(struct cpu *c, u32 index, u64 *value);  /* false: #GP(0). No privilege or intercept checks */

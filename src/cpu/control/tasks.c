@@ -108,9 +108,9 @@ static void save_old(struct cpu *c, const struct span *s, const struct tss_forma
 }
 
 /* EXITINFO2's layout; VMX wants only the selector and the cause, which are in q[0]. */
-static enum xr intercept(struct cpu *c, u16 sel, enum task_cause cause, bool has_error, u32 error)
+static enum xr intercept(struct cpu *c, u16 sel, enum task_cause cause, const struct delivery *d)
 {
-	u64 info = error, pushed_rf = (c->rflags & FL_RF) || c->push_rf;
+	u64 info = d ? d->event.error : 0;
 
 	if (!icpt_on(c, ICPT_TASK_SWITCH))
 		return XR_OK;
@@ -118,11 +118,11 @@ static enum xr intercept(struct cpu *c, u16 sel, enum task_cause cause, bool has
 		info |= BIT(36);
 	if (cause == TASK_JMP)
 		info |= BIT(38);
-	if (has_error)
+	if (d && d->event.has_error)
 		info |= BIT(44);
-	if (pushed_rf)
+	if ((c->rflags & FL_RF) || (d && d->faulted))
 		info |= BIT(48);
-	return cpu_exit(c, c->delivering.type == EV_NONE ? c->cur : NULL, ICPT_TASK_SWITCH, sel | (u64)cause << 30, info);
+	return cpu_exit(c, c->cur, ICPT_TASK_SWITCH, sel | (u64)cause << 30, info);
 }
 
 /* ---- after it ---- */
@@ -130,9 +130,7 @@ static enum xr intercept(struct cpu *c, u16 sel, enum task_cause cause, bool has
 /* From here on a fault belongs to the new task. While an instruction runs, the run loop adds its offset to rip. */
 static void set_new_rip(struct cpu *c, u32 eip)
 {
-	bool running = c->cur && c->delivering.type == EV_NONE;
-
-	c->r[REG_RIP] = running ? (u64)eip - c->cur->off : eip;
+	c->r[REG_RIP] = c->cur ? (u64)eip - c->cur->off : eip;
 }
 
 static enum xr load_ldt(struct cpu *c, u16 sel)
@@ -236,14 +234,14 @@ static enum xr push_error(struct cpu *c, const struct task *t, u32 error)
 	return XR_OK;
 }
 
-static enum xr enter_task(struct cpu *c, struct task *t, enum task_cause cause, bool has_error, u32 error)
+static enum xr enter_task(struct cpu *c, struct task *t, enum task_cause cause, const struct delivery *d)
 {
 	u64 from = c->r[REG_RIP];
 
 	load_registers(c, t, cause);
 	TRY(load_segments(c, t));
-	if (has_error)
-		TRY(push_error(c, t, error));
+	if (d && d->event.has_error)
+		TRY(push_error(c, t, d->event.error));
 	if (t->eip > c->seg[SEG_CS].limit)
 		return fault_gp(c, 0);
 	far_land(c, from, t->eip);
@@ -266,7 +264,7 @@ static enum xr set_busy_bits(struct cpu *c, const struct task *t, enum task_caus
 	return XR_OK;
 }
 
-enum xr task_switch(struct cpu *c, u16 sel, enum task_cause cause, bool has_error, u32 error, u64 next_rip)
+enum xr task_switch(struct cpu *c, u16 sel, enum task_cause cause, const struct delivery *d, u64 next_rip)
 {
 	const struct tss_format *old_format = format_of(c->seg[SEG_TR].ar & AR_TYPE);
 	bool link = cause == TASK_CALL || cause == TASK_GATE;
@@ -275,12 +273,12 @@ enum xr task_switch(struct cpu *c, u16 sel, enum task_cause cause, bool has_erro
 	struct span old;
 
 	TRY(check_descriptor(c, &t, cause == TASK_IRET));
-	TRY(intercept(c, sel, cause, has_error, error));
+	TRY(intercept(c, sel, cause, d));
 	TRY(mem_span(c, (u32)c->seg[SEG_TR].base, old_format->min_limit + 1, ACC_RMW | ACC_SUPER, &old));
 	TRY(read_new(c, &t, link));
 	if (cause == TASK_IRET)
 		flags &= ~(u32)FL_NT;
-	if (c->push_rf && c->delivering.type != EV_NONE)
+	if (d && d->faulted)
 		flags |= FL_RF;
 	TRY(set_busy_bits(c, &t, cause));
 	/* Both TSSs are translated already; the PDPTEs of the new task are the last thing that can fault. */
@@ -289,30 +287,5 @@ enum xr task_switch(struct cpu *c, u16 sel, enum task_cause cause, bool has_erro
 	save_old(c, &old, old_format, next_rip, flags);
 	if (link)
 		put(c, &t.span, 0, 2, c->seg[SEG_TR].sel);
-	return enter_task(c, &t, cause, has_error, error);
-}
-
-/*
- * "Class 3: Software Interrupt Handling in Virtual-8086 Mode": the redirection bitmap is the 32 bytes below the I/O
- * permission bitmap; a clear bit sends INT n to the 8086 program's own table.
- */
-enum xr v86_redirects(struct cpu *c, u8 vector, bool *yes)
-{
-	const u32 map_base = 0x66, limit = c->seg[SEG_TR].limit;
-	u64 iomap, byte;
-
-	*yes = false;
-	if (!v86_mode(c) || !(c->cr4 & CR4_VME))
-		return XR_OK;
-	if (map_base + 1 > limit)
-		return fault_gp(c, 0);
-	TRY(tss_bytes(c, map_base, 2, &iomap));
-
-	u32 at = (u32)iomap - 32 + vector / 8u;
-
-	if (iomap < 32 || at > limit)
-		return fault_gp(c, 0);
-	TRY(tss_bytes(c, at, 1, &byte));
-	*yes = !(byte >> (vector % 8) & 1);
-	return XR_OK;
+	return enter_task(c, &t, cause, d);
 }

@@ -399,16 +399,9 @@ static void bind_loop(struct insn *i, const struct dec *d)
 
 /* ---- software interrupts ---- */
 
-/* What IOPL forbids in virtual-8086 mode never becomes an event: its #GP does not arise during a delivery. */
 HANDLER(int_n)
 {
-	u8 vector = (u8)i->imm;
-	bool redirected;
-
-	TRY(v86_redirects(c, vector, &redirected));
-	if (v86_mode(c) && !redirected && (c->rflags & FL_IOPL) != FL_IOPL)
-		return fault_gp(c, 0);
-	return raise_soft(c, i, EV_SW, vector);
+	return raise_soft(c, i, EV_SW, (u8)i->imm);
 }
 
 HANDLER(int3)

@@ -178,10 +178,10 @@ static enum xr to_task(struct cpu *c, const struct insn *i, u16 sel, const u64 d
 	if (long_mode(c) || desc_dpl(d[0]) < c->cpl || desc_dpl(d[0]) < (sel & 3u))
 		return fault_gp(c, sel_error(sel));
 	if (desc_type(d[0]) != SYS_TASK)
-		return task_switch(c, sel, cause, false, 0, next_rip(c, i));
+		return task_switch(c, sel, cause, NULL, next_rip(c, i));
 	if (!desc_present(d[0]))
 		return cpu_fault(c, EX_NP, sel_error(sel));
-	return task_switch(c, (u16)bits(d[0], 31, 16), cause, false, 0, next_rip(c, i));
+	return task_switch(c, (u16)bits(d[0], 31, 16), cause, NULL, next_rip(c, i));
 }
 
 enum sys_kind { KIND_BAD, KIND_CALL_GATE, KIND_TASK };
@@ -474,7 +474,7 @@ static enum xr iret_task(struct cpu *c, const struct insn *i)
 	if (tr->limit < 1)
 		return cpu_fault(c, EX_TS, sel_error(tr->sel));
 	TRY(mem_read16(c, (u32)tr->base, ACC_SUPER, &link));
-	return task_switch(c, link, TASK_IRET, false, 0, next_rip(c, i));
+	return task_switch(c, link, TASK_IRET, NULL, next_rip(c, i));
 }
 
 static enum xr iret_protected(struct cpu *c, const struct insn *i)
@@ -541,7 +541,10 @@ enum xr do_iret(struct cpu *c, const struct insn *i)
 	bool unblocked = end_nmi_blocking(c);
 	enum xr r = iret_by_mode(c, i);
 
-	c->iret_unblocked = r != XR_OK && unblocked;
+	if (r == XR_FAULT)
+		c->fault.nmi_unblocked = unblocked;
+	else if (r == XR_EXIT)
+		c->exit.nmi_unblocked = unblocked;
 	if (r == XR_OK && c->guest && c->virt->iret_done)
 		c->virt->iret_done(c);
 	return r;

@@ -119,7 +119,7 @@ static void reset_run_state(struct cpu *c)
 	c->gif = true;
 	c->space = 0;
 	memset(c->icpt, 0, sizeof(c->icpt));
-	c->inject.type = c->delivering.type = EV_NONE;
+	c->inject.type = EV_NONE;
 	c->trap_page = TRAP_PAGE_NONE;
 	c->monitor_addr = c->wake_at = c->guest_since = UINT64_MAX;
 }

@@ -54,11 +54,12 @@ static u64 return_rip(const struct cpu *c, const struct event *e)
 }
 
 /* RFLAGS as pushed: RF is set for faults, except the instruction breakpoint's own #DB (general detect is a fault too). */
-static u32 pushed_flags(struct cpu *c, const struct event *e)
+static u32 pushed_flags(struct cpu *c, const struct delivery *d)
 {
+	const struct event *e = &d->event;
 	u32 fl = flags_get(c);
 
-	if (c->push_rf && e->type == EV_HW && (e->vector != EX_DB || (e->payload & DR6_BD)))
+	if (d->faulted && e->type == EV_HW && (e->vector != EX_DB || (e->payload & DR6_BD)))
 		fl |= FL_RF;
 	return fl;
 }
@@ -145,11 +146,13 @@ static enum xr deliver_ivt(struct cpu *c, const struct event *e, u64 ivt_base, u
 	return XR_OK;
 }
 
-static enum xr deliver_real(struct cpu *c, const struct event *e)
+static enum xr deliver_real(struct cpu *c, const struct delivery *d)
 {
+	const struct event *e = &d->event;
+
 	if (e->vector * 4u + 3 > c->idtr.limit)
 		return fault_gp(c, 0);
-	return deliver_ivt(c, e, c->idtr.base, pushed_flags(c, e), FL_IF | FL_TF | FL_AC | FL_RF);
+	return deliver_ivt(c, e, c->idtr.base, pushed_flags(c, d), FL_IF | FL_TF | FL_AC | FL_RF);
 }
 
 /* ---- gates ---- */
@@ -293,15 +296,17 @@ static void push_v86_segments(struct cpu *c, struct frame *f)
 	frame_push(f, c->seg[SEG_ES].sel);
 }
 
-static void build_frame(struct cpu *c, const struct event *e, const struct target *t, bool with_stack, struct frame *f)
+static void build_frame(struct cpu *c, const struct delivery *d, const struct target *t, bool with_stack, struct frame *f)
 {
+	const struct event *e = &d->event;
+
 	if (v86_mode(c))
 		push_v86_segments(c, f);
 	if (t->new_stack || with_stack) {
 		frame_push(f, c->seg[SEG_SS].sel);
 		frame_push(f, c->r[REG_RSP]);
 	}
-	frame_push(f, pushed_flags(c, e));
+	frame_push(f, pushed_flags(c, d));
 	frame_push(f, c->seg[SEG_CS].sel);
 	frame_push(f, return_rip(c, e));
 	if (e->has_error)
@@ -332,14 +337,14 @@ static void commit(struct cpu *c, const struct gate *g, const struct target *t)
 	flags_set(c, flags_get(c) & ~clear);
 }
 
-static enum xr deliver_long(struct cpu *c, const struct event *e, const struct gate *g, struct target *t)
+static enum xr deliver_long(struct cpu *c, const struct delivery *d, const struct gate *g, struct target *t)
 {
 	struct frame f = {.width = 8};
 
 	TRY(stack_long(c, t, g->ist));
 	if (!is_canonical(g->offset, c->la_bits))
 		return fault_gp(c, 0);
-	build_frame(c, e, t, true, &f);
+	build_frame(c, d, t, true, &f);
 	TRY(write_frame(c, &f, t->rsp - f.len, t->cpl < 3 ? ACC_SUPER : 0));
 	t->rip = g->offset;
 	commit(c, g, t);
@@ -347,14 +352,14 @@ static enum xr deliver_long(struct cpu *c, const struct event *e, const struct g
 	return XR_OK;
 }
 
-static enum xr deliver_legacy(struct cpu *c, const struct event *e, const struct gate *g, struct target *t)
+static enum xr deliver_legacy(struct cpu *c, const struct delivery *d, const struct gate *g, struct target *t)
 {
 	struct frame f = {.width = g->type & 8 ? 4 : 2};
 
 	t->ss = c->seg[SEG_SS];
 	if (t->cpl < c->cpl)
 		TRY(stack_from_tss(c, t));
-	build_frame(c, e, t, false, &f);
+	build_frame(c, d, t, false, &f);
 
 	u64 m = stack_top(&t->ss), sp = (t->rsp - f.len) & m;
 
@@ -369,16 +374,53 @@ static enum xr deliver_legacy(struct cpu *c, const struct event *e, const struct
 	return XR_OK;
 }
 
-static enum xr deliver_gate(struct cpu *c, const struct event *e)
+static enum xr deliver_gate(struct cpu *c, const struct delivery *d)
 {
+	const struct event *e = &d->event;
 	struct gate g = {0};
 	struct target t = {.rsp = c->r[REG_RSP]};
 
 	TRY(read_gate(c, e, &g));
 	if (g.type == SYS_TASK)
-		return task_switch(c, g.sel, TASK_GATE, e->has_error, e->error, return_rip(c, e));
+		return task_switch(c, g.sel, TASK_GATE, d, return_rip(c, e));
 	TRY(target_code(c, &g, &t));
-	return long_mode(c) ? deliver_long(c, e, &g, &t) : deliver_legacy(c, e, &g, &t);
+	return long_mode(c) ? deliver_long(c, d, &g, &t) : deliver_legacy(c, d, &g, &t);
+}
+
+/*
+ * "Class 3: Software Interrupt Handling in Virtual-8086 Mode": the redirection bitmap is the 32 bytes below the I/O
+ * permission bitmap; a clear bit sends INT n to the 8086 program's own table.
+ */
+static enum xr v86_redirects(struct cpu *c, u8 vector, bool *yes)
+{
+	const u32 map_base = 0x66, limit = c->seg[SEG_TR].limit;
+	u64 iomap, byte;
+
+	*yes = false;
+	if (!v86_mode(c) || !(c->cr4 & CR4_VME))
+		return XR_OK;
+	if (map_base + 1 > limit)
+		return fault_gp(c, 0);
+	TRY(tss_bytes(c, map_base, 2, &iomap));
+
+	u32 at = (u32)iomap - 32 + vector / 8u;
+
+	if (iomap < 32 || at > limit)
+		return fault_gp(c, 0);
+	TRY(tss_bytes(c, at, 1, &byte));
+	*yes = !(byte >> (vector % 8) & 1);
+	return XR_OK;
+}
+
+/* What IOPL or the bitmap forbids never becomes an event: its #GP does not arise during a delivery. */
+enum xr event_redirect(struct cpu *c, struct delivery *d)
+{
+	if (!v86_mode(c))
+		return XR_FAULT;
+	TRY(v86_redirects(c, c->fault.vector, &d->redirected));
+	if (!d->redirected && (c->rflags & FL_IOPL) != FL_IOPL)
+		return fault_gp(c, 0);
+	return XR_FAULT;
 }
 
 /* With IOPL < 3 the virtual interrupt flag stands for IF. */
@@ -395,16 +437,16 @@ static enum xr deliver_v86_ivt(struct cpu *c, const struct event *e)
 	return deliver_ivt(c, e, 0, fl, clear);
 }
 
-static enum xr deliver_protected(struct cpu *c, const struct event *e)
+static enum xr deliver_protected(struct cpu *c, struct delivery *d)
 {
-	bool redirected = false;
+	const struct event *e = &d->event;
 
-	if (e->type == EV_SW)
-		TRY(v86_redirects(c, e->vector, &redirected));
-	if (redirected)
+	if (d->injected && e->type == EV_SW) /* nobody has asked yet */
+		TRY(v86_redirects(c, e->vector, &d->redirected));
+	if (d->redirected && e->type == EV_SW) /* what its delivery raised takes the gate */
 		return deliver_v86_ivt(c, e);
 
-	enum xr r = deliver_gate(c, e);
+	enum xr r = deliver_gate(c, d);
 	bool selector_error = c->fault.vector >= EX_TS && c->fault.vector <= EX_GP;
 
 	if (r == XR_FAULT && c->fault.type == EV_HW && selector_error)
@@ -433,15 +475,20 @@ static void record_branch(struct cpu *c, const struct event *e, u64 from)
 		lbr_event(c, e, from);
 }
 
-enum xr event_deliver(struct cpu *c, const struct event *e)
+enum xr event_deliver(struct cpu *c, struct delivery *d)
 {
 	u64 from = c->r[REG_RIP];
 	u32 old = c->rflags;
+	enum xr r;
 
-	before(c, e);
-	TRY(real_mode(c) ? deliver_real(c, e) : deliver_protected(c, e));
+	before(c, &d->event);
+	c->delivery = d;
+	r = real_mode(c) ? deliver_real(c, d) : deliver_protected(c, d);
+	c->delivery = NULL;
+	if (r != XR_OK)
+		return r;
 	c->shadow = 0;
-	record_branch(c, e, from);
+	record_branch(c, &d->event, from);
 	cpu_update_mode(c);
 	cpu_flags_changed(c, old);
 	return XR_OK;

@@ -280,7 +280,7 @@ static void wake(struct cpu *c, const struct event_row *row)
 		c->activity = ACT_RUN;
 }
 
-enum xr event_poll(struct cpu *c)
+enum xr event_poll(struct cpu *c, struct delivery *d)
 {
 	const u32 vendors = c->guest ? PEND_VNMI | PEND_VIRQ : 0; /* pending or not is asked of the vendor */
 	const u32 look = (c->pend & ~(u32)(PEND_VNMI | PEND_VIRQ)) | vendors;
@@ -289,16 +289,13 @@ enum xr event_poll(struct cpu *c)
 		if (!(look & row->pend) || !row->ready(c))
 			continue;
 
-		u8 before = c->activity;
+		u8 before = d->activity = c->activity;
 
 		wake(c, row);
 
 		enum xr r = row->act(c);
 
-		c->woken_from = before;
-		if (r == XR_EXIT)
-			c->exit.activity = before;
-		else if (r == XR_OK && row->act == act_intr && (before == ACT_HLT || before == ACT_FREEZE))
+		if (r == XR_OK && row->act == act_intr && (before == ACT_HLT || before == ACT_FREEZE))
 			c->activity = before; /* consumed or gone: the halt goes on */
 		return r;
 	}

@@ -35,12 +35,16 @@ static bool contributory_pair(u8 first, u8 second)
 	return a == EXC_PAGE_FAULT && (b == EXC_CONTRIBUTORY || b == EXC_PAGE_FAULT);
 }
 
-static void leave_guest(struct cpu *c)
+static void leave_guest(struct cpu *c, const struct delivery *d)
 {
 	struct exit_request x = c->exit;
 
-	x.vectoring = c->delivering;
-	c->delivering.type = EV_NONE;
+	x.vectoring = d->event;
+	x.activity = d->event.type == EV_NONE ? d->activity : ACT_RUN; /* an exit that comes directly leaves it as it was */
+	x.faulted = d->faulted;
+	x.fetching = d->fetching;
+	x.held_db = d->held_db;
+	x.nmi_unblocked |= x.event.nmi_unblocked;
 	c->block_mode_changed = 1;
 	c->virt->exit(c, &x);
 	c->guest_insns += c->insns - c->guest_since;
@@ -51,15 +55,19 @@ static void leave_guest(struct cpu *c)
 
 static void shut_down(struct cpu *c)
 {
-	c->delivering.type = EV_NONE;
 	if (c->guest && c->virt->shutdown(c)) {
-		leave_guest(c);
+		leave_guest(c, &(struct delivery){.activity = ACT_RUN});
 		return;
 	}
 	if (c->hooks->death)
 		c->hooks->death(c->hooks->arg, c);
 	c->activity = ACT_SHUTDOWN;
 	c->stop = CPU_STOP_SHUTDOWN;
+}
+
+static bool executed(const struct event *e)
+{
+	return e->type == EV_SW || e->type == EV_SWEX || e->type == EV_PRIVSW;
 }
 
 static void note_chain(struct cpu *c, const struct event *e)
@@ -85,17 +93,14 @@ static bool combine(struct event *e, const struct event *prior)
 	return true;
 }
 
-/* Does the vendor intercept this exception, which arose while `prior` was being delivered? Then the guest is left. */
-static bool intercepted(struct cpu *c, const struct event *e, const struct event *prior)
+/* Does the vendor intercept this exception? Then the guest is left. */
+static bool intercepted(struct cpu *c, const struct event *e, const struct delivery *d)
 {
 	if (!c->guest || (e->type != EV_HW && e->type != EV_SWEX && e->type != EV_PRIVSW))
 		return false;
-	c->delivering = *prior;
-	if (c->virt->event(c, e, prior) != XR_EXIT)
+	if (c->virt->event(c, e) != XR_EXIT)
 		return false;
-	if (prior->type == EV_NONE) /* an exit that comes directly leaves the activity state as it was */
-		c->exit.activity = c->woken_from;
-	leave_guest(c);
+	leave_guest(c, d);
 	return true;
 }
 
@@ -104,58 +109,55 @@ static bool intercepted(struct cpu *c, const struct event *e, const struct event
  * down. Exceptions are offered to the vendor before they combine; #DF and shutdown after. What is offered finds the
  * state as it was: only a delivery ends blocking by STI and MOV SS, and clears those flags.
  */
-static void deliver(struct cpu *c, struct event e, u32 clear)
+static void deliver(struct cpu *c, struct event e, struct delivery *d)
 {
-	struct event prior = {0};
-
 	c->chain_n = 0;
-	c->chain_from = e.type == EV_HW ? prior : e;
+	c->chain_from = e.type == EV_HW ? d->event : e;
 	for (;;) {
 		if (e.type == EV_HW)
 			note_chain(c, &e);
-		if (intercepted(c, &e, &prior))
+		if (intercepted(c, &e, d))
 			return;
-		if (!combine(&e, &prior)) {
+		if (!combine(&e, &d->event)) {
 			shut_down(c);
 			return;
 		}
-		if (e.type == EV_HW && e.vector == EX_DF && prior.type != EV_NONE && intercepted(c, &e, &prior))
+		if (e.type == EV_HW && e.vector == EX_DF && d->event.type != EV_NONE && intercepted(c, &e, d))
 			return;
-		c->delivering = e;
+		d->event = e;
 		c->shadow = 0;
-		c->rflags &= ~clear;
+		if (executed(&e) && !d->injected)
+			c->rflags &= ~(u32)FL_RF; /* "Resume Flag": a software interrupt pushes 0 */
 		if (unlikely(c->hooks->trace & TRACE_INT) && c->hooks->event)
 			c->hooks->event(c->hooks->arg, c, &e);
 
-		enum xr r = event_deliver(c, &e);
+		enum xr r = event_deliver(c, d);
 
 		if (r == XR_EXIT) {
-			leave_guest(c);
+			leave_guest(c, d);
 			return;
 		}
-		c->delivering.type = EV_NONE;
 		if (r != XR_FAULT) {
 			c->clock->now++; /* or a handler whose first instruction faults would stop time for everybody */
 			if (c->mtf && c->guest) /* "Monitor Trap Flag": pending behind a delivery, too */
 				cpu_raise(c, PEND_MTF);
 			return;
 		}
-		prior = e;
 		e = c->fault;
-		c->push_rf = true;
+		d->faulted = true;
 	}
 }
 
 /* A data breakpoint is a trap: an instruction that did not complete has none. What MOV SS held back is saved by an exit
  * and lost by a fault; INT n, INT3 and INTO complete, and it comes behind their delivery. */
-static void forget_traps(struct cpu *c, enum xr r)
+static void forget_traps(struct cpu *c, enum xr r, u64 held)
 {
-	u64 gone = 0xf | (c->held_db & DR6_BS), kept = 0;
+	u64 gone = 0xf | (held & DR6_BS), kept = 0;
 
 	if (r == XR_EXIT)
-		kept = c->held_db;
+		kept = held;
 	else if (r == XR_FAULT && (c->fault.type == EV_SW || c->fault.type == EV_SWEX))
-		kept = c->held_db & 0xf;
+		kept = held & 0xf;
 	c->pend &= ~(u32)PEND_VENDOR;
 	c->pending_db = (c->pending_db & ~gone) | kept;
 	if (!c->pending_db)
@@ -164,28 +166,29 @@ static void forget_traps(struct cpu *c, enum xr r)
 		c->attention = 1;
 }
 
-/* The instruction that ended with r is c->cur; NULL: the fetch of the instruction at rip. */
-static void settle(struct cpu *c, enum xr r, const struct insn *i)
+/*
+ * The instruction i ended with r; NULL: it was the fetch of the one at rip. held: the data breakpoints, and BS by MOV SS,
+ * that were pending before it.
+ */
+static void settle(struct cpu *c, enum xr r, const struct insn *i, u64 held)
 {
+	struct delivery d = {.fetching = !i, .held_db = held};
+
 	c->cur = NULL;
-	c->fetching = !i;
 	if (i && !(r == XR_EXIT && c->exit.trap && (i->row->flags & ROW_BRANCH)))
 		c->r[REG_RIP] = r == XR_EXIT && c->exit.trap ? next_rip(c, i) : insn_rip(c, i);
 	c->block_mode_changed = 1;
+	if (r == XR_FAULT && c->fault.type == EV_SW)
+		r = event_redirect(c, &d);
 	if (i && !(r == XR_EXIT && c->exit.trap))
-		forget_traps(c, r);
+		forget_traps(c, r, held);
 	if (r == XR_FAULT) {
-		c->push_rf = c->fault.type == EV_HW;
-		deliver(c, c->fault, c->push_rf ? 0 : FL_RF); /* "Resume Flag": a software interrupt pushes 0 */
-		c->push_rf = false;
+		d.faulted = c->fault.type == EV_HW;
+		deliver(c, c->fault, &d);
 	} else if (r == XR_EXIT) {
 		c->exit.insn = i;
-		leave_guest(c);
+		leave_guest(c, &d);
 	}
-	c->delivering.type = EV_NONE;
-	c->fetching = false;
-	c->iret_unblocked = false;
-	c->held_db = 0;
 }
 
 /* Events between instructions. */
@@ -193,27 +196,25 @@ static void poll(struct cpu *c)
 {
 	if (c->guest && c->guest_since == UINT64_MAX) /* every entry asks for attention */
 		c->guest_since = c->insns;
-	if (c->inject.type != EV_NONE) {
+
+	struct delivery d = {.injected = c->inject.type != EV_NONE};
+
+	if (d.injected) {
 		struct event e = c->inject;
 
 		c->inject.type = EV_NONE;
-		c->push_rf = false;
-		deliver(c, e, 0);
-		c->push_rf = false;
+		deliver(c, e, &d);
 		return;
 	}
 
-	enum xr r = event_poll(c);
+	enum xr r = event_poll(c, &d);
 
-	c->push_rf = false;
 	if (r == XR_FAULT)
-		deliver(c, c->fault, 0);
+		deliver(c, c->fault, &d);
 	else if (r == XR_EXIT)
-		leave_guest(c);
+		leave_guest(c, &d);
 	else if (r == XR_STOP && !c->stop)
 		shut_down(c);
-	c->push_rf = false;
-	c->woken_from = ACT_RUN;
 }
 
 /* ---- the careful loop: breakpoints, single step, shadows, traces, stress ---- */
@@ -255,16 +256,15 @@ static void step(struct cpu *c)
 	struct block *b;
 	u8 shadow = c->shadow;
 	u32 old = c->rflags;
-	u64 rip = c->r[REG_RIP];
+	u64 rip = c->r[REG_RIP], held = c->pending_db & (shadow & SHADOW_MOVSS ? 0xf | DR6_BS : 0xf);
 	bool guest = c->guest;
 	enum xr r = code_breakpoint(c);
 
-	c->held_db = c->pending_db & (shadow & SHADOW_MOVSS ? 0xf | DR6_BS : 0xf);
 	c->cur = NULL;
 	if (r == XR_OK)
 		r = block_next(c, NULL, 0, &b);
 	if (r != XR_OK) {
-		settle(c, r, NULL);
+		settle(c, r, NULL, held);
 		return;
 	}
 
@@ -283,7 +283,7 @@ static void step(struct cpu *c)
 			cpu_flags_changed(c, old);
 		c->left = r == XR_EXIT && c->exit.trap ? 1 : 0;
 		account(c);
-		settle(c, r, i);
+		settle(c, r, i, held);
 		return;
 	}
 	if (!(i->row->flags & ROW_BRANCH))
@@ -291,7 +291,6 @@ static void step(struct cpu *c)
 	c->left = 1;
 	account(c);
 	c->cur = NULL;
-	c->held_db = 0;
 	if (unlikely(c->perf.by_branch) && (i->row->flags & (ROW_BRANCH | ROW_REPEAT)) == ROW_BRANCH)
 		c->perf.branches++;
 	if (c->guest == guest) /* else these are the guest's flags; the exit raises the monitor's own trap */
@@ -358,7 +357,7 @@ static struct block *find(struct cpu *c, struct block *b, u64 before)
 	r = block_next(c, b, before, &next);
 	if (likely(r == XR_OK))
 		return next;
-	settle(c, r, NULL);
+	settle(c, r, NULL, 0);
 	return NULL;
 }
 
@@ -392,7 +391,7 @@ static void run_blocks(struct cpu *c, u64 end)
 		if (likely(r == XR_OK && !c->interrupted && c->clock->now < until))
 			continue;
 		if (r != XR_OK) {
-			settle(c, r, c->cur);
+			settle(c, r, c->cur, 0);
 			return;
 		}
 		c->cur = NULL;
@@ -425,7 +424,7 @@ static void run_resumed(struct cpu *c, u64 end)
 		c->rflags |= FL_RF;
 	account(c);
 	if (r != XR_OK)
-		settle(c, r, c->cur);
+		settle(c, r, c->cur, 0);
 	c->cur = NULL;
 }
 

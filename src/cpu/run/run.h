@@ -19,11 +19,13 @@ void cpu_set_ignne(struct cpu *c, bool active); /* the IGNNE# pin */
 void cpu_run(struct cpu *c, u64 until);
 
 /* ---- events.c ---- */
-enum xr event_poll(struct cpu *c);
+enum xr event_poll(struct cpu *c, struct delivery *d); /* d: what it finds out about the event that it returns */
 int cpu_intr_ack(struct cpu *c); /* acknowledge the interrupt that PEND_INTR stands for; -1: it went away */
 
 /* ---- deliver.c ---- */
-/* Deliver through the IDT or IVT. XR_FAULT: c->fault is the nested exception, nothing pushed. */
-enum xr event_deliver(struct cpu *c, const struct event *e) must_check;
+/* Deliver d->event through the IDT or IVT. XR_FAULT: c->fault is the nested exception, nothing pushed. */
+enum xr event_deliver(struct cpu *c, struct delivery *d) must_check;
+/* What INT n comes to before it is an event: XR_FAULT with c->fault as it was, or with the #GP of its own. */
+enum xr event_redirect(struct cpu *c, struct delivery *d) must_check;
 
 #endif

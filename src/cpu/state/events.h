@@ -19,6 +19,20 @@ enum pend {
 void cpu_recheck(struct cpu *c); /* IF, TPR, GIF, shadow or pending changed: look before the next block */
 void cpu_raise(struct cpu *c, enum pend p); /* from any floor: kicks the processor out of its block */
 
+/*
+ * ---- delivery: handed on from the instruction that ended, or from between two, to the handler's first instruction or to
+ * the vendor
+ */
+struct delivery {
+	struct event event; /* under way; EV_NONE: nothing has begun */
+	bool injected;      /* by VM entry: no instruction asked for it */
+	bool faulted;       /* the event is a fault: RF is set in RFLAGS as pushed */
+	bool fetching;      /* it arose in the fetch of an instruction */
+	bool redirected;    /* INT n of virtual-8086 mode, to the 8086 program's own table */
+	u8 activity;        /* enum activity before the event woke the processor */
+	u64 held_db;        /* data breakpoints, and BS by MOV SS, that were pending before the instruction */
+};
+
 /* ---- faults ---- */
 /* Raise a fault from a handler: `return fault_gp(c, sel & ~3);` */
 enum xr cpu_fault(struct cpu *c, unsigned vector, u32 error);

@@ -34,7 +34,7 @@ const struct state_row cpu_rows[] = {
 	C(60, cr0), C(61, cr2), C(62, cr3), C(63, cr4), C(64, efer), C(65, xcr0), C(66, xss), CA(67, pdpte),
 	FIELD(68, "dr0", dr[0]), FIELD(69, "dr1", dr[1]), FIELD(70, "dr2", dr[2]), FIELD(71, "dr3", dr[3]),
 	C(72, dr6), C(73, dr7), C(74, cpl), C(75, activity), C(76, shadow), C(77, sipi_vector), C(78, nmi_blocked),
-	C(79, gif), C(80, smm), C(81, halted_by_mwait_if), C(82, pend), C(83, pending_db), C(84, push_rf),
+	C(79, gif), C(80, smm), C(81, halted_by_mwait_if), C(82, pend), C(83, pending_db),
 	/* vector and x87 */
 	CA(90, v), C(91, mxcsr), C(92, fpu.cw), C(93, fpu.sw), C(94, fpu.top), C(95, fpu.op), C(96, fpu.tag),
 	C(97, fpu.ip), C(98, fpu.dp), C(99, fpu.cs), C(100, fpu.ds), CA(101, fpu.st), C(102, pkru), C(103, xinuse),

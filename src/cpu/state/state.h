@@ -65,6 +65,7 @@ struct clock;
 struct block;
 struct code_cache;
 struct decode_index;
+struct delivery;
 
 struct cpu {
 	/* ---- hot: what the inner loop touches ---- */
@@ -154,7 +155,6 @@ struct cpu {
 	u16 space;             /* TLB space in use */
 	u64 icpt[5];           /* enabled intercepts; all zero outside guests */
 	u64 trap_page;         /* physical page whose accesses virt->page_trap() takes; TRAP_PAGE_NONE */
-	bool iret_unblocked;   /* the IRET that is faulting has just ended NMI blocking */
 	bool mtf;              /* monitor trap flag: one instruction, then PEND_MTF */
 	bool lock_exits;       /* a bus lock of the guest makes virt->trap() look at bus_lock */
 	bool bus_lock;         /* while lock_exits: the instruction that just completed took a bus lock */
@@ -166,16 +166,12 @@ struct cpu {
 	/* ---- caches and scratch ---- */
 	struct event fault;        /* valid after XR_FAULT */
 	struct exit_request exit;  /* valid after XR_EXIT */
-	struct event delivering;   /* the event being delivered while event_deliver runs; EV_NONE otherwise */
+	const struct delivery *delivery; /* while event_deliver runs, for what lies behind a memory access; NULL otherwise */
 	u8 mode;               /* enum cpu_mode bits: the decoder's key */
 	u8 phys_bits, la_bits; /* MAXPHYADDR, linear width in force (48 or 57) */
 	u32 fetch_gen;         /* bumped by every flush that keeps the context number: code lookups by linear address are void */
 	u64 until;             /* cache: the bound of the cpu_run() under way, for long repetitions; 0: none */
-	u8 woken_from;         /* enum activity before the event that event_poll() is delivering */
-	u64 held_db;           /* data breakpoints pending before the instruction of the careful loop */
 	u8 lock_watch;         /* enum lock_watch */
-	bool push_rf;          /* the event being delivered is a fault: RF is set in the pushed RFLAGS */
-	bool fetching;         /* what is being settled arose in the fetch of an instruction */
 	struct jump_cache *jumps; /* decode's linear address -> block cache */
 	struct event chain[3]; /* evidence: the exceptions that led to a shutdown */
 	u8 chain_n;

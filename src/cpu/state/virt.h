@@ -43,7 +43,6 @@ _Static_assert(ICPT_COUNT <= 320, "cpu->icpt holds five words");
 /* The wish to leave the guest. Exits are fault-like (rip of the instruction) unless trap is set. */
 struct exit_request {
 	u16 id;             /* enum icpt; ICPT_EXC + vector for exceptions, NMI included */
-	u8 activity;        /* enum activity before the event woke the processor; events between instructions only */
 	bool trap;          /* the instruction completed: rip is already that of the next one */
 	u64 q[2];           /* the intercept's own: port and direction, MSR and direction, selector and cause, error code... */
 	la_t linear;        /* valid with has_linear */
@@ -51,7 +50,14 @@ struct exit_request {
 	bool has_linear;
 	const struct insn *insn; /* the instruction that caused it, NULL for events between instructions */
 	struct event event;     /* exceptions and interrupts: what was intercepted */
+	bool nmi_unblocked;     /* the IRET that asks for it has just ended NMI blocking */
+
+	/* From here on by run/, which knows what was under way. */
 	struct event vectoring; /* what was being delivered when the exit arose; type EV_NONE: nothing */
+	u8 activity;        /* enum activity before the event woke the processor; events between instructions only */
+	bool faulted;       /* the event, or what was being delivered, is a fault: RF is set in RFLAGS as pushed */
+	bool fetching;      /* it arose in the fetch of an instruction */
+	u64 held_db;        /* data breakpoints, and BS by MOV SS, that were pending before the instruction */
 };
 
 /* What hooks see of a finished exit. */
@@ -135,7 +141,7 @@ struct virt_ops {
 	enum xr (*msr)(struct cpu *c, const struct insn *i, u32 index, bool write);
 	enum xr (*cr_write)(struct cpu *c, const struct insn *i, unsigned n, enum cr_op op, u64 *value); /* may merge host-owned bits */
 	u64 (*cr_read)(struct cpu *c, unsigned n, u64 value);   /* read shadow; the intercept is a flat bit */
-	enum xr (*event)(struct cpu *c, const struct event *e, const struct event *vectoring); /* exception about to be delivered */
+	enum xr (*event)(struct cpu *c, const struct event *e); /* exception about to be delivered */
 	enum xr (*stage2)(struct cpu *c, const struct stage2_req *q, struct stage2_res *r);
 	u64 (*tsc)(struct cpu *c, u64 tsc);                     /* offset and scale */
 	u64 (*delay)(struct cpu *c, u64 ticks); /* ticks of the guest's TSC in ticks of the clock; NULL: the same */

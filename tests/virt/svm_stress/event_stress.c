@@ -540,7 +540,7 @@ static unsigned test_cells(struct pc *p)
 		c->r[REG_RDI] = LOG;
 		c->gif = false;
 		cpu_raise(c, (enum pend)cells[n].pend);
-		failed += expect(event_poll(c) == XR_OK && (c->pend & cells[n].pend) == cells[n].pend, cells[n].cell);
+		failed += expect(event_poll(c, &(struct delivery){0}) == XR_OK && (c->pend & cells[n].pend) == cells[n].pend, cells[n].cell);
 		code = vmrun(p);
 		failed += expect(code == cells[n].code, cells[n].cell);
 		if (code != cells[n].code)
