@@ -30,7 +30,7 @@ fail() {
 # run STATUS OPTION...: output in $work/out, messages in $work/err.
 run() {
 	local want=$1 status; shift
-	"$TURNSTILE" run --timeout $((60 * ${SLOWNESS:-100} / 100)) "$@" >"$work/out" 2>"$work/err" </dev/null
+	"$TURNSTILE" run --timeout "${LIMIT:-$((60 * ${SLOWNESS:-100} / 100))}" "$@" >"$work/out" 2>"$work/err" </dev/null
 	status=$?
 	[ "$status" = "$want" ] || fail "exit status $status, want $want: turnstile run $*"
 	held
