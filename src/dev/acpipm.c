@@ -25,6 +25,7 @@ struct acpipm {
 	u32 smi_en;
 	u8 rst_cnt;
 	u64 half_seen;     /* half periods of the timer's top bit whose status is already in sts */
+	bool asleep;       /* in S3: what may wake the machine does */
 	struct irq_line sci;
 	const struct platform *platform;
 	struct timer timer; /* cache: the next toggle of the top bit, while its interrupt is enabled */
@@ -46,8 +47,11 @@ static void sync_timer(struct acpipm *a)
 	a->half_seen = half;
 }
 
+static void wake(struct acpipm *a);
+
 static void update(struct acpipm *a)
 {
+	wake(a);
 	irq_set(&a->sci, (a->sts & a->en & EN_BITS) || (a->gpe_sts & a->gpe_en));
 	if ((a->en & TMR) && !(a->sts & TMR)) {
 		u64 ticks = (a->half_seen + 1) * ((TMR_MASK + 1) / 2);
@@ -66,11 +70,27 @@ static void timer_fired(void *arg)
 	update(a);
 }
 
-/* SLP_TYP 5 is what our \_S5 says; 7 is the ICH9's own soft-off, and 0 what software written for virtual Q35s sends. */
+/* What the resume well has power for: the power button, and, enabled, the sleep button, the RTC and events. */
+static void wake(struct acpipm *a)
+{
+	if (!a->asleep || !((a->sts & PWRBTN) || (a->sts & a->en & (SLPBTN | RTC)) || (a->gpe_sts & a->gpe_en)))
+		return;
+	a->asleep = false;
+	a->sts |= WAK;
+	if (a->platform && a->platform->wake)
+		a->platform->wake(a->platform->arg);
+}
+
+/* SLP_TYP: 1 is what our \_S3 says and 5 our \_S5; 7 is the ICH9's own soft-off, and 0 what software written for
+ * virtual Q35s sends. */
 static void sleep_command(struct acpipm *a)
 {
 	unsigned type = (unsigned)bits(a->cnt, 12, 10);
 
+	if (type == 1 && a->platform && a->platform->sleep) {
+		a->asleep = true;
+		a->platform->sleep(a->platform->arg);
+	}
 	if ((type == 5 || type == 7 || type == 0) && a->platform && a->platform->power_off)
 		a->platform->power_off(a->platform->arg);
 }
@@ -138,9 +158,7 @@ static void pm_write(void *dev, u64 offset, unsigned size, u64 v)
 	update(a);
 }
 
-/* "Reset Control Register": the reset happens as RST_CPU goes from 0 to 1.
- * DEVIATION: with SYS_RST clear real hardware asserts INIT# to the processors only; here every reset is the
- * machine's. */
+/* "Reset Control Register": it happens as RST_CPU goes from 0 to 1; with SYS_RST clear it is the processors' INIT#. */
 static u64 rst_read(void *dev, u64 offset, unsigned size)
 {
 	struct acpipm *a = dev;
@@ -158,8 +176,11 @@ static void rst_write(void *dev, u64 offset, unsigned size, u64 v)
 	(void)offset;
 	(void)size;
 	a->rst_cnt = v & (RST_SYS | RST_CPU | RST_FULL);
-	if (go && a->platform && a->platform->reset)
-		a->platform->reset(a->platform->arg);
+	if (!go || !a->platform)
+		return;
+	void (*act)(void *) = v & RST_SYS ? a->platform->reset : a->platform->init;
+	if (act)
+		act(a->platform->arg);
 }
 
 static const struct bus_ops pm_ops = { .read = pm_read, .write = pm_write, .max_size = 4 };
@@ -184,6 +205,15 @@ void acpipm_power_button(struct device *d)
 	update(a);
 }
 
+/* "RTC_STS": the RTC asserted its interrupt, whoever takes it. */
+void acpipm_rtc(struct device *d)
+{
+	struct acpipm *a = (struct acpipm *)d;
+
+	a->sts |= RTC;
+	update(a);
+}
+
 void acpipm_gpe(struct device *d, unsigned n)
 {
 	struct acpipm *a = (struct acpipm *)d;
@@ -200,6 +230,21 @@ static void acpipm_reset(struct device *d)
 	a->sts = a->en = 0;
 	a->cnt = a->smi_en = 0;
 	a->gpe_sts = a->gpe_en = 0;
+	a->rst_cnt = 0;
+	a->asleep = false;
+	update(a);
+}
+
+/* The core well loses its bits: "Power Well" of each register. */
+static void acpipm_sleep(struct device *d)
+{
+	enum { CORE = 0xff };
+	struct acpipm *a = (struct acpipm *)d;
+
+	a->sts &= (u16)~CORE;
+	a->en &= (u16)~CORE;
+	a->cnt &= CNT_SLP_TYP;
+	a->smi_en = 0;
 	a->rst_cnt = 0;
 	update(a);
 }
@@ -220,12 +265,13 @@ static const struct state_row rows[] = {
 	STATE(1, struct acpipm, sts), STATE(2, struct acpipm, en), STATE(3, struct acpipm, cnt),
 	STATE(4, struct acpipm, gpe_sts), STATE(5, struct acpipm, gpe_en), STATE(6, struct acpipm, smi_en),
 	STATE(7, struct acpipm, rst_cnt), STATE(8, struct acpipm, half_seen), STATE(9, struct acpipm, sci.level),
-	STATE(10, struct acpipm, pm.base), STATE(11, struct acpipm, pm.mapped),
+	STATE(10, struct acpipm, pm.base), STATE(11, struct acpipm, pm.mapped), STATE(12, struct acpipm, asleep),
 };
 /* clang-format on */
 
 static const struct device_ops ops = {
-	.name = "acpipm", .reset = acpipm_reset, .destroy = acpipm_destroy, .rows = rows, .row_count = ARRAY_LEN(rows),
+	.name = "acpipm", .reset = acpipm_reset, .sleep = acpipm_sleep, .destroy = acpipm_destroy, .rows = rows,
+	.row_count = ARRAY_LEN(rows),
 };
 
 enum status acpipm_create(struct device **out, const struct dev_env *e, u16 pmbase, struct irq_line sci)

@@ -17,6 +17,7 @@ struct device;
 struct device_ops {
 	const char *name;                /* "i8254" */
 	void (*reset)(struct device *d); /* power-on or platform reset */
+	void (*sleep)(struct device *d); /* S3; NULL: its power goes away, so that it is reset */
 	void (*destroy)(struct device *d);
 	const struct state_row *rows;    /* over the structure that starts with struct device */
 	size_t row_count;
@@ -42,7 +43,10 @@ static inline void dev_map(struct device *d, struct bus_range *r, const struct b
 /* What a device may ask of the machine as a whole. Set once by the machine, given to those that need it. */
 struct platform {
 	void (*power_off)(void *arg);
-	void (*reset)(void *arg);             /* CF9h, keyboard controller, triple fault under --on-triple-fault=reset */
+	void (*reset)(void *arg);             /* of everything: CF9h */
+	void (*init)(void *arg);              /* INIT# of the processors: keyboard controller, port 92h, CF9h */
+	void (*sleep)(void *arg);             /* S3 */
+	void (*wake)(void *arg);
 	void (*debug_exit)(void *arg, u32 v); /* isa-debug-exit */
 	void (*a20)(void *arg, bool enabled);
 	void (*note)(void *arg, const char *text);

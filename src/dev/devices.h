@@ -28,6 +28,7 @@ enum status pit_create(struct device **out, const struct dev_env *e, struct irq_
 /* MC146818 RTC and CMOS, ports 70h-71h. epoch: seconds since 1970 at power-on. cmos: initial bytes 10h.. set by the machine. */
 enum status rtc_create(struct device **out, const struct dev_env *e, struct irq_line irq8, u64 epoch);
 void rtc_set_cmos(struct device *rtc, u8 index, u8 value);
+u8 rtc_cmos(const struct device *rtc, u8 index);
 
 /* Coprocessor error, port F0h: FERR# comes in, interrupt line 13 and IGNNE# go out. */
 struct ferr_sink {
@@ -61,6 +62,7 @@ bool hpet_legacy(const struct device *hpet);
 enum status acpipm_create(struct device **out, const struct dev_env *e, u16 pmbase, struct irq_line sci);
 void acpipm_move(struct device *pm, u16 pmbase, bool enabled); /* the LPC bridge's PMBASE and ACPI_CNTL changed */
 void acpipm_power_button(struct device *pm);
+void acpipm_rtc(struct device *pm); /* the RTC raised its interrupt */
 void acpipm_gpe(struct device *pm, unsigned n); /* sets GPE0_STS bit n */
 
 /* fw_cfg, ports 510h-51Bh, with DMA. Content is added before the first run. */

@@ -98,10 +98,11 @@ static void set_a20(struct i8042 *k, bool on)
 		k->platform->a20(k->platform->arg, on);
 }
 
-static void pulse_reset(struct i8042 *k)
+static void pulse_init(struct i8042 *k)
 {
-	if (k->platform && k->platform->reset)
-		k->platform->reset(k->platform->arg);
+	set_a20(k, true); /* or the processor would not find the reset vector */
+	if (k->platform && k->platform->init)
+		k->platform->init(k->platform->arg);
 }
 
 /* ---- keyboard ---- */
@@ -294,7 +295,7 @@ static void write_output_port(struct i8042 *k, u8 v)
 {
 	set_a20(k, v & OUT_A20);
 	if (!(v & OUT_RESET_N))
-		pulse_reset(k);
+		pulse_init(k);
 }
 
 static void controller_command(struct i8042 *k, u8 v)
@@ -328,7 +329,7 @@ static void controller_command(struct i8042 *k, u8 v)
 		else if (v >= 0x60 && v < 0x80)
 			k->command = v;
 		else if (v >= 0xf0 && !(v & 1))
-			pulse_reset(k);
+			pulse_init(k);
 		break;
 	}
 }
@@ -428,7 +429,7 @@ static void port92_write(void *dev, u64 offset, unsigned size, u64 v)
 	k->port92 = v & 1;
 	set_a20(k, v & 2);
 	if (reset)
-		pulse_reset(k);
+		pulse_init(k);
 }
 
 static const struct bus_ops data_ops = { .read = data_port_read, .write = data_port_write, .max_size = 1 };

@@ -306,6 +306,11 @@ void rtc_set_cmos(struct device *d, u8 index, u8 value)
 	r->cmos[index & 0x7f] = value;
 }
 
+u8 rtc_cmos(const struct device *d, u8 index)
+{
+	return ((const struct rtc *)d)->cmos[index & 0x7f];
+}
+
 static const struct bus_ops rtc_ops = { .read = rtc_read, .write = rtc_write, .max_size = 1 };
 
 /* RESET: interrupts off and flags clear; time and memory have a battery. */
@@ -320,6 +325,12 @@ static void rtc_reset(struct device *d)
 	r->nmi_masked = false;
 	timer_disarm(&r->timer);
 	irq_update(r);
+}
+
+/* It has a battery, and wakes the others. */
+static void rtc_sleep(struct device *d)
+{
+	(void)d;
 }
 
 static void rtc_destroy(struct device *d)
@@ -340,7 +351,8 @@ static const struct state_row rows[] = {
 /* clang-format on */
 
 static const struct device_ops ops = {
-	.name = "mc146818", .reset = rtc_reset, .destroy = rtc_destroy, .rows = rows, .row_count = ARRAY_LEN(rows),
+	.name = "mc146818", .reset = rtc_reset, .sleep = rtc_sleep, .destroy = rtc_destroy, .rows = rows,
+	.row_count = ARRAY_LEN(rows),
 };
 
 static void set_epoch(struct rtc *r, u64 epoch)

@@ -33,24 +33,29 @@ static void flush(struct machine *m, struct chan *c)
 	                                  c->option ? c->option : "channel", c->spec, strerror(c->failed));
 }
 
-static bool poll_chan(struct door *d, struct chan *c)
+/* Who sleeps takes no input: a key is then the power button's. */
+static bool poll_chan(struct machine *m, struct chan *c)
 {
 	u8 buf[256];
-	size_t room = c->room && c->input ? c->room(c->dev) : 0;
+	size_t room = c->room && c->input && !m->asleep ? c->room(c->dev) : 0;
 	size_t want = min_u64(room, sizeof(buf));
 
 	/* A full device still lets the owner of the terminal see its keys: it must be possible to leave a stuck guest.
 	 */
-	if (!want && !c->filter)
+	if (!want && !c->filter && !m->asleep)
 		return false;
 	size_t n = c->ops->read(c, buf, want ? want : 1), got = n;
 	if (n && c->filter)
 		n = c->filter(c->filter_arg, buf, n);
+	if (n && m->asleep) {
+		m->door.typed = true;
+		acpipm_power_button(m->pm);
+	}
 	if (n > room)
 		n = room;
 	if (n) {
 		c->input(c->dev, buf, n);
-		d->typed = true;
+		m->door.typed = true;
 	}
 	return got != 0;
 }
@@ -62,7 +67,7 @@ bool door_poll(struct machine *m)
 	for (struct chan *c = m->door.chans; c; c = c->next) {
 		flush(m, c);
 		if (chan_live(c))
-			any |= poll_chan(&m->door, c);
+			any |= poll_chan(m, c);
 	}
 	for (unsigned i = 0; i < m->door.net_count; i++)
 		virtio_net_poll(m->door.nets[i], 0);

@@ -36,7 +36,7 @@ unsigned machine_memory_map(const struct machine *m, struct map_entry out[MAP_MA
 	const struct map_entry map[] = {
 	        {0, MACHINE_EBDA, MAP_RAM},
 	        {MACHINE_EBDA, 0xa0000 - MACHINE_EBDA, MAP_RESERVED},
-	        {MACHINE_ACPI_BASE, MACHINE_SMBIOS_END - MACHINE_ACPI_BASE, MAP_RESERVED},
+	        {MACHINE_ACPI_BASE, MACHINE_BIOS_END - MACHINE_ACPI_BASE, MAP_RESERVED},
 	        {0x100000, machine_low_ram(m) - 0x100000, MAP_RAM},
 	        {MACHINE_ECAM, MACHINE_ECAM_SIZE, MAP_RESERVED},
 	        {MACHINE_HIGH_BASE, machine_high_ram(m), MAP_RAM},
@@ -93,6 +93,8 @@ static enum status build(struct machine *m, struct err *err)
 
 	if (s == ST_OK)
 		s = make_cpus(m, err);
+	if (s == ST_OK)
+		s = boot_rom(m, err);
 	if (s == ST_OK)
 		s = pc_build(m, err);
 	if (s == ST_OK)
@@ -168,7 +170,7 @@ void machine_destroy(struct machine *m)
 /* Platform reset. RAM keeps its content, the loader does its work again, as firmware would. */
 static enum status reset_machine(struct machine *m, struct err *err)
 {
-	m->reset_pending = false;
+	m->reset_pending = m->sleep_pending = m->asleep = m->wake_pending = false;
 	pc_reset(m);
 	for (unsigned i = 0; i < m->count; i++) {
 		m->cpus[i]->stop = CPU_GO;
@@ -178,6 +180,44 @@ static enum status reset_machine(struct machine *m, struct err *err)
 	if (s == ST_OK)
 		s = smbios_build(m, err);
 	return s == ST_OK ? boot_load(m, err) : s;
+}
+
+/* S3, "Sleeping States": memory keeps its content, processors and most devices lose theirs. */
+static void fall_asleep(struct machine *m)
+{
+	m->sleep_pending = false;
+	m->asleep = true;
+	pc_sleep(m);
+	for (unsigned i = 0; i < m->count; i++) {
+		struct cpu *c = m->cpus[i];
+		c->stop = CPU_GO;
+		cpu_reset(c, false);
+		c->activity = ACT_OFF;
+		c->attention = 0;
+	}
+}
+
+static enum status wake_up(struct machine *m, struct err *err)
+{
+	m->asleep = m->wake_pending = false;
+	for (unsigned i = 0; i < m->count; i++)
+		cpu_reset(m->cpus[i], false);
+	return boot_resume(m, err);
+}
+
+/* What was asked for while somebody ran, or woke the machine. */
+static void change_power(struct machine *m, struct err *err)
+{
+	enum status s = ST_OK;
+
+	if (m->reset_pending)
+		s = reset_machine(m, err);
+	else if (m->sleep_pending)
+		fall_asleep(m);
+	else if (m->asleep && m->wake_pending)
+		s = wake_up(m, err);
+	if (s != ST_OK)
+		pc_stop(m, MSTOP_INTERNAL, 0);
 }
 
 /* ---- running ---- */
@@ -213,10 +253,10 @@ static void stopped(struct machine *m, struct cpu *c)
 {
 	if (c->stop == CPU_STOP_SHUTDOWN) {
 		c->stop = CPU_GO;
-		if (m->cfg.triple_fault_resets && !m->cfg.no_reboot)
-			m->reset_pending = true;
+		if (m->cfg.triple_fault_resets)
+			pc_init(m);
 		else
-			pc_stop(m, m->cfg.triple_fault_resets ? MSTOP_RESET : MSTOP_SHUTDOWN, c->index);
+			pc_stop(m, MSTOP_SHUTDOWN, c->index);
 	} else if (c->stop == CPU_STOP_INTERNAL) {
 		pc_stop(m, MSTOP_INTERNAL, c->index);
 	}
@@ -253,7 +293,7 @@ static bool run_turns(struct machine *m, u64 target)
 		struct cpu *c = m->cpus[m->turn];
 		m->turn = m->turn + 1 < m->count ? m->turn + 1 : 0;
 		ran |= run_slice(m, c, target);
-		if (m->stop != MSTOP_NONE || m->reset_pending)
+		if (m->stop != MSTOP_NONE || m->reset_pending || m->sleep_pending)
 			return true;
 		if (m->clock.now >= m->clock.next)
 			clock_fire(&m->clock);
@@ -298,8 +338,8 @@ static void idle(struct machine *m)
 
 	if (m->idle_since == UINT64_MAX)
 		m->idle_since = now;
-	if (all_masked(m) ? next == UINT64_MAX || now - m->idle_since > IDLE_LIMIT_MASKED
-	                  : !live && (next == UINT64_MAX || now - m->idle_since > IDLE_LIMIT)) {
+	if (all_masked(m) && !m->asleep ? next == UINT64_MAX || now - m->idle_since > IDLE_LIMIT_MASKED
+	                                : !live && (next == UINT64_MAX || now - m->idle_since > IDLE_LIMIT)) {
 		pc_stop(m, MSTOP_DEADLOCK, 0);
 		return;
 	}
@@ -365,12 +405,11 @@ enum machine_stop machine_run(struct machine *m, u64 max_insns, struct err *err)
 			break;
 		if (m->clock.now >= m->clock.next)
 			clock_fire(&m->clock);
+		change_power(m, err);
 		if (run_turns(m, target))
 			m->idle_since = UINT64_MAX;
 		else
 			idle(m);
-		if (m->reset_pending && m->stop == MSTOP_NONE && reset_machine(m, err) != ST_OK)
-			pc_stop(m, MSTOP_INTERNAL, 0);
 	}
 	door_flush(m);
 	return m->stop;

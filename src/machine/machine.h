@@ -29,9 +29,11 @@
 #define MACHINE_PMBASE    0x600
 #define MACHINE_EBDA      0x9fc00ull
 #define MACHINE_ACPI_BASE 0xf0000ull /* RSDP first, then every table */
-#define MACHINE_ACPI_END  0xf8000ull
-#define MACHINE_SMBIOS_BASE 0xf8000ull
-#define MACHINE_SMBIOS_END  0x100000ull
+#define MACHINE_ACPI_END  0xf4000ull
+#define MACHINE_DMI_BASE  0xf4000ull /* SMBIOS */
+#define MACHINE_DMI_END   0xfa000ull
+#define MACHINE_WAKE_BASE 0xfa000ull /* page tables for a waking vector in long mode */
+#define MACHINE_BIOS_END  0x100000ull
 #define MACHINE_SLICE     1024 /* instructions of one processor's turn, when there are several */
 
 enum machine_stop {
@@ -82,8 +84,8 @@ struct machine_config {
 	unsigned cpus;
 	char *kernel, *initrd, *append;
 	const char *kernel_option, *initrd_option, *append_option; /* as on the command line, for messages */
-	char *serial[2], *debugcon;                     /* channel specs, NULL: none */
-	const char *serial_option[2], *debugcon_option; /* as on the command line, for messages */
+	char *serial[2], *debugcon;                                /* channel specs, NULL: none */
+	const char *serial_option[2], *debugcon_option;            /* as on the command line, for messages */
 	struct disk_config disk[MACHINE_DISKS];
 	unsigned disks;
 	struct net_config net[MACHINE_NETS];
@@ -142,23 +144,24 @@ struct machine {
 	const struct decode_index *decode;
 
 	struct device *devices; /* every one, for reset, state and destruction */
-	struct device *pic, *ioapic, *rtc, *hpet, *fwcfg;
+	struct device *pic, *ioapic, *rtc, *hpet, *pm, *fwcfg;
 	struct pci_bus *pci;
 	struct irq_source irqs[IRQSRC_COUNT];
 	u32 irq_wire[2]; /* PIC inputs, I/O APIC inputs as driven now */
 
 	struct door door;
-	u64 rsdp;
+	u64 rsdp, facs; /* where the tables stand */
 	u64 started_ns; /* real time of the first run */
 
 	enum machine_stop stop;
 	u32 stop_value; /* debug-exit value, enum machine_limit */
 	bool reset_pending;
-	bool loaded;               /* the loader ran before: fw_cfg has its content */
-	volatile int stop_request; /* set from a signal handler */
-	unsigned turn;             /* whose slice is next */
-	u64 idle_since;            /* cache: clock time since when nobody ran, UINT64_MAX: somebody does */
-	u64 sleep_debt;            /* cache: virtual idle time not yet slept in real time */
+	bool sleep_pending, asleep, wake_pending; /* S3: asked for, entered, something ends it */
+	bool loaded;                              /* the loader ran before: fw_cfg has its content */
+	volatile int stop_request;                /* set from a signal handler */
+	unsigned turn;                            /* whose slice is next */
+	u64 idle_since; /* cache: clock time since when nobody ran, UINT64_MAX: somebody does */
+	u64 sleep_debt; /* cache: virtual idle time not yet slept in real time */
 	void (*note)(void *arg, const char *text), (*lost)(void *arg, const char *text);
 	void *note_arg;
 };
@@ -177,6 +180,9 @@ const char *machine_unrepeatable(const struct machine *m);
 enum status pc_build(struct machine *m, struct err *err);
 void pc_fini(struct machine *m);
 void pc_reset(struct machine *m); /* devices to power-on */
+void pc_sleep(struct machine *m); /* devices lose their power, but for those that wake the machine */
+/* INIT# of every processor, which a BIOS answers by a reset of everything unless software prepared something else. */
+void pc_init(struct machine *m);
 void pc_note(struct machine *m, const char *fmt, ...) printf_like(2, 3);
 void pc_lost(struct machine *m, const char *fmt, ...) printf_like(2, 3);
 void pc_stop(struct machine *m, enum machine_stop why, u32 value);

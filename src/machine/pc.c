@@ -71,6 +71,41 @@ static void reset(void *arg)
 	}
 }
 
+void pc_init(struct machine *m)
+{
+	enum { SHUTDOWN_STATUS = 0x0f };
+
+	if (!rtc_cmos(m->rtc, SHUTDOWN_STATUS)) {
+		reset(m); /* as boot/reset.c would, and also where a processor in VMX operation holds INIT back */
+		return;
+	}
+	for (unsigned i = 0; i < m->count; i++)
+		cpu_raise(m->cpus[i], PEND_INIT);
+}
+
+static void init(void *arg)
+{
+	pc_init(arg);
+}
+
+static void sleep(void *arg)
+{
+	struct machine *m = arg;
+
+	m->sleep_pending = true;
+	for (unsigned i = 0; i < m->count; i++) {
+		m->cpus[i]->stop = CPU_STOP_MACHINE;
+		m->cpus[i]->kick = 1;
+	}
+}
+
+static void wake(void *arg)
+{
+	struct machine *m = arg;
+
+	m->wake_pending = true;
+}
+
 static void debug_exit(void *arg, u32 v)
 {
 	pc_stop(arg, MSTOP_EXIT_PORT, v);
@@ -134,6 +169,16 @@ static void irq_changed(void *arg, unsigned n, bool level)
 		unsigned k = (unsigned)__builtin_ctz(apic);
 		ioapic_set_irq(m->ioapic, k, (w.apic >> k) & 1);
 	}
+}
+
+/* The RTC's interrupt is an event of the ACPI block, too. */
+static void rtc_changed(void *arg, unsigned n, bool level)
+{
+	struct irq_source *s = arg;
+
+	irq_changed(arg, n, level);
+	if (level && s->m->pm)
+		acpipm_rtc(s->m->pm);
 }
 
 static struct irq_line line(struct machine *m, unsigned source, unsigned n)
@@ -208,7 +253,6 @@ struct build {
 	struct machine *m;
 	struct dev_env env;
 	struct err *err;
-	struct device *pm; /* the LPC bridge moves it */
 };
 
 /* Link what a constructor made. */
@@ -259,8 +303,9 @@ static enum status platform_devices(struct build *b)
 	struct device *d;
 
 	MAKE("i8254", pit_create(&d, &b->env, line(m, IRQSRC_ISA, 0)));
-	MAKE("rtc",
-	     rtc_create(&d, &b->env, line(m, IRQSRC_ISA, 8), m->cfg.rtc_host ? os_date_seconds() : m->cfg.rtc_epoch));
+	struct irq_line irq8 = line(m, IRQSRC_ISA, 8);
+	irq8.set = rtc_changed;
+	MAKE("rtc", rtc_create(&d, &b->env, irq8, m->cfg.rtc_host ? os_date_seconds() : m->cfg.rtc_epoch));
 	m->rtc = d;
 	MAKE("ferr",
 	     ferr_create(&d, &b->env, line(m, IRQSRC_ISA, 13), (struct ferr_sink){.ignne = ignne_pin, .arg = m}));
@@ -271,7 +316,7 @@ static enum status platform_devices(struct build *b)
 	MAKE("hpet", hpet_create(&d, &b->env, all));
 	m->hpet = d;
 	MAKE("acpi", acpipm_create(&d, &b->env, MACHINE_PMBASE, line(m, IRQSRC_ISA, 9)));
-	b->pm = d;
+	m->pm = d;
 	MAKE("fw_cfg", fwcfg_create(&d, &b->env));
 	m->fwcfg = d;
 	return ST_OK;
@@ -325,7 +370,7 @@ static enum status pci_bridges(struct build *b)
 	b->env.pci = b->m->pci;
 	lines(b->m, IRQSRC_PCI, all);
 	MAKE("lpc", lpc_create(&d, &b->env, all));
-	lpc_set_pm(d, b->pm);
+	lpc_set_pm(d, b->m->pm);
 	return ST_OK;
 }
 
@@ -405,7 +450,17 @@ enum status pc_build(struct machine *m, struct err *err)
 	        .env = {.bus = &m->bus, .clock = &m->clock, .platform = &m->platform},
 	};
 
-	m->platform = (struct platform){power_off, reset, debug_exit, a20, note, m};
+	m->platform = (struct platform){
+	        .power_off = power_off,
+	        .reset = reset,
+	        .init = init,
+	        .sleep = sleep,
+	        .wake = wake,
+	        .debug_exit = debug_exit,
+	        .a20 = a20,
+	        .note = note,
+	        .arg = m,
+	};
 	for (unsigned i = 0; i < IRQSRC_COUNT; i++)
 		m->irqs[i].m = m;
 	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
@@ -422,6 +477,17 @@ void pc_reset(struct machine *m)
 		if (d->ops->reset)
 			d->ops->reset(d);
 	bus_mask_a20(&m->bus, false);
+}
+
+void pc_sleep(struct machine *m)
+{
+	for (struct device *d = m->devices; d; d = d->next) {
+		if (d->ops->sleep)
+			d->ops->sleep(d);
+		else if (d->ops->reset)
+			d->ops->reset(d);
+	}
+	m->bus.a20_masked = false;
 }
 
 void pc_fini(struct machine *m)

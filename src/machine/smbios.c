@@ -14,7 +14,7 @@ const struct smbios_field smbios_fields[SMBIOS_COUNT] = {
 
 /* Both entry points, then the structures. */
 enum { ENTRY64 = 0x00, ENTRY64_SIZE = 0x18, ENTRY32 = 0x20, ENTRY32_SIZE = 0x1f, STRUCTURES = 0x40 };
-enum { TABLE_ROOM = MACHINE_SMBIOS_END - MACHINE_SMBIOS_BASE - STRUCTURES };
+enum { TABLE_ROOM = MACHINE_DMI_END - MACHINE_DMI_BASE - STRUCTURES };
 enum { HANDLE_NONE = 0xfffe, HANDLE_UNKNOWN = 0xffff };
 enum { MAJOR = 3, MINOR = 0 };
 
@@ -382,12 +382,12 @@ static void write_entries(struct bus *b, const struct table *t)
 {
 	u8 e[ENTRY64_SIZE] = {'_', 'S', 'M', '3', '_', 0, ENTRY64_SIZE, MAJOR, MINOR, 0, 1, 0};
 	u8 old[ENTRY32_SIZE] = {'_', 'S', 'M', '_', 0, ENTRY32_SIZE, MAJOR, MINOR, [16] = '_', 'D', 'M', 'I', '_'};
-	const u64 structures = MACHINE_SMBIOS_BASE + STRUCTURES;
+	const u64 structures = MACHINE_DMI_BASE + STRUCTURES;
 
 	put(e + 12, t->n, 4);
 	put(e + 16, structures, 8);
 	e[5] = checksum(e, sizeof(e));
-	bus_write(b, MACHINE_SMBIOS_BASE + ENTRY64, e, sizeof(e));
+	bus_write(b, MACHINE_DMI_BASE + ENTRY64, e, sizeof(e));
 	put(old + 8, t->largest, 2);
 	put(old + 22, t->n, 2);
 	put(old + 24, structures, 4);
@@ -395,7 +395,7 @@ static void write_entries(struct bus *b, const struct table *t)
 	old[30] = MAJOR << 4 | MINOR;
 	old[21] = checksum(old + 16, 15);
 	old[4] = checksum(old, sizeof(old));
-	bus_write(b, MACHINE_SMBIOS_BASE + ENTRY32, old, sizeof(old));
+	bus_write(b, MACHINE_DMI_BASE + ENTRY32, old, sizeof(old));
 }
 
 /* ---- values ---- */
@@ -449,9 +449,10 @@ enum status smbios_build(struct machine *m, struct err *err)
 	boot_and_end(t);
 	bool full = t->full;
 	if (!full) {
-		bus_write(&m->bus, MACHINE_SMBIOS_BASE + STRUCTURES, t->data, t->n);
+		bus_write(&m->bus, MACHINE_DMI_BASE + STRUCTURES, t->data, t->n);
 		write_entries(&m->bus, t);
 	}
 	base_free(t);
-	return full ? err_set(err, ST_ARG, "--smbios: the strings have more than %u KiB together", TABLE_ROOM >> 10) : ST_OK;
+	return full ? err_set(err, ST_ARG, "--smbios: the strings have more than %u KiB together", TABLE_ROOM >> 10)
+	            : ST_OK;
 }

@@ -1,7 +1,7 @@
 /*
- * hooks SVM.elf VMX.elf TRIPLE.elf: what TS_ON_REFUSED promises, seen through the public header alone. A hook that returns 1 stops
- * the machine at that instruction; the event names the control block and the code; a machine that went on afterwards ends
- * as one that was never stopped; and one that has powered itself off does not run again.
+ * hooks SVM.elf VMX.elf TRIPLE.elf: what TS_ON_REFUSED promises, seen through the public header alone. A hook that
+ * returns 1 stops the machine at that instruction; the event names the control block and the code; a machine that went
+ * on afterwards ends as one that was never stopped; and one that has powered itself off does not run again.
  */
 #include <turnstile/turnstile.h>
 
@@ -112,7 +112,8 @@ static void svm_refusal(ts_machine *m, const struct seen *s)
 	check("the monitor is behind VMRUN", reg(m, "rip"), s->rip + VMRUN_LENGTH);
 }
 
-/* "VMfailValid, error 7: ..." or "exit reason 0x80000021 (...)". "VM-Instruction Error Numbers", "VM-Entry Failures". */
+/* "VMfailValid, error 7: ..." or "exit reason 0x80000021 (...)". "VM-Instruction Error Numbers", "VM-Entry Failures".
+ */
 static void vmx_refusal(ts_machine *m, const struct seen *s)
 {
 	enum { VMLAUNCH_LENGTH = 3 };

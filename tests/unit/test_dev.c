@@ -24,7 +24,7 @@ struct pc {
 	bool level[24];
 	unsigned rises[24];
 	u64 rise_at[24];
-	unsigned resets, power_offs, exits;
+	unsigned resets, inits, sleeps, wakes, power_offs, exits;
 	u32 exit_value;
 	bool a20;
 	u64 msi_addr;
@@ -54,6 +54,21 @@ static void line_set(void *arg, unsigned n, bool level)
 static void on_reset(void *arg)
 {
 	((struct pc *)arg)->resets++;
+}
+
+static void on_init(void *arg)
+{
+	((struct pc *)arg)->inits++;
+}
+
+static void on_sleep(void *arg)
+{
+	((struct pc *)arg)->sleeps++;
+}
+
+static void on_wake(void *arg)
+{
+	((struct pc *)arg)->wakes++;
 }
 
 static void on_power_off(void *arg)
@@ -113,7 +128,8 @@ static int setup(void **state)
 	clock_init(&pc->clock);
 	if (bus_init(&pc->bus, &pc->clock, NULL, 16 << 20, 1ull << 31, &err))
 		return -1;
-	pc->platform = (struct platform){ .power_off = on_power_off, .reset = on_reset, .debug_exit = on_exit_port,
+	pc->platform = (struct platform){ .power_off = on_power_off, .reset = on_reset, .init = on_init, .sleep = on_sleep,
+					  .wake = on_wake, .debug_exit = on_exit_port,
 					  .a20 = on_a20, .arg = pc };
 	pc->bus.msi = on_msi;
 	pc->bus.msi_arg = pc;
@@ -597,9 +613,9 @@ static void kbc_controller(void **state)
 	out8(pc, 0x92, 2);
 	assert_true(pc->a20);
 	out8(pc, 0x92, 3);
-	assert_int_equal(pc->resets, 1);
+	assert_int_equal(pc->inits, 1);
 	out8(pc, 0x64, 0xfe);
-	assert_int_equal(pc->resets, 2);
+	assert_int_equal(pc->inits, 2);
 }
 
 static void kbc_devices(void **state)
@@ -925,6 +941,47 @@ static void pm_timer(void **state)
 	assert_int_equal(bus_port_read(&pc->bus, 0x608, 4), (5 * 3579545) & 0xffffff);
 }
 
+/* S3: what wakes, and what does not; the core well's bits go, those of the resume well stay. */
+static void pm_sleep(void **state)
+{
+	enum { STS = 0x600, EN = 0x602, CNT = 0x604, PWRBTN = 0x100, RTC = 0x400, WAK = 0x8000, GO = 1 << 13 };
+	struct pc *pc = *state;
+	struct device *d = make_pm(pc);
+
+	bus_port_write(&pc->bus, EN, 2, RTC | 0x21);
+	bus_port_write(&pc->bus, CNT, 2, 1 << 10 | GO);
+	assert_int_equal(pc->sleeps, 1);
+	assert_int_equal(pc->power_offs, 0);
+	d->ops->sleep(d);
+	assert_int_equal(bus_port_read(&pc->bus, EN, 2), RTC);
+	assert_int_equal(bus_port_read(&pc->bus, STS, 2), 0);
+	pc->clock.now += 10000000000; /* the PM timer's events sleep, too */
+	bus_port_read(&pc->bus, 0x608, 4);
+	acpipm_gpe(d, 3);
+	assert_int_equal(pc->wakes, 0);
+	acpipm_rtc(d);
+	assert_int_equal(pc->wakes, 1);
+	assert_int_equal(bus_port_read(&pc->bus, STS, 2) & (RTC | WAK | PWRBTN), RTC | WAK);
+	acpipm_rtc(d); /* awake: no more than an event */
+	assert_int_equal(pc->wakes, 1);
+	/* without its enable bit the RTC does not wake; the power button always does */
+	bus_port_write(&pc->bus, STS, 2, 0xffff);
+	bus_port_write(&pc->bus, EN, 2, 0);
+	bus_port_write(&pc->bus, CNT, 2, 1 << 10 | GO);
+	d->ops->sleep(d);
+	acpipm_rtc(d);
+	assert_int_equal(pc->wakes, 1);
+	acpipm_power_button(d);
+	assert_int_equal(pc->wakes, 2);
+	assert_int_equal(bus_port_read(&pc->bus, STS, 2) & (WAK | PWRBTN), WAK | PWRBTN);
+	/* an enabled event that is there already ends the sleep at once */
+	bus_port_write(&pc->bus, STS, 2, 0xffff);
+	bus_port_write(&pc->bus, 0x628, 4, 8);
+	bus_port_write(&pc->bus, CNT, 2, 1 << 10 | GO);
+	assert_int_equal(pc->sleeps, 3);
+	assert_int_equal(pc->wakes, 3);
+}
+
 static void pm_events(void **state)
 {
 	struct pc *pc = *state;
@@ -953,6 +1010,10 @@ static void pm_events(void **state)
 	assert_int_equal(pc->resets, 1);
 	out8(pc, 0xcf9, 6);
 	assert_int_equal(pc->resets, 1);
+	out8(pc, 0xcf9, 0);
+	out8(pc, 0xcf9, 4); /* SYS_RST clear: the processors alone */
+	assert_int_equal(pc->resets, 1);
+	assert_int_equal(pc->inits, 1);
 	acpipm_move(d, 0xb000, true);
 	assert_int_equal(bus_port_read(&pc->bus, 0xb004, 2) & 1, 1);
 	assert_int_equal(bus_port_read(&pc->bus, 0x604, 2), 0xffff);
@@ -1077,7 +1138,7 @@ int main(void)
 		TEST(pic_levels), TEST(pit_rate_generator), TEST(pit_square_wave), TEST(pit_terminal_count), TEST(pit_speaker),
 		TEST(rtc_calendar), TEST(rtc_set_and_formats), TEST(rtc_interrupts), TEST(kbc_controller), TEST(kbc_devices),
 		TEST(uart_transmit), TEST(uart_receive), TEST(uart_loopback), TEST(ioapic_edges), TEST(ioapic_levels),
-		TEST(hpet_counter), TEST(hpet_legacy_periodic), TEST(hpet_one_shot), TEST(pm_timer), TEST(pm_events),
+		TEST(hpet_counter), TEST(hpet_legacy_periodic), TEST(hpet_one_shot), TEST(pm_timer), TEST(pm_sleep), TEST(pm_events),
 		TEST(fwcfg_ports), TEST(fwcfg_dma), TEST(debug_devices), TEST(test_device),
 	};
 

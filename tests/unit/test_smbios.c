@@ -1,6 +1,6 @@
 /*
- * The SMBIOS tables as a program finds them: entry points by their anchors, structures by their lengths, strings by their
- * numbers; offsets from the "System Management BIOS (SMBIOS) Reference Specification", version 3.0.
+ * The SMBIOS tables as a program finds them: entry points by their anchors, structures by their lengths, strings by
+ * their numbers; offsets from the "System Management BIOS (SMBIOS) Reference Specification", version 3.0.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -158,8 +158,9 @@ static void defaults(void **state)
 {
 	static const struct {
 		unsigned type, least, count;
-	} row[] = { /* the length of each in version 3.0 */
-	        {0, 0x18, 1},  {1, 0x1b, 1},  {2, 0, 0},    {3, 0x16, 1},  {4, 0x30, 1}, {11, 0, 0},
+	} row[] = {
+	        /* the length of each in version 3.0 */
+	        {0, 0x18, 1},  {1, 0x1b, 1},  {2, 0, 0},     {3, 0x16, 1},  {4, 0x30, 1}, {11, 0, 0},
 	        {16, 0x17, 1}, {17, 0x28, 1}, {19, 0x1f, 1}, {32, 0x0b, 1}, {127, 4, 1},
 	};
 
@@ -260,14 +261,10 @@ static void refusals(void **state)
 	static const struct {
 		const char *value, *wants;
 	} row[] = {
-	        {"vendor=x", "type=NUMBER must come first"},
-	        {"type=9,slot=1", "types 0, 1, 2, 3, 4, 11 and 17"},
-	        {"type=1,color=red", "unknown key"},
-	        {"type=1,uuid=1234", "32 hexadecimal digits"},
-	        {"type=0,release=4", "two numbers"},
-	        {"type=4,max-speed=70000", "up to 65535"},
-	        {"type=11,value=", "empty string"},
-	        {"", "missing"},
+	        {"vendor=x", "type=NUMBER must come first"}, {"type=9,slot=1", "types 0, 1, 2, 3, 4, 11 and 17"},
+	        {"type=1,color=red", "unknown key"},         {"type=1,uuid=1234", "32 hexadecimal digits"},
+	        {"type=0,release=4", "two numbers"},         {"type=4,max-speed=70000", "up to 65535"},
+	        {"type=11,value=", "empty string"},          {"", "missing"},
 	};
 
 	(void)state;
@@ -295,8 +292,9 @@ static void refusals(void **state)
 /* The smallest kernel: Multiboot 1 by addresses. */
 static int make_kernel(void **state)
 {
-	static const uint32_t image[] = {0x1badb002, 0x10000,  0u - 0x1badb002 - 0x10000, 0x100000, 0x100000,
-	                                 0x100040,   0x100040, 0x100020,                  0xf4f4f4f4};
+	static const uint32_t image[] = {0x1badb002, 0x10000,  0u - 0x1badb002 - 0x10000,
+	                                 0x100000,   0x100000, 0x100040,
+	                                 0x100040,   0x100020, 0xf4f4f4f4};
 	uint8_t file[64] = {0};
 	int fd = mkstemp(kernel);
 

@@ -12,6 +12,7 @@ DefinitionBlock ("", "DSDT", 2, "TURNST", "TURNSTIL", 0x00000001)
 		{
 			PICM = Arg0
 		}
+		Name (_S3, Package () { 0x01, 0x01, Zero, Zero })
 		Name (_S5, Package () { 0x05, 0x05, Zero, Zero })
 	}
 

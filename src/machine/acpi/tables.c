@@ -158,7 +158,6 @@ static void build_fadt(struct tables *ts, struct table *t, u64 facs, u64 dsdt)
 		WBINVD = 1 << 0,
 		PROC_C1 = 1 << 2,
 		SLP_BUTTON = 1 << 5,
-		FIX_RTC = 1 << 6,
 		TMR_VAL_EXT = 1 << 8,
 		RESET_REG_SUP = 1 << 10,
 		USE_PLATFORM_CLOCK = 1 << 15,
@@ -181,7 +180,7 @@ static void build_fadt(struct tables *ts, struct table *t, u64 facs, u64 dsdt)
 	byte(t, 0x32); /* RTC century */
 	word(t, LEGACY_DEVICES | HAS_8042 | NO_VGA);
 	byte(t, 0);
-	dword(t, WBINVD | PROC_C1 | SLP_BUTTON | FIX_RTC | TMR_VAL_EXT | RESET_REG_SUP | USE_PLATFORM_CLOCK);
+	dword(t, WBINVD | PROC_C1 | SLP_BUTTON | TMR_VAL_EXT | RESET_REG_SUP | USE_PLATFORM_CLOCK);
 	gas_io(t, 0xcf9, 8);
 	byte(t, 0x0f); /* full reset */
 	word(t, 0);
@@ -303,8 +302,10 @@ static u64 build_facs(struct tables *ts)
 {
 	u8 facs[64] = {'F', 'A', 'C', 'S', 64};
 
+	facs[20] = 2; /* 64BIT_WAKE_SUPPORTED_F */
 	facs[32] = 2; /* version */
-	return place(ts, facs, sizeof(facs), 64);
+	ts->m->facs = place(ts, facs, sizeof(facs), 64);
+	return ts->m->facs;
 }
 
 /* RSDT and XSDT list the same tables; the RSDP at the area's start names both. */
@@ -348,5 +349,5 @@ enum status acpi_build(struct machine *m, struct err *err)
 	build_ssdt(&ts, t);
 	build_roots(&ts, t);
 	base_free(t);
-	return ts.full ? err_set(err, ST_FAULT, "the ACPI tables do not fit into their 32 KiB") : ST_OK;
+	return ts.full ? err_set(err, ST_FAULT, "the ACPI tables do not fit into their 16 KiB") : ST_OK;
 }

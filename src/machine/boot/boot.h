@@ -95,9 +95,19 @@ static inline void put64(u8 *p, u64 v)
 /* An ELF64 image may name an entry point that 32-bit code cannot have. */
 enum status boot_entry32(const struct boot *b, struct err *err) must_check;
 void boot_enter_flat32(struct cpu *c, u64 entry);
-void boot_enter_long(struct boot *b, struct cpu *c, u64 entry);
+void boot_enter_real(struct cpu *c, u32 entry); /* below 1 MiB */
+/* gdt: 0 or room for four descriptors; tables: six pages */
+void boot_enter_long(struct bus *bus, struct cpu *c, u64 gdt, u64 tables, u64 entry);
+
+/* ---- reset.c ---- */
+enum status boot_rom(struct machine *m, struct err *err) must_check; /* the reset vector, mapped once */
+
+/* ---- resume.c ---- */
+/* As firmware does behind a sleep: what it initialises, then the waking vector; without one, as after a reset. */
+enum status boot_resume(struct machine *m, struct err *err) must_check;
 
 /* ---- platform.c ---- */
+void boot_firmware(struct machine *m); /* processors and devices as firmware leaves them, at start and behind a sleep */
 void boot_bios_data(struct machine *m); /* before the image, which may lie there */
 enum status boot_platform(struct boot *b, struct err *err) must_check;
 

@@ -35,8 +35,8 @@ enum status boot_entry32(const struct boot *b, struct err *err)
 {
 	if (!(b->entry >> 32))
 		return ST_OK;
-	return err_set(err, ST_ARG, "%s: the entry point 0x%llx lies above 4 GiB; the protocol enters in 32-bit mode", b->path,
-	               (unsigned long long)b->entry);
+	return err_set(err, ST_ARG, "%s: the entry point 0x%llx lies above 4 GiB; the protocol enters in 32-bit mode",
+	               b->path, (unsigned long long)b->entry);
 }
 
 /* What Multiboot ("Machine state") and PVH ("x86/HVM direct boot ABI") ask for alike: flat 32-bit segments, paging off.
@@ -45,6 +45,21 @@ void boot_enter_flat32(struct cpu *c, u64 entry)
 {
 	common(c, entry);
 	set_segments(c, flat(0x08, AR_CODE32), flat(0x10, AR_DATA32));
+	cpu_update_mode(c);
+	mmu_update_context(c);
+}
+
+/* As a BIOS leaves it to what it jumps to. */
+void boot_enter_real(struct cpu *c, u32 entry)
+{
+	struct seg data = {.limit = 0xffff, .ar = AR_W | AR_A | AR_S | AR_P}, code = data;
+
+	common(c, entry & 15);
+	c->cr0 = CR0_ET;
+	code.sel = (u16)(entry >> 4);
+	code.base = entry & ~15u;
+	code.ar |= AR_CODE;
+	set_segments(c, code, data);
 	cpu_update_mode(c);
 	mmu_update_context(c);
 }
@@ -70,16 +85,17 @@ static void build_page_tables(struct bus *bus, u64 at)
 
 /* "64-bit BOOT PROTOCOL": long mode, identity mapping, __BOOT_CS (10h) and __BOOT_DS (18h) in a loaded GDT, IF clear.
  */
-void boot_enter_long(struct boot *b, struct cpu *c, u64 entry)
+void boot_enter_long(struct bus *bus, struct cpu *c, u64 gdt, u64 tables, u64 entry)
 {
-	static const u64 gdt[] = {0, 0, 0x00af9a000000ffff, 0x00cf92000000ffff};
-	u64 tables = b->area + BOOT_PAGETABLES;
+	static const u64 descriptors[] = {0, 0, 0x00af9a000000ffff, 0x00cf92000000ffff};
 
-	bus_write(&b->m->bus, b->area + BOOT_GDT, gdt, sizeof(gdt));
-	build_page_tables(&b->m->bus, tables);
+	build_page_tables(bus, tables);
 	common(c, entry);
-	c->gdtr.base = b->area + BOOT_GDT;
-	c->gdtr.limit = sizeof(gdt) - 1;
+	if (gdt) {
+		bus_write(bus, gdt, descriptors, sizeof(descriptors));
+		c->gdtr.base = gdt;
+		c->gdtr.limit = sizeof(descriptors) - 1;
+	}
 	set_segments(c, flat(0x10, AR_CODE64), flat(0x18, AR_DATA32));
 	c->cr3 = tables;
 	c->cr4 = CR4_PAE;

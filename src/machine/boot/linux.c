@@ -130,7 +130,7 @@ enum status linux_load(struct boot *b, struct err *err)
 	bus_write(&b->m->bus, b->area + BOOT_INFO, params, sizeof(params));
 	b->entry = b->kernel_base + 0x200; /* startup_64 */
 	struct cpu *c = b->m->cpus[0];
-	boot_enter_long(b, c, b->entry);
+	boot_enter_long(&b->m->bus, c, b->area + BOOT_GDT, b->area + BOOT_PAGETABLES, b->entry);
 	c->r[REG_RSI] = b->area + BOOT_INFO;
 	return ST_OK;
 }

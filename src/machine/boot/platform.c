@@ -1,6 +1,6 @@
 /*
- * Without firmware the loader leaves what firmware would: memory types and x87 on every processor, interrupt controllers and
- * timer initialised, CMOS, PCI devices with addresses and interrupts, fw_cfg.
+ * Without firmware the loader leaves what firmware would: memory types and x87 on every processor, interrupt
+ * controllers and timer initialised, CMOS, PCI devices with addresses and interrupts, fw_cfg.
  */
 #include "cpu/exec/fpu.h"
 #include "dev/devices.h"
@@ -195,6 +195,21 @@ static void set_pci(struct machine *m)
 	bus_port_write(&m->bus, 0xcf8, 4, 0);
 }
 
+/* ---- all of it ---- */
+
+void boot_firmware(struct machine *m)
+{
+	for (unsigned i = 0; i < m->count; i++) {
+		set_memory_types(m, m->cpus[i]);
+		fpu_finit(m->cpus[i]); /* RESET leaves another control word and eight zeros; INIT keeps what firmware
+		                          left */
+		cpu_update_mode(m->cpus[i]);
+	}
+	set_virtual_wire(m->cpus[0]);
+	set_legacy(m);
+	set_pci(m);
+}
+
 /* ---- fw_cfg: what the loader knows, under the keys software reads ---- */
 
 #define FWCFG_DATA_MAX (16u << 20)
@@ -295,15 +310,8 @@ enum status boot_platform(struct boot *b, struct err *err)
 {
 	struct machine *m = b->m;
 
-	for (unsigned i = 0; i < m->count; i++) {
-		set_memory_types(m, m->cpus[i]);
-		fpu_finit(m->cpus[i]); /* RESET leaves another control word and eight zeros; INIT keeps what firmware left */
-		cpu_update_mode(m->cpus[i]);
-	}
-	set_virtual_wire(m->cpus[0]);
-	set_legacy(m);
+	boot_firmware(m);
 	set_cmos(m);
-	set_pci(m);
 	if (!m->loaded && set_fwcfg(b) != ST_OK)
 		return err_set(err, ST_NOMEM, "out of memory");
 	m->loaded = true;

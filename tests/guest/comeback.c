@@ -1,0 +1,57 @@
+#include "comeback.h"
+
+volatile struct arrival arrival;
+u64 comeback_rsp;
+struct {
+	u16 limit;
+	u64 base;
+} __attribute__((packed)) comeback_idt;
+
+asm(".pushsection .text\n"
+    ".globl leave_by\n"
+    "leave_by: push %rbx; push %rbp; push %r12; push %r13; push %r14; push %r15; pushfq\n"
+    "mov %rsp, comeback_rsp; sidt comeback_idt; call *%rdi; 1: hlt; jmp 1b\n"
+
+    /* real mode, wherever CS points; low memory only until there is paging */
+    ".globl comeback16, comeback16_end\n"
+    ".code16\n"
+    "comeback16: cli; mov %cs, %ax; mov %ss, %bx; mov %sp, %cx; pushf; pop %dx; mov %cr0, %edi\n"
+    "xor %si, %si; mov %si, %ds; lgdtl 0x7f00; mov 0x7f08, %esi; mov %esi, %cr3; mov $0x620, %esi; mov %esi, %cr4\n"
+    "mov %bx, %si; shl $16, %esi; mov %ax, %si; mov %esi, %ebp; mov %dx, %si; shl $16, %esi; mov %cx, %si\n"
+    "mov $0xc0000080, %ecx; rdmsr; or $0x900, %eax; wrmsr\n"
+    "mov %cr0, %eax; and $0x9fffffff, %eax; or $0x80010003, %eax; mov %eax, %cr0; ljmpl $8, $came16\n"
+    "comeback16_end:\n"
+
+    ".code32\n"
+    ".globl comeback32\n"
+    "comeback32: mov %cr0, %edi; mov %cs, %ax; lgdt gdt_pointer; mov $pml4, %esi; mov %esi, %cr3; mov $0x620, %esi; mov "
+    "%esi, %cr4\n"
+    "mov $0xc0000080, %ecx; rdmsr; or $0x900, %eax; wrmsr\n"
+    "mov %cr0, %eax; or $0x80010003, %eax; mov %eax, %cr0; ljmp $8, $came32\n"
+
+    ".code64\n"
+    ".globl comeback64\n"
+    "comeback64: mov %cr0, %rdi; mov comeback_rsp, %rsp; lgdt gdt_pointer; mov $pml4, %esi; mov %rsi, %cr3\n"
+    "mov $64, %eax; push $8; push $came; lretq\n"
+    "came16: mov %esi, arrival + 4; mov %ebp, arrival; mov $16, %eax; jmp came\n"
+    "came32: mov $32, %eax\n"
+    "came: mov %eax, arrival + 12; mov %edi, arrival + 8\n"
+    "mov $0x10, %eax; mov %eax, %ds; mov %eax, %es; mov %eax, %ss; mov %eax, %fs; mov %eax, %gs\n"
+    "mov $0x620, %eax; mov %rax, %cr4; mov comeback_rsp, %rsp; lidt comeback_idt\n"
+    "popfq; pop %r15; pop %r14; pop %r13; pop %r12; pop %rbp; pop %rbx; ret\n"
+    ".popsection");
+extern u8 comeback16[], comeback16_end[];
+extern u8 gdt_pointer[];
+
+static u8 *low(u64 a)
+{
+	asm("" : "+r"(a));
+	return (u8 *)a;
+}
+
+void comeback_prepare(void)
+{
+	memcpy(low(COMEBACK), comeback16, (size_t)(comeback16_end - comeback16));
+	memcpy(low(0x7f00), gdt_pointer, 6);
+	*(u32 *)low(0x7f08) = (u32)(u64)pml4;
+}

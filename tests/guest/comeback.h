@@ -1,0 +1,24 @@
+/*
+ * To leave by a way that ends in real mode, protected mode or long mode with nothing but memory left, and to come back
+ * as if from a call: what a monitor does around a sleep, and a program of the 286's time around a reset.
+ */
+#ifndef COMEBACK_H
+#define COMEBACK_H
+
+#include "guest.h"
+
+enum { COMEBACK = 0x7000 }; /* the real-mode entry, below 1 MiB */
+
+/* How the processor arrived. */
+struct arrival {
+	u16 cs, ss, sp, flags;
+	u32 cr0;
+	u32 mode; /* 16, 32, 64 */
+};
+extern volatile struct arrival arrival;
+
+extern u8 comeback32[], comeback64[]; /* entries in protected and in long mode */
+void comeback_prepare(void);          /* copies the real-mode entry into place */
+void leave_by(void (*way)(void));     /* returns when somebody jumped to one of the entries */
+
+#endif
