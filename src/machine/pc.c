@@ -487,7 +487,7 @@ void pc_sleep(struct machine *m)
 		else if (d->ops->reset)
 			d->ops->reset(d);
 	}
-	m->bus.a20_masked = false;
+	bus_mask_a20(&m->bus, false);
 }
 
 void pc_fini(struct machine *m)
