@@ -2,13 +2,15 @@
 """Check src/LAYERS: the declared edges have no cycle; every #include "folder/..." goes along one; and so does every call.
 
 A header can hide a call upwards, so the objects of a build are asked as well: a symbol that is undefined in a floor's
-object must be defined in a floor that it may include. Usage: check_layers.py [BUILD]; without BUILD only includes.
+object must be defined in a floor that it may include. So are the files of the floors that LAYERS names as open: no file's
+calls lead back to it. Usage: check_layers.py [BUILD]; without BUILD only includes.
 """
 import os
 import re
 import subprocess
 import sys
 
+OPEN = 'open inside' # the line of LAYERS that names floors whose files make no circle
 ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'src'))
 
 
@@ -108,8 +110,19 @@ def check_calls(objects, edges, errors):
                 errors.append(f'{path}: {floor} may not use {symbol} of {owner[symbol]}')
 
 
+def check_circles(objects, floors, edges, errors):
+    owner = {symbol: path for path, (defined, _) in objects.items() for symbol in defined}
+    for floor in floors:
+        inside = [path for path in objects if floor_of(path, edges) == floor]
+        calls = {path: {owner[s] for s in objects[path][1] & owner.keys() if owner[s] in inside} for path in inside}
+        cycle = find_cycle(calls)
+        if cycle or not inside:
+            errors.append(f'{floor}: ' + ('circle ' + ' -> '.join(cycle) if cycle else 'no files'))
+
+
 def main():
     declared = read_layers(os.path.join(ROOT, 'LAYERS'))
+    without_circles = declared.pop(OPEN)
     edges = resolve(declared)
     files = list(sources())
     errors = []
@@ -125,6 +138,7 @@ def main():
         if missing:
             errors.append(f'no object in {sys.argv[1]} of ' + ', '.join(missing))
         check_calls(objects, edges, errors)
+        check_circles(objects, without_circles, edges, errors)
         found += f', no undeclared call in {len(objects)} objects'
     print('\n'.join(errors) if errors else f'layers: {len(edges)} floors, {found}, no cycle')
     print(f'checks: {len(files)}')

@@ -3,8 +3,9 @@
  * #VMEXIT; map.h: the state map, a row for each field of the VMCB; state.c, fields.c: the loads and saves and the field
  * table that come from it; events.c: events as the VMCB has them; vmcb.c: the VMCB in memory; intercepts.c: the
  * intercept table and the decisions taken in the guest; npt.c: nested paging; virq.c: virtual interrupts and NMIs, TPR,
- * GIF; avic.c: the virtual APIC page; memtype.c: memory types; insns.c and msrs.c: the vendor's rows. May call: base,
- * arch, mem, cpu. Called by: the processor through cpu->virt, and the models that join the rows below.
+ * GIF; avic.c: the virtual APIC page; memtype.c: memory types; insns.c and msrs.c: the vendor's rows;
+ * ops.c: the table of all that the processor calls. No file leads back to one that leads to it. May call: base, arch,
+ * mem, cpu. Called by: the processor through cpu->virt, and the models that join the rows below.
  *
  * What CPUID 8000_000A says for a model with SVM. EAX: revision 1; EBX: SVM_ASIDS; ECX and EDX, by feature name:
  *   real:      NPT LBRV SVM_LOCK NRIP_SAVE TSC_SCALE VMCB_CLEAN FLUSHBYASID DECODEASSISTS PAUSE_FILTER PFTHRESHOLD
@@ -272,5 +273,8 @@ u64 svm_cr8_read(struct cpu *c);
 enum xr svm_cr8_write(struct cpu *c, const struct insn *i, u64 v);
 bool svm_intr_masked(struct cpu *c, bool *masked);
 u64 svm_tsc(struct cpu *c, u64 tsc);
+u64 svm_mperf(struct cpu *c, u64 count);
+void svm_iret_done(struct cpu *c);
+enum xr svm_bus_lock(struct cpu *c);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * What the guest sees of interrupts and time: V_IRQ, V_TPR and CR8, who masks physical interrupts, the TSC; and the
- * table of functions that the processor calls. "Interrupt and Local APIC Support", "TSC Ratio MSR".
+ * What the guest sees of interrupts and time: V_IRQ, V_TPR and CR8, who masks physical interrupts, the TSC.
+ * "Interrupt and Local APIC Support", "TSC Ratio MSR".
  */
 #include "svm/svm.h"
 
@@ -63,7 +63,7 @@ void svm_vnmi_take(struct cpu *c)
 }
 
 /* A completed IRET ends the masking. */
-static void iret_done(struct cpu *c)
+void svm_iret_done(struct cpu *c)
 {
 	struct svm *s = svm_of(c);
 
@@ -106,7 +106,7 @@ bool svm_intr_masked(struct cpu *c, bool *masked)
 }
 
 /* By the 8.32 ratio, only in the guest. MPERF counts at the TSC's rate and is scaled like it, without the offset. */
-static u64 scaled(struct cpu *c, u64 count)
+u64 svm_mperf(struct cpu *c, u64 count)
 {
 	const u64 one = BIT(32);
 	__extension__ typedef unsigned __int128 u128;
@@ -118,23 +118,12 @@ static u64 scaled(struct cpu *c, u64 count)
 
 u64 svm_tsc(struct cpu *c, u64 tsc)
 {
-	return c->guest ? scaled(c, tsc) + svm_control(c)->tsc_offset : tsc;
-}
-
-static u64 cr_read(struct cpu *c, unsigned n, u64 value)
-{
-	(void)c, (void)n;
-	return value;
-}
-
-static void iret(struct cpu *c)
-{
-	(void)c;
+	return c->guest ? svm_mperf(c, tsc) + svm_control(c)->tsc_offset : tsc;
 }
 
 /* "Bus Lock Threshold". DEVIATION: the walker's own locks, for flags in tables that are not write-back, do not
  * count. */
-static enum xr bus_lock(struct cpu *c)
+enum xr svm_bus_lock(struct cpu *c)
 {
 	struct svm *s = svm_of(c);
 
@@ -143,82 +132,3 @@ static enum xr bus_lock(struct cpu *c)
 	s->bus_locks--;
 	return XR_OK;
 }
-
-/* EFER.SVME is reserved while VM_CR.SVMDIS is set; nothing else is restricted. The core asks EFER as 80h. */
-static bool cr_ok(struct cpu *c, unsigned n, u64 value)
-{
-	return !(n == 0x80 && (value & EFER_SVME) && (c->vm_cr & VM_CR_SVMDIS));
-}
-
-/* ---- life ---- */
-
-static enum status init(struct cpu *c)
-{
-	c->virt_state = base_alloc(sizeof(struct svm));
-	return c->virt_state ? ST_OK : ST_NOMEM;
-}
-
-static void fini(struct cpu *c)
-{
-	base_free(c->virt_state);
-	c->virt_state = NULL;
-}
-
-static void reset(struct cpu *c, bool is_init)
-{
-	memset(c->virt_state, 0, sizeof(struct svm));
-	svm_of(c)->cached_pa = ~0ull;
-	c->gif = true;
-	if (is_init) { /* INIT clears SVMDIS unless it is locked */
-		if (!(c->vm_cr & VM_CR_LOCK))
-			c->vm_cr &= ~VM_CR_SVMDIS;
-		return;
-	}
-	c->vm_cr = c->vm_hsave_pa = c->svm_key = 0;
-	c->tsc_ratio = BIT(32);
-}
-
-/* clang-format off */
-static const struct state_row rows[] = {
-	STATE(1, struct svm, vmcb_pa), STATE(2, struct svm, vintr), STATE(3, struct svm, pause_left),
-	STATE(4, struct svm, pause_last), STATE(5, struct svm, host), STATE(6, struct svm, cur),
-	STATE(7, struct svm, nested), STATE(8, struct svm, injecting), STATE(9, struct svm, good),
-	STATE_ARRAY(10, struct svm, image), STATE(11, struct svm, recheck), STATE(12, struct svm, cached_pa),
-	STATE(13, struct svm, avic), STATE(14, struct svm, avic_written), STATE(15, struct svm, bus_locks),
-	STATE(16, struct svm, pml_index), STATE(17, struct svm, avic_pending),
-};
-/* clang-format on */
-
-const struct virt_ops svm_ops = {
-        .name = "svm",
-        .init = init,
-        .fini = fini,
-        .reset = reset,
-        .rows = rows,
-        .row_count = ARRAY_LEN(rows),
-        .intercept = svm_intercept,
-        .io = svm_io,
-        .msr = svm_msr,
-        .cr_write = svm_cr_write,
-        .cr_read = cr_read,
-        .event = svm_event,
-        .stage2 = svm_stage2,
-        .tsc = svm_tsc,
-        .mperf = scaled,
-        .iret = iret,
-        .iret_done = iret_done,
-        .exit = svm_exit,
-        .shutdown = svm_shutdown,
-        .virq_ready = svm_virq_ready,
-        .virq_take = svm_virq_take,
-        .page_trap = svm_avic_access,
-        .trap = svm_avic_trap,
-        .bus_lock = bus_lock,
-        .msr_virtual = svm_avic_msr,
-        .vnmi_ready = svm_vnmi_ready,
-        .vnmi_take = svm_vnmi_take,
-        .cr8_read = svm_cr8_read,
-        .cr8_write = svm_cr8_write,
-        .intr_masked = svm_intr_masked,
-        .cr_ok = cr_ok,
-};

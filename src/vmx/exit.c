@@ -1,4 +1,6 @@
 /* VM exits: what is recorded, the guest state that is saved, the host state that is loaded. "VM Exits". */
+#include <Zydis/Zydis.h>
+
 #include "vmx/vmx.h"
 
 void vmx_record_exit(struct cpu *c, u64 reason, u64 qualification, u64 rip)
@@ -90,6 +92,49 @@ static void record_unblocking(struct cpu *c, const struct exit_request *x)
 		vmcs_set(v, VMCS_EXIT_QUALIFICATION, vmcs_get(v, VMCS_EXIT_QUALIFICATION) | BIT(12));
 }
 
+/* Operand size of the descriptor-table instructions; undefined in 64-bit mode. */
+static u32 table_size(const struct insn *i)
+{
+	return i->opsz == 4 ? 1u << 11 : 0;
+}
+
+/* "VM-Exit Instruction-Information Field": scale, address size, register or memory, segment, index, base, registers. */
+static u32 insn_information_field(const struct insn *i)
+{
+	u32 v = 0, none = REG_OFF(REG_ZERO);
+
+	if (i->flags & INSN_MEM) {
+		v |= i->scale | (u32)(i->addrsz / 4) << 7 | (u32)i->seg << 15;
+		v |= i->index == none ? 1u << 22 : (u32)(i->index / 8 & 15) << 18;
+		v |= i->base == none || i->base == REG_OFF(REG_RIP) ? 1u << 27 : (u32)(i->base / 8 & 15) << 23;
+	} else {
+		v |= 1u << 10 | (u32)(i->r0 / 8 & 15) << 3;
+	}
+	switch (i->row->mnemonic) {
+	case ZYDIS_MNEMONIC_VMREAD: v |= (u32)(i->r1 / 8 & 15) << 28; break;
+	case ZYDIS_MNEMONIC_VMWRITE:
+		v &= ~(15u << 3);
+		v |= (u32)(i->r0 / 8 & 15) << 28 | (i->flags & INSN_MEM ? 0 : (u32)(i->r1 / 8 & 15) << 3);
+		break;
+	case ZYDIS_MNEMONIC_INVEPT:
+	case ZYDIS_MNEMONIC_INVVPID:
+	case ZYDIS_MNEMONIC_INVPCID: v |= (u32)(i->r0 / 8 & 15) << 28; break;
+	case ZYDIS_MNEMONIC_RDRAND:
+	case ZYDIS_MNEMONIC_RDSEED: v = (u32)(i->r0 / 8 & 15) << 3 | (u32)(i->opsz / 4) << 11; break;
+	case ZYDIS_MNEMONIC_UMWAIT:
+	case ZYDIS_MNEMONIC_TPAUSE: v = (u32)(i->r0 / 8 & 15) << 3; break;
+	case ZYDIS_MNEMONIC_SGDT: v |= table_size(i); break;
+	case ZYDIS_MNEMONIC_SIDT: v |= 1u << 28 | table_size(i); break;
+	case ZYDIS_MNEMONIC_LGDT: v |= 2u << 28 | table_size(i); break;
+	case ZYDIS_MNEMONIC_LIDT: v |= 3u << 28 | table_size(i); break;
+	case ZYDIS_MNEMONIC_STR: v |= 1u << 28; break;
+	case ZYDIS_MNEMONIC_LLDT: v |= 2u << 28; break;
+	case ZYDIS_MNEMONIC_LTR: v |= 3u << 28; break;
+	default: break;
+	}
+	return v;
+}
+
 #define BUS_LOCK_ASSERTED BIT(26) /* "Basic VM-Exit Information": by whatever the exit is caused */
 
 /* Undefined where an access exits and not the instruction: 0 then. */
@@ -97,7 +142,7 @@ static u64 insn_information(struct cpu *c, const struct exit_request *x)
 {
 	if (x->id == ICPT_IOIO)
 		return has(c, FEAT_VMX_INS_OUTS) ? x->q[1] : 0;
-	return x->insn && x->id != ICPT_STAGE2 ? vmx_insn_info(c, x->insn) : 0;
+	return x->insn && x->id != ICPT_STAGE2 ? insn_information_field(x->insn) : 0;
 }
 
 static u64 record(struct cpu *c, const struct exit_request *x)

@@ -6,8 +6,10 @@
  * intercepts to exit reasons; ept.c: the second stage and the TLB spaces; vapic.c: the virtual APIC; spp.c:
  * sub-page write permissions; paging_write.c: who may write paging structures; timing.c: the preemption timer, TSC,
  * PAUSE loops; vmfunc.c: VM functions; insns.c: the instructions; region.c: the VMCS in memory; msrs.c: capability
- * MSRs from the table of controls. What CPUID and the capability MSRs announce works; everything else reads as unsupported. May
- * call: base, arch, mem, cpu. Called by: the processor through cpu->virt, and the models that join the rows below.
+ * MSRs from the table of controls; conventions.c: how an instruction tells its outcome; ops.c: the table of all that the
+ * processor calls. No file leads back to one that leads to it. What CPUID and the capability MSRs announce works;
+ * everything else reads as unsupported. May call: base, arch, mem, cpu. Called by: the processor through cpu->virt, and
+ * the models that join the rows below.
  */
 #ifndef VMX_VMX_H
 #define VMX_VMX_H
@@ -191,11 +193,10 @@ enum feature vmx_control_feature(const struct vmx_control *k); /* whose absence 
 #define VMX_CR0_FIXED0       (CR0_PE | CR0_NE | CR0_PG)
 #define VMX_CR4_FIXED0       CR4_VMXE
 
-/* ---- insns.c ---- */
+/* ---- conventions.c ---- */
 enum xr vmx_succeed(struct cpu *c);
 enum xr vmx_fail_invalid(struct cpu *c);
 enum xr vmx_fail(struct cpu *c, unsigned error); /* VMfailValid with a current VMCS, otherwise VMfailInvalid */
-u32 vmx_insn_info(struct cpu *c, const struct insn *i);
 
 /* ---- region.c. The VMCS region: revision, abort indicator, launch state, then the fields. ---- */
 void vmx_region_enter(struct cpu *c, u64 pa, bool is_shadow); /* becomes the current VMCS */

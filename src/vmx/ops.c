@@ -1,0 +1,164 @@
+/* The table of functions that the processor calls, and those of them that are about nothing else. */
+#include "vmx/vmx.h"
+
+static void iret(struct cpu *c)
+{
+	(void)c; /* virtual blocking is cpu->nmi_blocked while virtual NMIs are on */
+}
+
+/* "Changes to Instruction Behavior", IRET: with NMI exiting and no virtual NMIs it does not touch blocking. */
+static bool iret_keeps_nmi(struct cpu *c)
+{
+	return (vmcs_get(vmx_of(c), VMCS_PIN_CONTROLS) & (PIN_NMI | PIN_VIRTUAL_NMI)) == PIN_NMI;
+}
+
+/* With virtual NMIs physical ones are never blocked in the guest. */
+static bool nmi_masked(struct cpu *c, bool *blocked)
+{
+	if (!vmx_virtual_nmis(vmx_of(c)))
+		return false;
+	*blocked = false;
+	return true;
+}
+
+#define MSR_SPEC_CTRL 0x48u
+
+/* "Virtualizing IA32_SPEC_CTRL": the guest sees the shadow; the mask's bits keep the monitor's value. */
+static enum xr spec_ctrl(struct cpu *c, bool write, u64 *value)
+{
+	struct vmx *v = vmx_of(c);
+	u64 own = vmcs_get(v, VMCS_SPEC_CTRL_MASK), now;
+
+	if (!write) {
+		*value = vmcs_get(v, VMCS_SPEC_CTRL_SHADOW);
+		return XR_OK;
+	}
+	if (!msr_read(c, MSR_SPEC_CTRL, &now) || !msr_write(c, MSR_SPEC_CTRL, (now & own) | (*value & ~own)))
+		return fault_gp(c, 0);
+	vmcs_set(v, VMCS_SPEC_CTRL_SHADOW, *value);
+	return XR_OK;
+}
+
+/* "Virtualizing MSR-Based APIC Accesses" */
+static bool msr_virtual(struct cpu *c, const struct insn *i, u32 index, bool write, u64 *value, enum xr *r)
+{
+	(void)i;
+	if (index == MSR_SPEC_CTRL && (vmx_proc3(vmx_of(c)) & PROC3_SPEC_CTRL)) {
+		*r = spec_ctrl(c, write, value);
+		return true;
+	}
+	return vmx_x2apic(c, index, write, value, r);
+}
+
+/* With external-interrupt exiting RFLAGS.IF does not matter. */
+static bool intr_masked(struct cpu *c, bool *masked)
+{
+	if (!c->guest || !(vmcs_get(vmx_of(c), VMCS_PIN_CONTROLS) & PIN_EXT_INT))
+		return false;
+	*masked = false;
+	return true;
+}
+
+/* "Restrictions on VMX Operation": fixed bits of CR0 and CR4; 81h asks whether INIT may be taken. */
+static bool cr_ok(struct cpu *c, unsigned n, u64 value)
+{
+	u64 fixed0 = VMX_CR0_FIXED0;
+
+	if (!c->virt_root)
+		return true;
+	if (c->guest && (vmx_proc2(vmx_of(c)) & PROC2_UNRESTRICTED))
+		fixed0 &= ~(CR0_PE | CR0_PG);
+	switch (n) {
+	case 0: return (value & fixed0) == fixed0;
+	case 4: return (value & VMX_CR4_FIXED0) == VMX_CR4_FIXED0;
+	case 0x81: return false;
+	default: return true;
+	}
+}
+
+static enum status init(struct cpu *c)
+{
+	c->virt_state = base_alloc(sizeof(struct vmx));
+	if (!c->virt_state)
+		return ST_NOMEM;
+	vmx_timer_init(c);
+	return ST_OK;
+}
+
+static void fini(struct cpu *c)
+{
+	base_free(c->virt_state);
+	c->virt_state = NULL;
+}
+
+static void reset(struct cpu *c, bool is_init)
+{
+	timer_disarm(&vmx_of(c)->preempt);
+	memset(c->virt_state, 0, sizeof(struct vmx));
+	vmx_timer_init(c);
+	vmx_caps_fill(c);
+	vmx_of(c)->preempt_end = ~0ull;
+	vmx_of(c)->current = vmx_of(c)->shadow = VMCS_NONE;
+	if (!is_init)
+		c->feature_control = 0;
+}
+
+static void loaded(struct cpu *c)
+{
+	struct vmx *v = vmx_of(c);
+
+	v->space_now = 0;
+	v->checked = 0;
+	vmx_caps_fill(c);
+	vmx_timer_rearm(c);
+}
+
+/* clang-format off */
+static const struct state_row state_rows[] = {
+	STATE(1, struct vmx, vmxon_pa), STATE(2, struct vmx, current), STATE_ARRAY(3, struct vmx, f), STATE(4,
+	 struct vmx, launched),
+	STATE_ARRAY(5, struct vmx, space_key), STATE(6, struct vmx, space_next), STATE(7, struct vmx, injecting),
+	STATE(8, struct vmx, preempt_end), STATE(9, struct vmx, ple_first), STATE(10, struct vmx, ple_last),
+	STATE(11, struct vmx, apic_todo), STATE(12, struct vmx, virq), STATE(13, struct vmx, apic_offset),
+	STATE(14, struct vmx, is_shadow), STATE(15, struct vmx, shadow), STATE_ARRAY(16, struct vmx, shadow_f),
+};
+/* clang-format on */
+
+const struct virt_ops vmx_ops = {
+        .name = "vmx",
+        .init = init,
+        .fini = fini,
+        .reset = reset,
+        .loaded = loaded,
+        .rows = state_rows,
+        .row_count = ARRAY_LEN(state_rows),
+        .intercept = vmx_intercept,
+        .io = vmx_io,
+        .msr = vmx_msr,
+        .cr_write = vmx_cr_write,
+        .cr_read = vmx_cr_read,
+        .event = vmx_event,
+        .stage2 = vmx_stage2,
+        .tsc = vmx_tsc,
+        .delay = vmx_delay,
+        .iret = iret,
+        .exit = vmx_exit,
+        .shutdown = vmx_shutdown,
+        .virq_ready = vmx_virq_ready,
+        .virq_take = vmx_virq_take,
+        .virq_first = true,
+        .intr = vmx_intr,
+        .nmi_masked = nmi_masked,
+        .iret_keeps_nmi = iret_keeps_nmi,
+        .flushed = vmx_guest_flushed,
+        .page_trap = vmx_page_trap,
+        .trap = vmx_trap,
+        .msr_virtual = msr_virtual,
+        .cr8_read = vmx_cr8_read,
+        .cr8_write = vmx_cr8_write,
+        .intr_masked = intr_masked,
+        .undefined = vmx_undefined,
+        .mwait_passes = vmx_mwait_passes,
+        .cr_ok = cr_ok,
+        .intercept_first = true,
+};
