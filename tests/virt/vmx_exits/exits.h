@@ -67,6 +67,8 @@ void test_bus_lock(void); /* behind test_rare(), which fills user_pml4 */
 void test_ept_levels(void); /* likewise */
 void test_ipi(void);
 void test_stale(void);
+void test_apic_registers(void);
+void test_memory_areas(void);
 
 void to_user(void); /* the guest's segments are those of a program at CPL 3 */
 extern u64 user_pml4[512]; /* tables that let it run */

@@ -92,6 +92,8 @@ int main(void)
 	test_ept_levels();
 	test_ipi();
 	test_stale();
+	test_apic_registers();
+	test_memory_areas();
 	vmx_disable();
 	return guest_verdict();
 }

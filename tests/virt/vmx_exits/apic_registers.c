@@ -1,0 +1,190 @@
+/*
+ * The virtual-APIC page register by register: which offsets are virtual to reads and writes of the APIC-access page and to
+ * MSRs, EOI of every vector against the four EOI-exit bitmaps, and interrupts that are not the notification vector.
+ * "APIC Virtualization and Virtual Interrupts".
+ */
+#include "exits.h"
+
+#define ACCESS 0x10000000ull
+SNIPPET(r_read, "mov seen+64, %rbx", "mov (%rbx), %eax; mov %rax, seen");
+SNIPPET(r_write, "mov seen+64, %rbx", "movl $0, (%rbx)");
+SNIPPET(r_rdmsr, "mov seen+64, %ecx", "rdmsr; mov %eax, seen; mov %edx, seen+4");
+SNIPPET(r_eoi, "mov $0x100000b0, %ebx", "movl $0, (%rbx)");
+SNIPPET(r_nops, "sti; nop; nop", "nop");
+
+#define TPR_SHADOW (1 << 21)
+enum { APIC_ACCESS = 1 << 0, X2APIC = 1 << 4, REGISTERS = 1 << 8, DELIVERY = 1 << 9 };
+enum { EOI = 0xb0, ISR = 0x100, PPR = 0xa0 };
+
+static u32 *vapic;
+
+static void apic_base(const struct snippet *s, u32 proc2)
+{
+	static u64 *table;
+	static u64 page;
+
+	base(s);
+	if (!table) {
+		page = (u64)page_alloc();
+		vapic = page_alloc();
+		table = page_alloc();
+	}
+	memset(vapic, 0, 4096);
+	on(VMCS_PROC, TPR_SHADOW);
+	on(VMCS_PROC2, proc2);
+	if (proc2 & DELIVERY)
+		on(VMCS_PIN, 1);
+	vmx_write(F_VAPIC, (u64)vapic);
+	vmx_write(F_APIC_ACCESS, page);
+	for (u64 n = 0; n < 512; n++)
+		table[n] = (n ? ACCESS + n * 4096 : page) | 7 | 6 << 3;
+	*vmx_ept_entry(ACCESS) = (u64)table | 7;
+}
+
+/* "Virtualizing Reads from the APIC-Access Page", "Virtualizing Writes to the APIC-Access Page", with "APIC-register
+ * virtualization" 1: 1 read, 2 write. */
+static unsigned virtual_to(unsigned offset)
+{
+	switch (offset) {
+	case 0x20: case 0x80: case 0xb0: case 0xd0: case 0xe0: case 0xf0: case 0x280: case 0x300: case 0x310: case 0x320:
+	case 0x330: case 0x340: case 0x350: case 0x360: case 0x370: case 0x380: case 0x3e0:
+		return 3;
+	case 0x30: return 1; /* the version */
+	default: return offset >= 0x100 && offset < 0x280; /* ISR, TMR, IRR */
+	}
+}
+
+static void page_accesses(void)
+{
+	for (unsigned offset = 0; offset < 0x1000; offset += 16) {
+		unsigned to = virtual_to(offset);
+		bool silent = offset == 0x80 || offset == 0x310; /* TPR; the high half of ICR: bytes 2:0 are cleared */
+		u64 r;
+
+		apic_base(&r_read, APIC_ACCESS | REGISTERS);
+		vapic[offset / 4] = 0x5a000000 | offset;
+		seen[8] = ACCESS + offset;
+		seen[0] = 0;
+		r = go();
+		vcheck("APIC-access page", "read", r, to & 1 ? R_VMCALL : R_APIC_ACCESS);
+		vcheck("APIC-access page", "value or qualification", r == R_VMCALL ? seen[0] : vmx_read(VMCS_QUALIFICATION),
+		       to & 1 ? 0x5a000000 | offset : offset);
+		apic_base(&r_write, APIC_ACCESS | REGISTERS);
+		vapic[offset / 4] = 0x5a000000 | offset;
+		seen[8] = ACCESS + offset;
+		r = go();
+		vcheck("APIC-access page", "write", r, silent ? R_VMCALL : to & 2 ? R_APIC_WRITE : R_APIC_ACCESS);
+		vcheck("APIC-access page", "written", vapic[offset / 4], to & 2 ? 0 : 0x5a000000 | offset);
+		if (!silent)
+			vcheck("APIC-access page", "write, qualification", vmx_read(VMCS_QUALIFICATION),
+			       to & 2 ? offset : 0x1000 | offset);
+	}
+}
+
+/* "Virtualizing MSR-Based APIC Accesses": RDMSR of any of 800h to 8FFh reads the page, and no other MSR does. */
+static void msr_reads(void)
+{
+	for (u32 index = 0x7ff; index <= 0x900; index++) {
+		bool apic = index >> 8 == 8;
+
+		apic_base(&r_rdmsr, X2APIC | REGISTERS);
+		on(VMCS_PROC, 1 << 28);
+		vmx_write(F_MSR_BITMAP, (u64)page_alloc());
+		vmx_write(VMCS_EXCEPTIONS, 1 << 13);
+		vapic[(index & 0xff) * 4] = 0x11110000 | index;
+		vapic[(index & 0xff) * 4 + 1] = 0x2222;
+		seen[8] = index;
+		seen[0] = 0;
+		vcheck("x2APIC MSR", "read", go(), apic ? R_VMCALL : R_EXCEPTION);
+		vcheck("x2APIC MSR", "value", seen[0], apic ? 0x222211110000 | index : 0);
+		if (index == 0x80f || index == 0x8fe)
+			index = index == 0x80f ? 0x82e : 0x8fe; /* the rest is alike */
+	}
+	apic_base(&r_rdmsr, X2APIC); /* without register virtualization the TPR alone is virtual */
+	on(VMCS_PROC, 1 << 28);
+	vmx_write(F_MSR_BITMAP, (u64)page_alloc());
+	vmx_write(VMCS_EXCEPTIONS, 1 << 13);
+	vapic[0x80 / 4] = 0x60;
+	seen[8] = 0x808;
+	check("TPR by MSR", go(), R_VMCALL);
+	check("TPR by MSR: value", seen[0], 0x60);
+	vmx_write(VMCS_GUEST_RIP, (u64)r_rdmsr.entry);
+	seen[8] = 0x80b;
+	check("EOI by RDMSR", again(), R_EXCEPTION);
+}
+
+/* "EOI Virtualization": the highest vector in service ends, the next becomes SVI; RVI stays. */
+static void ends(void)
+{
+	static const u8 vectors[] = {0x30, 0x3f, 0x40, 0x7f, 0x80, 0xbf, 0xc0, 0xff, 0x55};
+
+	for (unsigned n = 0; n < sizeof(vectors); n++)
+		for (unsigned in_map = 0; in_map < 3; in_map++) {
+			unsigned v = vectors[n];
+			u64 r;
+
+			apic_base(&r_eoi, APIC_ACCESS | REGISTERS | DELIVERY);
+			off(VMCS_PROC, 1 << 2);
+			vmx_write(F_INT_STATUS, v << 8 | 0x11);
+			vapic[(0x200 + 0x00) / 4] = 1 << 0x11; /* pending, below everything */
+			vapic[(ISR + v / 32 * 16) / 4] |= 1u << v % 32;
+			vapic[(ISR + 0x10) / 4] |= 1u << 1; /* 21h */
+			for (unsigned m = 0; m < 4; m++)   /* its own bit; nothing; every bit but its own */
+				vmx_write(F_EOI0 + 2 * m, in_map == 2 ? ~0ull : 0);
+			vmx_write(F_EOI0 + 2 * (v / 64), in_map == 0 ? 1ull << v % 64 : in_map == 2 ? ~(1ull << v % 64) : 0);
+			r = go();
+			check("EOI: exits by its bit alone", r, in_map == 0 ? R_EOI : R_VMCALL);
+			if (in_map == 0)
+				check("EOI: its vector", vmx_read(VMCS_QUALIFICATION), v);
+			check("EOI: the next in service, RVI stays", vmx_read(F_INT_STATUS), 0x2111);
+			check("EOI: its bit", vapic[(ISR + v / 32 * 16) / 4] >> v % 32 & 1, 0);
+			check("EOI: the other one's bit", vapic[(ISR + 0x10) / 4] >> 1 & 1, 1);
+			check("EOI: PPR", vapic[PPR / 4], 0x20);
+		}
+}
+
+/* "Posted-Interrupt Processing" is for one vector; any other is acknowledged and exits. */
+static void other_vectors(void)
+{
+	u32 *pid = page_alloc();
+	static const u8 vectors[] = {0x51, 0xe1, 0xe3, 0x62};
+
+	for (unsigned n = 0; n < sizeof(vectors); n++) {
+		apic_base(&r_nops, APIC_ACCESS | REGISTERS | DELIVERY);
+		on(VMCS_PIN, 1 << 7);
+		on(VMCS_EXIT_CONTROLS, 1 << 15);
+		vmx_write(F_PI_VECTOR, 0xe2);
+		vmx_write(F_PID, (u64)pid);
+		pid[0x55 / 32] = 1 << (0x55 & 31);
+		pid[8] = 1;
+		mmio_write(0xfee000f0, 0x1ff);
+		mmio_write(0xfee00300, 0x40000u | vectors[n]);
+		check("another vector: exits", go(), R_INTERRUPT);
+		check("another vector: which", vmx_read(VMCS_EXIT_EVENT), 0x80000000u | vectors[n]);
+		check("another vector: qualification", vmx_read(VMCS_QUALIFICATION), 0);
+		check("another vector: nothing is taken from the descriptor", pid[8] == 1 && pid[0x55 / 32] != 0, 1);
+		check("another vector: RVI", vmx_read(F_INT_STATUS), 0);
+		mmio_write(0xfee000b0, 0);
+	}
+	apic_base(&r_nops, APIC_ACCESS | REGISTERS | DELIVERY); /* without posting, whatever the vector */
+	mmio_write(0xfee00300, 0x400e2);
+	check("no posting: exits", go(), R_INTERRUPT);
+	check("no posting: qualification", vmx_read(VMCS_QUALIFICATION), 0);
+	asm volatile("sti; nop; nop; cli" ::: "memory");
+	mmio_write(0xfee000b0, 0);
+}
+
+static bool take(struct regs *r)
+{
+	(void)r;
+	return true;
+}
+
+void test_apic_registers(void)
+{
+	on_exception(0xe2, take);
+	page_accesses();
+	msr_reads();
+	ends();
+	other_vectors();
+}

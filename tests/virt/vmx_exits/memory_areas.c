@@ -1,0 +1,232 @@
+/*
+ * What the processor keeps of VMCSs and writes to memory areas: checks of one VMCS do not count for another, VMCLEAR of
+ * one that is not current, the page-modification log entry by entry, MSR areas that are too long; and PAUSE loops and
+ * waits to the tick.
+ */
+#include "exits.h"
+
+SNIPPET(m_nop, "", "nop");
+SNIPPET(m_stores, "mov $0x30000000, %eax; movb $1, (%rax)", "movb $1, 0x1000(%rax)");
+
+/* ---- "Software Use of Virtual-Machine Control Structures" ---- */
+
+static u64 current(void)
+{
+	u64 p;
+
+	asm volatile("vmptrst %0" : "=m"(p)::"cc");
+	return p;
+}
+
+static void load(u64 p)
+{
+	asm volatile("vmptrld %0" ::"m"(p) : "cc", "memory");
+}
+
+static void clear(u64 p)
+{
+	asm volatile("vmclear %0" ::"m"(p) : "cc", "memory");
+}
+
+static void two_regions(void)
+{
+	u64 a, b;
+
+	base(&m_nop);
+	b = current();
+	vmx_write(VMCS_HOST_CR0, 0); /* b is bad, and is not written again */
+	base(&m_nop);
+	a = current();
+	check("VMCS a", go(), R_VMCALL);
+	vmx_write(VMCS_GUEST_RIP, (u64)m_nop.entry);
+	check("VMCS a again: everything is known to be good", again(), R_VMCALL);
+	load(b);
+	check("VMCS b: its own host state is looked at", vmx_run(false), VMX_FAIL_VALID);
+	check("VMCS b: error 8", vmx_read(VMCS_ERROR), 8);
+	vmx_write(VMCS_HOST_CR0, read_cr0());
+	check("VMCS b put right", go(), R_VMCALL);
+	load(a);
+	/* VMCLEAR of a launched VMCS that is not current */
+	clear(b);
+	check("VMCLEAR leaves the current VMCS", current(), a);
+	load(b);
+	vmx_write(VMCS_GUEST_RIP, (u64)m_nop.entry);
+	check("VMRESUME after VMCLEAR", vmx_run(true), VMX_FAIL_VALID);
+	check("VMRESUME after VMCLEAR: error 5", vmx_read(VMCS_ERROR), 5);
+	check("VMLAUNCH after VMCLEAR", go(), R_VMCALL);
+	/* VMXOFF and VMXON: the launch state is in the region */
+	vmx_write(VMCS_GUEST_RIP, (u64)m_nop.entry);
+	vmx_disable();
+	vmx_enable();
+	load(b);
+	check(REQ("vmx04.2.10.6.now") "VMRESUME after VMXOFF and VMXON", again(), R_VMCALL);
+}
+
+/* ---- MSR areas: IA32_VMX_MISC[27:25] recommends at most 512 entries ---- */
+
+static void long_area(void)
+{
+	u32 *area = page_alloc();
+
+	page_alloc(), page_alloc(); /* three pages in a row */
+	base(&m_nop);
+	for (unsigned n = 0; n < 600; n++) {
+		area[4 * n] = 0xc0000102;
+		area[4 * n + 2] = 0x1000 + n;
+	}
+	vmx_write(0x200a, (u64)area);
+	vmx_write(0x4014, 512);
+	check("512 MSRs are loaded", go(), R_VMCALL);
+	check("512 MSRs are loaded: the last", rdmsr(0xc0000102), 0x1000 + 511);
+	wrmsr(0xc0000102, 0);
+	base(&m_nop);
+	vmx_write(0x200a, (u64)area);
+	vmx_write(0x4014, 513);
+	check(REQ("vmx04.2.6.2.18.now") "513 MSRs", go(), 0x80000022);
+	check(REQ("vmx04.2.6.2.18.now") "513 MSRs: the one that is refused", vmx_read(VMCS_QUALIFICATION), 513);
+	check("513 MSRs: those before it were loaded", rdmsr(0xc0000102), 0x1000 + 511);
+	wrmsr(0xc0000102, 0);
+}
+
+/* ---- "Page-Modification Logging" ---- */
+
+static u64 *log_page;
+
+static void logging(u64 index)
+{
+	base(&m_stores);
+	vmx_write(VMCS_EPTP, vmx_read(VMCS_EPTP) | 0x40);
+	on(VMCS_PROC2, 1 << 17);
+	for (unsigned n = 0; n < 512; n++)
+		log_page[n] = 0xeeee;
+	vmx_write(F_PML, (u64)log_page);
+	vmx_write(F_PML_INDEX, index);
+	*vmx_ept_entry(0x30000000) &= ~0x300ull;
+}
+
+/* The entries that the guest's stores have left; the rest is the tables' pages, which are logged as well. */
+static unsigned count_of(u64 page)
+{
+	unsigned n = 0;
+
+	for (unsigned k = 0; k < 512; k++)
+		n += log_page[k] == page;
+	return n;
+}
+
+static void modification_log(void)
+{
+	u64 left;
+	unsigned written = 0;
+
+	log_page = page_alloc();
+	logging(511);
+	check("PML", go(), R_VMCALL);
+	left = vmx_read(F_PML_INDEX);
+	for (unsigned k = 0; k < 512; k++)
+		written += log_page[k] != 0xeeee;
+	check("PML: so many are written as the index has moved", written, 511 - left);
+	check("PML: from the top down", log_page[511] != 0xeeee && log_page[left] == 0xeeee, 1);
+	check("PML: the page of 2 MiB is logged by its 4-KByte page", count_of(0x30000000), 1);
+	check("PML: once", count_of(0x30001000), 0);
+	for (unsigned k = 0; k < 512; k++)
+		check("PML: bits 11:0 are 0", log_page[k] == 0xeeee || !(log_page[k] & 0xfff), 1);
+	logging(200);
+	check("PML from 200", go(), R_VMCALL);
+	check("PML from 200: entry 200", log_page[200] != 0xeeee, 1);
+	check("PML from 200: entry 201", log_page[201], 0xeeee);
+	logging(0);
+	check("PML from 0: the second page does not fit", go(), 62);
+	check("PML from 0: entry 0", log_page[0] != 0xeeee, 1);
+	check("PML from 0: the index has gone round", vmx_read(F_PML_INDEX), 0xffff);
+	logging(512);
+	check("PML from 512: full at once", go(), 62);
+	check("PML from 512: the index stays", vmx_read(F_PML_INDEX), 512);
+}
+
+/* ---- "PAUSE-Loop Exiting": a gap of so many ticks is no new loop, a loop of more than so many exits ---- */
+
+/* RDTSC before every PAUSE, into seen[0..]; ten of them. */
+SNIPPET(m_pauses, "xor %ebx, %ebx",
+        "1: rdtsc; mov %eax, seen(,%rbx,8); movl $0, seen+4(,%rbx,8); pause; inc %ebx; cmp $10, %ebx; jb 1b");
+SNIPPET(m_one_pause, "", "pause");
+
+static void pause_base(u64 gap, u64 window)
+{
+	base(&m_pauses);
+	on(VMCS_PROC2, 1 << 10);
+	vmx_write(F_PLE_GAP, gap);
+	vmx_write(F_PLE_WINDOW, window);
+	memset(seen, 0, sizeof(seen));
+}
+
+static unsigned pauses_seen(void)
+{
+	unsigned n = 0;
+
+	while (n < 10 && seen[n])
+		n++;
+	return n;
+}
+
+static void pause_loops(void)
+{
+	u64 step;
+
+	pause_base(0, ~0u);
+	check("ten PAUSEs", go(), R_VMCALL);
+	step = seen[5] - seen[4];
+	check("they are evenly spaced", step > 0 && seen[9] - seen[8] == step, 1);
+	pause_base(step, 3 * step);
+	check("a loop longer than the window", go(), R_PAUSE);
+	check("the first that is more than three steps behind", pauses_seen(), 5);
+	pause_base(step, 3 * step - 1);
+	check("a tick less", go(), R_PAUSE);
+	check("three steps are more", pauses_seen(), 4);
+	pause_base(step - 1, 0);
+	check("gaps of a tick too many: each is the first of its loop", go(), R_VMCALL);
+	/* a loop does not go on through an exit */
+	base(&m_one_pause);
+	on(VMCS_PROC2, 1 << 10);
+	vmx_write(F_PLE_GAP, ~0u);
+	vmx_write(F_PLE_WINDOW, 0);
+	check("one PAUSE", go(), R_VMCALL);
+	vmx_write(VMCS_GUEST_RIP, (u64)m_one_pause.entry);
+	check("one PAUSE after the next entry", again(), R_VMCALL);
+}
+
+/* TPAUSE: "TSC scaling" counts only with "use TSC offsetting". */
+SNIPPET(m_wait,
+        "rdtsc; shl $32, %rdx; or %rdx, %rax; add $4000000, %rax; mov %rax, %rdx; shr $32, %rdx; xor %ecx, %ecx",
+        "tpause %ecx");
+
+static void waits(void)
+{
+	static const struct {
+		u32 proc;
+		u64 least, most;
+	} rows[] = {{0, 4000000, 4500000}, {1 << 3, 2000000, 2500000}};
+
+	for (unsigned n = 0; n < 2; n++) {
+		u64 before, took;
+
+		base(&m_wait);
+		on(VMCS_PROC, rows[n].proc);
+		on(VMCS_PROC2, 1 << 25 | 1 << 26);
+		vmx_write(F_TSC_MULTIPLIER, 2ull << 48);
+		vmx_write(F_TSC_OFFSET, 0);
+		before = rdtsc();
+		check("TPAUSE", go(), R_VMCALL);
+		took = rdtsc() - before;
+		check("TPAUSE: as long as the guest's counter says", took >= rows[n].least && took < rows[n].most, 1);
+	}
+}
+
+void test_memory_areas(void)
+{
+	two_regions();
+	long_area();
+	modification_log();
+	pause_loops();
+	waits();
+}
