@@ -58,6 +58,7 @@ void test_clean(void);
 void test_details(void);
 void test_broadcast(void);
 void test_decisions(void);
+void test_switch(void);
 void test_smm_lock(void); /* the last: only RESET takes it back */
 void tlb_broadcast(void); /* within tlb.c's pages */
 

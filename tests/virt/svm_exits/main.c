@@ -91,6 +91,7 @@ int main(void)
 	test_details();
 	test_broadcast();
 	test_decisions();
+	test_switch();
 	test_smm_lock();
 	return guest_verdict();
 }

@@ -1,0 +1,191 @@
+/*
+ * What the world switch must not touch, read or forget: EFER of a guest without long mode, tables that an unpaged guest
+ * does not have, exceptions in the last-branch records, a host that does not scale its own counter; VMLOAD and VMSAVE
+ * through a page that holds code.
+ */
+#include "exits.h"
+
+enum { DEBUGCTL = 0x1d9, BR_FROM = 0x1db, EXC_FROM = 0x1dd, EXC_TO = 0x1de };
+SNIPPET(plain, "", "nop");
+SNIPPET(efer, "mov $0xc0000080, %ecx", "rdmsr; mov %eax, seen; mov %edx, seen+4");
+
+/* ---- a guest in 32-bit protected mode ---- */
+
+static u64 gdt32[4] = {0, 0x00cf9b000000ffff, 0x00cf93000000ffff};
+
+static void protected32(const void *code)
+{
+	v->cr0 = 0x11;
+	v->cr3 = 0;
+	v->cr4 = 0;
+	v->efer = 0x1000;
+	v->cs = (struct vmcb_seg){.sel = 8, .attrib = 0xc9b, .limit = ~0u};
+	v->ss = v->ds = v->es = (struct vmcb_seg){.sel = 0x10, .attrib = 0xc93, .limit = ~0u};
+	v->gdtr.base = (u64)gdt32;
+	v->gdtr.limit = sizeof(gdt32) - 1;
+	v->rip = (u64)code;
+}
+
+static void legacy_guest(void)
+{
+	static u8 code[] = {0xb9, 0x80, 0, 0, 0xc0, 0x0f, 0x32, 0x0f, 0x01, 0xd9}; /* MOV ECX, EFER; RDMSR; VMMCALL */
+	u64 *garbage = page_alloc();
+
+	base(&plain);
+	protected32(code);
+	vcheck("EFER of a 32-bit guest", "code", go(), EXIT_VMMCALL);
+	vcheck("EFER of a 32-bit guest", "what it reads", (u32)v->rax, 0x1000);
+	vcheck("EFER of a 32-bit guest", "what is saved", v->efer, 0x1000);
+	base(&efer);
+	vcheck("EFER of a 64-bit guest", "code", go(), EXIT_VMMCALL);
+	vcheck("EFER of a 64-bit guest", "what it reads", seen[0], v->efer);
+	/* PDPTEs belong to legacy PAE paging: no other guest has them, whatever lies at CR3 */
+	for (unsigned n = 0; n < 4; n++)
+		garbage[n] = ~0ull;
+	for (unsigned n = 0; n < 4; n++) {
+		base(&plain);
+		protected32(code);
+		v->cr3 = (u64)garbage;
+		v->np_enable = 0;
+		v->cr4 = n & 1 ? 0x20 : 0;
+		if (n & 2) { /* long mode is enabled, not active */
+			v->efer |= 0x100;
+			v->cr4 = 0x20;
+		}
+		vcheck("an unpaged guest", "its CR3 leads to nothing", go(), EXIT_VMMCALL);
+	}
+	base(&plain);
+	protected32(code);
+	v->cr3 = (u64)garbage;
+	v->np_enable = 0;
+	v->cr0 |= 1u << 31;
+	v->cr4 = 0x20;
+	vcheck("legacy PAE paging", "reserved bits in PDPTEs", go(), ~0ull);
+}
+
+/* ---- last-branch records: the exception's are the guest's, too ---- */
+
+asm(".pushsection .text\n"
+    "sw_lbr: mov $0x1d9, %ecx; mov $1, %eax; xor %edx, %edx; wrmsr\n"
+    "sw_from: jmp sw_to; nop\n"
+    "sw_to: ud2\n"
+    "sw_icebp: mov $0x1d9, %ecx; mov $1, %eax; xor %edx, %edx; wrmsr\n"
+    "sw_from2: jmp sw_to2; nop\n"
+    "sw_to2: .byte 0xf1\n"
+    "sw_nmi: mov $0x1d9, %ecx; mov $1, %eax; xor %edx, %edx; wrmsr\n"
+    "sw_from3: jmp sw_to3; nop\n"
+    "sw_to3: int $2\n"
+    ".popsection");
+extern char sw_lbr[], sw_from[], sw_to[], sw_icebp[], sw_nmi[], sw_from3[], sw_to3[];
+#define FIELD(offset) (*(u64 *)((u8 *)v + (offset)))
+
+static void exception_records(void)
+{
+	/* "Last-Branch Record": LASTEXCP holds the last branch before the last exception or interrupt; 33047 leaves out
+	 * #DB, ICEBP with it */
+	static const struct {
+		const char *name;
+		const char *code, *from, *to;
+	} rows[] = {
+	        {"#UD", sw_lbr, sw_from, sw_to},
+	        {"INT 2", sw_nmi, sw_from3, sw_to3},
+	        {"ICEBP", sw_icebp, NULL, NULL},
+	};
+	u32 r[4];
+
+	cpuid(0x8000000a, 0, r);
+	if (!(r[3] & 2))
+		return;
+	for (unsigned n = 0; n < COUNT(rows); n++) {
+		base(&plain);
+		own_idt();
+		v->lbrv = 1;
+		for (unsigned k = 0; k < 5; k++)
+			FIELD(0x670 + 8 * k) = k ? 0x5000 + k : 0;
+		v->rip = (u64)rows[n].code;
+		vcheck(rows[n].name, "runs into its handler", go(), EXIT_VMMCALL);
+		vcheck(rows[n].name, "LASTEXCPFROM", FIELD(0x688), rows[n].from ? (u64)rows[n].from : 0x5003);
+		vcheck(rows[n].name, "LASTEXCPTO", FIELD(0x690), rows[n].to ? (u64)rows[n].to : 0x5004);
+	}
+}
+
+/* ---- "TSC Ratio MSR": in the guest only ---- */
+
+SNIPPET(counter, "", "rdtsc; mov %eax, seen; mov %edx, seen+4");
+
+static void tsc_ratio(void)
+{
+	u32 r[4];
+	u64 before, after;
+
+	cpuid(0x8000000a, 0, r);
+	if (!(r[3] >> 4 & 1))
+		return;
+	wrmsr(0xc0000104, 4ull << 32);
+	before = rdtsc();
+	base(&counter);
+	vcheck("TSC ratio", "code", go(), EXIT_VMMCALL);
+	after = rdtsc();
+	wrmsr(0xc0000104, 1ull << 32);
+	vcheck("TSC ratio", "the host's counter goes on as it was", after > before && after - before < 1000000, 1);
+	vcheck("TSC ratio", "the guest's is four times the host's", seen[0] >= 4 * before && seen[0] <= 4 * after, 1);
+}
+
+/* ---- VMSAVE is a store like another: decoded code in the page goes ---- */
+
+static u8 code_page[4096] __attribute__((aligned(4096)));
+
+static u64 call_saved(void)
+{
+	u64 a;
+
+	asm volatile("call *%1" : "=a"(a) : "r"(code_page + 0x620) : "memory");
+	return a & 0xff;
+}
+
+static void save_over_code(void)
+{
+	u64 keep = rdmsr(0xc0000102);
+
+	memcpy(code_page + 0x620, "\xb0\x01\xc3", 3); /* MOV AL, 1; RET */
+	vcheck("code in a page for VMSAVE", "as it was", call_saved(), 1);
+	wrmsr(0xc0000102, 0xc302b0); /* KernelGsBase lies at 620h: MOV AL, 2; RET */
+	asm volatile("vmsave" ::"a"(code_page) : "memory");
+	wrmsr(0xc0000102, keep);
+	vcheck("code in a page for VMSAVE", "as VMSAVE has written it", call_saved(), 2);
+}
+
+/* ---- addresses and modes that VMRUN, VMLOAD and VMSAVE refuse ---- */
+
+static void refused(void)
+{
+	u64 old_efer = rdmsr(0xc0000080), hsave = rdmsr(0xc0010117), top;
+	u32 r[4];
+
+	cpuid(0x80000008, 0, r);
+	top = 1ull << (r[0] & 0xff);
+	vcheck("VMRUN beyond the physical address", "#GP", (u64)CATCH(asm volatile("vmrun" ::"a"(top))), 13);
+	vcheck("VMLOAD beyond the physical address", "#GP", (u64)CATCH(asm volatile("vmload" ::"a"(top))), 13);
+	vcheck("VMSAVE beyond the physical address", "#GP", (u64)CATCH(asm volatile("vmsave" ::"a"(top))), 13);
+	wrmsr(0xc0000080, old_efer & ~0x1000ull); /* #UD comes before #GP on every model */
+	vcheck("SVME 0, address not aligned", "VMRUN", (u64)CATCH(asm volatile("vmrun" ::"a"((u64)v + 8))), 6);
+	vcheck("SVME 0, address not aligned", "VMLOAD", (u64)CATCH(asm volatile("vmload" ::"a"((u64)v + 8))), 6);
+	vcheck("SVME 0, address not aligned", "VMSAVE", (u64)CATCH(asm volatile("vmsave" ::"a"((u64)v + 8))), 6);
+	wrmsr(0xc0000080, old_efer);
+	base(&plain);
+	wrmsr(0xc0010117, 0);
+	if (of_2005)
+		vcheck("VM_HSAVE_PA 0 in 2005", "VMRUN", go(), EXIT_VMMCALL);
+	else
+		vcheck("VM_HSAVE_PA 0", "VMRUN", (u64)CATCH(asm volatile("vmrun" ::"a"(v))), 13);
+	wrmsr(0xc0010117, hsave);
+}
+
+void test_switch(void)
+{
+	legacy_guest();
+	exception_records();
+	tsc_ratio();
+	save_over_code();
+	refused();
+}
