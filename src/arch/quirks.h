@@ -24,7 +24,8 @@
 	QUIRK(PAUSE_WITHOUT_REX_B, "F3 90 with REX.B exchanges R8 and rAX", "APM 3 \"XCHG\"; " AMDS)
 
 #define QUIRK_LIST_AMD_2005(QUIRK) \
-	QUIRK(SVM_FIRST, "the SVM of 2005: the SMI intercept is required, a TLB flush hits every ASID", "33047 \"TLB Control\"")
+	QUIRK(SVM_FIRST, "the SVM of 2005: the SMI intercept is required, a TLB flush hits every ASID", "33047 \"TLB Control\"") \
+	QUIRK(LASTEXC_MC, "#MC updates the last-exception addresses like every exception but #DB", "33047 \"LBR Virtualization\"")
 
 #define QUIRK_LIST_INTEL(QUIRK) \
 	QUIRK(SYSCALL_LONG_ONLY, "SYSCALL and SYSRET are #UD outside 64-bit mode", "SDM 2 \"SYSCALL\"") \

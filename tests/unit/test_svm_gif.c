@@ -116,6 +116,34 @@ static void test_host_columns(void **state)
 	proves("svm.2.13.22 svm.2.13.23 svm.2.13.24 svm.2.17.9.1 svm.2.17.9.3 svm.2.13.17 svm.2.13.19");
 }
 
+/* The last-exception addresses: #MC leaves them today; in 2005 only #DB and ICEBP did. */
+static void test_last_exception(void **state)
+{
+	static const u8 vectors[] = {MC, NMI, VECTOR};
+
+	(void)state;
+	for (size_t n = 0; n < ARRAY_LEN(vectors) * ARRAY_LEN(models); n++) {
+		const char *model = models[n % ARRAY_LEN(models)];
+		u8 vector = vectors[n / ARRAY_LEN(models)];
+		bool kept = vector == MC && strcmp(model, "pacifica") != 0;
+		struct pc *p = machine(model);
+
+		CODE(p, HOST_CODE, 0x90, 0xfa, 0xf4);
+		p->c->debugctl = 1;
+		p->c->lbr_from = 0x1111;
+		p->c->lbr_to = 0x2222;
+		p->c->lex_from = 0x3333;
+		p->c->lex_to = 0x4444;
+		arrive(p, vector);
+		run_from(p, HOST_CODE);
+		EXPECT_LOG(p, model, vector);
+		assert_int_equal(p->c->lex_from, kept ? 0x3333 : 0x1111);
+		assert_int_equal(p->c->lex_to, kept ? 0x4444 : 0x2222);
+		pc_free(p);
+	}
+	proves("svm.2.19.0.4 svm.2.19.0.5");
+}
+
 /* ---- guests ---- */
 
 static struct vmcb_page *guest(struct pc *p)
@@ -433,7 +461,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(test_host_columns),
 	        cmocka_unit_test(test_guest_column),
-	        cmocka_unit_test(test_guest_clgi),
+	        cmocka_unit_test(test_guest_clgi), cmocka_unit_test(test_last_exception),
 	        cmocka_unit_test(test_mce_off),
 	        cmocka_unit_test(test_init_in_host),
 	        cmocka_unit_test(test_init_in_guest),

@@ -33,12 +33,12 @@ void lbr_branch(struct cpu *c, u64 from, u64 to, enum lbr_kind kind)
 		push_selected(c, from, to, kind);
 }
 
-/* "These two registers are not updated ... when #DB or #MC exceptions are taken, or the ICEBP instruction is executed";
- * #DB has ended the recording by now. */
+/* "These two registers are not updated ... when #DB or #MC exceptions are taken, or the ICEBP instruction is executed"; in
+ * 2005 it was #DB and ICEBP. #DB has ended the recording by now. */
 void lbr_event(struct cpu *c, const struct event *e, u64 from)
 {
 	if (c->debugctl & DEBUGCTL_LBR) {
-		if (e->type != EV_PRIVSW && !(e->type == EV_HW && e->vector == EX_MC)) {
+		if (e->type != EV_PRIVSW && (!(e->type == EV_HW && e->vector == EX_MC) || quirk(c, QUIRK_LASTEXC_MC))) {
 			c->lex_from = c->lbr_from;
 			c->lex_to = c->lbr_to;
 		}

@@ -73,6 +73,8 @@ static void reserved_bits(void)
 	}
 	base(&plain);
 	v->efer |= 1 << 13;
+	/* bad addresses of VMRUN, VMLOAD and VMSAVE: priorities.c has what comes first, and this announces it */
+	vcheck("CPUID", "the VMCB address check comes behind the intercept", reported(0x8000000a, EDX, 28), !of_2005);
 	vcheck("EFER.LMSLE", "by CPUID 8000_0008h EBX[20]", go(), reported(0x80000008, EBX, 20) ? ~0ull : EXIT_VMMCALL);
 }
 
