@@ -1,7 +1,7 @@
 /*
  * Turnstile, an x86-64 PC in software: the whole public interface. The command line is its first client and has no back
  * door. The library never prints, exits, installs signal handlers or keeps globals: many machines per process, one
- * thread at a time per machine.
+ * thread at a time per machine. A program that lets a machine write to pipes ignores SIGPIPE.
  */
 #ifndef TURNSTILE_TURNSTILE_H
 #define TURNSTILE_TURNSTILE_H

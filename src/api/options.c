@@ -14,8 +14,8 @@ static const struct option_row table[] = {
 	{ "kernel", NULL, ARG_VALUE, PROFILE_BOTH, "FILE", "bzImage, ELF with a PVH note, Multiboot 1 or 2", opt_kernel, NULL },
 	{ "initrd", NULL, ARG_VALUE, PROFILE_BOTH, "FILE[,FILE...]", "initial RAM disk; for Multiboot modules, each 'FILE ARGS'", opt_initrd, NULL },
 	{ "append", NULL, ARG_VALUE, PROFILE_BOTH, "STRING", "the kernel's command line", opt_append, NULL },
-	{ "serial", NULL, ARG_VALUE | ARG_MANY, PROFILE_BOTH, "stdio|mon:stdio|null|file:PATH|unix:PATH|pty", "COM1, and given twice COM2 (stdio)", opt_serial, NULL },
-	{ "debugcon", NULL, ARG_VALUE, PROFILE_BOTH, "stdio|file:PATH", "port E9h", opt_debugcon, NULL },
+	{ "serial", NULL, ARG_VALUE | ARG_MANY, PROFILE_BOTH, "stdio|mon:stdio|null|none|file:PATH|unix:PATH|pty|chardev:ID", "COM1, and given twice COM2 (stdio)", opt_serial, NULL },
+	{ "debugcon", NULL, ARG_VALUE, PROFILE_BOTH, "stdio|null|none|file:PATH|unix:PATH|pty", "port E9h", opt_debugcon, NULL },
 	{ "disk", NULL, ARG_VALUE | ARG_MANY, PROFILE_TURNSTILE, "FILE[,ro][,snapshot]", "a raw image as a virtio disk; may be given several times", opt_disk, NULL },
 	{ "net", NULL, ARG_VALUE | ARG_MANY, PROFILE_BOTH, "user[,hostfwd=...]|none", "a virtio network card in a user-mode network (none)", opt_net, NULL },
 	{ "rng", NULL, ARG_NONE | ARG_MANY, PROFILE_TURNSTILE, "", "a virtio entropy source, seeded by --seed", opt_flag, NULL },
@@ -34,8 +34,8 @@ static const struct option_row table[] = {
 	{ "on-triple-fault", NULL, ARG_VALUE, PROFILE_BOTH, "stop|reset", "what a triple fault does (stop)", opt_triple, NULL },
 	{ "stress", NULL, ARG_VALUE, PROFILE_TURNSTILE, "KNOB[,KNOB...]", NULL, opt_stress, NULL }, /* for tests */
 	/* what is told */
-	{ "trace", NULL, ARG_VALUE, PROFILE_BOTH, "KIND[,KIND...][:FILE]", "vm, insn, int, mmio, io, msr", opt_trace, NULL },
-	{ "stats", NULL, ARG_OPTIONAL, PROFILE_BOTH, "[=FILE]", "counts at the end", opt_stats, NULL },
+	{ "trace", NULL, ARG_VALUE, PROFILE_BOTH, "KIND[,KIND...][:FILE]", "vm, insn, int, mmio, io, msr; FILE.txt, .jsonl or .json (Perfetto)", opt_trace, NULL },
+	{ "stats", NULL, ARG_OPTIONAL, PROFILE_BOTH, "[=FILE]", "counts at the end; as JSON in FILE.json and FILE.jsonl", opt_stats, NULL },
 	{ "version", NULL, ARG_NONE, PROFILE_BOTH, "", "print the version", opt_accept, "*" },
 	{ "help", "h", ARG_NONE, PROFILE_BOTH, "", "print this", opt_accept, "*" },
 	/* QEMU's words */
@@ -281,7 +281,9 @@ static void usage(FILE *f, enum profile p)
 		else
 			fprintf(f, "  %s\n  %27s %s\n", left, "", r->help);
 	}
-	fprintf(f, "\nOne or two dashes. QEMU's words that test runners use are accepted too.\n");
+	fprintf(f,
+	        "\nOne or two dashes. QEMU's words that test runners use are accepted too; what means something else\n"
+	        "here, or nothing, is said in one line.\n");
 }
 
 static void version(FILE *f, enum profile p)
@@ -308,6 +310,11 @@ static void cpu_help(FILE *f, enum profile p)
 	fprintf(f, p == PROFILE_QEMU ? "Available CPUs:\n" : "Models:\n");
 	for (size_t i = 0; i < n; i++)
 		fprintf(f, "%s%-20s  %s\n", p == PROFILE_QEMU ? "x86 " : "  ", m[i].name, m[i].about);
+	const struct cpu_model *stands_in;
+	const char *foreign;
+	for (size_t i = 0; (foreign = model_foreign(i, &stands_in)); i++)
+		fprintf(f, "%s%-20s  the model %s stands in\n", p == PROFILE_QEMU ? "x86 " : "  ", foreign,
+		        stands_in->name);
 	fprintf(f, p == PROFILE_QEMU ? "\nRecognized CPUID flags:\n" : "\nFeatures:\n");
 	for (unsigned i = 1; i < FEAT_COUNT; i++) {
 		const char *name = arch_features[i].name;

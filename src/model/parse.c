@@ -366,6 +366,17 @@ static const struct foreign *find_foreign(const char *name)
 	return NULL;
 }
 
+const char *model_foreign(size_t n, const struct cpu_model **stands_in)
+{
+	for (size_t k = 0; k < ARRAY_LEN(qemu_names); k++) {
+		if (qemu_names[k].generic || n--)
+			continue;
+		*stands_in = qemu_names[k].model;
+		return qemu_names[k].name;
+	}
+	return NULL;
+}
+
 bool model_is_substitute(const char *spec)
 {
 	char name[64];

@@ -232,7 +232,7 @@ void vmx_caps_of(const struct feature_set *f, struct vmx_caps *p)
 	                                   (p->allowed1[VMX_PROC2] & PROC2_VPID ? VPID_CAPS : 0));
 	p->vmfunc = p->allowed1[VMX_PROC2] & PROC2_VMFUNC ? what_is_left(f, 0x491, VMX_VMFUNC_EPTP_SWITCHING) : 0;
 	for (size_t n = 0; n < vmcs_field_count; n++) {
-		u32 key = VMX_FIELD_KEY(vmcs_fields[n].encoding);
+		u32 key = VMX_FIELD_KEY((u32)vmcs_fields[n].encoding);
 
 		if (exists(p, &vmcs_fields[n]))
 			p->fields[key >> 6] |= BIT(key & 63);
