@@ -6,6 +6,7 @@
 
 enum { WAKING_VECTOR = 12, X_WAKING_VECTOR = 24, OSPM_FLAGS = 36, FACS_LENGTH = 64, WAKE_64 = 1 };
 
+/* DEVIATION: a waking vector of 64 bits is mapped one to one only below 4 GiB. */
 enum status boot_resume(struct machine *m, struct err *err)
 {
 	struct cpu *c = m->cpus[0];
