@@ -279,11 +279,11 @@ enum xr svm_msr(struct cpu *c, const struct insn *i, u32 index, bool write)
 
 /* "Selective CR0 Write Intercept": LMSW always, CLTS never, MOV when more than TS and MP changes. The plain intercept
  * has been tested by now. */
-enum xr svm_cr_write(struct cpu *c, const struct insn *i, unsigned n, enum cr_op op, u64 *value)
+enum xr svm_cr_write(struct cpu *c, const struct insn *i, struct cr_write *w)
 {
-	if (n != 0 || op == CR_CLTS || likely(!icpt_on(c, ICPT_CR0_SEL_WRITE)))
+	if (w->n != 0 || w->op == CR_CLTS || likely(!icpt_on(c, ICPT_CR0_SEL_WRITE)))
 		return XR_OK;
-	if (op == CR_MOV && !((*value ^ c->cr0) & ~(CR0_TS | CR0_MP | CR0_ET))) /* ET never changes */
+	if (w->op == CR_MOV && !((w->value ^ c->cr0) & ~(CR0_TS | CR0_MP | CR0_ET))) /* ET never changes */
 		return XR_OK;
 	return cpu_exit(c, i, ICPT_CR0_SEL_WRITE, assist_register(c, i, false, true), 0);
 }

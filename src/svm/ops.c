@@ -12,10 +12,10 @@ static void iret(struct cpu *c)
 	(void)c;
 }
 
-/* EFER.SVME is reserved while VM_CR.SVMDIS is set; nothing else is restricted. The core asks EFER as 80h. */
-static bool cr_ok(struct cpu *c, unsigned n, u64 value)
+/* EFER.SVME is reserved while VM_CR.SVMDIS is set; nothing else is restricted. */
+static bool control_ok(const struct cpu *c, enum control_register which, u64 value)
 {
-	return !(n == 0x80 && (value & EFER_SVME) && (c->vm_cr & VM_CR_SVMDIS));
+	return !(which == CONTROL_EFER && (value & EFER_SVME) && (c->vm_cr & VM_CR_SVMDIS));
 }
 
 /* ---- life ---- */
@@ -88,5 +88,5 @@ const struct virt_ops svm_ops = {
         .cr8_read = svm_cr8_read,
         .cr8_write = svm_cr8_write,
         .intr_masked = svm_intr_masked,
-        .cr_ok = cr_ok,
+        .control_ok = control_ok,
 };

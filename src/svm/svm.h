@@ -151,7 +151,7 @@ void svm_compile_intercepts(const u32 words[6], u64 icpt[5]);
 enum xr svm_intercept(struct cpu *c, const struct insn *i, enum icpt id, u64 q);
 enum xr svm_io(struct cpu *c, const struct insn *i, const struct io_access *io);
 enum xr svm_msr(struct cpu *c, const struct insn *i, u32 index, bool write);
-enum xr svm_cr_write(struct cpu *c, const struct insn *i, unsigned n, enum cr_op op, u64 *value);
+enum xr svm_cr_write(struct cpu *c, const struct insn *i, struct cr_write *w);
 enum xr svm_event(struct cpu *c, const struct event *e);
 bool svm_shutdown(struct cpu *c);
 

@@ -320,22 +320,22 @@ enum xr vmx_msr(struct cpu *c, const struct insn *i, u32 index, bool write)
 
 /* ---- control registers: guest/host masks and read shadows ---- */
 
-static enum xr cr_exit(struct cpu *c, const struct insn *i, unsigned n, enum cr_op op)
+static enum xr cr_exit(struct cpu *c, const struct insn *i, const struct cr_write *w)
 {
-	u64 q = n;
+	u64 q = w->n;
 
-	if (op == CR_CLTS)
+	if (w->op == CR_CLTS)
 		q |= 2ull << 4;
-	else if (op == CR_LMSW)
-		q |= 3ull << 4 | (c->exit.q[1] & 0xffff) << 16 | (i->flags & INSN_MEM ? BIT(6) : 0);
+	else if (w->op == CR_LMSW)
+		q |= 3ull << 4 | (u64)w->operand << 16 | (i->flags & INSN_MEM ? BIT(6) : 0);
 	else
 		q |= (u64)gpr(i->r1) << 8;
 
 	u64 la = i->flags & INSN_MEM ? linear_operand(c, i) : 0;
-	enum xr r = cpu_exit(c, i, (enum icpt)(ICPT_CR0_WRITE + n), q, 0);
+	enum xr r = cpu_exit(c, i, (enum icpt)(ICPT_CR0_WRITE + w->n), q, 0);
 
 	c->exit.linear = la;
-	c->exit.has_linear = op == CR_LMSW && (i->flags & INSN_MEM);
+	c->exit.has_linear = w->op == CR_LMSW && (i->flags & INSN_MEM);
 	return r;
 }
 
@@ -346,10 +346,11 @@ static bool lmsw_exits(u64 value, u64 mask_, u64 shadow)
 	return ((value ^ shadow) & mask_ & (CR0_MP | CR0_EM | CR0_TS)) != 0;
 }
 
-/* `value` is what the instruction would write to the register; host-owned bits keep what is there. */
-enum xr vmx_cr_write(struct cpu *c, const struct insn *i, unsigned n, enum cr_op op, u64 *value)
+/* Host-owned bits keep what is there. */
+enum xr vmx_cr_write(struct cpu *c, const struct insn *i, struct cr_write *w)
 {
 	const struct vmx *v = vmx_of(c);
+	unsigned n = w->n;
 	u64 own, shadow, now;
 	bool exits;
 
@@ -358,14 +359,14 @@ enum xr vmx_cr_write(struct cpu *c, const struct insn *i, unsigned n, enum cr_op
 	own = vmcs_get(v, n ? VMCS_CR4_MASK : VMCS_CR0_MASK);
 	shadow = vmcs_get(v, n ? VMCS_CR4_SHADOW : VMCS_CR0_SHADOW);
 	now = n ? c->cr4 : c->cr0;
-	switch (op) {
+	switch (w->op) {
 	case CR_CLTS: exits = (own & shadow & CR0_TS) != 0; break;
-	case CR_LMSW: exits = lmsw_exits(c->exit.q[1], own, shadow); break; /* the source: LMSW never clears PE */
-	default: exits = ((*value ^ shadow) & own) != 0; break;
+	case CR_LMSW: exits = lmsw_exits(w->operand, own, shadow); break; /* LMSW never clears PE */
+	default: exits = ((w->value ^ shadow) & own) != 0; break;
 	}
 	if (exits)
-		return cr_exit(c, i, n, op);
-	*value = (*value & ~own) | (now & own);
+		return cr_exit(c, i, w);
+	w->value = (w->value & ~own) | (now & own);
 	return XR_OK;
 }
 

@@ -59,8 +59,8 @@ static bool intr_masked(struct cpu *c, bool *masked)
 	return true;
 }
 
-/* "Restrictions on VMX Operation": fixed bits of CR0 and CR4; 81h asks whether INIT may be taken. */
-static bool cr_ok(struct cpu *c, unsigned n, u64 value)
+/* "Restrictions on VMX Operation": fixed bits of CR0 and CR4. */
+static bool control_ok(const struct cpu *c, enum control_register which, u64 value)
 {
 	u64 fixed0 = VMX_CR0_FIXED0;
 
@@ -68,10 +68,9 @@ static bool cr_ok(struct cpu *c, unsigned n, u64 value)
 		return true;
 	if (c->guest && (vmx_proc2(vmx_of(c)) & PROC2_UNRESTRICTED))
 		fixed0 &= ~(CR0_PE | CR0_PG);
-	switch (n) {
-	case 0: return (value & fixed0) == fixed0;
-	case 4: return (value & VMX_CR4_FIXED0) == VMX_CR4_FIXED0;
-	case 0x81: return false;
+	switch (which) {
+	case CONTROL_CR0: return (value & fixed0) == fixed0;
+	case CONTROL_CR4: return (value & VMX_CR4_FIXED0) == VMX_CR4_FIXED0;
 	default: return true;
 	}
 }
@@ -159,6 +158,7 @@ const struct virt_ops vmx_ops = {
         .intr_masked = intr_masked,
         .undefined = vmx_undefined,
         .mwait_passes = vmx_mwait_passes,
-        .cr_ok = cr_ok,
+        .control_ok = control_ok,
+        .root_blocks_init = true,
         .intercept_first = true,
 };

@@ -252,7 +252,7 @@ const struct vmx_exit_row *vmx_exit_row(unsigned icpt);
 enum xr vmx_intercept(struct cpu *c, const struct insn *i, enum icpt id, u64 q);
 enum xr vmx_io(struct cpu *c, const struct insn *i, const struct io_access *io);
 enum xr vmx_msr(struct cpu *c, const struct insn *i, u32 index, bool write);
-enum xr vmx_cr_write(struct cpu *c, const struct insn *i, unsigned n, enum cr_op op, u64 *value);
+enum xr vmx_cr_write(struct cpu *c, const struct insn *i, struct cr_write *w);
 u64 vmx_cr_read(struct cpu *c, unsigned n, u64 value);
 enum xr vmx_event(struct cpu *c, const struct event *e);
 bool vmx_shutdown(struct cpu *c);

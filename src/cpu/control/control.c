@@ -108,6 +108,11 @@ static void flush_translations(struct cpu *c, bool keep_global)
 		tlb_flush_space(c, asid, true);
 }
 
+static bool vendor_allows(const struct cpu *c, enum control_register which, u64 v)
+{
+	return !c->virt->control_ok || c->virt->control_ok(c, which, v);
+}
+
 bool cr0_valid(const struct cpu *c, u64 v)
 {
 	/* "Paged Real Mode": VMRUN may have brought a guest there; it stays when CLTS or LMSW write the rest. */
@@ -115,7 +120,7 @@ bool cr0_valid(const struct cpu *c, u64 v)
 
 	if (v >> 32 || ((v & CR0_PG) && !(v & CR0_PE) && !paged_real) || ((v & CR0_NW) && !(v & CR0_CD)))
 		return false;
-	return !c->virt->cr_ok || c->virt->cr_ok((struct cpu *)(uintptr_t)c, 0, v);
+	return vendor_allows(c, CONTROL_CR0, v);
 }
 
 /* CR4 bits and the feature that defines each. */
@@ -146,7 +151,7 @@ bool cr4_valid(const struct cpu *c, u64 v)
 {
 	if (v & ~cr4_defined(c))
 		return false;
-	return !c->virt->cr_ok || c->virt->cr_ok((struct cpu *)(uintptr_t)c, 4, v);
+	return vendor_allows(c, CONTROL_CR4, v);
 }
 
 bool efer_valid(const struct cpu *c, u64 v)
@@ -267,7 +272,7 @@ bool efer_write(struct cpu *c, u64 v)
 	v = (v & ~EFER_LMA) | (c->efer & EFER_LMA);
 	if (!efer_valid(c, v) || (((v ^ c->efer) & EFER_LME) && (c->cr0 & CR0_PG)))
 		return false;
-	if (c->virt->cr_ok && !c->virt->cr_ok(c, 0x80, v))
+	if (!vendor_allows(c, CONTROL_EFER, v))
 		return false;
 
 	u64 changed = v ^ c->efer;

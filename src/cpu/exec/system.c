@@ -60,21 +60,21 @@ static enum xr cr_set(struct cpu *c, const struct insn *i, unsigned n, u64 v)
 static enum xr mov_to_cr(struct cpu *c, const struct insn *i)
 {
 	unsigned n = i->r0;
-	u64 v = reg_get(c, i->r1, cr_size(c));
+	struct cr_write w = {.n = n, .op = CR_MOV, .value = reg_get(c, i->r1, cr_size(c))};
 
 	if (!cr_exists(n))
 		return fault_ud(c);
 	if (c->cpl != 0)
 		return fault_gp(c, 0);
 	if (likely(!c->guest))
-		return cr_set(c, i, n, v);
+		return cr_set(c, i, n, w.value);
 	if (!c->virt->intercept_first)
-		TRY(cr_precheck(c, n, v));
-	TRY(icpt_test(c, i, ICPT_CR0_WRITE + n, v));
+		TRY(cr_precheck(c, n, w.value));
+	TRY(icpt_test(c, i, ICPT_CR0_WRITE + n, w.value));
 	if (c->virt->cr_write)
-		TRY(c->virt->cr_write(c, i, n, CR_MOV, &v));
-	TRY(cr_set(c, i, n, v));
-	return icpt_test(c, i, ICPT_CR0_WRITE_TRAP + n, n == 0 ? c->cr0 : v); /* ET stays what it is */
+		TRY(c->virt->cr_write(c, i, &w));
+	TRY(cr_set(c, i, n, w.value));
+	return icpt_test(c, i, ICPT_CR0_WRITE_TRAP + n, n == 0 ? c->cr0 : w.value); /* ET stays what it is */
 }
 
 static u64 cr_get(struct cpu *c, unsigned n)
@@ -105,18 +105,18 @@ static enum xr mov_from_cr(struct cpu *c, const struct insn *i)
 }
 
 /* CLTS and LMSW: writes to CR0 that the vendor may see under their own name. */
-static enum xr cr0_partial(struct cpu *c, const struct insn *i, enum cr_op op, u64 v)
+static enum xr cr0_partial(struct cpu *c, const struct insn *i, struct cr_write *w)
 {
 	if (c->guest && c->virt->cr_write)
-		TRY(c->virt->cr_write(c, i, 0, op, &v));
-	TRY(cr0_write(c, v));
+		TRY(c->virt->cr_write(c, i, w));
+	TRY(cr0_write(c, w->value));
 	return icpt_test(c, i, ICPT_CR0_WRITE_TRAP, c->cr0);
 }
 
 static enum xr clts(struct cpu *c, const struct insn *i)
 {
 	TRY(icpt_test(c, i, ICPT_CR0_WRITE, 0));
-	return cr0_partial(c, i, CR_CLTS, c->cr0 & ~CR0_TS);
+	return cr0_partial(c, i, &(struct cr_write){.op = CR_CLTS, .value = c->cr0 & ~CR0_TS});
 }
 
 static enum xr read_rm16(struct cpu *c, const struct insn *i, u16 *v)
@@ -144,8 +144,7 @@ static enum xr lmsw(struct cpu *c, const struct insn *i)
 	TRY(icpt_test(c, i, ICPT_CR0_WRITE, 0));
 	TRY(icpt_test(c, i, ICPT_CR0_SEL_WRITE, 0)); /* whatever the value, and before the operand is read */
 	TRY(read_rm16(c, i, &v));
-	c->exit.q[1] = v; /* the source as it is, should the vendor report it */
-	return cr0_partial(c, i, CR_LMSW, (c->cr0 & ~m) | (v & (m | CR0_PE)));
+	return cr0_partial(c, i, &(struct cr_write){.op = CR_LMSW, .value = (c->cr0 & ~m) | (v & (m | CR0_PE)), .operand = v});
 }
 
 static enum xr umip(struct cpu *c)

@@ -31,7 +31,7 @@ static bool init_ready(struct cpu *c)
 {
 	if (c->guest)
 		return c->gif && c->activity != ACT_WAIT_SIPI;
-	return c->gif && !(c->virt_root && c->virt->cr_ok && !c->virt->cr_ok(c, 0x81, 0));
+	return c->gif && !(c->virt_root && c->virt->root_blocks_init);
 }
 
 static bool sipi_ready(struct cpu *c)
@@ -85,10 +85,8 @@ static bool intr_ready(struct cpu *c)
 
 	if (c->guest && c->virt->intr_masked)
 		c->virt->intr_masked(c, &masked);
-	if (masked && c->activity == ACT_MWAIT && c->halted_by_mwait_if) {
-		c->activity = ACT_RUN;
-		c->wake_at = UINT64_MAX;
-	}
+	if (masked && c->activity == ACT_MWAIT && c->halted_by_mwait_if)
+		cpu_end_wait(c);
 	return c->gif && !masked && !c->shadow && awake(c);
 }
 
@@ -271,11 +269,8 @@ static const struct event_row event_rows[] = {
 
 static void wake(struct cpu *c, const struct event_row *row)
 {
-	if (row->wakes && (c->activity == ACT_HLT || c->activity == ACT_MWAIT || c->activity == ACT_TPAUSE ||
-	                   c->activity == ACT_FREEZE)) {
-		c->activity = ACT_RUN;
-		c->wake_at = UINT64_MAX; /* a later HLT has no end by time */
-	}
+	if (row->wakes)
+		cpu_end_wait(c);
 	if (c->activity == ACT_SHUTDOWN && (row->pend & (PEND_NMI | PEND_INIT | PEND_PREEMPT)))
 		c->activity = ACT_RUN;
 }

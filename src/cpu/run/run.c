@@ -46,6 +46,7 @@ static void leave_guest(struct cpu *c, const struct delivery *d)
 	x.held_db = d->held_db;
 	x.nmi_unblocked |= x.event.nmi_unblocked;
 	c->block_mode_changed = 1;
+	c->wake_at = UINT64_MAX; /* a wait of the guest's ends with it */
 	c->virt->exit(c, &x);
 	c->guest_insns += c->insns - c->guest_since;
 	c->guest_since = UINT64_MAX;

@@ -18,11 +18,11 @@ static inline struct initiator cpu_as(const struct cpu *c, enum by by)
 	return (struct initiator){.by = (u8)by, .smm = c->smm, .id = (u16)c->index};
 }
 
-/* A20M: "bit 20 of every processor access reads as 0". VMX operation blocks it as it blocks INIT (cr_ok's 81h). */
+/* A20M: "bit 20 of every processor access reads as 0". VMX operation blocks it as it blocks INIT. */
 static inline bool cpu_a20_masked(const struct cpu *c)
 {
 	return unlikely(cpu_sees(c)->a20_masked) &&
-	       !(c->virt_root && c->virt->cr_ok && !c->virt->cr_ok((struct cpu *)c, 0x81, 0));
+	       !(c->virt_root && c->virt->root_blocks_init);
 }
 
 static inline pa_t cpu_phys(const struct cpu *c, pa_t pa)

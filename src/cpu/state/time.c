@@ -20,11 +20,11 @@ u64 cpu_tsc(struct cpu *c)
 	return c->guest ? c->virt->tsc(c, tsc) : tsc;
 }
 
-static void end_wait(struct cpu *c)
+void cpu_end_wait(struct cpu *c)
 {
-	if (c->activity == ACT_MWAIT || c->activity == ACT_TPAUSE)
+	if (c->activity == ACT_HLT || c->activity == ACT_MWAIT || c->activity == ACT_TPAUSE || c->activity == ACT_FREEZE)
 		c->activity = ACT_RUN;
-	c->wake_at = UINT64_MAX;
+	c->wake_at = UINT64_MAX; /* a later HLT has no end by time */
 }
 
 /* The timer of a wait that something else ended may still be armed. */
@@ -33,7 +33,7 @@ static void time_is_up(void *arg)
 	struct cpu *c = arg;
 
 	if (c->wake_at <= c->clock->now)
-		end_wait(c);
+		cpu_end_wait(c);
 }
 
 void cpu_wait_until(struct cpu *c, u64 when)
@@ -56,5 +56,5 @@ void cpu_monitor_written(void *cpu, const struct written *w)
 		return;
 	c->monitor_addr = UINT64_MAX;
 	if (c->activity == ACT_MWAIT || c->activity == ACT_TPAUSE)
-		end_wait(c);
+		cpu_end_wait(c);
 }

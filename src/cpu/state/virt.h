@@ -124,6 +124,15 @@ struct io_access {
 };
 
 enum cr_op { CR_MOV, CR_CLTS, CR_LMSW };
+struct cr_write {
+	unsigned n;
+	enum cr_op op;
+	u64 value;   /* what the instruction would write to the register; the vendor may merge host-owned bits */
+	u16 operand; /* LMSW's, as it is */
+};
+
+/* Registers whose values the architecture restricts further while virtualisation is on. */
+enum control_register { CONTROL_CR0, CONTROL_CR4, CONTROL_EFER };
 
 struct virt_ops {
 	const char *name; /* "svm", "vmx", "none" */
@@ -139,7 +148,7 @@ struct virt_ops {
 	enum xr (*intercept)(struct cpu *c, const struct insn *i, enum icpt id, u64 q);
 	enum xr (*io)(struct cpu *c, const struct insn *i, const struct io_access *io);
 	enum xr (*msr)(struct cpu *c, const struct insn *i, u32 index, bool write);
-	enum xr (*cr_write)(struct cpu *c, const struct insn *i, unsigned n, enum cr_op op, u64 *value); /* may merge host-owned bits */
+	enum xr (*cr_write)(struct cpu *c, const struct insn *i, struct cr_write *w);
 	u64 (*cr_read)(struct cpu *c, unsigned n, u64 value);   /* read shadow; the intercept is a flat bit */
 	enum xr (*event)(struct cpu *c, const struct event *e); /* exception about to be delivered */
 	enum xr (*stage2)(struct cpu *c, const struct stage2_req *q, struct stage2_res *r);
@@ -185,8 +194,10 @@ struct virt_ops {
 	bool (*mwait_passes)(struct cpu *c);
 	bool (*intr_masked)(struct cpu *c, bool *masked); /* who gates physical interrupts: true: *masked decides instead of IF */
 
-	/* CR0, CR4, EFER (n = 80h): extra rules of the architecture while enabled. false: #GP. NULL: none. */
-	bool (*cr_ok)(struct cpu *c, unsigned n, u64 value);
+	/* Extra rules of the architecture for the value of a control register. false: #GP. NULL: none. */
+	bool (*control_ok)(const struct cpu *c, enum control_register which, u64 value);
+	/* While virt_root is set, INIT stays pending and A20M is without effect. */
+	bool root_blocks_init;
 	/* VMX: MOV CR and MOV DR exit before the value, CPL and CR4.DE are checked; otherwise after every non-memory check. */
 	bool intercept_first;
 };
