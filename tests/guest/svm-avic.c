@@ -336,6 +336,100 @@ static void msrs(void)
 	check("ICR not in the MSR map", access_msr(write_msr, 0x830, TO(2)), INCOMPLETE_IPI);
 }
 
+/* ---- the page: "Guest vAPIC Register Access Behavior", APM 2 ---- */
+
+static void read_page(void)
+{
+	out = mmio_read(APIC + in);
+	asm volatile("vmmcall" ::: "memory");
+}
+
+static void write_page(void)
+{
+	mmio_write(APIC + in, (u32)out);
+	asm volatile("vmmcall" ::: "memory");
+}
+
+enum { A, F, T, X }; /* allowed, fault, trap after the write, accelerated: elsewhere */
+static const struct {
+	u16 first, last;
+	u8 read, write;
+} registers[] = {
+	/* PPR: the next test */
+	{0x20, 0x20, A, T}, {0x30, 0x30, A, F}, {0x80, 0x80, A, X}, {0x90, 0x90, F, F},
+	{0xb0, 0xb0, A, X}, {0xc0, 0xc0, A, T}, {0xd0, 0xd0, A, T}, {0xe0, 0xe0, A, T}, {0xf0, 0xf0, A, T},
+	{0x100, 0x170, A, F}, {0x180, 0x1f0, A, F}, {0x200, 0x270, A, F}, {0x280, 0x280, A, T}, {0x300, 0x300, A, X},
+	{0x310, 0x310, A, A}, {0x320, 0x370, A, T}, {0x380, 0x380, A, T}, {0x390, 0x390, F, F}, {0x3e0, 0x3e0, A, T},
+	{0x400, 0x420, F, F}, {0x480, 0x4f0, F, F},
+};
+
+static void one_register(unsigned offset, unsigned read, unsigned write)
+{
+	u32 *r = reg(pages[0], offset);
+
+	avic(false);
+	*r = 0x5a5a5a5a;
+	v->rip = (u64)read_page;
+	v->rflags = 2;
+	in = offset;
+	out = 0;
+	svm_run(v);
+	check("page, read", v->exitcode, read == F ? NOACCEL : EXIT_VMMCALL);
+	check("page, read: the register or the offset", read == F ? v->exitinfo1 : out, read == F ? offset : 0x5a5a5a5a);
+	if (write == X)
+		return;
+	avic(false);
+	*r = 0x5a5a5a5a;
+	v->rip = (u64)write_page;
+	out = 0x77;
+	svm_run(v);
+	check("page, write", v->exitcode, write == A ? EXIT_VMMCALL : NOACCEL);
+	if (write != A)
+		check("page, write: EXITINFO1", v->exitinfo1, 1ull << 32 | offset);
+	check("page, write: lands, or does not", *r, write == F ? 0x5a5a5a5a : 0x77);
+}
+
+static void page_registers(void)
+{
+	for (unsigned n = 0; n < sizeof(registers) / sizeof(registers[0]); n++)
+		for (unsigned offset = registers[n].first; offset <= registers[n].last; offset += 16)
+			one_register(offset, registers[n].read, registers[n].write);
+}
+
+/* PPR is the TPR, or the class of the highest vector in service if that is higher; the pointers' low bits are no address. */
+static void priority(void)
+{
+	static const struct {
+		u32 tpr, isr, ppr;
+	} rows[] = {{0x50, 0x51, 0x50}, {0x5f, 0x51, 0x5f}, {0x4f, 0x51, 0x50}, {0x60, 0x51, 0x60}, {0x0f, 0x3f, 0x30}, {0x21, 0, 0x21}};
+
+	for (unsigned n = 0; n < sizeof(rows) / sizeof(rows[0]); n++) {
+		avic(false);
+		if (rows[n].isr)
+			*reg(pages[0], ISR + rows[n].isr / 32 * 16) = 1u << rows[n].isr % 32;
+		v->rip = (u64)write_page;
+		v->rflags = 2;
+		in = TPR;
+		out = rows[n].tpr;
+		svm_run(v);
+		check("TPR write", v->exitcode, EXIT_VMMCALL);
+		v->rip = (u64)read_page;
+		in = 0xa0;
+		svm_run(v);
+		check("PPR", out, rows[n].ppr);
+	}
+	avic(false);
+	FIELD(v, AVIC_LOGICAL) |= 0xfff;
+	*reg(pages[0], DFR) = 0xffffffff;
+	logical[2] = 1u << 31 | 2; /* bit 2 of a flat destination: guest 2 */
+	v->rip = (u64)send_page;
+	out = 4ull << 56 | LOGICAL | VECTOR;
+	taken = 0;
+	svm_run(v);
+	check("logical table, low bits of its pointer", v->exitcode, INCOMPLETE_IPI);
+	check("logical table, low bits of its pointer: received", receivers(), 1 << 2);
+}
+
 int main(void)
 {
 	u32 r[4];
@@ -352,6 +446,8 @@ int main(void)
 	v->msrpm_pa = (u64)page_alloc(); /* two pages */
 	page_alloc();
 	destinations();
+	page_registers();
+	priority();
 	msrs();
 	return guest_verdict();
 }

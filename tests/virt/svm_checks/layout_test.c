@@ -303,6 +303,62 @@ static void memory_types(void)
 	row_proves("svm.2.21.8.6 svm.2.21.8.15 svm.2.21.8.14 svm.2.21.8.7 svm.2.21.8.22");
 }
 
+/* ---- MTRRs: APM 2 "Memory-Type Range Registers" ---- */
+
+/* The fixed ranges as the manual lists them: the register's first address, the size of its eight ranges. */
+static const struct { u32 first, size; } fixed[] = {
+	{0x00000, 0x10000}, {0x80000, 0x4000}, {0xa0000, 0x4000}, {0xc0000, 0x1000}, {0xc8000, 0x1000}, {0xd0000, 0x1000},
+	{0xd8000, 0x1000}, {0xe0000, 0x1000}, {0xe8000, 0x1000}, {0xf0000, 0x1000}, {0xf8000, 0x1000},
+};
+
+static void fixed_ranges(void)
+{
+	for (unsigned r = 0; r < ARRAY_LEN(fixed); r++)
+		for (unsigned b = 0; b < 8; b++) {
+			u64 first = fixed[r].first + (u64)b * fixed[r].size, last = first + fixed[r].size - 1;
+			struct mtrr_state m = {.def_type = 0xc00 | UC};
+
+			for (unsigned n = 0; n < ARRAY_LEN(m.fixed); n++)
+				m.fixed[n] = 0x0606060606060606;
+			m.fixed[r] ^= (u64)(WB ^ WP) << 8 * b;
+			check(svm_mtrr_type(&m, first) == WP && svm_mtrr_type(&m, last) == WP, "a fixed range has its byte");
+			check(!first || svm_mtrr_type(&m, first - 1) == WB, "and not what is below");
+			check(svm_mtrr_type(&m, last + 1) == (last == 0xfffff ? UC : WB), "nor what is above");
+			m.def_type = 0x800 | WT; /* fixed ranges off */
+			check(svm_mtrr_type(&m, first) == WT, "fixed ranges can be off");
+			m.def_type = 0x400 | WT; /* MTRRs off */
+			check(svm_mtrr_type(&m, first) == UC, "without MTRRs all is UC");
+		}
+}
+
+/* "Overlapping": UC over all, WT over WB; a range's base and mask decide, and its valid bit. */
+static void variable_ranges(void)
+{
+	static const struct { u8 a, b, both; } overlaps[] = {
+		{UC, WB, UC}, {WB, UC, UC}, {WT, WB, WT}, {WB, WT, WT}, {WC, UC, UC}, {UC, WT, UC}, {WB, WB, WB}, {WT, WT, WT},
+		{WP, WP, WP}, {WP, UC, UC},
+	};
+	const u64 at = 0x40000000, low = 0x10000;
+
+	for (unsigned n = 0; n < ARRAY_LEN(overlaps); n++)
+		for (unsigned k = 0; k + 1 < 8; k++) {
+			struct mtrr_state m = {.def_type = 0x800 | WP};
+
+			m.base[k] = at | overlaps[n].a;
+			m.mask[k] = (mask(47, 12) & ~0xfffffull) | 0x800; /* a megabyte */
+			m.base[k + 1] = at | overlaps[n].b;
+			m.mask[k + 1] = (mask(47, 12) & ~0xffffull) | 0x800; /* its first 64 KiB */
+			check(svm_mtrr_type(&m, at) == overlaps[n].both, "two ranges overlap");
+			check(svm_mtrr_type(&m, at + low) == overlaps[n].a, "behind the smaller one");
+			check(svm_mtrr_type(&m, at + 0xfffff) == overlaps[n].a, "the last byte of the larger one");
+			check(svm_mtrr_type(&m, at + 0x100000) == WP, "behind both: the default");
+			check(svm_mtrr_type(&m, at - 1) == WP, "below both: the default");
+			m.mask[k] &= ~0x800ull;
+			check(svm_mtrr_type(&m, at) == overlaps[n].b, "an invalid range counts for nothing");
+			check(svm_mtrr_type(&m, at + low) == WP, "an invalid range counts for nothing");
+		}
+}
+
 int main(void)
 {
 	char name[40];
@@ -326,6 +382,8 @@ int main(void)
 		row_proves(runs[r].ids);
 	}
 	memory_types();
+	fixed_ranges();
+	variable_ranges();
 	proved_report(passed + failed, 0);
 	printf("%u passed, %u failed\n", passed, failed);
 	return failed != 0;

@@ -255,6 +255,10 @@ static unsigned turn_event(const struct table *t, struct state *s)
 		*field_of(s, VMCS_ENTRY_INTR_INFO) = fit(VMCS_ENTRY_INTR_INFO, values[n]);
 		for (unsigned f = 0; f < ARRAY_LEN(fields); f++)
 			different += turn_bits(t, s, fields[f]);
+		for (u64 activity = 0; activity < 4; activity++) { /* which events an inactive guest takes */
+			*field_of(s, VMCS_GUEST_ACTIVITY) = activity;
+			different += turn_bits(t, s, VMCS_GUEST_ACTIVITY);
+		}
 	}
 	*s = keep;
 	return different;
