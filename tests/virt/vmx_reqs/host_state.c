@@ -149,6 +149,70 @@ static void aborts(struct pc *p)
 	check("shut down", p->c->activity == ACT_RUN && p->c->stop == CPU_GO, 0);
 }
 
+/* The two areas of VM exit, entry by entry: "Saving MSRs", "Loading MSRs". */
+static void areas(struct pc *p)
+{
+	enum { AREA = 0x200000 };
+	static const struct {
+		u64 entry; /* index and reserved bits */
+		bool stores, loads;
+	} rows[] = {
+	        {0x175, true, true},                 /* IA32_SYSENTER_ESP */
+	        {0x40000000, false, false},          /* no MSR */
+	        {0x800, false, false},               /* x2APIC */
+	        {0x8ff, false, false},
+	        {0x802, false, false},
+	        {0xc0000100, true, false},           /* IA32_FS_BASE, IA32_GS_BASE: the host fields have them */
+	        {0xc0000101, true, false},
+	        {0xc0000102, true, true},            /* IA32_KERNEL_GS_BASE */
+	        {1ull << 32 | 0x175, false, false},  /* reserved */
+	        {1ull << 63 | 0x175, false, false},
+	};
+	struct exit_request x = {.id = ICPT_CPUID};
+
+	for (unsigned n = 0; n < sizeof(rows) / sizeof(rows[0]); n++)
+		for (unsigned at = 0; at < 2; at++) { /* as the first and as the second entry */
+			guest(p, true);
+			p->c->sysenter_esp = 0x123456;
+			bus_write_u64(&p->bus, AREA, 0xc0000102);
+			bus_write_u64(&p->bus, AREA + 16 * at, rows[n].entry);
+			bus_write_u64(&p->bus, AREA + 16 * at + 8, 0x77);
+			vmcs_set(vmx_of(p->c), VMCS_EXIT_MSR_STORE_COUNT, at + 1);
+			vmcs_set(vmx_of(p->c), VMCS_EXIT_MSR_STORE_ADDR, AREA);
+			vmx_exit(p->c, &x);
+			check("store area: abort 1 or none", bus_read_u32(&p->bus, CURRENT + 4), rows[n].stores ? 0 : 1);
+			if (rows[n].entry == 0x175)
+				check("store area: the value", bus_read_u64(&p->bus, AREA + 16 * at + 8), 0x123456);
+			guest(p, true);
+			bus_write_u64(&p->bus, AREA, 0xc0000102);
+			bus_write_u64(&p->bus, AREA + 8, 0x1000);
+			bus_write_u64(&p->bus, AREA + 16 * at, rows[n].entry);
+			bus_write_u64(&p->bus, AREA + 16 * at + 8, 0x5000);
+			vmcs_set(vmx_of(p->c), VMCS_EXIT_MSR_LOAD_COUNT, at + 1);
+			vmcs_set(vmx_of(p->c), VMCS_EXIT_MSR_LOAD_ADDR, AREA);
+			vmx_load_host(p->c);
+			check("load area: abort 4 or none", bus_read_u32(&p->bus, CURRENT + 4), rows[n].loads ? 0 : 4);
+			if (rows[n].entry == 0x175)
+				check("load area: the value", p->c->sysenter_esp, 0x5000);
+		}
+	for (unsigned count = 512; count < 514; count++) { /* IA32_VMX_MISC[27:25] = 0 */
+		for (unsigned n = 0; n < 514; n++)
+			bus_write_u64(&p->bus, AREA + 16 * n, 0x175);
+		guest(p, true);
+		vmcs_set(vmx_of(p->c), VMCS_EXIT_MSR_STORE_COUNT, count);
+		vmcs_set(vmx_of(p->c), VMCS_EXIT_MSR_STORE_ADDR, AREA);
+		vmx_exit(p->c, &x);
+		check(REQ("vmx04.2.6.2.18.now") "a store area that is too long", bus_read_u32(&p->bus, CURRENT + 4),
+		      count > 512 ? 1 : 0);
+		guest(p, true);
+		vmcs_set(vmx_of(p->c), VMCS_EXIT_MSR_LOAD_COUNT, count);
+		vmcs_set(vmx_of(p->c), VMCS_EXIT_MSR_LOAD_ADDR, AREA);
+		vmx_load_host(p->c);
+		check(REQ("vmx04.2.6.2.18.now") "a load area that is too long", bus_read_u32(&p->bus, CURRENT + 4),
+		      count > 512 ? 4 : 0);
+	}
+}
+
 int main(void)
 {
 	struct pc p;
@@ -159,6 +223,7 @@ int main(void)
 	segments(&p, false);
 	null_selectors(&p);
 	aborts(&p);
+	areas(&p);
 	bare_fini(&p);
 	proved_report(passed + failed, 0);
 	printf("%u passed, %u failed\n", passed, failed);
