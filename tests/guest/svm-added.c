@@ -268,6 +268,20 @@ static void virtual_nmi(void)
 	svm_run(v);
 	check("vNMI: IRET ends the masking", v->vintr & (V_NMI | V_NMI_MASK), 0);
 	check("vNMI: exit from the main program", v->rip < (u64)two_nops + 16 && v->rip > (u64)two_nops, 1);
+	v->vintr = V_NMI; /* not enabled: the bits mean nothing */
+	v->intercept1 = 1 << 31 | 1 << 2;
+	v->rip = (u64)two_nops;
+	v->rflags = 2;
+	taken_count = 0;
+	svm_run(v);
+	check("vNMI not enabled: nothing is delivered", taken_count, 0);
+	check("vNMI not enabled: the main program ran", v->rip < (u64)two_nops + 16 && v->rip > (u64)two_nops, 1);
+	check("vNMI not enabled: the bit stays", v->vintr & (V_NMI | V_NMI_MASK), V_NMI);
+	v->eventinj = 0x80000202; /* an injected NMI sets no mask */
+	v->rip = (u64)two_nops;
+	svm_run(v);
+	check("vNMI not enabled: an injected NMI", taken_count, 1);
+	check("vNMI not enabled: no mask", v->vintr & V_NMI_MASK, 0);
 }
 
 /* ---- clean bits, traps, HLT ---- */

@@ -63,6 +63,28 @@ static void legacy_guest(void)
 	vcheck("legacy PAE paging", "reserved bits in PDPTEs", go(), ~0ull);
 }
 
+/* ---- the bytes of an instruction that a nested page fault stopped: not beyond the limit of CS ---- */
+
+static void bytes_and_limit(void)
+{
+	enum { DATA = 0x8000000 };
+	static u8 code[32] __attribute__((aligned(32))) = {0xa2, 0, 0, 0, 8, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90,
+	                                                   0x90, 0x90}; /* MOV [DATA], AL */
+	u64 *entry;
+
+	for (unsigned n = 5; n < 18 && assists; n++) {
+		base(&plain);
+		protected32(code);
+		entry = svm_nested_entry(v, DATA);
+		*entry &= ~1ull;
+		v->cs.limit = (u32)(u64)code + n - 1;
+		vcheck("a nested fault near the limit of CS", "code", go(), EXIT_NPF);
+		vcheck("a nested fault near the limit of CS", "so many bytes", v->bytes[0], n < 15 ? n : 15);
+		vcheck("a nested fault near the limit of CS", "these", memcmp(v->bytes + 1, code, n < 15 ? n : 15), 0);
+		*entry |= 1;
+	}
+}
+
 /* ---- last-branch records: the exception's are the guest's, too ---- */
 
 asm(".pushsection .text\n"
@@ -184,6 +206,7 @@ static void refused(void)
 void test_switch(void)
 {
 	legacy_guest();
+	bytes_and_limit();
 	exception_records();
 	tsc_ratio();
 	save_over_code();
