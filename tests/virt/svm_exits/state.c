@@ -277,6 +277,7 @@ static void flags(void)
 	vcheck("host TF", REQ("svm.2.2.1.127 svm.2.13.5") "code", v->exitcode, EXIT_VMMCALL);
 	vcheck("host TF", "one trap", dbs, 1);
 	vcheck("host TF", "behind VMRUN", db_rip, (u64)after_vmrun);
+	vcheck("host TF", "nothing of the guest is in DR6", db_dr6, 0xffff4ff0);
 	base(&plain);
 	v->rflags = 0x102;
 	vcheck("guest TF", REQ("svm.2.2.1.131 svm.2.2.1.132") "code", go(), 0x41);

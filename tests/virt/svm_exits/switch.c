@@ -85,6 +85,41 @@ static void bytes_and_limit(void)
 	}
 }
 
+/* Across two pages that do not lie side by side in memory, from every distance to the first one's end. */
+static void bytes_and_pages(void)
+{
+	enum { CODE = 0x8200000, DATA = 0x8000000, FIRST = 0x8600000, SECOND = 0x8609000 };
+	static const u8 store[] = {0xa2, 0, 0, 0, 8, 0, 0, 0, 0}; /* MOV [DATA], AL */
+	u64 *l1 = page_alloc(), *entry;
+
+	for (unsigned n = 1; n < 17 && assists; n++) {
+		u8 *first = (u8 *)FIRST + 4096 - n, want[15];
+
+		memset((void *)FIRST, 0x11, 4096);
+		memset((void *)SECOND, 0x22, 4096);
+		for (unsigned k = 0; k < 15; k++) {
+			u8 byte = k < sizeof(store) ? store[k] : (u8)(0x30 + k);
+
+			want[k] = byte;
+			*(k < n ? first + k : (u8 *)SECOND + k - n) = byte;
+		}
+		base(&plain);
+		for (unsigned k = 0; k < 512; k++)
+			l1[k] = (CODE + k * 4096) | 7;
+		l1[0] = FIRST | 7;
+		l1[1] = SECOND | 7;
+		*svm_nested_entry(v, CODE) = (u64)l1 | 7;
+		entry = svm_nested_entry(v, DATA);
+		*entry &= ~1ull;
+		v->rip = CODE + 4096 - n;
+		vcheck("a nested fault across pages", "code", go(), EXIT_NPF);
+		vcheck("a nested fault across pages", "15 bytes", v->bytes[0], 15);
+		vcheck("a nested fault across pages", "these", memcmp(v->bytes + 1, want, 15), 0);
+		*entry |= 1;
+		*svm_nested_entry(v, CODE) = CODE | 0x87;
+	}
+}
+
 /* ---- last-branch records: the exception's are the guest's, too ---- */
 
 asm(".pushsection .text\n"
@@ -207,6 +242,7 @@ void test_switch(void)
 {
 	legacy_guest();
 	bytes_and_limit();
+	bytes_and_pages();
 	exception_records();
 	tsc_ratio();
 	save_over_code();
