@@ -7,6 +7,7 @@
 #define TABLE  (2ull << 32)
 
 SNIPPET(reads, "mov $0x8000123, %eax", "mov (%rax), %bl");
+SNIPPET(reads_then_writes, "mov $0x8000123, %eax; mov (%rax), %bl", "mov %bl, (%rax)");
 SNIPPET(writes, "mov $0x8000123, %eax", "mov %bl, (%rax)");
 SNIPPET(runs, "mov $0x8000120, %eax", "call *%rax");
 SNIPPET(straddles, "mov $0x81ffffe, %eax", "jmp *%rax");
@@ -156,6 +157,10 @@ static void order(void)
 	v->cr3 = TABLES;
 	vcheck("tables", "code", go(), EXIT_VMMCALL);
 	vcheck("tables", "host entry dirty", l1[0] & 0x60, 0x60);
+	base(&reads_then_writes); /* the write finds the translation that the read left */
+	l1 = split(DATA);
+	vcheck("A, then D", "code", go(), EXIT_VMMCALL);
+	vcheck("A, then D", "host entry", l1[0] & 0x60, 0x60);
 	proves("svm.2.21.6.2 svm.2.21.6.4 svm.2.21.6.6 svm.2.21.6.7 svm.2.21.7.2 svm.2.21.5.3 svm.2.21.5.7 "
 	       "svm.2.21.5.8 svm.2.21.5.11");
 }

@@ -120,6 +120,28 @@ static void bytes_and_pages(void)
 	}
 }
 
+/* ---- the host's arithmetic flags, as the instruction just before VMRUN left them ---- */
+
+static void host_flags(void)
+{
+	static const struct {
+		u64 a, b; /* a - b */
+		u64 flags; /* OF SF ZF AF PF CF */
+	} rows[] = {{5, 5, 0x44}, {1, 2, 0x95}, {0x80, 1, 0x10}, {1ull << 63, 1, 0x814}, {7, 3, 0}};
+
+	for (unsigned n = 0; n < COUNT(rows); n++) {
+		u64 flags, a = rows[n].a;
+
+		base(&plain);
+		asm volatile("push %%rbp; clgi; cmp %3, %1; vmrun; pushf; pop %0; stgi; pop %%rbp"
+		             : "=&D"(flags), "+S"(a)
+		             : "a"(v), "r"(rows[n].b)
+		             : "rbx", "rdx", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "memory", "cc");
+		vcheck("flags of the host", "code", v->exitcode, EXIT_VMMCALL);
+		vcheck("flags of the host", "OF, SF, ZF, AF, PF, CF", flags & 0x8d5, rows[n].flags);
+	}
+}
+
 /* ---- last-branch records: the exception's are the guest's, too ---- */
 
 asm(".pushsection .text\n"
@@ -241,6 +263,7 @@ static void refused(void)
 void test_switch(void)
 {
 	legacy_guest();
+	host_flags();
 	bytes_and_limit();
 	bytes_and_pages();
 	exception_records();

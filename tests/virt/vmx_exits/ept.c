@@ -2,6 +2,7 @@
 #include "exits.h"
 
 #define HOLE 0x10000000ull
+SNIPPET(g_read_then_write, "mov $0x10000008, %ebx; mov (%rbx), %eax", "movl $1, (%rbx)");
 SNIPPET(g_write, "mov $0x10000008, %ebx", "movl $1, (%rbx)");
 SNIPPET(g_read, "mov $0x10000008, %ebx", "mov (%rbx), %eax");
 SNIPPET(g_look, "mov $0x10000008, %ebx", "mov (%rbx), %eax; mov %rax, seen");
@@ -80,6 +81,11 @@ static void test_accessed_dirty(void)
 	e = vmx_ept_entry(HOLE);
 	stays("EPT dirty", &g_write);
 	check("EPT dirty: both set", *e & 0x300, 0x300);
+	base(&g_read_then_write); /* the write finds the translation that the read left */
+	on(VMCS_EPTP, AD);
+	e = vmx_ept_entry(HOLE);
+	stays("EPT accessed, then dirty", &g_read_then_write);
+	check("EPT accessed, then dirty: both set", *e & 0x300, 0x300);
 }
 
 static void test_pml(void)
