@@ -9,6 +9,7 @@ With --against our own measures alone are taken, with both builds in turn: proce
 computer counts little), the ratio of each round, and the median of the rounds. A measure more than 3 % slower is marked, and
 the exit status is 1."""
 import argparse
+import fcntl
 import os
 import pty
 import re
@@ -16,9 +17,11 @@ import resource
 import shutil
 import signal
 import statistics
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import threading
 import time
 
@@ -68,6 +71,7 @@ def drain(fd):
 def start(command):
     """A process in a session and a process group of its own, on a terminal of its own, which Bochs's display needs."""
     ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack('HHHH', 25, 80, 0, 0))
     p = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=dict(os.environ, TERM='xterm'), start_new_session=True)
     os.close(theirs)
     threading.Thread(target=drain, args=(ours,), daemon=True).start()
