@@ -165,27 +165,36 @@ static void checks_page(FILE *f)
 	fprintf(f, "\n%zu rows, and %zu of the MSR-load areas.\n", count, vmx_msr_check_count);
 }
 
-/* The first intercept that leads to each reason says whether an instruction length comes with it. */
 static void exits_page(FILE *f)
 {
-	static const char other[] = "VM exit"; /* the name of what has none */
+	static const char *const kind[] = {
+	        [VMX_EXIT_EVENT] = "an event",
+	        [VMX_EXIT_INSN] = "fault-like: the instruction exits",
+	        [VMX_EXIT_ACCESS] = "fault-like: the instruction is to run again",
+	        [VMX_EXIT_TRAP] = "trap-like",
+	        [VMX_EXIT_ENTRY] = "of a VM entry",
+	};
 	unsigned here = 0;
 
 	fprintf(f, "# VM-exit reasons\n\n" GENERATED);
-	fprintf(f, "SDM 3D \"VMX Basic Exit Reasons\".\n\n| reason | name | instruction length |\n|---|---|---|\n");
-	for (unsigned reason = 0; reason < 80; reason++) {
-		const char *name = vmx_reason_name(reason), *length = "";
+	fprintf(f, "SDM 3D \"VMX Basic Exit Reasons\". Which fields an exit fills: the exit qualification, and what it is made "
+	           "of (given:\nwhat its own section says); the instruction length; the instruction information; bit 12 of the qualification\n(NMI unblocking due to "
+	           "IRET); the guest's pending debug exceptions, which other exits keep under blocking\nby MOV SS only.\n\n");
+	fprintf(f, "| reason | name | kind | qualification | length | information | unblocking | pending debug |\n"
+	           "|---|---|---|---|---|---|---|---|\n");
+	for (unsigned reason = 0; reason < VMX_REASONS; reason++) {
+		const struct vmx_exit_row *row = &vmx_exit_rows[reason];
+		char what[32];
 
-		if (!strcmp(name, other))
+		if (!row->name)
 			continue;
-		for (unsigned id = 0; id < ICPT_COUNT; id++) {
-			const struct vmx_exit_row *row = vmx_exit_row(id);
-
-			if (row && row->reason == reason && row->length)
-				length = "yes";
-		}
+		snprintf(what, sizeof(what), "%s", row->qualification ? row->described : "");
+		for (char *s = what; *s; s++)
+			*s = (char)(*s == '_' ? ' ' : *s);
 		here++;
-		fprintf(f, "| %u | %s | %s |\n", reason, name, length);
+		fprintf(f, "| %u | %s | %s | %s | %s | %s | %s | %s |\n", reason, row->name, kind[row->kind], what,
+		        row->fields & VMX_EXIT_LENGTH ? "yes" : "", row->fields & VMX_EXIT_INFO ? "yes" : "",
+		        row->fields & VMX_EXIT_UNBLOCKING ? "yes" : "", row->fields & VMX_EXIT_KEEPS_DEBUG ? "yes" : "");
 	}
 	fprintf(f, "\n%u reasons on the `intel` model.\n", here);
 }

@@ -9,7 +9,7 @@ void vmx_record_exit(struct cpu *c, u64 reason, u64 qualification, u64 rip)
 
 	*e = (struct exit_record){
 	        .code = reason,
-	        .name = vmx_reason_name((unsigned)reason & 0xffff),
+	        .name = vmx_exit_rows[reason & 0xffff].name,
 	        .info = {qualification, 0},
 	        .guest = vmx_of(c)->current,
 	        .rip = rip,
@@ -61,7 +61,7 @@ static u64 insn_length(const struct exit_request *x, const struct vmx_exit_row *
 		return x->event.insn_len;
 	if (x->vectoring.type == EV_SW || x->vectoring.type == EV_SWEX || x->vectoring.type == EV_PRIVSW)
 		return x->vectoring.insn_len;
-	return row && row->length && x->insn ? x->insn->len : 0;
+	return (row->fields & VMX_EXIT_LENGTH) && x->insn ? x->insn->len : 0;
 }
 
 /* "Information for VM Exits That Occur During Event Delivery": a double or triple fault is no such exit. */
@@ -79,7 +79,7 @@ static u64 event_info(const struct cpu *c, const struct event *e)
 }
 
 /* "NMI unblocking due to IRET" */
-static void record_unblocking(struct cpu *c, const struct exit_request *x)
+static void record_unblocking(struct cpu *c, const struct exit_request *x, const struct vmx_exit_row *row)
 {
 	struct vmx *v = vmx_of(c);
 	u64 pin = vmcs_get(v, VMCS_PIN_CONTROLS);
@@ -88,7 +88,7 @@ static void record_unblocking(struct cpu *c, const struct exit_request *x)
 		return;
 	if (x->id >= ICPT_EXC && x->id < ICPT_EXC + 32 && x->id != ICPT_EXC + EX_DF)
 		vmcs_set(v, VMCS_EXIT_INTR_INFO, vmcs_get(v, VMCS_EXIT_INTR_INFO) | BIT(12));
-	if (x->id == ICPT_STAGE2 || x->id == ICPT_PML_FULL || x->id == ICPT_SPP)
+	if (row->fields & VMX_EXIT_UNBLOCKING)
 		vmcs_set(v, VMCS_EXIT_QUALIFICATION, vmcs_get(v, VMCS_EXIT_QUALIFICATION) | BIT(12));
 }
 
@@ -148,12 +148,10 @@ static u64 insn_information(struct cpu *c, const struct exit_request *x)
 static u64 record(struct cpu *c, const struct exit_request *x)
 {
 	struct vmx *v = vmx_of(c);
-	const struct vmx_exit_row *row = vmx_exit_row(x->id);
-	u64 reason = row ? row->reason : 0;
+	u64 reason = vmx_exit_reason(x->id) + (x->id == ICPT_MSR ? x->q[1] : 0); /* 31 RDMSR, 32 WRMSR */
+	const struct vmx_exit_row *row = &vmx_exit_rows[reason];
 	struct event e = exiting_event(c, x), original = original_event(x);
 
-	if (x->id == ICPT_MSR)
-		reason += x->q[1]; /* 31 RDMSR, 32 WRMSR */
 	if (c->bus_lock)
 		reason |= BUS_LOCK_ASSERTED;
 	vmcs_set(v, VMCS_EXIT_REASON, reason);
@@ -164,7 +162,7 @@ static u64 record(struct cpu *c, const struct exit_request *x)
 	vmcs_set(v, VMCS_EXIT_INTR_ERROR, e.error);
 	vmcs_set(v, VMCS_IDT_VECTORING, event_info(c, &original));
 	vmcs_set(v, VMCS_IDT_VECTORING_ERROR, original.error);
-	record_unblocking(c, x);
+	record_unblocking(c, x, row);
 	vmcs_set(v, VMCS_EXIT_INSN_LEN, insn_length(x, row));
 	vmcs_set(v, VMCS_EXIT_INSN_INFO, insn_information(c, x));
 	if (x->id == ICPT_IOIO && x->has_linear) {

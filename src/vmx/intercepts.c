@@ -1,5 +1,5 @@
 /*
- * Controls to flat intercepts, intercepts to exit reasons, and the decisions of a guest's instruction that a flat bit
+ * Controls to flat intercepts, and the decisions of a guest's instruction that a flat bit
  * does not settle: CR masks and shadows, CR3 targets, I/O and MSR bitmaps, #PF mask and match. "VMX Non-Root
  * Operation".
  */
@@ -7,25 +7,6 @@
 #include "vmx/vmx.h"
 
 /* clang-format off */
-#define EXIT(id, reason, length) [ICPT_##id] = {ICPT_##id, reason, length},
-static const struct vmx_exit_row exit_rows[] = {
-	EXIT(SHUTDOWN, 2, false) EXIT(INTR, 1, false) EXIT(NMI, 0, false) EXIT(INIT, 3, false) EXIT(SIPI, 4, false)
-	EXIT(SMI, 6, false) EXIT(VINTR, 7, false) EXIT(NMI_WINDOW, 8, false) EXIT(TASK_SWITCH, 9, true)
-	EXIT(CPUID, 10, true) EXIT(GETSEC, 11, true) EXIT(HLT, 12, true) EXIT(INVD, 13, true) EXIT(INVLPG, 14, true)
-	EXIT(RDPMC, 15, true) EXIT(RDTSC, 16, true) EXIT(RSM, 17, true) EXIT(VMCALL, 18, true) EXIT(VMCLEAR, 19, true)
-	EXIT(VMLAUNCH, 20, true) EXIT(VMPTRLD, 21, true) EXIT(VMPTRST, 22, true) EXIT(VMREAD, 23, true)
-	EXIT(VMRESUME, 24, true) EXIT(VMWRITE, 25, true) EXIT(VMXOFF, 26, true) EXIT(VMXON, 27, true)
-	EXIT(IOIO, 30, true) EXIT(MSR, 31, true) EXIT(MWAIT, 36, true) EXIT(MTF, 37, false) EXIT(MONITOR, 39, true)
-	EXIT(PAUSE, 40, true) EXIT(TPR_THRESHOLD, 43, false) EXIT(GDTR_READ, 46, true) EXIT(IDTR_READ, 46, true)
-	EXIT(GDTR_WRITE, 46, true) EXIT(IDTR_WRITE, 46, true) EXIT(LDTR_READ, 47, true) EXIT(TR_READ, 47, true)
-	EXIT(LDTR_WRITE, 47, true) EXIT(TR_WRITE, 47, true) EXIT(STAGE2, 48, true) EXIT(STAGE2_MISCONFIG, 49, true)
-	EXIT(INVEPT, 50, true) EXIT(RDTSCP, 51, true) EXIT(PREEMPTION_TIMER, 52, false) EXIT(INVVPID, 53, true)
-	EXIT(WBINVD, 54, true) EXIT(XSETBV, 55, true) EXIT(RDRAND, 57, true) EXIT(INVPCID, 58, true)
-	EXIT(APIC_ACCESS, 44, true) EXIT(VIRTUAL_EOI, 45, false) EXIT(APIC_WRITE, 56, false) EXIT(VMFUNC, 59, true)
-	EXIT(PML_FULL, 62, false) EXIT(SPP, 66, true) EXIT(BUSLOCK, 74, false) EXIT(UMWAIT, 67, true) EXIT(TPAUSE, 68, true)
-	EXIT(RDSEED, 61, true) EXIT(XSAVES, 63, true) EXIT(XRSTORS, 64, true)
-};
-
 /* What always exits, and what a control adds. */
 static const u16 always[] = {
 	ICPT_CPUID, ICPT_GETSEC, ICPT_INVD, ICPT_XSETBV, ICPT_INVEPT, ICPT_INVVPID, ICPT_VMCALL, ICPT_VMCLEAR,
@@ -51,47 +32,7 @@ static const struct { u8 word; u32 bit; u16 icpt; } by_control[] = {
 	 ICPT_RDSEED},
 };
 
-static const char *const reason_names[] = {
-	[0] = "exception or NMI", [1] = "external interrupt", [2] = "triple fault", [3] = "INIT", [4] = "SIPI",
-	 [6] = "SMI",
-	[7] = "interrupt window", [8] = "NMI window", [9] = "task switch", [10] = "CPUID", [11] = "GETSEC",
-	 [12] = "HLT",
-	[13] = "INVD", [14] = "INVLPG", [15] = "RDPMC", [16] = "RDTSC", [17] = "RSM", [18] = "VMCALL",
-	 [19] = "VMCLEAR",
-	[20] = "VMLAUNCH", [21] = "VMPTRLD", [22] = "VMPTRST", [23] = "VMREAD", [24] = "VMRESUME", [25] = "VMWRITE",
-	[26] = "VMXOFF", [27] = "VMXON", [28] = "CR access", [29] = "MOV DR", [30] = "I/O instruction",
-	 [31] = "RDMSR",
-	[32] = "WRMSR", [33] = "VM-entry failure, invalid guest state", [34] = "VM-entry failure, MSR loading",
-	 [36] = "MWAIT",
-	[37] = "monitor trap flag", [39] = "MONITOR", [40] = "PAUSE", [41] = "VM-entry failure, machine check",
-	[43] = "TPR below threshold", [44] = "APIC access", [46] = "GDTR or IDTR access", [47] = "LDTR or TR access",
-	[48] = "EPT violation", [49] = "EPT misconfiguration", [50] = "INVEPT", [51] = "RDTSCP",
-	 [52] = "preemption timer",
-	[53] = "INVVPID", [54] = "WBINVD", [55] = "XSETBV", [57] = "RDRAND", [58] = "INVPCID", [61] = "RDSEED",
-	 [63] = "XSAVES",
-	[45] = "virtualized EOI", [56] = "APIC write", [59] = "VMFUNC", [62] = "page-modification log full",
-	[64] = "XRSTORS", [66] = "SPP-related event", [67] = "UMWAIT", [68] = "TPAUSE", [74] = "bus lock",
-};
 /* clang-format on */
-
-const char *vmx_reason_name(unsigned reason)
-{
-	return reason < ARRAY_LEN(reason_names) && reason_names[reason] ? reason_names[reason] : "VM exit";
-}
-
-const struct vmx_exit_row *vmx_exit_row(unsigned icpt)
-{
-	static const struct vmx_exit_row exception = {ICPT_EXC, 0, false}, cr = {ICPT_CR0_READ, 28, true},
-	                                 dr = {ICPT_DR0_READ, 29, true};
-
-	if (icpt >= ICPT_CR0_READ && icpt < ICPT_DR0_READ)
-		return &cr;
-	if (icpt >= ICPT_DR0_READ && icpt < ICPT_EXC)
-		return &dr;
-	if (icpt >= ICPT_EXC && icpt < ICPT_EXC + 32)
-		return &exception;
-	return icpt < ARRAY_LEN(exit_rows) && exit_rows[icpt].icpt == icpt ? &exit_rows[icpt] : NULL;
-}
 
 static void turn_on(struct cpu *c, unsigned id)
 {
@@ -147,22 +88,11 @@ void vmx_compile_intercepts(struct cpu *c)
 	memcpy(v->compiled_for, now, sizeof(now));
 }
 
-/* ---- qualifications ---- */
+/* ---- what a flat bit does not settle ---- */
 
 static unsigned gpr(u8 offset)
 {
 	return offset / 8 & 15;
-}
-
-/* "Exit Qualification for Control-Register Accesses", "... for MOV DR" */
-static u64 register_qualification(const struct insn *i, enum icpt id)
-{
-	bool dr = id >= ICPT_DR0_READ;
-	bool read = dr ? id < ICPT_DR0_WRITE : id < ICPT_CR0_WRITE;
-	unsigned n = ((unsigned)id - ICPT_CR0_READ) & 15;
-	u64 reg = gpr(read ? i->r0 : i->r1);
-
-	return n | reg << 8 | (read ? 1ull << 4 : 0);
 }
 
 static bool cr3_target(const struct vmx *v, u64 value)
@@ -171,21 +101,6 @@ static bool cr3_target(const struct vmx *v, u64 value)
 		if (vmcs_get(v, VMCS_CR3_TARGET0 + 2 * n) == value)
 			return true;
 	return false;
-}
-
-static u64 linear_operand(const struct cpu *c, const struct insn *i)
-{
-	u64 la = insn_ea(c, i) + (i->flags & INSN_FLAT ? c->sb.base[i->seg] : c->seg[i->seg].base);
-
-	return i->flags & INSN_FLAT ? la : (u32)la;
-}
-
-/* Displacement of a memory operand; RIP-relative: with the next instruction's address. */
-static u64 displacement(const struct cpu *c, const struct insn *i)
-{
-	if (!(i->flags & INSN_MEM))
-		return 0;
-	return i->base == REG_OFF(REG_RIP) ? c->r[REG_RIP] + (u64)i->disp : (u64)i->disp;
 }
 
 /* An instruction whose enabling control is 0. */
@@ -242,19 +157,11 @@ static bool stays(struct cpu *c, const struct insn *i, enum icpt id, u64 q)
 
 enum xr vmx_intercept(struct cpu *c, const struct insn *i, enum icpt id, u64 q)
 {
+	const struct vmx_exit_row *row = &vmx_exit_rows[vmx_exit_reason(id)];
+
 	if (stays(c, i, id, q))
 		return XR_OK;
-	if (id >= ICPT_CR0_READ && id < ICPT_EXC)
-		return cpu_exit(c, i, id, register_qualification(i, id), 0);
-	switch (id) {
-	case ICPT_INVLPG: q = linear_operand(c, i); break;
-	case ICPT_MWAIT: q = c->monitor_addr != ~0ull; break;
-	case ICPT_WBINVD: q = (i->flags & INSN_REP) != 0; break; /* F3: WBNOINVD */
-	default:
-		if (i && (i->flags & INSN_MEM))
-			q = displacement(c, i);
-		break;
-	}
+	q = row->qualification ? row->qualification(&(struct vmx_asked){c, i, id, q}) : 0;
 	return cpu_exit(c, i, id, q, 0);
 }
 
@@ -331,7 +238,7 @@ static enum xr cr_exit(struct cpu *c, const struct insn *i, const struct cr_writ
 	else
 		q |= (u64)gpr(i->r1) << 8;
 
-	u64 la = i->flags & INSN_MEM ? linear_operand(c, i) : 0;
+	u64 la = i->flags & INSN_MEM ? vmx_linear_operand(c, i) : 0;
 	enum xr r = cpu_exit(c, i, (enum icpt)(ICPT_CR0_WRITE + w->n), q, 0);
 
 	c->exit.linear = la;

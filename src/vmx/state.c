@@ -77,15 +77,13 @@ static u64 saved_flags(struct cpu *c, const struct exit_request *x)
 	u64 fl = flags_get(c);
 	const struct event *e = x->vectoring.type != EV_NONE && x->event.type == EV_NONE ? &x->vectoring : &x->event;
 	bool software = e->type == EV_SW || e->type == EV_SWEX || e->type == EV_PRIVSW;
-	bool restarts = x->id == ICPT_APIC_ACCESS || x->id == ICPT_STAGE2 || x->id == ICPT_STAGE2_MISCONFIG ||
-	                x->id == ICPT_PML_FULL || x->id == ICPT_SPP;
 
 	if (software && e == &x->event)
 		return fl & ~(u64)FL_RF;
 	if (e->type != EV_NONE)
 		return x->faulted && e->type == EV_HW && (e->vector != EX_DB || (e->payload & DR6_BD)) ? fl | FL_RF
 		                                                                                       : fl;
-	if (restarts)
+	if (vmx_exit_rows[vmx_exit_reason(x->id)].kind == VMX_EXIT_ACCESS)
 		return fl | FL_RF;
 	return x->insn ? fl & ~(u64)FL_RF : fl;
 }
@@ -94,19 +92,9 @@ static u64 saved_flags(struct cpu *c, const struct exit_request *x)
 static u64 saved_pending_debug(const struct cpu *c, const struct exit_request *x)
 {
 	u64 hits = (c->pending_db | x->held_db) & (DR6_BS | DR6_BLD | 0xf);
-	bool kept;
+	bool kept = (vmx_exit_rows[vmx_exit_reason(x->id)].fields & VMX_EXIT_KEEPS_DEBUG) || x->id == ICPT_EXC + EX_MC ||
+	            ((c->shadow & SHADOW_MOVSS) && x->id != ICPT_EXC + EX_DB);
 
-	switch (x->id) {
-	case ICPT_INIT:
-	case ICPT_SMI:
-	case ICPT_TPR_THRESHOLD:
-	case ICPT_VIRTUAL_EOI:
-	case ICPT_APIC_WRITE:
-	case ICPT_MTF:
-	case ICPT_BUSLOCK:
-	case ICPT_EXC + EX_MC: kept = true; break;
-	default: kept = (c->shadow & SHADOW_MOVSS) && x->id != ICPT_EXC + EX_DB; break;
-	}
 	/* Entry with TF asks for BS under blocking by MOV SS: without it no monitor could go on from here. ERRATA E88
 	 */
 	if ((c->shadow & SHADOW_MOVSS) && (c->rflags & FL_TF) && !(c->debugctl & DEBUGCTL_BTF))

@@ -2,8 +2,8 @@
  * vmx: Intel's Virtual Machine Extensions. entry.c: VMLAUNCH and VMRESUME (read it first); checks_*.c: the entry checks
  * as rows, checks.c: their runner, explain.c: a refusal in words; exit.c: VM exits; map.h: the state map, a row for each
  * field of the VMCS; state.c, fields.h, fields.c: the loads and saves, the encodings and the field table that come from
- * it; events.c: events as the VMCS has them; msr_areas.c: lists of MSRs; intercepts.c: controls to intercepts,
- * intercepts to exit reasons; ept.c: the second stage and the TLB spaces; vapic.c: the virtual APIC; spp.c:
+ * it; events.c: events as the VMCS has them; msr_areas.c: lists of MSRs; exits.c: a row for each exit
+ * reason; intercepts.c: controls to intercepts, and what decides beside them; ept.c: the second stage and the TLB spaces; vapic.c: the virtual APIC; spp.c:
  * sub-page write permissions; paging_write.c: who may write paging structures; timing.c: the preemption timer, TSC,
  * PAUSE loops; vmfunc.c: VM functions; insns.c: the instructions; region.c: the VMCS in memory; msrs.c: capability
  * MSRs from the table of controls; conventions.c: how an instruction tells its outcome; ops.c: the table of all that the
@@ -240,15 +240,40 @@ void vmx_load_host(struct cpu *c);
 void vmx_record_exit(struct cpu *c, u64 reason, u64 qualification, u64 rip);
 void vmx_abort(struct cpu *c, u32 indicator);
 
+/* ---- exits.c: the rows of the exit reasons ---- */
+enum vmx_exit_kind {
+	VMX_EXIT_EVENT,  /* exceptions, interrupts, what is between instructions */
+	VMX_EXIT_INSN,   /* fault-like: an instruction exits by design */
+	VMX_EXIT_ACCESS, /* fault-like: of an instruction that is to run again */
+	VMX_EXIT_TRAP,   /* trap-like: behind an instruction */
+	VMX_EXIT_ENTRY,  /* of a VM entry that failed */
+};
+enum vmx_exit_field {
+	VMX_EXIT_LENGTH = 1,      /* VM-exit instruction length, where an instruction caused it */
+	VMX_EXIT_INFO = 2,        /* VM-exit instruction information */
+	VMX_EXIT_KEEPS_DEBUG = 4, /* guest pending debug exceptions, also without blocking by MOV SS */
+	VMX_EXIT_UNBLOCKING = 8,  /* bit 12 of the qualification: NMI unblocking due to IRET */
+};
+/* An instruction's wish to exit. */
+struct vmx_asked {
+	const struct cpu *c;
+	const struct insn *insn;
+	enum icpt id;
+	u64 q; /* what came with the intercept */
+};
+struct vmx_exit_row {
+	const char *name; /* NULL: no such reason here */
+	u8 kind, fields;
+	u64 (*qualification)(const struct vmx_asked *a); /* NULL: 0 */
+	const char *described;                           /* what it is made of */
+};
+#define VMX_REASONS 75u
+extern const struct vmx_exit_row vmx_exit_rows[VMX_REASONS];
+u64 vmx_linear_operand(const struct cpu *c, const struct insn *i);
+unsigned vmx_exit_reason(unsigned icpt); /* basic reason; RDMSR's for both kinds of MSR access */
+
 /* ---- intercepts.c ---- */
 void vmx_compile_intercepts(struct cpu *c);
-const char *vmx_reason_name(unsigned reason);
-struct vmx_exit_row {
-	u16 icpt;
-	u8 reason;
-	bool length; /* instruction length is valid */
-};
-const struct vmx_exit_row *vmx_exit_row(unsigned icpt);
 enum xr vmx_intercept(struct cpu *c, const struct insn *i, enum icpt id, u64 q);
 enum xr vmx_io(struct cpu *c, const struct insn *i, const struct io_access *io);
 enum xr vmx_msr(struct cpu *c, const struct insn *i, u32 index, bool write);
