@@ -18,6 +18,7 @@ struct device_ops {
 	const char *name;                /* "i8254" */
 	void (*reset)(struct device *d); /* power-on or platform reset */
 	void (*sleep)(struct device *d); /* S3; NULL: its power goes away, so that it is reset */
+	void (*loaded)(struct device *d); /* the rows were written from outside: make caches and timers anew; NULL: none */
 	void (*destroy)(struct device *d);
 	const struct state_row *rows;    /* over the structure that starts with struct device */
 	size_t row_count;

@@ -7,18 +7,27 @@
 enum {
 	EPBAR = 0x40, MCHBAR = 0x48, GGC = 0x52, DEVEN = 0x54, PCIEXBAR = 0x60, DMIBAR = 0x68, PAM0 = 0x90, PAM6 = 0x96,
 	LAC = 0x97, REMAPBASE = 0x98, REMAPLIMIT = 0x9a, SMRAM = 0x9d, ESMRAMC = 0x9e, TOM = 0xa0, TOUUD = 0xa2,
-	TOLUD = 0xb0, SKPD = 0xdc,
+	TSEGMB = 0xac, TOLUD = 0xb0, SKPD = 0xdc,
 };
+enum { G_SMRAME = 1 << 3, D_LCK = 1 << 4, D_CLS = 1 << 5, D_OPEN = 1 << 6 }; /* SMRAM */
+enum { T_EN = 1 << 0, TSEG_SZ = 3 << 1, H_SMRAME = 1 << 7 };                 /* ESMRAMC */
 enum { CONFIG_ADDRESS = 0xcf8, RST_CNT = 0xcf9, CONFIG_DATA = 0xcfc };
 
 #define CONFIG_ENABLE 0x80000000u
 #define RESET_ECAM    0xe0000000u /* "PCIEXBAR", default value: not enabled */
 
+#define PAM_SEGMENTS 13
+#define SEGMENT_A    0xa0000ull /* A0000h-BFFFFh: VGA's, or SMRAM over it */
+#define SEGMENT_SIZE 0x20000ull
+#define HIGH_SEGMENT 0xfeda0000ull /* "High SMM Memory Space": where the same SMRAM is with H_SMRAME */
+
 struct q35 {
 	struct pci_dev pci;
 	struct pci_bus bus;
 	u32 address; /* CF8h */
-	struct bus_range address_range, data_range, ecam;
+	struct bus_range address_range, data_range, ecam; /* cache, of ecam: PCIEXBAR */
+	struct space_overlay pam[PAM_SEGMENTS], compatible, high, tseg; /* cache: update_memory() */
+	u64 low_top; /* wired: where RAM below 4 GiB ends */
 };
 
 /* "CONFIG_ADDRESS": only a dword access reaches it. */
@@ -100,25 +109,121 @@ static void update_ecam(struct q35 *q)
 		bus_map(q->pci.dev.bus, &q->ecam);
 }
 
+/* ---- memory ---- */
+
+/* "PAM0" to "PAM6": read and write enable of a segment, for processors and for PCI's masters alike. What is not enabled
+ * goes past RAM: to a ROM, if there is one. */
+static void update_pam(struct q35 *q)
+{
+	for (unsigned n = 0; n < PAM_SEGMENTS; n++) {
+		struct space_overlay *o = &q->pam[n];
+		unsigned attribute = q->pci.cfg[PAM0 + (n + 1) / 2] >> (n & 1 ? 0 : 4);
+		u8 ram = (u8)((attribute & 1 ? USE_READ | USE_FETCH : 0) | (attribute & 2 ? USE_WRITE : 0));
+
+		o->base = o->memory = n ? 0xc0000 + 0x4000ull * (n - 1) : 0xf0000;
+		o->size = n ? 0x4000 : 0x10000;
+		for (unsigned s = 0; s < SPACES; s++) {
+			o->to[s].memory = ram;
+			o->to[s].outside = (u8)(USE_ALL & ~ram);
+		}
+	}
+}
+
+static void show(struct space_overlay *o, u64 base, u64 size, u64 memory, u8 processor, u8 smm)
+{
+	*o = (struct space_overlay){ .base = base, .size = size, .memory = memory };
+	o->to[SPACE_CPU].memory = processor;
+	o->to[SPACE_SMM].memory = smm;
+	for (unsigned s = 0; s < SPACES; s++)
+		o->to[s].outside = (u8)(USE_ALL & ~o->to[s].memory);
+}
+
+/* "SMRAM", "ESMRAMC", "SMM Space Decode and Transaction Handling": who sees the memory of system management mode, and
+ * where. Devices never do. DEVIATION: a TSEGMB of 0 stands for the place below TOLUD at which firmware puts it. */
+static void update_smram(struct q35 *q)
+{
+	u8 smram = q->pci.cfg[SMRAM], extended = q->pci.cfg[ESMRAMC];
+	bool on = smram & G_SMRAME, open = on && (smram & D_OPEN), high = on && (extended & H_SMRAME);
+	u8 all = smram & D_CLS ? USE_FETCH : USE_ALL; /* "only applies to Compatible SMM space" */
+	static const u8 tseg_mib[4] = { 1, 2, 8, 0 };
+	u64 size = on && (extended & T_EN) ? (u64)tseg_mib[(extended & TSEG_SZ) >> 1] << 20 : 0;
+	u64 base = pci_get32(&q->pci, TSEGMB) & 0xfff00000;
+
+	show(&q->compatible, SEGMENT_A, SEGMENT_SIZE, SEGMENT_A, open && !high ? all : 0, on && !high ? all : 0);
+	show(&q->high, HIGH_SEGMENT, SEGMENT_SIZE, SEGMENT_A, high && open ? USE_ALL : 0, high ? USE_ALL : 0);
+	if (!base && size < q->low_top)
+		base = q->low_top - size;
+	size = base < q->low_top ? min_u64(size, q->low_top - base) : 0;
+	show(&q->tseg, base, size, base, open ? USE_ALL : 0, USE_ALL);
+}
+
+/* "D_LCK": D_OPEN falls, and what decides about SMRAM is read-only until the next reset, but for D_CLS. */
+static void update_lock(struct q35 *q)
+{
+	bool locked = q->pci.cfg[SMRAM] & D_LCK;
+
+	if (locked)
+		q->pci.cfg[SMRAM] &= (u8)~D_OPEN;
+	q->pci.wmask[SMRAM] = locked ? D_CLS : D_OPEN | D_CLS | D_LCK | G_SMRAME;
+	q->pci.wmask[ESMRAMC] = locked ? 0 : H_SMRAME | TSEG_SZ | T_EN;
+	q->pci.wmask[TSEGMB + 2] = locked ? 0 : 0xf0;
+	q->pci.wmask[TSEGMB + 3] = locked ? 0 : 0xff;
+}
+
+static void update_memory(struct q35 *q)
+{
+	update_lock(q);
+	update_pam(q);
+	update_smram(q);
+	bus_remap(q->pci.dev.bus);
+}
+
+static bool lay_overlays(struct q35 *q)
+{
+	struct bus *b = q->pci.dev.bus;
+	bool ok = true;
+
+	for (unsigned n = 0; n < PAM_SEGMENTS; n++)
+		ok = ok && bus_overlay(b, &q->pam[n]);
+	return ok && bus_overlay(b, &q->compatible) && bus_overlay(b, &q->high) && bus_overlay(b, &q->tseg);
+}
+
+static void lift_overlays(struct q35 *q)
+{
+	struct bus *b = q->pci.dev.bus;
+
+	for (unsigned n = 0; n < PAM_SEGMENTS; n++)
+		bus_lift(b, &q->pam[n]);
+	bus_lift(b, &q->compatible);
+	bus_lift(b, &q->high);
+	bus_lift(b, &q->tseg);
+	bus_remap(b);
+}
+
+static bool touches(unsigned reg, unsigned size, unsigned first, unsigned last)
+{
+	return reg <= last && reg + size > first;
+}
+
 static void cfg_written(struct pci_dev *p, unsigned reg, unsigned size)
 {
-	if (reg < PCIEXBAR + 8 && reg + size > PCIEXBAR)
-		update_ecam((struct q35 *)p);
+	struct q35 *q = (struct q35 *)p;
+
+	if (touches(reg, size, PCIEXBAR, PCIEXBAR + 7))
+		update_ecam(q);
+	if (touches(reg, size, PAM0, PAM6) || touches(reg, size, SMRAM, ESMRAMC) || touches(reg, size, TSEGMB, TSEGMB + 3))
+		update_memory(q);
 }
 
 static const struct pci_cfg_ops cfg_ops = { .written = cfg_written };
 
-/* Memory is decoded as machine.h says whatever these hold: all of C0000h to FFFFFh is RAM, there is no SMRAM, and the
- * other register blocks are not there.
- * DEVIATION: PAM and SMRAM attributes are kept but have no effect. */
+/* The other register blocks are not there. DEVIATION: E_SMERR stays 0. */
 static void registers(struct pci_dev *p)
 {
 	p->cfg[PCI_COMMAND] = PCI_CMD_MEMORY | PCI_CMD_MASTER; /* "PCICMD": hardwired */
 	p->wmask[PCI_COMMAND] &= (u8)~PCI_CMD_MASTER;
-	for (unsigned r = PAM0; r <= PAM6; r++) {
+	for (unsigned r = PAM0; r <= PAM6; r++)
 		pci_writable(p, r, 1, r == PAM0 ? 0x30 : 0x33);
-		p->cfg[r] = r == PAM0 ? 0x30 : 0x33; /* as firmware leaves them: DRAM, read and write */
-	}
 	pci_set32(p, PCIEXBAR, RESET_ECAM);
 	pci_writable(p, PCIEXBAR, 4, 0xfc000007);
 	pci_writable(p, PCIEXBAR + 4, 4, 0xf);
@@ -135,14 +240,12 @@ static void registers(struct pci_dev *p)
 	pci_writable(p, REMAPBASE, 2, 0x3ff);
 	pci_writable(p, REMAPLIMIT, 2, 0x3ff);
 	p->cfg[SMRAM] = 0x02;
-	pci_writable(p, SMRAM, 1, 0x78);
 	p->cfg[ESMRAMC] = 0x38;
-	pci_writable(p, ESMRAMC, 1, 0x87);
 	pci_writable(p, SKPD, 4, ~0u);
 }
 
 /* "TOM", "TOUUD", "TOLUD": what firmware asks the bridge about memory. */
-static void memory_tops(struct pci_dev *p)
+static u64 memory_tops(struct pci_dev *p)
 {
 	const struct bus *b = p->dev.bus;
 	u64 low = 0, high = 0;
@@ -157,6 +260,7 @@ static void memory_tops(struct pci_dev *p)
 	pci_set16(p, TOM, (u16)min_u64(b->ram_size >> 26, 0x3ff));
 	pci_set16(p, TOUUD, (u16)min_u64(high >> 20, 0xffff));
 	pci_set16(p, TOLUD, (u16)((low >> 20) << 4));
+	return low;
 }
 
 static void q35_reset(struct device *d)
@@ -166,6 +270,15 @@ static void q35_reset(struct device *d)
 	pci_reset(&q->pci);
 	q->address = 0;
 	update_ecam(q);
+	update_memory(q);
+}
+
+static void q35_loaded(struct device *d)
+{
+	struct q35 *q = (struct q35 *)d;
+
+	update_ecam(q);
+	update_memory(q);
 }
 
 static void q35_destroy(struct device *d)
@@ -176,13 +289,14 @@ static void q35_destroy(struct device *d)
 	bus_unmap(d->bus, &q->address_range);
 	bus_unmap(d->bus, &q->data_range);
 	bus_unmap(d->bus, &q->ecam);
+	lift_overlays(q);
 	base_free(q);
 }
 
 static const struct state_row rows[] = { PCI_ROWS(1, struct q35, pci), STATE(10, struct q35, address) };
 
 static const struct device_ops ops = {
-	.name = "q35", .reset = q35_reset, .destroy = q35_destroy, .rows = rows, .row_count = ARRAY_LEN(rows),
+	.name = "q35", .reset = q35_reset, .loaded = q35_loaded, .destroy = q35_destroy, .rows = rows, .row_count = ARRAY_LEN(rows),
 };
 
 /* CF9h lies inside CONFIG_ADDRESS's dword: a byte access there is the reset register's, so its range comes first. */
@@ -214,13 +328,19 @@ enum status q35_create(struct device **out, const struct dev_env *e, struct pci_
 		return ST_STATE;
 	}
 	registers(&q->pci);
-	memory_tops(&q->pci);
+	q->low_top = memory_tops(&q->pci);
 	q->ecam = (struct bus_range){ .ops = &ecam_ops, .dev = q, .name = "ecam" };
 	dev_map(&q->pci.dev, &q->address_range, &address_ops, true, CONFIG_ADDRESS, 4);
 	dev_map(&q->pci.dev, &q->data_range, &data_ops, true, CONFIG_DATA, 4);
 	uncover_reset_register(e->bus);
+	update_lock(q);
 	pci_ready(&q->pci);
 	*pci = &q->bus;
 	*out = &q->pci.dev;
+	if (!lay_overlays(q)) { /* nobody else lays any */
+		q35_destroy(*out);
+		return ST_STATE;
+	}
+	update_memory(q);
 	return ST_OK;
 }

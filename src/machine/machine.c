@@ -86,6 +86,15 @@ static enum status make_cpus(struct machine *m, struct err *err)
 	return ST_OK;
 }
 
+static enum status play_firmware(struct machine *m, struct err *err)
+{
+	boot_shadow(m);
+	enum status s = acpi_build(m, err);
+	if (s == ST_OK)
+		s = smbios_build(m, err);
+	return s == ST_OK ? boot_load(m, err) : s;
+}
+
 static enum status build(struct machine *m, struct err *err)
 {
 	u64 low_end = m->cfg.ram <= MACHINE_ECAM ? MACHINE_ECAM : MACHINE_SPLIT;
@@ -98,11 +107,7 @@ static enum status build(struct machine *m, struct err *err)
 	if (s == ST_OK)
 		s = pc_build(m, err);
 	if (s == ST_OK)
-		s = acpi_build(m, err);
-	if (s == ST_OK)
-		s = smbios_build(m, err);
-	if (s == ST_OK)
-		s = boot_load(m, err);
+		s = play_firmware(m, err);
 	return s == ST_OK ? door_start(m, err) : s;
 }
 
@@ -176,10 +181,7 @@ static enum status reset_machine(struct machine *m, struct err *err)
 		m->cpus[i]->stop = CPU_GO;
 		cpu_reset(m->cpus[i], false);
 	}
-	enum status s = acpi_build(m, err);
-	if (s == ST_OK)
-		s = smbios_build(m, err);
-	return s == ST_OK ? boot_load(m, err) : s;
+	return play_firmware(m, err);
 }
 
 /* S3, "Sleeping States": memory keeps its content, processors and most devices lose theirs. */

@@ -112,9 +112,11 @@ void bus_unobserve(struct bus *b, struct observer *o);
 void mem_written(struct bus *b, struct initiator who, const u8 *host, u64 pa, u64 len);
 
 /* ---- space.c ---- */
-/* The overlay is new, or its members have changed. false: there are too many. */
-bool bus_overlay(struct bus *b, struct space_overlay *o);
+/* Lay an overlay over what is there, or take it away; false: there are too many. What was laid, lifted or written into
+ * overlays counts from the next bus_remap() on. */
+bool bus_overlay(struct bus *b, struct space_overlay *o) must_check;
 void bus_lift(struct bus *b, struct space_overlay *o);
+void bus_remap(struct bus *b);
 void bus_mask_a20(struct bus *b, bool masked);
 /* What this initiator sees. */
 static inline const struct space *bus_space(const struct bus *b, struct initiator who)

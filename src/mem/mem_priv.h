@@ -4,8 +4,6 @@
 
 #include "mem/mem.h"
 
-void space_rebuild(struct bus *b); /* blocks or overlays have changed */
-
 /* The largest naturally aligned piece at the front of a range. */
 static inline unsigned aligned_piece(u64 pa, u64 len)
 {

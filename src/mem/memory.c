@@ -36,7 +36,7 @@ enum status bus_init(struct bus *b, struct clock *clock, struct hooks *hooks, u6
 		b->block[b->blocks++] = (struct mem_block){.base = 0, .size = low};
 	if (ram_size > low)
 		b->block[b->blocks++] = (struct mem_block){.base = HIGH_BASE, .size = ram_size - low, .offset = low};
-	space_rebuild(b);
+	bus_remap(b);
 	return ST_OK;
 }
 
@@ -72,7 +72,7 @@ enum status bus_add_rom(struct bus *b, u64 base, const void *image, u64 size, st
 	b->block[b->blocks++] = (struct mem_block){.base = base, .size = whole, .offset = b->file_size, .rom = true};
 	memcpy(b->memory + b->file_size, image, size);
 	b->file_size += whole;
-	space_rebuild(b);
+	bus_remap(b);
 	return ST_OK;
 }
 

@@ -131,7 +131,7 @@ static void tell_remapped(struct bus *b)
 			o->remapped(o->arg);
 }
 
-void space_rebuild(struct bus *b)
+void bus_remap(struct bus *b)
 {
 	u64 cut[CUTS];
 	unsigned n = cuts(b, cut);
@@ -155,15 +155,9 @@ void space_rebuild(struct bus *b)
 
 bool bus_overlay(struct bus *b, struct space_overlay *o)
 {
-	unsigned n = 0;
-
-	while (n < b->overlays && b->overlay[n] != o)
-		n++;
-	if (n == OVERLAYS)
+	if (b->overlays == OVERLAYS)
 		return false;
-	b->overlay[n] = o;
-	b->overlays = n == b->overlays ? n + 1 : b->overlays;
-	space_rebuild(b);
+	b->overlay[b->overlays++] = o;
 	return true;
 }
 
@@ -174,7 +168,6 @@ void bus_lift(struct bus *b, struct space_overlay *o)
 			continue;
 		memmove(&b->overlay[n], &b->overlay[n + 1], (b->overlays - n - 1) * sizeof(b->overlay[0]));
 		b->overlays--;
-		space_rebuild(b);
 		return;
 	}
 }

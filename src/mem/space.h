@@ -52,7 +52,7 @@ struct space {
 	struct space_part part[SPACE_PARTS]; /* cache: made of blocks and overlays; the largest first */
 };
 
-/* Pages that go elsewhere than to what lies below. The owner fills it in and says so by bus_overlay(). */
+/* Pages that go elsewhere than to what lies below. Owned by the chipset, which lays it over the bus. */
 struct space_overlay {
 	u64 base, size;
 	u64 memory; /* where the first page lies in memory */

@@ -17,9 +17,9 @@
 struct ctx_key { /* MEASURED: whole words; narrower members would be stored apart and compared together */
 	u64 epoch_all, epoch_some; /* entries born before these are gone: global ones, others */
 	u64 apic;                  /* the local APIC's page, which hides RAM; ~0: none */
-	u64 view;  /* 31:0 user, supervisor, supervisor with AC, and paging-mode bits; 63:32 PKRU */
-	u64 where; /* 15:0 space; 31:16 PCID; 63:32 raised when pieces of a large page must leave the L1 */
-	u64 map;   /* generation of physical memory as the processor sees it */
+	u64 view;  /* 31:0 user, supervisor, supervisor with AC, paging-mode bits, SMM; 63:32 PKRU */
+	u64 where; /* 15:0 space; 31:16 PCID; 63:32 the generation of what is seen of physical memory, plus a number that
+	              is raised when pieces of a large page must leave the L1: both only grow, so does the sum */
 };
 static inline u16 key_space(const struct ctx_key *k)
 {

@@ -44,7 +44,10 @@ static u64 epoch_some(struct l1_contexts *h, u16 space, u16 pcid)
 #define SIGNATURE_CR4  (CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE | CR4_LA57 | CR4_PCIDE | CR4_SMEP | CR4_SMAP | CR4_PKE)
 #define SIGNATURE_CR0  (CR0_PG | CR0_WP)
 #define SIGNATURE_EFER (EFER_LMA | EFER_NXE)
-_Static_assert(!(SIGNATURE_CR4 & SIGNATURE_CR0) && !((SIGNATURE_CR4 | SIGNATURE_CR0) & SIGNATURE_EFER), "bits meet");
+#define SIGNATURE_SMM  BIT(8)
+_Static_assert(!(SIGNATURE_CR4 & SIGNATURE_CR0) && !((SIGNATURE_CR4 | SIGNATURE_CR0) & SIGNATURE_EFER) &&
+                       !((SIGNATURE_CR4 | SIGNATURE_CR0 | SIGNATURE_EFER) & (SIGNATURE_SMM | 15)),
+               "bits meet");
 
 static u32 signature(const struct cpu *c)
 {
@@ -52,7 +55,8 @@ static u32 signature(const struct cpu *c)
 	bool smap_blocks = !user && (c->cr4 & CR4_SMAP) && !(c->rflags & FL_AC);
 	u64 s = (c->cr4 & SIGNATURE_CR4) | (c->cr0 & SIGNATURE_CR0) | (c->efer & SIGNATURE_EFER);
 
-	return (u32)s | (user ? 1u : 0) | (smap_blocks ? 2u : 0) | (c->stage2 ? 4u : 0) | (cpu_a20_masked(c) ? 8u : 0);
+	return (u32)s | (user ? 1u : 0) | (smap_blocks ? 2u : 0) | (c->stage2 ? 4u : 0) | (cpu_a20_masked(c) ? 8u : 0) |
+	       (c->smm ? SIGNATURE_SMM : 0);
 }
 
 static struct ctx_key current_key(struct cpu *c)
@@ -66,20 +70,19 @@ static struct ctx_key current_key(struct cpu *c)
 	        /* two pages in one word: page numbers leave bits 12:0 */
 	        .apic = mmu_apic_page(c) ^ (~c->trap_page << 1),
 	        .view = signature(c) | (u64)(c->cr4 & CR4_PKE ? c->pkru : 0) << 32,
-	        .where = space | (u64)pcid << 16 | (u64)h->l1_gen << 32,
-	        .map = cpu_sees(c)->generation,
+	        .where = space | (u64)pcid << 16 | (u64)(h->l1_gen + cpu_sees(c)->generation) << 32,
 	};
 }
 
 static bool same_key(const struct ctx_key *a, const struct ctx_key *b)
 {
 	return !((a->where ^ b->where) | (a->epoch_some ^ b->epoch_some) | (a->epoch_all ^ b->epoch_all) |
-	         (a->view ^ b->view) | (a->apic ^ b->apic) | (a->map ^ b->map));
+	         (a->view ^ b->view) | (a->apic ^ b->apic));
 }
 
 static unsigned hash_key(const struct ctx_key *k)
 {
-	const u64 w[] = {k->epoch_all, k->epoch_some, k->apic, k->view, k->where, k->map};
+	const u64 w[] = {k->epoch_all, k->epoch_some, k->apic, k->view, k->where};
 	u64 x = 0;
 
 	for (unsigned i = 0; i < ARRAY_LEN(w); i++)

@@ -90,11 +90,17 @@ void walk_mode_set(struct walk_mode *m, const struct walk_rules *rules)
 
 /* ---- table entries in memory ---- */
 
-static inline const u8 *entry_in_memory(const struct cpu *c, pa_t pa)
+/* Tables of one walk mostly lie in one part of memory: *part is the last one met. NULL: elsewhere. */
+static inline const u8 *entry_in_memory(const struct cpu *c, pa_t pa, const struct space_part **part)
 {
-	const struct space_part *p = space_find(cpu_sees(c), pa, USE_READ);
+	if (unlikely(pa - (*part)->base >= (*part)->size || !((*part)->uses & USE_READ))) {
+		const struct space_part *p = space_find(cpu_sees(c), pa, USE_READ);
 
-	return likely(p) ? space_host(p, pa) : NULL;
+		if (unlikely(!p))
+			return NULL;
+		*part = p;
+	}
+	return space_host(*part, pa);
 }
 
 static inline void note_entry(struct walk_memo *m, const u8 *at, u64 entry)
@@ -108,9 +114,9 @@ static inline void note_entry(struct walk_memo *m, const u8 *at, u64 entry)
 }
 
 static inline __attribute__((always_inline)) u64 load_entry(struct cpu *c, const struct walk_request *q, unsigned size,
-                                                            pa_t pa)
+                                                            pa_t pa, const struct space_part **part)
 {
-	const u8 *at = entry_in_memory(c, pa);
+	const u8 *at = entry_in_memory(c, pa, part);
 	u64 v = 0;
 
 	if (likely(at))
@@ -246,6 +252,7 @@ static inline __attribute__((always_inline)) enum xr walk(struct cpu *c, struct 
 	const struct walk_mode *m = q->mode;
 	const struct walk_format *f = m->rules.format;
 	const struct walk_level *l = f->level;
+	const struct space_part *part = cpu_sees(c)->part;
 	const unsigned index_bits = size == 8 ? 9 : 10;
 	const u64 addr = q->addr & (~0ull >> (64 - f->addr_bits)), index_mask = (1u << index_bits) - 1;
 	unsigned level = f->levels, shift = PAGE_SHIFT + (level - 1) * index_bits;
@@ -265,7 +272,7 @@ static inline __attribute__((always_inline)) enum xr walk(struct cpu *c, struct 
 				TRY(nested_address(c, q, at, r));
 			else
 				r->entry_pa = cpu_phys(c, at);
-			entry = load_entry(c, q, size, r->entry_pa);
+			entry = load_entry(c, q, size, r->entry_pa, &part);
 		}
 		if (unlikely(q->steps))
 			note_step(q, l->name, at, entry);

@@ -45,6 +45,8 @@ struct boot_module {
 #define BOOT_MODULES 64
 
 /* Load everything and set the processors: at machine creation and after every reset. */
+/* RAM where firmware lies: before anything is put there. */
+void boot_shadow(struct machine *m);
 enum status boot_load(struct machine *m, struct err *err) must_check;
 
 /* ---- boot.c: helpers of the loaders ---- */
