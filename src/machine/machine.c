@@ -204,6 +204,7 @@ static enum status wake_up(struct machine *m, struct err *err)
 	m->asleep = m->wake_pending = false;
 	for (unsigned i = 0; i < m->count; i++)
 		cpu_reset(m->cpus[i], false);
+	boot_shadow(m); /* the host bridge lost its registers, and the tables lie there */
 	return boot_resume(m, err);
 }
 
