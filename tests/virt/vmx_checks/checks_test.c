@@ -241,7 +241,7 @@ static unsigned turn_bits(const struct table *t, struct state *s, unsigned field
 }
 
 /* An injected event is checked only while it is valid: the bits of its three fields around every valid form. */
-static unsigned turn_event(const struct table *t, struct state *s)
+static unsigned turn_event(const struct table *t, struct state *s, bool activities)
 {
 	static const u16 fields[] = {VMCS_ENTRY_INTR_INFO, VMCS_ENTRY_ERROR_CODE, VMCS_ENTRY_INSN_LEN};
 	struct state keep = *s;
@@ -255,7 +255,7 @@ static unsigned turn_event(const struct table *t, struct state *s)
 		*field_of(s, VMCS_ENTRY_INTR_INFO) = fit(VMCS_ENTRY_INTR_INFO, values[n]);
 		for (unsigned f = 0; f < ARRAY_LEN(fields); f++)
 			different += turn_bits(t, s, fields[f]);
-		for (u64 activity = 0; activity < 4; activity++) { /* which events an inactive guest takes */
+		for (u64 activity = 0; activity < 4 && activities; activity++) { /* which events an inactive guest takes */
 			*field_of(s, VMCS_GUEST_ACTIVITY) = activity;
 			different += turn_bits(t, s, VMCS_GUEST_ACTIVITY);
 		}
@@ -294,7 +294,8 @@ static void test_bits(const struct table *t)
 			s.f[vmcs_slot(VMCS_ENTRY_CONTROLS)] ^= ENTRY_LOAD_DEBUG;
 			different += turn_bits(t, &s, VMCS_GUEST_DEBUGCTL) + turn_bits(t, &s, VMCS_GUEST_DR7);
 			s.f[vmcs_slot(VMCS_ENTRY_CONTROLS)] ^= ENTRY_LOAD_DEBUG;
-			different += turn_event(t, &s);
+			if (caps == 0 || caps > 2) /* the width of addresses is nothing to an event */
+				different += turn_event(t, &s, caps == 0);
 			snprintf(name, sizeof(name), "template %u, processor %u", n, caps);
 			check(!different, "rows and evaluator agree on every bit", name);
 		}
