@@ -53,7 +53,7 @@ static bool syscall_ud(const struct cpu *c)
 
 static enum xr syscall(struct cpu *c, const struct insn *i)
 {
-	u16 cs = (u16)(bits(c->star, 47, 32) & 0xfffc);
+	const u16 star = (u16)bits(c->star, 47, 32), cs = star & 0xfffc, ss = (u16)(star + 8); /* SS keeps its RPL */
 	u32 fl = flags_get(c);
 	u64 target;
 
@@ -61,7 +61,7 @@ static enum xr syscall(struct cpu *c, const struct insn *i)
 		return fault_ud(c);
 	if (!long_mode(c)) {
 		c->r[REG_RCX] = (u32)next_rip(c, i);
-		transfer(c, i, cs, (u16)(cs + 8), 0, false, (u32)c->star);
+		transfer(c, i, cs, ss, 0, false, (u32)c->star);
 		change_flags(c, fl & ~(u32)(FL_VM | FL_IF | FL_RF));
 		return step_by_new_flags(c);
 	}
@@ -70,7 +70,7 @@ static enum xr syscall(struct cpu *c, const struct insn *i)
 		return fault_gp(c, 0);
 	c->r[REG_RCX] = next_rip(c, i);
 	c->r[11] = fl & ~(u32)FL_RF;
-	transfer(c, i, cs, (u16)(cs + 8), 0, true, target);
+	transfer(c, i, cs, ss, 0, true, target);
 	change_flags(c, fl & ~(u32)c->sfmask & ~(u32)FL_RF);
 	return step_by_new_flags(c);
 }

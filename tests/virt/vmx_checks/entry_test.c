@@ -279,6 +279,58 @@ static void test_registers(struct pc *p, const struct vmx_caps *caps)
 	leave(p);
 }
 
+/* The PDPTEs that were checked are those the guest gets; bits 4:0 of CR3 are no address. */
+static void test_pdptes(struct pc *p, const struct vmx_caps *caps)
+{
+	static struct state s;
+
+	for (u64 low = 0; low < 0x20; low = low * 2 + 1) {
+		template_state(4, caps, &s);
+		s.f[vmcs_slot(VMCS_ENTRY_MSR_LOAD_COUNT)] = 0;
+		s.f[vmcs_slot(VMCS_GUEST_CR3)] |= low;
+		vmx_of(p->c)->checked = 0;
+		put(p, &s);
+		enter(p, &s);
+		check(p->c->guest && !p->refused, "enters", "PAE paging");
+		for (unsigned n = 0; n < 4; n++)
+			check(p->c->pdpte[n] == s.in[VMX_IN_PDPTE0 - VMX_IN + n], "loaded", "PDPTE");
+		leave(p);
+	}
+}
+
+/* A VM exit writes CR0, and the monitor may change its mode: what stood against another value is looked at again. */
+static void test_changed_modes(struct pc *p, const struct table *t, const struct vmx_caps *caps)
+{
+	unsigned refused = 0;
+
+	for (unsigned n = 0; n < TEMPLATES; n++)
+		for (unsigned bit = 0; bit < 64; bit++) {
+			static struct state s;
+			size_t only;
+			bool bad;
+
+			template_state(n, caps, &s);
+			if (failing_rows(t, &s, &only))
+				continue;
+			vmx_of(p->c)->checked = 0;
+			s.f[vmcs_slot(VMCS_ENTRY_MSR_LOAD_COUNT)] = 0;
+			put(p, &s);
+			enter(p, &s);
+			leave(p);
+			if (bit == 63)
+				s.in[VMX_IN_LMA - VMX_IN] ^= 1;
+			else
+				s.f[vmcs_slot(VMCS_GUEST_CR0)] ^= BIT(bit);
+			bad = failing_rows(t, &s, &only) != 0;
+			put(p, &s);
+			enter(p, &s);
+			check(p->c->guest == !bad, "another mode", bit == 63 ? "EFER.LMA of the monitor" : "CR0 of the guest");
+			refused += bad;
+			leave(p);
+		}
+	check(refused > 100, "some are refused", "another mode");
+}
+
 /* What the table of controls says is what software reads. */
 static void test_capability_msrs(struct pc *p)
 {
@@ -330,6 +382,8 @@ int main(void)
 		}
 	}
 	test_registers(&p, &caps);
+	test_pdptes(&p, &caps);
+	test_changed_modes(&p, &t, &caps);
 	test_capability_msrs(&p);
 	check(caps.debugctl && msr_write(p.c, 0x1d9, caps.debugctl), "every bit may be set", "IA32_DEBUGCTL");
 	check(msr_write(p.c, 0x38f, caps.perf_global), "every bit may be set", "IA32_PERF_GLOBAL_CTRL");

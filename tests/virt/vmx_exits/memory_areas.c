@@ -6,7 +6,7 @@
 #include "exits.h"
 
 SNIPPET(m_nop, "", "nop");
-SNIPPET(m_stores, "mov $0x30000000, %eax; movb $1, (%rax)", "movb $1, 0x1000(%rax)");
+SNIPPET(m_stores, "mov $0x18000000, %eax; movb $1, (%rax)", "movb $1, 0x1000(%rax)");
 
 /* ---- "Software Use of Virtual-Machine Control Structures" ---- */
 
@@ -64,6 +64,15 @@ static void two_regions(void)
 
 /* ---- MSR areas: IA32_VMX_MISC[27:25] recommends at most 512 entries ---- */
 
+static unsigned host_nmis;
+
+static bool count_nmi(struct regs *r)
+{
+	(void)r;
+	host_nmis++;
+	return true;
+}
+
 static void long_area(void)
 {
 	u32 *area = page_alloc();
@@ -86,6 +95,95 @@ static void long_area(void)
 	check(REQ("vmx04.2.6.2.18.now") "513 MSRs: the one that is refused", vmx_read(VMCS_QUALIFICATION), 513);
 	check("513 MSRs: those before it were loaded", rdmsr(0xc0000102), 0x1000 + 511);
 	wrmsr(0xc0000102, 0);
+	/* the guest would have been under NMI blocking: the host is not */
+	base(&m_nop);
+	vmx_write(0x200a, (u64)area);
+	vmx_write(0x4014, 513);
+	on(VMCS_PIN, 8);
+	vmx_write(VMCS_GUEST_INTERRUPTIBILITY, 8);
+	check("513 MSRs, a guest under NMI blocking", go(), 0x80000022);
+	on_exception(2, count_nmi);
+	host_nmis = 0;
+	mmio_write(0xfee00310, 0);
+	mmio_write(0xfee00300, 0x40400);
+	check("513 MSRs: the host takes NMIs", host_nmis, 1);
+}
+
+/* ---- what a guest leaves in registers ---- */
+
+SNIPPET(m_int3, "", "int3");
+SNIPPET(m_into_ud, "", "ud2");
+
+/* "Saving RIP, RSP, RFLAGS, and SSP": the arithmetic flags are the guest's at every exit. */
+static void saved_flags(void)
+{
+	static const struct {
+		const char *name;
+		const struct snippet *s;
+		u32 exceptions;
+		u64 reason;
+	} rows[] = {{"INT3", &m_int3, 1 << 3, 0}, {"#UD", &m_into_ud, 1 << 6, 0}, {"VMCALL", &m_nop, 0, R_VMCALL}};
+	static const u64 flags[] = {2, 0x8d7, 3, 0x402, 0x803, 0x97};
+
+	for (unsigned n = 0; n < 3; n++)
+		for (unsigned f = 0; f < 6; f++) {
+			base(rows[n].s);
+			vmx_write(VMCS_EXCEPTIONS, rows[n].exceptions);
+			vmx_write(VMCS_GUEST_RFLAGS, flags[f]);
+			vcheck(rows[n].name, "reason", go(), rows[n].reason);
+			vcheck(rows[n].name, "flags", vmx_read(VMCS_GUEST_RFLAGS) & ~0x10000ull, flags[f]);
+		}
+}
+
+/* SYSCALL takes SS from IA32_STAR as it is, so that its RPL may be another than that of CS: entry then fails, although
+ * nobody has written a field. "Checks on Guest Segment Registers" */
+asm(".pushsection .text\nm_syscall: syscall\nm_target: vmcall\n.popsection");
+extern char m_syscall[], m_target[];
+
+static void star_rpl(void)
+{
+	static const struct snippet entry = {m_syscall, m_syscall, m_target};
+	static const struct {
+		u64 selector;
+		u64 outcome;
+	} rows[] = {{0x08, R_VMCALL}, {0x0b, 0x80000021}, {0x09, 0x80000021}};
+
+	for (unsigned n = 0; n < 3; n++) {
+		base(&entry);
+		wrmsr(0xc0000081, rows[n].selector << 32);
+		wrmsr(0xc0000082, (u64)m_target);
+		wrmsr(0xc0000084, 0);
+		vmx_write(VMCS_GUEST_EFER, vmx_read(VMCS_GUEST_EFER) | 1);
+		check("SYSCALL", go(), R_VMCALL);
+		check("SYSCALL: CS", vmx_read(VMCS_GUEST_CS), 8);
+		check("SYSCALL: SS", vmx_read(VMCS_GUEST_SS), rows[n].selector + 8);
+		vmx_write(VMCS_GUEST_RIP, (u64)m_target);
+		check("entry behind it", again(), rows[n].outcome);
+	}
+}
+
+/* Without VPIDs entry and exit leave no translation behind. */
+SNIPPET(m_look, "mov $0x16000000, %eax", "mov (%rax), %rbx; mov %rbx, seen");
+
+static void no_vpid(void)
+{
+	u64 *table = page_alloc(), *pd = &pds[0][0x16000000 >> 21], keep = *pd;
+
+	*(u64 *)0x14000000 = 0xaaaa;
+	*(u64 *)0x14001000 = 0xbbbb;
+	base(&m_look);
+	for (unsigned n = 0; n < 512; n++)
+		table[n] = (0x16000000 + n * 4096) | 3;
+	table[0] = 0x14000000 | 3;
+	*pd = (u64)table | 3;
+	check("no VPID", go(), R_VMCALL);
+	check("no VPID: the first page", seen[0], 0xaaaa);
+	table[0] = 0x14001000 | 3;
+	vmx_write(VMCS_GUEST_RIP, (u64)m_look.entry);
+	check("no VPID, again", again(), R_VMCALL);
+	check("no VPID, again: what the tables say now", seen[0], 0xbbbb);
+	*pd = keep;
+	write_cr3(read_cr3());
 }
 
 /* ---- "Page-Modification Logging" ---- */
@@ -101,7 +199,7 @@ static void logging(u64 index)
 		log_page[n] = 0xeeee;
 	vmx_write(F_PML, (u64)log_page);
 	vmx_write(F_PML_INDEX, index);
-	*vmx_ept_entry(0x30000000) &= ~0x300ull;
+	*vmx_ept_entry(0x18000000) &= ~0x300ull;
 }
 
 /* The entries that the guest's stores have left; the rest is the tables' pages, which are logged as well. */
@@ -127,8 +225,8 @@ static void modification_log(void)
 		written += log_page[k] != 0xeeee;
 	check("PML: so many are written as the index has moved", written, 511 - left);
 	check("PML: from the top down", log_page[511] != 0xeeee && log_page[left] == 0xeeee, 1);
-	check("PML: the page of 2 MiB is logged by its 4-KByte page", count_of(0x30000000), 1);
-	check("PML: once", count_of(0x30001000), 0);
+	check("PML: the page of 2 MiB is logged by its 4-KByte page", count_of(0x18000000), 1);
+	check("PML: once", count_of(0x18001000), 0);
 	for (unsigned k = 0; k < 512; k++)
 		check("PML: bits 11:0 are 0", log_page[k] == 0xeeee || !(log_page[k] & 0xfff), 1);
 	logging(200);
@@ -226,6 +324,9 @@ void test_memory_areas(void)
 {
 	two_regions();
 	long_area();
+	saved_flags();
+	star_rpl();
+	no_vpid();
 	modification_log();
 	pause_loops();
 	waits();
