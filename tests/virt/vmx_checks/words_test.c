@@ -127,6 +127,12 @@ static const struct {
          "vmx.control.pin.reserved\n"
          "Pin-based controls (0x4000) = 8000001f: bit 31 must be 0\n"
          "also none\nthen -\ncode 7 info 0"},
+        {0, /* the first and the last bit of a word */
+         {{VMCS_PROC_CONTROLS, 0x84026173}},
+         "VMLAUNCH refused: VMfailValid, error 7: VM entry with invalid control field(s)\n"
+         "vmx.control.proc.reserved\n"
+         "Primary processor-based controls (0x4002) = 84026173: bit 0 must be 0\n"
+         "also none\nthen -\ncode 7 info 0"},
         {0,
          {{VMCS_HOST_CR3, 1ull << 60}, {VMCS_GUEST_RFLAGS, 0}},
          "VMLAUNCH refused: VMfailValid, error 8: VM entry with invalid host-state field(s)\n"
@@ -170,6 +176,31 @@ static void test_refusals(struct pc *p, const struct table *t)
 	}
 }
 
+/* An entry of the MSR-load area: exit reason 34, the entry's number. */
+static void test_msr_entry(struct pc *p)
+{
+	const struct vmx_msr_entry e = {.index = 0xc0000100, .reserved = 0x5, .value = 0x123};
+	struct vmx *v = vmx_of(p->c);
+
+	p->c->guest = true;
+	v->launched = true;
+	vmcs_set(v, VMCS_ENTRY_MSR_LOAD_ADDR, 0x7000);
+	vmcs_set(v, VMCS_HOST_RIP, 0x4444);
+	told[0] = 0;
+	vmx_explain_msr(p->c, vmx_msr_refused(&e), 3, &e);
+	same("MSR area", told,
+	     "VMRESUME failed: exit reason 0x80000022 (34, VM-entry failure, MSR loading)\n"
+	     "vmx.msr-load.segment-base\n"
+	     "VM-entry MSR-load address (0x200a) = 0000000000007000: \n"
+	     "MSR index = 5c0000100: entry 3\n"
+	     "MSR value = 0000000000000123: \n"
+	     "also none\nthen qualification 3, continued at host RIP 0x4444\ncode 80000022 info 3");
+	v->launched = false;
+	vmx_explain_msr(p->c, vmx_msr_refused(&e), 3, &e);
+	same("MSR area, VMLAUNCH", strncmp(told, "VMLAUNCH failed", 15) ? told : "", "");
+	p->c->guest = false;
+}
+
 int main(void)
 {
 	static struct table t;
@@ -182,6 +213,7 @@ int main(void)
 	p.c->hooks = &p.hooks;
 	test_fields();
 	test_refusals(&p, &t);
+	test_msr_entry(&p);
 	bare_fini(&p);
 	proved_report(passed + failed, 0);
 	printf("vmx_words: %u passed, %u failed\n", passed, failed);

@@ -122,6 +122,16 @@ static void test_shadow_cached(void)
 	ptrld(inner);
 	check("cached shadow VMCS: what the guest wrote", vmx_read(VMCS_GUEST_RIP), 0x1234);
 	ptrld(outer);
+	/* VMXOFF writes it back, too */
+	shadow_base(&v_write);
+	stays("cached shadow VMCS, again", &v_write);
+	memcpy(before, (void *)inner, 4096);
+	vmx_disable();
+	check("cached shadow VMCS: VMXOFF writes it back", same(before, (void *)inner, 4096), false);
+	vmx_enable();
+	check("cached shadow VMCS: VMPTRLD after VMXON", ptrld(inner), VMX_OK);
+	check("cached shadow VMCS: what the guest wrote", vmx_read(VMCS_GUEST_RIP), 0x1234);
+	ptrld(outer);
 	/* by turns */
 	shadow_base(&v_read);
 	first = inner;
