@@ -268,6 +268,18 @@ static void virtual_nmi(void)
 	svm_run(v);
 	check("vNMI: IRET ends the masking", v->vintr & (V_NMI | V_NMI_MASK), 0);
 	check("vNMI: exit from the main program", v->rip < (u64)two_nops + 16 && v->rip > (u64)two_nops, 1);
+	/* its delivery meets a fault: it is in EXITINTINFO and no longer masked, and nothing else of V_INTR changes */
+	v->vintr = V_NMI_EN | V_NMI | 5;
+	v->rip = (u64)two_nops;
+	v->rflags = 2;
+	v->idtr.limit = 0;
+	v->intercept_exc = 1 << 13;
+	svm_run(v);
+	check("vNMI, delivery faults", v->exitcode, 0x4d);
+	check("vNMI, delivery faults: EXITINTINFO", v->exitintinfo & 0xffffffff, 0x80000202);
+	check("vNMI, delivery faults: V_INTR", v->vintr, V_NMI_EN | 5);
+	v->idtr.limit = 0xfff;
+	v->intercept_exc = 0;
 	v->vintr = V_NMI; /* not enabled: the bits mean nothing */
 	v->intercept1 = 1 << 31 | 1 << 2;
 	v->rip = (u64)two_nops;

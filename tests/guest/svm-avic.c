@@ -375,6 +375,8 @@ static void one_register(unsigned offset, unsigned read, unsigned write)
 	out = 0;
 	svm_run(v);
 	check("page, read", v->exitcode, read == F ? NOACCEL : EXIT_VMMCALL);
+	if (read == F)
+		check("page, read: no vector", v->exitinfo2, 0);
 	check("page, read: the register or the offset", read == F ? v->exitinfo1 : out, read == F ? offset : 0x5a5a5a5a);
 	if (write == X)
 		return;
@@ -384,6 +386,8 @@ static void one_register(unsigned offset, unsigned read, unsigned write)
 	out = 0x77;
 	svm_run(v);
 	check("page, write", v->exitcode, write == A ? EXIT_VMMCALL : NOACCEL);
+	if (write == F)
+		check("page, write: no vector", v->exitinfo2, 0);
 	if (write != A)
 		check("page, write: EXITINFO1", v->exitinfo1, 1ull << 32 | offset);
 	check("page, write: lands, or does not", *r, write == F ? 0x5a5a5a5a : 0x77);
@@ -418,6 +422,16 @@ static void priority(void)
 		svm_run(v);
 		check("PPR", out, rows[n].ppr);
 	}
+	avic(false);
+	physical[2] |= 0x3full << 52; /* reserved */
+	v->rip = (u64)send_page;
+	v->rflags = 2;
+	out = 2ull << 56 | VECTOR;
+	taken = 0;
+	svm_run(v);
+	check("reserved bits of an entry", v->exitcode, INCOMPLETE_IPI);
+	check("reserved bits of an entry: not running", v->exitinfo2 >> 32, E_NOT_RUNNING);
+	check("reserved bits of an entry: received", receivers(), 1 << 2);
 	avic(false);
 	FIELD(v, AVIC_LOGICAL) |= 0xfff;
 	*reg(pages[0], DFR) = 0xffffffff;

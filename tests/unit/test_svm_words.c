@@ -76,6 +76,9 @@ CASE(event, v->control.eventinj = 0x80000599, "svm.inject.type; 80000599 vector 
 CASE(several, (v->control.asid = 0, v->save.dr6 = BIT(32), v->save.dr7 = BIT(40)),
      "svm.control.asid-zero; 0 this processor has 1 to 0x7fff; also svm.guest.dr6.upper, svm.guest.dr7.upper");
 
+CASE(control, (v->control.asid = 0, v->control.iopm_base_pa = BIT(51), v->control.n_cr3 = BIT(51)),
+     "svm.control.asid-zero; 0 this processor has 1 to 0x7fff; also svm.control.iopm-address, svm.nested.ncr3-reserved");
+
 static const struct {
 	void (*change)(struct vmcb_page *v);
 	const char *words;
@@ -85,7 +88,7 @@ static const struct {
 		name, name##_words                                                                                     \
 	}
         USE(asid), USE(iopm), USE(msrpm), USE(ncr3),  USE(cr3),   USE(svme),    USE(efer),
-        USE(cr4),  USE(pae),  USE(nw),    USE(upper), USE(event), USE(several),
+        USE(cr4),  USE(pae),  USE(nw),    USE(upper), USE(event), USE(several), USE(control),
 };
 
 static void test_words(void **state)

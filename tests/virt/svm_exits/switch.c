@@ -142,6 +142,53 @@ static void host_flags(void)
 	}
 }
 
+/* ---- two guests, each with its own nested tables ---- */
+
+SNIPPET(look_at, "mov $0x8000000, %eax", "mov (%rax), %rbx; mov %rbx, seen");
+
+static void two_tables(void)
+{
+	enum { DATA = 0x8000000, FIRST = 0x8400000, SECOND = 0x8800000 };
+	u64 *l4 = page_alloc(), *l3 = page_alloc(), *l2 = page_alloc(), *old3, *old2, first;
+
+	*(u64 *)FIRST = 0xaaaa;
+	*(u64 *)SECOND = 0xbbbb;
+	base(&look_at);
+	first = v->ncr3;
+	old3 = (u64 *)(*(u64 *)first & ~0xfffull);
+	old2 = (u64 *)(old3[0] & ~0xfffull);
+	memcpy(l4, (void *)first, 4096);
+	memcpy(l3, old3, 4096);
+	memcpy(l2, old2, 4096);
+	l4[0] = (u64)l3 | 7;
+	l3[0] = (u64)l2 | 7;
+	old2[DATA >> 21] = FIRST | 0x87;
+	l2[DATA >> 21] = SECOND | 0x87;
+	for (unsigned n = 0; n < 6; n++) {
+		base(&look_at);
+		v->asid = 1 + n % 2;
+		v->ncr3 = n % 2 ? (u64)l4 : first;
+		v->tlb_control = n < 2;
+		vcheck("two nested tables", "code", go(), EXIT_VMMCALL);
+		vcheck("two nested tables", "each its own", seen[0], n % 2 ? 0xbbbb : 0xaaaa);
+	}
+	old2[DATA >> 21] = DATA | 0x87;
+}
+
+/* ---- addresses of 32-bit code are 32 bits wide ---- */
+
+static void wrapped_address(void)
+{
+	static u8 code[] = {0x0f, 0x01, 0x3d, 0x34, 0x20, 0, 0, 0x0f, 0x01, 0xd9}; /* INVLPG [2034h] */
+
+	base(&plain);
+	protected32(code);
+	v->ds.base = 0xfffff000;
+	v->intercept1 |= 1 << 25;
+	vcheck("INVLPG of 32-bit code", "code", go(), 0x79);
+	vcheck("INVLPG of 32-bit code", "the address wraps", v->exitinfo1, assists ? 0x1034 : 0);
+}
+
 /* ---- last-branch records: the exception's are the guest's, too ---- */
 
 asm(".pushsection .text\n"
@@ -264,6 +311,8 @@ void test_switch(void)
 {
 	legacy_guest();
 	host_flags();
+	two_tables();
+	wrapped_address();
 	bytes_and_limit();
 	bytes_and_pages();
 	exception_records();

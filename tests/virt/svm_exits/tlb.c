@@ -291,6 +291,12 @@ void test_tlb(void)
 		vcheck("TLB_CONTROL 7", "the other one", see(&look, 2, 0), A);
 		global_pages();
 	}
+	if (!(r[3] >> 6 & 1)) { /* the codes are reserved without FlushByAsid */
+		stale();
+		vcheck("TLB_CONTROL 3, not there", "nothing goes", see(&look, 1, 3), A);
+		stale();
+		vcheck("TLB_CONTROL 7, not there", "nothing goes", see(&look, 1, 7), A);
+	}
 	cpuid(7, 0, r);
 	if (r[1] >> 10 & 1)
 		guest_invpcid();
