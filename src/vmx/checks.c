@@ -35,7 +35,7 @@ const struct vmx_check *vmx_check_next(const struct vmx_image *g, size_t *n, u32
 		for (size_t k = *n > first ? *n - first : 0; k < sets[s]->count; k++) {
 			const struct vmx_check *row = &sets[s]->rows[k];
 
-			if ((groups >> row->group & 1) && row->bad(g, row->arg)) {
+			if ((groups >> row->group & 1) && vmx_check_fails(row, g)) {
 				*n = first + k + 1;
 				return row;
 			}

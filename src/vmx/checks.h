@@ -89,12 +89,19 @@ enum vmx_outcome {
 struct vmx_check {
 	const char *id; /* never changed once published; rows that say the same of different fields share one */
 	u8 group, outcome, qualification;
-	u16 arg; /* the field or the segment this row is about */
-	bool (*bad)(const struct vmx_image *g, unsigned arg);
+	/* One of the two: of the image, or of the field, segment or bit of it that the row is about. */
+	bool (*bad)(const struct vmx_image *g);
+	bool (*bad_at)(const struct vmx_image *g, unsigned at);
+	u16 at;
 	const char *rule, *manual;
 	u16 field[VMX_CHECK_FIELDS]; /* all that the predicate reads; VMX_FIELDS_END ends the list */
 	const char *implied_by;      /* whenever this row fails, one of these (comma-separated) fails too */
 };
+
+static inline bool vmx_check_fails(const struct vmx_check *k, const struct vmx_image *g)
+{
+	return k->bad ? k->bad(g) : k->bad_at(g, k->at);
+}
 
 /* The rows of one file. Sets and rows stand in the order of groups. */
 struct vmx_check_set {

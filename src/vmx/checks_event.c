@@ -6,21 +6,18 @@
 
 /* ---- "Basic VM-Entry Checks" ---- */
 
-static bool mov_ss(const struct vmx_image *g, unsigned arg)
+static bool mov_ss(const struct vmx_image *g)
 {
-	(void)arg;
 	return vmx_in(g, VMX_IN_MOVSS) != 0;
 }
 
-static bool not_clear(const struct vmx_image *g, unsigned arg)
+static bool not_clear(const struct vmx_image *g)
 {
-	(void)arg;
 	return !vmx_in(g, VMX_IN_RESUME) && vmx_in(g, VMX_IN_LAUNCHED);
 }
 
-static bool not_launched(const struct vmx_image *g, unsigned arg)
+static bool not_launched(const struct vmx_image *g)
 {
-	(void)arg;
 	return vmx_in(g, VMX_IN_RESUME) && !vmx_in(g, VMX_IN_LAUNCHED);
 }
 
@@ -31,42 +28,36 @@ static bool has_code(const struct vmx_image *g)
 	return (F(ENTRY_INTR_INFO) & BIT(11)) != 0;
 }
 
-static bool type(const struct vmx_image *g, unsigned arg)
+static bool type(const struct vmx_image *g)
 {
 	bool mtf = (g->caps->allowed1[VMX_PROC] & PROC_MTF) != 0;
 
-	(void)arg;
 	return injects(g) && (inject_kind(g) == KIND_RESERVED || (inject_kind(g) == KIND_OTHER && !mtf));
 }
 
-static bool vector_nmi(const struct vmx_image *g, unsigned arg)
+static bool vector_nmi(const struct vmx_image *g)
 {
-	(void)arg;
 	return injects(g) && inject_kind(g) == KIND_NMI && inject_vector(g) != EX_NMI;
 }
 
-static bool vector_exception(const struct vmx_image *g, unsigned arg)
+static bool vector_exception(const struct vmx_image *g)
 {
-	(void)arg;
 	return injects(g) && inject_kind(g) == KIND_HW && inject_vector(g) > 31;
 }
 
-static bool vector_other(const struct vmx_image *g, unsigned arg)
+static bool vector_other(const struct vmx_image *g)
 {
-	(void)arg;
 	return injects(g) && inject_kind(g) == KIND_OTHER && inject_vector(g) != 0;
 }
 
-static bool code_type(const struct vmx_image *g, unsigned arg)
+static bool code_type(const struct vmx_image *g)
 {
-	(void)arg;
 	return injects(g) && has_code(g) && inject_kind(g) != KIND_HW;
 }
 
 /* Real mode pushes no error codes. */
-static bool code_real(const struct vmx_image *g, unsigned arg)
+static bool code_real(const struct vmx_image *g)
 {
-	(void)arg;
 	return injects(g) && has_code(g) && proc2(g, PROC2_UNRESTRICTED) && !(F(GUEST_CR0) & CR0_PE);
 }
 
@@ -79,51 +70,46 @@ static bool pushes_code(const struct vmx_image *g)
 	return inject_kind(g) == KIND_HW && inject_vector(g) < 32 && (vectors >> inject_vector(g) & 1);
 }
 
-static bool code_missing(const struct vmx_image *g, unsigned arg)
+static bool code_missing(const struct vmx_image *g)
 {
 	bool real = proc2(g, PROC2_UNRESTRICTED) && !(F(GUEST_CR0) & CR0_PE);
 
-	(void)arg;
 	return injects(g) && !(g->caps->basic & BIT(56)) && pushes_code(g) && !real && !has_code(g);
 }
 
-static bool code_extra(const struct vmx_image *g, unsigned arg)
+static bool code_extra(const struct vmx_image *g)
 {
-	(void)arg;
 	return injects(g) && !(g->caps->basic & BIT(56)) && inject_kind(g) == KIND_HW && !pushes_code(g) && has_code(g);
 }
 
 /* Bit 13, "nested exception", where IA32_VMX_BASIC[58] has it, and of hardware exceptions only. */
-static bool reserved(const struct vmx_image *g, unsigned arg)
+static bool reserved(const struct vmx_image *g)
 {
 	u64 zero = mask(30, 14) | BIT(12) | BIT(13);
 
-	(void)arg;
 	if ((g->caps->basic & BIT(58)) && inject_kind(g) == KIND_HW)
 		zero &= ~BIT(13);
 	return injects(g) && (F(ENTRY_INTR_INFO) & zero);
 }
 
-static bool code_upper(const struct vmx_image *g, unsigned arg)
+static bool code_upper(const struct vmx_image *g)
 {
-	(void)arg;
 	return injects(g) && has_code(g) && F(ENTRY_ERROR_CODE) >> 16;
 }
 
 /* IA32_VMX_MISC[30]: a length of 0 */
-static bool length(const struct vmx_image *g, unsigned arg)
+static bool length(const struct vmx_image *g)
 {
 	u64 len = F(ENTRY_INSN_LEN), kind = inject_kind(g);
 
-	(void)arg;
 	return injects(g) && (kind == KIND_SW || kind == KIND_PRIVSW || kind == KIND_SWEX) &&
 	       (len > 15 || (len == 0 && !(g->caps->misc & BIT(30))));
 }
 
 /* clang-format off */
-#define BASIC(id, outcome, fn, rule, ...) ROW(BASIC, outcome, "basic." id, fn, 0, "Basic VM-Entry Checks", rule, __VA_ARGS__)
+#define BASIC(id, outcome, fn, rule, ...) ROW(BASIC, outcome, "basic." id, "Basic VM-Entry Checks", fn, rule, __VA_ARGS__)
 #define EVENT(id, fn, rule, ...) \
-	ROW(EVENT, FAIL_7, "control.inject." id, fn, 0, "VM-Entry Controls for Event Injection", rule, __VA_ARGS__)
+	ROW(EVENT, FAIL_7, "control.inject." id, "VM-Entry Controls for Event Injection", fn, rule, __VA_ARGS__)
 
 static const struct vmx_check basic[] = {
 	BASIC("mov-ss", FAIL_26, mov_ss, "VM entry must not follow MOV SS or POP SS", VMX_IN_MOVSS),

@@ -2,25 +2,22 @@
 #include "vmx/checks_rows.h"
 
 /* "Restrictions on VMX Operation": bits that must be 1, bits that must be 0; NW and CD may be anything. */
-static bool cr0_fixed(const struct vmx_image *g, unsigned arg)
+static bool cr0_fixed(const struct vmx_image *g)
 {
 	u64 v = F(HOST_CR0);
 
-	(void)arg;
 	return (~v & g->caps->cr0_fixed0) || (v & ~g->caps->cr0_fixed1);
 }
 
-static bool cr4_fixed(const struct vmx_image *g, unsigned arg)
+static bool cr4_fixed(const struct vmx_image *g)
 {
 	u64 v = F(HOST_CR4);
 
-	(void)arg;
 	return (~v & g->caps->cr4_fixed0) || (v & ~g->caps->cr4_fixed1);
 }
 
-static bool cr3_width(const struct vmx_image *g, unsigned arg)
+static bool cr3_width(const struct vmx_image *g)
 {
-	(void)arg;
 	return above(g, F(HOST_CR3));
 }
 
@@ -29,28 +26,25 @@ static bool not_canonical(const struct vmx_image *g, unsigned field)
 	return noncanonical(g, vmx_value(g, field));
 }
 
-static bool perf(const struct vmx_image *g, unsigned arg)
+static bool perf(const struct vmx_image *g)
 {
-	(void)arg;
 	return exits(g, EXIT_LOAD_PERF) && (F(HOST_PERF_GLOBAL_CTRL) & ~g->caps->perf_global);
 }
 
-static bool pat(const struct vmx_image *g, unsigned arg)
+static bool pat(const struct vmx_image *g)
 {
-	(void)arg;
 	return exits(g, EXIT_LOAD_PAT) && !arch_pat_valid(F(HOST_PAT));
 }
 
-static bool efer_reserved(const struct vmx_image *g, unsigned arg)
+static bool efer_reserved(const struct vmx_image *g)
 {
-	(void)arg;
 	return exits(g, EXIT_LOAD_EFER) && (F(HOST_EFER) & ~g->caps->efer);
 }
 
-/* arg: EFER.LMA or EFER.LME */
-static bool efer_mode(const struct vmx_image *g, unsigned arg)
+/* EFER.LMA or EFER.LME */
+static bool efer_mode(const struct vmx_image *g, unsigned bit)
 {
-	return exits(g, EXIT_LOAD_EFER) && (F(HOST_EFER) >> arg & 1) != exits(g, EXIT_HOST64);
+	return exits(g, EXIT_LOAD_EFER) && (F(HOST_EFER) >> bit & 1) != exits(g, EXIT_HOST64);
 }
 
 /* ---- "Checks on Host Segment and Descriptor-Table Registers" ---- */
@@ -72,59 +66,53 @@ static bool null_ss(const struct vmx_image *g, unsigned field)
 
 /* ---- "Checks Related to Address-Space Size" ---- */
 
-static bool legacy_guest64(const struct vmx_image *g, unsigned arg)
+static bool legacy_guest64(const struct vmx_image *g)
 {
-	(void)arg;
 	return !vmx_in(g, VMX_IN_LMA) && enters(g, ENTRY_GUEST64);
 }
 
-static bool legacy_host64(const struct vmx_image *g, unsigned arg)
+static bool legacy_host64(const struct vmx_image *g)
 {
-	(void)arg;
 	return !vmx_in(g, VMX_IN_LMA) && exits(g, EXIT_HOST64);
 }
 
-static bool long_host32(const struct vmx_image *g, unsigned arg)
+static bool long_host32(const struct vmx_image *g)
 {
-	(void)arg;
 	return vmx_in(g, VMX_IN_LMA) && !exits(g, EXIT_HOST64);
 }
 
-static bool host32_guest64(const struct vmx_image *g, unsigned arg)
+static bool host32_guest64(const struct vmx_image *g)
 {
-	(void)arg;
 	return !exits(g, EXIT_HOST64) && enters(g, ENTRY_GUEST64);
 }
 
-static bool host32_pcide(const struct vmx_image *g, unsigned arg)
+static bool host32_pcide(const struct vmx_image *g)
 {
-	(void)arg;
 	return !exits(g, EXIT_HOST64) && (F(HOST_CR4) & CR4_PCIDE);
 }
 
-static bool host32_rip(const struct vmx_image *g, unsigned arg)
+static bool host32_rip(const struct vmx_image *g)
 {
-	(void)arg;
 	return !exits(g, EXIT_HOST64) && F(HOST_RIP) >> 32;
 }
 
-static bool host64_pae(const struct vmx_image *g, unsigned arg)
+static bool host64_pae(const struct vmx_image *g)
 {
-	(void)arg;
 	return exits(g, EXIT_HOST64) && !(F(HOST_CR4) & CR4_PAE);
 }
 
-static bool host64_rip(const struct vmx_image *g, unsigned arg)
+static bool host64_rip(const struct vmx_image *g)
 {
-	(void)arg;
 	return exits(g, EXIT_HOST64) && noncanonical(g, F(HOST_RIP));
 }
 
 /* clang-format off */
-#define REGS(id, fn, arg, rule, ...) ROW(HOST, FAIL_8, "host." id, fn, arg, "Checks on Host Control Registers, MSRs, and SSP", rule, __VA_ARGS__)
+#define REGISTERS                    "Checks on Host Control Registers, MSRs, and SSP"
+#define REGS(id, ...)                ROW(HOST, FAIL_8, "host." id, REGISTERS, __VA_ARGS__)
+#define REGS_AT(id, ...)             ROW_AT(HOST, FAIL_8, "host." id, REGISTERS, __VA_ARGS__)
 #define SEGS(id, fn, name, rule, ...) \
-	ROW(HOST, FAIL_8, "host." id, fn, V(name), "Checks on Host Segment and Descriptor-Table Registers", rule, V(name), ##__VA_ARGS__)
-#define SIZE(id, fn, rule, ...)      ROW(HOST, FAIL_8, "host.address-space." id, fn, 0, "Checks Related to Address-Space Size", rule, __VA_ARGS__)
+	ROW_AT(HOST, FAIL_8, "host." id, "Checks on Host Segment and Descriptor-Table Registers", fn, V(name), rule, V(name), ##__VA_ARGS__)
+#define SIZE(id, fn, rule, ...)      ROW(HOST, FAIL_8, "host.address-space." id, "Checks Related to Address-Space Size", fn, rule, __VA_ARGS__)
 #define SIZE_IMPLIED(name, fn, text, by, ...) \
 	{.id = "vmx.host.address-space." name, .group = VMX_GROUP_HOST, .outcome = VMX_FAIL_8, .bad = fn, .rule = text, \
 	 .manual = "SDM 3C \"Checks Related to Address-Space Size\"", .field = {__VA_ARGS__, VMX_FIELDS_END}, .implied_by = by}
@@ -133,16 +121,16 @@ static bool host64_rip(const struct vmx_image *g, unsigned arg)
 #define NULLS       "host CS and TR selectors must not be 0, nor SS of a 32-bit host"
 
 static const struct vmx_check rows[] = {
-	REGS("cr0.fixed", cr0_fixed, 0, "host CR0 must have the bits that VMX operation fixes", V(HOST_CR0)),
-	REGS("cr4.fixed", cr4_fixed, 0, "host CR4 must have the bits that VMX operation fixes", V(HOST_CR4)),
-	REGS("cr3", cr3_width, 0, "host CR3 must be within the physical address width", V(HOST_CR3)),
-	REGS("sysenter", not_canonical, V(HOST_SYSENTER_ESP), "host IA32_SYSENTER_ESP and IA32_SYSENTER_EIP must be canonical", V(HOST_SYSENTER_ESP)),
-	REGS("sysenter", not_canonical, V(HOST_SYSENTER_EIP), "host IA32_SYSENTER_ESP and IA32_SYSENTER_EIP must be canonical", V(HOST_SYSENTER_EIP)),
-	REGS("perf-global-ctrl", perf, 0, "reserved bits of host IA32_PERF_GLOBAL_CTRL must be 0", V(HOST_PERF_GLOBAL_CTRL), V(EXIT_CONTROLS)),
-	REGS("pat", pat, 0, "every byte of host IA32_PAT must be 0, 1, 4, 5, 6 or 7", V(HOST_PAT), V(EXIT_CONTROLS)),
-	REGS("efer.reserved", efer_reserved, 0, "reserved bits of host IA32_EFER must be 0", V(HOST_EFER), V(EXIT_CONTROLS)),
-	REGS("efer.lma", efer_mode, 10, "LMA of host IA32_EFER must equal host address-space size", V(HOST_EFER), V(EXIT_CONTROLS)),
-	REGS("efer.lme", efer_mode, 8, "LME of host IA32_EFER must equal host address-space size", V(HOST_EFER), V(EXIT_CONTROLS)),
+	REGS("cr0.fixed", cr0_fixed, "host CR0 must have the bits that VMX operation fixes", V(HOST_CR0)),
+	REGS("cr4.fixed", cr4_fixed, "host CR4 must have the bits that VMX operation fixes", V(HOST_CR4)),
+	REGS("cr3", cr3_width, "host CR3 must be within the physical address width", V(HOST_CR3)),
+	REGS_AT("sysenter", not_canonical, V(HOST_SYSENTER_ESP), "host IA32_SYSENTER_ESP and IA32_SYSENTER_EIP must be canonical", V(HOST_SYSENTER_ESP)),
+	REGS_AT("sysenter", not_canonical, V(HOST_SYSENTER_EIP), "host IA32_SYSENTER_ESP and IA32_SYSENTER_EIP must be canonical", V(HOST_SYSENTER_EIP)),
+	REGS("perf-global-ctrl", perf, "reserved bits of host IA32_PERF_GLOBAL_CTRL must be 0", V(HOST_PERF_GLOBAL_CTRL), V(EXIT_CONTROLS)),
+	REGS("pat", pat, "every byte of host IA32_PAT must be 0, 1, 4, 5, 6 or 7", V(HOST_PAT), V(EXIT_CONTROLS)),
+	REGS("efer.reserved", efer_reserved, "reserved bits of host IA32_EFER must be 0", V(HOST_EFER), V(EXIT_CONTROLS)),
+	REGS_AT("efer.lma", efer_mode, 10, "LMA of host IA32_EFER must equal host address-space size", V(HOST_EFER), V(EXIT_CONTROLS)),
+	REGS_AT("efer.lme", efer_mode, 8, "LME of host IA32_EFER must equal host address-space size", V(HOST_EFER), V(EXIT_CONTROLS)),
 	RPL(HOST_ES_SEL), RPL(HOST_CS_SEL), RPL(HOST_SS_SEL), RPL(HOST_DS_SEL), RPL(HOST_FS_SEL), RPL(HOST_GS_SEL), RPL(HOST_TR_SEL),
 	SEGS("selector.null", null, HOST_CS_SEL, NULLS),
 	SEGS("selector.null", null_ss, HOST_SS_SEL, NULLS, V(EXIT_CONTROLS)),

@@ -67,9 +67,13 @@ static inline unsigned inject_vector(const struct vmx_image *g)
 /* interruption types */
 enum { KIND_EXT, KIND_RESERVED, KIND_NMI, KIND_HW, KIND_SW, KIND_PRIVSW, KIND_SWEX, KIND_OTHER };
 
-/* Group, outcome, id, predicate, its argument, section of the manual, the rule; then the fields. */
-#define ROW(group_, outcome_, id_, bad_, arg_, manual_, rule_, ...)                                                    \
-	{.id = "vmx." id_, .group = VMX_GROUP_##group_, .outcome = VMX_##outcome_, .arg = (arg_), .bad = bad_,         \
+/* Group, outcome, id, section of the manual, predicate, the rule; then the fields. ROW_AT: of a predicate that is told
+ * which field, segment or bit its row is about. */
+#define ROW(group_, outcome_, id_, manual_, bad_, rule_, ...)                                                          \
+	{.id = "vmx." id_, .group = VMX_GROUP_##group_, .outcome = VMX_##outcome_, .bad = bad_, .rule = rule_,         \
+	 .manual = "SDM 3C \"" manual_ "\"", .field = {__VA_ARGS__, VMX_FIELDS_END}}
+#define ROW_AT(group_, outcome_, id_, manual_, bad_, at_, rule_, ...)                                                  \
+	{.id = "vmx." id_, .group = VMX_GROUP_##group_, .outcome = VMX_##outcome_, .bad_at = bad_, .at = (at_),        \
 	 .rule = rule_, .manual = "SDM 3C \"" manual_ "\"", .field = {__VA_ARGS__, VMX_FIELDS_END}}
 
 #endif

@@ -1,4 +1,4 @@
-/* "Checks on Guest Segment Registers": exit reason 33. A row's argument is the number of the segment register. */
+/* "Checks on Guest Segment Registers": exit reason 33. Rows are about the segment register of a number. */
 #include "vmx/checks_rows.h"
 
 static u64 sel(const struct vmx_image *g, unsigned s)
@@ -215,7 +215,7 @@ static bool system_reserved(const struct vmx_image *g, unsigned s)
 }
 
 /* clang-format off */
-#define SEG(id, fn, s, rule, ...) ROW(SEGMENT, EXIT_33, "guest." id, fn, SEG_##s, "Checks on Guest Segment Registers", rule, __VA_ARGS__)
+#define SEG(id, fn, s, rule, ...) ROW_AT(SEGMENT, EXIT_33, "guest." id, "Checks on Guest Segment Registers", fn, SEG_##s, rule, __VA_ARGS__)
 #define SEL(s)   V(GUEST_##s##_SEL)
 #define BASE(s)  V(GUEST_##s##_BASE)
 #define LIMIT(s) V(GUEST_##s##_LIMIT)

@@ -10,29 +10,25 @@ enum { STI = 1 << 0, MOV_SS = 1 << 1, SMI = 1 << 2, NMI = 1 << 3, ENCLAVE = 1 <<
 /* ---- activity ---- */
 
 /* IA32_VMX_MISC bits 8:6 report HLT, shutdown and wait-for-SIPI. */
-static bool activity_supported(const struct vmx_image *g, unsigned arg)
+static bool activity_supported(const struct vmx_image *g)
 {
 	u64 v = F(GUEST_ACTIVITY);
 
-	(void)arg;
 	return v > WAIT_SIPI || (v != ACTIVE && !(g->caps->misc >> (v + 5) & 1));
 }
 
-static bool hlt_dpl(const struct vmx_image *g, unsigned arg)
+static bool hlt_dpl(const struct vmx_image *g)
 {
-	(void)arg;
 	return F(GUEST_ACTIVITY) == HLT && bits(F(GUEST_SS_AR), 6, 5) != 0;
 }
 
-static bool activity_blocking(const struct vmx_image *g, unsigned arg)
+static bool activity_blocking(const struct vmx_image *g)
 {
-	(void)arg;
 	return F(GUEST_ACTIVITY) != ACTIVE && (F(GUEST_INTERRUPTIBILITY) & (STI | MOV_SS));
 }
 
-static bool activity_smm(const struct vmx_image *g, unsigned arg)
+static bool activity_smm(const struct vmx_image *g)
 {
-	(void)arg;
 	return F(GUEST_ACTIVITY) == WAIT_SIPI && enters(g, ENTRY_SMM);
 }
 
@@ -47,105 +43,89 @@ static bool wakes_hlt(const struct vmx_image *g)
 	}
 }
 
-static bool inject_hlt(const struct vmx_image *g, unsigned arg)
+static bool inject_hlt(const struct vmx_image *g)
 {
-	(void)arg;
 	return injects(g) && F(GUEST_ACTIVITY) == HLT && !wakes_hlt(g);
 }
 
-static bool inject_shutdown(const struct vmx_image *g, unsigned arg)
+static bool inject_shutdown(const struct vmx_image *g)
 {
-	(void)arg;
 	return injects(g) && F(GUEST_ACTIVITY) == SHUTDOWN && inject_kind(g) != KIND_NMI &&
 	       !(inject_kind(g) == KIND_HW && inject_vector(g) == EX_MC);
 }
 
-static bool inject_wait(const struct vmx_image *g, unsigned arg)
+static bool inject_wait(const struct vmx_image *g)
 {
-	(void)arg;
 	return injects(g) && F(GUEST_ACTIVITY) == WAIT_SIPI;
 }
 
 /* ---- interruptibility ---- */
 
-static bool blocking_reserved(const struct vmx_image *g, unsigned arg)
+static bool blocking_reserved(const struct vmx_image *g)
 {
-	(void)arg;
 	return F(GUEST_INTERRUPTIBILITY) >> 5 != 0;
 }
 
-static bool sti_and_mov_ss(const struct vmx_image *g, unsigned arg)
+static bool sti_and_mov_ss(const struct vmx_image *g)
 {
-	(void)arg;
 	return (F(GUEST_INTERRUPTIBILITY) & STI) && (F(GUEST_INTERRUPTIBILITY) & MOV_SS);
 }
 
-static bool sti_without_if(const struct vmx_image *g, unsigned arg)
+static bool sti_without_if(const struct vmx_image *g)
 {
-	(void)arg;
 	return (F(GUEST_INTERRUPTIBILITY) & STI) && !(F(GUEST_RFLAGS) & FL_IF);
 }
 
-static bool smi_outside(const struct vmx_image *g, unsigned arg)
+static bool smi_outside(const struct vmx_image *g)
 {
-	(void)arg;
 	return !vmx_in(g, VMX_IN_SMM) && (F(GUEST_INTERRUPTIBILITY) & SMI);
 }
 
-static bool smi_entry(const struct vmx_image *g, unsigned arg)
+static bool smi_entry(const struct vmx_image *g)
 {
-	(void)arg;
 	return enters(g, ENTRY_SMM) && !(F(GUEST_INTERRUPTIBILITY) & SMI);
 }
 
-static bool enclave_mov_ss(const struct vmx_image *g, unsigned arg)
+static bool enclave_mov_ss(const struct vmx_image *g)
 {
-	(void)arg;
 	return (F(GUEST_INTERRUPTIBILITY) & ENCLAVE) && (F(GUEST_INTERRUPTIBILITY) & MOV_SS);
 }
 
-static bool enclave_sgx(const struct vmx_image *g, unsigned arg)
+static bool enclave_sgx(const struct vmx_image *g)
 {
-	(void)arg;
 	return (F(GUEST_INTERRUPTIBILITY) & ENCLAVE) && !g->caps->sgx;
 }
 
-static bool ext_if(const struct vmx_image *g, unsigned arg)
+static bool ext_if(const struct vmx_image *g)
 {
-	(void)arg;
 	return injects(g) && inject_kind(g) == KIND_EXT && !(F(GUEST_RFLAGS) & FL_IF);
 }
 
-static bool ext_blocked(const struct vmx_image *g, unsigned arg)
+static bool ext_blocked(const struct vmx_image *g)
 {
-	(void)arg;
 	return injects(g) && inject_kind(g) == KIND_EXT && (F(GUEST_INTERRUPTIBILITY) & (STI | MOV_SS));
 }
 
-static bool nmi_mov_ss(const struct vmx_image *g, unsigned arg)
+static bool nmi_mov_ss(const struct vmx_image *g)
 {
-	(void)arg;
 	return injects(g) && inject_kind(g) == KIND_NMI && (F(GUEST_INTERRUPTIBILITY) & MOV_SS);
 }
 
-static bool nmi_sti(const struct vmx_image *g, unsigned arg)
+static bool nmi_sti(const struct vmx_image *g)
 {
-	(void)arg;
 	return injects(g) && inject_kind(g) == KIND_NMI && (F(GUEST_INTERRUPTIBILITY) & STI);
 }
 
-static bool nmi_virtual(const struct vmx_image *g, unsigned arg)
+static bool nmi_virtual(const struct vmx_image *g)
 {
-	(void)arg;
 	return injects(g) && inject_kind(g) == KIND_NMI && pin(g, PIN_VIRTUAL_NMI) && (F(GUEST_INTERRUPTIBILITY) & NMI);
 }
 
 /* ---- pending debug exceptions ----
  * Bit 11 is listed as reserved by this section and as bus-lock detection by the field's format: ERRATA E52. */
 
-static bool pending_reserved(const struct vmx_image *g, unsigned arg)
+static bool pending_reserved(const struct vmx_image *g)
 {
-	(void)arg;
 	return (F(GUEST_PENDING_DEBUG) & (mask(10, 4) | (g->caps->bus_lock ? 0 : BIT(11)) | BIT(13) | BIT(15) |
 	                                  mask(63, 17))) != 0;
 }
@@ -160,35 +140,30 @@ static bool bs_matters(const struct vmx_image *g)
 	return (F(GUEST_INTERRUPTIBILITY) & (STI | MOV_SS)) || F(GUEST_ACTIVITY) == HLT;
 }
 
-static bool bs_missing(const struct vmx_image *g, unsigned arg)
+static bool bs_missing(const struct vmx_image *g)
 {
-	(void)arg;
 	return bs_matters(g) && single_step(g) && !(F(GUEST_PENDING_DEBUG) & BIT(14));
 }
 
-static bool bs_extra(const struct vmx_image *g, unsigned arg)
+static bool bs_extra(const struct vmx_image *g)
 {
-	(void)arg;
 	return bs_matters(g) && !single_step(g) && (F(GUEST_PENDING_DEBUG) & BIT(14));
 }
 
-static bool rtm_absent(const struct vmx_image *g, unsigned arg)
+static bool rtm_absent(const struct vmx_image *g)
 {
-	(void)arg;
 	return (F(GUEST_PENDING_DEBUG) & BIT(16)) && !g->caps->rtm;
 }
 
-static bool rtm_form(const struct vmx_image *g, unsigned arg)
+static bool rtm_form(const struct vmx_image *g)
 {
 	u64 v = F(GUEST_PENDING_DEBUG);
 
-	(void)arg;
 	return (v & BIT(16)) && (!(v & BIT(12)) || (v & (mask(11, 0) | mask(15, 13) | mask(63, 17))));
 }
 
-static bool rtm_mov_ss(const struct vmx_image *g, unsigned arg)
+static bool rtm_mov_ss(const struct vmx_image *g)
 {
-	(void)arg;
 	return (F(GUEST_PENDING_DEBUG) & BIT(16)) && (F(GUEST_INTERRUPTIBILITY) & MOV_SS);
 }
 
@@ -199,24 +174,21 @@ static bool has_link(const struct vmx_image *g)
 	return F(LINK_POINTER) != VMCS_NONE;
 }
 
-static bool link_address(const struct vmx_image *g, unsigned arg)
+static bool link_address(const struct vmx_image *g)
 {
-	(void)arg;
 	return has_link(g) && bad_page(g, F(LINK_POINTER));
 }
 
 /* Bit 31 tells a shadow VMCS, which "VMCS shadowing" asks for. */
-static bool link_revision(const struct vmx_image *g, unsigned arg)
+static bool link_revision(const struct vmx_image *g)
 {
 	u64 word = bits(g->caps->basic, 30, 0) | (proc2(g, PROC2_SHADOW_VMCS) ? BIT(31) : 0);
 
-	(void)arg;
 	return has_link(g) && !bad_page(g, F(LINK_POINTER)) && vmx_in(g, VMX_IN_LINK_WORD) != word;
 }
 
-static bool link_current(const struct vmx_image *g, unsigned arg)
+static bool link_current(const struct vmx_image *g)
 {
-	(void)arg;
 	return has_link(g) && F(LINK_POINTER) == vmx_in(g, VMX_IN_CURRENT);
 }
 
@@ -232,15 +204,15 @@ static bool pdpte(const struct vmx_image *g, unsigned input)
 
 /* clang-format off */
 #define NONREG "Checks on Guest Non-Register State"
-#define STATE_(id, fn, rule, ...)  ROW(STATE, EXIT_33, "guest." id, fn, 0, NONREG, rule, __VA_ARGS__)
-#define INJECT(id, fn, rule, ...)  ROW(INJECT, EXIT_33, "guest." id, fn, 0, NONREG, rule, __VA_ARGS__)
+#define STATE_(id, fn, rule, ...)  ROW(STATE, EXIT_33, "guest." id, NONREG, fn, rule, __VA_ARGS__)
+#define INJECT(id, fn, rule, ...)  ROW(INJECT, EXIT_33, "guest." id, NONREG, fn, rule, __VA_ARGS__)
 #define BLOCKING V(GUEST_INTERRUPTIBILITY)
 #define INFO     V(ENTRY_INTR_INFO)
 #define LINK(name, fn, text, ...) \
 	{.id = "vmx.guest.link-pointer." name, .group = VMX_GROUP_LINK, .outcome = VMX_EXIT_33, .qualification = 4, .bad = fn, .rule = text, \
 	 .manual = "SDM 3C \"" NONREG "\"", .field = {V(LINK_POINTER), __VA_ARGS__}}
 #define PDPTE(n) \
-	{.id = "vmx.guest.pdpte", .group = VMX_GROUP_PDPTE, .outcome = VMX_EXIT_33, .qualification = 2, .arg = VMX_IN_PDPTE##n, .bad = pdpte, \
+	{.id = "vmx.guest.pdpte", .group = VMX_GROUP_PDPTE, .outcome = VMX_EXIT_33, .qualification = 2, .at = VMX_IN_PDPTE##n, .bad_at = pdpte, \
 	 .rule = "reserved bits of a present PDPTE must be 0", .manual = "SDM 3C \"Checks on Guest Page-Directory-Pointer-Table Entries\"", \
 	 .field = {VMX_IN_PDPTE##n, V(GUEST_CR0), V(GUEST_CR4), V(ENTRY_CONTROLS), VMX_FIELDS_END}}
 
@@ -265,7 +237,7 @@ static const struct vmx_check rows[] = {
 	STATE_("pending-debug.rtm-form", rtm_form, "the RTM bit needs bit 12 and excludes all others", V(GUEST_PENDING_DEBUG)),
 	STATE_("pending-debug.rtm-mov-ss", rtm_mov_ss, "the RTM bit excludes MOV-SS blocking", V(GUEST_PENDING_DEBUG), BLOCKING),
 
-	ROW(INJECT, EXIT_33, "guest.rflags.if-extint", ext_if, 0, "Checks on Guest RIP, RFLAGS, and SSP",
+	ROW(INJECT, EXIT_33, "guest.rflags.if-extint", "Checks on Guest RIP, RFLAGS, and SSP", ext_if,
 	    "RFLAGS.IF must be 1 when VM entry injects an external interrupt", V(GUEST_RFLAGS), INFO),
 	INJECT("activity.inject-hlt", inject_hlt, "a halted guest takes interrupts, NMIs, #DB, #MC and MTF exits only", V(GUEST_ACTIVITY), INFO),
 	INJECT("activity.inject-shutdown", inject_shutdown, "a guest in shutdown takes NMIs and #MC only", V(GUEST_ACTIVITY), INFO),

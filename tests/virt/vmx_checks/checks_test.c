@@ -29,7 +29,7 @@ static void judge(const struct table *t, const struct state *s, size_t off, stru
 
 	memset(v, 0, sizeof(*v));
 	for (size_t n = 0; n < t->count; n++) {
-		if (n == off || !t->row[n]->bad(&g, t->row[n]->arg))
+		if (n == off || !vmx_check_fails(t->row[n], &g))
 			continue;
 		v->ids[t->id[n] / 64] |= BIT(t->id[n] % 64);
 		if (!v->outcome) {
@@ -111,7 +111,7 @@ static bool about_first(const struct vmx_check *k)
 
 			*field_of(&s, k->field[0]) = fit(k->field[0], values[n - 1]);
 			g = image_of(&s);
-			if (k->bad(&g, k->arg))
+			if (vmx_check_fails(k, &g))
 				return true;
 		}
 	}
@@ -186,12 +186,12 @@ static void poison(struct state *s, const struct vmx_check *k, u64 *seed)
 static bool reads_only(const struct vmx_check *k, const struct state *s, u64 *seed)
 {
 	struct vmx_image g = image_of(s);
-	bool before = k->bad(&g, k->arg);
+	bool before = vmx_check_fails(k, &g);
 	struct state other = *s;
 
 	poison(&other, k, seed);
 	g = image_of(&other);
-	return k->bad(&g, k->arg) == before;
+	return vmx_check_fails(k, &g) == before;
 }
 
 static void test_reads(const struct table *t, u64 *seed)
@@ -355,7 +355,7 @@ static void judge_groups(const struct table *t, const struct state *s, u32 writt
 	u32 apply = vmx_check_apply(&g);
 
 	for (size_t n = 0; n < t->count; n++)
-		if (t->row[n]->bad(&g, t->row[n]->arg)) {
+		if (vmx_check_fails(t->row[n], &g)) {
 			c->wrong_group += !(apply >> t->row[n]->group & 1);
 			c->unread += !((written | VMX_GROUPS_EACH_ENTRY) >> t->row[n]->group & 1);
 		}

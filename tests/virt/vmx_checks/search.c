@@ -44,7 +44,7 @@ size_t failing_rows(const struct table *t, const struct state *s, size_t *only)
 	size_t count = 0;
 
 	for (size_t n = 0; n < t->count; n++)
-		if (t->row[n]->bad(&g, t->row[n]->arg)) {
+		if (vmx_check_fails(t->row[n], &g)) {
 			*only = n;
 			count++;
 		}
@@ -108,7 +108,7 @@ bool find_alone(const struct table *t, const struct vmx_caps *caps, size_t row, 
 				*bad = *good;
 				*field_of(bad, field) = fit(field, values[n]);
 				g = image_of(bad);
-				if (!t->row[row]->bad(&g, t->row[row]->arg) || failing_rows(t, bad, &only) != 1)
+				if (!vmx_check_fails(t->row[row], &g) || failing_rows(t, bad, &only) != 1)
 					continue;
 				*changed = field;
 				return true;

@@ -166,7 +166,7 @@ static void test_refusals(struct pc *p, const struct table *t)
 
 		struct vmx_image g = image_of(&s);
 
-		while (first < t->count && !t->row[first]->bad(&g, t->row[first]->arg))
+		while (first < t->count && !vmx_check_fails(t->row[first], &g))
 			first++;
 		snprintf(name, sizeof(name), "refusal %u", n);
 		told[0] = 0;
