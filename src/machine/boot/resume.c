@@ -12,12 +12,12 @@ enum status boot_resume(struct machine *m, struct err *err)
 	struct cpu *c = m->cpus[0];
 	u8 facs[FACS_LENGTH];
 
+	boot_firmware(m); /* opens what the tables lie in, too */
 	bus_read(&m->bus, m->facs, facs, sizeof(facs));
 	u32 vector = get32(facs + WAKING_VECTOR);
 	u64 wide = get64(facs + X_WAKING_VECTOR);
 	if (!vector && !wide)
 		return boot_load(m, err);
-	boot_firmware(m);
 	if (!wide)
 		boot_enter_real(c, vector);
 	else if (get32(facs + OSPM_FLAGS) & WAKE_64)
