@@ -31,8 +31,8 @@
 #define MACHINE_ACPI_BASE 0xf0000ull /* RSDP first, then every table */
 #define MACHINE_ACPI_END  0xf4000ull
 #define MACHINE_DMI_BASE  0xf4000ull /* SMBIOS */
-#define MACHINE_DMI_END   0xfa000ull
-#define MACHINE_WAKE_BASE 0xfa000ull /* page tables for a waking vector in long mode */
+#define MACHINE_DMI_END   0xf8000ull
+#define MACHINE_WAKE_BASE 0xf8000ull /* page tables for a waking vector in long mode */
 #define MACHINE_BIOS_END  0x100000ull
 #define MACHINE_SLICE     1024 /* instructions of one processor's turn, when there are several */
 

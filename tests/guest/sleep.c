@@ -2,7 +2,8 @@
  * S3 by the hand of a program: what the tables say of it, an alarm of the RTC, and back through each kind of waking
  * vector with memory as it was, and processors and devices as firmware leaves them. "Waking and Initialization" and
  * "Firmware ACPI Control Structure (FACS)" of the ACPI specification. Runs with any number of processors; the word
- * `forever` on the command line: no alarm, so that somebody must press a button.
+ * `forever` on the command line: no alarm, so that somebody must press a button; `above`: a vector above 4 GiB, too,
+ * with -m 3G.
  */
 #include "comeback.h"
 
@@ -167,24 +168,24 @@ static u32 wrong(u8 with)
 	return bad;
 }
 
-static void vectors(unsigned mode)
+static void vectors(unsigned mode, u64 entry)
 {
-	u32 real = mode == 16 ? COMEBACK : 0, flags = mode == 64;
-	u64 wide = mode == 32 ? (u64)comeback32 : mode == 64 ? (u64)comeback64 : 0;
+	u32 real = mode == 16 ? (u32)entry : 0, flags = mode == 64;
+	u64 wide = mode == 16 ? 0 : entry;
 
 	memcpy(facs + 12, &real, 4);
 	memcpy(facs + 24, &wide, 8);
 	memcpy(facs + 36, &flags, 4);
 }
 
-static void one_sleep(unsigned mode, u32 others, bool alarm)
+static void one_sleep(unsigned mode, u64 entry, u32 others, bool alarm)
 {
 	u64 types = rdmsr(0x2ff);
 	u16 cw = 0x27f;
 
-	print("%u-bit vector\n", mode);
+	print("%u-bit vector 0x%lx\n", mode, entry);
 	fill((u8)mode);
-	vectors(mode);
+	vectors(mode, entry);
 	outb(0x21, 0xa5);
 	wrmsr(0x2ff, types & ~0x400ull); /* no fixed ranges */
 	mmio_write(LAPIC + 0xf0, 0x1ff);
@@ -214,6 +215,21 @@ static void one_sleep(unsigned mode, u32 others, bool alarm)
 	cmos(0x0c);
 }
 
+/* mov eax, comeback64; jmp rax, in the last page of RAM above 4 GiB. */
+static u64 far_entry(void)
+{
+	u64 la = 0x140000000 - 4096;
+	u8 *p = at(la);
+	u32 to = (u32)(u64)comeback64;
+
+	map_page(pml4, la, la, 3);
+	p[0] = 0xb8;
+	memcpy(p + 1, &to, 4);
+	p[5] = 0xff;
+	p[6] = 0xe0;
+	return la;
+}
+
 static bool word(const char *wanted)
 {
 	extern u32 boot_info;
@@ -237,12 +253,14 @@ int main(void)
 		return 1;
 	others = start_others();
 	if (word("forever")) {
-		one_sleep(16, others, false);
+		one_sleep(16, COMEBACK, others, false);
 		return guest_verdict();
 	}
-	one_sleep(16, others, true);
-	one_sleep(32, others, true);
-	one_sleep(64, others, true);
-	one_sleep(16, others, true);
+	one_sleep(16, COMEBACK, others, true);
+	one_sleep(32, (u64)comeback32, others, true);
+	one_sleep(64, (u64)comeback64, others, true);
+	if (word("above"))
+		one_sleep(64, far_entry(), others, true);
+	one_sleep(16, COMEBACK, others, true);
 	return guest_verdict();
 }
