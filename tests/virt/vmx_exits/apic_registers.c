@@ -9,7 +9,8 @@
 SNIPPET(r_read, "mov seen+64, %rbx", "mov (%rbx), %eax; mov %rax, seen");
 SNIPPET(r_write, "mov seen+64, %rbx", "movl $0, (%rbx)");
 SNIPPET(r_rdmsr, "mov seen+64, %ecx", "rdmsr; mov %eax, seen; mov %edx, seen+4");
-SNIPPET(r_eoi, "mov $0x100000b0, %ebx", "movl $0, (%rbx)");
+SNIPPET(r_eoi, "mov $0x100000b0, %ebx", "movl $0x77, (%rbx)");
+SNIPPET(r_cli, "", "nop");
 SNIPPET(r_nops, "sti; nop; nop", "nop");
 
 #define TPR_SHADOW (1 << 21)
@@ -132,7 +133,9 @@ static void ends(void)
 			for (unsigned m = 0; m < 4; m++)   /* its own bit; nothing; every bit but its own */
 				vmx_write(F_EOI0 + 2 * m, in_map == 2 ? ~0ull : 0);
 			vmx_write(F_EOI0 + 2 * (v / 64), in_map == 0 ? 1ull << v % 64 : in_map == 2 ? ~(1ull << v % 64) : 0);
+			vapic[0x300 / 4] = 0x1234;
 			r = go();
+			check("EOI: the register is 0, its neighbours stay", vapic[EOI / 4] == 0 && vapic[0x300 / 4] == 0x1234, 1);
 			check("EOI: exits by its bit alone", r, in_map == 0 ? R_EOI : R_VMCALL);
 			if (in_map == 0)
 				check("EOI: its vector", vmx_read(VMCS_QUALIFICATION), v);
@@ -174,6 +177,37 @@ static void other_vectors(void)
 	mmio_write(0xfee000b0, 0);
 }
 
+/* All that is posted is requested in VIRR, on top of what was; RVI is the highest of it. */
+static void posting(void)
+{
+	u32 *pid = page_alloc();
+	static const u8 posted[] = {0x20, 0x3f, 0x45, 0x91, 0xfe};
+
+	for (unsigned lowest = 0; lowest < 2; lowest++) {
+		apic_base(&r_cli, APIC_ACCESS | REGISTERS | DELIVERY);
+		on(VMCS_PIN, 1 << 7);
+		on(VMCS_EXIT_CONTROLS, 1 << 15);
+		vmx_write(F_PI_VECTOR, 0xe2);
+		vmx_write(F_PID, (u64)pid);
+		memset(pid, 0, 64);
+		vapic[0x210 / 4] = 1 << 1; /* 21h is requested */
+		vmx_write(F_INT_STATUS, 0x21);
+		for (unsigned n = 0; n < (lowest ? 1 : sizeof(posted)); n++)
+			pid[posted[n] / 32] |= 1u << posted[n] % 32;
+		pid[8] = 1;
+		mmio_write(0xfee000f0, 0x1ff);
+		mmio_write(0xfee00300, 0x400e2);
+		check("posting: no exit", go(), R_VMCALL);
+		check("posting: RVI", vmx_read(F_INT_STATUS), lowest ? 0x21 : 0xfe);
+		check("posting: what was requested stays", vapic[0x210 / 4] >> 1 & 1, 1);
+		for (unsigned n = 0; n < (lowest ? 1 : sizeof(posted)); n++)
+			check("posting: in VIRR", vapic[(0x200 + posted[n] / 32 * 16) / 4] >> posted[n] % 32 & 1, 1);
+		for (unsigned n = 0; n < 8; n++)
+			check("posting: the descriptor is empty", pid[n], 0);
+		check("posting: ON is clear", pid[8], 0);
+	}
+}
+
 static bool take(struct regs *r)
 {
 	(void)r;
@@ -187,4 +221,5 @@ void test_apic_registers(void)
 	msr_reads();
 	ends();
 	other_vectors();
+	posting();
 }

@@ -46,6 +46,35 @@ static void two_regions(void)
 	vmx_write(VMCS_HOST_CR0, read_cr0());
 	check("VMCS b put right", go(), R_VMCALL);
 	load(a);
+	/* field by field, so that each group of checks is asked for (vmx_run() writes RSP and RIP of the host) */
+	static const struct {
+		const char *name;
+		u32 field;
+		u64 value, outcome; /* an error number, or an exit reason */
+	} bad[] = {
+	        {"CR3-target count", 0x400a, 5, 7}, {"VM-entry controls", VMCS_ENTRY_CONTROLS, 0, 7},
+	        {"injected type", VMCS_ENTRY_EVENT, 0x80000100, 7}, {"host CR3", VMCS_HOST_CR3, 1ull << 60, 8},
+	        {"guest CR4", VMCS_GUEST_CR4, 1ull << 63, 33}, {"guest RFLAGS", VMCS_GUEST_RFLAGS, 0, 33},
+	        {"guest GDTR limit", VMCS_GUEST_GDTR_LIMIT, 0x10000, 33}, {"guest TR", VMCS_GUEST_ES_AR + 14, 0x89, 33},
+	        {"guest activity", VMCS_GUEST_ACTIVITY, 4, 33}, {"guest interruptibility", VMCS_GUEST_INTERRUPTIBILITY, 3, 33},
+	        {"link pointer", VMCS_LINK, 0x1001, 33},
+	};
+	for (unsigned n = 0; n < sizeof(bad) / sizeof(bad[0]); n++) {
+		u64 one;
+		int r;
+
+		base(&m_nop);
+		one = current();
+		vmx_write(bad[n].field, bad[n].value);
+		base(&m_nop);
+		vcheck(bad[n].name, "another VMCS enters", go(), R_VMCALL);
+		load(one);
+		r = vmx_run(false);
+		vcheck(bad[n].name, "refused", bad[n].outcome == 33 ? vmx_read(VMCS_EXIT_REASON) : vmx_read(VMCS_ERROR),
+		       bad[n].outcome == 33 ? 0x80000021 : bad[n].outcome);
+		vcheck(bad[n].name, "refused: how", (u64)r, bad[n].outcome == 33 ? VMX_OK : VMX_FAIL_VALID);
+	}
+	load(a);
 	/* VMCLEAR of a launched VMCS that is not current */
 	clear(b);
 	check("VMCLEAR leaves the current VMCS", current(), a);
@@ -240,6 +269,7 @@ static void modification_log(void)
 	logging(512);
 	check("PML from 512: full at once", go(), 62);
 	check("PML from 512: the index stays", vmx_read(F_PML_INDEX), 512);
+	check("PML from 512: no instruction length", vmx_read(VMCS_EXIT_LENGTH), 0);
 }
 
 /* ---- "PAUSE-Loop Exiting": a gap of so many ticks is no new loop, a loop of more than so many exits ---- */

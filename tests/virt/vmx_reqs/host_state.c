@@ -213,6 +213,26 @@ static void areas(struct pc *p)
 	}
 }
 
+/* The last exits are kept for the evidence of a death. */
+static void records(struct pc *p)
+{
+	static const struct insn_row row = {.form = "CPUID"};
+	static const struct insn cpuid = {.len = 2, .row = &row};
+	struct exit_request x = {.id = ICPT_CPUID, .insn = &cpuid};
+	const struct exit_record *e;
+
+	guest(p, true);
+	p->c->r[REG_RIP] = 0x5678;
+	vmx_exit(p->c, &x);
+	e = &p->c->lastexit[(p->c->lastexit_n - 1) % ARRAY_LEN(p->c->lastexit)];
+	check("exit record: reason", e->code, 10);
+	check("exit record: name", e->name && strstr(e->name, "CPUID") != NULL, 1);
+	check("exit record: qualification", e->info[0], 0);
+	check("exit record: nothing else", e->info[1], 0);
+	check("exit record: VMCS", e->guest, CURRENT);
+	check("exit record: RIP", e->rip, 0x5678);
+}
+
 int main(void)
 {
 	struct pc p;
@@ -224,6 +244,7 @@ int main(void)
 	null_selectors(&p);
 	aborts(&p);
 	areas(&p);
+	records(&p);
 	bare_fini(&p);
 	proved_report(passed + failed, 0);
 	printf("%u passed, %u failed\n", passed, failed);
