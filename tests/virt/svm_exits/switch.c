@@ -175,6 +175,43 @@ static void two_tables(void)
 	old2[DATA >> 21] = DATA | 0x87;
 }
 
+/* The same for the guest's own tables: one page for both guests, in two places. */
+SNIPPET(look_far, "mov $1, %eax; shl $39, %rax", "mov (%rax), %rbx; mov %rbx, seen");
+
+static void two_tables_of_tables(void)
+{
+	enum { TABLES = 0x8a00000, ELSEWHERE = 0x8c00000, FIRST = 0x8400000, SECOND = 0x8800000 };
+	u64 *l4 = page_alloc(), *l3 = page_alloc(), *l2 = page_alloc(), first;
+
+	*(u64 *)FIRST = 0xaaaa;
+	*(u64 *)SECOND = 0xbbbb;
+	for (unsigned n = 0; n < 2; n++) {
+		u64 *t = (u64 *)(n ? ELSEWHERE : (u64)TABLES);
+
+		memset(t, 0, 3 * 4096);
+		memcpy(t, user_pml4, 4096);
+		t[1] = (TABLES + 0x1000) | 7;
+		t[512] = (TABLES + 0x2000) | 7;
+		t[1024] = (n ? SECOND : FIRST) | 0x87;
+	}
+	base(&look_far);
+	first = v->ncr3;
+	memcpy(l4, (void *)first, 4096);
+	memcpy(l3, (void *)(*(u64 *)first & ~0xfffull), 4096);
+	memcpy(l2, (void *)(l3[0] & ~0xfffull), 4096);
+	l4[0] = (u64)l3 | 7;
+	l3[0] = (u64)l2 | 7;
+	l2[TABLES >> 21] = ELSEWHERE | 0x87;
+	for (unsigned n = 0; n < 6; n++) {
+		base(&look_far);
+		v->cr3 = TABLES;
+		v->ncr3 = n % 2 ? (u64)l4 : first;
+		v->tlb_control = 1;
+		vcheck("two places of the guest's tables", "code", go(), EXIT_VMMCALL);
+		vcheck("two places of the guest's tables", "each its own", seen[0], n % 2 ? 0xbbbb : 0xaaaa);
+	}
+}
+
 /* ---- addresses of 32-bit code are 32 bits wide ---- */
 
 static void wrapped_address(void)
@@ -187,6 +224,19 @@ static void wrapped_address(void)
 	v->intercept1 |= 1 << 25;
 	vcheck("INVLPG of 32-bit code", "code", go(), 0x79);
 	vcheck("INVLPG of 32-bit code", "the address wraps", v->exitinfo1, assists ? 0x1034 : 0);
+
+	static u8 invpcid[] = {0x66, 0x0f, 0x38, 0x82, 0x05, 0x34, 0x20, 0, 0, 0x0f, 0x01, 0xd9}; /* INVPCID EAX, [2034h] */
+	u32 r[4];
+
+	cpuid(7, 0, r);
+	if (!(r[1] >> 10 & 1))
+		return;
+	base(&plain);
+	protected32(invpcid);
+	v->ds.base = 0xfffff000;
+	on((struct icpt){5, 2});
+	vcheck("INVPCID of 32-bit code", "code", go(), 0xa2);
+	vcheck("INVPCID of 32-bit code", "the address wraps", v->exitinfo1, 0x1034);
 }
 
 /* ---- last-branch records: the exception's are the guest's, too ---- */
@@ -312,6 +362,7 @@ void test_switch(void)
 	legacy_guest();
 	host_flags();
 	two_tables();
+	two_tables_of_tables();
 	wrapped_address();
 	bytes_and_limit();
 	bytes_and_pages();
