@@ -17,6 +17,12 @@
 	QUIRK(SYSENTER_NO_COMPAT, "SYSENTER and SYSEXIT are #UD in long mode", "APM 3 \"SYSENTER\"") \
 	QUIRK(NULL_KEEPS_BASE, "without null-selector clearing, loading a null selector keeps base and limit", "APM 3 \"MOV\"; CPUID 8000_0021h EAX[6]") \
 	QUIRK(FXSAVE_PTR_ES, "FXSAVE and XSAVE save the x87 pointers only while FSW.ES is 1", "APM 2 \"FXSAVE and FXRSTOR Instructions\"") \
+	QUIRK(FXSAVE_EM_NM, "FXSAVE and FXRSTOR with CR0.EM are #NM, not #UD", "APM 5 \"FXSAVE\"") \
+	QUIRK(SHA_UNALIGNED, "SHA instructions take a misaligned memory operand", AMDS) \
+	QUIRK(PREFETCH_REG_UD, "0F 0D with a register is #UD, not a reserved NOP", AMDS) \
+	QUIRK(LOOP_REPEATS, "LOOPE and LOOPNE take their condition from an F3 or F2 prefix", AMDS) \
+	QUIRK(MOVSXD16_READS_32, "MOVSXD with 16-bit operands reads 32 bits of memory", AMDS) \
+	QUIRK(PINSRD_W_UD, "VPINSRD and VPEXTRD with VEX.W are #UD outside 64-bit mode", AMDS) \
 	QUIRK(LSS_FAR_64, "far pointers with REX.W have 32-bit offsets", "APM 3 \"JMP (Far)\"") \
 	QUIRK(UPPER_BIT8_RESERVED, "bit 8 of PML5Es, PML4Es and PDPEs that point to tables must be zero", "APM 2 \"Long-Mode Page Translation\"") \
 	QUIRK(X87_STORE_PROBES, "an x87 store that an unmasked exception forbids still faults on its operand", AMDS) \
@@ -39,7 +45,9 @@
 	QUIRK(X87_OP_EXCEPTION, "the x87 opcode register is written by unmasked exceptions only", "SDM 1 \"Fopcode Compatibility Sub-mode\"; " SPR) \
 	QUIRK(FBSTP_HALVES, "FBSTP writes eight bytes before the other two are looked at", SPR) \
 	QUIRK(DP_CROSSWISE, "DPPS and DPPD add for each element by itself, so that NaN operands have another order in each", SPR) \
-	QUIRK(XRSTOR_HEADER_FIRST, "XRSTOR reads the header before the rest of its area is looked at", SPR) \
+	QUIRK(IMAGE_END_FIRST, "FXSAVE, FXRSTOR and XSAVE look at the last byte of their memory first, FNSTENV, FNSAVE and FRSTOR at the first and the last", SPR) \
+	QUIRK(XRSTOR_HEADER_FIRST, "XRSTOR reads XCOMP_BV before the rest of its area is looked at", SPR) \
+	QUIRK(VCVTPS2PH_DENORMAL_PE, "VCVTPS2PH with underflow unmasked reports a denormal source as inexact", SPR) \
 	QUIRK(VCVTPS2PH_RAISES_FIRST, "VCVTPS2PH raises its exceptions before the destination is looked at", SPR)
 /* clang-format on */
 

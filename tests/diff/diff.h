@@ -141,6 +141,7 @@ bool rule_is_rep(const struct diff_case *k);
 bool rule_reads_selector(const struct diff_case *k);
 bool rule_is_gather(const struct diff_case *k);
 enum part { PART_X87 = 1, PART_VECTORS = 2, PART_MEMORY = 4, PART_CR2 = 8, PART_GPRS = 16, PART_ALL = 32 };
+extern bool rule_strict; /* --strict: nothing is ignored */
 u32 rule_ignored(const struct diff_case *k, const struct diff_end *core, const struct diff_end *host);
 void rule_fix_operands(const ZydisDecodedInstruction *zi, ZydisDecodedOperand *op);
 const char *rule_note(const struct insn_row *row); /* what is masked, for --list; NULL: nothing beside undef_flags */

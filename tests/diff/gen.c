@@ -372,6 +372,7 @@ static void place_code(struct gen *g, struct diff_case *k)
 
 bool gen_case(struct gen *g, struct diff_case *k)
 {
+	k->cpu = g->cpu;
 	k->rng.s = k->seed;
 	for (unsigned attempt = 0; attempt < 50; attempt++) {
 		size_t row = g->live[rng_below(&k->rng, g->live_count)];

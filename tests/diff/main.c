@@ -1,5 +1,5 @@
 /*
- * diff [--mode 64|32|16] [--cases N] [--seed N] [--row TEXT] [--list] [--minimise] [--failures N]
+ * diff [--mode 64|32|16] [--cases N] [--seed N] [--row TEXT] [--list] [--minimise] [--failures N] [--strict]
  *
  * Case n of seed S is made from S + n alone, so any failing case repeats as `--seed S+n --cases 1`.
  */
@@ -183,7 +183,7 @@ static void one_case(struct run *r, u64 seed)
 	core_flags(r->core, &k);
 	bad = run_case(r, &k, text, sizeof(text)) != 0;
 	/* Of one row the first failures tell enough; all are counted. */
-	if (bad && r->o.failures && (!k.row || gen_count(r->gen, k.row)->fails < 2 || r->o.row)) {
+	if (bad && r->o.failures && (!k.row || gen_count(r->gen, k.row)->fails < 2 || r->o.row || r->o.failures > 1000)) {
 		if (r->o.minimise) {
 			minimise(r, &k);
 			run_case(r, &k, text, sizeof(text));
@@ -293,7 +293,7 @@ static _Noreturn void usage(const char *what)
 {
 	fprintf(stderr,
 	        "diff: %s\nusage: diff [--mode 64|32|16] [--cases N] [--seed N] [--row TEXT] [--failures N] [--list] "
-	        "[--minimise]\n",
+	        "[--minimise] [--strict]\n",
 	        what);
 	exit(2);
 }
@@ -319,6 +319,8 @@ static struct options parse(int argc, char **argv)
 			o.list = true;
 		else if (!strcmp(a, "--minimise"))
 			o.minimise = true;
+		else if (!strcmp(a, "--strict"))
+			rule_strict = true;
 		else if (!strcmp(a, "--cases"))
 			o.cases = number("--cases wants a number", v), n++;
 		else if (!strcmp(a, "--seed"))

@@ -537,7 +537,6 @@ void gen_state(struct gen *g, struct diff_case *k)
 {
 	struct place p = {.k = k, .mode = g->mode};
 
-	k->cpu = g->cpu;
 	k->zone_base = ZONE_BASE;
 	fill_zone(k);
 	any_registers(k, g->mode);

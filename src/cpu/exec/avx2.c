@@ -153,8 +153,9 @@ static enum xr half_span(struct cpu *c, const struct insn *i, unsigned access, s
 	la_t la;
 
 	TRY(insn_la(c, i, i->memsz, access, &la));
-	TRY(mem_span(c, la, i->memsz, access | vec_stack(i), s));
-	return quirk(c, QUIRK_VEC_CHECKS_ALIGNMENT) ? alignment_check(c, la, i->memsz) : XR_OK;
+	if (quirk(c, QUIRK_VEC_CHECKS_ALIGNMENT))
+		TRY(alignment_check(c, la, i->memsz));
+	return mem_span(c, la, i->memsz, access | vec_stack(i), s);
 }
 
 enum xr avx_cvtph2ps(struct cpu *c, const struct insn *i)
@@ -175,8 +176,9 @@ enum xr avx_cvtph2ps(struct cpu *c, const struct insn *i)
 enum xr avx_cvtps2ph(struct cpu *c, const struct insn *i)
 {
 	bool raises_first = !(i->flags & INSN_MEM) || quirk(c, QUIRK_VCVTPS2PH_RAISES_FIRST);
+	unsigned imm = (u8)i->imm | (quirk(c, QUIRK_VCVTPS2PH_DENORMAL_PE) ? HOSTFP_DENORMAL_INEXACT : 0);
 	union vec r;
-	u32 raised = hostfp_cvtps2ph(&r, &c->v[i->r2], &c->v[i->r2], i->opsz, c->mxcsr, (u8)i->imm);
+	u32 raised = hostfp_cvtps2ph(&r, &c->v[i->r2], &c->v[i->r2], i->opsz, c->mxcsr, imm);
 	struct span s;
 
 	if (raises_first)

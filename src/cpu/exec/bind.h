@@ -157,4 +157,18 @@ static inline void set_addr_reg(struct cpu *c, const struct insn *i, unsigned r,
 		c->r[r] = v & addr_mask(i);
 }
 
+/* F2 and F3 both repeat; the last one counts. */
+static inline u8 dec_repeat(const struct dec *d)
+{
+	u8 flags = 0;
+
+	for (unsigned k = 0; k < d->zi->raw.prefix_count; k++) {
+		if (d->zi->raw.prefixes[k].value == 0xf3)
+			flags = INSN_REP;
+		else if (d->zi->raw.prefixes[k].value == 0xf2)
+			flags = INSN_REPNE;
+	}
+	return flags;
+}
+
 #endif

@@ -397,6 +397,16 @@ static void bind_loop(struct insn *i, const struct dec *d)
 	use_form(i, d->row->op);
 }
 
+static void bind_loop_if(struct insn *i, const struct dec *d)
+{
+	static const struct form equal = FORM(loope), differs = FORM(loopne);
+	u8 repeat = quirk(d->cpu, QUIRK_LOOP_REPEATS) ? dec_repeat(d) : 0;
+
+	bind_loop(i, d);
+	if (repeat)
+		use_form(i, repeat == INSN_REP ? &equal : &differs);
+}
+
 /* ---- software interrupts ---- */
 
 HANDLER(int_n)
@@ -462,8 +472,8 @@ SINGLE(loop) SINGLE(loope) SINGLE(loopne) SINGLE(jrcxz)
 /* clang-format off */
 #define JCC_ROW(CC, NAME) \
 	{ .mnemonic = ZYDIS_MNEMONIC_J##NAME, .flags = ROW_BRANCH, .form = "J" #NAME " rel", .bind = bind_jcc },
-#define LOOP_ROW(MN, nm) \
-	{ .mnemonic = ZYDIS_MNEMONIC_##MN, .flags = ROW_BRANCH, .form = #MN " rel", .bind = bind_loop, .op = &nm##_form }
+#define LOOP_ROW(MN, nm, how) \
+	{ .mnemonic = ZYDIS_MNEMONIC_##MN, .flags = ROW_BRANCH, .form = #MN " rel", .bind = how, .op = &nm##_form }
 #define NEAR(MN, what, how) \
 	{ .mnemonic = ZYDIS_MNEMONIC_##MN, .flags = ROW_BRANCH, .form = #MN " " what, .match = match_near, .bind = how }
 #define TRAP(MN, nm, fl, ic) \
@@ -472,8 +482,8 @@ SINGLE(loop) SINGLE(loope) SINGLE(loopne) SINGLE(jrcxz)
 static const struct insn_row rows[] = {
 	COND_LIST(JCC_ROW)
 	NEAR(JMP, "near", bind_jmp), NEAR(CALL, "near", bind_call), NEAR(RET, "near", bind_ret),
-	LOOP_ROW(LOOP, loop), LOOP_ROW(LOOPE, loope), LOOP_ROW(LOOPNE, loopne),
-	LOOP_ROW(JCXZ, jrcxz), LOOP_ROW(JECXZ, jrcxz), LOOP_ROW(JRCXZ, jrcxz),
+	LOOP_ROW(LOOP, loop, bind_loop), LOOP_ROW(LOOPE, loope, bind_loop_if), LOOP_ROW(LOOPNE, loopne, bind_loop_if),
+	LOOP_ROW(JCXZ, jrcxz, bind_loop), LOOP_ROW(JECXZ, jrcxz, bind_loop), LOOP_ROW(JRCXZ, jrcxz, bind_loop),
 	TRAP(INT, int_n, 0, ICPT_SWINT), TRAP(INT3, int3, 0, ICPT_NONE), TRAP(INT1, int1, 0, ICPT_ICEBP),
 	TRAP(INTO, into, ROW_NOT64, ICPT_NONE),
 	TRAP(UD0, undefined, 0, ICPT_NONE), TRAP(UD1, undefined, 0, ICPT_NONE), TRAP(UD2, undefined, 0, ICPT_NONE),

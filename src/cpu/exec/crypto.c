@@ -326,13 +326,13 @@ static const struct insn_row rows[] = {
 	BOTH(AESIMC, AES, vec_lane, .lane = aesimc)
 	BOTH(AESKEYGENASSIST, AES, vec_lane_imm, .imm = aeskeygenassist)
 	BOTH(PCLMULQDQ, PCLMUL, vec_lane_imm, .imm = pclmulqdq)
-	LEGACY_ROW(SHA1RNDS4, SHA_NI, vec_lane_imm, .imm = sha1rnds4)
-	LEGACY_ROW(SHA1NEXTE, SHA_NI, vec_lane, .lane = sha1nexte)
-	LEGACY_ROW(SHA1MSG1, SHA_NI, vec_lane, .lane = sha1msg1)
-	LEGACY_ROW(SHA1MSG2, SHA_NI, vec_lane, .lane = sha1msg2)
-	LEGACY_ROW(SHA256RNDS2, SHA_NI, sha256rnds2_row, .element = 4)
-	LEGACY_ROW(SHA256MSG1, SHA_NI, vec_lane, .lane = sha256msg1)
-	LEGACY_ROW(SHA256MSG2, SHA_NI, vec_lane, .lane = sha256msg2)
+	LEGACY_ROW(SHA1RNDS4, SHA_NI, vec_lane_imm, .imm = sha1rnds4, .flags = VOP_SHA)
+	LEGACY_ROW(SHA1NEXTE, SHA_NI, vec_lane, .lane = sha1nexte, .flags = VOP_SHA)
+	LEGACY_ROW(SHA1MSG1, SHA_NI, vec_lane, .lane = sha1msg1, .flags = VOP_SHA)
+	LEGACY_ROW(SHA1MSG2, SHA_NI, vec_lane, .lane = sha1msg2, .flags = VOP_SHA)
+	LEGACY_ROW(SHA256RNDS2, SHA_NI, sha256rnds2_row, .element = 4, .flags = VOP_SHA)
+	LEGACY_ROW(SHA256MSG1, SHA_NI, vec_lane, .lane = sha256msg1, .flags = VOP_SHA)
+	LEGACY_ROW(SHA256MSG2, SHA_NI, vec_lane, .lane = sha256msg2, .flags = VOP_SHA)
 };
 
 const struct row_set exec_crypto_rows = { rows, ARRAY_LEN(rows) };

@@ -301,8 +301,9 @@ static enum xr env_span(struct cpu *c, const struct insn *i, unsigned size, unsi
 	la_t la;
 
 	TRY(insn_la(c, i, size, access, &la));
-	TRY(mem_span(c, la, size, access | stack_access(i), s));
-	return alignment_check(c, la, i->opsz == 2 ? 2 : 4);
+	TRY(alignment_check(c, la, i->opsz == 2 ? 2 : 4));
+	TRY(mem_span(c, la, i->opsz == 2 ? 2 : 4, access | stack_access(i), s));
+	return image_span(c, i, la, size, access, s);
 }
 
 enum xr fpu_fnstenv(struct cpu *c, const struct insn *i)
@@ -324,9 +325,12 @@ enum xr fpu_fldenv(struct cpu *c, const struct insn *i)
 	unsigned size = env_size(i);
 	struct span s;
 	u8 image[28];
+	la_t la;
 
 	TRY(fpu_wait(c, i));
-	TRY(env_span(c, i, size, ACC_READ, &s));
+	TRY(insn_la(c, i, size, ACC_READ, &la));
+	TRY(alignment_check(c, la, i->opsz == 2 ? 2 : 4));
+	TRY(mem_span(c, la, size, ACC_READ | stack_access(i), &s));
 	span_read(c, &s, 0, image, size);
 	env_load(c, image, size);
 	return XR_OK;

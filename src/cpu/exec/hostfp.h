@@ -24,8 +24,10 @@ enum {
 typedef u32 fp_fn(void *d, const void *a, const void *b, unsigned bytes, u32 csr, unsigned imm);
 
 #define HOSTFP_ORDERED 0x100u /* in the result: priorities are applied already */
-/* In the immediate of a dot product: every element adds for itself. */
-#define HOSTFP_CROSSWISE 0x100u
+/* In the immediate, of a dot product: every element adds for itself; of VCVTPS2PH with underflow unmasked: a denormal
+ * source is inexact. */
+#define HOSTFP_CROSSWISE        0x100u
+#define HOSTFP_DENORMAL_INEXACT 0x100u
 
 /*
  * "SIMD Floating-Point Exception Priority": invalid, denormal and divide-by-zero of all elements come before computing;

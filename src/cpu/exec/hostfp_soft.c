@@ -240,11 +240,11 @@ static u32 round_shift(u32 v, unsigned shift, unsigned rc, bool negative, bool *
 	return q + up;
 }
 
-static u16 single_to_half(u32 v, unsigned rc, u32 csr, u32 *flags)
+static u16 single_to_half(u32 v, unsigned rc, u32 csr, bool denormal_inexact, u32 *flags)
 {
 	u32 sign = v >> 16 & 0x8000, m = (v & 0x7fffff) | 0x800000, q;
 	int exp = (int)bits(v, 30, 23) - 112; /* biased as a half */
-	bool inexact, negative = v >> 31;
+	bool inexact, full = false, negative = v >> 31;
 
 	if (f32_nan(v)) {
 		*flags |= f32_snan(v) ? MXCSR_IE : 0;
@@ -258,12 +258,14 @@ static u16 single_to_half(u32 v, unsigned rc, u32 csr, u32 *flags)
 		*flags |= MXCSR_DE;
 		m = v & 0x7fffff;
 		exp++; /* denormals have the exponent of the smallest normal */
+		full = denormal_inexact;
 	}
 	if (exp <= 0) {
 		/* Tiny unless rounding at full precision carries it to the smallest normal. */
 		bool carried = exp == 0 && round_shift(m, 13, rc, negative, &inexact) == 0x800;
-		bool full; /* inexact at full precision, which counts when underflow is unmasked */
-		(void)round_shift(m << (__builtin_clz(m) - 8), 13, rc, negative, &full);
+		bool rounded; /* inexact at full precision, which counts when underflow is unmasked */
+		(void)round_shift(m << (__builtin_clz(m) - 8), 13, rc, negative, &rounded);
+		full |= rounded;
 		q = round_shift(m, (unsigned)(14 - exp), rc, negative, &inexact);
 		if (!carried && (inexact || !(csr & MXCSR_UM)))
 			*flags |= MXCSR_UE | (csr & MXCSR_UM || full ? MXCSR_PE : 0);
@@ -294,7 +296,7 @@ u32 hostfp_cvtps2ph(void *d, const void *a, const void *b, unsigned bytes, u32 c
 
 	(void)a;
 	for (unsigned k = 0; k < bytes / 4; k++)
-		r[k] = single_to_half(get32(b, k), rc, csr, &flags);
+		r[k] = single_to_half(get32(b, k), rc, csr, imm & HOSTFP_DENORMAL_INEXACT, &flags);
 	memcpy(d, r, 16);
 	return flags;
 }

@@ -166,13 +166,21 @@ HANDLER(outs)
 	return XR_OK;
 }
 
+/* Processors of both makers test the permission even if the count is 0. */
+static enum xr rep_permitted(struct cpu *c, const struct insn *i)
+{
+	return addr_reg(c, i, REG_RCX) ? XR_OK : io_permitted(c, reg16(c, REG_OFF(REG_RDX)), i->opsz);
+}
+
 HANDLER(rep_ins)
 {
+	TRY(rep_permitted(c, i));
 	return rep_run(c, i, ins, NULL, false);
 }
 
 HANDLER(rep_outs)
 {
+	TRY(rep_permitted(c, i));
 	return rep_run(c, i, outs, NULL, false);
 }
 

@@ -192,6 +192,7 @@ static enum xr mm_maskmovq(struct cpu *c, const struct insn *i)
 	struct span s;
 	la_t la;
 
+	mm_touch(c); /* before a fault, on processors of both makers */
 	if (bytes) {
 		first = (unsigned)__builtin_ctz(bytes);
 		last = 31 - (unsigned)__builtin_clz(bytes);
@@ -201,7 +202,6 @@ static enum xr mm_maskmovq(struct cpu *c, const struct insn *i)
 			if (bytes >> k & 1)
 				span_write(c, &s, k - first, (const u8 *)&data + k, 1);
 	}
-	mm_touch(c);
 	return XR_OK;
 }
 
@@ -226,11 +226,11 @@ static enum xr mm_to_fp(struct cpu *c, const struct insn *i)
 	union vec t = {0}, r;
 
 	TRY(source(c, i, &t.q[0]));
+	if (!(i->flags & INSN_MEM))
+		mm_touch(c);
 	TRY(vec_fp_flags(c, op->fp(&r, &c->v[i->r0], &t, 16, c->mxcsr, 0)));
 	memcpy(&c->v[i->r0], &r, op->element);
 	c->xinuse |= XINUSE_SSE;
-	if (!(i->flags & INSN_MEM))
-		mm_touch(c);
 	return XR_OK;
 }
 
@@ -246,6 +246,7 @@ static enum xr mm_from_fp(struct cpu *c, const struct insn *i)
 		TRY(op_read64(c, i, &t.q[0]));
 	else
 		TRY(vec_mem_read(c, i, 16, &t));
+	mm_touch(c); /* before an exception, on processors of both makers */
 	TRY(vec_fp_flags(c, op->fp(&r, &t, &t, 16, c->mxcsr, 0)));
 	mm_set(c, i->r0, r.q[0]);
 	return XR_OK;

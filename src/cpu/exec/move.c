@@ -96,11 +96,26 @@ static bool match_mov_reg(const struct dec *d)
 EXTEND_ALL(movzx, u8, u16, u32)
 EXTEND_ALL(movsx, s8, s16, s32)
 
+HANDLER(movsxd16_m32)
+{
+	u32 v;
+
+	TRY(op_read32(c, i, &v));
+	set_reg16(c, i->r0, (u16)v);
+	return XR_OK;
+}
+CHAIN(movsxd16_m32)
+
 static void bind_extend(struct insn *i, const struct dec *d)
 {
 	const struct form(*t)[4][2] = d->row->op;
 	unsigned to = size_index(d->op[0].size), from = size_index(d->op[1].size);
 
+	if (from > to && is_mem(d, 1) && quirk(d->cpu, QUIRK_MOVSXD16_READS_32)) {
+		i->opsz = 2;
+		BIND(i, movsxd16_m32);
+		return;
+	}
 	if (from > to) { /* MOVSXD r16, r/m16: Zydis knows the operand as 32 bits wide */
 		from = to;
 		i->memsz = 2;
@@ -439,6 +454,15 @@ static bool match_f3_xchg(const struct dec *d)
 	return dec_mode64(d) && d->zi->raw.rex.B && quirk(d->cpu, QUIRK_PAUSE_WITHOUT_REX_B);
 }
 
+/* 0F 0D with a register, which Zydis calls NOP. */
+static bool match_nop(const struct dec *d)
+{
+	const ZydisDecodedInstruction *zi = d->zi;
+
+	return !(zi->opcode_map == ZYDIS_OPCODE_MAP_0F && zi->opcode == 0x0d && zi->raw.modrm.mod == 3 &&
+	         quirk(d->cpu, QUIRK_PREFETCH_REG_UD));
+}
+
 static void bind_f3_xchg(struct insn *i, const struct dec *d)
 {
 	i->opsz = d->zi->raw.rex.W ? 8 : i->flags & INSN_O16 ? 2 : 4;
@@ -485,7 +509,8 @@ static const struct insn_row rows[] = {
 	PLAIN(CLWB, clflush, 0, FEAT_CLWB, bind_plain),
 	{ .mnemonic = ZYDIS_MNEMONIC_PAUSE, .flags = ROW_PURE, .form = "XCHG r8, rAX", .match = match_f3_xchg, .bind = bind_f3_xchg },
 	{ .mnemonic = ZYDIS_MNEMONIC_PAUSE, .flags = ROW_END, .icpt = ICPT_PAUSE, .form = "PAUSE", .fn = pause },
-	NOP(NOP), NOP(ENDBR32), NOP(ENDBR64), NOP(CLDEMOTE), NOP(PREFETCH), NOP(PREFETCHW), NOP(PREFETCHWT1),
+	{ .mnemonic = ZYDIS_MNEMONIC_NOP, .flags = ROW_PURE, .form = "NOP", .match = match_nop, .bind = bind_plain, .op = &nop_form },
+	NOP(ENDBR32), NOP(ENDBR64), NOP(CLDEMOTE), NOP(PREFETCH), NOP(PREFETCHW), NOP(PREFETCHWT1),
 	NOP_IF(PREFETCHNTA, FEAT_SSE), NOP_IF(PREFETCHT0, FEAT_SSE), NOP_IF(PREFETCHT1, FEAT_SSE), NOP_IF(PREFETCHT2, FEAT_SSE),
 	NOP_IF(SFENCE, FEAT_SSE), NOP_IF(LFENCE, FEAT_SSE2), NOP_IF(MFENCE, FEAT_SSE2),
 };

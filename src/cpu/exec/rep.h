@@ -11,20 +11,6 @@
 
 #define REP_CHUNK 1024
 
-/* F2 and F3 both repeat; the last one counts. */
-static inline u8 dec_repeat(const struct dec *d)
-{
-	u8 flags = 0;
-
-	for (unsigned k = 0; k < d->zi->raw.prefix_count; k++) {
-		if (d->zi->raw.prefixes[k].value == 0xf3)
-			flags = INSN_REP;
-		else if (d->zi->raw.prefixes[k].value == 0xf2)
-			flags = INSN_REPNE;
-	}
-	return flags;
-}
-
 static inline bool is_string(const struct dec *d)
 {
 	return d->zi->meta.category == ZYDIS_CATEGORY_STRINGOP || d->zi->meta.category == ZYDIS_CATEGORY_IOSTRINGOP;

@@ -89,8 +89,10 @@ bool vec_match_vex256_imm(const struct dec *d)
  * "Exceptions type" of the operand: legacy 16-byte memory must be aligned unless the row says otherwise, and MXCSR.MM
  * lifts that for everything but the aligned moves; VEX forms only if the row says so.
  */
-static u32 alignment(const struct insn *i, const struct vop *op)
+static u32 alignment(const struct insn *i, const struct vop *op, const struct dec *d)
 {
+	if (op->flags & VOP_SHA && quirk(d->cpu, QUIRK_SHA_UNALIGNED))
+		return 0;
 	if (op->flags & VOP_ALIGNED)
 		return i->memsz - 1u;
 	if (i->flags & INSN_VEX || op->flags & VOP_UNALIGNED || i->memsz != 16)
@@ -113,6 +115,13 @@ static bool wide_lengths(const struct dec *d)
 	return false;
 }
 
+/* VPINSRD and VPEXTRD, which VEX.W makes VPINSRQ and VPEXTRQ. */
+static bool wide_is_undefined(const struct dec *d)
+{
+	return (d->zi->mnemonic == ZYDIS_MNEMONIC_VPINSRD || d->zi->mnemonic == ZYDIS_MNEMONIC_VPEXTRD) &&
+	       d->zi->raw.vex.W && quirk(d->cpu, QUIRK_PINSRD_W_UD);
+}
+
 void vec_bind(struct insn *i, const struct dec *d)
 {
 	const struct vop *op = d->row->op;
@@ -120,7 +129,7 @@ void vec_bind(struct insn *i, const struct dec *d)
 	unsigned n = 0;
 	const ZydisDecodedOperand *o;
 
-	i->fn = d->row->fn;
+	i->fn = wide_is_undefined(d) ? NULL : d->row->fn;
 	if (vec_is_vex(d)) {
 		i->flags |= INSN_VEX;
 		length = d->zi->avx.vector_length == 256 ? 32 : 16;
@@ -140,7 +149,7 @@ void vec_bind(struct insn *i, const struct dec *d)
 		i->r1 = slot[0];
 	}
 	i->opsz = op->bytes ? op->bytes : length;
-	i->aux = alignment(i, op);
+	i->aux = alignment(i, op, d);
 	if (i->fn == vec_cmpstr)
 		i->imm2 = wide_lengths(d) ? 8 : 4;
 	if (op->legacy_imm && !(i->flags & INSN_VEX))
@@ -162,8 +171,8 @@ enum xr vec_read_slow(struct cpu *c, la_t la, unsigned size, unsigned access, vo
 
 	if (size <= 8)
 		return mmu_read_slow(c, la, size, access, out);
-	TRY(mem_span(c, la, size, access, &s));
 	TRY(vec_alignment(c, la));
+	TRY(mem_span(c, la, size, access, &s));
 	span_read(c, &s, 0, out, size);
 	return XR_OK;
 }
@@ -174,8 +183,8 @@ enum xr vec_write_slow(struct cpu *c, la_t la, unsigned size, unsigned access, c
 
 	if (size <= 8)
 		return mmu_write_slow(c, la, size, access, in);
-	TRY(mem_span(c, la, size, access, &s));
 	TRY(vec_alignment(c, la));
+	TRY(mem_span(c, la, size, access, &s));
 	span_write(c, &s, 0, in, size);
 	return XR_OK;
 }

@@ -33,6 +33,7 @@ enum vop_flag {
 	VOP_ALIGNED = 2,   /* both forms: memory must be aligned to the vector length (MOVAPS, MOVNTDQ...) */
 	VOP_SIGNAL = 4,    /* COMISS: quiet NaNs are invalid operations */
 	VOP_INDEX64 = 8,   /* gathers: the indices are quadwords */
+	VOP_SHA = 16,      /* processors differ in whether memory must be aligned */
 };
 
 /* aux: the low bits of the address that must be zero, and whether MXCSR.MM lifts it ("Misaligned SSE Mode"). */

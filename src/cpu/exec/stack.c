@@ -187,18 +187,16 @@ HANDLER(pusha)
 	return XR_OK;
 }
 
-/* The image of RSP is skipped. */
+/* The image of RSP is skipped. Registers that were popped before a fault keep what they got. */
 HANDLER(popa)
 {
-	u64 sp = c->r[REG_RSP], v[8];
+	u64 sp = c->r[REG_RSP], v;
 
-	for (unsigned k = 0; k < 8; k++) {
-		TRY(stack_read(c, sp & stack_mask(c), i->opsz, &v[k]));
-		sp += i->opsz;
-	}
-	for (unsigned r = 0; r < 8; r++)
+	for (unsigned r = 8; r-- > 0; sp += i->opsz) {
+		TRY(stack_read(c, sp & stack_mask(c), i->opsz, &v));
 		if (r != REG_RSP)
-			reg_set(c, REG_OFF(r), i->opsz, v[7 - r]);
+			reg_set(c, REG_OFF(r), i->opsz, v);
+	}
 	set_sp(c, sp);
 	return XR_OK;
 }

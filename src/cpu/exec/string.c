@@ -5,14 +5,14 @@
 
 /*
  * One iteration each. MOVS reads before it writes, but what it reads may be a device: unless the source is plain memory at
- * hand, both translations are proved first.
+ * hand, both translations are proved first, the source's before the destination's address is looked at.
  */
-static enum xr movs_prove(struct cpu *c, const struct insn *i, la_t from, la_t to)
+static enum xr movs_prove(struct cpu *c, const struct insn *i, la_t la, unsigned access)
 {
 	struct span s;
 
-	TRY(mem_span(c, from, i->opsz, ACC_READ | stack_acc(i), &s));
-	return mem_span(c, to, i->opsz, ACC_WRITE, &s);
+	TRY(alignment_check(c, la, i->opsz));
+	return mem_span(c, la, i->opsz, access, &s);
 }
 
 #define STRING_SIZE(N)                                                                                                 \
@@ -21,9 +21,12 @@ static enum xr movs_prove(struct cpu *c, const struct insn *i, la_t from, la_t t
 		la_t from, to;                                                                                         \
 		u##N v;                                                                                                \
 		TRY(linear(c, i->seg, addr_reg(c, i, REG_RSI), N / 8, ACC_READ, &from));                               \
+		bool prove = !l1_read(c, from, N / 8);                                                                 \
+		if (unlikely(prove))                                                                                   \
+			TRY(movs_prove(c, i, from, ACC_READ | stack_acc(i)));                                          \
 		TRY(linear(c, SEG_ES, addr_reg(c, i, REG_RDI), N / 8, ACC_WRITE, &to));                                \
-		if (unlikely(!l1_read(c, from, N / 8)))                                                                \
-			TRY(movs_prove(c, i, from, to));                                                               \
+		if (unlikely(prove))                                                                                   \
+			TRY(movs_prove(c, i, to, ACC_WRITE));                                                          \
 		TRY(mem_read##N(c, from, stack_acc(i), &v));                                                           \
 		TRY(mem_write##N(c, to, 0, v));                                                                        \
 		string_advance(c, i, REG_RSI);                                                                         \

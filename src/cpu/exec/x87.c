@@ -60,8 +60,8 @@ static enum xr prove_bytes(struct cpu *c, const struct insn *i, unsigned size, s
 	la_t la;
 
 	TRY(insn_la(c, i, size, ACC_WRITE, &la));
-	TRY(mem_span(c, la, size, ACC_WRITE | stack_access(i), s));
-	return alignment_check(c, la, size > 8 ? 8 : size);
+	TRY(alignment_check(c, la, size > 8 ? 8 : size));
+	return mem_span(c, la, size, ACC_WRITE | stack_access(i), s);
 }
 
 static enum xr write_bytes(struct cpu *c, const struct insn *i, unsigned size, const u8 buf[16])
@@ -415,7 +415,8 @@ COMPARE(fucomp, x87_host_fucom, 1)
 COMPARE(fucompp, x87_host_fucom, 2)
 /* clang-format on */
 
-/* FCOMI FUCOMI: the answer goes to ZF, PF, CF; OF, SF, AF are cleared. */
+/* FCOMI FUCOMI: the answer goes to ZF, PF, CF; OF, SF, AF are cleared. DEVIATION from the SDM: processors of both makers
+ * leave C1 alone. */
 static enum xr compare_flags(struct cpu *c, const struct insn *i, x87_op2 *op, bool pop)
 {
 	struct f80 a, b, d;
@@ -430,7 +431,7 @@ static enum xr compare_flags(struct cpu *c, const struct insn *i, x87_op2 *op, b
 		b = st_get(c, sti(i));
 		sw = op(&d, &a, &b, c->fpu.cw | X87_EXC) & (u16)~X87_C1;
 	}
-	(void)commit_flags(c, sw & X87_EXC, X87_C1);
+	fpu_except(c, sw & X87_EXC);
 	cc_set_flags(c, (sw & X87_C3 ? FL_ZF : 0u) | (sw & X87_C2 ? FL_PF : 0u) | (sw & X87_C0 ? FL_CF : 0u));
 	if (pop && !fpu_unmasked(c, sw & X87_EARLY))
 		st_pop(c);

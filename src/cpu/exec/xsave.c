@@ -176,19 +176,19 @@ static void load_avx(struct cpu *c, const u8 *p)
 
 /* ---- FXSAVE, FXRSTOR ---- */
 
-/* CR0.EM: #UD for Intel, #NM for AMD ("FXSAVE", exceptions). */
 static enum xr fx_span(struct cpu *c, const struct insn *i, unsigned access, struct span *s)
 {
 	la_t la;
 
 	if (c->cr0 & CR0_EM)
-		return quirk(c, QUIRK_FXSAVE_PTR_ES) ? fault_nm(c) : fault_ud(c);
+		return quirk(c, QUIRK_FXSAVE_EM_NM) ? fault_nm(c) : fault_ud(c);
 	if (c->cr0 & CR0_TS)
 		return fault_nm(c);
 	TRY(insn_la(c, i, LEGACY_SIZE, access, &la));
+	TRY(alignment_check(c, la, 4));
 	if (!is_aligned(la, 16))
 		return fault_gp(c, 0);
-	return mem_span(c, la, LEGACY_SIZE, access | stack_access(i), s);
+	return image_span(c, i, la, LEGACY_SIZE, access, s);
 }
 
 /* "Fast FXSAVE/FXRSTOR": at CPL 0 in 64-bit mode the XMM registers are left out. */
@@ -257,9 +257,10 @@ static enum xr area_span(struct cpu *c, const struct insn *i, u32 size, unsigned
 	la_t la;
 
 	TRY(insn_la(c, i, size, access, &la));
+	TRY(alignment_check(c, la, 4));
 	if (!is_aligned(la, 64))
 		return fault_gp(c, 0);
-	return mem_span(c, la, size, access | stack_access(i), s);
+	return image_span(c, i, la, size, access, s);
 }
 
 /* Write one extended component at `at`. */
@@ -410,18 +411,18 @@ static void restore_components(struct cpu *c, const struct insn *i, const u8 *ar
 	}
 }
 
-/* The header by itself, where its offset wraps at the address size. */
+/* XCOMP_BV by itself, where its offset wraps at the address size. */
 static enum xr header_probe(struct cpu *c, const struct insn *i)
 {
-	u64 ea = insn_ea(c, i) + LEGACY_SIZE;
+	u64 ea = insn_ea(c, i) + LEGACY_SIZE + 8;
 	struct span s;
 	la_t la;
 
-	if (!is_aligned(ea, 64))
+	if (!is_aligned(ea - 8, 64))
 		return XR_OK;
 	ea = i->addrsz == 8 ? ea : i->addrsz == 4 ? (u32)ea : (u16)ea;
-	TRY(seg_address(c, i->seg, ea, sizeof(struct header), ACC_READ, &la));
-	return mem_span(c, la, sizeof(struct header), ACC_READ | stack_access(i), &s);
+	TRY(seg_address(c, i->seg, ea, 8, ACC_READ, &la));
+	return mem_span(c, la, 8, ACC_READ | stack_access(i), &s);
 }
 
 static enum xr restore(struct cpu *c, const struct insn *i, u64 enabled, bool supervisor)

@@ -5,6 +5,7 @@
 #include "cpu/mmu/mmu_priv.h"
 
 #include "cpu/apic/apic.h"
+#include "cpu/mmu/mem.h"
 #include "cpu/state/time.h"
 
 /* "Canonical Addressing". Outside long mode linear addresses have 32 bits and wrap. */
@@ -287,13 +288,9 @@ enum xr mem_span(struct cpu *c, la_t la, u32 len, unsigned access, struct span *
 }
 
 /* ---- scalars ---- */
-/* "Alignment Check Exception (#AC)": tested behind the translation, whose faults are of higher priority. */
 static enum xr check_alignment(struct cpu *c, la_t la, unsigned size, unsigned access)
 {
-	if (likely(!(la & (size - 1)) || c->cpl != 3 || !(c->cr0 & CR0_AM) || !(c->rflags & FL_AC) ||
-	           (access & ACC_SUPER)))
-		return XR_OK;
-	return cpu_fault(c, EX_AC, 0);
+	return access & ACC_SUPER ? XR_OK : alignment_check(c, la, size);
 }
 
 #define CACHE_LINE 64u
@@ -335,8 +332,8 @@ enum xr mmu_read_slow(struct cpu *c, la_t la, unsigned size, unsigned access, vo
 {
 	struct span s;
 
-	TRY(translate_span(c, la, size, access, &s));
 	TRY(check_alignment(c, la, size, access));
+	TRY(translate_span(c, la, size, access, &s));
 	if (unlikely(c->lock_watch))
 		TRY(note_lock(c, &s, la, size));
 	if (likely(s.parts == 1))
@@ -351,8 +348,8 @@ enum xr mmu_write_slow(struct cpu *c, la_t la, unsigned size, unsigned access, c
 {
 	struct span s;
 
-	TRY(translate_span(c, la, size, access, &s));
 	TRY(check_alignment(c, la, size, access));
+	TRY(translate_span(c, la, size, access, &s));
 	if (likely(s.parts == 1))
 		part_write(c, &s.part[0], 0, in, size);
 	else

@@ -50,11 +50,17 @@ enum xr mem_read(struct cpu *c, la_t la, unsigned size, unsigned access, u64 *ou
 enum xr mem_write(struct cpu *c, la_t la, unsigned size, unsigned access, u64 v) must_check;
 enum xr mem_rmw(struct cpu *c, la_t la, unsigned size, unsigned access, u64 *out) must_check;
 
-/* "Alignment Check Exception (#AC)" for accesses by mem_span(); the scalar ones above check by themselves. While the check
- * is on no L1 entry matches, so that every access comes where it is made. */
+/*
+ * "Alignment Check Exception (#AC)" for accesses by mem_span(), before it; the scalar ones above check by themselves.
+ * While the check is on no L1 entry matches, so that every access comes where it is made. DEVIATION from "Priority Among
+ * Concurrent Events": processors of both makers check before they translate; only an address that is not canonical
+ * comes first.
+ */
 static inline enum xr alignment_check(struct cpu *c, la_t la, unsigned align)
 {
 	if (likely(!(la & (align - 1)) || c->cpl != 3 || !(c->cr0 & CR0_AM) || !(c->rflags & FL_AC)))
+		return XR_OK;
+	if ((c->efer & EFER_LMA) && !is_canonical(la, c->la_bits))
 		return XR_OK;
 	return cpu_fault(c, EX_AC, 0);
 }
