@@ -39,13 +39,14 @@
 	QUIRK(CPUID_LAST_LEAF, "a leaf above the maximum reads as the highest basic leaf", "SDM 2 \"CPUID\"") \
 	QUIRK(CALL_PUSHES_FIRST, "near CALL writes its return address before the target is checked", SPR) \
 	QUIRK(PUSH_SREG_16, "PUSH of a segment register with a 32-bit operand writes its lower half only", "SDM 2 \"PUSH\"; " SPR) \
+	QUIRK(BOUND_LOWER_FIRST, "BOUND compares with the lower bound before it reads the upper one", SPR) \
 	QUIRK(CMPS_DEST_FIRST, "CMPS reads ES:rDI before rSI", SPR) \
 	QUIRK(REP_EXTENDS, "in 64-bit mode REP with 32-bit addresses zero-extends its registers before the first iteration", SPR) \
 	QUIRK(MMX_STORE_TOP_FIRST, "a store of an MMX register clears TOP, but not the tags, before it faults", SPR) \
 	QUIRK(X87_OP_EXCEPTION, "the x87 opcode register is written by unmasked exceptions only", "SDM 1 \"Fopcode Compatibility Sub-mode\"; " SPR) \
 	QUIRK(FBSTP_HALVES, "FBSTP writes eight bytes before the other two are looked at", SPR) \
 	QUIRK(DP_CROSSWISE, "DPPS and DPPD add for each element by itself, so that NaN operands have another order in each", SPR) \
-	QUIRK(IMAGE_END_FIRST, "FXSAVE, FXRSTOR and XSAVE look at the last byte of their memory first, FNSTENV, FNSAVE and FRSTOR at the first and the last", SPR) \
+	QUIRK(IMAGE_END_FIRST, "FXSAVE, FXRSTOR and XSAVE look at the last byte of their memory first, FNSTENV, FLDENV, FNSAVE and FRSTOR at the first and the last", SPR) \
 	QUIRK(XRSTOR_HEADER_FIRST, "XRSTOR reads XCOMP_BV before the rest of its area is looked at", SPR) \
 	QUIRK(VCVTPS2PH_DENORMAL_PE, "VCVTPS2PH with underflow unmasked reports a denormal source as inexact", SPR) \
 	QUIRK(VCVTPS2PH_RAISES_FIRST, "VCVTPS2PH raises its exceptions before the destination is looked at", SPR)

@@ -441,15 +441,15 @@ static enum xr raise_bound(struct cpu *c, const struct insn *i)
 HANDLER(bound)
 {
 	unsigned nbits = i->opsz * 8u;
+	s64 v = sign_extend(reg_get(c, i->r0, i->opsz), nbits);
 	u64 low, high;
 	la_t la;
 
 	TRY(insn_la(c, i, 2u * i->opsz, ACC_READ, &la));
 	TRY(mem_read(c, la, i->opsz, stack_acc(i), &low));
+	if (v < sign_extend(low, nbits) && quirk(c, QUIRK_BOUND_LOWER_FIRST))
+		return raise_bound(c, i);
 	TRY(mem_read(c, la + i->opsz, i->opsz, stack_acc(i), &high));
-
-	s64 v = sign_extend(reg_get(c, i->r0, i->opsz), nbits);
-
 	if (v < sign_extend(low, nbits) || v > sign_extend(high, nbits))
 		return raise_bound(c, i);
 	return XR_OK;

@@ -325,12 +325,9 @@ enum xr fpu_fldenv(struct cpu *c, const struct insn *i)
 	unsigned size = env_size(i);
 	struct span s;
 	u8 image[28];
-	la_t la;
 
 	TRY(fpu_wait(c, i));
-	TRY(insn_la(c, i, size, ACC_READ, &la));
-	TRY(alignment_check(c, la, i->opsz == 2 ? 2 : 4));
-	TRY(mem_span(c, la, size, ACC_READ | stack_access(i), &s));
+	TRY(env_span(c, i, size, ACC_READ, &s));
 	span_read(c, &s, 0, image, size);
 	env_load(c, image, size);
 	return XR_OK;
