@@ -24,8 +24,8 @@ struct fwcfg {
 	u16 key;
 	u32 offset;
 	u32 dma_high;
-	struct item *items;  /* content: set before the first run, never changed by it */
-	u32 files;
+	struct item *items;  /* wired: content, set before the first run, never changed by it */
+	u32 files;           /* wired */
 	struct bus_range port, dma;
 };
 

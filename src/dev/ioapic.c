@@ -19,7 +19,7 @@ enum { FIXED, LOWEST, SMI, NMI = 4, INIT, EXTINT = 7 };
 struct ioapic {
 	struct device dev;
 	u32 id;            /* bits 27:24 */
-	u8 power_on_id;
+	u8 power_on_id;    /* wired */
 	u8 select;
 	u32 lines;         /* inputs asserted now */
 	u64 redir[INPUTS];

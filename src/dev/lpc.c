@@ -17,7 +17,7 @@ enum { ACPI_EN = 0x80, PIRQ_OFF = 0x80, LPC_DEVFN = 0x1f << 3, RESET_PMBASE = 0x
 struct lpc {
 	struct pci_dev pci;
 	u8 pirq; /* levels of PIRQA# to PIRQH#, bit 0 is A */
-	struct irq_line irq[24];
+	struct irq_line irq[24]; /* cache: from pirq and the routing registers */
 	struct device *pm; /* the block PMBASE moves; NULL: it stays where it is */
 };
 

@@ -35,7 +35,7 @@ struct pci_dev;
 
 struct pci_bar {
 	struct bus_range range; /* cache: where the registers say; size 0: no such BAR */
-	enum pci_bar_kind kind;
+	enum pci_bar_kind kind; /* wired */
 };
 
 /* What the function wants to hear about its configuration space; each may be NULL. */
@@ -48,13 +48,13 @@ struct pci_dev {
 	struct device dev; /* first: a function is a device */
 	struct pci_bus *pci;
 	const struct pci_cfg_ops *cfg_ops;
-	u8 devfn;
+	u8 devfn;        /* wired */
 	u8 cfg[256];
-	u8 wmask[256];   /* which bits software may write */
-	u8 power_on[256];
-	u8 next_cap;     /* where the next capability goes */
-	u8 msi_cap, msix_cap; /* 0: none */
-	u8 msix_count;
+	u8 wmask[256];   /* wired: which bits software may write; cache, where a lock bit changes it */
+	u8 power_on[256]; /* wired */
+	u8 next_cap;     /* wired: where the next capability goes */
+	u8 msi_cap, msix_cap; /* wired; 0: none */
+	u8 msix_count;   /* wired */
 	bool intx;       /* the function wants INTx */
 	bool intx_wire;  /* and its pin says so */
 	u32 msix[PCI_MSIX_MAX][4]; /* "MSI-X Table": address, upper address, data, vector control */
@@ -69,10 +69,10 @@ struct pci_dev {
 
 struct pci_bus {
 	struct bus *bus;
-	struct pci_dev *fn[256];
-	unsigned asserted[8];  /* functions that hold PIRQ n down */
+	struct pci_dev *fn[256]; /* wired */
+	unsigned asserted[8];  /* cache: functions that hold PIRQ n down, from their intx_wire */
 	void (*pirq)(void *arg, unsigned n, bool level); /* the LPC bridge */
-	void *pirq_arg;
+	void *pirq_arg; /* wired */
 };
 
 struct pci_ids {

@@ -12,7 +12,7 @@ enum { MEM_SIZE = 4096, IO_SIZE = 256, TESTS = 3, TEST_AREA = 0x80, DATAMATCH = 
 struct bank {
 	u8 test;
 	u32 count;
-	bool io;
+	bool io; /* wired */
 };
 
 struct pcitestdev {

@@ -52,13 +52,14 @@ struct virtio_class {
 struct virtio {
 	struct pci_dev pci; /* first */
 	const struct virtio_class *cls;
-	u64 offered, accepted; /* feature bits */
+	u64 offered;  /* wired: feature bits */
+	u64 accepted;
 	u32 device_select, driver_select;
 	u8 status, isr;
 	u16 config_vector, queue_select;
 	struct virtq q[VIRTIO_QUEUES];
-	u8 config[VIRTIO_CONFIG_MAX]; /* device-specific; read-only to the driver */
-	u8 pci_cfg_cap;               /* where VIRTIO_PCI_CAP_PCI_CFG is */
+	u8 config[VIRTIO_CONFIG_MAX]; /* wired: device-specific; read-only to the driver */
+	u8 pci_cfg_cap;               /* wired: where VIRTIO_PCI_CAP_PCI_CFG is */
 };
 
 /* Ids base to base + 39. */

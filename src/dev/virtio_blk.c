@@ -50,17 +50,17 @@ struct due {
 
 struct virtio_blk {
 	struct virtio v;
-	int fd;
-	bool readonly, snapshot;
+	int fd;                    /* wired */
+	bool readonly, snapshot;   /* wired */
 	bool told; /* cache: a person knows that the computer refuses to write */
 	const struct platform *platform;
-	const char *path, *option; /* the caller's */
-	u64 size;
-	char serial[ID_LEN];
-	struct due due[VIRTIO_QUEUE_SIZE]; /* oldest first */
+	const char *path, *option; /* wired: the caller's */
+	u64 size;                  /* wired */
+	char serial[ID_LEN];       /* wired */
+	struct due due[VIRTIO_QUEUE_SIZE]; /* oldest first; in extra_hash */
 	u16 dues;
 	u64 written;             /* a running mix of what went to the file */
-	struct overlay overlay;
+	struct overlay overlay;  /* in extra_hash */
 	struct timer timer;      /* cache: armed from due[0] */
 	struct virtq_elem elem;  /* cache: the request at work */
 	u8 bounce[BOUNCE];       /* cache */

@@ -33,7 +33,7 @@ struct net_timer {
 
 struct virtio_net {
 	struct virtio v;
-	Slirp *slirp;
+	Slirp *slirp; /* wired: what it keeps is the outside's */
 	struct frame backlog[BACKLOG]; /* received, not yet in the driver's buffers; a circle */
 	u16 first, count;
 	struct virtq_elem rx, tx; /* cache */
@@ -339,7 +339,8 @@ static void net_destroy(struct device *d)
 }
 
 /* Frames in flight belong to a run that cannot repeat: they have no rows. */
-static const struct state_row rows[] = { VIRTIO_ROWS(1, struct virtio_net, v), STATE(50, struct virtio_net, count) };
+static const struct state_row rows[] = { VIRTIO_ROWS(1, struct virtio_net, v), STATE(50, struct virtio_net, count),
+	STATE(51, struct virtio_net, first), STATE_ARRAY(52, struct virtio_net, backlog) };
 
 static const struct device_ops ops = {
 	.name = "virtio-net", .reset = virtio_reset, .destroy = net_destroy, .rows = rows, .row_count = ARRAY_LEN(rows),

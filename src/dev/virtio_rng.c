@@ -8,7 +8,8 @@
 
 struct virtio_rng {
 	struct virtio v;
-	u64 seed, state;
+	u64 seed; /* wired */
+	u64 state;
 	struct virtq_elem elem; /* cache */
 };
 

@@ -77,6 +77,7 @@ u64 inspect_hash(struct inspect *i)
 		return 0;
 	for (unsigned k = 0; k < m->count; k++)
 		h = hash_cpu(h, m->cpus[k]);
+	h = state_hash(h, machine_rows, machine_row_count, m);
 	for (struct device *d = m->devices; d; d = d->next) {
 		h = state_hash(h, d->ops->rows, d->ops->row_count, d);
 		if (d->ops->extra_hash)

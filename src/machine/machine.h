@@ -126,8 +126,8 @@ enum { IRQSRC_ISA, IRQSRC_HPET, IRQSRC_TEST, IRQSRC_PCI, IRQSRC_COUNT };
 struct door {
 	struct chan *chans;
 	struct device *nets[MACHINE_NETS];
-	unsigned net_count;
-	bool typed;    /* input came in: the run is not repeatable */
+	unsigned net_count; /* wired */
+	bool typed;    /* evidence: input came in, the run is not repeatable */
 	u64 next_poll; /* cache: clock time of the next look outside */
 };
 
@@ -136,10 +136,10 @@ struct machine {
 	struct bus bus;
 	struct hooks hooks;
 	struct platform platform;
-	struct machine_config cfg; /* a shallow copy; strings are the caller's */
+	struct machine_config cfg; /* wired: a shallow copy; strings are the caller's */
 	struct cpu *cpus[CPU_MAX];
-	void *cpu_mem[CPU_MAX];
-	unsigned count;
+	void *cpu_mem[CPU_MAX]; /* wired */
+	unsigned count;         /* wired */
 	struct code_cache *code;
 	const struct decode_index *decode;
 
@@ -151,20 +151,22 @@ struct machine {
 
 	struct door door;
 	u64 rsdp, facs; /* where the tables stand */
-	u64 started_ns; /* real time of the first run */
+	u64 started_ns; /* wired: real time of the first run */
 
-	enum machine_stop stop;
-	u32 stop_value; /* debug-exit value, enum machine_limit */
+	enum machine_stop stop; /* scratch: what machine_run() will answer */
+	u32 stop_value;         /* scratch: debug-exit value, enum machine_limit */
 	bool reset_pending;
 	bool sleep_pending, asleep, wake_pending; /* S3: asked for, entered, something ends it */
 	bool loaded;                              /* the loader ran before: fw_cfg has its content */
-	volatile int stop_request;                /* set from a signal handler */
+	volatile int stop_request;                /* scratch: set from a signal handler */
 	unsigned turn;                            /* whose slice is next */
 	u64 idle_since; /* cache: clock time since when nobody ran, UINT64_MAX: somebody does */
 	u64 sleep_debt; /* cache: virtual idle time not yet slept in real time */
 	void (*note)(void *arg, const char *text), (*lost)(void *arg, const char *text);
-	void *note_arg;
+	void *note_arg; /* wired */
 };
+extern const struct state_row machine_rows[];
+extern const size_t machine_row_count;
 
 enum status machine_create(struct machine **out, const struct machine_config *cfg, struct err *err);
 void machine_destroy(struct machine *m);

@@ -67,15 +67,15 @@ struct dma_guard {
 
 struct bus {
 	struct space space[SPACES];
-	u32 generations; /* given out */
-	struct mem_block block[MEM_BLOCKS];
-	unsigned blocks;
-	struct space_overlay *overlay[OVERLAYS]; /* the last one laid first: it wins where two speak of the same use */
-	unsigned overlays;
-	u8 *memory;       /* the memory file: RAM low and high back to back, then ROM images */
-	u8 *memory_flags; /* one enum page_flag byte per page of it */
-	u64 memory_size, file_size, ram_size;
-	int memfd;
+	u32 generations;                    /* cache: given out to maps */
+	struct mem_block block[MEM_BLOCKS]; /* wired */
+	unsigned blocks;                    /* wired */
+	struct space_overlay *overlay[OVERLAYS]; /* wired: the last one laid wins where two speak of the same use */
+	unsigned overlays;                       /* wired */
+	u8 *memory;       /* wired: the memory file, RAM low and high back to back, then ROM images. Its content is state */
+	u8 *memory_flags; /* cache: one enum page_flag byte per page of it, set by who watches */
+	u64 memory_size, file_size, ram_size; /* wired */
+	int memfd;                            /* wired */
 
 	struct bus_range *mmio, *ports; /* the last mapped first: it wins where two overlap */
 	struct bus_range **port_map;    /* cache: 65536 entries */
@@ -83,12 +83,12 @@ struct bus {
 	bool mmio_overlap;              /* cache: two MMIO ranges overlap, so the order decides */
 	struct hooks *hooks;
 	struct clock *clock;
-	struct observer *observers;
-	struct initiator who; /* whose access is under way: a device may ask */
-	struct dma_guard guard; /* allow NULL: devices may do everything */
+	struct observer *observers; /* wired */
+	struct initiator who;       /* scratch: whose access is under way; a device may ask */
+	struct dma_guard guard;     /* wired; allow NULL: devices may do everything */
 	/* Where message-signalled interrupts go: stores by DMA to FEExxxxxh. Set by the machine. */
 	void (*msi)(void *arg, u64 addr, u32 data);
-	void *msi_arg;
+	void *msi_arg; /* wired */
 	u64 mmio_accesses, port_accesses; /* statistics */
 };
 

@@ -46,9 +46,9 @@ struct space_part {
 #define SPACE_PARTS (3 * 2 * (OVERLAYS + MEM_BLOCKS)) /* a boundary at every end of everything, each use on its own */
 
 struct space {
-	u32 generation;
+	u32 generation;  /* cache: a new number for every new map */
 	bool a20_masked; /* A20M: bit 20 of every access of a processor reads as 0 */
-	unsigned count;
+	unsigned count;                      /* cache: of parts */
 	struct space_part part[SPACE_PARTS]; /* cache: made of blocks and overlays; the largest first */
 };
 
