@@ -355,6 +355,43 @@ static void write_traps(void)
 	check("then the program goes on", v->exitcode, EXIT_VMMCALL);
 }
 
+/* Reads the page at `in` and then runs it. */
+static void read_and_run(void)
+{
+	out = *(volatile u8 *)in;
+	((void (*)(void))in)();
+	call();
+}
+
+/* What a read has left in the TLB gives no right to run the page; without the trap it is run. */
+static void execute_trap_behind_read(void)
+{
+	enum { PAGE = 0x8000000 };
+	struct vmcb *v = guest(read_and_run);
+
+	*(u8 *)PAGE = 0xc3; /* RET */
+	in = PAGE;
+	for (unsigned n = 0; n < 4; n++) {
+		bool trap = n & 1, user_page = n & 2;
+
+		*svm_nested_entry(v, PAGE) = (*svm_nested_entry(v, PAGE) & ~4ull) | (user_page ? 4 : 0);
+		*svm_nested_entry(v, (u64)read_and_run) &= ~4ull;
+		v->np_enable = 1 | (trap ? 8 : 0);
+		v->tlb_control = 1;
+		go(v, read_and_run);
+		if (!trap && !user_page) /* every page of a guest is a user page without the trap */
+			check("no GMET: a supervisor page", v->exitcode, EXIT_NPF);
+		else if (!trap)
+			continue; /* the code's own page is a supervisor one */
+		else
+			check("GMET: read, then run", v->exitcode, user_page ? EXIT_NPF : EXIT_VMMCALL);
+		if (trap && user_page)
+			check("GMET: the fetch faults", v->exitinfo1 >> 4 & 1, 1);
+	}
+	*svm_nested_entry(v, PAGE) |= 4;
+	*svm_nested_entry(v, (u64)read_and_run) |= 4;
+}
+
 static void execute_trap(void)
 {
 	struct vmcb *v = guest(call);
@@ -637,6 +674,7 @@ int main(void)
 	clean_bits();
 	write_traps();
 	execute_trap();
+	execute_trap_behind_read();
 	idle_hlt();
 	bus_locks();
 	page_modification_log();

@@ -191,6 +191,32 @@ static void star_rpl(void)
 	}
 }
 
+/* "Loading Guest Control Registers, Debug Registers, and MSRs": without "load IA32_EFER" LMA is what the control says, and
+ * LME with it only if the guest pages. */
+static void unpaged_efer(void)
+{
+	static u8 code[] = {0xb9, 0x80, 0, 0, 0xc0, 0x0f, 0x32, 0xa3, 0, 0, 0, 0, 0x0f, 0x01, 0xc1}; /* EFER to seen[0] */
+	static const struct snippet entry = {(char *)code, (char *)code, (char *)code};
+
+	for (unsigned n = 0; n < 2; n++) {
+		*(u32 *)(code + 8) = (u32)(u64)seen;
+		base(&entry);
+		on(VMCS_PROC, 1 << 28);
+		vmx_write(F_MSR_BITMAP, (u64)page_alloc());
+		on(VMCS_PROC2, 1 << 7);
+		off(VMCS_GUEST_CR0, 1ull << 31);
+		off(VMCS_ENTRY_CONTROLS, 1 << 9 | (n ? 0 : 1 << 15));
+		if (n) {
+			on(VMCS_ENTRY_CONTROLS, 1 << 15);
+			vmx_write(VMCS_GUEST_EFER, rdmsr(0xc0000080) & ~0x500ull);
+		}
+		vmx_write(VMCS_GUEST_ES_AR + 2, 0xc09b);
+		vmx_write(VMCS_GUEST_CR3, 0);
+		check("an unpaged guest", go(), R_VMCALL);
+		check("an unpaged guest: LMA and LME", (u32)seen[0] & 0x500, n ? 0 : 0x100);
+	}
+}
+
 /* Without VPIDs entry and exit leave no translation behind. */
 SNIPPET(m_look, "mov $0x16000000, %eax", "mov (%rax), %rbx; mov %rbx, seen");
 
@@ -356,6 +382,7 @@ void test_memory_areas(void)
 	long_area();
 	saved_flags();
 	star_rpl();
+	unpaged_efer();
 	no_vpid();
 	modification_log();
 	pause_loops();
