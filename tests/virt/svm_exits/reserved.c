@@ -1,6 +1,7 @@
 /*
  * Which bits of CR4 and EFER VMRUN refuses: those of features that CPUID does not report, and all the others of the
- * registers. Runs on processors with and without the features.
+ * registers; and the intercepts of instructions that not every processor has. Runs on processors with and without the
+ * features.
  */
 #include "../svm_test.h"
 
@@ -82,11 +83,64 @@ static void reserved_bits(void)
 	vcheck("EFER.LMSLE", "by CPUID 8000_0008h EBX[20]", go(), reported(0x80000008, EBX, 20) ? ~0ull : EXIT_VMMCALL);
 }
 
+/* ---- the intercepts of instructions that not every processor has: each by its own feature, whatever else is missing ---- */
+
+#define CODE(name, text) asm(".pushsection .text\ncode_" #name ": " text "\nvmmcall\n.popsection"); extern char code_##name[]
+CODE(rdtscp, "rdtscp");
+CODE(monitor, "xor %eax, %eax; xor %ecx, %ecx; xor %edx, %edx; monitor");
+CODE(mwait, "xor %eax, %eax; xor %ecx, %ecx; mwait");
+CODE(xsetbv, "mov $1, %eax; xor %ecx, %ecx; xor %edx, %edx; xsetbv");
+CODE(rdpru, "xor %ecx, %ecx; .byte 0x0f, 0x01, 0xfd");
+CODE(invpcid, "xor %ecx, %ecx; mov $0x123456789a0, %rbx; invpcid (%rbx), %rcx");
+CODE(invlpgb, "xor %eax, %eax; xor %ecx, %ecx; xor %edx, %edx; .byte 0x0f, 0x01, 0xfe");
+CODE(tlbsync, ".byte 0x0f, 0x01, 0xff");
+CODE(mcommit, ".byte 0xf3, 0x0f, 0x01, 0xfa");
+CODE(bus_lock, "lock incq scratch+60");
+CODE(hlt, "hlt");
+
+static const struct {
+	const char *name, *code;
+	u32 leaf;
+	u8 reg, feature; /* CPUID */
+	u8 word, bit;    /* of the VMCB */
+	u64 exit;
+} optional[] = {
+	{"RDTSCP", code_rdtscp, 0x80000001, EDX, 27, 4, 7, 0x87},
+	{"MONITOR", code_monitor, 1, ECX, 3, 4, 10, 0x8a},
+	{"MWAIT", code_mwait, 1, ECX, 3, 4, 11, 0x8b},
+	{"XSETBV", code_xsetbv, 1, ECX, 26, 4, 13, 0x8d},
+	{"RDPRU", code_rdpru, 0x80000008, EBX, 4, 4, 14, 0x8e},
+	{"INVLPGB", code_invlpgb, 0x80000008, EBX, 3, 5, 0, 0xa0},
+	{"INVPCID", code_invpcid, 7, EBX, 10, 5, 2, 0xa2},
+	{"MCOMMIT", code_mcommit, 0x80000008, EBX, 8, 5, 3, 0xa3},
+	{"TLBSYNC", code_tlbsync, 0x8000000a, EDX, 24, 5, 4, 0xa4},
+	{"bus lock", code_bus_lock, 0x8000000a, EDX, 29, 5, 5, 0xa5},
+	{"idle HLT", code_hlt, 0x8000000a, EDX, 30, 5, 6, 0xa6},
+};
+
+static void intercepts(void)
+{
+	for (unsigned n = 0; n < COUNT(optional); n++) {
+		if (!reported(optional[n].leaf, optional[n].reg, optional[n].feature))
+			continue;
+		fresh();
+		v->rip = (u64)optional[n].code;
+		v->np_enable |= 1 << 7; /* INVLPGB and TLBSYNC are for guests, too */
+		v->cr4 |= optional[n].exit == 0x8d ? 1 << 18 : 0; /* OSXSAVE */
+		v->efer |= optional[n].exit == 0xa3 ? 1 << 17 : 0;     /* MCOMMIT */
+		(&v->intercept2)[optional[n].word - 4] |= 1u << optional[n].bit;
+		vcheck(optional[n].name, "exits by its bit", go(), optional[n].exit);
+		if (optional[n].exit == 0xa2)
+			vcheck(optional[n].name, "EXITINFO1: the whole address", v->exitinfo1, 0x123456789a0);
+	}
+}
+
 int main(void)
 {
 	if (!svm_enable())
 		return 1;
 	svm_test_guest((u64)page_alloc() + 4096);
 	reserved_bits();
+	intercepts();
 	return guest_verdict();
 }
