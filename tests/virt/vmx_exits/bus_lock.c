@@ -43,6 +43,7 @@ static void locks(const char *name, const struct snippet *s)
 {
 	prepare(s);
 	vcheck(name, REQ("vmx04.2.8.1.21.now") "bus lock", go(), R_BUS_LOCK | ASSERTED);
+	vcheck(name, "no instruction length: none has caused it", vmx_read(VMCS_EXIT_LENGTH), 0);
 	vcheck(name, "behind the instruction", vmx_read(VMCS_GUEST_RIP), (u64)s->next);
 	vcheck(name, "goes on", again(), R_VMCALL);
 	prepare(s);
