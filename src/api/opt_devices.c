@@ -167,10 +167,11 @@ static bool parse_mac(const char *s, u8 mac[6])
 	return true;
 }
 
-static void default_mac(struct net_config *n, unsigned index)
+static void default_card(const struct options *o, struct net_config *n, unsigned index)
 {
 	static const u8 mac[6] = {0x52, 0x54, 0x00, 0x12, 0x34, 0x56};
 
+	n->option = o->option;
 	memcpy(n->mac, mac, sizeof(mac));
 	n->mac[5] = (u8)(n->mac[5] + index);
 	n->devfn = -1;
@@ -250,7 +251,7 @@ static enum status old_card(struct options *o, const char *keys, struct err *err
 	struct net_config n;
 	char *id = NULL;
 
-	default_mac(&n, o->cfg.nets);
+	default_card(o, &n, o->cfg.nets);
 	n.hostfwd[0] = NULL;
 	enum status s = net_keys(o, keys, &n, &id, err);
 	if (s == ST_OK && n.hostfwd[0])
@@ -272,7 +273,7 @@ OPT_SET(net)
 		return old_card(o, nic, err);
 	if (!user)
 		return BAD(" %.*s: no such network; use user or none", (int)strcspn(value, ","), value);
-	default_mac(&n, o->cfg.nets);
+	default_card(o, &n, o->cfg.nets);
 	enum status s = net_keys(o, user, &n, &id, err);
 	return s == ST_OK ? add_net(o, &n, err) : s;
 }
@@ -288,7 +289,7 @@ OPT_SET(netdev)
 	b->kind = BACKEND_NET;
 	if (!user)
 		return BAD(" %.*s: no such network; use user", (int)strcspn(value, ","), value);
-	default_mac(&b->net, o->backends - 1);
+	default_card(o, &b->net, o->backends - 1);
 	enum status s = net_keys(o, user, &b->net, &b->id, err);
 	if (s == ST_OK)
 		s = b->id ? check_id(o, b, err) : BAD(" user: id=ID is needed");

@@ -425,6 +425,9 @@ OPT_SET(fwcfg)
 		return BAD(": name=NAME of 1 to 55 characters is needed");
 	if (!file == !text)
 		return BAD(" name=%s: one of file=FILE and string=TEXT is needed", name);
+	for (unsigned i = 0; i < o->cfg.fwcfgs; i++)
+		if (!strcmp(o->cfg.fwcfg[i].name, name))
+			return BAD(" name=%s: this file is given already", name);
 	if (o->cfg.fwcfgs == MACHINE_FWCFG)
 		return BAD(": at most %d files", MACHINE_FWCFG);
 	if (text)

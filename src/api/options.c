@@ -196,8 +196,11 @@ static enum status processor(struct options *o, struct err *err)
 	if (s != ST_OK)
 		return err_in(err, s, o->option);
 	o->cfg.phys_bits = model_phys_bits(o->cpu, o->cfg.model);
-	if (!model_is_substitute(o->cpu))
-		return ST_OK;
+	const char *unheard = model_unheard(o->cpu);
+	if (unheard)
+		s = opt_note(o, err, " %s: has no effect", unheard);
+	if (s != ST_OK || !model_is_substitute(o->cpu))
+		return s;
 	return opt_note(o, err, " %.*s: the model '%s' stands in for it", (int)strcspn(o->cpu, ","), o->cpu,
 	                o->cfg.model->name);
 }

@@ -73,6 +73,7 @@ struct net_config {
 	char *hostfwd[MACHINE_HOSTFWD + 1]; /* NULL-terminated */
 	u8 mac[6];
 	int devfn;
+	const char *option; /* as on the command line, for messages */
 };
 
 /* What to build: filled by api/options.c from the command line, owned by the caller. */

@@ -374,6 +374,13 @@ static enum status pci_bridges(struct build *b)
 	return ST_OK;
 }
 
+static enum status network_card(struct build *b, const struct net_config *k, struct device **out)
+{
+	enum status s = virtio_net_create(out, &b->env, k->devfn, (const char *const *)k->hostfwd, k->mac, b->err);
+
+	return s == ST_OK || !b->err->text[0] ? s : err_in(b->err, s, k->option);
+}
+
 static enum status pci_devices(struct build *b)
 {
 	const struct machine_config *cfg = &b->m->cfg;
@@ -393,8 +400,7 @@ static enum status pci_devices(struct build *b)
 	}
 	for (unsigned i = 0; i < cfg->nets; i++) {
 		const struct net_config *k = &cfg->net[i];
-		MAKE("virtio-net",
-		     virtio_net_create(&d, &b->env, k->devfn, (const char *const *)k->hostfwd, k->mac, b->err));
+		MAKE("virtio-net", network_card(b, k, &d));
 		b->m->door.nets[b->m->door.net_count++] = d;
 	}
 	for (unsigned i = 0; i < cfg->rngs; i++)

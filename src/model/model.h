@@ -24,6 +24,8 @@ void model_features(const struct cpu_model *m, struct feature_set *out);
 enum status model_parse(const char *spec, const struct cpu_model **model, struct feature_set *features, struct err *err);
 /* Does the spec name a processor of somebody else's list, for which one of ours stands in? */
 bool model_is_substitute(const char *spec);
+/* A key of the spec that is taken and has no effect although it asks for one; NULL: none. */
+const char *model_unheard(const char *spec);
 /* The names of that list, NULL behind the last, and what stands in for each. */
 const char *model_foreign(size_t n, const struct cpu_model **stands_in);
 /* The phys-bits key of a spec that model_parse accepts, otherwise the model's width. */

@@ -507,6 +507,21 @@ enum status model_parse(const char *spec, const struct cpu_model **model, struct
 	return st == ST_OK ? drop_dependents(*model, &s, features, err) : st;
 }
 
+const char *model_unheard(const char *spec)
+{
+	/* What takes something away, or shapes it, that stays as it is. */
+	static const char *const words[] = {"pmu=off", "l3-cache=off", "legacy-cache=on", "host-cache-info=on"};
+
+	for (size_t k = 0; k < ARRAY_LEN(words); k++) {
+		const char *p = strstr(spec, words[k]);
+		size_t n = strlen(words[k]);
+
+		if (p && p != spec && p[-1] == ',' && (!p[n] || p[n] == ','))
+			return words[k];
+	}
+	return NULL;
+}
+
 u8 model_phys_bits(const char *spec, const struct cpu_model *model)
 {
 	struct spec s;
