@@ -24,7 +24,11 @@ $(BUILD)/build.ninja: | deps-build
 	@meson setup $(BUILD) --prefix=$(PREFIX) >$(BUILD)-setup.log 2>&1 || { cat $(BUILD)-setup.log; exit 2; }
 	@rm -f $(BUILD)-setup.log
 
+# Meson lists folders when it configures: files that came or went since then make it look again.
 build: $(BUILD)/build.ninja
+	@find src tests -name '*.c' | sort >$(BUILD)/files.now; \
+	cmp -s $(BUILD)/files.now $(BUILD)/files || { [ ! -e $(BUILD)/files ] || ninja -C $(BUILD) --quiet reconfigure >/dev/null; }; \
+	mv $(BUILD)/files.now $(BUILD)/files
 	@ninja -C $(BUILD) --quiet
 
 demo: deps-demo build
