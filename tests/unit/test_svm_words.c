@@ -110,9 +110,38 @@ static void test_words(void **state)
 	}
 }
 
+static void listen_shutdown(void *arg, struct cpu *c, const struct refusal *r)
+{
+	size_t n = 0;
+
+	(void)arg;
+	(void)c;
+	assert_string_equal(r->check, "svm.host.pdpte.reserved");
+	for (unsigned f = 0; f < r->fields; f++)
+		n += (size_t)snprintf(told + n, sizeof(told) - n, "%s = %llx %s; ", r->field[f].name,
+		                      (unsigned long long)r->field[f].value, r->field[f].decoded);
+}
+
+/* The host's PDPEs that are wrong, and no others: what is not present is not looked at. */
+static void test_host_pdpes(void **state)
+{
+	static const u64 pdpe[4] = {0, 0x9021, 0x3ff00000000001e6, 0x1000000009003};
+	struct pc *p = pc_new("amd");
+
+	(void)state;
+	p->hooks.refused = listen_shutdown;
+	p->c->cr3 = 0x8000;
+	for (unsigned n = 0; n < 4; n++)
+		bus_write_u64(&p->bus, 0x8000 + 8 * n, pdpe[n]);
+	svm_check_shutdown(p->c);
+	assert_string_equal(told, "host CR3 = 8000 ; host PDPE 1 = 9021 reserved bits 0x20; "
+	                          "host PDPE 3 = 1000000009003 reserved bits 0x1000000000002; ");
+	pc_free(p);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_words)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_words), cmocka_unit_test(test_host_pdpes)};
 
 	return cmocka_run_group_tests_name("svm words", tests, NULL, NULL);
 }

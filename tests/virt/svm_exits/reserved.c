@@ -93,6 +93,7 @@ CODE(xsetbv, "mov $1, %eax; xor %ecx, %ecx; xor %edx, %edx; xsetbv");
 CODE(rdpru, "xor %ecx, %ecx; .byte 0x0f, 0x01, 0xfd");
 CODE(invpcid, "xor %ecx, %ecx; mov $0x123456789a0, %rbx; invpcid (%rbx), %rcx");
 CODE(invlpgb, "xor %eax, %eax; xor %ecx, %ecx; xor %edx, %edx; .byte 0x0f, 0x01, 0xfe");
+CODE(invlpgb_bad, "mov $0x40, %eax; xor %ecx, %ecx; xor %edx, %edx; .byte 0x0f, 0x01, 0xfe");
 CODE(tlbsync, ".byte 0x0f, 0x01, 0xff");
 CODE(mcommit, ".byte 0xf3, 0x0f, 0x01, 0xfa");
 CODE(bus_lock, "lock incq scratch+60");
@@ -111,6 +112,7 @@ static const struct {
 	{"XSETBV", code_xsetbv, 1, ECX, 26, 4, 13, 0x8d},
 	{"RDPRU", code_rdpru, 0x80000008, EBX, 4, 4, 14, 0x8e},
 	{"INVLPGB", code_invlpgb, 0x80000008, EBX, 3, 5, 0, 0xa0},
+	{"illegal INVLPGB", code_invlpgb_bad, 0x80000008, EBX, 3, 5, 1, 0xa1},
 	{"INVPCID", code_invpcid, 7, EBX, 10, 5, 2, 0xa2},
 	{"MCOMMIT", code_mcommit, 0x80000008, EBX, 8, 5, 3, 0xa3},
 	{"TLBSYNC", code_tlbsync, 0x8000000a, EDX, 24, 5, 4, 0xa4},
