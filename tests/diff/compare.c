@@ -89,7 +89,7 @@ static void compare_x87(struct list *l, const struct diff_case *k, const struct 
                         const struct diff_end *host)
 {
 	static const char *const tags = "tag";
-	u16 sw = rule_sw_mask(k, host);
+	u16 sw = (u16)(rule_sw_mask(k, host) & ~k->hide_sw);
 	enum tolerance tol = rule_tolerance(k->row);
 
 	value(l, "cw", core->s.cw, host->s.cw);
@@ -129,7 +129,7 @@ static void compare_integer(struct list *l, const struct diff_case *k, enum diff
 		value(l, names[n], core->s.r[n] & m, host->s.r[n] & m);
 	value(l, "rip", core->s.rip & m, host->s.rip & m);
 	if (host->vector < 0)
-		f &= ~rule_undefined(k);
+		f &= ~(rule_undefined(k) | k->hide_flags);
 	/* Single step commits the flags of every iteration; without it a fault restores the first ones. */
 	else if (rule_is_rep(k))
 		f &= ~(u32)FL_ARITH;

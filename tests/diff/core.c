@@ -149,22 +149,19 @@ static bool make_cpu(struct core *w, const struct cpu_model *m)
 	return cpu_init(c, m, &features, &w->bus, NULL) == ST_OK;
 }
 
-static const struct cpu_model *model_like_host(void)
+const struct cpu_model *core_model(const char *vendor)
 {
-	u32 a = 0, b = 0, c, d;
-
-	__asm__ volatile("cpuid" : "+a"(a), "=b"(b), "=c"(c), "=d"(d));
-	return b == 0x756e6547 ? &model_intel : &model_plain;
+	return !strcmp(vendor, model_intel.vendor) ? &model_intel : &model_plain; /* `amd` without SVM */
 }
 
-struct core *core_new(enum diff_mode mode, u64 gs_base, u64 fs_base)
+struct core *core_new(enum diff_mode mode, const struct cpu_model *m, u64 gs_base, u64 fs_base)
 {
 	struct core *w = calloc(1, sizeof(*w));
 
 	if (!w)
 		return NULL;
 	w->mode = mode;
-	if (!make_cpu(w, model_like_host())) {
+	if (!make_cpu(w, m)) {
 		core_free(w);
 		return NULL;
 	}

@@ -88,12 +88,16 @@ struct diff_case {
 	bool careful, cold_tlb;
 	u8 cc_op, cc_size; /* lazy flags of an earlier instruction; in.flags agrees with them */
 	u64 cc_res, cc_src1, cc_src2;
+	/* Of a corpus: what was not compared when it was made. */
+	u32 hide_flags;
+	u16 hide_sw;
 };
 
 /* ---- gen.c ---- */
 struct gen;
 struct gen *gen_new(const struct cpu *c, enum diff_mode mode, const char *filter);
 void gen_free(struct gen *g);
+bool gen_decode(const struct gen *g, struct diff_case *k); /* k->bytes of a corpus; false: the model lacks them */
 bool gen_case(struct gen *g, struct diff_case *k);  /* from k->seed; false: this seed gives nothing that may run */
 void gen_state(struct gen *g, struct diff_case *k); /* place.c */
 
@@ -148,7 +152,8 @@ const char *rule_note(const struct insn_row *row); /* what is masked, for --list
 
 /* ---- core.c, host.c ---- */
 struct core;
-struct core *core_new(enum diff_mode mode, u64 gs_base, u64 fs_base);
+const struct cpu_model *core_model(const char *vendor);
+struct core *core_new(enum diff_mode mode, const struct cpu_model *m, u64 gs_base, u64 fs_base);
 void core_free(struct core *w);
 struct cpu *core_cpu(struct core *w);
 u8 *core_data(struct core *w);
@@ -165,5 +170,41 @@ bool host_run(const struct diff_case *k, struct diff_end *out); /* false: it did
 /* Number of differing items; text: one line each. */
 unsigned compare(const struct diff_case *k, enum diff_mode mode, const struct diff_end *core,
                  const struct diff_end *host, const u8 *core_mem, const u8 *host_mem, char *text, size_t size);
+
+/* ---- corpus.c: cases and answers in a file ---- */
+struct corpus_base {
+	struct diff_state state;
+	u8 memory[DATA_SIZE];
+};
+struct corpus_case {
+	struct diff_case k;
+	u8 before[DATA_SIZE], after[DATA_SIZE];
+	struct diff_end end;
+	u32 undefined; /* flags that were not compared; status-word bits that were */
+	u16 sw_mask;
+};
+struct corpus_head {
+	char vendor[32], processor[128];
+	enum diff_mode mode;
+	u64 cases;
+};
+/* Runs k on the processor that is recorded; memory: before, then after. false: it did not come to an end. */
+typedef bool corpus_answer(const struct diff_case *k, u8 *memory, struct diff_end *end);
+struct corpus_writer;
+struct corpus_writer *corpus_new(corpus_answer *answer);
+void corpus_add(struct corpus_writer *w, const struct diff_case *k, const u8 *before);
+bool corpus_save(struct corpus_writer *w, const char *path, enum diff_mode mode, const char *about); /* frees it */
+struct corpus_reader;
+struct corpus_reader *corpus_open(const char *path);
+bool corpus_section(struct corpus_reader *r, struct corpus_head *h);
+bool corpus_next(struct corpus_reader *r, struct corpus_case *c);
+void corpus_close(struct corpus_reader *r);
+
+/* ---- record.c ---- */
+struct recorder;
+struct recorder *record_new(struct gen *g, enum diff_mode mode, unsigned per_row);
+void record_case(struct recorder *r, const struct diff_case *k, const u8 *before);
+bool record_save(struct recorder *r, const char *path);
+int replay(const char *path); /* the program's status */
 
 #endif

@@ -85,7 +85,7 @@ struct row_count *gen_count(struct gen *g, const struct insn_row *row)
 	return &g->rows[row_index(g, row)];
 }
 
-static const struct insn_row *find_row(struct gen *g, const u8 *bytes, size_t n, ZydisDecodedInstruction *zi,
+static const struct insn_row *find_row(const struct gen *g, const u8 *bytes, size_t n, ZydisDecodedInstruction *zi,
                                        ZydisDecodedOperand *op, bool *valid)
 {
 	ZyanStatus st = ZydisDecoderDecodeFull(decode_index_decoder(g->cpu->decode, g->cpu->mode), bytes, n, zi, op);
@@ -360,6 +360,15 @@ static bool settle(struct gen *g, struct diff_case *k)
 		return false;
 	}
 	return wanted(g, k->row) && !rule_excluded(g->cpu, k->row, g->mode) && !rule_refuses(k, g->mode);
+}
+
+bool gen_decode(const struct gen *g, struct diff_case *k)
+{
+	bool valid;
+
+	k->cpu = g->cpu;
+	k->row = find_row(g, k->bytes, k->invalid ? 15 : k->len, &k->zi, k->op, &valid);
+	return k->invalid ? !valid : valid && k->row;
 }
 
 static void place_code(struct gen *g, struct diff_case *k)

@@ -1,10 +1,13 @@
 /*
  * diff [--mode 64|32|16] [--cases N] [--seed N] [--row TEXT] [--list] [--minimise] [--failures N] [--strict]
+ *      [--record FILE [--per-row N]]
+ * diff --corpus FILE
  *
  * Case n of seed S is made from S + n alone, so any failing case repeats as `--seed S+n --cases 1`.
  */
 #include "diff.h"
 
+#include <cpuid.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -14,6 +17,8 @@ struct options {
 	enum diff_mode mode;
 	u64 cases, seed, failures;
 	const char *row;
+	const char *record, *corpus;
+	u64 per_row;
 	bool list, minimise;
 };
 
@@ -21,6 +26,7 @@ struct run {
 	struct options o;
 	struct core *core;
 	struct gen *gen;
+	struct recorder *recorder;
 	u8 *pattern, *ours, *theirs;
 	u64 passed, failed, skipped;
 };
@@ -182,6 +188,12 @@ static void one_case(struct run *r, u64 seed)
 	}
 	core_flags(r->core, &k);
 	bad = run_case(r, &k, text, sizeof(text)) != 0;
+	if (r->recorder) {
+		static u8 before[DATA_SIZE];
+
+		put_memory(r, &k, before);
+		record_case(r->recorder, &k, before);
+	}
 	/* Of one row the first failures tell enough; all are counted. */
 	if (bad && r->o.failures && (!k.row || gen_count(r->gen, k.row)->fails < 2 || r->o.row || r->o.failures > 1000)) {
 		if (r->o.minimise) {
@@ -293,7 +305,7 @@ static _Noreturn void usage(const char *what)
 {
 	fprintf(stderr,
 	        "diff: %s\nusage: diff [--mode 64|32|16] [--cases N] [--seed N] [--row TEXT] [--failures N] [--list] "
-	        "[--minimise] [--strict]\n",
+	        "[--minimise] [--strict] [--record FILE [--per-row N]]\n       diff --corpus FILE\n",
 	        what);
 	exit(2);
 }
@@ -310,7 +322,7 @@ static u64 number(const char *name, const char *text)
 
 static struct options parse(int argc, char **argv)
 {
-	struct options o = {.cases = 100000, .seed = 1, .failures = 20};
+	struct options o = {.cases = 100000, .seed = 1, .failures = 20, .per_row = 8};
 
 	for (int n = 1; n < argc; n++) {
 		const char *a = argv[n], *v = n + 1 < argc ? argv[n + 1] : NULL;
@@ -327,6 +339,12 @@ static struct options parse(int argc, char **argv)
 			o.seed = number("--seed wants a number", v), n++;
 		else if (!strcmp(a, "--failures"))
 			o.failures = number("--failures wants a number", v), n++;
+		else if (!strcmp(a, "--per-row"))
+			o.per_row = number("--per-row wants a number", v), n++;
+		else if (!strcmp(a, "--record") && v)
+			o.record = v, n++;
+		else if (!strcmp(a, "--corpus") && v)
+			o.corpus = v, n++;
 		else if (!strcmp(a, "--row") && v)
 			o.row = v, n++;
 		else if (!strcmp(a, "--mode") && v && (!strcmp(v, "64") || !strcmp(v, "32") || !strcmp(v, "16")))
@@ -337,17 +355,29 @@ static struct options parse(int argc, char **argv)
 	return o;
 }
 
+static const char *host_vendor(void)
+{
+	static char text[13];
+	u32 a, r[3];
+
+	__cpuid(0, a, r[0], r[2], r[1]);
+	memcpy(text, r, 12);
+	return text;
+}
+
 int main(int argc, char **argv)
 {
 	struct run r = {.o = parse(argc, argv)};
 	const char *why;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (r.o.corpus)
+		return replay(r.o.corpus);
 	if (!host_init(r.o.mode, &why)) {
-		printf("skipped: %s\n", why);
+		printf("skipped: live comparison of %s-bit code: %s\n", mode_name(r.o.mode), why);
 		return 77;
 	}
-	r.core = core_new(r.o.mode, host_gs_base(), host_fs_base());
+	r.core = core_new(r.o.mode, core_model(host_vendor()), host_gs_base(), host_fs_base());
 	if (!r.core)
 		usage("out of memory");
 	r.gen = gen_new(core_cpu(r.core), r.o.mode, r.o.row);
@@ -355,6 +385,8 @@ int main(int argc, char **argv)
 	if (!r.pattern)
 		usage("out of memory");
 	diff_pattern(r.pattern);
+	if (r.o.record)
+		r.recorder = record_new(r.gen, r.o.mode, (unsigned)r.o.per_row);
 	r.ours = core_data(r.core);
 	r.theirs = host_data();
 	if (r.o.list)
@@ -363,6 +395,8 @@ int main(int argc, char **argv)
 		usage("no row to run");
 	else
 		campaign(&r);
+	if (r.recorder && !record_save(r.recorder, r.o.record))
+		usage("--record: the file could not be written, or zstd is not there");
 	free(r.pattern);
 	gen_free(r.gen);
 	core_free(r.core);

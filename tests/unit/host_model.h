@@ -6,12 +6,17 @@
 
 #include "arch/quirks.h"
 
-static inline u64 host_quirks(void)
+static inline bool host_is_intel(void)
 {
 	u32 a, b = 0, c, d;
 
 	__cpuid(0, a, b, c, d);
-	return b == signature_INTEL_ebx ? QUIRKS(QUIRK_LIST_INTEL) : QUIRKS(QUIRK_LIST_AMD);
+	return b == signature_INTEL_ebx;
+}
+
+static inline u64 host_quirks(void)
+{
+	return host_is_intel() ? QUIRKS(QUIRK_LIST_INTEL) : QUIRKS(QUIRK_LIST_AMD);
 }
 
 static inline bool host_has_leaf7_ebx(unsigned bit)

@@ -297,9 +297,9 @@ static int one_case(const struct insn_row **row, u16 mnemonic, const struct shap
 	size_t len = 15;
 	bool vsib = false;
 	u8 *mem = memory + 1024;
-	/* Intel's manual wants SHA's memory aligned; AMD's processors do not. */
+	/* SHA's memory, which need not be aligned: not measured on AMD's processors. */
 	bool sha = mnemonic >= ZYDIS_MNEMONIC_SHA1MSG1 && mnemonic <= ZYDIS_MNEMONIC_SHA256RNDS2;
-	unsigned offset = sha || rnd() % 4 ? 0 : (unsigned)(rnd() % 64);
+	unsigned offset = (sha && !host_is_intel()) || rnd() % 4 ? 0 : (unsigned)(rnd() % 64);
 
 	if (!encode(mnemonic, s, offset, bytes, &len))
 		return 3;
@@ -536,8 +536,8 @@ int main(void)
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_rows), cmocka_unit_test(test_fma_soft) };
 
 	if (!__builtin_cpu_supports("avx")) {
-		printf("1..0 # SKIP no AVX on this computer\n");
-		return 0;
+		printf("skipped: vector instructions against this computer's: it has no AVX\n");
+		return 77;
 	}
 	return cmocka_run_group_tests(tests, setup, NULL);
 }
