@@ -204,7 +204,7 @@ static void note_stack(const struct cpu *c, struct text *t)
 
 static void notes(const struct cpu *c, struct text *t)
 {
-	const char *block = !strcmp(c->virt->name, "svm") ? "VMCB" : "VMCS";
+	const char *block = c->virt->block;
 
 	if (c->chain_n >= ARRAY_LEN(c->chain)) {
 		note_idt(c, t);
@@ -355,12 +355,12 @@ void inspect_where(struct inspect *i, FILE *f)
 		char name[PLACE];
 
 		inspect_place(i, c, linear_rip(c, c->r[REG_RIP]), name, sizeof(name));
-		text_label(&t, "at", "%s%srip 0x%" PRIx64 ", cpu %u, insn %s, %s, CPL %u%s%s%s%s", name,
+		text_label(&t, "at", "%s%srip 0x%" PRIx64 ", cpu %u, insn %s, %s, CPL %u%s%s%s%s%s", name,
 		           name[0] ? ", " : "", c->r[REG_RIP], c->index, commas(c->insns).s, evidence_mode(c), c->cpl,
 		           c->guest   ? ", in the guest of "
 		           : c->exits ? ", in the monitor"
 		                      : "",
-		           c->guest ? !strcmp(c->virt->name, "svm") ? "VMCB " : "VMCS " : "",
+		           c->guest ? c->virt->block : "", c->guest ? " " : "",
 		           c->guest ? hex(guest_block(c), 0).s : "", doing(c));
 		fputs(text_str(&t), f);
 		text_free(&t);

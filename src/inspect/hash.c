@@ -11,8 +11,8 @@ static u64 hash_cpu(u64 h, struct cpu *c)
 	flags_set(c, flags_get(c)); /* lazy flags are not state until materialised */
 	h = state_hash(h, cpu_rows, cpu_row_count, c);
 	h = state_hash(h, apic_rows, apic_row_count, &c->apic);
-	if (c->virt->row_count)
-		h = state_hash(h, c->virt->rows, c->virt->row_count, c->virt_state);
+	if (c->virt->life.row_count)
+		h = state_hash(h, c->virt->life.rows, c->virt->life.row_count, c->virt_state);
 	return h;
 }
 

@@ -1,8 +1,6 @@
 /* Who asked for what: the hook table of a machine, filled only with what somebody wants to know. */
 #include "inspect/parts.h"
 
-#include "svm/svm.h"
-#include "vmx/vmx.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -17,11 +15,7 @@ void inspect_put(struct inspect *i, const struct inspect_event *e)
 
 u64 guest_block(const struct cpu *c)
 {
-	if (!c->virt_state)
-		return UINT64_MAX;
-	if (!strcmp(c->virt->name, "svm"))
-		return svm_of(c)->vmcb_pa;
-	return strcmp(c->virt->name, "vmx") ? UINT64_MAX : vmx_of(c)->current;
+	return c->virt->block_at(c);
 }
 
 /* Read on first use: most machines end without a question. */

@@ -227,7 +227,7 @@ void trace_msr(struct inspect *i, struct cpu *c, bool write, u32 index, u64 valu
 
 static const char *block_name(const struct cpu *c)
 {
-	return !strcmp(c->virt->name, "svm") ? "VMCB" : "VMCS";
+	return c->virt->block;
 }
 
 /* What this processor has been doing since *l: a guest, or the monitor with an exit. */

@@ -1,17 +1,6 @@
 /* The table of functions that the processor calls, and those of them that are about nothing else. */
 #include "svm/svm.h"
 
-static u64 cr_read(struct cpu *c, unsigned n, u64 value)
-{
-	(void)c, (void)n;
-	return value;
-}
-
-static void iret(struct cpu *c)
-{
-	(void)c;
-}
-
 /* EFER.SVME is reserved while VM_CR.SVMDIS is set; nothing else is restricted. */
 static bool control_ok(const struct cpu *c, enum control_register which, u64 value)
 {
@@ -19,6 +8,11 @@ static bool control_ok(const struct cpu *c, enum control_register which, u64 val
 }
 
 /* ---- life ---- */
+
+static u64 block_at(const struct cpu *c)
+{
+	return c->virt_state ? svm_of(c)->vmcb_pa : UINT64_MAX;
+}
 
 static enum status init(struct cpu *c)
 {
@@ -59,34 +53,55 @@ static const struct state_row rows[] = {
 
 const struct virt_ops svm_ops = {
         .name = "svm",
-        .init = init,
-        .fini = fini,
-        .reset = reset,
-        .rows = rows,
-        .row_count = ARRAY_LEN(rows),
-        .intercept = svm_intercept,
-        .io = svm_io,
-        .msr = svm_msr,
-        .cr_write = svm_cr_write,
-        .cr_read = cr_read,
-        .event = svm_event,
-        .stage2 = svm_stage2,
-        .tsc = svm_tsc,
-        .mperf = svm_mperf,
-        .iret = iret,
-        .iret_done = svm_iret_done,
-        .exit = svm_exit,
-        .shutdown = svm_shutdown,
-        .virq_ready = svm_virq_ready,
-        .virq_take = svm_virq_take,
-        .page_trap = svm_avic_access,
-        .trap = svm_avic_trap,
-        .bus_lock = svm_bus_lock,
-        .msr_virtual = svm_avic_msr,
-        .vnmi_ready = svm_vnmi_ready,
-        .vnmi_take = svm_vnmi_take,
-        .cr8_read = svm_cr8_read,
-        .cr8_write = svm_cr8_write,
-        .intr_masked = svm_intr_masked,
-        .control_ok = control_ok,
+        .block = "VMCB",
+        .block_at = block_at,
+        .life = {
+                .init = init,
+                .fini = fini,
+                .reset = reset,
+                .loaded = virt_nothing,
+                .rows = rows,
+                .row_count = ARRAY_LEN(rows),
+        },
+        .rules = {
+                .control_ok = control_ok,
+        },
+        .guest = {
+                .intercept = svm_intercept,
+                .undefined = virt_all_defined,
+                .io = svm_io,
+                .msr = svm_msr,
+                .msr_virtual = svm_avic_msr,
+                .cr_write = svm_cr_write,
+                .cr_read = virt_own_value,
+                .event = svm_event,
+                .bus_lock = svm_bus_lock,
+                .completed = svm_avic_trap,
+                .shutdown = svm_shutdown,
+                .exit = svm_exit,
+        },
+        .memory = {
+                .stage2 = svm_stage2,
+                .page_trap = svm_avic_access,
+                .flushed = virt_shares_nothing,
+        },
+        .irq = {
+                .virq_ready = svm_virq_ready,
+                .virq_take = svm_virq_take,
+                .vnmi_ready = svm_vnmi_ready,
+                .vnmi_take = svm_vnmi_take,
+                .cr8_read = svm_cr8_read,
+                .cr8_write = svm_cr8_write,
+                .intr = virt_intr_exits,
+                .intr_masked = svm_intr_masked,
+                .nmi_masked = virt_as_ever,
+                .iret_keeps_nmi = virt_never,
+                .iret_done = svm_iret_done,
+                .mwait_passes = virt_never,
+        },
+        .time = {
+                .tsc = svm_tsc,
+                .delay = virt_unscaled,
+                .mperf = svm_mperf,
+        },
 };

@@ -1,11 +1,6 @@
 /* The table of functions that the processor calls, and those of them that are about nothing else. */
 #include "vmx/vmx.h"
 
-static void iret(struct cpu *c)
-{
-	(void)c; /* virtual blocking is cpu->nmi_blocked while virtual NMIs are on */
-}
-
 /* "Changes to Instruction Behavior", IRET: with NMI exiting and no virtual NMIs it does not touch blocking. */
 static bool iret_keeps_nmi(struct cpu *c)
 {
@@ -75,6 +70,11 @@ static bool control_ok(const struct cpu *c, enum control_register which, u64 val
 	}
 }
 
+static u64 block_at(const struct cpu *c)
+{
+	return c->virt_state ? vmx_of(c)->current : UINT64_MAX;
+}
+
 static enum status init(struct cpu *c)
 {
 	c->virt_state = base_alloc(sizeof(struct vmx));
@@ -125,40 +125,59 @@ static const struct state_row state_rows[] = {
 
 const struct virt_ops vmx_ops = {
         .name = "vmx",
-        .init = init,
-        .fini = fini,
-        .reset = reset,
-        .loaded = loaded,
-        .rows = state_rows,
-        .row_count = ARRAY_LEN(state_rows),
-        .intercept = vmx_intercept,
-        .io = vmx_io,
-        .msr = vmx_msr,
-        .cr_write = vmx_cr_write,
-        .cr_read = vmx_cr_read,
-        .event = vmx_event,
-        .stage2 = vmx_stage2,
-        .tsc = vmx_tsc,
-        .delay = vmx_delay,
-        .iret = iret,
-        .exit = vmx_exit,
-        .shutdown = vmx_shutdown,
-        .virq_ready = vmx_virq_ready,
-        .virq_take = vmx_virq_take,
-        .virq_first = true,
-        .intr = vmx_intr,
-        .nmi_masked = nmi_masked,
-        .iret_keeps_nmi = iret_keeps_nmi,
-        .flushed = vmx_guest_flushed,
-        .page_trap = vmx_page_trap,
-        .trap = vmx_trap,
-        .msr_virtual = msr_virtual,
-        .cr8_read = vmx_cr8_read,
-        .cr8_write = vmx_cr8_write,
-        .intr_masked = intr_masked,
-        .undefined = vmx_undefined,
-        .mwait_passes = vmx_mwait_passes,
-        .control_ok = control_ok,
-        .root_blocks_init = true,
-        .intercept_first = true,
+        .block = "VMCS",
+        .block_at = block_at,
+        .life = {
+                .init = init,
+                .fini = fini,
+                .reset = reset,
+                .loaded = loaded,
+                .rows = state_rows,
+                .row_count = ARRAY_LEN(state_rows),
+        },
+        .rules = {
+                .control_ok = control_ok,
+                .root_blocks_init = true,
+        },
+        .guest = {
+                .intercept = vmx_intercept,
+                .undefined = vmx_undefined,
+                .io = vmx_io,
+                .msr = vmx_msr,
+                .msr_virtual = msr_virtual,
+                .cr_write = vmx_cr_write,
+                .cr_read = vmx_cr_read,
+                .event = vmx_event,
+                .bus_lock = virt_goes_on,
+                .completed = vmx_trap,
+                .shutdown = vmx_shutdown,
+                .exit = vmx_exit,
+                .lock_traps = true,
+                .intercept_first = true,
+        },
+        .memory = {
+                .stage2 = vmx_stage2,
+                .page_trap = vmx_page_trap,
+                .flushed = vmx_guest_flushed,
+        },
+        .irq = {
+                .virq_ready = vmx_virq_ready,
+                .virq_take = vmx_virq_take,
+                .vnmi_ready = virt_never,
+                .vnmi_take = virt_nothing,
+                .cr8_read = vmx_cr8_read,
+                .cr8_write = vmx_cr8_write,
+                .intr = vmx_intr,
+                .intr_masked = intr_masked,
+                .nmi_masked = nmi_masked,
+                .iret_keeps_nmi = iret_keeps_nmi,
+                .iret_done = virt_nothing,
+                .mwait_passes = vmx_mwait_passes,
+                .virq_first = true,
+        },
+        .time = {
+                .tsc = vmx_tsc,
+                .delay = vmx_delay,
+                .mperf = virt_unscaled,
+        },
 };

@@ -87,7 +87,19 @@ static enum xr test_stage2(struct cpu *c, const struct stage2_req *q, struct sta
 		r->perms = second.odd_perms;
 	return (q->access & ~r->perms) ? XR_EXIT : XR_OK;
 }
-static const struct virt_ops test_virt = {.name = "test", .stage2 = test_stage2};
+static bool test_any_value(const struct cpu *c, enum control_register which, u64 value)
+{
+	(void)c, (void)which, (void)value;
+	return true;
+}
+
+static void test_flushed(struct cpu *c, const struct tlb_match *m)
+{
+	(void)c, (void)m;
+}
+
+static const struct virt_ops test_virt = {
+	.name = "test", .rules = {.control_ok = test_any_value}, .memory = {.stage2 = test_stage2, .flushed = test_flushed}};
 
 /* ---- the fixture ---- */
 struct fixture {

@@ -671,7 +671,8 @@ static u64 ept_identity(struct fixture *f, u64 root, u64 gpa)
 /* What is remembered of a guest's tables is used, and holds only while memory says the same. */
 static void test_memos(void **state)
 {
-	static const struct virt_ops ops = {.name = "test", .stage2 = ept_stage2};
+	static const struct virt_ops ops = {
+		.name = "test", .rules = {.control_ok = test_any_value}, .memory = {.stage2 = ept_stage2, .flushed = test_flushed}};
 	const struct walk_rules rules = {.format = &walk_ept4, .present = 7, .phys_bits = 46};
 	struct fixture *f = *state;
 	struct cpu *c = f->c;

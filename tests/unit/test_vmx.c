@@ -306,17 +306,17 @@ static void test_timer_after_load(void **state)
 
 	(void)state;
 	v->preempt_end = (c->clock->now >> VMX_TIMER_SHIFT) + 4;
-	c->virt->loaded(c);
+	c->virt->life.loaded(c);
 	assert_true(v->preempt.armed);
 	assert_int_equal(v->preempt.when, v->preempt_end << VMX_TIMER_SHIFT);
 	v->preempt_end = 0; /* over already */
 	c->pend = 0;
-	c->virt->loaded(c);
+	c->virt->life.loaded(c);
 	assert_true(c->pend & PEND_PREEMPT);
 	assert_false(v->preempt.armed);
 	v->preempt_end = ~0ull; /* it does not run */
 	c->pend = 0;
-	c->virt->loaded(c);
+	c->virt->life.loaded(c);
 	assert_false(v->preempt.armed);
 	assert_false(c->pend & PEND_PREEMPT);
 	pc_free(p);

@@ -110,7 +110,7 @@ static void flush_translations(struct cpu *c, bool keep_global)
 
 static bool vendor_allows(const struct cpu *c, enum control_register which, u64 v)
 {
-	return !c->virt->control_ok || c->virt->control_ok(c, which, v);
+	return c->virt->rules.control_ok(c, which, v);
 }
 
 bool cr0_valid(const struct cpu *c, u64 v)

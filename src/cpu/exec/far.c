@@ -514,12 +514,10 @@ static bool end_nmi_blocking(struct cpu *c)
 {
 	bool was = c->nmi_blocked;
 
-	if (was && c->guest && c->virt->iret_keeps_nmi && c->virt->iret_keeps_nmi(c))
+	if (was && c->guest && c->virt->irq.iret_keeps_nmi(c))
 		return false;
 	if (was || c->guest) {
 		c->nmi_blocked = false;
-		if (c->guest)
-			c->virt->iret(c);
 		cpu_recheck(c);
 	}
 	return was;
@@ -545,8 +543,8 @@ enum xr do_iret(struct cpu *c, const struct insn *i)
 		c->fault.nmi_unblocked = unblocked;
 	else if (r == XR_EXIT)
 		c->exit.nmi_unblocked = unblocked;
-	if (r == XR_OK && c->guest && c->virt->iret_done)
-		c->virt->iret_done(c);
+	if (r == XR_OK && c->guest)
+		c->virt->irq.iret_done(c);
 	return r;
 }
 

@@ -26,7 +26,7 @@ static enum xr io_permitted(struct cpu *c, u16 port, unsigned size)
 static inline enum xr io_allowed(struct cpu *c, const struct insn *i, const struct io_access *io)
 {
 	TRY(io_permitted(c, io->port, io->size));
-	return unlikely(icpt_on(c, ICPT_IOIO)) ? c->virt->io(c, i, io) : XR_OK;
+	return unlikely(icpt_on(c, ICPT_IOIO)) ? c->virt->guest.io(c, i, io) : XR_OK;
 }
 
 /* "I/O breakpoints": CR4.DE, R/W = 10b; a trap after the instruction. */

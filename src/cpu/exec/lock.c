@@ -10,7 +10,7 @@
 /* The detectors that are on for this instruction. Debug exceptions for bus locks come above CPL 0 only. */
 static void report(struct cpu *c)
 {
-	if (c->lock_exits && !c->virt->bus_lock) {
+	if (c->lock_exits && c->virt->guest.lock_traps) {
 		c->bus_lock = true;
 		cpu_raise(c, PEND_VENDOR);
 	}

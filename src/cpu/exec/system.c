@@ -40,8 +40,8 @@ static enum xr cr8_set(struct cpu *c, const struct insn *i, u64 v)
 {
 	if (v > 15)
 		return fault_gp(c, 0);
-	if (c->guest && c->virt->cr8_write)
-		return c->virt->cr8_write(c, i, v);
+	if (c->guest)
+		return c->virt->irq.cr8_write(c, i, v);
 	apic_set_tpr(c, (u8)(v << 4));
 	return XR_OK;
 }
@@ -68,11 +68,10 @@ static enum xr mov_to_cr(struct cpu *c, const struct insn *i)
 		return fault_gp(c, 0);
 	if (likely(!c->guest))
 		return cr_set(c, i, n, w.value);
-	if (!c->virt->intercept_first)
+	if (!c->virt->guest.intercept_first)
 		TRY(cr_precheck(c, n, w.value));
 	TRY(icpt_test(c, i, ICPT_CR0_WRITE + n, w.value));
-	if (c->virt->cr_write)
-		TRY(c->virt->cr_write(c, i, &w));
+	TRY(c->virt->guest.cr_write(c, i, &w));
 	TRY(cr_set(c, i, n, w.value));
 	return icpt_test(c, i, ICPT_CR0_WRITE_TRAP + n, n == 0 ? c->cr0 : w.value); /* ET stays what it is */
 }
@@ -86,9 +85,9 @@ static u64 cr_get(struct cpu *c, unsigned n)
 	case 2: return c->cr2;
 	case 3: return c->cr3;
 	case 4: v = c->cr4; break;
-	default: return c->guest && c->virt->cr8_read ? c->virt->cr8_read(c) : c->apic.tpr >> 4;
+	default: return c->guest ? c->virt->irq.cr8_read(c) : c->apic.tpr >> 4;
 	}
-	return c->guest && c->virt->cr_read ? c->virt->cr_read(c, n, v) : v;
+	return c->guest ? c->virt->guest.cr_read(c, n, v) : v;
 }
 
 static enum xr mov_from_cr(struct cpu *c, const struct insn *i)
@@ -107,8 +106,8 @@ static enum xr mov_from_cr(struct cpu *c, const struct insn *i)
 /* CLTS and LMSW: writes to CR0 that the vendor may see under their own name. */
 static enum xr cr0_partial(struct cpu *c, const struct insn *i, struct cr_write *w)
 {
-	if (c->guest && c->virt->cr_write)
-		TRY(c->virt->cr_write(c, i, w));
+	if (c->guest)
+		TRY(c->virt->guest.cr_write(c, i, w));
 	TRY(cr0_write(c, w->value));
 	return icpt_test(c, i, ICPT_CR0_WRITE_TRAP, c->cr0);
 }
@@ -177,14 +176,14 @@ static enum xr dr_gate(struct cpu *c, const struct insn *i, unsigned *n, unsigne
 
 	if (*n > 7)
 		return fault_ud(c);
-	if (c->guest && c->virt->intercept_first)
+	if (c->guest && c->virt->guest.intercept_first)
 		TRY(icpt_test(c, i, icpt + number, 0));
 	TRY(dr_check(c, *n));
 	if ((*n & 6) == 4)
 		*n += 2;
 	if (c->dr7 & DR7_GD)
 		return fault_db(c, DR6_BD);
-	return c->guest && !c->virt->intercept_first ? icpt_test(c, i, icpt + number, 0) : XR_OK;
+	return c->guest && !c->virt->guest.intercept_first ? icpt_test(c, i, icpt + number, 0) : XR_OK;
 }
 
 static enum xr mov_to_dr(struct cpu *c, const struct insn *i)
@@ -192,7 +191,7 @@ static enum xr mov_to_dr(struct cpu *c, const struct insn *i)
 	unsigned n = i->r0;
 	u64 v = reg_get(c, i->r1, cr_size(c));
 
-	if ((n & 6) == 6 && v >> 32 && !(c->guest && c->virt->intercept_first) && c->cpl == 0 && !(c->dr7 & DR7_GD))
+	if ((n & 6) == 6 && v >> 32 && !(c->guest && c->virt->guest.intercept_first) && c->cpl == 0 && !(c->dr7 & DR7_GD))
 		return fault_gp(c, 0);
 	TRY(dr_gate(c, i, &n, ICPT_DR0_WRITE));
 	if (n >= 6 && v >> 32)
@@ -543,9 +542,9 @@ static enum xr rdmsr(struct cpu *c, const struct insn *i)
 	enum xr r;
 
 	if (icpt_on(c, ICPT_MSR))
-		TRY(c->virt->msr(c, i, index, false));
+		TRY(c->virt->guest.msr(c, i, index, false));
 	cpu_sync_time(c);
-	if (c->guest && c->virt->msr_virtual && c->virt->msr_virtual(c, i, index, false, &v, &r)) {
+	if (c->guest && c->virt->guest.msr_virtual(c, i, index, false, &v, &r)) {
 		if (r == XR_OK)
 			c->r[REG_RAX] = (u32)v, c->r[REG_RDX] = v >> 32;
 		return r;
@@ -571,9 +570,9 @@ static enum xr wrmsr(struct cpu *c, const struct insn *i)
 	enum xr r;
 
 	if (icpt_on(c, ICPT_MSR))
-		TRY(c->virt->msr(c, i, index, true));
+		TRY(c->virt->guest.msr(c, i, index, true));
 	cpu_sync_time(c);
-	if (c->guest && c->virt->msr_virtual && c->virt->msr_virtual(c, i, index, true, &v, &r))
+	if (c->guest && c->virt->guest.msr_virtual(c, i, index, true, &v, &r))
 		return r;
 
 	bool ok = msr_write(c, index, v);
@@ -607,7 +606,7 @@ static enum xr rdpmc(struct cpu *c, const struct insn *i)
 
 	if (c->cpl != 0 && !(c->cr4 & CR4_PCE))
 		return fault_gp(c, 0);
-	if (c->guest && !c->virt->intercept_first && !perf_read(c, (u32)c->r[REG_RCX], &v)) /* SVM: every exception first */
+	if (c->guest && !c->virt->guest.intercept_first && !perf_read(c, (u32)c->r[REG_RCX], &v)) /* SVM: every exception first */
 		return fault_gp(c, 0);
 	TRY(icpt_test(c, i, ICPT_RDPMC, 0));
 	if (!perf_read(c, (u32)c->r[REG_RCX], &v))

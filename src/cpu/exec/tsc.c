@@ -60,8 +60,8 @@ static enum xr rdpru(struct cpu *c, const struct insn *i)
 
 	u64 count = which < 2 ? c->clock->now : 0;
 
-	if (which == 0 && c->guest && c->virt->mperf)
-		count = c->virt->mperf(c, count);
+	if (which == 0 && c->guest)
+		count = c->virt->time.mperf(c, count);
 	put_edx_eax(c, count);
 	charge(c);
 	return XR_OK;
@@ -123,7 +123,7 @@ static enum xr wait_for_store(struct cpu *c, const struct insn *i, enum activity
 	TRY(icpt_test(c, i, ICPT_MWAIT, c->monitor_addr != UINT64_MAX));
 	if (c->monitor_addr == UINT64_MAX)
 		return XR_OK;
-	if ((c->r[REG_RCX] & 1) && c->guest && c->virt->mwait_passes && c->virt->mwait_passes(c))
+	if ((c->r[REG_RCX] & 1) && c->guest && c->virt->irq.mwait_passes(c))
 		return XR_OK;
 	c->activity = (u8)how;
 	c->halted_by_mwait_if = c->r[REG_RCX] & 1;
@@ -181,8 +181,8 @@ static enum xr user_wait(struct cpu *c, const struct insn *i, unsigned icpt, boo
 	cc_set_flags(c, limited ? FL_CF : 0);
 	c->activity = ACT_TPAUSE;
 	delay = limited ? limit : deadline - tsc;
-	if (c->guest && c->virt->delay)
-		delay = c->virt->delay(c, delay);
+	if (c->guest)
+		delay = c->virt->time.delay(c, delay);
 	cpu_wait_until(c, c->clock->now + min_u64(delay, BIT(62))); /* a sum that stays in range */
 	return XR_OK;
 }

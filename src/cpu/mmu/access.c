@@ -249,7 +249,7 @@ static enum xr translate_part(struct cpu *c, la_t la, u32 len, unsigned access, 
 		if (likely(part))
 			fill_l1(c, la, &x, part);
 	} else if (unlikely((x.pa & PAGE_MASK) == c->trap_page)) {
-		TRY(c->virt->page_trap(c, la, len, access, &p->pa));
+		TRY(c->virt->memory.page_trap(c, la, len, access, &p->pa));
 		(void)find_memory(c, access, p);
 	}
 	return XR_OK;
@@ -305,7 +305,7 @@ static enum xr note_lock(struct cpu *c, const struct span *s, la_t la, unsigned 
 	if (c->lock_watch == LOCK_BUS || (write_back && (la & (CACHE_LINE - 1)) + size <= CACHE_LINE))
 		return XR_OK;
 	c->lock_watch = LOCK_BUS;
-	return c->lock_exits && c->virt->bus_lock ? c->virt->bus_lock(c) : XR_OK;
+	return c->lock_exits ? c->virt->guest.bus_lock(c) : XR_OK;
 }
 
 u64 mmu_watch_locks(struct cpu *c)
@@ -373,7 +373,7 @@ enum xr mmu_fetch(struct cpu *c, la_t la, struct fetch *f)
 		TRY(check_canonical(c, la, 1, 0));
 		TRY(mmu_translate(c, la, ACC_EXEC, &x));
 		if (unlikely((x.pa & PAGE_MASK) == c->trap_page))
-			TRY(c->virt->page_trap(c, la, 1, ACC_EXEC, &x.pa));
+			TRY(c->virt->memory.page_trap(c, la, 1, ACC_EXEC, &x.pa));
 		/* The number may have changed: a two-entry TLB drops contexts as it evicts. */
 		*e = (struct fetch_entry){.tag = (la & PAGE_MASK) | h->ctx, .page = x.pa & PAGE_MASK};
 		e->host = x.own ? NULL : space_memory(cpu_sees(c), e->page, USE_FETCH, &room);

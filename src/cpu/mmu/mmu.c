@@ -191,7 +191,7 @@ static enum xr both_stages(struct cpu *c, la_t la, unsigned access, struct tlb_e
 		        .has_linear = true,
 		};
 		struct stage2_res r = {.page_shift = PAGE_SHIFT};
-		TRY(c->virt->stage2(c, &q, &r));
+		TRY(c->virt->memory.stage2(c, &q, &r));
 		pa = r.pa;
 		e->perms = (u8)((e->perms & ACC_KINDS) | (r.perms & ACC_KINDS) << 4);
 		e->dirty = e->dirty && r.dirty_ok;
@@ -263,7 +263,7 @@ static bool peek(struct cpu *c, la_t la, struct walk_request *q, pa_t *pa)
 		                       .has_linear = true,
 		                       .peek = true};
 		struct stage2_res r = {.page_shift = PAGE_SHIFT};
-		if (c->virt->stage2(c, &s, &r) != XR_OK)
+		if (c->virt->memory.stage2(c, &s, &r) != XR_OK)
 			return false;
 		*pa = r.pa;
 	}
@@ -302,7 +302,7 @@ enum xr mmu_load_pdptes(struct cpu *c, u64 cr3)
 	if (c->stage2) {
 		struct stage2_req q = {.gpa = pa, .why = S2_PDPTE_LOAD, .access = ACC_READ};
 		struct stage2_res r = {.page_shift = PAGE_SHIFT};
-		TRY(c->virt->stage2(c, &q, &r));
+		TRY(c->virt->memory.stage2(c, &q, &r));
 		pa = r.pa;
 	}
 	for (unsigned n = 0; n < 4; n++) {

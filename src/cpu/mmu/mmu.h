@@ -1,6 +1,6 @@
 /*
  * mmu: one page walker over per-format descriptions, the TLBs, and the only way to guest memory by linear address.
- * May call: mem (the bus), cpu->virt->stage2. Called by: exec, events, segments, decode.
+ * May call: mem (the bus), cpu->virt->memory.stage2. Called by: exec, events, segments, decode.
  *
  * Two levels. L2 is the architectural TLB: tagged by struct tlb_tag, entries leave by the architecture's rules or by
  * capacity, so stale translations persist exactly as written. L1 is a host-pointer cache in front of it, direct-mapped,

@@ -177,7 +177,7 @@ static enum xr ask_stage2(struct cpu *c, const struct walk_request *q, u64 addr,
 	        .memo = memo,
 	};
 	struct stage2_res out;
-	TRY(c->virt->stage2(c, &s, &out));
+	TRY(c->virt->memory.stage2(c, &s, &out));
 	r->entry_pa = cpu_phys(c, out.pa);
 	r->entry_dirty_ok = (out.perms & ACC_WRITE) && out.dirty_ok;
 	r->unguarded |= out.unguarded;

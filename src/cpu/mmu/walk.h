@@ -2,7 +2,7 @@
  * walk: the page walker. Guest paging, EPT and NPT are one loop over a description; who calls it decides what the
  * result means. The loop reads entries, tests presence and reserved bits, gathers permissions and sets accessed bits of
  * the entries it passes; the caller judges permissions and then calls walk_mark() for the entry that maps the page. May
- * call: mem, cpu->virt->stage2. Called by: mmu, and the vendors' second stages.
+ * call: mem, cpu->virt->memory.stage2. Called by: mmu, and the vendors' second stages.
  *
  *	walk_mode_set(&mode, &(struct walk_rules){ .format = &walk_ept4, .present = 7, ... });   when the mode changes
  *	struct walk_request q = { .mode = &mode, .root = eptp & ..., .addr = gpa };
@@ -103,7 +103,7 @@ struct walk_request {
 	u64 root;                /* address of the root table, already masked */
 	u64 addr;                /* linear or guest-physical address to translate */
 	bool keep_ad;            /* accessed and dirty bits are maintained (EPT: EPTP bit 6) */
-	bool nested;             /* table addresses are guest-physical: translate them by cpu->virt->stage2() */
+	bool nested;             /* table addresses are guest-physical: translate them by cpu->virt->memory.stage2() */
 	bool peek;               /* no side effects at all */
 	struct walk_memo *memo;  /* the entries read go there; NULL: not wanted */
 	const u64 *pdpte;        /* PAE: the PDPTE registers stand in for the root level; NULL: read it from memory */

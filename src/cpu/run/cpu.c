@@ -5,46 +5,6 @@
 #include "cpu/decode/decode.h"
 #include "cpu/exec/fpu.h"
 
-/* ---- no virtualisation ---- */
-
-static enum status none_init(struct cpu *c)
-{
-	(void)c;
-	return ST_OK;
-}
-
-static void none_fini(struct cpu *c)
-{
-	(void)c;
-}
-
-static void none_reset(struct cpu *c, bool init)
-{
-	(void)c;
-	(void)init;
-}
-
-static u64 none_tsc(struct cpu *c, u64 tsc)
-{
-	(void)c;
-	return tsc;
-}
-
-static void none_iret(struct cpu *c)
-{
-	(void)c;
-}
-
-/* Guest-side hooks stay NULL: without guests nothing calls them. */
-const struct virt_ops virt_none = {
-	.name = "none",
-	.init = none_init,
-	.fini = none_fini,
-	.reset = none_reset,
-	.tsc = none_tsc,
-	.iret = none_iret,
-};
-
 /* ---- creation ---- */
 
 enum status cpu_init(struct cpu *c, const struct cpu_model *m, const struct feature_set *feat, struct bus *bus, struct err *err)
@@ -58,7 +18,7 @@ enum status cpu_init(struct cpu *c, const struct cpu_model *m, const struct feat
 	c->hooks = bus->hooks;
 	c->virt = has_virt ? m->virt : &virt_none;
 	c->phys_bits = c->phys_bits ? c->phys_bits : m->phys_bits;
-	if (mmu_init(c) != ST_OK || decode_cpu_init(c) != ST_OK || c->virt->init(c) != ST_OK)
+	if (mmu_init(c) != ST_OK || decode_cpu_init(c) != ST_OK || c->virt->life.init(c) != ST_OK)
 		return err_set(err, ST_NOMEM, "out of memory for processor %u", c->index);
 	apic_init(c, c->index);
 	c->stores = (struct observer){.pages = PAGE_WATCHED, .written = cpu_monitor_written, .arg = c};
@@ -74,7 +34,7 @@ void cpu_fini(struct cpu *c)
 	bus_unobserve(c->bus, &c->stores);
 	timer_disarm(&c->perf.timer);
 	timer_disarm(&c->wake_timer);
-	c->virt->fini(c);
+	c->virt->life.fini(c);
 	decode_cpu_fini(c);
 	mmu_fini(c);
 }
@@ -134,7 +94,7 @@ void cpu_reset(struct cpu *c, bool init)
 		msr_reset(c);
 	}
 	apic_reset(c, init);
-	c->virt->reset(c, init);
+	c->virt->life.reset(c, init);
 	tlb_flush_all(c);
 	c->activity = c->apic.base & BIT(8) ? ACT_RUN : ACT_WAIT_SIPI; /* the bootstrap processor runs */
 	cpu_update_mode(c);

@@ -31,7 +31,7 @@ static bool init_ready(struct cpu *c)
 {
 	if (c->guest)
 		return c->gif && c->activity != ACT_WAIT_SIPI;
-	return c->gif && !(c->virt_root && c->virt->root_blocks_init);
+	return c->gif && !(c->virt_root && c->virt->rules.root_blocks_init);
 }
 
 static bool sipi_ready(struct cpu *c)
@@ -54,8 +54,8 @@ static bool nmi_ready(struct cpu *c)
 {
 	bool blocked = c->nmi_blocked;
 
-	if (c->guest && c->virt->nmi_masked)
-		c->virt->nmi_masked(c, &blocked);
+	if (c->guest)
+		c->virt->irq.nmi_masked(c, &blocked);
 	return !blocked && nmi_awake(c);
 }
 
@@ -83,8 +83,8 @@ static bool intr_ready(struct cpu *c)
 {
 	bool masked = !(c->rflags & FL_IF);
 
-	if (c->guest && c->virt->intr_masked)
-		c->virt->intr_masked(c, &masked);
+	if (c->guest)
+		c->virt->irq.intr_masked(c, &masked);
 	if (masked && c->activity == ACT_MWAIT && c->halted_by_mwait_if)
 		cpu_end_wait(c);
 	return c->gif && !masked && !c->shadow && awake(c);
@@ -92,17 +92,17 @@ static bool intr_ready(struct cpu *c)
 
 static bool virq_ready(struct cpu *c)
 {
-	return c->guest && c->virt->virq_ready && awake(c) && c->virt->virq_ready(c);
+	return c->guest && awake(c) && c->virt->irq.virq_ready(c);
 }
 
 static bool virq_first_ready(struct cpu *c)
 {
-	return c->virt->virq_first && virq_ready(c);
+	return c->virt->irq.virq_first && virq_ready(c);
 }
 
 static bool vnmi_ready(struct cpu *c)
 {
-	return c->guest && c->virt->vnmi_ready && awake(c) && c->virt->vnmi_ready(c);
+	return c->guest && awake(c) && c->virt->irq.vnmi_ready(c);
 }
 
 /* ---- taking it ---- */
@@ -198,7 +198,7 @@ static enum xr act_intr(struct cpu *c)
 	int vector;
 
 	if (icpt_on(c, ICPT_INTR))
-		return c->virt->intr ? c->virt->intr(c) : cpu_exit(c, NULL, ICPT_INTR, 0, 0);
+		return c->virt->irq.intr(c);
 	vector = cpu_intr_ack(c);
 	return vector < 0 ? XR_OK : take(c, EV_EXT, (u8)vector);
 }
@@ -207,19 +207,19 @@ static enum xr act_virq(struct cpu *c)
 {
 	if (icpt_on(c, ICPT_VINTR))
 		return cpu_exit(c, NULL, ICPT_VINTR, 0, 0);
-	return take(c, EV_EXT, (u8)c->virt->virq_take(c));
+	return take(c, EV_EXT, (u8)c->virt->irq.virq_take(c));
 }
 
 static enum xr act_vnmi(struct cpu *c)
 {
-	c->virt->vnmi_take(c);
+	c->virt->irq.vnmi_take(c);
 	return take(c, EV_NMI, EX_NMI);
 }
 
 static enum xr act_vendor(struct cpu *c)
 {
 	c->pend &= ~(u32)PEND_VENDOR;
-	return c->virt->trap(c);
+	return c->virt->guest.completed(c);
 }
 
 static enum xr act_mce(struct cpu *c)

@@ -5,7 +5,7 @@
  *   block_next   fetch and decode, cached by (physical address, mode) (decode/block.c)
  *   gate         from the instruction's row: coprocessor state, privilege, intercept (exec/chain.c)
  *   fn           the semantics (exec/)
- *   settle       fault -> may the vendor intercept it? -> deliver or exit;  exit -> virt->exit()
+ *   settle       fault -> may the vendor intercept it? -> deliver or exit;  exit -> virt->guest.exit()
  *
  * While a block runs, r[REG_RIP] holds the address of its first instruction; insn_rip() and next_rip() add the rest.
  * The fast loop lets a block's handlers tail-call each other; the careful loop runs the same handlers one at a time.
@@ -47,7 +47,7 @@ static void leave_guest(struct cpu *c, const struct delivery *d)
 	x.nmi_unblocked |= x.event.nmi_unblocked;
 	c->block_mode_changed = 1;
 	c->wake_at = UINT64_MAX; /* a wait of the guest's ends with it */
-	c->virt->exit(c, &x);
+	c->virt->guest.exit(c, &x);
 	c->guest_insns += c->insns - c->guest_since;
 	c->guest_since = UINT64_MAX;
 	c->exits++;
@@ -56,7 +56,7 @@ static void leave_guest(struct cpu *c, const struct delivery *d)
 
 static void shut_down(struct cpu *c)
 {
-	if (c->guest && c->virt->shutdown(c)) {
+	if (c->guest && c->virt->guest.shutdown(c)) {
 		leave_guest(c, &(struct delivery){.activity = ACT_RUN});
 		return;
 	}
@@ -99,7 +99,7 @@ static bool intercepted(struct cpu *c, const struct event *e, const struct deliv
 {
 	if (!c->guest || (e->type != EV_HW && e->type != EV_SWEX && e->type != EV_PRIVSW))
 		return false;
-	if (c->virt->event(c, e) != XR_EXIT)
+	if (c->virt->guest.event(c, e) != XR_EXIT)
 		return false;
 	leave_guest(c, d);
 	return true;

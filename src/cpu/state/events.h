@@ -54,20 +54,20 @@ static inline bool icpt_on(const struct cpu *c, unsigned id)
 /* After every flush that a guest asked for; m: what went, its space aside. */
 static inline void guest_flushed(struct cpu *c, const struct tlb_match *m)
 {
-	if (unlikely(c->guest) && c->virt->flushed)
-		c->virt->flushed(c, m);
+	if (unlikely(c->guest))
+		c->virt->memory.flushed(c, m);
 }
 
 /* Test an intercept by hand (ROW_LATE_ICPT rows, operand-dependent ids). */
 static inline enum xr icpt_test(struct cpu *c, const struct insn *i, unsigned id, u64 q)
 {
-	return unlikely(icpt_on(c, id)) ? c->virt->intercept(c, i, (enum icpt)id, q) : XR_OK;
+	return unlikely(icpt_on(c, id)) ? c->virt->guest.intercept(c, i, (enum icpt)id, q) : XR_OK;
 }
 
 /* Before CPL and CR4.TSD: does the vendor's control make the instruction undefined in this guest? */
 static inline enum xr icpt_undefined(struct cpu *c, unsigned id)
 {
-	return unlikely(icpt_on(c, id)) && c->virt->undefined && c->virt->undefined(c, (enum icpt)id) ? fault_ud(c) : XR_OK;
+	return unlikely(icpt_on(c, id)) && c->virt->guest.undefined(c, (enum icpt)id) ? fault_ud(c) : XR_OK;
 }
 
 #endif

@@ -22,7 +22,7 @@ static inline struct initiator cpu_as(const struct cpu *c, enum by by)
 static inline bool cpu_a20_masked(const struct cpu *c)
 {
 	return unlikely(cpu_sees(c)->a20_masked) &&
-	       !(c->virt_root && c->virt->root_blocks_init);
+	       !(c->virt_root && c->virt->rules.root_blocks_init);
 }
 
 static inline pa_t cpu_phys(const struct cpu *c, pa_t pa)

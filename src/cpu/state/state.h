@@ -146,7 +146,7 @@ struct cpu {
 
 	/* ---- virtualisation ---- */
 	const struct virt_ops *virt;
-	void *virt_state;      /* the vendor's own; its rows are virt->rows */
+	void *virt_state;      /* the vendor's own; its rows are virt->life.rows */
 	bool guest;            /* in guest mode (SVM guest, VMX non-root) */
 	bool virt_root;        /* VMX operation, or EFER.SVME: the vendor's instructions are live */
 	bool stage2;           /* second-stage translation is on */
@@ -154,9 +154,9 @@ struct cpu {
 	                                 apart; mode 0: not told */
 	u16 space;             /* TLB space in use */
 	u64 icpt[5];           /* enabled intercepts; all zero outside guests */
-	u64 trap_page;         /* physical page whose accesses virt->page_trap() takes; TRAP_PAGE_NONE */
+	u64 trap_page;         /* physical page whose accesses virt->memory.page_trap() takes; TRAP_PAGE_NONE */
 	bool mtf;              /* monitor trap flag: one instruction, then PEND_MTF */
-	bool lock_exits;       /* a bus lock of the guest makes virt->trap() look at bus_lock */
+	bool lock_exits;       /* a bus lock of the guest makes virt->guest.completed() look at bus_lock */
 	bool bus_lock;         /* while lock_exits: the instruction that just completed took a bus lock */
 	bool pdpte_on_demand;  /* PAE PDPTEs of the guest are read from memory by each walk (nested paging) */
 	struct event inject;   /* VM entry asks run.c to deliver this before the guest's first instruction; EV_NONE: nothing */

@@ -17,7 +17,7 @@ u64 cpu_tsc(struct cpu *c)
 
 	u64 tsc = c->clock->now + c->tsc_offset;
 
-	return c->guest ? c->virt->tsc(c, tsc) : tsc;
+	return c->guest ? c->virt->time.tsc(c, tsc) : tsc;
 }
 
 void cpu_end_wait(struct cpu *c)

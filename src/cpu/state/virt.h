@@ -134,73 +134,99 @@ struct cr_write {
 /* Registers whose values the architecture restricts further while virtualisation is on. */
 enum control_register { CONTROL_CR0, CONTROL_CR4, CONTROL_EFER };
 
+/*
+ * A vendor fills every group. What it does not have stands as one of the defaults below, so that nobody asks for NULL;
+ * virt_none has guests of no kind, and leaves the groups that only guests reach empty.
+ */
 struct virt_ops {
-	const char *name; /* "svm", "vmx", "none" */
-	enum status (*init)(struct cpu *c); /* allocate cpu->virt_state */
-	void (*fini)(struct cpu *c);
-	void (*reset)(struct cpu *c, bool init); /* RESET, or INIT */
-	void (*loaded)(struct cpu *c);      /* rows were loaded from outside: caches are stale, timers not armed. NULL: none */
-	const struct state_row *rows;       /* over cpu->virt_state */
-	size_t row_count;
+	const char *name;  /* "svm", "vmx", "none" */
+	const char *block; /* what the manual calls the control block of a guest: "VMCB", "VMCS" */
+	u64 (*block_at)(const struct cpu *c); /* where that of the guest that runs, or ran last, lies; UINT64_MAX: nowhere */
 
-	/* Guest side; called only while cpu->guest, and where flat bits exist only if the bit is set. Each returns XR_OK to
-	 * go on, XR_EXIT with cpu->exit filled. */
-	enum xr (*intercept)(struct cpu *c, const struct insn *i, enum icpt id, u64 q);
-	enum xr (*io)(struct cpu *c, const struct insn *i, const struct io_access *io);
-	enum xr (*msr)(struct cpu *c, const struct insn *i, u32 index, bool write);
-	enum xr (*cr_write)(struct cpu *c, const struct insn *i, struct cr_write *w);
-	u64 (*cr_read)(struct cpu *c, unsigned n, u64 value);   /* read shadow; the intercept is a flat bit */
-	enum xr (*event)(struct cpu *c, const struct event *e); /* exception about to be delivered */
-	enum xr (*stage2)(struct cpu *c, const struct stage2_req *q, struct stage2_res *r);
-	u64 (*tsc)(struct cpu *c, u64 tsc);                     /* offset and scale */
-	u64 (*delay)(struct cpu *c, u64 ticks); /* ticks of the guest's TSC in ticks of the clock; NULL: the same */
-	u64 (*mperf)(struct cpu *c, u64 mperf); /* the maximum performance clock as the guest reads it; NULL: as it is */
-	void (*iret)(struct cpu *c);                            /* IRET begins: NMI unblocking, even if it faults */
-	void (*iret_done)(struct cpu *c);                       /* IRET completed; NULL: not wanted */
+	struct {
+		enum status (*init)(struct cpu *c); /* allocate cpu->virt_state */
+		void (*fini)(struct cpu *c);
+		void (*reset)(struct cpu *c, bool init); /* RESET, or INIT */
+		void (*loaded)(struct cpu *c); /* rows were loaded from outside: caches are stale, timers not armed */
+		const struct state_row *rows;  /* over cpu->virt_state */
+		size_t row_count;
+	} life;
 
-	/* Leaving: called by run.c only. */
-	void (*exit)(struct cpu *c, const struct exit_request *x);
-	/* Shutdown (triple fault) in the guest: true if it became an exit request. */
-	bool (*shutdown)(struct cpu *c);
+	/* What the architecture adds to a processor that may have guests. */
+	struct {
+		bool (*control_ok)(const struct cpu *c, enum control_register which, u64 value); /* false: #GP */
+		bool root_blocks_init; /* while virt_root is set, INIT stays pending and A20M is without effect */
+	} rules;
 
-	/* Virtual interrupts: is one deliverable now (IF, shadow, priority considered)? and take it. NULL: never. */
-	bool (*virq_ready)(struct cpu *c);
-	int (*virq_take)(struct cpu *c); /* vector */
-	bool (*vnmi_ready)(struct cpu *c);
-	void (*vnmi_take)(struct cpu *c);
-	u64 (*cr8_read)(struct cpu *c);  /* the TPR as the guest sees it; NULL: the local APIC's */
-	enum xr (*cr8_write)(struct cpu *c, const struct insn *i, u64 v);
-	/* Virtual interrupts rank above physical ones, not below. */
-	bool virq_first;
-	/* An external interrupt while ICPT_INTR is on: XR_OK if the guest keeps running. NULL: it exits. */
-	enum xr (*intr)(struct cpu *c);
-	/* May a physical NMI be taken? true: *blocked decides instead of cpu->nmi_blocked. NULL: never. */
-	bool (*nmi_masked)(struct cpu *c, bool *blocked);
-	/* IRET leaves NMI blocking as it is. NULL: never. */
-	bool (*iret_keeps_nmi)(struct cpu *c);
-	/* The guest invalidated translations of its space, all or those of a page: others may share them. NULL: none do. */
-	void (*flushed)(struct cpu *c, const struct tlb_match *m);
-	/* Accesses to the page cpu->trap_page, behind the translation: redirect *pa (a virtual APIC), or XR_EXIT. */
-	enum xr (*page_trap)(struct cpu *c, la_t la, u32 len, unsigned access, pa_t *pa);
-	/* While lock_exits: a bus lock is about to be taken. NULL: trap() is told of it afterwards. */
-	enum xr (*bus_lock)(struct cpu *c);
-	/* PEND_VENDOR: what the instruction that just completed left to do. */
-	enum xr (*trap)(struct cpu *c);
-	/* An MSR that the vendor virtualises, behind the intercept. true: done, *r tells how. NULL: none. */
-	bool (*msr_virtual)(struct cpu *c, const struct insn *i, u32 index, bool write, u64 *value, enum xr *r);
-	/* An instruction that the vendor's controls take away from the guest: #UD, before privilege is looked at. NULL: none. */
-	bool (*undefined)(struct cpu *c, enum icpt id);
-	/* MWAIT that masked interrupts may end: does something of the vendor's end it before it begins? NULL: nothing. */
-	bool (*mwait_passes)(struct cpu *c);
-	bool (*intr_masked)(struct cpu *c, bool *masked); /* who gates physical interrupts: true: *masked decides instead of IF */
+	/* Called only while cpu->guest, and where flat bits exist only if the bit is set. Each returns XR_OK to go on,
+	 * XR_EXIT with cpu->exit filled. */
+	struct {
+		enum xr (*intercept)(struct cpu *c, const struct insn *i, enum icpt id, u64 q);
+		/* An instruction that the vendor's controls take away: #UD, before privilege is looked at. */
+		bool (*undefined)(struct cpu *c, enum icpt id);
+		enum xr (*io)(struct cpu *c, const struct insn *i, const struct io_access *io);
+		enum xr (*msr)(struct cpu *c, const struct insn *i, u32 index, bool write);
+		/* An MSR that the vendor virtualises, behind the intercept. true: done, *r tells how. */
+		bool (*msr_virtual)(struct cpu *c, const struct insn *i, u32 index, bool write, u64 *value, enum xr *r);
+		enum xr (*cr_write)(struct cpu *c, const struct insn *i, struct cr_write *w);
+		u64 (*cr_read)(struct cpu *c, unsigned n, u64 value);   /* read shadow; the intercept is a flat bit */
+		enum xr (*event)(struct cpu *c, const struct event *e); /* exception about to be delivered */
+		/* While lock_exits: a bus lock is about to be taken. With lock_traps completed() is told of it afterwards. */
+		enum xr (*bus_lock)(struct cpu *c);
+		enum xr (*completed)(struct cpu *c); /* PEND_VENDOR: what the instruction that just completed left to do */
+		bool (*shutdown)(struct cpu *c);     /* triple fault: true if it became an exit request */
+		void (*exit)(struct cpu *c, const struct exit_request *x); /* leaving: called by run.c only */
+		bool lock_traps;
+		/* MOV CR and MOV DR exit before the value, CPL and CR4.DE are checked; otherwise after every non-memory check. */
+		bool intercept_first;
+	} guest;
 
-	/* Extra rules of the architecture for the value of a control register. false: #GP. NULL: none. */
-	bool (*control_ok)(const struct cpu *c, enum control_register which, u64 value);
-	/* While virt_root is set, INIT stays pending and A20M is without effect. */
-	bool root_blocks_init;
-	/* VMX: MOV CR and MOV DR exit before the value, CPL and CR4.DE are checked; otherwise after every non-memory check. */
-	bool intercept_first;
+	struct {
+		enum xr (*stage2)(struct cpu *c, const struct stage2_req *q, struct stage2_res *r);
+		/* Accesses to the page cpu->trap_page, behind the translation: redirect *pa (a virtual APIC), or XR_EXIT. */
+		enum xr (*page_trap)(struct cpu *c, la_t la, u32 len, unsigned access, pa_t *pa);
+		/* The guest invalidated translations of its space, all or those of a page: others may share them. */
+		void (*flushed)(struct cpu *c, const struct tlb_match *m);
+	} memory;
+
+	struct {
+		/* Virtual interrupts and NMIs: is one deliverable now (IF, shadow, priority considered)? and take it. */
+		bool (*virq_ready)(struct cpu *c);
+		int (*virq_take)(struct cpu *c); /* vector */
+		bool (*vnmi_ready)(struct cpu *c);
+		void (*vnmi_take)(struct cpu *c);
+		u64 (*cr8_read)(struct cpu *c); /* the TPR as the guest sees it */
+		enum xr (*cr8_write)(struct cpu *c, const struct insn *i, u64 v);
+		enum xr (*intr)(struct cpu *c); /* an external interrupt while ICPT_INTR is on: XR_OK if the guest keeps running */
+		/* Who gates physical interrupts and NMIs: true: *masked decides instead of IF, *blocked of cpu->nmi_blocked. */
+		bool (*intr_masked)(struct cpu *c, bool *masked);
+		bool (*nmi_masked)(struct cpu *c, bool *blocked);
+		bool (*iret_keeps_nmi)(struct cpu *c); /* IRET leaves NMI blocking as it is */
+		void (*iret_done)(struct cpu *c);      /* IRET completed */
+		/* MWAIT that masked interrupts may end: does something of the vendor's end it before it begins? */
+		bool (*mwait_passes)(struct cpu *c);
+		bool virq_first; /* virtual interrupts rank above physical ones, not below */
+	} irq;
+
+	struct {
+		u64 (*tsc)(struct cpu *c, u64 tsc);     /* offset and scale */
+		u64 (*delay)(struct cpu *c, u64 ticks); /* ticks of the guest's TSC in ticks of the clock */
+		u64 (*mperf)(struct cpu *c, u64 mperf); /* the maximum performance clock as the guest reads it */
+	} time;
 };
+
+/* ---- virt.c: defaults ---- */
+void virt_nothing(struct cpu *c);
+bool virt_never(struct cpu *c);
+bool virt_as_ever(struct cpu *c, bool *decided); /* intr_masked, nmi_masked: nobody but IF and cpu->nmi_blocked */
+bool virt_all_defined(struct cpu *c, enum icpt id);
+bool virt_any_value(const struct cpu *c, enum control_register which, u64 value);
+u64 virt_own_value(struct cpu *c, unsigned n, u64 value);
+void virt_shares_nothing(struct cpu *c, const struct tlb_match *m);
+enum xr virt_goes_on(struct cpu *c);
+enum xr virt_intr_exits(struct cpu *c);
+u64 virt_unscaled(struct cpu *c, u64 ticks);
+u64 virt_no_block(const struct cpu *c);
 extern const struct virt_ops virt_none;
 
 #endif

@@ -1,0 +1,35 @@
+/* What stands in a vendor's table where the vendor has nothing of its own; and the table of a processor without guests. */
+#include "cpu/state/events.h"
+
+/* clang-format off */
+void virt_nothing(struct cpu *c)                                      { (void)c; }
+bool virt_never(struct cpu *c)                                        { (void)c; return false; }
+bool virt_as_ever(struct cpu *c, bool *decided)                       { (void)c, (void)decided; return false; }
+bool virt_all_defined(struct cpu *c, enum icpt id)                    { (void)c, (void)id; return false; }
+bool virt_any_value(const struct cpu *c, enum control_register which, u64 value) { (void)c, (void)which, (void)value; return true; }
+u64 virt_own_value(struct cpu *c, unsigned n, u64 value)              { (void)c, (void)n; return value; }
+void virt_shares_nothing(struct cpu *c, const struct tlb_match *m)    { (void)c, (void)m; }
+enum xr virt_goes_on(struct cpu *c)                                   { (void)c; return XR_OK; }
+enum xr virt_intr_exits(struct cpu *c)                                { return cpu_exit(c, NULL, ICPT_INTR, 0, 0); }
+u64 virt_unscaled(struct cpu *c, u64 ticks)                           { (void)c; return ticks; }
+u64 virt_no_block(const struct cpu *c)                                { (void)c; return UINT64_MAX; }
+/* clang-format on */
+
+static enum status none_init(struct cpu *c)
+{
+	(void)c;
+	return ST_OK;
+}
+
+static void none_reset(struct cpu *c, bool init)
+{
+	(void)c, (void)init;
+}
+
+const struct virt_ops virt_none = {
+        .name = "none",
+        .block = "",
+        .block_at = virt_no_block,
+        .life = {.init = none_init, .fini = virt_nothing, .reset = none_reset, .loaded = virt_nothing},
+        .rules = {.control_ok = virt_any_value},
+};
