@@ -27,6 +27,7 @@
 	QUIRK(UPPER_BIT8_RESERVED, "bit 8 of PML5Es, PML4Es and PDPEs that point to tables must be zero", "APM 2 \"Long-Mode Page Translation\"") \
 	QUIRK(X87_STORE_PROBES, "an x87 store that an unmasked exception forbids still faults on its operand", AMDS) \
 	QUIRK(VEC_CHECKS_ALIGNMENT, "with alignment checking, operands of 16 and 32 bytes must be aligned to 16, of half-precision conversions to their size", "APM 2 \"#AC\"; " AMDS) \
+	QUIRK(EXT_OUTSIDE_ONLY, "EXT of a selector error code is 1 only if the event came from outside the processor, not for exceptions", "APM 2 \"Selector-Error Code\"") \
 	QUIRK(PAUSE_WITHOUT_REX_B, "F3 90 with REX.B exchanges R8 and rAX", "APM 3 \"XCHG\"; " AMDS)
 
 #define QUIRK_LIST_AMD_2005(QUIRK) \
@@ -37,6 +38,7 @@
 	QUIRK(SYSCALL_LONG_ONLY, "SYSCALL and SYSRET are #UD outside 64-bit mode", "SDM 2 \"SYSCALL\"") \
 	QUIRK(BRANCH_IGNORE_66, "66h is ignored on near branches in 64-bit mode", "SDM 2 \"CALL\", \"JMP\", \"RET\"") \
 	QUIRK(CPUID_LAST_LEAF, "a leaf above the maximum reads as the highest basic leaf", "SDM 2 \"CPUID\"") \
+	QUIRK(MOVSS_HOLDS_BREAKPOINT, "an instruction breakpoint on the instruction behind MOV SS or POP SS is inhibited", "SDM 3A \"Masking Exceptions and Interrupts When Switching Stacks\"") \
 	QUIRK(CALL_PUSHES_FIRST, "near CALL writes its return address before the target is checked", SPR) \
 	QUIRK(PUSH_SREG_16, "PUSH of a segment register with a 32-bit operand writes its lower half only", "SDM 2 \"PUSH\"; " SPR) \
 	QUIRK(BOUND_LOWER_FIRST, "BOUND compares with the lower bound before it reads the upper one", SPR) \

@@ -161,7 +161,7 @@ static void io_breakpoints(void)
 	set_dr7(0x400);
 }
 
-LABELS(c1[], c2[], c3[], c4[]);
+LABELS(c1[], c2[], c3[], c4[], c5[], c6[]);
 static void code_breakpoints(void)
 {
 	set_rf = true;
@@ -175,6 +175,11 @@ static void code_breakpoints(void)
 	check("RF works for one instruction", RUN("mov $2, %%ecx; c3: dec %%ecx; jnz c3"), 2);
 	set_dr0(L(c4));
 	check("POPF does not set RF", RUN("pushf; orl $0x10000, (%%rsp); popf; c4: nop"), 1);
+	/* SDM 3A "Masking Exceptions and Interrupts When Switching Stacks" */
+	set_dr0(L(c5));
+	check("behind MOV SS: Intel inhibits it", RUN("mov %%ss, %%eax; mov %%eax, %%ss; c5: nop; nop"), cpu_is_intel() ? 0 : 1);
+	set_dr0(L(c6));
+	check("behind STI", RUN("sti; c6: cli"), 1);
 	set_dr7(0x400);
 }
 

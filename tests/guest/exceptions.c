@@ -172,7 +172,7 @@ static void double_faults(void)
 
 	*(u64 *)(tss + 0x24) = (u64)(t_stack3 + sizeof(t_stack3));
 	idt[EX_UD].lo &= ~(1ull << 47);
-	RAISES("#NP for a gate not present", EX_NP, EX_UD * 8 + 3, NONE, "", "ud2");
+	RAISES("#NP for a gate not present", EX_NP, EX_UD * 8 + 2 + ext_inside(), NONE, "", "ud2");
 	check("its RIP", last_fault.rip, t_at);
 	RAISES("#NP INT n", EX_NP, EX_UD * 8 + 2, AT, "", "int $6");
 	idt[EX_DE].lo &= ~(1ull << 47);
@@ -191,13 +191,13 @@ static void double_faults(void)
 	idt[EX_PF] = pf;
 	idt[EX_UD] = ud;
 	idt[EX_UD].lo = (ud.lo & ~(0x1full << 40)) | 0xcull << 40; /* a call gate is no gate of the IDT */
-	RAISES("#GP gate type", EX_GP, EX_UD * 8 + 3, NONE, "", "ud2");
+	RAISES("#GP gate type", EX_GP, EX_UD * 8 + 2 + ext_inside(), NONE, "", "ud2");
 	idt[EX_UD].lo = (ud.lo & ~0xffff0000ull) | (u64)KDATA << 16;
-	RAISES("#GP gate to data", EX_GP, KDATA + 1, NONE, "", "ud2");
+	RAISES("#GP gate to data", EX_GP, KDATA + ext_inside(), NONE, "", "ud2");
 	idt[EX_UD].lo = (ud.lo & ~0xffff0000ull) | (u64)KCODE32 << 16;
-	RAISES("#GP gate to 32-bit code", EX_GP, KCODE32 + 1, NONE, "", "ud2");
+	RAISES("#GP gate to 32-bit code", EX_GP, KCODE32 + ext_inside(), NONE, "", "ud2");
 	idt[EX_UD].lo = (ud.lo & ~0xffff0000ull);
-	RAISES("#GP gate null", EX_GP, 1, NONE, "", "ud2");
+	RAISES("#GP gate null", EX_GP, ext_inside(), NONE, "", "ud2");
 	idt[EX_UD] = ud;
 	idt[EX_DE] = de;
 }

@@ -137,6 +137,13 @@ static inline bool cpu_is_intel(void)
 	return r[1] == 0x756e6547;
 }
 
+/* EXT of an error code that arises while an exception is delivered. APM 2 "Selector-Error Code": it tells of sources outside
+ * the processor; SDM 3A "Error Code": of earlier exceptions, too. */
+static inline unsigned ext_inside(void)
+{
+	return cpu_is_intel();
+}
+
 static inline void put_msr_bit(u32 msr, unsigned bit, bool on)
 {
 	u64 v = rdmsr(msr);

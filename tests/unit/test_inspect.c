@@ -297,16 +297,16 @@ static void triple_fault(void **state)
 	const char *t = r.told->text[0];
 	narrow(t);
 	contains(t, "triple fault: cpu 0 shut down, 32-bit protected mode, CPL 0, insn 1; status 4\n");
-	contains(t, "\n  first  #GP, error 0x33, delivering #UD: gate at IDT+0x30");
-	contains(t, "\n  second #GP, error 0x6b, delivering #GP: gate at IDT+0x68");
-	contains(t, "\n  third  #GP, error 0x43, delivering #DF: gate at IDT+0x40");
+	contains(t, "\n  first  #GP, error 0x32, delivering #UD: gate at IDT+0x30");
+	contains(t, "\n  second #GP, error 0x6a, delivering #GP: gate at IDT+0x68");
+	contains(t, "\n  third  #GP, error 0x42, delivering #DF: gate at IDT+0x40");
 	contains(t, "\n  note   no LIDT since reset\n");
 	contains(t, "\n  at     start+0x2, rip 0x100002, ud2\n");
 	contains(t, "\n  from   start (1 branch, 0 exits and registers below)\n");
 	contains(t, "\n  branch 0x100000 start to 0x100002 start+0x2\n");
 	assert_string_equal(r.told->line[0],
 	                    "triple fault: cpu 0 shut down, 32-bit protected mode, CPL 0, insn 1; status 4");
-	contains(r.told->json[0], "\"chain\":[{\"vector\":13,\"error\":51,");
+	contains(r.told->json[0], "\"chain\":[{\"vector\":13,\"error\":50,");
 	end_rig(&r);
 }
 

@@ -187,7 +187,7 @@ static void test_exceptions_and_injection(void **state)
 	v->control.icpt[2] |= 1u << 13;
 	v->control.eventinj = 0x80000306;
 	assert_int_equal(vmrun(p), 0x4d);
-	assert_int_equal(v->control.exitinfo1, 6 * 8 + 3);
+	assert_int_equal(v->control.exitinfo1, 6 * 8 + 2);
 	assert_int_equal(v->control.exitintinfo, 0x80000306);
 	/* #PF: address in EXITINFO2, CR2 not written */
 	v->control.icpt[2] = 1u << 14;

@@ -34,9 +34,12 @@ static bool is_software(const struct event *e)
 	return e->type == EV_SW || e->type == EV_SWEX;
 }
 
-static u32 ext_bit(const struct event *e)
+/* "Error Code", EXT. */
+static u32 ext_bit(const struct cpu *c, const struct event *e)
 {
-	return is_software(e) ? 0 : 1;
+	if (quirk(c, QUIRK_EXT_OUTSIDE_ONLY))
+		return e->type == EV_EXT || e->type == EV_NMI;
+	return !is_software(e);
 }
 
 /* Frames are built downwards: the last slot pushed lies lowest. */
@@ -186,7 +189,7 @@ static bool gate_type_ok(u8 type, bool lm)
 static enum xr read_gate(struct cpu *c, const struct event *e, struct gate *g)
 {
 	bool lm = long_mode(c);
-	u32 size = lm ? 16 : 8, error = e->vector * 8u + 2 + ext_bit(e);
+	u32 size = lm ? 16 : 8, error = e->vector * 8u + 2 + ext_bit(c, e);
 	u64 d[2] = {0, 0};
 	struct span s;
 
@@ -450,7 +453,7 @@ static enum xr deliver_protected(struct cpu *c, struct delivery *d)
 	bool selector_error = c->fault.vector >= EX_TS && c->fault.vector <= EX_GP;
 
 	if (r == XR_FAULT && c->fault.type == EV_HW && selector_error)
-		c->fault.error |= ext_bit(e);
+		c->fault.error |= ext_bit(c, e);
 	return r;
 }
 

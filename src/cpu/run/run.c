@@ -227,6 +227,8 @@ static enum xr code_breakpoint(struct cpu *c)
 
 	if ((c->rflags & FL_RF) || !(c->dr7 & 0xff))
 		return XR_OK;
+	if ((c->shadow & SHADOW_MOVSS) && quirk(c, QUIRK_MOVSS_HOLDS_BREAKPOINT))
+		return XR_OK;
 	for (unsigned n = 0; n < 4; n++)
 		if (((c->dr7 >> (2 * n)) & 3) && bits(c->dr7, 17 + 4 * n, 16 + 4 * n) == 0 && c->dr[n] == la)
 			hit |= BIT(n);

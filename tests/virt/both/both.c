@@ -329,13 +329,13 @@ static const struct {
 	enum what what;
 	struct event event, vectoring;
 } event_rows[] = {
-        {"#GP while #UD is delivered", &e_ud, SHORT_IDT, 1 << 13, NOTHING, EXCEPTION, WITH_ERROR(13, 6 * 8 + 3),
+        {"#GP while #UD is delivered", &e_ud, SHORT_IDT, 1 << 13, NOTHING, EXCEPTION, WITH_ERROR(13, 6 * 8 + 2 + EXT_INSIDE),
          EVENT(HARDWARE, 6)},
         {"#GP while INT3 is delivered", &e_int3, SHORT_IDT, 1 << 13, NOTHING, EXCEPTION, WITH_ERROR(13, 3 * 8 + 2),
          EVENT(HARDWARE, 3)},
         {"#GP while INT 40h is delivered", &e_int, SHORT_IDT, 1 << 13, NOTHING, EXCEPTION, WITH_ERROR(13, 0x40 * 8 + 2),
          EVENT(SOFTWARE, 0x40)},
-        {"#GP while #DE is delivered", &e_de, SHORT_IDT, 1 << 13 | 1 << 8, NOTHING, EXCEPTION, WITH_ERROR(13, 3),
+        {"#GP while #DE is delivered", &e_de, SHORT_IDT, 1 << 13 | 1 << 8, NOTHING, EXCEPTION, WITH_ERROR(13, 2 + EXT_INSIDE),
          EVENT(HARDWARE, 0)},
         {"#DE and #GP: a double fault", &e_de, SHORT_IDT | NOT_VECTORING, 1 << 8, NOTHING, EXCEPTION, WITH_ERROR(8, 0),
          NOTHING},
@@ -353,7 +353,7 @@ static const struct {
         {"#GP while an injected NMI is delivered", &e_nop, SHORT_IDT, 1 << 13, EVENT(NMI, 2), EXCEPTION,
          WITH_ERROR(13, 2 * 8 + 3), EVENT(NMI, 2)},
         {"#GP while an injected #NP is delivered", &e_nop, SHORT_IDT, 1 << 13 | 1 << 11, WITH_ERROR(11, 0x1230),
-         EXCEPTION, WITH_ERROR(13, 11 * 8 + 3), WITH_ERROR(11, 0x1230)},
+         EXCEPTION, WITH_ERROR(13, 11 * 8 + 2 + EXT_INSIDE), WITH_ERROR(11, 0x1230)},
         {"the second stage while an injected interrupt is pushed", &e_nop, HOLE_STACK, 0, EVENT(EXTERNAL, 0x55),
          SECOND_STAGE, NOTHING, EVENT(EXTERNAL, 0x55)},
 };

@@ -61,6 +61,9 @@ u64 both_cr2(void); /* after a run */
 
 void both_pm_timer(void); /* pm_timer.c */
 
+/* EXT of a selector error code met while an exception is delivered: by the vendor, as interrupts and NMIs always have it. */
+#define EXT_INSIDE BOTH_EXT
+
 #define TO_TEXT_(x) #x
 #define TO_TEXT(x)  TO_TEXT_(x)
 #define LEAVE       ".byte 0x0f, 0x01, " TO_TEXT(BOTH_CALL) /* VMCALL, VMMCALL */

@@ -108,10 +108,10 @@ static const struct {
 	const struct snippet *s;
 	u64 eventinj, intinfo, error; /* error of the #GP that delivery runs into: the IDT is empty */
 } vectoring[] = {
-	{REQ("svm.2.4.2.8 svm.2.4.2.16") "during #UD", &x_ud, 0, INFO(3, 6), 6 * 8 + 3},
+	{REQ("svm.2.4.2.8 svm.2.4.2.16") "during #UD", &x_ud, 0, INFO(3, 6), 6 * 8 + 2},
 	{"during #GP", &x_gp_sel, 0, 0x123480000b0dull, 0},
 	{REQ("svm.2.4.2.12") "during INT3", &x_bp, 0, INFO(3, 3), 3 * 8 + 2},
-	{REQ("svm.2.4.2.11") "during ICEBP", &x_icebp, 0, INFO(3, 1), 1 * 8 + 3},
+	{REQ("svm.2.4.2.11") "during ICEBP", &x_icebp, 0, INFO(3, 1), 1 * 8 + 2},
 	{REQ("svm.2.4.2.9") "during INTn", &x_int, 0, INFO(4, 0x42), 0x42 * 8 + 2},
 	{REQ("svm.2.4.2.14 svm.2.8.4.2") "during INTn of 3", &x_int_3, 0, INFO(4, 3), 3 * 8 + 2},
 	{REQ("svm.2.4.2.5") "during an injected interrupt", &x_plain, INFO(0, 0x55), INFO(0, 0x55), 0x55 * 8 + 3},
@@ -168,7 +168,7 @@ static void double_fault(void)
 	own_idt();
 	v->intercept_exc = 1 << 11;
 	vcheck("#NP during #GP, raw", REQ("svm.2.8.12.1") "code", go(), 0x4b);
-	vcheck("#NP during #GP, raw", "EXITINFO1", v->exitinfo1, 13 * 8 + 3);
+	vcheck("#NP during #GP, raw", "EXITINFO1", v->exitinfo1, 13 * 8 + 2);
 	vcheck("#NP during #GP, raw", REQ("svm.2.4.2.15 svm.2.4.2.21") "EXITINTINFO", v->exitintinfo, 0x123480000b0dull);
 
 	/* and a #PF, intercepted, while the #DF is delivered */
