@@ -722,6 +722,70 @@ static void test_architectural_events(void **state)
 	}
 }
 
+/* The WRMSR that starts a counter is not in it, the one that stops it is; RDPMC sees what was before it. */
+static void test_perf_boundaries(void **state)
+{
+	static const u8 code[] = {0x0f, 0x30, 0x90, 0x90, 0x90, 0x90, 0x90, /* WRMSR; five times NOP */
+				  0x31, 0xc9, 0x0f, 0x33, 0x89, 0xc3,       /* XOR ECX, ECX; RDPMC; MOV EBX, EAX */
+				  0x89, 0xf1, 0x31, 0xc0, 0x0f, 0x30,       /* MOV ECX, ESI; XOR EAX, EAX; WRMSR */
+				  0xf4};
+
+	(void)state;
+	for (unsigned m = 0; m < 2; m++) {
+		struct rig *r = rig_new(models[m]);
+		struct cpu *c = r->c;
+		u64 v;
+
+		protected_mode(r, 0);
+		bus_write(&r->bus, BASE, code, sizeof(code));
+		c->r[REG_RIP] = BASE;
+		c->r[REG_RCX] = c->r[REG_RSI] = m ? 0x186 : 0xc0010200;
+		c->r[REG_RAX] = 0x4300c0;
+		c->r[REG_RDX] = 0;
+		run(r, 1000);
+		assert_int_equal(c->activity, ACT_HLT);
+		assert_int_equal(c->r[REG_RBX], 6);
+		assert_true(msr_read(c, m ? 0xc1 : 0xc0010201, &v));
+		assert_int_equal(v, 11);
+		rig_free(r);
+	}
+}
+
+/* Loads and stores by the instruction's form. AMD's PPR "LS Dispatch"; Intel's MEM_INST_RETIRED. */
+static void test_perf_memory(void **state)
+{
+	/* 3 loads (MOV, CMP, POP), 2 stores (MOV, PUSH), 4 updates (INC, ADD, XCHG, LOCK ADD), MOVS, and LEA, NOP, which are none */
+	static const u8 code[] = {0x8b, 0x07, 0x3b, 0x07, 0x89, 0x07, 0x50, 0x58, 0xff, 0x07, 0x01, 0x07, 0x87, 0x07, 0xf0, 0x01, 0x07,
+				  0xa4, 0x8d, 0x07, 0x90, 0xf4};
+	static const struct {
+		u16 select;
+		u8 count;
+	} amd[] = {{0x0129, 4}, {0x0229, 3}, {0x0429, 4}, {0x0329, 7}, {0x0729, 11}},
+	  intel[] = {{0x81d0, 8}, {0x82d0, 7}, {0x83d0, 10}};
+
+	(void)state;
+	for (unsigned n = 0; n < ARRAY_LEN(amd) + ARRAY_LEN(intel); n++) {
+		bool is_intel = n >= ARRAY_LEN(amd);
+		unsigned k = is_intel ? n - (unsigned)ARRAY_LEN(amd) : n;
+		struct rig *r = rig_new(is_intel ? "intel" : "amd");
+		struct cpu *c = r->c;
+		u64 v;
+
+		protected_mode(r, 0);
+		bus_write(&r->bus, BASE, code, sizeof(code));
+		c->r[REG_RIP] = BASE;
+		c->r[REG_RSP] = 0x8000;
+		c->r[REG_RSI] = 0x9000;
+		c->r[REG_RDI] = 0xa000;
+		assert_true(msr_write(c, is_intel ? 0x186 : 0xc0010200, 0x430000u | (is_intel ? intel[k].select : amd[k].select)));
+		run(r, 1000);
+		assert_int_equal(c->activity, ACT_HLT);
+		assert_true(msr_read(c, is_intel ? 0xc1 : 0xc0010201, &v));
+		assert_int_equal(v, is_intel ? intel[k].count : amd[k].count);
+		rig_free(r);
+	}
+}
+
 /* ---- --cpu ---- */
 
 static void test_parse(void **state)
@@ -764,6 +828,7 @@ int main(void)
 		cmocka_unit_test(test_task_fault), cmocka_unit_test(test_tables), cmocka_unit_test(test_msrs),
 		cmocka_unit_test(test_every_feature_is_carried), cmocka_unit_test(test_speculation_msrs),
 		cmocka_unit_test(test_misc_enable), cmocka_unit_test(test_architectural_events),
+		cmocka_unit_test(test_perf_boundaries), cmocka_unit_test(test_perf_memory),
 		cmocka_unit_test(test_perf), cmocka_unit_test(test_perf_branches), cmocka_unit_test(test_parse),
 	};
 

@@ -62,7 +62,7 @@ static const struct insn_row *decode(const u8 *bytes, size_t len, struct insn *o
 	out->len = (u8)len;
 	out->addrsz = 8;
 	out->base = out->index = REG_OFF(REG_ZERO);
-	out->flags = INSN_FLAT | INSN_CS64;
+	out->flags = INSN_FLAT;
 	memset(slots, 0xff, 4);
 	for (unsigned k = 0; k < zi.operand_count_visible; k++) {
 		const ZydisDecodedOperand *o = &op[k];

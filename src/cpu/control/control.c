@@ -54,7 +54,7 @@ static bool code_breakpoints(const struct cpu *c)
 
 static void update_careful(struct cpu *c)
 {
-	c->careful = (c->rflags & FL_TF) || c->shadow || c->mtf || c->stress.poll_every || c->perf.by_branch ||
+	c->careful = (c->rflags & FL_TF) || c->shadow || c->mtf || c->stress.poll_every || c->perf.by_form ||
 		     ((c->dr7 & 0xff) && code_breakpoints(c)) || (c->hooks->trace & TRACE_INSN);
 }
 

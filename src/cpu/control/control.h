@@ -54,6 +54,7 @@ void lbr_event(struct cpu *c, const struct event *e, u64 from); /* delivered: RI
 void perf_sync(struct cpu *c);          /* counters are exact now; arms the overflow timer */
 void perf_level_changed(struct cpu *c); /* from cpu_update_mode while c->perf.on: CPL or guest mode changed */
 bool perf_read(struct cpu *c, u32 rdpmc_index, u64 *value); /* RDPMC. false: #GP(0) */
+void perf_retired(struct cpu *c, const struct insn *i); /* from the careful loop while c->perf.by_form: i has retired */
 void perf_reset(struct cpu *c);
 
 #endif

@@ -5,7 +5,8 @@
  *
  * DEVIATION: one unhalted cycle passes per retired instruction; the extra cost of slow instructions is in the TSC only.
  * Cache references and misses and mispredicted branches count nothing because there are neither caches nor predictions.
- * Branches are counted by the careful loop, which a counter of them asks for.
+ * Branches, loads and stores are counted by the careful loop, which a counter of them asks for, as the instruction's form
+ * tells: each at most once an instruction.
  * DEVIATION: every other event is accepted and counts nothing. Interrupts and exceptions are not counted as branches.
  */
 #include "cpu/apic/apic.h"
@@ -35,7 +36,17 @@ static unsigned counters(const struct cpu *c)
 
 static u64 retired(const struct cpu *c)
 {
-	return c->insns + (c->cur ? c->cur->idx : 0);
+	return max_u64(c->insns + (c->cur ? c->cur->idx : 0), c->perf.ahead);
+}
+
+/*
+ * The running instruction changes what counts, and is itself counted by what was before: WRMSR that starts a counter is
+ * not in it, WRMSR that stops one is; an entry into a guest is the monitor's.
+ */
+static void retire_running(struct cpu *c)
+{
+	if (c->cur)
+		c->perf.ahead = c->insns + c->cur->idx + 1;
 }
 
 static bool level_counts(const struct cpu *c, bool usr, bool os)
@@ -53,21 +64,68 @@ static bool mode_counts(const struct cpu *c, u64 sel)
 	return guest_only == (c->perf.guest != 0);
 }
 
-enum counted { COUNT_NOTHING, COUNT_INSNS, COUNT_BRANCHES };
+/* What one retired instruction adds to a counter: by itself, and by its form. */
+struct counted {
+	u8 insn, form[PERF_FORMS];
+};
 
-/* Cycles (3Ch with unit masks 0 and 1, AMD 76h) and retired instructions (C0h) advance alike; branches are C4h with unit
- * mask 0, on AMD C2h. With a counter mask the event counts cycles in which it happened at least that often, or with INV
- * less often. */
-static enum counted counted(const struct cpu *c, u64 sel)
+/* Cycles (3Ch with unit masks 0 and 1, AMD 76h) and retired instructions (C0h) advance alike. */
+static bool counts_insns(unsigned event, unsigned umask)
+{
+	return event == 0x76 || event == 0xc0 || (event == 0x3c && umask <= 1);
+}
+
+struct form_event {
+	u16 event;
+	u8 umask;
+	u8 form[PERF_FORMS];
+};
+#define FORM_EVENTS 4
+/* Retired branches, MEM_INST_RETIRED.ALL_LOADS, ALL_STORES and ANY. */
+static const struct form_event architectural_events[FORM_EVENTS] = {
+	{0xc4, 0x00, {[FORM_BRANCH] = 1}},
+	{0xd0, 0x81, {[FORM_LOAD] = 1, [FORM_UPDATE] = 1, [FORM_LOAD_STORE] = 1}},
+	{0xd0, 0x82, {[FORM_STORE] = 1, [FORM_UPDATE] = 1, [FORM_LOAD_STORE] = 1}},
+	{0xd0, 0x83, {[FORM_LOAD] = 1, [FORM_STORE] = 1, [FORM_UPDATE] = 1, [FORM_LOAD_STORE] = 1}},
+};
+/* Retired branches, whatever the unit mask; LS dispatch, whose unit masks add up: loads, stores, loads with a store to the
+ * same address. */
+static const struct form_event core_events[FORM_EVENTS] = {
+	{0xc2, 0, {[FORM_BRANCH] = 1}},
+	{0x29, 1, {[FORM_LOAD] = 1, [FORM_LOAD_STORE] = 1}},
+	{0x29, 2, {[FORM_STORE] = 1, [FORM_LOAD_STORE] = 1}},
+	{0x29, 4, {[FORM_UPDATE] = 1}},
+};
+
+static void add_forms(struct counted *what, bool arch, unsigned event, unsigned umask)
+{
+	for (const struct form_event *e = arch ? architectural_events : core_events, *end = e + FORM_EVENTS; e < end; e++) {
+		bool hit = event == e->event && (arch ? umask == e->umask : !e->umask || (umask & e->umask));
+
+		for (unsigned f = 0; hit && f < PERF_FORMS; f++)
+			what->form[f] = (u8)(what->form[f] + e->form[f]);
+	}
+}
+
+/* With a counter mask the event counts cycles in which it happened at least that often, or with INV less often. */
+static struct counted counted(const struct cpu *c, u64 sel)
 {
 	unsigned event = (unsigned)((sel & 0xff) | (sel >> 24 & 0xf00)), umask = sel >> 8 & 0xff, cmask = sel >> 24 & 0xff;
-	enum counted what = COUNT_NOTHING;
+	struct counted what = {.insn = counts_insns(event, umask)};
 
-	if (event == 0x76 || event == 0xc0 || (event == 0x3c && umask <= 1))
-		what = COUNT_INSNS;
-	else if (architectural(c) ? event == 0xc4 && !umask : event == 0xc2)
-		what = COUNT_BRANCHES;
-	return !cmask || (sel & SEL_INV ? cmask > 1 : cmask <= 1) ? what : COUNT_NOTHING;
+	if (cmask && (sel & SEL_INV ? cmask <= 1 : cmask > 1))
+		return (struct counted){0};
+	if (!what.insn)
+		add_forms(&what, architectural(c), event, umask);
+	return what;
+}
+
+static bool by_form(const struct counted *what)
+{
+	for (unsigned f = 0; f < PERF_FORMS; f++)
+		if (what->form[f])
+			return true;
+	return false;
 }
 
 static bool general_counts(const struct cpu *c, unsigned n)
@@ -124,11 +182,14 @@ static void arm(struct cpu *c, u64 left)
 		timer_arm(&c->perf.timer, c->clock->now + max_u64(left, 32));
 }
 
-static bool any_by_branch(const struct cpu *c)
+static bool any_by_form(const struct cpu *c)
 {
-	for (unsigned n = 0; n < counters(c); n++)
-		if ((c->perf_sel[n] & SEL_EN) && (c->perf_global_ctrl >> n & 1) && counted(c, c->perf_sel[n]) == COUNT_BRANCHES)
+	for (unsigned n = 0; n < counters(c); n++) {
+		struct counted what = counted(c, c->perf_sel[n]);
+
+		if ((c->perf_sel[n] & SEL_EN) && (c->perf_global_ctrl >> n & 1) && by_form(&what))
 			return true;
+	}
 	return false;
 }
 
@@ -140,23 +201,51 @@ static bool any_enabled(const struct cpu *c)
 	return (c->perf_fixed_ctrl & 0x333) && (c->perf_global_ctrl >> STATUS_FIXED);
 }
 
-/* A branch counter may overflow later than `left` instructions from now, never earlier. */
-void perf_sync(struct cpu *c)
+/* What has retired since the last synchronisation, if anybody counts. */
+struct progress {
+	u64 insns, form[PERF_FORMS];
+};
+
+static struct progress advance_base(struct cpu *c)
 {
-	u64 now = retired(c), delta[] = {0, now - c->perf.base, c->perf.branches - c->perf.branch_base}, left = UINT64_MAX;
+	u64 now = retired(c);
+	struct progress p = {.insns = now - c->perf.base};
 
 	c->perf.base = now;
-	c->perf.branch_base = c->perf.branches;
-	if (!c->perf.on)
-		delta[COUNT_INSNS] = delta[COUNT_BRANCHES] = 0;
-	for (unsigned n = 0; n < counters(c); n++) {
-		enum counted what = counted(c, c->perf_sel[n]);
+	for (unsigned f = 0; f < PERF_FORMS; f++) {
+		p.form[f] = c->perf.form[f] - c->perf.form_base[f];
+		c->perf.form_base[f] = c->perf.form[f];
+	}
+	return c->perf.on ? p : (struct progress){0};
+}
 
-		if (what && general_counts(c, n) && advance(&c->perf_ctr[n], delta[what], &left))
+static u64 delta_of(const struct counted *what, const struct progress *p)
+{
+	u64 delta = what->insn * p->insns;
+
+	for (unsigned f = 0; f < PERF_FORMS; f++)
+		delta += what->form[f] * p->form[f];
+	return delta;
+}
+
+/* A counter by form may overflow later than `left` instructions from now, never earlier. */
+void perf_sync(struct cpu *c)
+{
+	struct progress p = advance_base(c);
+	unsigned general = counters(c);
+	u64 left = UINT64_MAX;
+
+	for (unsigned n = 0; n < general; n++) {
+		if (!general_counts(c, n))
+			continue;
+
+		struct counted what = counted(c, c->perf_sel[n]);
+
+		if ((what.insn || by_form(&what)) && advance(&c->perf_ctr[n], delta_of(&what, &p), &left))
 			overflow(c, n, c->perf_sel[n] & SEL_INT);
 	}
 	for (unsigned n = 0; n < 3; n++)
-		if (fixed_counts(c, n) && advance(&c->perf_fixed[n], delta[COUNT_INSNS], &left))
+		if (fixed_counts(c, n) && advance(&c->perf_fixed[n], p.insns, &left))
 			overflow(c, STATUS_FIXED + n, c->perf_fixed_ctrl >> (4 * n) & 8);
 	c->perf.level = c->cpl;
 	c->perf.guest = c->guest;
@@ -164,8 +253,23 @@ void perf_sync(struct cpu *c)
 	arm(c, c->perf.on ? left : UINT64_MAX);
 }
 
+/* Only while some counter counts by form. */
+void perf_retired(struct cpu *c, const struct insn *i)
+{
+	bool loads = i->flags & INSN_LOADS, stores = i->flags & INSN_STORES;
+
+	if ((i->row->flags & (ROW_BRANCH | ROW_REPEAT)) == ROW_BRANCH)
+		c->perf.form[FORM_BRANCH]++;
+	if (i->flags & INSN_UPDATES)
+		c->perf.form[FORM_UPDATE]++;
+	else if (loads || stores)
+		c->perf.form[loads && stores ? FORM_LOAD_STORE : loads ? FORM_LOAD : FORM_STORE]++;
+}
+
 void perf_level_changed(struct cpu *c)
 {
+	if (c->guest && !c->perf.guest)
+		retire_running(c);
 	if (c->perf.level != c->cpl || c->perf.guest != c->guest || !c->perf.timer.armed)
 		perf_sync(c);
 }
@@ -180,18 +284,25 @@ void perf_reset(struct cpu *c)
 	c->perf_fixed_ctrl = c->perf_global_status = 0;
 	c->perf_global_ctrl = architectural(c) ? 0xf : 0x3f;
 	c->perf.base = retired(c);
-	c->perf.on = c->perf.by_branch = 0;
-	c->perf.branches = c->perf.branch_base = 0;
+	c->perf.on = c->perf.by_form = 0;
+	memset(c->perf.form, 0, sizeof(c->perf.form));
+	memset(c->perf.form_base, 0, sizeof(c->perf.form_base));
 }
 
-/* A control or counter is about to change, or has: count up to here under the old rules, go on under the new ones. */
+/* A control or counter is about to change: count up to here under the old rules... */
+static void changes(struct cpu *c)
+{
+	retire_running(c);
+	perf_sync(c);
+}
+
+/* ...and it has: go on under the new ones. */
 static void changed(struct cpu *c)
 {
-	c->perf.base = retired(c);
 	c->perf.on = any_enabled(c);
 	perf_sync(c);
-	if (c->perf.by_branch != any_by_branch(c)) {
-		c->perf.by_branch = !c->perf.by_branch;
+	if (c->perf.by_form != any_by_form(c)) {
+		c->perf.by_form = !c->perf.by_form;
 		cpu_update_mode(c);
 	}
 }
@@ -200,7 +311,7 @@ static void changed(struct cpu *c)
 
 static bool sel_write(struct cpu *c, unsigned n, u64 value)
 {
-	perf_sync(c);
+	changes(c);
 	c->perf_sel[n] = value & 0x30fffffffffull;
 	changed(c);
 	return true;
@@ -208,7 +319,7 @@ static bool sel_write(struct cpu *c, unsigned n, u64 value)
 
 static bool ctr_write(struct cpu *c, unsigned n, u64 value)
 {
-	perf_sync(c);
+	changes(c);
 	c->perf_ctr[n] = value & WIDTH_MASK;
 	changed(c);
 	return true;
@@ -285,7 +396,7 @@ bool perf_arch_write(struct cpu *c, u32 index, u64 value)
 {
 	if (!arch_write_ok(index, value))
 		return false;
-	perf_sync(c);
+	changes(c);
 	switch (index) {
 	case FIXED_CTR_CTRL: c->perf_fixed_ctrl = value; break;
 	case GLOBAL_CTRL: c->perf_global_ctrl = value; break;

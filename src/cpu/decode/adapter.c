@@ -135,17 +135,24 @@ static void fill_operands(struct insn *i, const ZydisDecodedInstruction *zi, con
 static void fill_flags(struct insn *i, const ZydisDecodedInstruction *zi, u8 mode)
 {
 	if ((mode & MODE_SIZE) == MODE_64)
-		i->flags |= INSN_FLAT | INSN_CS64;
-	if (zi->attributes & ZYDIS_ATTRIB_HAS_LOCK)
-		i->flags |= INSN_LOCK;
+		i->flags |= INSN_FLAT;
 	if (zi->attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE))
 		i->flags |= INSN_REP;
 	if (zi->attributes & ZYDIS_ATTRIB_HAS_REPNE)
 		i->flags |= INSN_REPNE;
-	if (zi->attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE)
-		i->flags |= INSN_O16;
 	if (zi->encoding == ZYDIS_INSTRUCTION_ENCODING_VEX)
 		i->flags |= INSN_VEX;
+}
+
+/* Which memory accesses the form has, hidden operands included; an address that is only computed is none. */
+static void fill_accesses(struct insn *i, const ZydisDecodedInstruction *zi, const ZydisDecodedOperand *op)
+{
+	for (unsigned k = 0; k < zi->operand_count; k++) {
+		bool reads = op[k].actions & ZYDIS_OPERAND_ACTION_MASK_READ, writes = op[k].actions & ZYDIS_OPERAND_ACTION_MASK_WRITE;
+
+		if (op[k].type == ZYDIS_OPERAND_TYPE_MEMORY && op[k].mem.type == ZYDIS_MEMOP_TYPE_MEM)
+			i->flags |= reads && writes ? INSN_UPDATES : reads ? INSN_LOADS : writes ? INSN_STORES : 0;
+	}
 }
 
 static void fill(struct insn *i, const ZydisDecodedInstruction *zi, const ZydisDecodedOperand *op, u8 mode)
@@ -161,6 +168,7 @@ static void fill(struct insn *i, const ZydisDecodedInstruction *zi, const ZydisD
 		i->modrm = (u8)(zi->raw.modrm.mod << 6 | zi->raw.modrm.reg << 3 | zi->raw.modrm.rm);
 	fill_flags(i, zi, mode);
 	fill_operands(i, zi, op);
+	fill_accesses(i, zi, op);
 	if (!i->memsz)
 		i->memsz = i->opsz;
 }
@@ -176,7 +184,7 @@ static bool ud_by_mode(u32 flags, u8 mode)
 
 static bool is_locked(const struct insn *i, const struct dec *d)
 {
-	return (i->flags & INSN_MEM) && ((i->flags & INSN_LOCK) || d->zi->mnemonic == ZYDIS_MNEMONIC_XCHG);
+	return (i->flags & INSN_MEM) && ((d->zi->attributes & ZYDIS_ATTRIB_HAS_LOCK) || d->zi->mnemonic == ZYDIS_MNEMONIC_XCHG);
 }
 
 static void bind_row(struct insn *i, const struct dec *d)

@@ -47,6 +47,11 @@ static inline bool is_gpr(const struct dec *d, unsigned n)
 	       cl == ZYDIS_REGCLASS_GPR64;
 }
 
+static inline bool dec_o16(const struct dec *d)
+{
+	return (d->zi->attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE) != 0;
+}
+
 static inline bool dec_mode64(const struct dec *d)
 {
 	return (d->mode & MODE_SIZE) == MODE_64;

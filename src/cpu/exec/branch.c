@@ -339,7 +339,7 @@ CHAIN_BRANCH(jrcxz)
 /* Near branches in 64-bit mode are 64 bits wide; where 66h is not ignored it makes them 16 bits wide, unless REX.W. */
 static void near_size(struct insn *i, const struct dec *d)
 {
-	bool o16 = (i->flags & INSN_O16) && !(dec_mode64(d) && d->zi->raw.rex.W);
+	bool o16 = dec_o16(d) && !(dec_mode64(d) && d->zi->raw.rex.W);
 
 	if (dec_mode64(d))
 		i->opsz = o16 && !quirk(d->cpu, QUIRK_BRANCH_IGNORE_66) ? 2 : 8;

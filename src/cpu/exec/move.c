@@ -465,7 +465,7 @@ static bool match_nop(const struct dec *d)
 
 static void bind_f3_xchg(struct insn *i, const struct dec *d)
 {
-	i->opsz = d->zi->raw.rex.W ? 8 : i->flags & INSN_O16 ? 2 : 4;
+	i->opsz = d->zi->raw.rex.W ? 8 : dec_o16(d) ? 2 : 4;
 	i->r0 = REG_OFF(8);
 	i->r1 = REG_OFF(REG_RAX);
 	use_form(i, &xchg_forms[SH_RR][size_index(i->opsz * 8u)]);

@@ -294,8 +294,8 @@ static void step(struct cpu *c)
 	c->left = 1;
 	account(c);
 	c->cur = NULL;
-	if (unlikely(c->perf.by_branch) && (i->row->flags & (ROW_BRANCH | ROW_REPEAT)) == ROW_BRANCH)
-		c->perf.branches++;
+	if (unlikely(c->perf.by_form) && c->guest == guest)
+		perf_retired(c, i);
 	if (c->guest == guest) /* else these are the guest's flags; the exit raises the monitor's own trap */
 		after_insn(c, i, rip, shadow, old);
 	if (unlikely(c->stress.poll_every))

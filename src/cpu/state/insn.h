@@ -36,13 +36,13 @@ enum { REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI, R
 
 enum insn_flag {
 	INSN_FLAT = 1,  /* 64-bit mode: linear address = segment base + effective address, no limit checks */
-	INSN_LOCK = 2,
+	INSN_LOADS = 2, /* reads memory: operands, stack, strings */
 	INSN_REP = 4,   /* F3 as REP/REPE */
 	INSN_REPNE = 8, /* F2 as REPNE */
 	INSN_MEM = 16,  /* has a memory operand (base, index, scale, disp, seg) */
-	INSN_O16 = 32,  /* 66h present */
+	INSN_UPDATES = 32, /* reads and writes one memory operand; then neither INSN_LOADS nor INSN_STORES */
 	INSN_VEX = 64,
-	INSN_CS64 = 128, /* decoded for 64-bit mode */
+	INSN_STORES = 128,
 };
 
 struct insn {

@@ -49,7 +49,7 @@ const struct state_row cpu_rows[] = {
 	C(157, perf.level), C(158, perf.guest), C(159, perf.on), C(160, hwcr), C(161, syscfg), C(162, top_mem),
 	C(163, top_mem2), C(164, vm_cr), C(165, vm_hsave_pa), C(166, svm_key), C(167, tsc_ratio), CA(168, osvw),
 	CA(169, msr_misc), C(170, umwait_control), C(171, monitor_addr), C(172, wake_at), C(173, rng), C(174, insns),
-	C(175, guest_insns), C(176, perf.by_branch), C(177, perf.branches), C(178, perf.branch_base),
+	C(175, guest_insns), C(176, perf.by_form), CA(177, perf.form), CA(178, perf.form_base),
 	/* virtualisation, as far as it is not the vendor's own */
 	C(190, guest), C(191, virt_root), C(192, stage2), C(193, space), CA(194, icpt), C(195, mtf), C(196, pdpte_on_demand),
 	C(197, exits), C(199, trap_page), EVENT(198, "inject", inject), C(210, ferr), C(211, ignne),

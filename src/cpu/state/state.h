@@ -67,6 +67,14 @@ struct code_cache;
 struct decode_index;
 struct delivery;
 
+/* Performance counters: what an instruction's form tells of it. */
+enum perf_form {
+	FORM_BRANCH, FORM_LOAD, FORM_STORE,
+	FORM_UPDATE,     /* one operand is read and written */
+	FORM_LOAD_STORE, /* one is read, another written */
+	PERF_FORMS
+};
+
 struct cpu {
 	/* ---- hot: what the inner loop touches ---- */
 	u64 r[REG_SLOTS];      /* RAX.. R15, always 0, RIP (of the block's first instruction while a block runs) */
@@ -132,8 +140,9 @@ struct cpu {
 	struct {
 		u64 base;              /* c->insns when the counters were last brought up to date */
 		u8 level, guest, on;   /* CPL and mode they have been counting in since; any counter enabled */
-		u8 by_branch;          /* some counter counts branches: the careful loop does that */
-		u64 branches, branch_base; /* retired while by_branch; at the last synchronisation */
+		u8 by_form;            /* some counter counts branches, loads or stores: the careful loop does that */
+		u64 form[PERF_FORMS], form_base[PERF_FORMS]; /* retired while by_form; at the last synchronisation */
+		u64 ahead;             /* cache: the running instruction, that many, is counted already; else not above insns */
 		struct timer timer;    /* cache: the next overflow */
 	} perf;
 	struct timer wake_timer;       /* ends the wait at wake_at */

@@ -377,6 +377,27 @@ static void tsc_ratio(void)
 	wrmsr(0xc0000104, 1ull << 32);
 }
 
+/* "PERF_CTL", GuestOnly: neither VMRUN nor the VMMCALL that leaves is in it. */
+SNIPPET(few, "nop; nop; mov $1, %ecx", "dec %ecx");
+
+static void guest_counter(void)
+{
+	u32 r[4];
+
+	cpuid(0x80000001, 0, r);
+	if (!(r[2] >> 23 & 1))
+		return;
+	base(&few);
+	wrmsr(0xc0010201, 0);
+	wrmsr(0xc0010200, 0x4300c0 | 1ull << 40);
+	vcheck("PERF_CTL.GuestOnly", "code", go(), EXIT_VMMCALL);
+	vcheck("PERF_CTL.GuestOnly", "the guest's instructions", rdmsr(0xc0010201), 4);
+	v->rip = (u64)few.entry;
+	vcheck("PERF_CTL.GuestOnly", "code", go(), EXIT_VMMCALL);
+	vcheck("PERF_CTL.GuestOnly", "twice", rdmsr(0xc0010201), 8);
+	wrmsr(0xc0010200, 0);
+}
+
 void test_state(void)
 {
 	switch_state();
@@ -386,4 +407,5 @@ void test_state(void)
 	enabling();
 	flags();
 	tsc_ratio();
+	guest_counter();
 }

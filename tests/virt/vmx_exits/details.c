@@ -365,6 +365,28 @@ static void perf_global(void)
 	wrmsr(0x38f, 0);
 }
 
+/* A counter that runs in the guest only: neither the VMLAUNCH that lets it start nor the VMCALL that leaves is in it. */
+SNIPPET(d_count, "nop; nop; mov $1, %ecx", "dec %ecx");
+
+static void perf_guest_only(void)
+{
+	wrmsr(0x38f, 0);
+	wrmsr(0xc1, 0);
+	wrmsr(0x186, 0x4300c0);
+	base(&d_count);
+	on(VMCS_ENTRY_CONTROLS, 1 << 13);
+	on(VMCS_EXIT_CONTROLS, 1 << 12);
+	vmx_write(0x2808, 1);
+	vmx_write(0x2c04, 0);
+	stays("a counter of the guest's instructions", &d_count);
+	check("a counter of the guest's instructions", rdmsr(0xc1), 4);
+	vmx_write(VMCS_GUEST_RIP, (u64)d_count.entry);
+	check("a counter of the guest's instructions, again", again(), R_VMCALL);
+	check("a counter of the guest's instructions, twice", rdmsr(0xc1), 8);
+	wrmsr(0x186, 0);
+	wrmsr(0xc1, 0);
+}
+
 /* "Loading MSRs": what an entry of the list may not name. The qualification counts from 1. */
 static void msr_lists(void)
 {
@@ -482,6 +504,7 @@ void test_details(void)
 	identities();
 	vmfunc();
 	perf_global();
+	perf_guest_only();
 	msr_lists();
 	accesses();
 	x2apic();
