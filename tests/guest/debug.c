@@ -307,6 +307,27 @@ static void bus_locks(void)
 	set_dr6(DR6_INIT);
 }
 
+/* "Single-Stepping on Branches": BTF makes TF wait for a branch, near or far, that is taken; the exception clears BTF. */
+LABELS(j1[], j2[], j3[]);
+static void branch_steps(void)
+{
+	set_rf = false;
+	clear_tf = true;
+	wrmsr(DEBUGCTL, 2);
+	check("BTF: JMP", RUN(TF_ON "nop; stc; jnc j1; jmp j1; nop; j1: nop"), 1);
+	check("BTF: behind the JMP", hit[0].rip, L(j1));
+	check("BTF: DR6", hit[0].dr6, DR6_INIT | BS);
+	check("BTF: cleared by the exception", rdmsr(DEBUGCTL) & 2, 0);
+	wrmsr(DEBUGCTL, 2);
+	check("BTF: far RET", RUN(TF_ON "mov %%cs, %%eax; push %%rax; lea j2, %%rax; push %%rax; lretq; nop; j2: nop"), 1);
+	check("BTF: behind the far RET", hit[0].rip, L(j2));
+	wrmsr(DEBUGCTL, 2);
+	check("BTF: no branch", RUN(TF_ON "nop; j3: " TF_OFF), 0);
+	check("BTF: stays without an exception", rdmsr(DEBUGCTL) & 2, 2);
+	wrmsr(DEBUGCTL, 0);
+	clear_tf = false;
+}
+
 /* ---- RF without breakpoints: nothing asks for it, but the flags show it ---- */
 
 static u64 flags_at_int;
@@ -351,6 +372,7 @@ int main(void)
 	ring3();
 	system_calls();
 	bus_locks();
+	branch_steps();
 	resume_flag();
 	return guest_verdict();
 }

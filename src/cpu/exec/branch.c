@@ -34,14 +34,9 @@ static enum lbr_kind branch_kind(const struct insn *i)
 	}
 }
 
-/* "Last Branch Recording": the MSR pair of one vendor and the stack of the other. "Single-Stepping on Branches". */
 static cold void debug_branch(struct cpu *c, const struct insn *i, u64 from, u64 to)
 {
 	lbr_branch(c, from, to, branch_kind(i));
-	if ((c->debugctl & DEBUGCTL_BTF) && (c->rflags & FL_TF)) {
-		c->pending_db |= DR6_BS;
-		cpu_raise(c, PEND_DB);
-	}
 }
 
 static inline void branch_commit(struct cpu *c, const struct insn *i, u64 rip)

@@ -34,7 +34,7 @@ static void change_flags(struct cpu *c, u32 v)
 	cpu_flags_changed(c, old);
 }
 
-/* SYSCALL and SYSRET single-step by the TF they load. Both are branches: BTF makes no difference. */
+/* SYSCALL and SYSRET single-step by the TF they load, so they load it before they branch; BTF makes no difference. */
 static enum xr step_by_new_flags(struct cpu *c)
 {
 	if (unlikely(c->rflags & FL_TF)) {
@@ -61,8 +61,8 @@ static enum xr syscall(struct cpu *c, const struct insn *i)
 		return fault_ud(c);
 	if (!long_mode(c)) {
 		c->r[REG_RCX] = (u32)next_rip(c, i);
-		transfer(c, i, cs, ss, 0, false, (u32)c->star);
 		change_flags(c, fl & ~(u32)(FL_VM | FL_IF | FL_RF));
+		transfer(c, i, cs, ss, 0, false, (u32)c->star);
 		return step_by_new_flags(c);
 	}
 	target = mode64(c) ? c->lstar : c->cstar;
@@ -70,8 +70,8 @@ static enum xr syscall(struct cpu *c, const struct insn *i)
 		return fault_gp(c, 0);
 	c->r[REG_RCX] = next_rip(c, i);
 	c->r[11] = fl & ~(u32)FL_RF;
-	transfer(c, i, cs, ss, 0, true, target);
 	change_flags(c, fl & ~(u32)c->sfmask & ~(u32)FL_RF);
+	transfer(c, i, cs, ss, 0, true, target);
 	return step_by_new_flags(c);
 }
 
@@ -92,8 +92,8 @@ static enum xr sysret(struct cpu *c, const struct insn *i)
 		fl = (u32)c->r[11] & (FL_ALL & ~(u32)(FL_RF | FL_VM));
 	else
 		fl = (flags_get(c) | FL_IF) & ~(u32)FL_VM;
-	transfer(c, i, (u16)((to64 ? base + 16 : base) | 3), (u16)((base + 8) | 3), 3, to64, rip);
 	change_flags(c, fl);
+	transfer(c, i, (u16)((to64 ? base + 16 : base) | 3), (u16)((base + 8) | 3), 3, to64, rip);
 	return step_by_new_flags(c);
 }
 

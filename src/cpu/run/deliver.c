@@ -467,7 +467,7 @@ static void before(struct cpu *c, const struct event *e)
 	if (e->vector == EX_DB && !(e->payload & EVENT_DB_BARE)) {
 		c->dr6 = ((c->dr6 & ~0xfull) | (e->payload & ~DR6_BLD) | dr6_fixed(c)) & ~(e->payload & DR6_BLD);
 		c->dr7 &= ~DR7_GD;
-		c->debugctl &= ~(DEBUGCTL_LBR | DEBUGCTL_LBRSE);
+		c->debugctl &= ~(DEBUGCTL_LBR | DEBUGCTL_LBRSE | DEBUGCTL_BTF);
 	}
 }
 

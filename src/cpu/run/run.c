@@ -245,7 +245,7 @@ static void after_insn(struct cpu *c, const struct insn *i, u64 rip, u8 old_shad
 	if (old_shadow)
 		c->attention = 1;
 	if ((old_flags & FL_TF) && !(c->shadow & SHADOW_MOVSS) && !(i->row->flags & ROW_LOADS_TF) &&
-	    !(c->debugctl & DEBUGCTL_BTF)) { /* BTF: branch_to() */
+	    !(c->debugctl & DEBUGCTL_BTF)) { /* BTF: lbr_branch() */
 		c->pending_db |= DR6_BS;
 		cpu_raise(c, PEND_DB);
 	}
