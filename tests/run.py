@@ -75,17 +75,10 @@ class Runner:
         self.speed, self.groups, self.lock, self.stopped = speed, set(), threading.Lock(), False
         self.env = dict(os.environ, BUILD=build, TURNSTILE=os.path.join(build, 'turnstile'))
 
-    def kill(self, group):
-        try:
-            os.killpg(group, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-
     def stop(self):
         with self.lock:
             self.stopped = True
-            for group in self.groups:
-                self.kill(group)
+            end(self.groups)
 
     def wait(self, p, row):
         """The exit status; None when the limit has passed at the speed that the computer has then."""
@@ -110,7 +103,8 @@ class Runner:
                                      stderr=subprocess.STDOUT, start_new_session=True)
                 self.groups.add(p.pid)
             status = self.wait(p, row)
-            self.kill(p.pid) # whatever the row has left behind, too
+            if status is None or send(p.pid, 0): # whatever the row has left behind, too
+                end([p.pid])
             p.wait()
             with self.lock:
                 self.groups.discard(p.pid)
@@ -125,6 +119,26 @@ class Runner:
             row.word = 'failed'
             row.text += '\nit says neither `checks: N` nor `random cases: N` (docs/add-a-check.md): what has it tested?\n'
         return row
+
+
+def send(group, number):
+    try:
+        os.killpg(group, number)
+        return True
+    except ProcessLookupError:
+        return False
+
+
+def end(groups):
+    """Scripts get a second to take their files away."""
+    for group in groups:
+        send(group, signal.SIGTERM)
+    for _ in range(10):
+        if not any([send(group, 0) for group in groups]):
+            return
+        time.sleep(0.1)
+    for group in groups:
+        send(group, signal.SIGKILL)
 
 
 def lost(status):
@@ -180,6 +194,10 @@ def summary(rows):
     return tally['failed']
 
 
+def interrupted(*_):
+    raise KeyboardInterrupt
+
+
 def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument('--build', default='build')
@@ -196,7 +214,8 @@ def main():
         print(f'note: declared costs sum to {declared:.0f} s on two cores, over the budget of {BUDGET} s')
     rows.sort(key=lambda r: -r.cost)
     runner, done = Runner(build, Speed(build, a.jobs)), []
-    signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    for number in (signal.SIGINT, signal.SIGTERM): # a shell's background job would ignore the first
+        signal.signal(number, interrupted)
     with concurrent.futures.ThreadPoolExecutor(a.jobs) as pool:
         try:
             for f in concurrent.futures.as_completed([pool.submit(runner.run, r) for r in rows]):
