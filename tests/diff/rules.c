@@ -130,7 +130,7 @@ static u32 unmeasured(const struct diff_case *k, const struct diff_end *core, co
 
 	if (all_measured(k))
 		return 0;
-	if ((k->in.flags & FL_AC) && (host->vector == EX_AC || core->vector == EX_AC))
+	if (core->vector >= 0 && host->vector >= 0 && (host->vector == EX_AC || core->vector == EX_AC))
 		return PART_ALL;
 	if (k->row && string && core->vector >= 0 && host->vector >= 0 && core->vector != host->vector)
 		return PART_ALL;
