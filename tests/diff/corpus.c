@@ -352,7 +352,8 @@ bool corpus_save(struct corpus_writer *w, const char *path, enum diff_mode mode,
 	f = popen(command, "w");
 	if (!f)
 		return false;
-	fprintf(f, "turnstile-diff-corpus 1\n%smode %u\ncases %llu\nbytes %zu\n\n", about, mode == DIFF_64 ? 64 : mode == DIFF_32 ? 32 : 16,
+	fprintf(f, "turnstile-diff-corpus 1\n%smode %u\ncases %llu\nbytes %zu\n\n", about,
+	        mode == DIFF_64 ? 64 : mode == DIFF_32 ? 32 : 16,
 	        (unsigned long long)w->count, head.n + w->cases.n);
 	fwrite(head.p, 1, head.n, f);
 	fwrite(w->cases.p, 1, w->cases.n, f);

@@ -96,8 +96,9 @@ static void describe_host(char *text, size_t size)
 	for (u32 n = 0; n < 3; n++)
 		__cpuid(0x80000002 + n, r[4 * n], r[4 * n + 1], r[4 * n + 2], r[4 * n + 3]);
 	memcpy(brand, r, 48);
-	snprintf(text, size, "vendor %s\nprocessor %s, family %xh model %xh stepping %xh\nsource diff --record on that processor\n", vendor,
-	         brand, family, model, sig & 15);
+	snprintf(text, size,
+	         "vendor %s\nprocessor %s, family %xh model %xh stepping %xh\nsource diff --record on that processor\n", vendor, brand,
+	         family, model, sig & 15);
 }
 
 bool record_save(struct recorder *r, const char *path)
@@ -164,8 +165,8 @@ static bool replay_section(struct corpus_reader *r, const struct corpus_head *h,
 			printf("   %s\n%s", c.k.row ? c.k.row->form : "(invalid)", text);
 		}
 	}
-	printf("%s: %u-bit code, %llu cases of %s, %llu differ\n", h->vendor, h->mode == DIFF_64 ? 64 : h->mode == DIFF_32 ? 32 : 16,
-	       (unsigned long long)done, h->processor, (unsigned long long)bad);
+	printf("%s: %u-bit code, %llu cases of %s, %llu differ\n", h->vendor,
+	       h->mode == DIFF_64 ? 64 : h->mode == DIFF_32 ? 32 : 16, (unsigned long long)done, h->processor, (unsigned long long)bad);
 	*failed += bad;
 	gen_free(g);
 	core_free(w);

@@ -186,6 +186,12 @@ static inline enum xr image_span(struct cpu *c, const struct insn *i, la_t la, u
 	return mem_span(c, la, size, access, s);
 }
 
+/* ---- memory operands of 2, 4, 8 or 10 bytes (x87_memory.c) ---- */
+enum xr x87_read(struct cpu *c, const struct insn *i, unsigned size, u8 buf[16]) must_check;
+enum xr x87_prove(struct cpu *c, const struct insn *i, unsigned size, struct span *s) must_check;
+enum xr x87_write(struct cpu *c, const struct insn *i, unsigned size, const u8 buf[16]) must_check;
+enum xr x87_write_halves(struct cpu *c, const struct insn *i, const u8 buf[16]) must_check; /* QUIRK_FBSTP_HALVES */
+
 /* ---- environment ---- */
 void fpu_reset(struct cpu *c, bool init); /* x87, MMX, SSE, AVX, PKRU, XCR0, XSS; INIT keeps them all */
 void fpu_finit(struct cpu *c);

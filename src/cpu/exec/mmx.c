@@ -217,8 +217,8 @@ static enum xr mm_emms(struct cpu *c, const struct insn *i)
 
 /*
  * CVTPI2PS, CVTPI2PD. The upper integers are zero: exact, they raise nothing. With a memory operand there is no
- * transition to MMX ("CVTPI2PD"). DEVIATION: Intel's text for CVTPI2PS does not make that exception; AMD's processors
- * do.
+ * transition to MMX ("CVTPI2PD"). DEVIATION: Intel's text for CVTPI2PS does not make that exception; processors of
+ * both makers do.
  */
 static enum xr mm_to_fp(struct cpu *c, const struct insn *i)
 {

@@ -24,79 +24,6 @@ static bool commit_flags(struct cpu *c, u16 sw, unsigned cc)
 
 /* ---- memory operands ---- */
 
-static enum xr read_bytes(struct cpu *c, const struct insn *i, unsigned size, u8 buf[16])
-{
-	u16 v16;
-	u32 v32;
-	u64 v64;
-	la_t la;
-
-	switch (size) {
-	case 2:
-		TRY(op_read16(c, i, &v16));
-		memcpy(buf, &v16, 2);
-		return XR_OK;
-	case 4:
-		TRY(op_read32(c, i, &v32));
-		memcpy(buf, &v32, 4);
-		return XR_OK;
-	case 8:
-		TRY(op_read64(c, i, &v64));
-		memcpy(buf, &v64, 8);
-		return XR_OK;
-	default:
-		TRY(insn_la(c, i, F80_BYTES, ACC_READ, &la));
-		TRY(mem_read64(c, la, stack_access(i), &v64));
-		la = mode64(c) ? la + 8 : (u32)(la + 8);
-		TRY(mem_read16(c, la, stack_access(i), &v16));
-		memcpy(buf, &v64, 8);
-		memcpy(buf + 8, &v16, 2);
-		return XR_OK;
-	}
-}
-
-static enum xr prove_bytes(struct cpu *c, const struct insn *i, unsigned size, struct span *s)
-{
-	la_t la;
-
-	TRY(insn_la(c, i, size, ACC_WRITE, &la));
-	TRY(alignment_check(c, la, size > 8 ? 8 : size));
-	return mem_span(c, la, size, ACC_WRITE | stack_access(i), s);
-}
-
-static enum xr write_bytes(struct cpu *c, const struct insn *i, unsigned size, const u8 buf[16])
-{
-	struct span s;
-	u64 v;
-
-	memcpy(&v, buf, 8);
-	switch (size) {
-	case 2:
-		return op_write16(c, i, (u16)v);
-	case 4:
-		return op_write32(c, i, (u32)v);
-	case 8:
-		return op_write64(c, i, v);
-	default:
-		TRY(prove_bytes(c, i, F80_BYTES, &s));
-		span_write(c, &s, 0, buf, F80_BYTES);
-		return XR_OK;
-	}
-}
-
-static enum xr write_halves(struct cpu *c, const struct insn *i, const u8 buf[16])
-{
-	u64 low;
-	u16 high;
-	la_t la;
-
-	memcpy(&low, buf, 8);
-	memcpy(&high, buf + 8, 2);
-	TRY(insn_la(c, i, F80_BYTES, ACC_WRITE, &la));
-	TRY(mem_write64(c, la, stack_access(i), low));
-	return mem_write16(c, mode64(c) ? la + 8 : (u32)(la + 8), stack_access(i), high);
-}
-
 /* D8..DE with memory: the operand of arithmetic and comparison. */
 static enum xr arith_operand(struct cpu *c, const struct insn *i, enum x87_src *src, u8 buf[16])
 {
@@ -106,7 +33,7 @@ static enum xr arith_operand(struct cpu *c, const struct insn *i, enum x87_src *
 	unsigned k = i->opcode >> 1 & 3;
 
 	*src = kinds[k].src;
-	return read_bytes(c, i, kinds[k].size, buf);
+	return x87_read(c, i, kinds[k].size, buf);
 }
 
 /* ---- arithmetic ---- */
@@ -519,7 +446,7 @@ static enum xr fld(struct cpu *c, const struct insn *i)
 		load(c, st_get(c, sti(i)), 0);
 		return XR_OK;
 	}
-	TRY(read_bytes(c, i, i->opcode == 0xd9 ? 4 : i->opcode == 0xdd ? 8 : F80_BYTES, buf));
+	TRY(x87_read(c, i, i->opcode == 0xd9 ? 4 : i->opcode == 0xdd ? 8 : F80_BYTES, buf));
 	fpu_note(c, i);
 	if (i->opcode == 0xd9)
 		flags = x87_host_fld32(&v, buf);
@@ -538,7 +465,7 @@ static enum xr fild(struct cpu *c, const struct insn *i)
 	u64 v;
 
 	TRY(fpu_wait(c, i));
-	TRY(read_bytes(c, i, size, buf));
+	TRY(x87_read(c, i, size, buf));
 	fpu_note(c, i);
 	memcpy(&v, buf, 8);
 	load(c, from_int(sign_extend(v, size * 8)), 0);
@@ -554,7 +481,7 @@ static enum xr fbld(struct cpu *c, const struct insn *i)
 	int k;
 
 	TRY(fpu_wait(c, i));
-	TRY(read_bytes(c, i, F80_BYTES, buf));
+	TRY(x87_read(c, i, F80_BYTES, buf));
 	fpu_note(c, i);
 	for (k = 8; k >= 0; k--)
 		n = n * 100 + (buf[k] >> 4) * 10u + (buf[k] & 15u);
@@ -610,9 +537,9 @@ static enum xr store(struct cpu *c, const struct insn *i, unsigned size, x87_sto
 		sw = X87_IE;
 	stored = !fpu_unmasked(c, sw & (X87_IE | X87_OE | X87_UE));
 	if (stored)
-		TRY(op == x87_host_fbst && quirk(c, QUIRK_FBSTP_HALVES) ? write_halves(c, i, buf) : write_bytes(c, i, size, buf));
+		TRY(op == x87_host_fbst && quirk(c, QUIRK_FBSTP_HALVES) ? x87_write_halves(c, i, buf) : x87_write(c, i, size, buf));
 	else if (quirk(c, QUIRK_X87_STORE_PROBES))
-		TRY(prove_bytes(c, i, size, &s));
+		TRY(x87_prove(c, i, size, &s));
 	fpu_note(c, i);
 	fpu_set_cc(c, X87_C1, sw);
 	fpu_except(c, (sw & X87_EXC) | (empty ? X87_SF : 0u));
