@@ -30,6 +30,7 @@ struct icpt {
 #define BAD_GP "$0x8000000000000000"
 
 extern u64 seen[16];
+u32 svm_features(void); /* CPUID 8000_000Ah EDX */
 extern bool nrips, assists; /* what this processor has */
 extern char ev_stubs[];		     /* 256 times 16 bytes: VMMCALL */
 extern struct idt_gate gidt[256];
@@ -55,7 +56,10 @@ void test_modes(void);
 void test_state(void);
 void test_lbr(void);
 void test_clean(void);
-void test_details(void);
+void test_write_traps(void);
+void test_virtual_gif(void);
+void test_avic(void);
+void test_locked_msrs(void);
 void test_broadcast(void);
 void test_decisions(void);
 void test_switch(void);

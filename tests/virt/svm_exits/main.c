@@ -11,6 +11,14 @@ static u8 iopm[0x3000] __attribute__((aligned(4096))), msrpm[0x2000] __attribute
 
 asm(".pushsection .text\n.balign 16\n.globl ev_stubs\nev_stubs:\n.rept 256\n.balign 16\nvmmcall\n.endr\n.popsection");
 
+u32 svm_features(void)
+{
+	u32 r[4];
+
+	cpuid(0x8000000a, 0, r);
+	return r[3];
+}
+
 static void setup(void)
 {
 	u32 r[4];
@@ -88,7 +96,10 @@ int main(void)
 	test_state();
 	test_lbr();
 	test_clean();
-	test_details();
+	test_locked_msrs();
+	test_write_traps();
+	test_virtual_gif();
+	test_avic();
 	test_broadcast();
 	test_decisions();
 	test_switch();

@@ -123,4 +123,6 @@ void test_apic(void)
 	registers();
 	each_register();
 	priorities();
+	mmio_write(APIC + 0x420, 0x55);
+	check(REQ("svm.E.6.6") "SEOI", mmio_read(APIC + 0x420), 0);
 }

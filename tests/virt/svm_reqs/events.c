@@ -210,6 +210,29 @@ static void gif_set(void)
 	check(REQ("svm.2.9.0.1") "the interrupt stayed pending", irqs, before + 1);
 }
 
+/* ---- V_INTR_MASKING, the host's IF ---- */
+
+static void masking(void)
+{
+	for (unsigned on = 0; on < 2; on++)
+		for (unsigned guest_if = 0; guest_if < 2; guest_if++)
+			for (unsigned host_if = 0; host_if < 2; host_if++) {
+				base(e_nop);
+				v->vintr = on << 24;
+				v->rflags = 2 | guest_if << 9;
+				v->intercept1 |= 1;
+				asm volatile("clgi");
+				self_ipi(0x51);
+				if (host_if)
+					asm volatile("sti");
+				go_gif0();
+				asm volatile("cli; stgi");
+				check(REQ("svm.2.2.1.71 svm.2.2.1.135") "which IF counts", v->exitcode,
+				      (on ? host_if : guest_if) ? 0x60 : EXIT_VMMCALL);
+				asm volatile("sti; nop; nop; cli" ::: "memory");
+			}
+}
+
 void test_events(void)
 {
 	intercepts();
@@ -220,4 +243,5 @@ void test_events(void)
 	both();
 	guest_gif();
 	gif_set();
+	masking();
 }

@@ -224,6 +224,38 @@ static void invlpga(void)
 	write_cr3((u64)root);
 }
 
+/* ---- #UD before the intercepts of the table registers ---- */
+
+static void illegal_forms(void)
+{
+	static u8 code[8] __attribute__((aligned(16)));
+	static const struct {
+		u8 op, modrm, bit; /* 0F op, with a memory operand at [RAX] */
+	} forms[] = {{0x01, 0x08, 6},  {0x01, 0x00, 7},  {0x00, 0x00, 8},  {0x00, 0x08, 9},
+	            {0x01, 0x18, 10}, {0x01, 0x10, 11}, {0x00, 0x10, 12}, {0x00, 0x18, 13}};
+
+	for (unsigned n = 0; n < COUNT(forms); n++) {
+		u8 insn[4] = {0xf0, 0x0f, forms[n].op, forms[n].modrm};
+
+		memcpy(code, insn, 4);
+		base(code);
+		v->rax = (u64)scratch;
+		v->intercept1 |= 1u << forms[n].bit;
+		check(REQ("svm.2.5.6.9") "LOCK", go(), EXIT_UD);
+		if (forms[n].op)
+			continue;
+		memcpy(code, insn + 1, 3);
+		base((void *)0);
+		v->efer = 0x1000;
+		v->cr4 = 0;
+		v->cr0 = 0x10;
+		v->cs.base = (u64)code;
+		v->cs.limit = 0xffff;
+		v->intercept1 |= 1u << forms[n].bit;
+		check(REQ("svm.2.5.6.9") "real mode", go(), EXIT_UD);
+	}
+}
+
 void test_faults(void)
 {
 	for (unsigned n = 0; n < COUNT(rows); n++)
@@ -232,4 +264,5 @@ void test_faults(void)
 	addresses();
 	flags();
 	invlpga();
+	illegal_forms();
 }

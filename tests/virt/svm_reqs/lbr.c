@@ -97,8 +97,18 @@ static void swapped(void)
 	}
 }
 
+SNIPPET(l_nop, "nop; nop");
+
+static void reserved(void)
+{
+	base(l_nop);
+	v->lbrv = ~3ull;
+	check(REQ("svm.C.1.83") "0B8h", go(), EXIT_VMMCALL);
+}
+
 void test_lbr(void)
 {
 	records();
 	swapped();
+	reserved();
 }

@@ -36,6 +36,8 @@ int main(void)
 	test_cr8();
 	test_paging();
 	test_events();
-	test_more();
+	test_host_limits();
+	test_restart();
+	test_tasks();
 	return guest_verdict();
 }

@@ -318,6 +318,79 @@ static void spaces(void)
 	(void)mine;
 }
 
+/* ---- what the TLB holds ---- */
+
+SNIPPET(p_remap,
+        "mov (%rax), %rcx; mov %rsi, (%rdi); mov %cr3, %rcx; mov %rcx, %cr3; mov (%rax), %rbx; mov %rbx, seen");
+
+static void cached(void)
+{
+	u64 *a = page_alloc(), *b = page_alloc(), *root = page_alloc(), *nested;
+	u64 *dir3 = page_alloc(), *dir2 = page_alloc(), *dir1 = page_alloc();
+	struct vmcb *p;
+
+	/* the TLB holds linear to physical: a nested entry changes, and nothing is seen of it before a flush */
+	*a = 0xa, *b = 0xb;
+	memcpy(root, user_pml4, 4096);
+	root[1] = (u64)dir3 | 7, dir3[0] = (u64)dir2 | 7, dir2[0] = (u64)dir1 | 7, dir1[0] = 0x8000000 | 7;
+	base(p_read);
+	nested = split(0x8000000);
+	nested[0] = (u64)a | 7;
+	v->cr3 = (u64)root;
+	for (unsigned n = 0; n < 3; n++) {
+		v->rip = (u64)p_read;
+		v->rax = 0x8000000000;
+		v->tlb_control = n != 1;
+		check("TLB", go(), EXIT_VMMCALL);
+		check(REQ("svm.2.21.1.6") "what is cached", seen[0], n < 2 ? 0xa : 0xb);
+		nested[0] = (u64)b | 7;
+	}
+	/* G in the nested entry makes nothing global: the guest's own CR3 load drops the entry */
+	base(p_remap);
+	nested = split(0x8000000);
+	for (unsigned n = 0; n < 512; n++)
+		nested[n] |= 0x100;
+	nested[0] = (u64)a | 0x107;
+	nested[1] = (u64)b | 0x107;
+	v->cr3 = (u64)root;
+	v->cr4 |= 0x80;
+	p = v;
+	v->rax = 0x8000000000;
+	write_cr4(read_cr4() | 0x80);
+	asm volatile("push %%rbp; clgi; vmrun; stgi; pop %%rbp"
+	             : "+a"(p)
+	             : "D"(dir1), "S"(0x8001007ull)
+	             : "rbx", "rcx", "rdx", "memory", "cc");
+	write_cr4(read_cr4() & ~0x80ull);
+	check("G", v->exitcode, EXIT_VMMCALL);
+	check(REQ("svm.2.21.7.7") "not global by the nested G", seen[0], 0xb);
+}
+
+/* ---- paged real mode: the #PF exit's error code ---- */
+SNIPPET(real_store, ".code16; movw $0x1111, 0x10; .code64");
+static void real_fault(void)
+{
+	u32 *dir = page_alloc(), *table = page_alloc();
+
+	base((void *)0);
+	dir[0] = (u32)(u64)table | 7;
+	table[7] = (u32)((u64)real_store & ~0xfffull) | 7;
+	v->cr0 = 1u << 31 | 0x10;
+	v->cr3 = (u64)dir;
+	v->cr4 = 0;
+	v->efer = 0x1000;
+	v->cs = (struct vmcb_seg){.sel = 0x700, .attrib = 0x9b, .limit = 0xffff, .base = 0x7000};
+	v->ds = v->es = v->ss = (struct vmcb_seg){.sel = 0x1000, .attrib = 0x93, .limit = 0xffff, .base = 0x10000};
+	v->rip = (u64)real_store & 0xfff;
+	check(REQ("svm.2.8.15.4") "#PF in paged real mode", go(), EXIT_PF);
+	check(REQ("svm.2.8.15.4") "error code of a write", v->exitinfo1, 2);
+	table[0x10] = (u32)(u64)page_alloc() | 5; /* there, read-only */
+	v->cr0 |= 1 << 16;
+	v->tlb_control = 1;
+	check(REQ("svm.2.8.15.4") "#PF in paged real mode, read-only", go(), EXIT_PF);
+	check(REQ("svm.2.8.15.4") "error code", v->exitinfo1, 3);
+}
+
 void test_paging(void)
 {
 	translation();
@@ -325,4 +398,6 @@ void test_paging(void)
 	rights();
 	pae();
 	spaces();
+	cached();
+	real_fault();
 }

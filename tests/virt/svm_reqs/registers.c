@@ -153,6 +153,32 @@ static void ended(void)
 	check("taken", irqs, before + 1);
 }
 
+/* ---- EFER.LMA, the MTRRs, SVM_KEY ---- */
+
+SNIPPET(g_efer, "mov $0xc0000080, %ecx; rdmsr; mov %eax, seen");
+SNIPPET(g_mtrr, "mov $0x200, %ecx; mov $0x55000006, %eax; xor %edx, %edx; wrmsr; rdmsr; mov %eax, seen");
+static void msrs(void)
+{
+	u64 was;
+	u32 r[4];
+
+	base(g_efer);
+	v->efer &= ~0x400ull;
+	check(REQ("svm.2.2.1.116") "EFER.LMA 0 in the VMCB", go(), EXIT_VMMCALL);
+	check(REQ("svm.2.2.1.116") "the guest has LMA by LME and PG", seen[0] >> 10 & 1, 1);
+	was = rdmsr(0x200);
+	base(g_mtrr);
+	check("MTRR", go(), EXIT_VMMCALL);
+	check(REQ("svm.2.21.2.5 svm.2.21.8.5") "the guest's write is the host's", rdmsr(0x200), 0x55000006);
+	wrmsr(0x200, was);
+	cpuid(0x8000000a, 0, r);
+	if (r[3] >> 2 & 1) { /* SVM_KEY is write-only: zero whatever was written */
+		wrmsr(0xc0010118, 0x1234);
+		check(REQ("svm.P.2") "SVM_KEY", rdmsr(0xc0010118), 0);
+		wrmsr(0xc0010118, 0);
+	}
+}
+
 void test_registers(void)
 {
 	identification();
@@ -161,4 +187,5 @@ void test_registers(void)
 	qualifiers();
 	tsc();
 	ended();
+	msrs();
 }

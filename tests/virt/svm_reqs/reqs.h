@@ -37,6 +37,8 @@ void test_lbr(void);
 void test_cr8(void);
 void test_paging(void);
 void test_events(void);
-void test_more(void);
+void test_host_limits(void);
+void test_restart(void);
+void test_tasks(void);
 
 #endif

@@ -214,6 +214,63 @@ static bool take(struct regs *r)
 	return true;
 }
 
+/* ---- accesses that no instruction names, and the MSRs ---- */
+
+#define PAGE 0x10000000000ull /* a linear address whose entry of the first table is this test's: 1 TiB */
+SNIPPET(r_nop, "nop", "nop");
+SNIPPET(r_page, "mov $0x10000000000, %rbx", "mov (%rbx), %eax");
+SNIPPET(r_x2apic_eoi, "mov $0x80b, %ecx; xor %eax, %eax; xor %edx, %edx", "wrmsr");
+SNIPPET(r_bad_eoi, "mov $0x80b, %ecx; mov $1, %eax; xor %edx, %edx", "wrmsr");
+SNIPPET(r_self_low, "mov $0x83f, %ecx; mov $15, %eax; xor %edx, %edx", "wrmsr");
+
+/* Types 3 and 15: pushed by a delivery, and read by a walk. */
+static void accesses(void)
+{
+	u64 kept = pml4[PAGE >> 39];
+
+	apic_base(&r_nop, APIC_ACCESS);
+	vmx_write(VMCS_GUEST_RSP, ACCESS + 0x200);
+	vmx_write(VMCS_ENTRY_EVENT, 0x80000306);
+	check("delivery to the APIC-access page", go(), R_APIC_ACCESS);
+	check("delivery to the APIC-access page: type", vmx_read(VMCS_QUALIFICATION) >> 12, 3);
+	check("delivery to the APIC-access page: vectoring", vmx_read(VMCS_VECTORING), 0x80000306);
+	apic_base(&r_page, APIC_ACCESS);
+	pml4[PAGE >> 39] = ACCESS | 7;
+	check("walk through the APIC-access page", go(), R_APIC_ACCESS);
+	check("walk through the APIC-access page: type", vmx_read(VMCS_QUALIFICATION) >> 12 & 15, 15);
+	check("walk through the APIC-access page: vectoring", vmx_read(VMCS_VECTORING) >> 31, 0);
+	pml4[PAGE >> 39] = kept;
+	invlpg((void *)PAGE);
+}
+
+static void x2apic_base(const struct snippet *s)
+{
+	apic_base(s, X2APIC | DELIVERY);
+	on(VMCS_PROC, 1 << 28);
+	vmx_write(F_MSR_BITMAP, (u64)page_alloc());
+}
+
+static void x2apic(void)
+{
+	x2apic_base(&r_x2apic_eoi);
+	vmx_write(F_INT_STATUS, 0x5500);
+	vapic[0x120 / 4] = 1 << 21;
+	stays("x2APIC EOI", &r_x2apic_eoi);
+	check("x2APIC EOI: nothing in service", vmx_read(F_INT_STATUS), 0);
+	check("x2APIC EOI: VISR", vapic[0x120 / 4], 0);
+	x2apic_base(&r_bad_eoi);
+	vmx_write(F_INT_STATUS, 0x5500);
+	vapic[0x120 / 4] = 1 << 21;
+	vmx_write(VMCS_EXCEPTIONS, 1 << 13);
+	check("x2APIC EOI of 1", go(), R_EXCEPTION);
+	check("x2APIC EOI of 1: #GP", vmx_read(VMCS_EXIT_EVENT), 0x80000b0d);
+	check("x2APIC EOI of 1: still in service", vmx_read(F_INT_STATUS), 0x5500);
+	x2apic_base(&r_self_low);
+	check("x2APIC self-IPI of vector 15: APIC-write exit", go(), R_APIC_WRITE);
+	check("x2APIC self-IPI of vector 15: offset", vmx_read(VMCS_QUALIFICATION), 0x3f0);
+	check("x2APIC self-IPI of vector 15: trap-like", vmx_read(VMCS_GUEST_RIP), (u64)r_self_low.next);
+}
+
 void test_apic_registers(void)
 {
 	on_exception(0xe2, take);
@@ -222,4 +279,6 @@ void test_apic_registers(void)
 	ends();
 	other_vectors();
 	posting();
+	accesses();
+	x2apic();
 }

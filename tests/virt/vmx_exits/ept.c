@@ -190,10 +190,41 @@ static void test_vmfunc(void)
 	base(&g_after_switch);
 	first = vmx_read(VMCS_EPTP);
 	vm_functions(second);
-	stays(REQ("sdm30.22") "EPTP switching", &g_after_switch); /* at CPL 3: rare.c; outside non-root operation: life.c */
+	stays(REQ("sdm30.22") "EPTP switching", &g_after_switch); /* at CPL 3: priorities.c; outside non-root operation: life.c */
 	check("EPTP switching: the other tables translate", seen[0], 0x2222);
 	check("EPTP switching: the field", vmx_read(VMCS_EPTP), second);
 	check("EPTP switching: they differ", first != second, 1);
+}
+
+SNIPPET(g_function, "", ".byte 0x0f, 0x01, 0xd4");
+SNIPPET(g_switch, "xor %eax, %eax; mov $511, %ecx", ".byte 0x0f, 0x01, 0xd4");
+SNIPPET(g_beyond, "xor %eax, %eax; mov $512, %ecx", ".byte 0x0f, 0x01, 0xd4");
+SNIPPET(g_function64, "mov $64, %eax; xor %ecx, %ecx", ".byte 0x0f, 0x01, 0xd4");
+
+static void last_entry(const struct snippet *s)
+{
+	u64 *list = page_alloc();
+
+	base(s);
+	list[511] = vmx_read(VMCS_EPTP);
+	on(VMCS_PROC2, 1 << 13);
+	vmx_write(F_VMFUNC, 1);
+	vmx_write(F_EPTP_LIST, (u64)list);
+	vmx_write(F_EPTP_INDEX, 7);
+}
+
+static void test_function_operands(void)
+{
+	last_entry(&g_switch);
+	stays("EPTP switching, the last entry", &g_switch);
+	check("EPTP switching: the index", vmx_read(F_EPTP_INDEX), 511);
+	last_entry(&g_beyond);
+	leaves("EPTP switching, entry 512", &g_beyond, R_VMFUNC, 0);
+	check("EPTP switching, entry 512: the index stays", vmx_read(F_EPTP_INDEX), 7);
+	last_entry(&g_function64);
+	vmx_write(VMCS_EXCEPTIONS, 1 << 6);
+	check("VMFUNC 64", go(), R_EXCEPTION);
+	check("VMFUNC 64: #UD", vmx_read(VMCS_EXIT_EVENT), 0x80000306);
 }
 
 static void test_mode_based(void)
@@ -351,5 +382,6 @@ void test_ept(void)
 	test_pml();
 	test_ve();
 	test_vmfunc();
+	test_function_operands();
 	test_mode_based();
 }

@@ -48,6 +48,8 @@ u64 go(void);     /* VMLAUNCH; the exit reason, ~0 if the entry failed */
 u64 again(void);  /* VMRESUME */
 /* Run and compare: fault-like exit at the instruction, with its length and qualification. */
 void leaves(const char *name, const struct snippet *s, u64 reason, u64 qualification);
+/* Run: an exit by the exception `event`, at the instruction. */
+void faults(const char *name, const struct snippet *s, u32 event);
 /* Run: the instruction does not exit (the VMCALL behind it does). */
 void stays(const char *name, const struct snippet *s);
 
@@ -61,16 +63,20 @@ void test_paging_write(void);
 void test_apic(void);
 void test_shadow(void);
 void test_tasks(void);
-void test_rare(void);
-void test_details(void); /* behind test_rare(), which fills user_pml4 */
-void test_bus_lock(void); /* behind test_rare(), which fills user_pml4 */
-void test_ept_levels(void); /* likewise */
+void test_changed_behavior(void);
+void test_debug(void);
+void test_priorities(void);
+void test_init_sipi(void);
+void test_ept_information(void);
+void test_invalidation(void);
+void test_bus_lock(void);
+void test_ept_levels(void);
 void test_ipi(void);
 void test_stale(void);
 void test_apic_registers(void);
 void test_memory_areas(void);
 
 void to_user(void); /* the guest's segments are those of a program at CPL 3 */
-extern u64 user_pml4[512]; /* tables that let it run */
+extern u64 user_pml4[512]; /* tables that let it run: the first 4 GiB one to one */
 
 #endif

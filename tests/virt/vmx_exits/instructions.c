@@ -25,7 +25,7 @@ static const struct always {
 	u64 qualification;
 	u32 info, info_mask; /* "VM-Exit Instruction-Information Field" */
 } always[] = {
-	/* XSETBV, INVEPT, INVVPID; controlled[] has the others, rare.c GETSEC (#UD without SMX) */
+	/* XSETBV, INVEPT, INVVPID; controlled[] has the others, changed_behavior.c GETSEC (#UD without SMX) */
 	/* with VMXON below and VMFUNC in ept.c */
 	{REQ("sdm30.1") "CPUID", &i_cpuid, R_CPUID, 0, 0, 0},
 	{"INVD", &i_invd, R_INVD, 0, 0, 0},

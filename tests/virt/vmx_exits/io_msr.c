@@ -133,10 +133,108 @@ static void test_lists(void)
 	check("MSR lists: its number", vmx_read(VMCS_QUALIFICATION), 1);
 }
 
+/* ---- MSRs loaded by entry and exit ---- */
+
+SNIPPET(m_nothing, "nop", "nop");
+SNIPPET(m_perf, "mov $0x38f, %ecx", "rdmsr; mov %eax, seen; mov %edx, seen + 4");
+
+struct entry {
+	u32 index, reserved;
+	u64 data;
+};
+
+static void perf_global(void)
+{
+	u64 *map = page_alloc();
+
+	wrmsr(0x38f, 0);
+	base(&m_perf);
+	on(VMCS_PROC, 1 << 28);
+	vmx_write(F_MSR_BITMAP, (u64)map);
+	vmx_write(0x2808, 1); /* guest and host IA32_PERF_GLOBAL_CTRL */
+	vmx_write(0x2c04, 2);
+	stays("IA32_PERF_GLOBAL_CTRL, not loaded", &m_perf);
+	check("IA32_PERF_GLOBAL_CTRL: the guest's", seen[0], 0);
+	check("IA32_PERF_GLOBAL_CTRL: the host's", rdmsr(0x38f), 0);
+	base(&m_perf);
+	on(VMCS_PROC, 1 << 28);
+	on(VMCS_ENTRY_CONTROLS, 1 << 13);
+	on(VMCS_EXIT_CONTROLS, 1 << 12);
+	vmx_write(F_MSR_BITMAP, (u64)map);
+	vmx_write(0x2808, 1);
+	vmx_write(0x2c04, 2);
+	stays("IA32_PERF_GLOBAL_CTRL, loaded", &m_perf);
+	check("IA32_PERF_GLOBAL_CTRL: the guest's", seen[0], 1);
+	check("IA32_PERF_GLOBAL_CTRL: the host's", rdmsr(0x38f), 2);
+	wrmsr(0x38f, 0);
+}
+
+/* A counter that runs in the guest only: neither the VMLAUNCH that lets it start nor the VMCALL that leaves is in it. */
+SNIPPET(m_count, "nop; nop; mov $1, %ecx", "dec %ecx");
+
+static void perf_guest_only(void)
+{
+	wrmsr(0x38f, 0);
+	wrmsr(0xc1, 0);
+	wrmsr(0x186, 0x4300c0);
+	base(&m_count);
+	on(VMCS_ENTRY_CONTROLS, 1 << 13);
+	on(VMCS_EXIT_CONTROLS, 1 << 12);
+	vmx_write(0x2808, 1);
+	vmx_write(0x2c04, 0);
+	stays("a counter of the guest's instructions", &m_count);
+	check("a counter of the guest's instructions", rdmsr(0xc1), 4);
+	vmx_write(VMCS_GUEST_RIP, (u64)m_count.entry);
+	check("a counter of the guest's instructions, again", again(), R_VMCALL);
+	check("a counter of the guest's instructions, twice", rdmsr(0xc1), 8);
+	wrmsr(0x186, 0);
+	wrmsr(0xc1, 0);
+}
+
+/* "Loading MSRs": what an entry of the list may not name. The qualification counts from 1. */
+static void msr_lists(void)
+{
+	static const struct {
+		const char *name;
+		struct entry entry;
+	} bad[] = {
+	        {"IA32_FS_BASE", {0xc0000100, 0, 0}}, {"IA32_GS_BASE", {0xc0000101, 0, 0}},
+	        {"an x2APIC MSR", {0x808, 0, 0}},     {"bits 63:32", {0x174, 1, 0}},
+	        {"no MSR", {0xdeadbeef, 0, 0}},       {"a value that WRMSR refuses", {0x175, 0, 1ull << 62}},
+	};
+	struct entry *list = page_alloc();
+
+	for (unsigned n = 0; n < sizeof(bad) / sizeof(bad[0]); n++)
+		for (unsigned k = 0; k < 2; k++) {
+			base(&m_nothing);
+			list[0] = list[1] = (struct entry){0x174, 0, 0x10};
+			list[k] = bad[n].entry;
+			vmx_write(0x200a, (u64)list);
+			vmx_write(0x4014, 2);
+			vcheck(bad[n].name, "entry fails", go(), 0x80000022);
+			vcheck(bad[n].name, "which", vmx_read(VMCS_QUALIFICATION), k + 1);
+		}
+	static struct entry most[513] __attribute__((aligned(16)));
+
+	for (unsigned n = 0; n < 513; n++)
+		most[n] = (struct entry){0x174, 0, 0x10};
+	for (unsigned more = 0; more < 2; more++) { /* IA32_VMX_MISC[27:25] is 0; what is beyond is not defined */
+		base(&m_nothing);
+		vmx_write(0x200a, (u64)most);
+		vmx_write(0x4014, 512 + more);
+		check("MSR list of 512 entries, and one more", go(), more ? 0x80000022 : R_VMCALL);
+		if (more)
+			check("MSR list of 513 entries: which", vmx_read(VMCS_QUALIFICATION), 513);
+	}
+}
+
 void test_io_msr(void)
 {
 	test_ports();
 	test_string();
 	test_msrs();
 	test_lists();
+	perf_global();
+	perf_guest_only();
+	msr_lists();
 }

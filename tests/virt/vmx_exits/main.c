@@ -5,7 +5,7 @@
 #include "exits.h"
 
 u64 scratch[512] __attribute__((aligned(4096)));
-u64 seen[16];
+u64 seen[16], user_pml4[512] __attribute__((aligned(4096)));
 static u8 stack[8192] __attribute__((aligned(16)));
 
 void base(const struct snippet *s)
@@ -66,6 +66,35 @@ void stays(const char *name, const struct snippet *s)
 		vcheck(name, "RIP of the VMCALL", vmx_read(VMCS_GUEST_RIP), (u64)s->next);
 }
 
+void faults(const char *name, const struct snippet *s, u32 event)
+{
+	vcheck(name, "faults", go(), R_EXCEPTION);
+	vcheck(name, "event", vmx_read(VMCS_EXIT_EVENT), event);
+	vcheck(name, "RIP", vmx_read(VMCS_GUEST_RIP), (u64)s->at);
+}
+
+static void user_tables(void)
+{
+	static u64 pointers[512] __attribute__((aligned(4096)));
+
+	user_pml4[0] = (u64)pointers | 7;
+	for (u64 n = 0; n < 4; n++)
+		pointers[n] = n << 30 | 0x87;
+}
+
+void to_user(void)
+{
+	vmx_write(VMCS_GUEST_CS, 0x4b);
+	vmx_write(VMCS_GUEST_SS, 0x43);
+	vmx_write(VMCS_GUEST_ES_AR + 2, 0xa0fb);
+	vmx_write(VMCS_GUEST_ES_AR + 4, 0xc0f3);
+	for (unsigned n = 0; n < 6; n++)
+		if (n != 1 && n != 2) {
+			vmx_write(VMCS_GUEST_ES + 2 * n, 0x43);
+			vmx_write(VMCS_GUEST_ES_AR + 2 * n, 0xc0f3);
+		}
+}
+
 int main(void)
 {
 	if (!vmx_enable()) {
@@ -76,6 +105,7 @@ int main(void)
 	mmio_write(0xfee00350, 1 << 16); /* LINT0: no interrupts but our own */
 	outb(0x21, 0xff);
 	outb(0xa1, 0xff);
+	user_tables();
 	test_instructions();
 	test_registers();
 	test_io_msr();
@@ -86,8 +116,12 @@ int main(void)
 	test_apic();
 	test_shadow();
 	test_tasks();
-	test_rare();
-	test_details();
+	test_changed_behavior();
+	test_debug();
+	test_priorities();
+	test_init_sipi();
+	test_ept_information();
+	test_invalidation();
 	test_bus_lock();
 	test_ept_levels();
 	test_ipi();

@@ -260,7 +260,7 @@ static void a20_vmxoff(void)
 	outb(0x92, 2);
 	asm volatile("vmxon %0" ::"m"(vmxon_region) : "cc", "memory");
 	check("A20M in VMX operation: blocked", result[0], 2);
-	check(REQ("vmx04.VMXOFF.8") "A20M after VMXOFF: recognised", result[1], 1); /* INIT: vmx_exits/rare.c */
+	check(REQ("vmx04.VMXOFF.8") "A20M after VMXOFF: recognised", result[1], 1); /* INIT: vmx_exits/init_sipi.c */
 }
 
 /* What announces VMX: "Discovering Support for VMX" */
@@ -276,7 +276,7 @@ static void capabilities(void)
 	cpuid(1, 0, r);
 	check("VMX", r[2] >> 5 & 1, 1);
 	check(REQ("vmx04.1.6.9.now") "CR3 targets: four", misc >> 16 & 0x1ff, 4); /* used: registers.c; more refused: vmx_checks */
-	check(REQ("vmx04.1.6.9.now") "HLT, shutdown, wait-for-SIPI", misc >> 6 & 7, 7); /* entered: vmx_exits/rare.c */
+	check(REQ("vmx04.1.6.9.now") "HLT, shutdown, wait-for-SIPI", misc >> 6 & 7, 7); /* entered: vmx_exits/init_sipi.c */
 	check("MSR lists of 512", misc >> 25 & 7, 0);
 	check("no SMI is kept from being unblocked", misc >> 28 & 1, 0);
 	check(REQ("vmx04.1.6.9.now") "VMWRITE to every field", misc >> 29 & 1, 1); /* done: fields.c */
