@@ -34,7 +34,7 @@ static bool handle_violations(u64 n)
 			memset(entry, 0, WINDOW_PAGES * sizeof(*entry));
 			vmx_invept();
 		}
-		if (vmx_run(k > 0) != VMX_OK || vmx_read(VMCS_EXIT_REASON) != VMX_EXIT_EPT_VIOLATION)
+		if (vmx_run(k > 0) != VMX_OK || vmx_read(VMCS_EXIT_REASON) != R_EPT)
 			return false;
 		entry[(vmx_read(VMCS_GUEST_PHYSICAL) - WINDOW) >> 21] = BACKING | 6 << 3 | 0x87;
 	}
@@ -49,7 +49,7 @@ static u64 stack(void)
 /* As monitors do: without a VPID every entry and exit flushes the TLB. */
 static void use_vpid(u64 vpid)
 {
-	vmx_write(0x0000, vpid);
+	vmx_write(VMCS_VPID, vpid);
 	vmx_write(VMCS_PROC2, vmx_read(VMCS_PROC2) | 1 << 5);
 }
 
@@ -70,7 +70,7 @@ int main(void)
 	use_vpid(1);
 	if (vmx_run(false) != VMX_OK)
 		return 1;
-	if (vmx_read(VMCS_EXIT_REASON) != VMX_EXIT_VMCALL)
+	if (vmx_read(VMCS_EXIT_REASON) != R_VMCALL)
 		return 2;
 	BENCH("vmresume", n, round_trips(n));
 	BENCH("vmread", 10 * n, for (u64 k = 0; k < 10 * n; k++) vmx_read(VMCS_GUEST_RIP));
@@ -82,7 +82,7 @@ int main(void)
 		return 3;
 	use_vpid(2);
 	BENCH("ept-inside", 100, vmx_run(false));
-	if (vmx_read(VMCS_EXIT_REASON) != VMX_EXIT_VMCALL)
+	if (vmx_read(VMCS_EXIT_REASON) != R_VMCALL)
 		return 4;
 
 	if (!vmx_guest(bench_toucher, stack()))

@@ -6,6 +6,7 @@
 #define GUEST_SVM_H
 
 #include "guest.h"
+#include "svm_names.h"
 
 struct vmcb_seg {
 	u16 sel, attrib;
@@ -22,12 +23,18 @@ struct vmcb {
 	u64 vintr, int_state;		   /* 060h */
 	u64 exitcode, exitinfo1, exitinfo2, exitintinfo; /* 070h */
 	u64 np_enable;			   /* 090h */
-	u8 pad1[0xa8 - 0x98];
+	u64 avic_bar, ghcb;		   /* 098h */
 	u64 eventinj, ncr3, lbrv;	   /* 0A8h */
 	u32 clean, pad2;		   /* 0C0h */
 	u64 nrip;			   /* 0C8h */
 	u8 bytes[16];			   /* 0D0h */
-	u8 pad3[0x400 - 0xe0];
+	u64 avic_page, pad3, avic_logical, avic_physical; /* 0E0h */
+	u8 pad11[0x120 - 0x100];
+	u16 bus_locks;			   /* 120h */
+	u8 pad12[0x1c8 - 0x122];
+	u64 pml_base;			   /* 1C8h */
+	u16 pml_index;
+	u8 pad13[0x400 - 0x1d2];
 	struct vmcb_seg es, cs, ss, ds, fs, gs, gdtr, ldtr, idtr, tr; /* 400h */
 	u8 pad4[0x4cb - 0x4a0];
 	u8 cpl;				   /* 4CBh */
@@ -41,14 +48,15 @@ struct vmcb {
 	u64 rax, star, lstar, cstar, sfmask, kernel_gs_base, sysenter_cs, sysenter_esp, sysenter_eip, cr2; /* 5F8h */
 	u8 pad9[0x668 - 0x648];
 	u64 g_pat;			   /* 668h */
-	u8 pad10[0x1000 - 0x670];
+	u64 dbgctl, br_from, br_to, excp_from, excp_to, dbgextn; /* 670h */
+	u8 pad10[0x6e0 - 0x6a0];
+	u64 spec_ctrl;			   /* 6E0h */
+	u8 pad14[0x1000 - 0x6e8];
 } __attribute__((packed, aligned(4096)));
 _Static_assert(sizeof(struct vmcb) == 4096, "one page");
+_Static_assert(offsetof(struct vmcb, avic_page) == 0xe0 && offsetof(struct vmcb, pml_base) == 0x1c8 &&
+               offsetof(struct vmcb, dbgctl) == 0x670 && offsetof(struct vmcb, spec_ctrl) == 0x6e0, "APM 2, appendix B");
 _Static_assert(offsetof(struct vmcb, rax) == 0x5f8 && offsetof(struct vmcb, rip) == 0x578, "APM 2, appendix B");
-
-enum { SVM_CPUID = 1 << 18, SVM_HLT = 1 << 24, SVM_IOIO = 1 << 27, SVM_MSR = 1 << 28, SVM_SHUTDOWN = 1u << 31 }; /* intercept1 */
-enum { SVM_VMRUN = 1, SVM_VMMCALL = 2 };								/* intercept2 */
-enum { EXIT_CPUID = 0x72, EXIT_HLT = 0x78, EXIT_IOIO = 0x7b, EXIT_SHUTDOWN = 0x7f, EXIT_VMMCALL = 0x81, EXIT_NPF = 0x400 };
 
 /* EFER.SVME and VM_HSAVE_PA. false: this processor has no SVM. */
 bool svm_enable(void);

@@ -3,8 +3,6 @@
 
 enum { MSR_FEATURE_CONTROL = 0x3a, MSR_PAT = 0x277, MSR_BASIC = 0x480, MSR_PIN = 0x481, MSR_CR0_FIXED0 = 0x486,
        MSR_PROC2 = 0x48b, MSR_TRUE_PIN = 0x48d, MSR_EFER = 0xc0000080 };
-enum { PROC_HLT = 1 << 7, PROC_SECONDARY = 1u << 31, PROC2_EPT = 2, EXIT_LONG = 1 << 9, EXIT_SAVE_EFER = 1 << 20,
-       EXIT_LOAD_EFER = 1 << 21, ENTRY_LONG = 1 << 9, ENTRY_LOAD_EFER = 1 << 15 };
 
 #define OUTCOME "setc %b0\n\tsetz %b1\n"
 
@@ -92,11 +90,11 @@ static void controls(void)
 	u32 first = is_true ? MSR_TRUE_PIN : MSR_PIN;
 
 	vmx_write(VMCS_PIN, allowed(first, 0));
-	vmx_write(VMCS_PROC, allowed(first + 1, PROC_HLT | PROC_SECONDARY));
-	vmx_write(VMCS_EXIT_CONTROLS, allowed(first + 2, EXIT_LONG | EXIT_SAVE_EFER | EXIT_LOAD_EFER));
-	vmx_write(VMCS_ENTRY_CONTROLS, allowed(first + 3, ENTRY_LONG | ENTRY_LOAD_EFER));
-	if (vmx_read(VMCS_PROC) & PROC_SECONDARY)
-		vmx_write(VMCS_PROC2, allowed(MSR_PROC2, PROC2_EPT));
+	vmx_write(VMCS_PROC, allowed(first + 1, P_HLT | P_SECONDARY));
+	vmx_write(VMCS_EXIT_CONTROLS, allowed(first + 2, X_LONG | X_SAVE_EFER | X_LOAD_EFER));
+	vmx_write(VMCS_ENTRY_CONTROLS, allowed(first + 3, E_LONG | E_EFER));
+	if (vmx_read(VMCS_PROC) & P_SECONDARY)
+		vmx_write(VMCS_PROC2, allowed(MSR_PROC2, S_EPT));
 	vmx_write(VMCS_LINK, ~0ull);
 }
 

@@ -42,7 +42,7 @@ static void halt(void)
 	if (!start("HLT: VMCS", halting_guest) || !run("HLT: VMLAUNCH", false))
 		return;
 	print("vmx: VMLAUNCH, then VM exit, reason %lu at rip 0x%lx\n", vmx_read(VMCS_EXIT_REASON), vmx_read(VMCS_GUEST_RIP));
-	check("HLT: reason", vmx_read(VMCS_EXIT_REASON), VMX_EXIT_HLT);
+	check("HLT: reason", vmx_read(VMCS_EXIT_REASON), R_HLT);
 	check("HLT: RIP is at the HLT", *(u8 *)vmx_read(VMCS_GUEST_RIP), 0xf4);
 	check("HLT: instruction length", vmx_read(VMCS_EXIT_LENGTH), 1);
 	check("HLT: qualification", vmx_read(VMCS_QUALIFICATION), 0);
@@ -60,7 +60,7 @@ static void ept_violation(void)
 		return;
 	print("vmx: VMLAUNCH, then VM exit, reason %lu, qualification 0x%lx, guest-physical 0x%lx\n", vmx_read(VMCS_EXIT_REASON),
 	      vmx_read(VMCS_QUALIFICATION), vmx_read(VMCS_GUEST_PHYSICAL));
-	check("EPT: reason", vmx_read(VMCS_EXIT_REASON), VMX_EXIT_EPT_VIOLATION);
+	check("EPT: reason", vmx_read(VMCS_EXIT_REASON), R_EPT);
 	/* write, nothing permitted, linear address valid, in the final translation; above: supervisor, writable, executable */
 	check("EPT: qualification", vmx_read(VMCS_QUALIFICATION) & 0x1ff, 0x182);
 	check("EPT: the guest-physical address", vmx_read(VMCS_GUEST_PHYSICAL), HOLE + 0x123458);
@@ -69,7 +69,7 @@ static void ept_violation(void)
 	check("EPT: INVEPT", vmx_invept(), VMX_OK);
 	if (!run("EPT: VMRESUME", true))
 		return;
-	check("after mapping: reason", vmx_read(VMCS_EXIT_REASON), VMX_EXIT_HLT);
+	check("after mapping: reason", vmx_read(VMCS_EXIT_REASON), R_HLT);
 	check("after mapping: the write arrived", *(u32 *)(HOLE + 0x123458), 1);
 }
 

@@ -6,12 +6,8 @@
 #include "svm.h"
 
 #define APIC  0xfee00000ull
-#define FIELD(v, offset) (*(u64 *)((u8 *)(v) + (offset)))
-enum { AVIC_BAR = 0x98, AVIC_PAGE = 0xe0, AVIC_LOGICAL = 0xf0, AVIC_PHYSICAL = 0xf8 };
 enum { TPR = 0x80, PPR = 0xa0, EOI = 0xb0, SVR = 0xf0, ISR = 0x100, TMR = 0x180, IRR = 0x200 };
 enum { ICRL = 0x300, ICRH = 0x310 };
-enum { EXIT_INCOMPLETE_IPI = 0x401, EXIT_NOACCEL = 0x402 };
-enum { EXIT_IDLE_HLT = 0xa6, EXIT_EFER_TRAP = 0x8f, EXIT_CR_TRAP = 0x90 };
 #define V_NMI      (1ull << 11)
 #define V_NMI_MASK (1ull << 12)
 #define V_MASKING  (1ull << 24)
@@ -50,7 +46,7 @@ static void call(void)
 static u64 *physical, other_page;
 static u32 *page_reg(struct vmcb *v, unsigned offset)
 {
-	return (u32 *)(FIELD(v, AVIC_PAGE) + offset);
+	return (u32 *)(v->avic_page + offset);
 }
 
 static struct vmcb *avic_guest(u64 mode)
@@ -62,11 +58,11 @@ static struct vmcb *avic_guest(u64 mode)
 	other_page = (u64)page_alloc();
 	v->vintr = V_AVIC | V_MASKING | mode;
 	v->tlb_control = 1; /* or the ASID's last guest would lend its backing page */
-	FIELD(v, AVIC_BAR) = APIC;
-	FIELD(v, AVIC_PAGE) = (u64)page_alloc();
-	FIELD(v, AVIC_PHYSICAL) = (u64)physical | 3;
-	FIELD(v, AVIC_LOGICAL) = (u64)logical;
-	physical[0] = 1ull << 63 | 1ull << 62 | FIELD(v, AVIC_PAGE);
+	v->avic_bar = APIC;
+	v->avic_page = (u64)page_alloc();
+	v->avic_physical = (u64)physical | 3;
+	v->avic_logical = (u64)logical;
+	physical[0] = 1ull << 63 | 1ull << 62 | v->avic_page;
 	physical[2] = 1ull << 63 | other_page;
 	logical[0] = 1u << 31 | 0;
 	logical[1] = 1u << 31 | 2;
@@ -104,13 +100,13 @@ static void avic_registers(void)
 	check("AVIC CR8 write: TPR", *page_reg(v, TPR), 0x30);
 	in = SVR, out = 0x1ff;
 	go(v, write_in);
-	check("AVIC SVR: trap", v->exitcode, EXIT_NOACCEL);
+	check("AVIC SVR: trap", v->exitcode, EXIT_AVIC_ACCESS);
 	check("AVIC SVR: EXITINFO1", v->exitinfo1, 1ull << 32 | SVR);
 	check("AVIC SVR: the write landed", *page_reg(v, SVR), 0x1ff);
 	check("AVIC SVR: RIP is behind", v->rip > (u64)write_in, 1);
 	in = 0x390;
 	go(v, read_in);
-	check("AVIC current count: fault", v->exitcode, EXIT_NOACCEL);
+	check("AVIC current count: fault", v->exitcode, EXIT_AVIC_ACCESS);
 	check("AVIC current count: EXITINFO1", v->exitinfo1, 0x390);
 	in = IRR, out = 5;
 	go(v, write_in);
@@ -142,7 +138,7 @@ static void avic_interrupts(void)
 	*page_reg(v, ISR + 0x30) = *page_reg(v, TMR + 0x30) = 1u << 17;
 	in = EOI, out = 0;
 	go(v, write_in);
-	check("AVIC level EOI: trap", v->exitcode, EXIT_NOACCEL);
+	check("AVIC level EOI: trap", v->exitcode, EXIT_AVIC_ACCESS);
 	check("AVIC level EOI: EXITINFO1", v->exitinfo1, 1ull << 32 | EOI);
 	check("AVIC level EOI: EXITINFO2", v->exitinfo2, 0x71);
 	check("AVIC level EOI: still in service", *page_reg(v, ISR + 0x30), 1 << 17);
@@ -176,7 +172,7 @@ static void avic_ipis(void)
 	check("IPI to 0: taken", taken[0], 0x71);
 	*page_reg(v, ISR + 0x30) = 0;
 	ipi(v, 1ull << 56 | 0x61);
-	check("IPI to 1: 401h", v->exitcode, EXIT_INCOMPLETE_IPI);
+	check("IPI to 1: 401h", v->exitcode, EXIT_AVIC_IPI);
 	check("IPI to 1: EXITINFO1", v->exitinfo1, 1ull << 56 | 0x61);
 	check("IPI to 1: invalid target", v->exitinfo2, 2ull << 32 | 1);
 	ipi(v, 2ull << 56 | 0x61);
@@ -194,7 +190,7 @@ static void avic_ipis(void)
 	check("IPI logical: invalid", v->exitinfo2 >> 32, 2);
 	ipi(v, 0x40061 | 4 << 8);
 	check("IPI NMI: type", v->exitinfo2 >> 32, 0);
-	check("IPI NMI: 401h", v->exitcode, EXIT_INCOMPLETE_IPI);
+	check("IPI NMI: 401h", v->exitcode, EXIT_AVIC_IPI);
 	ipi(v, 0x40005);
 	check("IPI vector 5", v->exitinfo2 >> 32, 4);
 }
@@ -228,7 +224,7 @@ static void x2avic(void)
 	check("x2AVIC TPR", v->vintr & 0xff, 2);
 	check("x2AVIC self IPI", taken_count, 1);
 	check("x2AVIC EOI", *page_reg(v, ISR + 0x30), 0);
-	check("x2AVIC ICR: 401h", v->exitcode, EXIT_INCOMPLETE_IPI);
+	check("x2AVIC ICR: 401h", v->exitcode, EXIT_AVIC_IPI);
 	check("x2AVIC ICR: EXITINFO1", v->exitinfo1, 2ull << 32 | 0x71);
 	check("x2AVIC ICR: IRR", *(u32 *)(other_page + IRR + 0x30), 1 << 17);
 }
@@ -437,8 +433,7 @@ static void idle_hlt(void)
 
 /* ---- bus-lock threshold: VMCB 014h bit 5, 120h. Locks that cross a line, or of memory that is not write-back ---- */
 
-enum { EXIT_BUS_LOCK = 0xa5, EXIT_PML_FULL = 0x407, MTRR_DEF_TYPE = 0x2ff };
-#define BUS_LOCKS(v) (*(u16 *)((u8 *)(v) + 0x120))
+enum { MTRR_DEF_TYPE = 0x2ff };
 u64 lines[16] __attribute__((aligned(64), used));
 #define SPLIT "lines+60"
 #define LOCKED(name, code)                                                                                             \
@@ -457,7 +452,7 @@ extern u8 l_second[];
 static void lock_run(struct vmcb *v, u8 *code, u16 count)
 {
 	memset(lines, 0, sizeof(lines));
-	BUS_LOCKS(v) = count;
+	v->bus_locks = count;
 	v->rip = (u64)code;
 	v->rax = 5;
 	v->tlb_control = 1;
@@ -504,11 +499,11 @@ static void bus_locks(void)
 		}
 		lock_run(v, rows[n].code, 1);
 		check("one lock is free", v->exitcode, EXIT_VMMCALL);
-		check("the counter", BUS_LOCKS(v), !locks);
+		check("the counter", v->bus_locks, !locks);
 		v->intercept3 = 0;
 		lock_run(v, rows[n].code, 7);
 		check("not intercepted", v->exitcode, EXIT_VMMCALL);
-		check("the counter, not intercepted", BUS_LOCKS(v), 7);
+		check("the counter, not intercepted", v->bus_locks, 7);
 	}
 	wrmsr(MTRR_DEF_TYPE, 0xc06);
 	v->intercept3 = 1 << 5;
@@ -517,18 +512,16 @@ static void bus_locks(void)
 	asm volatile("lock decq " SPLIT "; lock incq " SPLIT ::: "memory", "cc"); /* nobody minds the host's */
 	check("the second lock: RIP", v->rip, (u64)l_second);
 	check("the first one's value", split_value(), 1);
-	BUS_LOCKS(v) = 3;
+	v->bus_locks = 3;
 	svm_run(v);
 	check("and goes on", v->exitcode, EXIT_VMMCALL);
 	check("both", split_value(), 2);
-	check("the counter is what is left", BUS_LOCKS(v), 2);
+	check("the counter is what is left", v->bus_locks, 2);
 	wrmsr(MTRR_DEF_TYPE, 0);
 }
 
 /* ---- page-modification logging: 090h bit 11, 1C8h, 1D0h ---- */
 
-#define PML_BASE(v)  FIELD(v, 0x1c8)
-#define PML_INDEX(v) (*(u16 *)((u8 *)(v) + 0x1d0))
 #define PAGE	     0x9003000ull
 asm(".pushsection .text\np_read: mov 0x9003008, %rax\n vmmcall\n"
     "p_write: movl $7, 0x9003008\n movl $8, 0x9003010\n vmmcall\n.popsection");
@@ -539,7 +532,7 @@ static void pml_run(struct vmcb *v, u8 *code, u16 index, u64 clean)
 	for (u64 gpa = 0; gpa < 4ull << 30; gpa += 2 << 20)
 		*svm_nested_entry(v, gpa) |= 0x60;
 	*svm_nested_entry(v, clean) &= ~0x60ull;
-	PML_INDEX(v) = index;
+	v->pml_index = index;
 	v->rip = (u64)code;
 	v->tlb_control = 1;
 	svm_run(v);
@@ -550,26 +543,26 @@ static void page_modification_log(void)
 	struct vmcb *v = guest(call);
 	u64 *log = page_alloc();
 
-	PML_BASE(v) = (u64)log | 0xfff; /* 11:0 do not count */
+	v->pml_base = (u64)log | 0xfff; /* 11:0 do not count */
 	pml_run(v, p_write, 511, PAGE);
-	check("PML off: no log", PML_INDEX(v), 511);
+	check("PML off: no log", v->pml_index, 511);
 	check("PML off: no entry", log[511], 0);
 	v->np_enable |= 1 << 11;
 	pml_run(v, p_read, 511, PAGE);
 	check("PML: a read", v->exitcode, EXIT_VMMCALL);
-	check("PML: a read is not logged", PML_INDEX(v), 511);
+	check("PML: a read is not logged", v->pml_index, 511);
 	pml_run(v, p_write, 511, PAGE);
 	check("PML: a write", v->exitcode, EXIT_VMMCALL);
 	check("PML: the page", log[511], PAGE);
-	check("PML: once", PML_INDEX(v), 510);
+	check("PML: once", v->pml_index, 510);
 	check("PML: dirty", *svm_nested_entry(v, PAGE) >> 6 & 1, 1);
 	v->rip = (u64)p_write;
 	v->tlb_control = 0;
 	svm_run(v);
-	check("PML: dirty already", PML_INDEX(v), 510);
+	check("PML: dirty already", v->pml_index, 510);
 	pml_run(v, p_write, 0, PAGE);
 	check("PML: the last entry", log[0], PAGE);
-	check("PML: the index wraps", PML_INDEX(v), 0xffff);
+	check("PML: the index wraps", v->pml_index, 0xffff);
 	*(u64 *)(PAGE + 8) = 0;
 	for (unsigned n = 0; n < 2; n++) {
 		pml_run(v, p_write, n ? 512 : 0xffff, PAGE);
@@ -577,9 +570,9 @@ static void page_modification_log(void)
 		check("PML full: RIP", v->rip, (u64)p_write);
 		check("PML full: nothing written", *(u64 *)(PAGE + 8), 0);
 		check("PML full: not dirty", *svm_nested_entry(v, PAGE) >> 6 & 1, 0);
-		check("PML full: the index stays", PML_INDEX(v), n ? 512 : 0xffff);
+		check("PML full: the index stays", v->pml_index, n ? 512 : 0xffff);
 	}
-	PML_INDEX(v) = 511;
+	v->pml_index = 511;
 	log[511] = 0;
 	svm_run(v);
 	check("PML: and goes on", v->exitcode, EXIT_VMMCALL);
@@ -588,7 +581,7 @@ static void page_modification_log(void)
 	check("PML: the guest's table", log[511], v->cr3 & ~0xfffull);
 	v->np_enable &= ~1ull; /* without nested paging the bit has no effect */
 	v->rip = (u64)p_write;
-	PML_INDEX(v) = 512;
+	v->pml_index = 512;
 	svm_run(v);
 	check("PML without nested paging", v->exitcode, EXIT_VMMCALL);
 }

@@ -6,10 +6,8 @@
 #include "svm.h"
 
 #define APIC 0xfee00000ull
-#define FIELD(v, offset) (*(u64 *)((u8 *)(v) + (offset)))
-enum { AVIC_BAR = 0x98, AVIC_PAGE = 0xe0, AVIC_LOGICAL = 0xf0, AVIC_PHYSICAL = 0xf8 };
 enum { ID = 0x20, TPR = 0x80, DFR = 0xe0, ISR = 0x100, TMR = 0x180, IRR = 0x200, ICRL = 0x300, ICRH = 0x310 };
-enum { EXIT_GP = 0x4d, EXIT_MSR = 0x7c, INCOMPLETE_IPI = 0x401, NOACCEL = 0x402, VECTOR = 0x61, IDS = 32 };
+enum { VECTOR = 0x61, IDS = 32 };
 enum { E_TYPE, E_NOT_RUNNING, E_TARGET, E_BACKING_PAGE, E_VECTOR, E_NONE = 99 };
 #define V_MASKING (1ull << 24)
 #define V_X2AVIC  (1ull << 30)
@@ -76,10 +74,10 @@ static void avic(bool x2)
 
 	v->vintr = V_AVIC | V_MASKING | (x2 ? V_X2AVIC : 0);
 	v->tlb_control = 1;
-	FIELD(v, AVIC_BAR) = APIC;
-	FIELD(v, AVIC_PAGE) = pages[0];
-	FIELD(v, AVIC_PHYSICAL) = (u64)physical | (IDS - 1);
-	FIELD(v, AVIC_LOGICAL) = (u64)logical;
+	v->avic_bar = APIC;
+	v->avic_page = pages[0];
+	v->avic_physical = (u64)physical | (IDS - 1);
+	v->avic_logical = (u64)logical;
 	for (unsigned n = 0; n < IDS; n++)
 		memset((void *)pages[n], 0, 4096);
 	memset(physical, 0, 4096);
@@ -123,7 +121,7 @@ static void send(const struct ipi *t, bool x2)
 	out = x2 ? t->icr : (t->icr >> 32) << 56 | (u32)t->icr;
 	taken = 0;
 	svm_run(v);
-	check(t->name, v->exitcode, t->code == E_NONE ? EXIT_VMMCALL : INCOMPLETE_IPI);
+	check(t->name, v->exitcode, t->code == E_NONE ? EXIT_VMMCALL : EXIT_AVIC_IPI);
 	if (t->code != E_NONE) {
 		vcheck(t->name, "ICR", v->exitinfo1, out);
 		vcheck(t->name, "code", v->exitinfo2 >> 32, t->code);
@@ -283,10 +281,10 @@ static void msrs(void)
 		{"IRR is read-only", 0x827, 0, EXIT_GP, 0},	 {"current count is read-only", 0x839, 0, EXIT_GP, 0},
 		{"no DFR", 0x80e, 0, EXIT_GP, 0},		 {"no second half of the ICR", 0x831, 0, EXIT_GP, 0},
 		{"EOI of 1", 0x80b, 1, EXIT_GP, 0},		 {"ESR of 1", 0x828, 1, EXIT_GP, 0},
-		{"EOI", 0x80b, 0, EXIT_VMMCALL, 0},		 {"ESR", 0x828, 0, NOACCEL, 0x280},
-		{"SVR", 0x80f, 0x1ff, NOACCEL, 0xf0},	 {"LVT timer", 0x832, 0x10000, NOACCEL, 0x320},
-		{"LVT error", 0x837, 0x10000, NOACCEL, 0x370}, {"initial count", 0x838, 5, NOACCEL, 0x380},
-		{"divide", 0x83e, 3, NOACCEL, 0x3e0},	 {"self-IPI", 0x83f, VECTOR, EXIT_VMMCALL, 0},
+		{"EOI", 0x80b, 0, EXIT_VMMCALL, 0},		 {"ESR", 0x828, 0, EXIT_AVIC_ACCESS, 0x280},
+		{"SVR", 0x80f, 0x1ff, EXIT_AVIC_ACCESS, 0xf0},	 {"LVT timer", 0x832, 0x10000, EXIT_AVIC_ACCESS, 0x320},
+		{"LVT error", 0x837, 0x10000, EXIT_AVIC_ACCESS, 0x370}, {"initial count", 0x838, 5, EXIT_AVIC_ACCESS, 0x380},
+		{"divide", 0x83e, 3, EXIT_AVIC_ACCESS, 0x3e0},	 {"self-IPI", 0x83f, VECTOR, EXIT_VMMCALL, 0},
 		{"self-IPI, bit 8", 0x83f, 0x100 | VECTOR, EXIT_GP, 0},
 		{"ICR, bit 13", 0x830, 1 << 13 | TO(2), EXIT_GP, 0}, {"ICR, bit 16", 0x830, 1 << 16 | TO(2), EXIT_GP, 0},
 		{"ICR, bit 20", 0x830, 1 << 20 | TO(2), EXIT_GP, 0}, {"ICR, bit 31", 0x830, 1u << 31 | TO(2), EXIT_GP, 0},
@@ -296,7 +294,7 @@ static void msrs(void)
 	v->intercept_exc = 1 << 13;
 	for (unsigned n = 0; n < sizeof(row) / sizeof(row[0]); n++) {
 		vcheck(row[n].name, "write", access_msr(write_msr, row[n].index, row[n].value), row[n].code);
-		if (row[n].code == NOACCEL) {
+		if (row[n].code == EXIT_AVIC_ACCESS) {
 			vcheck(row[n].name, "EXITINFO1", v->exitinfo1, 1ull << 32 | row[n].info);
 			vcheck(row[n].name, "landed", *reg(pages[0], row[n].info), row[n].value);
 		}
@@ -309,7 +307,7 @@ static void msrs(void)
 	check("EOI cannot be read", access_msr(read_msr, 0x80b, 0), EXIT_GP);
 	check("no second half of the ICR to read", access_msr(read_msr, 0x831, 0), EXIT_GP);
 	check("self-IPI cannot be read", access_msr(read_msr, 0x83f, 0), EXIT_GP);
-	check("current count: fault", access_msr(read_msr, 0x839, 0), NOACCEL);
+	check("current count: fault", access_msr(read_msr, 0x839, 0), EXIT_AVIC_ACCESS);
 	check("current count: EXITINFO1", v->exitinfo1, 0x390);
 	avic(true);
 	*reg(pages[0], ICRL) = 0x1234;
@@ -324,7 +322,7 @@ static void msrs(void)
 	out = 0;
 	v->rip = (u64)write_msr;
 	svm_run(v);
-	check("level EOI: trap", v->exitcode, NOACCEL);
+	check("level EOI: trap", v->exitcode, EXIT_AVIC_ACCESS);
 	check("level EOI: EXITINFO1", v->exitinfo1, 1ull << 32 | 0xb0);
 	check("level EOI: vector", v->exitinfo2 & 0xff, VECTOR);
 	v->intercept1 |= SVM_MSR; /* the map comes first */
@@ -333,7 +331,7 @@ static void msrs(void)
 	check("ICR in the MSR map: a write", v->exitinfo1, 1);
 	check("ICR in the MSR map: nothing is sent", receivers(), 0);
 	map[(0x830 * 2 + 1) / 8] = 0;
-	check("ICR not in the MSR map", access_msr(write_msr, 0x830, TO(2)), INCOMPLETE_IPI);
+	check("ICR not in the MSR map", access_msr(write_msr, 0x830, TO(2)), EXIT_AVIC_IPI);
 }
 
 /* ---- the page: "Guest vAPIC Register Access Behavior", APM 2 ---- */
@@ -374,7 +372,7 @@ static void one_register(unsigned offset, unsigned read, unsigned write)
 	in = offset;
 	out = 0;
 	svm_run(v);
-	check("page, read", v->exitcode, read == F ? NOACCEL : EXIT_VMMCALL);
+	check("page, read", v->exitcode, read == F ? EXIT_AVIC_ACCESS : EXIT_VMMCALL);
 	if (read == F)
 		check("page, read: no vector", v->exitinfo2, 0);
 	check("page, read: the register or the offset", read == F ? v->exitinfo1 : out, read == F ? offset : 0x5a5a5a5a);
@@ -385,7 +383,7 @@ static void one_register(unsigned offset, unsigned read, unsigned write)
 	v->rip = (u64)write_page;
 	out = 0x77;
 	svm_run(v);
-	check("page, write", v->exitcode, write == A ? EXIT_VMMCALL : NOACCEL);
+	check("page, write", v->exitcode, write == A ? EXIT_VMMCALL : EXIT_AVIC_ACCESS);
 	if (write == F)
 		check("page, write: no vector", v->exitinfo2, 0);
 	if (write != A)
@@ -429,18 +427,18 @@ static void priority(void)
 	out = 2ull << 56 | VECTOR;
 	taken = 0;
 	svm_run(v);
-	check("reserved bits of an entry", v->exitcode, INCOMPLETE_IPI);
+	check("reserved bits of an entry", v->exitcode, EXIT_AVIC_IPI);
 	check("reserved bits of an entry: not running", v->exitinfo2 >> 32, E_NOT_RUNNING);
 	check("reserved bits of an entry: received", receivers(), 1 << 2);
 	avic(false);
-	FIELD(v, AVIC_LOGICAL) |= 0xfff;
+	v->avic_logical |= 0xfff;
 	*reg(pages[0], DFR) = 0xffffffff;
 	logical[2] = 1u << 31 | 2; /* bit 2 of a flat destination: guest 2 */
 	v->rip = (u64)send_page;
 	out = 4ull << 56 | LOGICAL | VECTOR;
 	taken = 0;
 	svm_run(v);
-	check("logical table, low bits of its pointer", v->exitcode, INCOMPLETE_IPI);
+	check("logical table, low bits of its pointer", v->exitcode, EXIT_AVIC_IPI);
 	check("logical table, low bits of its pointer: received", receivers(), 1 << 2);
 }
 

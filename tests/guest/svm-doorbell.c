@@ -6,8 +6,6 @@
 
 #define APIC    0xfee00000ull
 #define AP_PAGE 0x8000
-#define FIELD(v, offset) (*(u64 *)((u8 *)(v) + (offset)))
-enum { AVIC_BAR = 0x98, AVIC_PAGE = 0xe0, AVIC_LOGICAL = 0xf0, AVIC_PHYSICAL = 0xf8 };
 enum { EOI = 0xb0, SVR = 0xf0, ISR = 0x100, IRR = 0x200, ICRL = 0x300, ICRH = 0x310 };
 #define V_MASKING (1ull << 24)
 #define V_AVIC    (1ull << 31)
@@ -74,10 +72,10 @@ static struct vmcb *avic_guest(void (*entry)(void), unsigned id)
 
 	v->vintr = V_AVIC | V_MASKING;
 	v->tlb_control = 1;
-	FIELD(v, AVIC_BAR) = APIC;
-	FIELD(v, AVIC_PAGE) = pages[id];
-	FIELD(v, AVIC_PHYSICAL) = (u64)physical | 1;
-	FIELD(v, AVIC_LOGICAL) = (u64)logical;
+	v->avic_bar = APIC;
+	v->avic_page = pages[id];
+	v->avic_physical = (u64)physical | 1;
+	v->avic_logical = (u64)logical;
 	*(u32 *)(pages[id] + 0x20) = id << 24;
 	*(u32 *)(pages[id] + 0xe0) = ~0u;
 	physical[id] = 1ull << 63 | 1ull << 62 | pages[id] | id;

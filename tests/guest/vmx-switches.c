@@ -9,8 +9,6 @@ enum { ERROR_CONTROL = 7, ERROR_FIELD = 12, ERROR_READ_ONLY = 13, ERROR_OPERAND 
        EXIT_VIOLATION = 48, EXIT_MISCONFIGURATION = 49, VECTOR_UD = 6, VECTOR_GP = 13 };
 enum { BASIC = 0x480, PIN = 0x481, PROC = 0x482, EXIT = 0x483, ENTRY = 0x484, MISC = 0x485, PROC2 = 0x48b, EPT_VPID = 0x48c,
        TRUE_PROC = 0x48e, TRUE_EXIT = 0x48f, TRUE_ENTRY = 0x490, VMFUNC = 0x491, PROC3 = 0x492 };
-#define PROC3_FIELD 0x2034
-#define VPID_FIELD  0
 
 /* Controls. field: one that exists only with the control, 0: none. */
 static const struct control {
@@ -19,27 +17,27 @@ static const struct control {
 	const char *name;
 	u16 field;
 } controls[] = {
-	{PIN, 0, "intr-exit", 0}, {PIN, 3, "nmi-exit", 0}, {PIN, 5, "vnmi", 0}, {PIN, 6, "preemption-timer", 0x482e},
-	{PIN, 7, "posted-intr", 0x2016},
+	{PIN, 0, "intr-exit", 0}, {PIN, 3, "nmi-exit", 0}, {PIN, 5, "vnmi", 0}, {PIN, 6, "preemption-timer", VMCS_TIMER},
+	{PIN, 7, "posted-intr", VMCS_PID},
 	{PROC, 2, "vintr-pending", 0}, {PROC, 3, "tsc-offset", 0}, {PROC, 7, "hlt-exit", 0}, {PROC, 9, "invlpg-exit", 0},
 	{PROC, 10, "mwait-exit", 0}, {PROC, 11, "rdpmc-exit", 0}, {PROC, 12, "rdtsc-exit", 0},
-	{PROC, 17, "tertiary-ctls", PROC3_FIELD}, {PROC, 19, "cr8-load-exit", 0}, {PROC, 20, "cr8-store-exit", 0},
-	{PROC, 21, "flexpriority", 0x401c}, {PROC, 22, "vnmi-pending", 0}, {PROC, 23, "movdr-exit", 0}, {PROC, 24, "io-exit", 0},
-	{PROC, 25, "io-bitmap", 0}, {PROC, 27, "mtf", 0}, {PROC, 28, "msr-bitmap", 0x2004}, {PROC, 29, "monitor-exit", 0},
-	{PROC, 30, "pause-exit", 0}, {PROC, 31, "secondary-ctls", 0x401e},
-	{PROC2, 0, "apicv-xapic", 0x2014}, {PROC2, 1, "ept", 0x201a}, {PROC2, 2, "desc-exit", 0}, {PROC2, 3, "rdtscp-exit", 0},
+	{PROC, 17, "tertiary-ctls", VMCS_PROC3}, {PROC, 19, "cr8-load-exit", 0}, {PROC, 20, "cr8-store-exit", 0},
+	{PROC, 21, "flexpriority", VMCS_TPR_THRESHOLD}, {PROC, 22, "vnmi-pending", 0}, {PROC, 23, "movdr-exit", 0}, {PROC, 24, "io-exit", 0},
+	{PROC, 25, "io-bitmap", 0}, {PROC, 27, "mtf", 0}, {PROC, 28, "msr-bitmap", VMCS_MSR_BITMAP}, {PROC, 29, "monitor-exit", 0},
+	{PROC, 30, "pause-exit", 0}, {PROC, 31, "secondary-ctls", VMCS_PROC2},
+	{PROC2, 0, "apicv-xapic", VMCS_APIC_ACCESS}, {PROC2, 1, "ept", VMCS_EPTP}, {PROC2, 2, "desc-exit", 0}, {PROC2, 3, "rdtscp-exit", 0},
 	{PROC2, 4, "apicv-x2apic", 0}, {PROC2, 5, "vpid", 0 /* below */}, {PROC2, 6, "wbinvd-exit", 0},
-	{PROC2, 7, "unrestricted-guest", 0}, {PROC2, 8, "apicv-register", 0}, {PROC2, 9, "apicv-vid", 0x0810},
-	{PROC2, 10, "ple", 0x4022}, {PROC2, 11, "rdrand-exit", 0}, {PROC2, 12, "invpcid-exit", 0}, {PROC2, 13, "vmfunc", 0x2018},
-	{PROC2, 14, "shadow-vmcs", 0x2026}, {PROC2, 16, "rdseed-exit", 0}, {PROC2, 17, "pml", 0x0812}, {PROC2, 18, "ve", 0x202a},
-	{PROC2, 20, "xsaves", 0x202c}, {PROC2, 22, "mbec", 0}, {PROC2, 23, "spp", 0x2030}, {PROC2, 25, "tsc-scaling", 0x2032},
+	{PROC2, 7, "unrestricted-guest", 0}, {PROC2, 8, "apicv-register", 0}, {PROC2, 9, "apicv-vid", VMCS_INT_STATUS},
+	{PROC2, 10, "ple", VMCS_PLE_WINDOW}, {PROC2, 11, "rdrand-exit", 0}, {PROC2, 12, "invpcid-exit", 0}, {PROC2, 13, "vmfunc", VMCS_VMFUNC},
+	{PROC2, 14, "shadow-vmcs", VMCS_VMREAD_MAP}, {PROC2, 16, "rdseed-exit", 0}, {PROC2, 17, "pml", VMCS_PML_INDEX}, {PROC2, 18, "ve", VMCS_VE},
+	{PROC2, 20, "xsaves", VMCS_XSS}, {PROC2, 22, "mbec", 0}, {PROC2, 23, "spp", VMCS_SPPTP}, {PROC2, 25, "tsc-scaling", VMCS_TSC_MULTIPLIER},
 	{PROC2, 26, "enable-user-wait-pause", 0}, {PROC2, 30, "bus-lock-detection", 0},
-	{PROC3, 2, "ept-paging-write", 0}, {PROC3, 3, "guest-paging-verification", 0}, {PROC3, 4, "ipi-virtualization", 0x2042},
-	{PROC3, 7, "spec-ctrl-virtualization", 0x204a},
-	{EXIT, 12, "exit-load-perf-global-ctrl", 0x2c04}, {EXIT, 15, "exit-ack-intr", 0}, {EXIT, 18, "exit-save-pat", 0},
-	{EXIT, 19, "exit-load-pat", 0x2c00}, {EXIT, 20, "exit-save-efer", 0}, {EXIT, 21, "exit-load-efer", 0x2c02},
+	{PROC3, 2, "ept-paging-write", 0}, {PROC3, 3, "guest-paging-verification", 0}, {PROC3, 4, "ipi-virtualization", VMCS_PID_POINTERS},
+	{PROC3, 7, "spec-ctrl-virtualization", VMCS_SPEC_CTRL_MASK},
+	{EXIT, 12, "exit-load-perf-global-ctrl", VMCS_HOST_PERF}, {EXIT, 15, "exit-ack-intr", 0}, {EXIT, 18, "exit-save-pat", 0},
+	{EXIT, 19, "exit-load-pat", VMCS_HOST_PAT}, {EXIT, 20, "exit-save-efer", 0}, {EXIT, 21, "exit-load-efer", VMCS_HOST_EFER},
 	{EXIT, 22, "exit-save-preemption-timer", 0},
-	{ENTRY, 9, "entry-ia32e-mode", 0}, {ENTRY, 13, "entry-load-perf-global-ctrl", 0x2808}, {ENTRY, 14, "entry-load-pat", 0},
+	{ENTRY, 9, "entry-ia32e-mode", 0}, {ENTRY, 13, "entry-load-perf-global-ctrl", VMCS_GUEST_PERF}, {ENTRY, 14, "entry-load-pat", 0},
 	{ENTRY, 15, "entry-load-efer", 0},
 };
 
@@ -112,7 +110,7 @@ static u32 field_of(u32 msr)
 	case PIN: return VMCS_PIN;
 	case PROC: return VMCS_PROC;
 	case PROC2: return VMCS_PROC2;
-	case PROC3: return PROC3_FIELD;
+	case PROC3: return VMCS_PROC3;
 	case EXIT: return VMCS_EXIT_CONTROLS;
 	default: return VMCS_ENTRY_CONTROLS;
 	}
@@ -166,7 +164,7 @@ static void test_control(const struct control *k)
 	if (!here)
 		not_settable(k);
 	if (k->msr == PROC2 && k->bit == 5)
-		vcheck(k->name, "field", vmx_write(VPID_FIELD, 1) == VMX_OK, here);
+		vcheck(k->name, "field", vmx_write(VMCS_VPID, 1) == VMX_OK, here);
 	if (!k->field)
 		return;
 	value = vmx_read(k->field);
@@ -194,7 +192,7 @@ static void test_shared_fields(void)
 		bool here;
 	} shared[] = {
 		{VMCS_GUEST_PAT, has(ENTRY, 46) || has(EXIT, 50)}, {VMCS_GUEST_EFER, has(ENTRY, 47) || has(EXIT, 52)},
-		{0x2024, has(VMFUNC, 0)},
+		{VMCS_EPTP_LIST, has(VMFUNC, 0)},
 	};
 
 	for (unsigned n = 0; n < COUNT(shared); n++)
@@ -250,7 +248,7 @@ static void test_injection(void)
 {
 	on_exception(0x30, go_on);
 	vmx_write(VMCS_ENTRY_EVENT, 1u << 31 | 4 << 8 | 0x30); /* INT 30h, of length 0 */
-	vmx_write(0x401a, 0);
+	vmx_write(VMCS_ENTRY_LENGTH, 0);
 	check("injection of length 0 is refused", controls_refused(), !has(MISC, 30));
 	vmx_write(VMCS_ENTRY_EVENT, 0);
 }
@@ -333,7 +331,7 @@ static void test_ept(void)
 {
 	if (!has(PROC2, 33) || !has(EPT_VPID, 6) || !has(ENTRY, 41))
 		return;
-	check("2 MiB", run(nothing, 0), has(EPT_VPID, 16) ? VMX_EXIT_VMCALL : EXIT_MISCONFIGURATION);
+	check("2 MiB", run(nothing, 0), has(EPT_VPID, 16) ? R_VMCALL : EXIT_MISCONFIGURATION);
 	check("walk of 5 levels refused", run(eptp_bits, 7 << 3) == ~0ull, !has(EPT_VPID, 7));
 	check("accessed and dirty flags refused", run(eptp_bits, 1 << 6) == ~0ull, !has(EPT_VPID, 21));
 	if (!has(EPT_VPID, 16))
@@ -343,7 +341,7 @@ static void test_ept(void)
 	check("violation", run(missing, 0), EXIT_VIOLATION);
 	/* the spare page is a supervisor's, writable, executable */
 	check("its information", vmx_read(VMCS_QUALIFICATION) >> 7 & 0x1f, has(EPT_VPID, 22) ? 0xb : 3);
-	check("1 GiB", run(giant, 0), has(EPT_VPID, 17) ? VMX_EXIT_VMCALL : EXIT_MISCONFIGURATION);
+	check("1 GiB", run(giant, 0), has(EPT_VPID, 17) ? R_VMCALL : EXIT_MISCONFIGURATION);
 }
 
 int main(void)

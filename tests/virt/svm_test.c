@@ -59,7 +59,7 @@ void svm_test_guest(u64 stack)
 	user_tables();
 	v = svm_guest(NULL, stack, true);
 	v->intercept_exc = ~0u;
-	v->intercept1 = SVM_SHUTDOWN | 1 << 2; /* 2005 asks for the SMI intercept */
+	v->intercept1 = SVM_SHUTDOWN | SVM_BIT(EXIT_SMI); /* 2005 asks for the SMI intercept */
 	v->intercept2 = SVM_VMRUN | SVM_VMMCALL;
 	v->cr3 = (u64)user_pml4;
 	v->tlb_control = 1;

@@ -3,7 +3,6 @@
 
 #include "both.h"
 
-enum { CODE_SHUTDOWN = 0x7f, CODE_IOIO = 0x7b, CODE_TASK = 0x7d, CODE_VMMCALL = 0x81, CODE_NPF = 0x400 };
 enum { STACK_TOP = 0x7f0000 };
 
 static u8 iopm[0x3000] __attribute__((aligned(4096))), msrpm[0x2000] __attribute__((aligned(4096)));
@@ -51,7 +50,7 @@ void both_guest32(void *entry, u64 *gdt_, u64 *idt_, unsigned entries, u16 tr, u
 	v->idtr.base = (u64)idt_;
 	v->idtr.limit = 256 * 8 - 1;
 	v->tr = (struct vmcb_seg){.sel = tr, .attrib = 0x8b, .limit = 0x67, .base = tss_};
-	v->intercept1 |= 1 << 29;
+	v->intercept1 |= SVM_BIT(EXIT_TASK);
 }
 
 void both_user(void)
@@ -175,16 +174,16 @@ struct outcome both_run(void)
 		o.event = (struct event){HARDWARE, (u8)(o.code - 0x40), has_error((unsigned)o.code - 0x40),
 		                         (u32)v->exitinfo1};
 		o.address = v->exitinfo2;
-	} else if (o.code == CODE_IOIO) {
+	} else if (o.code == EXIT_IOIO) {
 		port(&o, v->exitinfo1);
-	} else if (o.code == CODE_TASK) {
+	} else if (o.code == EXIT_TASK) {
 		task(&o);
-	} else if (o.code == CODE_NPF) {
+	} else if (o.code == EXIT_NPF) {
 		o.what = SECOND_STAGE;
 		o.address = v->exitinfo2;
 		o.write = v->exitinfo1 >> 1 & 1;
 	} else {
-		o.what = o.code == CODE_SHUTDOWN ? SHUTDOWN : o.code == CODE_VMMCALL ? CALLED : OTHER;
+		o.what = o.code == EXIT_SHUTDOWN ? SHUTDOWN : o.code == EXIT_VMMCALL ? CALLED : OTHER;
 	}
 	return o;
 }

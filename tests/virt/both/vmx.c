@@ -3,21 +3,6 @@
 
 #include "both.h"
 
-enum {
-	F_IO_A = 0x2000,
-	F_IO_B = 0x2002,
-	F_EXIT_ERROR = 0x4406,
-	F_VECTORING_ERROR = 0x440a,
-	F_ENTRY_ERROR = 0x4018,
-	F_ENTRY_LENGTH = 0x401a,
-	F_CR0_MASK = 0x6000,
-	F_CR4_MASK = 0x6002,
-	F_CR0_SHADOW = 0x6004,
-	F_CR4_SHADOW = 0x6006
-};
-enum { P_CR3_LOAD = 1 << 15, P_CR3_STORE = 1 << 16, P_CR8_LOAD = 1 << 19, P_CR8_STORE = 1 << 20, P_IO_MAP = 1 << 25 };
-enum { R_EXCEPTION = 0, R_TRIPLE = 2, R_TASK = 9, R_VMCALL = 18, R_CR = 28, R_IO = 30, R_EPT = 48 };
-
 static u8 stack[4096] __attribute__((aligned(16)));
 static u8 io_maps[8192] __attribute__((aligned(4096)));
 static u64 user_pml4[512] __attribute__((aligned(4096))), user_pdpt[512] __attribute__((aligned(4096)));
@@ -46,12 +31,12 @@ void both_guest(void *entry)
 void both_guest32(void *entry, u64 *gdt_, u64 *idt_, unsigned entries, u16 tr, u64 tss_)
 {
 	both_guest(entry);
-	on(VMCS_PROC2, 1 << 7); /* unrestricted guest */
+	on(VMCS_PROC2, S_UNRESTRICTED); /* unrestricted guest */
 	vmx_write(VMCS_ENTRY_CONTROLS, vmx_read(VMCS_ENTRY_CONTROLS) & ~(1ull << 9));
 	vmx_write(VMCS_GUEST_EFER, 0);
 	vmx_write(VMCS_GUEST_CR0, read_cr0() & ~(1ull << 31));
 	vmx_write(VMCS_GUEST_CS, 8);
-	vmx_write(VMCS_GUEST_ES_AR + 2, 0xc09b);
+	vmx_write(VMCS_GUEST_CS_AR, 0xc09b);
 	vmx_write(VMCS_GUEST_GDTR_BASE, (u64)gdt_);
 	vmx_write(VMCS_GUEST_GDTR_LIMIT, entries * 8 - 1);
 	vmx_write(VMCS_GUEST_IDTR_BASE, (u64)idt_);
@@ -59,7 +44,7 @@ void both_guest32(void *entry, u64 *gdt_, u64 *idt_, unsigned entries, u16 tr, u
 	vmx_write(VMCS_GUEST_TR, tr);
 	vmx_write(VMCS_GUEST_TR_BASE, tss_);
 	vmx_write(VMCS_GUEST_ES_LIMIT + 14, 0x67);
-	vmx_write(VMCS_GUEST_ES_AR + 14, 0x8b);
+	vmx_write(VMCS_GUEST_TR_AR, 0x8b);
 }
 
 void both_user(void)
@@ -75,13 +60,13 @@ void both_cr(unsigned n, bool write, u64 bits)
 {
 	switch (n) {
 	case 0:
-		vmx_write(F_CR0_MASK, bits);
-		vmx_write(F_CR0_SHADOW, read_cr0());
+		vmx_write(VMCS_CR0_MASK, bits);
+		vmx_write(VMCS_CR0_SHADOW, read_cr0());
 		break;
 	case 3: on(VMCS_PROC, write ? P_CR3_LOAD : P_CR3_STORE); break;
 	case 4:
-		vmx_write(F_CR4_MASK, bits);
-		vmx_write(F_CR4_SHADOW, read_cr4());
+		vmx_write(VMCS_CR4_MASK, bits);
+		vmx_write(VMCS_CR4_SHADOW, read_cr4());
 		break;
 	case 8: on(VMCS_PROC, write ? P_CR8_LOAD : P_CR8_STORE); break;
 	}
@@ -90,8 +75,8 @@ void both_cr(unsigned n, bool write, u64 bits)
 void both_port(u32 port)
 {
 	io_maps[port / 8] |= (u8)(1 << (port & 7));
-	vmx_write(F_IO_A, (u64)io_maps);
-	vmx_write(F_IO_B, (u64)io_maps + 4096);
+	vmx_write(VMCS_IO_A, (u64)io_maps);
+	vmx_write(VMCS_IO_B, (u64)io_maps + 4096);
 	on(VMCS_PROC, P_IO_MAP);
 }
 
@@ -120,7 +105,7 @@ void both_inject(const struct event *e)
 	static const u32 type[] = {[EXTERNAL] = 0, [NMI] = 2, [HARDWARE] = 3, [SOFTWARE] = 4};
 
 	vmx_write(VMCS_ENTRY_EVENT, 1u << 31 | (e->has_error ? 1 << 11 : 0) | type[e->kind] << 8 | e->vector);
-	vmx_write(F_ENTRY_ERROR, e->error);
+	vmx_write(VMCS_ENTRY_ERROR, e->error);
 }
 
 u64 *both_entry(u64 gpa)
@@ -172,11 +157,11 @@ struct outcome both_run(void)
 	q = vmx_read(VMCS_QUALIFICATION);
 	o.code = vmx_read(VMCS_EXIT_REASON);
 	o.rip = vmx_read(VMCS_GUEST_RIP);
-	o.vectoring = event(vmx_read(VMCS_VECTORING), (u32)vmx_read(F_VECTORING_ERROR));
+	o.vectoring = event(vmx_read(VMCS_VECTORING), (u32)vmx_read(VMCS_VECTORING_ERROR));
 	switch (o.code) {
 	case R_EXCEPTION:
 		o.what = EXCEPTION;
-		o.event = event(vmx_read(VMCS_EXIT_EVENT), (u32)vmx_read(F_EXIT_ERROR));
+		o.event = event(vmx_read(VMCS_EXIT_EVENT), (u32)vmx_read(VMCS_EXIT_ERROR));
 		o.address = q;
 		return o;
 	case R_TRIPLE: o.what = SHUTDOWN; return o;

@@ -1,7 +1,6 @@
 /* "Advanced Virtual Interrupt Controller": logical destinations, and the targets that it refuses. */
 #include "exits.h"
 
-#define FIELD(offset) (*(u64 *)((u8 *)v + (offset)))
 enum { V_MASKING = 1 << 24 };
 #define V_AVIC (1ull << 31)
 
@@ -53,11 +52,11 @@ static void targets(void)
 		base(&a_send);
 		icr = row[n].icr;
 		v->vintr = V_AVIC | V_MASKING;
-		FIELD(0x98) = 0xfee00000;
-		FIELD(0xe0) = (u64)own;
-		FIELD(0xf0) = (u64)logical;
-		FIELD(0xf8) = (u64)physical | 3;
-		vcheck(row[n].name, "code", go(), exits ? 0x401 : EXIT_VMMCALL);
+		v->avic_bar = 0xfee00000;
+		v->avic_page = (u64)own;
+		v->avic_logical = (u64)logical;
+		v->avic_physical = (u64)physical | 3;
+		vcheck(row[n].name, "code", go(), exits ? EXIT_AVIC_IPI : EXIT_VMMCALL);
 		vcheck(row[n].name, "posted", *(u32 *)(other + IRR_61), row[n].posted);
 		if (!exits) {
 			vcheck(row[n].name, "to itself", *(u32 *)(own + IRR_61), 2);

@@ -12,12 +12,12 @@ SNIPPET(b_edx, "xor %eax, %eax; xor %ecx, %ecx; mov $0x10000000, %edx", "invlpgb
 SNIPPET(b_sync, "", "tlbsync");
 SNIPPET(b_commit, "", "mcommit");
 
-#define ALL     {5, 0}
-#define ILLEGAL {5, 1}
-#define COMMIT  {5, 3}
-#define SYNC    {5, 4}
+#define ALL     ICPT(EXIT_INVLPGB)
+#define ILLEGAL ICPT(EXIT_INVLPGB_ILLEGAL)
+#define COMMIT  ICPT(EXIT_MCOMMIT)
+#define SYNC    ICPT(EXIT_TLBSYNC)
 #define NOTHING {5, 31}
-enum { STAYS = EXIT_VMMCALL, UD = 0x46, GP = 0x4d };
+enum { STAYS = EXIT_VMMCALL, UD = EXIT_UD, GP = EXIT_GP };
 enum { CPL3 = 1, OFF = 2 /* 090h bit 7 is 0 */, MCOMMIT_ON = 4 };
 static const struct {
 	const char *name;
@@ -27,29 +27,29 @@ static const struct {
 	u8 code;
 } rows[] = {
 	{"INVLPGB", &b_all, NOTHING, NOTHING, 0, STAYS},
-	{"INVLPGB, intercepted", &b_all, ALL, NOTHING, 0, 0xa0},
+	{"INVLPGB, intercepted", &b_all, ALL, NOTHING, 0, EXIT_INVLPGB},
 	{"INVLPGB, illegal ones intercepted", &b_all, ILLEGAL, NOTHING, 0, STAYS},
 	{"illegal INVLPGB, RAX", &b_rax, NOTHING, NOTHING, 0, GP},
 	{"illegal INVLPGB, ECX", &b_ecx, NOTHING, NOTHING, 0, GP},
 	{"illegal INVLPGB, EDX", &b_edx, NOTHING, NOTHING, 0, GP},
-	{"illegal INVLPGB, RAX, intercepted", &b_rax, ILLEGAL, NOTHING, 0, 0xa1},
-	{"illegal INVLPGB, ECX, intercepted", &b_ecx, ILLEGAL, NOTHING, 0, 0xa1},
-	{"illegal INVLPGB, EDX, intercepted", &b_edx, ILLEGAL, NOTHING, 0, 0xa1},
-	{"illegal INVLPGB, all intercepted", &b_rax, ALL, NOTHING, 0, 0xa0},
-	{"illegal INVLPGB, both intercepts", &b_rax, ALL, ILLEGAL, 0, 0xa0},
+	{"illegal INVLPGB, RAX, intercepted", &b_rax, ILLEGAL, NOTHING, 0, EXIT_INVLPGB_ILLEGAL},
+	{"illegal INVLPGB, ECX, intercepted", &b_ecx, ILLEGAL, NOTHING, 0, EXIT_INVLPGB_ILLEGAL},
+	{"illegal INVLPGB, EDX, intercepted", &b_edx, ILLEGAL, NOTHING, 0, EXIT_INVLPGB_ILLEGAL},
+	{"illegal INVLPGB, all intercepted", &b_rax, ALL, NOTHING, 0, EXIT_INVLPGB},
+	{"illegal INVLPGB, both intercepts", &b_rax, ALL, ILLEGAL, 0, EXIT_INVLPGB},
 	{"INVLPGB at CPL 3", &b_all, ALL, ILLEGAL, CPL3, GP},
 	{"illegal INVLPGB at CPL 3", &b_rax, ALL, ILLEGAL, CPL3, GP},
 	{"INVLPGB, not enabled", &b_all, ALL, ILLEGAL, OFF, UD},
 	{"INVLPGB, not enabled, at CPL 3", &b_all, ALL, ILLEGAL, OFF | CPL3, UD},
 	{"TLBSYNC", &b_sync, NOTHING, NOTHING, 0, STAYS},
-	{"TLBSYNC, intercepted", &b_sync, SYNC, NOTHING, 0, 0xa4},
+	{"TLBSYNC, intercepted", &b_sync, SYNC, NOTHING, 0, EXIT_TLBSYNC},
 	{"TLBSYNC at CPL 3", &b_sync, SYNC, NOTHING, CPL3, GP},
 	{"TLBSYNC, not enabled", &b_sync, SYNC, NOTHING, OFF, UD},
 	{"TLBSYNC, not enabled, at CPL 3", &b_sync, SYNC, NOTHING, OFF | CPL3, UD},
 	{"MCOMMIT", &b_commit, NOTHING, NOTHING, MCOMMIT_ON, STAYS},
 	{"MCOMMIT at CPL 3", &b_commit, NOTHING, NOTHING, MCOMMIT_ON | CPL3, EXIT_VMMCALL},
-	{"MCOMMIT, intercepted", &b_commit, COMMIT, NOTHING, MCOMMIT_ON, 0xa3},
-	{"MCOMMIT, intercepted, at CPL 3", &b_commit, COMMIT, NOTHING, MCOMMIT_ON | CPL3, 0xa3},
+	{"MCOMMIT, intercepted", &b_commit, COMMIT, NOTHING, MCOMMIT_ON, EXIT_MCOMMIT},
+	{"MCOMMIT, intercepted, at CPL 3", &b_commit, COMMIT, NOTHING, MCOMMIT_ON | CPL3, EXIT_MCOMMIT},
 	{"MCOMMIT, not enabled", &b_commit, COMMIT, NOTHING, 0, UD},
 };
 
@@ -113,9 +113,9 @@ SNIPPET(b_lock, "", "lock incq scratch+60");
 static void ignored(void)
 {
 	base(&b_lock);
-	on((struct icpt){5, 5});
+	on((struct icpt)ICPT(EXIT_BUS_LOCK));
 	v->np_enable |= 1 << 11;
-	*(u16 *)((u8 *)v + 0x1d0) = 512; /* a full log */
+	v->pml_index = 512; /* a full log */
 	*svm_nested_entry(v, (u64)scratch) &= ~0x60ull;
 	vcheck("bits of what is not there", "code", go(), EXIT_VMMCALL);
 }

@@ -49,9 +49,9 @@ static void pause_filter(void)
 		return;
 	for (u16 count = 1; count < 40; count = (u16)(count * 3)) {
 		base(&pauses);
-		on((struct icpt){3, 23});
+		on((struct icpt)ICPT(EXIT_PAUSE));
 		v->pause_count = count;
-		vcheck("PAUSE filter", "code", go(), 0x77);
+		vcheck("PAUSE filter", "code", go(), EXIT_PAUSE);
 		vcheck("PAUSE filter", "that many have passed", seen[0], count);
 	}
 }
@@ -69,7 +69,7 @@ static void injected_intn(void)
 	v->intercept_exc = 1 << 13;
 	v->eventinj = 0x80000460;
 	v->nrip = (u64)plain.next;
-	vcheck("INTn injected, gate of DPL 0 at CPL 3", "#GP", go(), 0x4d);
+	vcheck("INTn injected, gate of DPL 0 at CPL 3", "#GP", go(), EXIT_GP);
 	vcheck("INTn injected, gate of DPL 0 at CPL 3", "its error code: the gate", v->exitinfo1, 0x60 * 8 + 2);
 	gidt[0x60] = saved;
 	/* its return address is nRIP, wherever that is */

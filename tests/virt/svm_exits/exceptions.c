@@ -160,14 +160,14 @@ static void double_fault(void)
 	own_idt();
 	gidt[13].lo &= ~(1ull << 47);
 	v->intercept_exc = 1 << 8;
-	vcheck("#NP during #GP", REQ("svm.2.8.9.1 svm.2.4.3.2 svm.2.8.0.8") "code", go(), 0x48);
+	vcheck("#NP during #GP", REQ("svm.2.8.9.1 svm.2.4.3.2 svm.2.8.0.8") "code", go(), EXIT_DF);
 	vcheck("#NP during #GP", "EXITINFO1", v->exitinfo1, 0);
 	vcheck("#NP during #GP", "RIP", v->rip, (u64)x_gp_sel.at);
 
 	base(&x_gp_sel); /* the raw #NP before it combines */
 	own_idt();
 	v->intercept_exc = 1 << 11;
-	vcheck("#NP during #GP, raw", REQ("svm.2.8.12.1") "code", go(), 0x4b);
+	vcheck("#NP during #GP, raw", REQ("svm.2.8.12.1") "code", go(), EXIT_NP);
 	vcheck("#NP during #GP, raw", "EXITINFO1", v->exitinfo1, 13 * 8 + 2);
 	vcheck("#NP during #GP, raw", REQ("svm.2.4.2.15 svm.2.4.2.21") "EXITINTINFO", v->exitintinfo, 0x123480000b0dull);
 
@@ -176,7 +176,7 @@ static void double_fault(void)
 	own_idt();
 	v->rsp = 0x4000000000;
 	v->intercept_exc = 1 << 14;
-	vcheck("#PF during #DF", REQ("svm.2.4.2.23 svm.2.4.2.24 svm.2.4.2.25") "code", go(), 0x4e);
+	vcheck("#PF during #DF", REQ("svm.2.4.2.23 svm.2.4.2.24 svm.2.4.2.25") "code", go(), EXIT_PF);
 	vcheck("#PF during #DF", "EXITINTINFO", v->exitintinfo, 0x80000b08);
 	vcheck("#PF during #DF", "EXITINFO2", v->exitinfo2 >> 12, 0x3ffffff);
 
@@ -194,19 +194,19 @@ SNIPPET(x_wait, "", "fwait");
 static void frozen(void)
 {
 	base(&x_freeze);
-	on((struct icpt){3, 0});
+	on((struct icpt)ICPT(EXIT_INTR));
 	v->cr0 &= ~0x20ull;
 	v->rflags = 0x202;
 	mmio_write(0xfee003e0, 0xb);
 	mmio_write(0xfee00320, 0x51);
 	mmio_write(0xfee00380, 30000);
-	vcheck("frozen", "an interrupt ends it", go(), 0x60);
+	vcheck("frozen", "an interrupt ends it", go(), EXIT_INTR);
 	vcheck("frozen", "at the instruction", v->rip, (u64)x_freeze.at);
 	asm volatile("sti; nop; cli"); /* the host takes it */
 	base(&x_wait);
-	on((struct icpt){3, 30});
+	on((struct icpt)ICPT(EXIT_FERR));
 	v->cr0 &= ~0x20ull;
-	vcheck("FERR# is active", "FERR_FREEZE", go(), 0x7e);
+	vcheck("FERR# is active", "FERR_FREEZE", go(), EXIT_FERR);
 	outb(0xf0, 0);
 	v->rip = (u64)x_wait.entry;
 	vcheck("IGNNE# is active", "goes on", go(), EXIT_VMMCALL);
@@ -217,12 +217,12 @@ static void frozen(void)
 static void freeze(void)
 {
 	base(&x_freeze);
-	on((struct icpt){3, 30});
+	on((struct icpt)ICPT(EXIT_FERR));
 	v->cr0 &= ~0x20ull;
-	vcheck("FERR_FREEZE", REQ("svm.2.10.2.1") "code", go(), 0x7e);
+	vcheck("FERR_FREEZE", REQ("svm.2.10.2.1") "code", go(), EXIT_FERR);
 	base(&x_mf);
-	on((struct icpt){3, 30});
-	vcheck("FERR_FREEZE with NE", REQ("svm.2.10.2.3") "code", go(), 0x50);
+	on((struct icpt)ICPT(EXIT_FERR));
+	vcheck("FERR_FREEZE with NE", REQ("svm.2.10.2.3") "code", go(), EXIT_MF);
 }
 
 /* #NP, then #GP while it is delivered; which of the two intercepts are set decides. */

@@ -20,11 +20,12 @@ struct snippet {
 struct icpt {
 	u8 word, bit;
 };
-#define CR_READ(n)  {0, (n)}
-#define CR_WRITE(n) {0, 16 + (n)}
-#define DR_READ(n)  {1, (n)}
-#define DR_WRITE(n) {1, 16 + (n)}
-#define EXCEPTION(n) {2, (n)}
+#define ICPT(code)   {(code) / 32, (code) % 32} /* the words' bits are in the order of the exit codes */
+#define CR_READ(n)   ICPT(EXIT_CR_READ + (n))
+#define CR_WRITE(n)  ICPT(EXIT_CR_WRITE + (n))
+#define DR_READ(n)   ICPT(EXIT_DR_READ + (n))
+#define DR_WRITE(n)  ICPT(EXIT_DR_WRITE + (n))
+#define EXCEPTION(n) ICPT(EXIT_EXCEPTION + (n))
 
 #define BAD_PF "$0x4000000000" /* canonical, not mapped */
 #define BAD_GP "$0x8000000000000000"

@@ -48,7 +48,7 @@ static void deliveries(void)
 		base(&plain);
 		own_idt();
 		v->intercept_exc = ~0u; /* not tested against the intercepts */
-		v->intercept1 |= 1 << 0 | 1 << 1 | 1 << 4 | 1 << 21;
+		v->intercept1 |= SVM_BIT(EXIT_INTR) | SVM_BIT(EXIT_NMI) | SVM_BIT(EXIT_VINTR) | SVM_BIT(EXIT_INTN);
 		v->rflags = 2;		/* IF = 0 delays nothing */
 		v->int_state = 1;
 		v->vintr = 15;
@@ -87,7 +87,7 @@ static void gate_dpl(void)
 	v->intercept_exc = 1 << 13;
 	v->eventinj = V(3, 3);
 	v->nrip = (u64)plain.next;
-	vcheck("INT3 through a gate of DPL 0", REQ("svm.2.16.27") "#GP", go(), 0x4d);
+	vcheck("INT3 through a gate of DPL 0", REQ("svm.2.16.27") "#GP", go(), EXIT_GP);
 	vcheck("INT3 through a gate of DPL 0", "error", v->exitinfo1, 3 * 8 + 2);
 	gidt[3] = saved;
 }
@@ -168,7 +168,7 @@ static void checks(void)
 	}
 	base(&plain); /* legal, and its #GP is the guest's */
 	v->rip = 0x800000000000;
-	vcheck("RIP not canonical", REQ("svm.2.2.1.62") "code", go(), 0x4d);
+	vcheck("RIP not canonical", REQ("svm.2.2.1.62") "code", go(), EXIT_GP);
 	base(&plain); /* made canonical, and saved so */
 	u64 gdt_base = v->gdtr.base;
 

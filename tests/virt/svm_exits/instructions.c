@@ -87,75 +87,73 @@ struct row {
 	u8 word, bit;	 /* CPUID bit the instruction needs: enum above, 0 always */
 };
 #define MOVCR(gpr) (1ull << 63 | (gpr))
-#define STD(bit)   {3, bit}
-#define SVMI(bit)  {4, bit}
 static const struct row rows[] = {
-	{REQ("svm.2.5.1.2") "CR0 read", &r_cr0, CR_READ(0), 0x00, MOVCR(3), STAYS, 0, 0},
-	{REQ("svm.2.5.3.1") "CR2 read", &r_cr2, CR_READ(2), 0x02, MOVCR(1), STAYS, 0, 0},
-	{REQ("svm.2.5.2.2") "CR3 read", &r_cr3, CR_READ(3), 0x03, MOVCR(2), STAYS, 0, 0},
-	{"CR4 read", &r_cr4, CR_READ(4), 0x04, MOVCR(9), STAYS, 0, 0},
-	{REQ("svm.2.5.3.2") "CR8 read", &r_cr8, CR_READ(8), 0x08, MOVCR(15), STAYS, 0, 0},
-	{"CR8 read by LOCK", &l_cr8_read, CR_READ(8), 0x08, MOVCR(3), STAYS, 0, 0},
-	{REQ("svm.2.5.1.4") "SMSW", &r_smsw, CR_READ(0), 0x00, 0, STAYS, 0, 0},
-	{REQ("svm.2.5.1.1") "CR0 write", &w_cr0, CR_WRITE(0), 0x10, MOVCR(3), STAYS, 0, 0},
-	{"CR2 write", &w_cr2, CR_WRITE(2), 0x12, MOVCR(1), STAYS, 0, 0},
-	{REQ("svm.2.5.2.1") "CR3 write", &w_cr3, CR_WRITE(3), 0x13, MOVCR(2), STAYS, 0, 0},
-	{"CR4 write", &w_cr4, CR_WRITE(4), 0x14, MOVCR(9), STAYS, 0, 0},
-	{"CR8 write", &w_cr8, CR_WRITE(8), 0x18, MOVCR(15), STAYS, 0, 0},
-	{REQ("svm.2.17.3.2 svm.2.17.3.5") "CR8 write by LOCK", &l_cr8_write, CR_WRITE(8), 0x18, MOVCR(3), STAYS, 0, 0},
-	{REQ("svm.2.5.1.5") "CLTS", &w_clts, CR_WRITE(0), 0x10, 0, STAYS, 0, 0},
-	{REQ("svm.2.5.1.3") "LMSW", &w_lmsw, CR_WRITE(0), 0x10, 0, STAYS, 0, 0},
-	{REQ("svm.2.5.5.1") "CR0 selective, CD", &w_cr0_cd, STD(5), 0x65, MOVCR(3), STAYS, 0, 0},
-	{REQ("svm.2.5.5.5 svm.2.5.5.8") "CR0 selective, LMSW", &w_lmsw, STD(5), 0x65, 0, STAYS, 0, 0},
-	{REQ("svm.2.5.4.1") "DR0 read", &r_dr0, DR_READ(0), 0x20, 3, STAYS, 0, 0},
-	{"DR1 read", &r_dr1, DR_READ(1), 0x21, 1, STAYS, 0, 0},
-	{"DR2 read", &r_dr2, DR_READ(2), 0x22, 8, STAYS, 0, 0},
-	{"DR3 read", &r_dr3, DR_READ(3), 0x23, 14, STAYS, 0, 0},
-	{"DR6 read", &r_dr6, DR_READ(6), 0x26, 6, STAYS, 0, 0},
-	{"DR7 read", &r_dr7, DR_READ(7), 0x27, 7, STAYS, 0, 0},
-	{REQ("svm.2.5.4.2") "DR0 write", &w_dr0, DR_WRITE(0), 0x30, 3, STAYS, 0, 0},
-	{"DR1 write", &w_dr1, DR_WRITE(1), 0x31, 1, STAYS, 0, 0},
-	{"DR2 write", &w_dr2, DR_WRITE(2), 0x32, 8, STAYS, 0, 0},
-	{"DR3 write", &w_dr3, DR_WRITE(3), 0x33, 14, STAYS, 0, 0},
-	{"DR6 write", &w_dr6, DR_WRITE(6), 0x36, 6, STAYS, 0, 0},
-	{"DR7 write", &w_dr7, DR_WRITE(7), 0x37, 7, STAYS, 0, 0},
-	{REQ("svm.2.5.6.2") "SIDT", &i_sidt, STD(6), 0x66, 0, STAYS, 0, 0},
-	{REQ("svm.2.5.6.4") "SGDT", &i_sgdt, STD(7), 0x67, 0, STAYS, 0, 0},
-	{REQ("svm.2.5.6.6") "SLDT", &i_sldt, STD(8), 0x68, 0, STAYS, 0, 0},
-	{REQ("svm.2.5.6.8") "STR", &i_str, STD(9), 0x69, 0, STAYS, 0, 0},
-	{REQ("svm.2.5.6.1") "LIDT", &i_lidt, STD(10), 0x6a, 0, STAYS, 0, 0},
-	{REQ("svm.2.5.6.3") "LGDT", &i_lgdt, STD(11), 0x6b, 0, STAYS, 0, 0},
-	{REQ("svm.2.5.6.5") "LLDT", &i_lldt, STD(12), 0x6c, 0, STAYS, 0, 0},
-	{REQ("svm.2.5.6.7") "LTR", &i_ltr, STD(13), 0x6d, 0, STAYS, 0, 0},
-	{REQ("svm.2.5.7.1") "RDTSC", &i_rdtsc, STD(14), 0x6e, 0, STAYS, 0, 0},
-	{REQ("svm.2.5.8.1") "RDPMC", &i_rdpmc, STD(15), 0x6f, 0, STAYS, 0, 0},
-	{REQ("svm.2.5.9.1") "PUSHF", &i_pushf, STD(16), 0x70, 0, STAYS, 0, 0},
-	{REQ("svm.2.5.10.1") "POPF", &i_popf, STD(17), 0x71, 0, STAYS, 0, 0},
-	{REQ("svm.2.5.11.1") "CPUID", &i_cpuid, STD(18), 0x72, 0, STAYS, 0, 0},
-	{REQ("svm.2.5.12.1 svm.2.5.12.2 svm.2.4.0.10") "RSM", &i_rsm, STD(19), 0x73, 0, 6, 0, 0},
-	{REQ("svm.2.5.13.1") "IRET", &i_iret, STD(20), 0x74, 0, STAYS, 0, 0},
-	{REQ("svm.2.5.14.1 svm.2.5.14.3") "INTn", &i_int, STD(21), 0x75, 0x80, NOT_TRIED, 0, 0},
-	{"INTn of an exception", &i_int14, STD(21), 0x75, 14, NOT_TRIED, 0, 0},
-	{REQ("svm.2.5.15.1") "INVD", &i_invd, STD(22), 0x76, 0, STAYS, 0, 0},
-	{REQ("svm.2.5.16.1") "PAUSE", &i_pause, STD(23), 0x77, 0, STAYS, 0, 0},
-	{REQ("svm.2.5.17.1") "HLT", &i_hlt, STD(24), 0x78, 0, NOT_TRIED, 0, 0},
-	{REQ("svm.2.5.18.1") "INVLPG", &i_invlpg, STD(25), 0x79, (u64)scratch + 0x50, STAYS, 0, 0},
-	{REQ("svm.2.5.19.1") "INVLPGA", &i_invlpga, STD(26), 0x7a, 0, STAYS, 0, 0},
-	{REQ("svm.2.5.20.1") "VMRUN", &i_vmrun, SVMI(0), 0x80, 0, NOT_TRIED, 0, 0},
-	{REQ("svm.2.5.23.1 svm.2.5.23.3 svm.2.14.2") "VMMCALL", &i_vmmcall, SVMI(1), 0x81, 0, 6, 0, 0},
-	{REQ("svm.2.5.21.1") "VMLOAD", &i_vmload, SVMI(2), 0x82, 0, NOT_TRIED, 0, 0},
-	{REQ("svm.2.5.22.1") "VMSAVE", &i_vmsave, SVMI(3), 0x83, 0, STAYS, 0, 0},
-	{REQ("svm.2.5.24.1") "STGI", &i_stgi, SVMI(4), 0x84, 0, STAYS, 0, 0},
-	{REQ("svm.2.5.25.1") "CLGI", &i_clgi, SVMI(5), 0x85, 0, STAYS, 0, 0},
-	{REQ("svm.2.5.27.1") "RDTSCP", &i_rdtscp, SVMI(7), 0x87, 0, STAYS, IN_81D, 27},
-	{REQ("svm.2.5.28.1 svm.2.5.28.3") "ICEBP", &i_icebp, SVMI(8), 0x88, 0, NOT_TRIED, 0, 0},
-	{REQ("svm.2.5.29.1") "WBINVD", &i_wbinvd, SVMI(9), 0x89, 0, STAYS, 0, 0},
-	{"MONITOR", &i_monitor, SVMI(10), 0x8a, 0, STAYS, IN_1C, 3},
-	{"MWAIT", &i_mwait, SVMI(11), 0x8b, 0, NOT_TRIED, IN_1C, 3},
-	{"MWAIT, armed", &i_mwait_armed, SVMI(12), 0x8c, 0, NOT_TRIED, IN_1C, 3},
-	{"XSETBV", &i_xsetbv, SVMI(13), 0x8d, 0, STAYS, IN_1C, 26},
-	{"RDPRU", &i_rdpru, SVMI(14), 0x8e, 0, STAYS, IN_88B, 4},
-	{"INVPCID", &i_invpcid, {5, 2}, 0xa2, (u64)scratch + 8, STAYS, IN_7B, 10},
+	{REQ("svm.2.5.1.2") "CR0 read", &r_cr0, CR_READ(0), EXIT_CR_READ + 0, MOVCR(3), STAYS, 0, 0},
+	{REQ("svm.2.5.3.1") "CR2 read", &r_cr2, CR_READ(2), EXIT_CR_READ + 2, MOVCR(1), STAYS, 0, 0},
+	{REQ("svm.2.5.2.2") "CR3 read", &r_cr3, CR_READ(3), EXIT_CR_READ + 3, MOVCR(2), STAYS, 0, 0},
+	{"CR4 read", &r_cr4, CR_READ(4), EXIT_CR_READ + 4, MOVCR(9), STAYS, 0, 0},
+	{REQ("svm.2.5.3.2") "CR8 read", &r_cr8, CR_READ(8), EXIT_CR_READ + 8, MOVCR(15), STAYS, 0, 0},
+	{"CR8 read by LOCK", &l_cr8_read, CR_READ(8), EXIT_CR_READ + 8, MOVCR(3), STAYS, 0, 0},
+	{REQ("svm.2.5.1.4") "SMSW", &r_smsw, CR_READ(0), EXIT_CR_READ + 0, 0, STAYS, 0, 0},
+	{REQ("svm.2.5.1.1") "CR0 write", &w_cr0, CR_WRITE(0), EXIT_CR_WRITE + 0, MOVCR(3), STAYS, 0, 0},
+	{"CR2 write", &w_cr2, CR_WRITE(2), EXIT_CR_WRITE + 2, MOVCR(1), STAYS, 0, 0},
+	{REQ("svm.2.5.2.1") "CR3 write", &w_cr3, CR_WRITE(3), EXIT_CR_WRITE + 3, MOVCR(2), STAYS, 0, 0},
+	{"CR4 write", &w_cr4, CR_WRITE(4), EXIT_CR_WRITE + 4, MOVCR(9), STAYS, 0, 0},
+	{"CR8 write", &w_cr8, CR_WRITE(8), EXIT_CR_WRITE + 8, MOVCR(15), STAYS, 0, 0},
+	{REQ("svm.2.17.3.2 svm.2.17.3.5") "CR8 write by LOCK", &l_cr8_write, CR_WRITE(8), EXIT_CR_WRITE + 8, MOVCR(3), STAYS, 0, 0},
+	{REQ("svm.2.5.1.5") "CLTS", &w_clts, CR_WRITE(0), EXIT_CR_WRITE + 0, 0, STAYS, 0, 0},
+	{REQ("svm.2.5.1.3") "LMSW", &w_lmsw, CR_WRITE(0), EXIT_CR_WRITE + 0, 0, STAYS, 0, 0},
+	{REQ("svm.2.5.5.1") "CR0 selective, CD", &w_cr0_cd, ICPT(EXIT_CR0_SEL), EXIT_CR0_SEL, MOVCR(3), STAYS, 0, 0},
+	{REQ("svm.2.5.5.5 svm.2.5.5.8") "CR0 selective, LMSW", &w_lmsw, ICPT(EXIT_CR0_SEL), EXIT_CR0_SEL, 0, STAYS, 0, 0},
+	{REQ("svm.2.5.4.1") "DR0 read", &r_dr0, DR_READ(0), EXIT_DR_READ + 0, 3, STAYS, 0, 0},
+	{"DR1 read", &r_dr1, DR_READ(1), EXIT_DR_READ + 1, 1, STAYS, 0, 0},
+	{"DR2 read", &r_dr2, DR_READ(2), EXIT_DR_READ + 2, 8, STAYS, 0, 0},
+	{"DR3 read", &r_dr3, DR_READ(3), EXIT_DR_READ + 3, 14, STAYS, 0, 0},
+	{"DR6 read", &r_dr6, DR_READ(6), EXIT_DR_READ + 6, 6, STAYS, 0, 0},
+	{"DR7 read", &r_dr7, DR_READ(7), EXIT_DR_READ + 7, 7, STAYS, 0, 0},
+	{REQ("svm.2.5.4.2") "DR0 write", &w_dr0, DR_WRITE(0), EXIT_DR_WRITE + 0, 3, STAYS, 0, 0},
+	{"DR1 write", &w_dr1, DR_WRITE(1), EXIT_DR_WRITE + 1, 1, STAYS, 0, 0},
+	{"DR2 write", &w_dr2, DR_WRITE(2), EXIT_DR_WRITE + 2, 8, STAYS, 0, 0},
+	{"DR3 write", &w_dr3, DR_WRITE(3), EXIT_DR_WRITE + 3, 14, STAYS, 0, 0},
+	{"DR6 write", &w_dr6, DR_WRITE(6), EXIT_DR_WRITE + 6, 6, STAYS, 0, 0},
+	{"DR7 write", &w_dr7, DR_WRITE(7), EXIT_DR_WRITE + 7, 7, STAYS, 0, 0},
+	{REQ("svm.2.5.6.2") "SIDT", &i_sidt, ICPT(EXIT_IDTR_READ), EXIT_IDTR_READ, 0, STAYS, 0, 0},
+	{REQ("svm.2.5.6.4") "SGDT", &i_sgdt, ICPT(EXIT_GDTR_READ), EXIT_GDTR_READ, 0, STAYS, 0, 0},
+	{REQ("svm.2.5.6.6") "SLDT", &i_sldt, ICPT(EXIT_LDTR_READ), EXIT_LDTR_READ, 0, STAYS, 0, 0},
+	{REQ("svm.2.5.6.8") "STR", &i_str, ICPT(EXIT_TR_READ), EXIT_TR_READ, 0, STAYS, 0, 0},
+	{REQ("svm.2.5.6.1") "LIDT", &i_lidt, ICPT(EXIT_IDTR_WRITE), EXIT_IDTR_WRITE, 0, STAYS, 0, 0},
+	{REQ("svm.2.5.6.3") "LGDT", &i_lgdt, ICPT(EXIT_GDTR_WRITE), EXIT_GDTR_WRITE, 0, STAYS, 0, 0},
+	{REQ("svm.2.5.6.5") "LLDT", &i_lldt, ICPT(EXIT_LDTR_WRITE), EXIT_LDTR_WRITE, 0, STAYS, 0, 0},
+	{REQ("svm.2.5.6.7") "LTR", &i_ltr, ICPT(EXIT_TR_WRITE), EXIT_TR_WRITE, 0, STAYS, 0, 0},
+	{REQ("svm.2.5.7.1") "RDTSC", &i_rdtsc, ICPT(EXIT_RDTSC), EXIT_RDTSC, 0, STAYS, 0, 0},
+	{REQ("svm.2.5.8.1") "RDPMC", &i_rdpmc, ICPT(EXIT_RDPMC), EXIT_RDPMC, 0, STAYS, 0, 0},
+	{REQ("svm.2.5.9.1") "PUSHF", &i_pushf, ICPT(EXIT_PUSHF), EXIT_PUSHF, 0, STAYS, 0, 0},
+	{REQ("svm.2.5.10.1") "POPF", &i_popf, ICPT(EXIT_POPF), EXIT_POPF, 0, STAYS, 0, 0},
+	{REQ("svm.2.5.11.1") "CPUID", &i_cpuid, ICPT(EXIT_CPUID), EXIT_CPUID, 0, STAYS, 0, 0},
+	{REQ("svm.2.5.12.1 svm.2.5.12.2 svm.2.4.0.10") "RSM", &i_rsm, ICPT(EXIT_RSM), EXIT_RSM, 0, 6, 0, 0},
+	{REQ("svm.2.5.13.1") "IRET", &i_iret, ICPT(EXIT_IRET), EXIT_IRET, 0, STAYS, 0, 0},
+	{REQ("svm.2.5.14.1 svm.2.5.14.3") "INTn", &i_int, ICPT(EXIT_INTN), EXIT_INTN, 0x80, NOT_TRIED, 0, 0},
+	{"INTn of an exception", &i_int14, ICPT(EXIT_INTN), EXIT_INTN, 14, NOT_TRIED, 0, 0},
+	{REQ("svm.2.5.15.1") "INVD", &i_invd, ICPT(EXIT_INVD), EXIT_INVD, 0, STAYS, 0, 0},
+	{REQ("svm.2.5.16.1") "PAUSE", &i_pause, ICPT(EXIT_PAUSE), EXIT_PAUSE, 0, STAYS, 0, 0},
+	{REQ("svm.2.5.17.1") "HLT", &i_hlt, ICPT(EXIT_HLT), EXIT_HLT, 0, NOT_TRIED, 0, 0},
+	{REQ("svm.2.5.18.1") "INVLPG", &i_invlpg, ICPT(EXIT_INVLPG), EXIT_INVLPG, (u64)scratch + 0x50, STAYS, 0, 0},
+	{REQ("svm.2.5.19.1") "INVLPGA", &i_invlpga, ICPT(EXIT_INVLPGA), EXIT_INVLPGA, 0, STAYS, 0, 0},
+	{REQ("svm.2.5.20.1") "VMRUN", &i_vmrun, ICPT(EXIT_VMRUN), EXIT_VMRUN, 0, NOT_TRIED, 0, 0},
+	{REQ("svm.2.5.23.1 svm.2.5.23.3 svm.2.14.2") "VMMCALL", &i_vmmcall, ICPT(EXIT_VMMCALL), EXIT_VMMCALL, 0, 6, 0, 0},
+	{REQ("svm.2.5.21.1") "VMLOAD", &i_vmload, ICPT(EXIT_VMLOAD), EXIT_VMLOAD, 0, NOT_TRIED, 0, 0},
+	{REQ("svm.2.5.22.1") "VMSAVE", &i_vmsave, ICPT(EXIT_VMSAVE), EXIT_VMSAVE, 0, STAYS, 0, 0},
+	{REQ("svm.2.5.24.1") "STGI", &i_stgi, ICPT(EXIT_STGI), EXIT_STGI, 0, STAYS, 0, 0},
+	{REQ("svm.2.5.25.1") "CLGI", &i_clgi, ICPT(EXIT_CLGI), EXIT_CLGI, 0, STAYS, 0, 0},
+	{REQ("svm.2.5.27.1") "RDTSCP", &i_rdtscp, ICPT(EXIT_RDTSCP), EXIT_RDTSCP, 0, STAYS, IN_81D, 27},
+	{REQ("svm.2.5.28.1 svm.2.5.28.3") "ICEBP", &i_icebp, ICPT(EXIT_ICEBP), EXIT_ICEBP, 0, NOT_TRIED, 0, 0},
+	{REQ("svm.2.5.29.1") "WBINVD", &i_wbinvd, ICPT(EXIT_WBINVD), EXIT_WBINVD, 0, STAYS, 0, 0},
+	{"MONITOR", &i_monitor, ICPT(EXIT_MONITOR), EXIT_MONITOR, 0, STAYS, IN_1C, 3},
+	{"MWAIT", &i_mwait, ICPT(EXIT_MWAIT), EXIT_MWAIT, 0, NOT_TRIED, IN_1C, 3},
+	{"MWAIT, armed", &i_mwait_armed, ICPT(EXIT_MWAIT_ARMED), EXIT_MWAIT_ARMED, 0, NOT_TRIED, IN_1C, 3},
+	{"XSETBV", &i_xsetbv, ICPT(EXIT_XSETBV), EXIT_XSETBV, 0, STAYS, IN_1C, 26},
+	{"RDPRU", &i_rdpru, ICPT(EXIT_RDPRU), EXIT_RDPRU, 0, STAYS, IN_88B, 4},
+	{"INVPCID", &i_invpcid, ICPT(EXIT_INVPCID), EXIT_INVPCID, (u64)scratch + 8, STAYS, IN_7B, 10},
 };
 
 static bool there(const struct row *r)
@@ -215,23 +213,23 @@ static void without_it(const struct row *r)
 static void combinations(void)
 {
 	base(&w_cr0);
-	on((struct icpt)STD(5));
+	on((struct icpt)ICPT(EXIT_CR0_SEL));
 	vcheck("selective CR0", REQ("svm.2.5.5.2") "nothing changes", go(), EXIT_VMMCALL);
 	base(&w_cr0_ts);
-	on((struct icpt)STD(5));
+	on((struct icpt)ICPT(EXIT_CR0_SEL));
 	vcheck("selective CR0", "only TS and MP change", go(), EXIT_VMMCALL);
 	base(&w_clts);
-	on((struct icpt)STD(5));
+	on((struct icpt)ICPT(EXIT_CR0_SEL));
 	vcheck("selective CR0", REQ("svm.2.5.5.3") "CLTS", go(), EXIT_VMMCALL);
 	base(&r_smsw);
-	on((struct icpt)STD(5));
+	on((struct icpt)ICPT(EXIT_CR0_SEL));
 	vcheck("selective CR0", REQ("svm.2.5.5.9") "SMSW", go(), EXIT_VMMCALL);
 	base(&w_cr0_cd);
-	on((struct icpt)STD(5));
+	on((struct icpt)ICPT(EXIT_CR0_SEL));
 	on((struct icpt)CR_WRITE(0));
-	vcheck("selective CR0", REQ("svm.2.5.5.4") "the plain intercept wins", go(), 0x10);
+	vcheck("selective CR0", REQ("svm.2.5.5.4") "the plain intercept wins", go(), EXIT_CR_WRITE + 0);
 	base(&i_nop);
-	on((struct icpt)STD(23));
+	on((struct icpt)ICPT(EXIT_PAUSE));
 	vcheck("PAUSE", REQ("svm.2.5.16.2") "NOP is none", go(), EXIT_VMMCALL);
 	base(&i_int14);
 	own_idt();
@@ -241,7 +239,7 @@ static void combinations(void)
 	base(&i_icebp);
 	own_idt();
 	on((struct icpt)EXCEPTION(1));
-	on((struct icpt)STD(21));
+	on((struct icpt)ICPT(EXIT_INTN));
 	vcheck("ICEBP", REQ("svm.2.5.28.2 svm.2.5.14.5") "no #DB intercept", go(), EXIT_VMMCALL);
 	vcheck("ICEBP", "is delivered", v->rip, stub_of(1));
 }
@@ -252,13 +250,13 @@ static void traps(void)
 	if (of_2005)
 		return;
 	base(&w_cr4);
-	on((struct icpt)SVMI(16 + 4));
-	vcheck("CR4 write trap", "code", go(), 0x94);
+	on((struct icpt)ICPT(EXIT_CR_TRAP + 4));
+	vcheck("CR4 write trap", "code", go(), EXIT_CR_TRAP + 4);
 	vcheck("CR4 write trap", "RIP behind", v->rip, (u64)w_cr4.next);
 	vcheck("CR4 write trap", "new value", v->exitinfo1, v->cr4);
 	base(&i_efer);
-	on((struct icpt)SVMI(15));
-	vcheck("EFER write trap", "code", go(), 0x8f);
+	on((struct icpt)ICPT(EXIT_EFER_TRAP));
+	vcheck("EFER write trap", "code", go(), EXIT_EFER_TRAP);
 	vcheck("EFER write trap", "RIP behind", v->rip, (u64)i_efer.next);
 }
 

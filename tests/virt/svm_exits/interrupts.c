@@ -56,7 +56,7 @@ static void virtual_interrupts(void)
 		v->vintr = virq[n].vintr;
 		v->rflags = virq[n].rflags;
 		v->int_state = virq[n].shadow;
-		v->intercept1 |= 1 << 4;
+		v->intercept1 |= SVM_BIT(EXIT_VINTR);
 		vcheck(virq[n].name, REQ("svm.2.17.6.1 svm.2.4.0.5 svm.2.9.5.1 svm.2.9.5.2 svm.2.9.5.3") "VINTR intercept", go(), virq[n].taken ? 0x64 : EXIT_VMMCALL);
 		if (virq[n].taken)
 			vcheck(virq[n].name, "V_IRQ stays", v->vintr >> 8 & 1, 1);
@@ -98,7 +98,7 @@ static void task_priority(void)
 	v->intercept_exc = 1 << 13;
 	v->vintr = IRQ(15, 0x61);
 	v->rflags = IF;
-	vcheck("V_IRQ, delivery faults", REQ("svm.2.17.4.13") "code", go(), 0x4d);
+	vcheck("V_IRQ, delivery faults", REQ("svm.2.17.4.13") "code", go(), EXIT_GP);
 	vcheck("V_IRQ, delivery faults", "EXITINTINFO", v->exitintinfo, 0x80000061);
 	vcheck("V_IRQ, delivery faults", "V_IRQ", v->vintr >> 8 & 1, 0);
 }
@@ -133,7 +133,7 @@ static void physical_interrupts(void)
 		v->vintr = physical[n].vintr;
 		v->rflags = physical[n].rflags;
 		if (physical[n].intercept)
-			v->intercept1 |= 1;
+			v->intercept1 |= SVM_BIT(EXIT_INTR);
 		asm volatile("clgi" ::: "memory");
 		self_ipi(0x51);
 		if (physical[n].host_if)
@@ -177,7 +177,7 @@ static void nmi(void)
 
 	base(&nops);
 	own_idt();
-	v->intercept1 |= 2;
+	v->intercept1 |= SVM_BIT(EXIT_NMI);
 	asm volatile("clgi" ::: "memory");
 	self_ipi(0x400);
 	code = go_gif0();
@@ -230,7 +230,7 @@ static void gif(void)
 	vcheck("external SMI, intercepted", "code", code, 0x62);
 	vcheck("external SMI, intercepted", "EXITINFO1: external", v->exitinfo1 & 1, 1);
 	vcheck("external SMI, intercepted", "before the first instruction", v->rip, (u64)nops.entry);
-	vcheck("external SMI, GIF 0", "still pending", go_gif0(), 0x62);
+	vcheck("external SMI, GIF 0", "still pending", go_gif0(), EXIT_SMI);
 	asm volatile("stgi; nop" ::: "memory"); /* the host's: there is no SMM yet */
 	vcheck("external SMI, GIF 1", "taken", go(), EXIT_VMMCALL);
 }
@@ -243,7 +243,7 @@ static void injected_nmi(void)
 
 	base(&nops);
 	own_idt();
-	v->intercept1 |= 2;
+	v->intercept1 |= SVM_BIT(EXIT_NMI);
 	v->eventinj = 0x80000202;
 	asm volatile("clgi" ::: "memory");
 	self_ipi(0x400);

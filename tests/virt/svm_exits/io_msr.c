@@ -80,7 +80,7 @@ static void test_io(void)
 	user();
 	v->intercept1 |= SVM_IOIO;
 	((u8 *)v->iopm_pa)[0x10] = 1;
-	vcheck("I/O map", REQ("svm.2.6.19") "CPL 3 above IOPL", go(), 0x4d);
+	vcheck("I/O map", REQ("svm.2.6.19") "CPL 3 above IOPL", go(), EXIT_GP);
 	base(&in8);
 	user();
 	v->rflags |= 0x3000;

@@ -2,7 +2,7 @@
 #include "exits.h"
 
 enum { DEBUGCTL = 0x1d9, FROM = 0x1db, TO = 0x1dc, INT_FROM = 0x1dd, INT_TO = 0x1de };
-#define LBR(n) (*(u64 *)((u8 *)v + 0x670 + 8 * (n)))
+#define LBR(n) ((&v->dbgctl)[n])
 
 SNIPPET(branch, "", "jmp 1f; nop; 1: nop");
 
@@ -44,7 +44,7 @@ enum { SELECT = 0xc000010e, EXTN = 0xc000010f, STACK_FROM = 0xc0010300, STACK_TO
 #define IP(a)    ((u64)(a) & ((1ull << 57) - 1))
 #define SLOT_FROM(n) (*(u64 *)((u8 *)v + 0xa70 + 16 * (n)))
 #define SLOT_TO(n)   (*(u64 *)((u8 *)v + 0xa78 + 16 * (n)))
-#define DBGEXTN  (*(u64 *)((u8 *)v + 0x698))
+#define DBGEXTN  (v->dbgextn)
 #define V_SELECT (*(u64 *)((u8 *)v + 0xb70))
 
 /* One branch of each kind, each with its address and target; the recording is on between two WRMSRs, whose own Jcc-free

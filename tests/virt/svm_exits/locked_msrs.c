@@ -1,9 +1,6 @@
 /* "SVM-Lock": VM_CR.LOCK and SVMDIS, SVM_KEY; "SPEC_CTRL Virtualization". */
 #include "exits.h"
 
-#define FIELD(offset) (*(u64 *)((u8 *)v + (offset)))
-enum { SPEC_CTRL = 0x6e0 };
-
 /* ---- SPEC_CTRL ---- */
 
 SNIPPET(s_spec, "mov $0x48, %ecx; rdmsr; mov %eax, seen; mov $2, %eax; wrmsr", "rdmsr; mov %eax, seen + 4");
@@ -12,11 +9,11 @@ static void spec_ctrl(void)
 {
 	wrmsr(0x48, 1);
 	base(&s_spec);
-	FIELD(SPEC_CTRL) = 0;
+	v->spec_ctrl = 0;
 	seen[0] = ~0ull;
 	vcheck("SPEC_CTRL", "runs", go(), EXIT_VMMCALL);
 	vcheck("SPEC_CTRL", "the guest's, before and behind its write", seen[0], 2ull << 32);
-	vcheck("SPEC_CTRL", "saved", FIELD(SPEC_CTRL), 2);
+	vcheck("SPEC_CTRL", "saved", v->spec_ctrl, 2);
 	vcheck("SPEC_CTRL", "the host's", rdmsr(0x48), 1);
 	wrmsr(0x48, 0);
 }

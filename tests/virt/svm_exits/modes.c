@@ -50,7 +50,7 @@ static void paged_real_mode(void)
 	v->rsp = 0x6000;
 	v->ds = v->es;
 	v->tlb_control = 1;
-	vcheck("paged real mode", REQ("svm.2.15.5") "#PF", go(), 0x4e);
+	vcheck("paged real mode", REQ("svm.2.15.5") "#PF", go(), EXIT_PF);
 	vcheck("paged real mode", "#PF address", v->exitinfo2, 0x12350);
 	vcheck("paged real mode", "#PF error", v->exitinfo1, 0);
 	/* without the intercept it is an exception like another: through the IVT, no error code on the stack */
@@ -179,10 +179,10 @@ static void task_gate(void)
 	v->idtr.base = (u64)idt32;
 	v->idtr.limit = sizeof(idt32) - 1;
 	v->intercept_exc = 0;
-	on((struct icpt){3, 29});
+	on((struct icpt)ICPT(EXIT_TASK));
 	on((struct icpt)CR_WRITE(3));
-	on((struct icpt){3, 12});
-	on((struct icpt){3, 13});
+	on((struct icpt)ICPT(EXIT_LDTR_WRITE));
+	on((struct icpt)ICPT(EXIT_TR_WRITE));
 	memcpy(before, tss_old, sizeof(before));
 	asm volatile("vmsave" ::"a"(&others) : "memory");
 	v->tr = (struct vmcb_seg){.sel = 0x18, .attrib = 0x8b, .limit = 0x67, .base = (u64)tss_old};
@@ -200,8 +200,8 @@ static void task_gate(void)
 	vcheck("task gate", REQ("svm.2.10.1.3") "no task was saved", memcmp(before, tss_old, sizeof(before)), 0);
 	protected32("\xea\x00\x00\x00\x00\x20\x00", 7); /* the incoming task is not present */
 	gdt32[4] &= ~(1ull << 47);
-	on((struct icpt){3, 29});
-	vcheck("JMP to a task not present", REQ("svm.2.10.1.2") "#NP first", go(), 0x4b);
+	on((struct icpt)ICPT(EXIT_TASK));
+	vcheck("JMP to a task not present", REQ("svm.2.10.1.2") "#NP first", go(), EXIT_NP);
 	vcheck("JMP to a task not present", "error code", v->exitinfo1, 0x20);
 }
 

@@ -130,10 +130,10 @@ static void order(void)
 	l2[DATA >> 21] &= ~2ull; /* read-only in the guest, not present in the host */
 	v->cr3 = (u64)l4;
 	v->cr0 |= 1 << 16;
-	vcheck("guest read-only, host not present", "#PF first", go(), 0x4e);
+	vcheck("guest read-only, host not present", "#PF first", go(), EXIT_PF);
 	l2[DATA >> 21] = 0;
 	v->rip = (u64)writes.entry;
-	vcheck("not present in both", "#PF first", go(), 0x4e);
+	vcheck("not present in both", "#PF first", go(), EXIT_PF);
 	l2[DATA >> 21] = DATA | 0x83;
 	v->rip = (u64)writes.entry;
 	vcheck("only the host", "NPF", go(), EXIT_NPF);
@@ -182,7 +182,7 @@ static void straddling_fetch(void)
 	l2[TABLES >> 21] = 0;
 	v->cr3 = (u64)l4;
 	v->efer &= ~0x800ull;
-	vcheck("#PF of a fetch", "code", go(), 0x4e);
+	vcheck("#PF of a fetch", "code", go(), EXIT_PF);
 	vcheck("#PF of a fetch", "error code", v->exitinfo1, 0);
 	vcheck("#PF of a fetch", "address", v->exitinfo2, TABLES);
 	vcheck("#PF of a fetch", "no bytes", assists ? v->bytes[0] : 0, 0);

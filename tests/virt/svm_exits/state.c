@@ -133,7 +133,7 @@ static void privilege(void)
 	base(&plain); /* the CPL field counts, not SS.DPL */
 	user();
 	v->ss.attrib = 0xc93;
-	v->intercept1 |= 1 << 24;
+	v->intercept1 |= SVM_BIT(EXIT_HLT);
 	vcheck("CPL 3 with SS.DPL 0", REQ("svm.2.2.1.57 svm.2.2.1.92 svm.2.2.1.93") "code", go(), EXIT_VMMCALL);
 	vcheck("CPL 3 with SS.DPL 0", "CPL", v->cpl, 3);
 	base(&plain);
@@ -280,12 +280,12 @@ static void flags(void)
 	vcheck("host TF", "nothing of the guest is in DR6", db_dr6, 0xffff4ff0);
 	base(&plain);
 	v->rflags = 0x102;
-	vcheck("guest TF", REQ("svm.2.2.1.131 svm.2.2.1.132") "code", go(), 0x41);
+	vcheck("guest TF", REQ("svm.2.2.1.131 svm.2.2.1.132") "code", go(), EXIT_DB);
 	vcheck("guest TF", "after the first instruction", v->rip, (u64)plain.next);
 	base(&plain);
 	v->dr7 = 0x401;
 	asm volatile("mov %0, %%dr0" ::"r"(plain.at));
-	vcheck("guest breakpoint", REQ("svm.2.2.1.130") "code", go(), 0x41);
+	vcheck("guest breakpoint", REQ("svm.2.2.1.130") "code", go(), EXIT_DB);
 	vcheck("guest breakpoint", "before the instruction", v->rip, (u64)plain.at);
 	base(&plain);
 	v->dr7 = 0x401;
@@ -299,7 +299,7 @@ static void flags(void)
 	base(&plain);
 	v->dr7 = 0x401;
 	asm volatile("mov %0, %%dr0" ::"r"(plain.next));
-	vcheck("breakpoint on VMMCALL", REQ("svm.2.4.0.11") "code", go(), 0x41);
+	vcheck("breakpoint on VMMCALL", REQ("svm.2.4.0.11") "code", go(), EXIT_DB);
 	vcheck("breakpoint on VMMCALL", "RIP", v->rip, (u64)plain.next);
 	/* GIF 0: a data breakpoint is dropped, a single step is not. */
 	asm volatile("mov %0, %%dr0" ::"r"(scratch));

@@ -221,8 +221,8 @@ static void wrapped_address(void)
 	base(&plain);
 	protected32(code);
 	v->ds.base = 0xfffff000;
-	v->intercept1 |= 1 << 25;
-	vcheck("INVLPG of 32-bit code", "code", go(), 0x79);
+	v->intercept1 |= SVM_BIT(EXIT_INVLPG);
+	vcheck("INVLPG of 32-bit code", "code", go(), EXIT_INVLPG);
 	vcheck("INVLPG of 32-bit code", "the address wraps", v->exitinfo1, assists ? 0x1034 : 0);
 
 	static u8 invpcid[] = {0x66, 0x0f, 0x38, 0x82, 0x05, 0x34, 0x20, 0, 0, 0x0f, 0x01, 0xd9}; /* INVPCID EAX, [2034h] */
@@ -234,8 +234,8 @@ static void wrapped_address(void)
 	base(&plain);
 	protected32(invpcid);
 	v->ds.base = 0xfffff000;
-	on((struct icpt){5, 2});
-	vcheck("INVPCID of 32-bit code", "code", go(), 0xa2);
+	on((struct icpt)ICPT(EXIT_INVPCID));
+	vcheck("INVPCID of 32-bit code", "code", go(), EXIT_INVPCID);
 	vcheck("INVPCID of 32-bit code", "the address wraps", v->exitinfo1, 0x1034);
 }
 
@@ -253,7 +253,6 @@ asm(".pushsection .text\n"
     "sw_to3: int $2\n"
     ".popsection");
 extern char sw_lbr[], sw_from[], sw_to[], sw_icebp[], sw_nmi[], sw_from3[], sw_to3[];
-#define FIELD(offset) (*(u64 *)((u8 *)v + (offset)))
 
 static void exception_records(void)
 {
@@ -277,11 +276,11 @@ static void exception_records(void)
 		own_idt();
 		v->lbrv = 1;
 		for (unsigned k = 0; k < 5; k++)
-			FIELD(0x670 + 8 * k) = k ? 0x5000 + k : 0;
+			(&v->dbgctl)[k] = k ? 0x5000 + k : 0;
 		v->rip = (u64)rows[n].code;
 		vcheck(rows[n].name, "runs into its handler", go(), EXIT_VMMCALL);
-		vcheck(rows[n].name, "LASTEXCPFROM", FIELD(0x688), rows[n].from ? (u64)rows[n].from : 0x5003);
-		vcheck(rows[n].name, "LASTEXCPTO", FIELD(0x690), rows[n].to ? (u64)rows[n].to : 0x5004);
+		vcheck(rows[n].name, "LASTEXCPFROM", v->excp_from, rows[n].from ? (u64)rows[n].from : 0x5003);
+		vcheck(rows[n].name, "LASTEXCPTO", v->excp_to, rows[n].to ? (u64)rows[n].to : 0x5004);
 	}
 }
 

@@ -318,8 +318,8 @@ void test_tlb(void)
 	off((struct icpt)CR_WRITE(3));
 	vcheck("MOV CR3, intercepted", REQ("svm.2.5.2.5 svm.2.12.1.5") "nothing goes", see(&look, 1, 0), A);
 	stale();
-	on((struct icpt){3, 25});
+	on((struct icpt)ICPT(EXIT_INVLPG));
 	see(&invlpg_look, 1, 0);
-	off((struct icpt){3, 25});
+	off((struct icpt)ICPT(EXIT_INVLPG));
 	vcheck("INVLPG, intercepted", REQ("svm.2.5.18.1") "nothing goes", see(&look, 1, 0), A);
 }

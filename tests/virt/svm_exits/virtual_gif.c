@@ -39,14 +39,14 @@ void test_virtual_gif(void)
 	vcheck("CLGI by the guest", "no exit", go(), EXIT_VMMCALL);
 	vcheck("CLGI by the guest", "V_GIF", v->vintr & V_GIF, 0);
 	gif(&g_stgi, 0);
-	on((struct icpt){4, 4});
-	vcheck("STGI, intercepted", "exits", go(), 0x84);
+	on((struct icpt)ICPT(EXIT_STGI));
+	vcheck("STGI, intercepted", "exits", go(), EXIT_STGI);
 	vcheck("STGI, intercepted", "V_GIF", v->vintr & V_GIF, 0);
 	before = irqs;
 	gif(&g_nops, 0); /* the physical interrupt is the host's GIF's */
-	on((struct icpt){3, 0});
+	on((struct icpt)ICPT(EXIT_INTR));
 	self_ipi(0x40051);
-	vcheck("V_GIF 0", "a physical interrupt", go(), 0x60);
+	vcheck("V_GIF 0", "a physical interrupt", go(), EXIT_INTR);
 	asm volatile("sti; nop; cli" ::: "memory");
 	vcheck("V_GIF 0", "is the host's", irqs, before + 1);
 }

@@ -3,7 +3,7 @@
 
 static struct icpt trap(unsigned n)
 {
-	return (struct icpt){4, (u8)(16 + n)};
+	return (struct icpt)ICPT((u8)(EXIT_CR_TRAP + n));
 }
 
 /* ---- write traps ---- */
@@ -37,7 +37,7 @@ static void write_traps(void)
 		base(row[n].s);
 		v->cr0 |= row[n].s == &t_clts ? 8 : 0;
 		on(trap(row[n].n));
-		vcheck(row[n].name, "code", go(), 0x90 + row[n].n);
+		vcheck(row[n].name, "code", go(), EXIT_CR_TRAP + row[n].n);
 		vcheck(row[n].name, "RIP behind", v->rip, (u64)row[n].s->next);
 		value = row[n].n == 0 ? v->cr0 : row[n].n == 3 ? v->cr3 : row[n].n == 4 ? v->cr4 : v->vintr & 0xf;
 		vcheck(row[n].name, "new value", v->exitinfo1, value);
@@ -49,7 +49,7 @@ static void write_traps(void)
 		v->cr0 |= row[n].s == &t_clts ? 8 : 0;
 		on(trap(row[n].n));
 		on((struct icpt)CR_WRITE(row[n].n));
-		vcheck(row[n].name, "the intercept wins", go(), 0x10 + row[n].n);
+		vcheck(row[n].name, "the intercept wins", go(), EXIT_CR_WRITE + row[n].n);
 		vcheck(row[n].name, "RIP at it", v->rip, (u64)row[n].s->at);
 	}
 	write_cr8(0); /* the guest's writes were the processor's */
@@ -58,7 +58,7 @@ static void write_traps(void)
 	vcheck("CR0 write trap", "a read", go(), EXIT_VMMCALL);
 	base(&t_bad);
 	on(trap(4));
-	vcheck("CR4 write trap", "a write that faults", go(), 0x4d);
+	vcheck("CR4 write trap", "a write that faults", go(), EXIT_GP);
 }
 
 /* ---- the numbers as coded ---- */

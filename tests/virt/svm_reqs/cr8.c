@@ -164,7 +164,7 @@ static void priority(void)
 			base(c_read_only);
 			v->vintr = (blocked ? 0 : 15) | masking << 24;
 			v->rflags = 0x202;
-			v->intercept1 |= 1;
+			v->intercept1 |= SVM_BIT(EXIT_INTR);
 			asm volatile("clgi; sti");
 			self_ipi(0x51);
 			check(REQ("svm.2.17.2.3") "the APIC's TPR and physical interrupts", go_gif0(),
@@ -177,7 +177,7 @@ static void priority(void)
 			mmio_write(APIC + 0x80, blocked ? 0 : 0xf0);
 			v->vintr = (blocked ? 6 : 4) | (u64)masking << 24 | 1 << 8 | 5 << 16 | 0x61ull << 32;
 			v->rflags = 0x202;
-			v->intercept1 |= 1 << 4;
+			v->intercept1 |= SVM_BIT(EXIT_VINTR);
 			/* without masking the guest's CR8 is not V_TPR, yet V_TPR governs */
 			check(REQ("svm.2.17.2.4 svm.C.1.64") "V_TPR and virtual interrupts", go(),
 			      blocked ? 0x81 : 0x64);

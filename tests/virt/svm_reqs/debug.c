@@ -85,7 +85,7 @@ static void guest_breakpoint(void)
 		if (rf) {
 			check(REQ("svm.2.2.1.129") "RF 1", go(), EXIT_VMMCALL);
 		} else {
-			check(REQ("svm.2.2.1.130") "RF 0", go(), 0x41);
+			check(REQ("svm.2.2.1.130") "RF 0", go(), EXIT_DB);
 			check(REQ("svm.2.2.1.130") "before it", v->rip, g_two);
 			check(REQ("svm.2.8.2.1") "state before it", v->rflags & 0xffff, 2);
 			check(REQ("svm.2.8.2.3") "DR6", v->dr6 & 0xf00f, 1);
@@ -93,21 +93,21 @@ static void guest_breakpoint(void)
 	}
 	base(g_two);
 	v->rflags = 0x102;
-	check(REQ("svm.2.2.1.132") "TF", go(), 0x41);
+	check(REQ("svm.2.2.1.132") "TF", go(), EXIT_DB);
 	check(REQ("svm.2.2.1.131 svm.2.2.1.132 svm.2.4.1.5") "behind the first instruction", v->rip, g_two + 1);
 	check(REQ("svm.2.8.2.2 svm.2.8.2.3") "DR6.BS", v->dr6 & 0xf00f, 0x4000);
 	base(g_store);
 	asm volatile("mov %0, %%dr1" ::"r"(&scratch[8]));
 	v->dr7 = 0x400 | 4 | 0xdu << 20; /* DR1: four bytes, writes */
 	scratch[8] = 0;
-	check(REQ("svm.2.4.1.5 svm.2.8.2.2") "data breakpoint", go(), 0x41);
+	check(REQ("svm.2.4.1.5 svm.2.8.2.2") "data breakpoint", go(), EXIT_DB);
 	check(REQ("svm.2.4.1.6") "RIP of the next instruction", v->rip, (u64)g_store_end - 1);
 	check(REQ("svm.2.4.1.5") "the store is done", scratch[8], 1);
 	check(REQ("svm.2.4.1.7") "DR6.B1", v->dr6 & 0xf00f, 2);
 	check(REQ("svm.2.4.1.8") "DR7 is as it was", v->dr7, 0x400 | 4 | 0xdu << 20);
 	base(g_gd);
 	v->dr7 = 0x2400;
-	check(REQ("svm.2.8.2.1") "GD", go(), 0x41);
+	check(REQ("svm.2.8.2.1") "GD", go(), EXIT_DB);
 	check(REQ("svm.2.8.2.1") "before the instruction", v->rip, g_gd);
 	check(REQ("svm.2.8.2.3") "DR6.BD", v->dr6 & 0xf00f, 0x2000);
 	check(REQ("svm.2.8.2.4") "GD is clear", v->dr7, 0x400);
@@ -115,17 +115,17 @@ static void guest_breakpoint(void)
 	v->cr4 |= 8;
 	asm volatile("mov %0, %%dr2" ::"r"(0x80ull));
 	v->dr7 = 0x400 | 1 << 4 | 2u << 24;
-	check(REQ("svm.2.8.2.2") "I/O breakpoint", go(), 0x41);
+	check(REQ("svm.2.8.2.2") "I/O breakpoint", go(), EXIT_DB);
 	check(REQ("svm.2.8.2.2") "behind it", v->rip, (u64)g_io_end - 1);
 	/* an intercepted instruction with a breakpoint on it; a data trap from the one before it */
 	base(g_two);
 	asm volatile("mov %0, %%dr0" ::"r"(g_two_end));
 	v->dr7 = 0x401;
-	check(REQ("svm.2.4.0.11") "#DB before VMMCALL's intercept", go(), 0x41);
+	check(REQ("svm.2.4.0.11") "#DB before VMMCALL's intercept", go(), EXIT_DB);
 	check(REQ("svm.2.4.0.11") "at VMMCALL", v->rip, g_two_end);
 	base(g_two + 1);
 	v->rflags = 0x102;
-	check(REQ("svm.2.4.0.12") "single-step trap before VMMCALL's intercept", go(), 0x41);
+	check(REQ("svm.2.4.0.12") "single-step trap before VMMCALL's intercept", go(), EXIT_DB);
 	check(REQ("svm.2.4.0.12") "at VMMCALL", v->rip, g_two_end);
 }
 SNIPPET(g_store_call, "movl $1, scratch + 64");
@@ -147,7 +147,7 @@ static void implicit(void)
 	check(REQ("svm.2.5.4.3") "DR6 was written", v->dr6 >> 14 & 1, 1);
 	base(g_store_call);
 	v->dr7 = 0x400 | 4 | 0xdu << 20;
-	check(REQ("svm.2.4.0.12") "data trap before VMMCALL's intercept", go(), 0x41);
+	check(REQ("svm.2.4.0.12") "data trap before VMMCALL's intercept", go(), EXIT_DB);
 }
 
 /* "GIF = 0": debug matches are lost, single steps are not. */

@@ -46,14 +46,14 @@ static void intercepts(void)
 	u64 own = (u64)e_ud_end; /* vector 14 has a handler of its own */
 
 	gates[14].lo = (own & 0xffff) | 8 << 16 | 0x8eull << 40 | (own >> 16 & 0xffff) << 48;
-	v->intercept1 |= 1; /* INTR: nothing to do with a virtual one */
+	v->intercept1 |= SVM_BIT(EXIT_INTR); /* INTR: nothing to do with a virtual one */
 	check(REQ("svm.2.8.0.5 svm.2.9.0.2") "an interrupt with vector 14", go(), EXIT_VMMCALL);
 	check(REQ("svm.2.9.1.3") "the INTR intercept", v->exitcode, EXIT_VMMCALL);
 	check(REQ("svm.2.8.0.5 svm.C.1.69 svm.2.17.4.9") "in the handler of V_INTR_VECTOR", v->rip, e_ud_end);
 	check(REQ("svm.4.VMRUN.6 svm.4.VMRUN.21") "V_IRQ", v->vintr >> 8 & 1, 0);
 
 	base(e_ud);
-	check(REQ("svm.2.8.0.1") "#UD", go(), 0x40 + 6);
+	check(REQ("svm.2.8.0.1") "#UD", go(), EXIT_UD);
 	check(REQ("svm.2.8.0.3") "CS:RIP", v->cs.sel == 8 && v->rip == (u64)e_ud, 1);
 	base(e_gp);
 	v->gdtr.limit = 0x7f;
@@ -74,10 +74,10 @@ static void intercepts(void)
 	check(REQ("svm.2.4.1.2") "and 0 otherwise", (go(), v->exitintinfo), 0);
 	/* RDTSC and RDTSCP each have their own */
 	base(e_tsc);
-	v->intercept2 |= 1 << 7;
+	v->intercept2 |= SVM_BIT(EXIT_RDTSCP);
 	check(REQ("svm.2.5.27.3") "RDTSC, RDTSCP intercepted", go(), EXIT_VMMCALL);
 	base(e_tscp);
-	v->intercept1 |= 1 << 14;
+	v->intercept1 |= SVM_BIT(EXIT_RDTSC);
 	check(REQ("svm.2.5.27.3") "RDTSCP, RDTSC intercepted", go(), EXIT_VMMCALL);
 }
 
@@ -106,7 +106,7 @@ static void double_fault(void)
 	v->idtr.base = 0x5000000000; /* not mapped: delivery of #PF gives #PF */
 	v->intercept_exc = 1 << 8;
 	v->cr2 = 0;
-	check("#DF", go(), 0x48);
+	check("#DF", go(), EXIT_DF);
 	check(REQ("svm.2.8.9.2") "CR2", v->cr2 != 0, 1);
 	check(REQ("svm.2.8.9.5") "EXITINFO1", v->exitinfo1, 0);
 	/* an injected #PF meets no memory of what EXITINTINFO said */
@@ -197,11 +197,11 @@ static void guest_gif(void)
 static void gif_set(void)
 {
 	base(e_nop);
-	v->intercept1 |= 1;
+	v->intercept1 |= SVM_BIT(EXIT_INTR);
 	v->rflags = 0x202;
 	asm volatile("clgi");
 	self_ipi(0x51);
-	check(REQ("svm.2.2.1.63 svm.4.VMRUN.15") "GIF is 1 before the first instruction", go_gif0(), 0x60);
+	check(REQ("svm.2.2.1.63 svm.4.VMRUN.15") "GIF is 1 before the first instruction", go_gif0(), EXIT_INTR);
 	check(REQ("svm.2.2.1.63") "RIP", v->rip, e_nop);
 	unsigned before = irqs;
 	asm volatile("sti; nop; nop" ::: "memory");
@@ -220,7 +220,7 @@ static void masking(void)
 				base(e_nop);
 				v->vintr = on << 24;
 				v->rflags = 2 | guest_if << 9;
-				v->intercept1 |= 1;
+				v->intercept1 |= SVM_BIT(EXIT_INTR);
 				asm volatile("clgi");
 				self_ipi(0x51);
 				if (host_if)
@@ -228,7 +228,7 @@ static void masking(void)
 				go_gif0();
 				asm volatile("cli; stgi");
 				check(REQ("svm.2.2.1.71 svm.2.2.1.135") "which IF counts", v->exitcode,
-				      (on ? host_if : guest_if) ? 0x60 : EXIT_VMMCALL);
+				      (on ? host_if : guest_if) ? EXIT_INTR : EXIT_VMMCALL);
 				asm volatile("sti; nop; nop; cli" ::: "memory");
 			}
 }

@@ -2,7 +2,6 @@
 #include "reqs.h"
 
 enum { DEBUGCTL = 0x1d9, BR_FROM = 0x1db, BR_TO = 0x1dc, EXC_FROM = 0x1dd, EXC_TO = 0x1de };
-#define FIELD(offset) (*(u64 *)((u8 *)v + (offset)))
 
 asm(".pushsection .text\n"
     "lbr_run: mov $0x1d9, %ecx; mov $1, %eax; xor %edx, %edx; wrmsr\n"
@@ -55,7 +54,6 @@ extern char g_lbr_src[], g_lbr_dst[];
 static void swapped(void)
 {
 	u64 before[5], after[5];
-	static const u16 fields[5] = {0x670, 0x678, 0x680, 0x688, 0x690};
 	static const char *const loaded[5] = {REQ("svm.2.19.1.2 svm.2.19.2.2 svm.4.VMRUN.12 svm.C.1.151"),
 	                                      REQ("svm.2.19.1.3 svm.2.19.2.2 svm.4.VMRUN.12 svm.C.1.152"),
 	                                      REQ("svm.2.19.1.4 svm.2.19.2.2 svm.4.VMRUN.12 svm.C.1.153"),
@@ -69,7 +67,7 @@ static void swapped(void)
 		base(g_lbr);
 		v->lbrv = on;
 		for (unsigned n = 0; n < 5; n++)
-			FIELD(fields[n]) = n ? 0x7000001000ull + 0x100 * n : 2;
+			(&v->dbgctl)[n] = n ? 0x7000001000ull + 0x100 * n : 2;
 		seen[0] = 0;
 		check("LBR", go(), EXIT_VMMCALL);
 		for (unsigned n = 0; n < 5; n++)
@@ -81,17 +79,17 @@ static void swapped(void)
 				check(REQ("svm.2.19.2.1 svm.2.19.2.4 svm.4.VMRUN.39") "the host's", after[n],
 				      before[n]);
 			}
-			check(REQ("svm.2.19.2.3 svm.4.VMRUN.39 svm.2.19.1.2") "DBGCTL", FIELD(0x670), 1);
-			check(REQ("svm.2.19.2.3 svm.4.VMRUN.39 svm.2.19.1.3") "BR_FROM", FIELD(0x678), g_lbr_src);
-			check(REQ("svm.2.19.2.3 svm.4.VMRUN.39 svm.2.19.1.4") "BR_TO", FIELD(0x680), g_lbr_dst);
-			check(REQ("svm.2.19.2.3 svm.2.19.1.8") "LASTEXCPFROM", FIELD(0x688), 0x7000001300);
-			check(REQ("svm.2.19.2.3 svm.2.19.1.8") "LASTEXCPTO", FIELD(0x690), 0x7000001400);
+			check(REQ("svm.2.19.2.3 svm.4.VMRUN.39 svm.2.19.1.2") "DBGCTL", v->dbgctl, 1);
+			check(REQ("svm.2.19.2.3 svm.4.VMRUN.39 svm.2.19.1.3") "BR_FROM", v->br_from, g_lbr_src);
+			check(REQ("svm.2.19.2.3 svm.4.VMRUN.39 svm.2.19.1.4") "BR_TO", v->br_to, g_lbr_dst);
+			check(REQ("svm.2.19.2.3 svm.2.19.1.8") "LASTEXCPFROM", v->excp_from, 0x7000001300);
+			check(REQ("svm.2.19.2.3 svm.2.19.1.8") "LASTEXCPTO", v->excp_to, 0x7000001400);
 		} else {
 			check(REQ("svm.2.19.2.5") "the guest has the host's", seen[1], before[1]);
 			check(REQ("svm.2.19.2.5") "and the host the guest's", after[0] == 1 && after[1] != before[1],
 			      1);
 			for (unsigned n = 0; n < 5; n++)
-				check(REQ("svm.2.19.2.5") "the VMCB is not written", FIELD(fields[n]),
+				check(REQ("svm.2.19.2.5") "the VMCB is not written", (&v->dbgctl)[n],
 				      n ? 0x7000001000ull + 0x100 * n : 2);
 		}
 	}

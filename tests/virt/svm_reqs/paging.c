@@ -236,7 +236,7 @@ static void pae(void)
 		pae_guest(pae_load, pointers, np);
 		v->rax = (u64)bad;
 		v->intercept_cr = 1 << 19;
-		check(REQ("svm.2.5.2.6") "intercept before #GP", go(), 0x13);
+		check(REQ("svm.2.5.2.6") "intercept before #GP", go(), EXIT_CR_WRITE + 3);
 	}
 	/* used PDPE with a reserved bit: #PF at the access; an unused one is not looked at */
 	asm volatile("" ::: "memory");

@@ -119,7 +119,7 @@ static void ended(void)
 	unsigned before = irqs;
 
 	base(g_cpuid);
-	v->intercept1 |= 1 << 18 | 1 << 14 | 1 << 24 | 1 << 28 | 1 << 27;
+	v->intercept1 |= SVM_BIT(EXIT_CPUID) | SVM_BIT(EXIT_RDTSC) | SVM_BIT(EXIT_HLT) | SVM_BIT(EXIT_MSR) | SVM_BIT(EXIT_IOIO);
 	v->intercept_cr = ~0u;
 	v->intercept_dr = ~0u;
 	check("a guest with intercepts", go(), EXIT_VMMCALL);

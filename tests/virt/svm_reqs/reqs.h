@@ -13,7 +13,6 @@
 	extern char name[], name##_end[]
 
 enum { EFER = 0xc0000080, HSAVE = 0xc0010117, VM_CR = 0xc0010114, APIC = 0xfee00000 };
-enum { EXIT_UD = 0x46, EXIT_GP = 0x4d, EXIT_PF = 0x4e };
 
 struct table_register {
 	u16 limit;

@@ -52,9 +52,9 @@ static void maps(void)
 		v->msrpm_pa = (u64)msrpm | 0xdef;
 		v->rax = 0x77;
 		if (n) {
-			check(REQ("svm.2.7.15 svm.2.7.12 svm.P.3") "RDMSR by the map", go(), 0x7c);
+			check(REQ("svm.2.7.15 svm.2.7.12 svm.P.3") "RDMSR by the map", go(), EXIT_MSR);
 		} else {
-			check(REQ("svm.2.6.11 svm.2.6.3 svm.P.3 svm.2.6.21") "OUT by the map", go(), 0x7b);
+			check(REQ("svm.2.6.11 svm.2.6.3 svm.P.3 svm.2.6.21") "OUT by the map", go(), EXIT_IOIO);
 			check(REQ("svm.2.6.23 svm.4.VMRUN.21") "EXITINFO1", v->exitinfo1, 0x3ff0210);
 			check(REQ("svm.2.6.21") "RAX", v->rax, 0x5a);
 		}
@@ -65,12 +65,12 @@ static void maps(void)
 	base(m_rep);
 	v->intercept1 |= SVM_IOIO;
 	v->iopm_pa = (u64)iopm;
-	check(REQ("svm.2.6.21") "REP INSB", go(), 0x7b);
+	check(REQ("svm.2.6.21") "REP INSB", go(), EXIT_IOIO);
 	check(REQ("svm.2.6.21") "no byte came", scratch[0], 0);
 	base(m_rep);
 	v->iopm_pa = (u64)iopm;
 	check(REQ("svm.2.6.21 svm.1.2.6.1") "RDI, RCX: run again, it does all", again(3, SVM_IOIO), EXIT_VMMCALL);
-	check("intercepted first", first_code, 0x7b);
+	check("intercepted first", first_code, EXIT_IOIO);
 	check(REQ("svm.2.6.21 svm.1.2.6.1") "three bytes", scratch[0], 0xc3c3c3);
 }
 
@@ -94,9 +94,9 @@ static void restart(void)
 		char *code;
 		u8 word;
 		u32 bits;
-	} rows[] = {{r_pushf, 3, 1 << 16}, {r_popf, 3, 1 << 17}, {r_cpuid, 3, 1 << 18}, {r_cr3, 0, 0x80008},
-	            {r_cr0, 0, 0x10001},   {r_dr, 1, 0x40004},   {r_sidt, 3, 1 << 6},   {r_lidt, 3, 1 << 10},
-	            {r_iret, 3, 1 << 20},  {r_msr, 3, SVM_MSR},  {r_invlpg, 3, 1 << 25}};
+	} rows[] = {{r_pushf, 3, SVM_BIT(EXIT_PUSHF)}, {r_popf, 3, SVM_BIT(EXIT_POPF)}, {r_cpuid, 3, SVM_BIT(EXIT_CPUID)}, {r_cr3, 0, 0x80008},
+	            {r_cr0, 0, 0x10001},   {r_dr, 1, 0x40004},   {r_sidt, 3, SVM_BIT(EXIT_IDTR_READ)},   {r_lidt, 3, SVM_BIT(EXIT_IDTR_WRITE)},
+	            {r_iret, 3, SVM_BIT(EXIT_IRET)},  {r_msr, 3, SVM_MSR},  {r_invlpg, 3, SVM_BIT(EXIT_INVLPG)}};
 	static struct vmcb plain;
 	static u64 plain_seen[4];
 	u8 *msrpm = page_alloc();

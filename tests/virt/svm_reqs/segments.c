@@ -121,13 +121,13 @@ void test_segments(void)
 	base(g_null_ss);
 	v->ss.sel = 0;
 	v->ss.attrib = 0;
-	check(REQ("svm.2.2.1.83") "NULL SS in 64-bit mode", go(), 0x81);
+	check(REQ("svm.2.2.1.83") "NULL SS in 64-bit mode", go(), EXIT_VMMCALL);
 	/* privilege is the CPL field, whatever SS.DPL says */
 	base(g_null_ss);
 	user();
 	v->ss.attrib = 0xc93;
-	v->intercept1 |= 1u << 24;
-	check(REQ("svm.2.2.1.92") "SS.DPL 0, CPL 3", go(), 0x81);
+	v->intercept1 |= SVM_BIT(EXIT_HLT);
+	check(REQ("svm.2.2.1.92") "SS.DPL 0, CPL 3", go(), EXIT_VMMCALL);
 	check(REQ("svm.2.2.1.92 svm.2.2.1.93") "CPL", v->cpl, 3);
 	check(REQ("svm.2.2.1.93") "SS.DPL comes back as it was", v->ss.attrib >> 5 & 3, 0);
 	/* RIP beyond the limit: VMRUN succeeds */
@@ -169,6 +169,6 @@ void test_segments(void)
 		go_gif0();
 		asm volatile("vmload; stgi" ::"a"(host) : "memory");
 		if (!n)
-			check("TSS", v->exitcode, 0x81);
+			check("TSS", v->exitcode, EXIT_VMMCALL);
 	}
 }

@@ -377,7 +377,7 @@ static void used_up(void)
 	check(REQ("svm.4.VMRUN.3") "the VMCB of VMRUN, whatever RAX is", (base(g_ax), go()), EXIT_VMMCALL);
 	base(g_nop);
 	bare->intercept2 = 3;
-	bare->intercept1 = 1 << 2;
+	bare->intercept1 = SVM_BIT(EXIT_SMI);
 	bare->asid = 1;
 	memcpy(&bare->es, &v->es, 0x1000 - 0x400);
 	memset(&bare->fs, 0, 2 * sizeof(bare->fs));

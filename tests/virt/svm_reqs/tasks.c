@@ -35,7 +35,7 @@ static void invalid_tss(void)
 	go_gif0();
 	asm volatile("vmload; stgi" ::"a"(host) : "memory");
 	gdt[1] ^= 0x0060000000000000;
-	check(REQ("svm.2.8.11.1") "#TS", v->exitcode, 0x4a);
+	check(REQ("svm.2.8.11.1") "#TS", v->exitcode, EXIT_TS);
 	check(REQ("svm.2.8.11.4") "EXITINFO1", v->exitinfo1 & ~1ull, 0x1f8);
 }
 

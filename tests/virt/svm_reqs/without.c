@@ -1,7 +1,6 @@
 /* SVM without nested paging and without LBR virtualisation: --cpu amd,-npt,-lbrv. */
 #include "svm.h"
 
-#define FIELD(offset) (*(u64 *)((u8 *)v + (offset)))
 
 static u64 seen;
 
@@ -27,14 +26,14 @@ int main(void)
 	v->ncr3 = 0x123456789abcdef0; /* no check looks at it, no walk uses it */
 	v->g_pat = ~0ull;
 	v->lbrv = 1;
-	FIELD(0x670) = 0;
-	FIELD(0x678) = 0x1111;
+	v->dbgctl = 0;
+	v->br_from = 0x1111;
 	before = rdmsr(0x1db);
 	svm_run(v);
 	check(REQ("svm.4.VMRUN.7") "NP_ENABLE is not read", v->exitcode, EXIT_VMMCALL);
 	check(REQ("svm.2.19.3.2") "not loaded", seen, before);
-	check(REQ("svm.2.19.3.2") "not saved", FIELD(0x678), 0x1111);
-	check(REQ("svm.2.19.3.2") "DBGCTL not saved", FIELD(0x670), 0);
+	check(REQ("svm.2.19.3.2") "not saved", v->br_from, 0x1111);
+	check(REQ("svm.2.19.3.2") "DBGCTL not saved", v->dbgctl, 0);
 	check(REQ("svm.2.19.3.2") "the host has the guest's", rdmsr(0x1d9), 1);
 	wrmsr(0x1d9, 0);
 	return guest_verdict();

@@ -25,8 +25,8 @@ static const struct wrong wrongs[] = {
         {"primary controls", VMCS_PROC, 0, 7, 0},
         {"VM-exit controls", VMCS_EXIT_CONTROLS, 0, 7, 0},
         {"VM-entry controls", VMCS_ENTRY_CONTROLS, 0, 7, 0},
-        {"CR3-target count 5", 0x400a, 5, 7, 0},
-        {"CR3-target count ~0", 0x400a, 0xffffffff, 7, 0},
+        {"CR3-target count 5", VMCS_CR3_COUNT, 5, 7, 0},
+        {"CR3-target count ~0", VMCS_CR3_COUNT, 0xffffffff, 7, 0},
         {"EPT pointer, memory type", VMCS_EPTP, 0x1019, 7, 0},
         {REQ("vmx04.3.2.2.81 vmx04.3.2.2.82 vmx04.3.2.2.84 vmx04.3.2.2.85.now vmx04.3.2.2.86.now") "injection, type 1", VMCS_ENTRY_EVENT, 0x80000100, 7, 0},
         {"injection, NMI with vector 3", VMCS_ENTRY_EVENT, 0x80000203, 7, 0},
@@ -52,10 +52,10 @@ static const struct wrong wrongs[] = {
         {REQ("vmx04.3.2.2.49") "guest GDTR base", VMCS_GUEST_GDTR_BASE, NONCANONICAL, 33, 0},
         {REQ("vmx04.3.2.2.50") "guest IDTR limit", VMCS_GUEST_IDTR_LIMIT, 0x10000, 33, 0},
         {REQ("vmx04.3.2.2.53") "guest TR, TI", VMCS_GUEST_TR, 0x2c, 33, 0},
-        {REQ("vmx04.3.2.2.59") "guest CS type", VMCS_GUEST_ES_AR + 2, 0xa098, 33, 0},
-        {REQ("vmx04.3.2.2.60") "guest SS type", VMCS_GUEST_ES_AR + 4, 0xc091, 33, 0},
-        {REQ("vmx04.3.2.2.69") "guest CS.L and CS.D", VMCS_GUEST_ES_AR + 2, 0xe09b, 33, 0},
-        {REQ("vmx04.3.2.2.72") "guest TR available", VMCS_GUEST_ES_AR + 14, 0x89, 33, 0},
+        {REQ("vmx04.3.2.2.59") "guest CS type", VMCS_GUEST_CS_AR, 0xa098, 33, 0},
+        {REQ("vmx04.3.2.2.60") "guest SS type", VMCS_GUEST_SS_AR, 0xc091, 33, 0},
+        {REQ("vmx04.3.2.2.69") "guest CS.L and CS.D", VMCS_GUEST_CS_AR, 0xe09b, 33, 0},
+        {REQ("vmx04.3.2.2.72") "guest TR available", VMCS_GUEST_TR_AR, 0x89, 33, 0},
         {"activity state 4", VMCS_GUEST_ACTIVITY, 4, 33, 0},
         {"STI and MOV-SS blocking", VMCS_GUEST_INTERRUPTIBILITY, 3, 33, 0},
         {REQ("vmx04.3.2.2.88.now") "external interrupt without IF", VMCS_ENTRY_EVENT, 0x80000020, 33, 0},
@@ -92,7 +92,7 @@ static void one(const struct wrong *w)
 static void enters(const char *name, bool resume)
 {
 	check(name, vmx_run(resume), VMX_OK);
-	check(name, vmx_read(VMCS_EXIT_REASON), VMX_EXIT_HLT);
+	check(name, vmx_read(VMCS_EXIT_REASON), R_HLT);
 	vmx_write(VMCS_GUEST_RIP, (u64)halting_guest);
 	vmx_write(VMCS_GUEST_ACTIVITY, 0);
 }
@@ -146,7 +146,7 @@ static void accept(const struct wrong *w)
 
 	vmx_write(w->field, w->value);
 	check(w->name, vmx_run(true), VMX_OK);
-	check(w->name, vmx_read(VMCS_EXIT_REASON), VMX_EXIT_HLT);
+	check(w->name, vmx_read(VMCS_EXIT_REASON), R_HLT);
 	vmx_write(w->field, right);
 	vmx_write(VMCS_GUEST_RIP, (u64)halting_guest);
 }

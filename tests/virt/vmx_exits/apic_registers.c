@@ -13,8 +13,6 @@ SNIPPET(r_eoi, "mov $0x100000b0, %ebx", "movl $0x77, (%rbx)");
 SNIPPET(r_cli, "", "nop");
 SNIPPET(r_nops, "sti; nop; nop", "nop");
 
-#define TPR_SHADOW (1 << 21)
-enum { APIC_ACCESS = 1 << 0, X2APIC = 1 << 4, REGISTERS = 1 << 8, DELIVERY = 1 << 9 };
 enum { EOI = 0xb0, ISR = 0x100, PPR = 0xa0 };
 
 static u32 *vapic;
@@ -31,12 +29,12 @@ static void apic_base(const struct snippet *s, u32 proc2)
 		table = page_alloc();
 	}
 	memset(vapic, 0, 4096);
-	on(VMCS_PROC, TPR_SHADOW);
+	on(VMCS_PROC, P_TPR);
 	on(VMCS_PROC2, proc2);
-	if (proc2 & DELIVERY)
-		on(VMCS_PIN, 1);
-	vmx_write(F_VAPIC, (u64)vapic);
-	vmx_write(F_APIC_ACCESS, page);
+	if (proc2 & S_DELIVERY)
+		on(VMCS_PIN, PIN_EXT);
+	vmx_write(VMCS_VAPIC, (u64)vapic);
+	vmx_write(VMCS_APIC_ACCESS, page);
 	for (u64 n = 0; n < 512; n++)
 		table[n] = (n ? ACCESS + n * 4096 : page) | 7 | 6 << 3;
 	*vmx_ept_entry(ACCESS) = (u64)table | 7;
@@ -62,7 +60,7 @@ static void page_accesses(void)
 		bool silent = offset == 0x80 || offset == 0x310; /* TPR; the high half of ICR: bytes 2:0 are cleared */
 		u64 r;
 
-		apic_base(&r_read, APIC_ACCESS | REGISTERS);
+		apic_base(&r_read, S_APIC | S_REGISTERS);
 		vapic[offset / 4] = 0x5a000000 | offset;
 		seen[8] = ACCESS + offset;
 		seen[0] = 0;
@@ -70,7 +68,7 @@ static void page_accesses(void)
 		vcheck("APIC-access page", "read", r, to & 1 ? R_VMCALL : R_APIC_ACCESS);
 		vcheck("APIC-access page", "value or qualification", r == R_VMCALL ? seen[0] : vmx_read(VMCS_QUALIFICATION),
 		       to & 1 ? 0x5a000000 | offset : offset);
-		apic_base(&r_write, APIC_ACCESS | REGISTERS);
+		apic_base(&r_write, S_APIC | S_REGISTERS);
 		vapic[offset / 4] = 0x5a000000 | offset;
 		seen[8] = ACCESS + offset;
 		r = go();
@@ -88,9 +86,9 @@ static void msr_reads(void)
 	for (u32 index = 0x7ff; index <= 0x900; index++) {
 		bool apic = index >> 8 == 8;
 
-		apic_base(&r_rdmsr, X2APIC | REGISTERS);
-		on(VMCS_PROC, 1 << 28);
-		vmx_write(F_MSR_BITMAP, (u64)page_alloc());
+		apic_base(&r_rdmsr, S_X2APIC | S_REGISTERS);
+		on(VMCS_PROC, P_MSR_MAP);
+		vmx_write(VMCS_MSR_BITMAP, (u64)page_alloc());
 		vmx_write(VMCS_EXCEPTIONS, 1 << 13);
 		vapic[(index & 0xff) * 4] = 0x11110000 | index;
 		vapic[(index & 0xff) * 4 + 1] = 0x2222;
@@ -101,9 +99,9 @@ static void msr_reads(void)
 		if (index == 0x80f || index == 0x8fe)
 			index = index == 0x80f ? 0x82e : 0x8fe; /* the rest is alike */
 	}
-	apic_base(&r_rdmsr, X2APIC); /* without register virtualization the TPR alone is virtual */
-	on(VMCS_PROC, 1 << 28);
-	vmx_write(F_MSR_BITMAP, (u64)page_alloc());
+	apic_base(&r_rdmsr, S_X2APIC); /* without register virtualization the TPR alone is virtual */
+	on(VMCS_PROC, P_MSR_MAP);
+	vmx_write(VMCS_MSR_BITMAP, (u64)page_alloc());
 	vmx_write(VMCS_EXCEPTIONS, 1 << 13);
 	vapic[0x80 / 4] = 0x60;
 	seen[8] = 0x808;
@@ -124,22 +122,22 @@ static void ends(void)
 			unsigned v = vectors[n];
 			u64 r;
 
-			apic_base(&r_eoi, APIC_ACCESS | REGISTERS | DELIVERY);
-			off(VMCS_PROC, 1 << 2);
-			vmx_write(F_INT_STATUS, v << 8 | 0x11);
+			apic_base(&r_eoi, S_APIC | S_REGISTERS | S_DELIVERY);
+			off(VMCS_PROC, P_WINDOW);
+			vmx_write(VMCS_INT_STATUS, v << 8 | 0x11);
 			vapic[(0x200 + 0x00) / 4] = 1 << 0x11; /* pending, below everything */
 			vapic[(ISR + v / 32 * 16) / 4] |= 1u << v % 32;
 			vapic[(ISR + 0x10) / 4] |= 1u << 1; /* 21h */
 			for (unsigned m = 0; m < 4; m++)   /* its own bit; nothing; every bit but its own */
-				vmx_write(F_EOI0 + 2 * m, in_map == 2 ? ~0ull : 0);
-			vmx_write(F_EOI0 + 2 * (v / 64), in_map == 0 ? 1ull << v % 64 : in_map == 2 ? ~(1ull << v % 64) : 0);
+				vmx_write(VMCS_EOI0 + 2 * m, in_map == 2 ? ~0ull : 0);
+			vmx_write(VMCS_EOI0 + 2 * (v / 64), in_map == 0 ? 1ull << v % 64 : in_map == 2 ? ~(1ull << v % 64) : 0);
 			vapic[0x300 / 4] = 0x1234;
 			r = go();
 			check("EOI: the register is 0, its neighbours stay", vapic[EOI / 4] == 0 && vapic[0x300 / 4] == 0x1234, 1);
 			check("EOI: exits by its bit alone", r, in_map == 0 ? R_EOI : R_VMCALL);
 			if (in_map == 0)
 				check("EOI: its vector", vmx_read(VMCS_QUALIFICATION), v);
-			check("EOI: the next in service, RVI stays", vmx_read(F_INT_STATUS), 0x2111);
+			check("EOI: the next in service, RVI stays", vmx_read(VMCS_INT_STATUS), 0x2111);
 			check("EOI: its bit", vapic[(ISR + v / 32 * 16) / 4] >> v % 32 & 1, 0);
 			check("EOI: the other one's bit", vapic[(ISR + 0x10) / 4] >> 1 & 1, 1);
 			check("EOI: PPR", vapic[PPR / 4], 0x20);
@@ -153,11 +151,11 @@ static void other_vectors(void)
 	static const u8 vectors[] = {0x51, 0xe1, 0xe3, 0x62};
 
 	for (unsigned n = 0; n < sizeof(vectors); n++) {
-		apic_base(&r_nops, APIC_ACCESS | REGISTERS | DELIVERY);
-		on(VMCS_PIN, 1 << 7);
-		on(VMCS_EXIT_CONTROLS, 1 << 15);
-		vmx_write(F_PI_VECTOR, 0xe2);
-		vmx_write(F_PID, (u64)pid);
+		apic_base(&r_nops, S_APIC | S_REGISTERS | S_DELIVERY);
+		on(VMCS_PIN, PIN_POSTED);
+		on(VMCS_EXIT_CONTROLS, X_ACK);
+		vmx_write(VMCS_PI_VECTOR, 0xe2);
+		vmx_write(VMCS_PID, (u64)pid);
 		pid[0x55 / 32] = 1 << (0x55 & 31);
 		pid[8] = 1;
 		mmio_write(0xfee000f0, 0x1ff);
@@ -166,10 +164,10 @@ static void other_vectors(void)
 		check("another vector: which", vmx_read(VMCS_EXIT_EVENT), 0x80000000u | vectors[n]);
 		check("another vector: qualification", vmx_read(VMCS_QUALIFICATION), 0);
 		check("another vector: nothing is taken from the descriptor", pid[8] == 1 && pid[0x55 / 32] != 0, 1);
-		check("another vector: RVI", vmx_read(F_INT_STATUS), 0);
+		check("another vector: RVI", vmx_read(VMCS_INT_STATUS), 0);
 		mmio_write(0xfee000b0, 0);
 	}
-	apic_base(&r_nops, APIC_ACCESS | REGISTERS | DELIVERY); /* without posting, whatever the vector */
+	apic_base(&r_nops, S_APIC | S_REGISTERS | S_DELIVERY); /* without posting, whatever the vector */
 	mmio_write(0xfee00300, 0x400e2);
 	check("no posting: exits", go(), R_INTERRUPT);
 	check("no posting: qualification", vmx_read(VMCS_QUALIFICATION), 0);
@@ -184,21 +182,21 @@ static void posting(void)
 	static const u8 posted[] = {0x20, 0x3f, 0x45, 0x91, 0xfe};
 
 	for (unsigned lowest = 0; lowest < 2; lowest++) {
-		apic_base(&r_cli, APIC_ACCESS | REGISTERS | DELIVERY);
-		on(VMCS_PIN, 1 << 7);
-		on(VMCS_EXIT_CONTROLS, 1 << 15);
-		vmx_write(F_PI_VECTOR, 0xe2);
-		vmx_write(F_PID, (u64)pid);
+		apic_base(&r_cli, S_APIC | S_REGISTERS | S_DELIVERY);
+		on(VMCS_PIN, PIN_POSTED);
+		on(VMCS_EXIT_CONTROLS, X_ACK);
+		vmx_write(VMCS_PI_VECTOR, 0xe2);
+		vmx_write(VMCS_PID, (u64)pid);
 		memset(pid, 0, 64);
 		vapic[0x210 / 4] = 1 << 1; /* 21h is requested */
-		vmx_write(F_INT_STATUS, 0x21);
+		vmx_write(VMCS_INT_STATUS, 0x21);
 		for (unsigned n = 0; n < (lowest ? 1 : sizeof(posted)); n++)
 			pid[posted[n] / 32] |= 1u << posted[n] % 32;
 		pid[8] = 1;
 		mmio_write(0xfee000f0, 0x1ff);
 		mmio_write(0xfee00300, 0x400e2);
 		check("posting: no exit", go(), R_VMCALL);
-		check("posting: RVI", vmx_read(F_INT_STATUS), lowest ? 0x21 : 0xfe);
+		check("posting: RVI", vmx_read(VMCS_INT_STATUS), lowest ? 0x21 : 0xfe);
 		check("posting: what was requested stays", vapic[0x210 / 4] >> 1 & 1, 1);
 		for (unsigned n = 0; n < (lowest ? 1 : sizeof(posted)); n++)
 			check("posting: in VIRR", vapic[(0x200 + posted[n] / 32 * 16) / 4] >> posted[n] % 32 & 1, 1);
@@ -228,13 +226,13 @@ static void accesses(void)
 {
 	u64 kept = pml4[PAGE >> 39];
 
-	apic_base(&r_nop, APIC_ACCESS);
+	apic_base(&r_nop, S_APIC);
 	vmx_write(VMCS_GUEST_RSP, ACCESS + 0x200);
 	vmx_write(VMCS_ENTRY_EVENT, 0x80000306);
 	check("delivery to the APIC-access page", go(), R_APIC_ACCESS);
 	check("delivery to the APIC-access page: type", vmx_read(VMCS_QUALIFICATION) >> 12, 3);
 	check("delivery to the APIC-access page: vectoring", vmx_read(VMCS_VECTORING), 0x80000306);
-	apic_base(&r_page, APIC_ACCESS);
+	apic_base(&r_page, S_APIC);
 	pml4[PAGE >> 39] = ACCESS | 7;
 	check("walk through the APIC-access page", go(), R_APIC_ACCESS);
 	check("walk through the APIC-access page: type", vmx_read(VMCS_QUALIFICATION) >> 12 & 15, 15);
@@ -245,26 +243,26 @@ static void accesses(void)
 
 static void x2apic_base(const struct snippet *s)
 {
-	apic_base(s, X2APIC | DELIVERY);
-	on(VMCS_PROC, 1 << 28);
-	vmx_write(F_MSR_BITMAP, (u64)page_alloc());
+	apic_base(s, S_X2APIC | S_DELIVERY);
+	on(VMCS_PROC, P_MSR_MAP);
+	vmx_write(VMCS_MSR_BITMAP, (u64)page_alloc());
 }
 
 static void x2apic(void)
 {
 	x2apic_base(&r_x2apic_eoi);
-	vmx_write(F_INT_STATUS, 0x5500);
+	vmx_write(VMCS_INT_STATUS, 0x5500);
 	vapic[0x120 / 4] = 1 << 21;
 	stays("x2APIC EOI", &r_x2apic_eoi);
-	check("x2APIC EOI: nothing in service", vmx_read(F_INT_STATUS), 0);
+	check("x2APIC EOI: nothing in service", vmx_read(VMCS_INT_STATUS), 0);
 	check("x2APIC EOI: VISR", vapic[0x120 / 4], 0);
 	x2apic_base(&r_bad_eoi);
-	vmx_write(F_INT_STATUS, 0x5500);
+	vmx_write(VMCS_INT_STATUS, 0x5500);
 	vapic[0x120 / 4] = 1 << 21;
 	vmx_write(VMCS_EXCEPTIONS, 1 << 13);
 	check("x2APIC EOI of 1", go(), R_EXCEPTION);
 	check("x2APIC EOI of 1: #GP", vmx_read(VMCS_EXIT_EVENT), 0x80000b0d);
-	check("x2APIC EOI of 1: still in service", vmx_read(F_INT_STATUS), 0x5500);
+	check("x2APIC EOI of 1: still in service", vmx_read(VMCS_INT_STATUS), 0x5500);
 	x2apic_base(&r_self_low);
 	check("x2APIC self-IPI of vector 15: APIC-write exit", go(), R_APIC_WRITE);
 	check("x2APIC self-IPI of vector 15: offset", vmx_read(VMCS_QUALIFICATION), 0x3f0);

@@ -1,11 +1,9 @@
 /* Bus locks: which locked instructions take one, the VMM's exit for them and the bit in other exits, the guest's own #DB. */
 #include "exits.h"
 
-#define BUS_LOCK (1u << 30) /* the control */
 #define ASSERTED (1u << 26) /* in the exit reason */
 #define DETECT   4          /* in IA32_DEBUGCTL */
 #define BLD      (1u << 11)
-enum { R_BUS_LOCK = 74 };
 
 static u8 *at __attribute__((used)); /* a cache line begins here; the program's memory is 60 bytes behind */
 
@@ -36,7 +34,7 @@ static void prepare(const struct snippet *s)
 {
 	base(s);
 	memset(at, 0, 128);
-	on(VMCS_PROC2, BUS_LOCK);
+	on(VMCS_PROC2, S_BUS_LOCK);
 }
 
 static void locks(const char *name, const struct snippet *s)
@@ -47,7 +45,7 @@ static void locks(const char *name, const struct snippet *s)
 	vcheck(name, "behind the instruction", vmx_read(VMCS_GUEST_RIP), (u64)s->next);
 	vcheck(name, "goes on", again(), R_VMCALL);
 	prepare(s);
-	off(VMCS_PROC2, BUS_LOCK);
+	off(VMCS_PROC2, S_BUS_LOCK);
 	stays(name, s);
 }
 
@@ -110,12 +108,12 @@ static void test_beside(void)
 {
 	prepare(&b_step);
 	check("single step: the bus lock first", go(), R_BUS_LOCK | ASSERTED);
-	check("single step: BS is pending", vmx_read(F_PENDING_DEBUG), 1 << 14);
+	check("single step: BS is pending", vmx_read(VMCS_PENDING_DEBUG), 1 << 14);
 	prepare(&b_still);
-	on(VMCS_PROC, 1 << 27);
+	on(VMCS_PROC, P_MTF);
 	check("monitor trap flag: the bus lock instead", go(), R_BUS_LOCK | ASSERTED);
 	prepare(&b_nop);
-	on(VMCS_PROC, 1 << 27);
+	on(VMCS_PROC, P_MTF);
 	check("monitor trap flag: without a bus lock", go(), R_MTF);
 }
 
@@ -126,7 +124,7 @@ static void user_guest(const struct snippet *s)
 	to_user();
 	vmx_write(VMCS_GUEST_CR3, (u64)user_pml4);
 	vmx_write(VMCS_EXCEPTIONS, 1 << 1);
-	on(VMCS_ENTRY_CONTROLS, 1 << 2);
+	on(VMCS_ENTRY_CONTROLS, E_DEBUG);
 	vmx_write(VMCS_GUEST_DEBUGCTL, DETECT);
 }
 
@@ -142,30 +140,30 @@ static void test_guest(void)
 	vmx_write(VMCS_GUEST_DEBUGCTL, 0);
 	stays("#DB for a bus lock, not asked for", &b_add);
 	user_guest(&b_add);
-	on(VMCS_PROC2, BUS_LOCK);
+	on(VMCS_PROC2, S_BUS_LOCK);
 	check("both detectors: the exit first", go(), R_BUS_LOCK | ASSERTED);
-	check("both detectors: the #DB is pending", vmx_read(F_PENDING_DEBUG), BLD);
+	check("both detectors: the #DB is pending", vmx_read(VMCS_PENDING_DEBUG), BLD);
 	check("both detectors: then the #DB", again(), R_EXCEPTION);
 	check("both detectors: its qualification", vmx_read(VMCS_QUALIFICATION), BLD);
 	user_guest(&b_add);
-	on(VMCS_PROC2, BUS_LOCK);
+	on(VMCS_PROC2, S_BUS_LOCK);
 	vmx_write(VMCS_GUEST_DEBUGCTL, 0);
 	check("the VMM's alone, at CPL 3: exits", go(), R_BUS_LOCK | ASSERTED);
-	check("the VMM's alone, at CPL 3: nothing is pending", vmx_read(F_PENDING_DEBUG), 0);
+	check("the VMM's alone, at CPL 3: nothing is pending", vmx_read(VMCS_PENDING_DEBUG), 0);
 	prepare(&b_add);
-	on(VMCS_ENTRY_CONTROLS, 1 << 2);
+	on(VMCS_ENTRY_CONTROLS, E_DEBUG);
 	vmx_write(VMCS_GUEST_DEBUGCTL, DETECT);
 	check("both detectors, at CPL 0: exits", go(), R_BUS_LOCK | ASSERTED);
-	check("both detectors, at CPL 0: nothing is pending", vmx_read(F_PENDING_DEBUG), 0);
+	check("both detectors, at CPL 0: nothing is pending", vmx_read(VMCS_PENDING_DEBUG), 0);
 	base(&b_add);
 	memset(at, 0, 128);
-	on(VMCS_ENTRY_CONTROLS, 1 << 2);
+	on(VMCS_ENTRY_CONTROLS, E_DEBUG);
 	vmx_write(VMCS_GUEST_DEBUGCTL, DETECT);
 	vmx_write(VMCS_EXCEPTIONS, 1 << 1);
 	stays("#DB for a bus lock, at CPL 0", &b_add);
 	base(&b_nop);
 	vmx_write(VMCS_EXCEPTIONS, 1 << 1);
-	vmx_write(F_PENDING_DEBUG, BLD);
+	vmx_write(VMCS_PENDING_DEBUG, BLD);
 	check("pending from entry: exits", go(), R_EXCEPTION);
 	check("pending from entry: before the first instruction", vmx_read(VMCS_GUEST_RIP), (u64)b_nop.entry);
 	check("pending from entry: qualification", vmx_read(VMCS_QUALIFICATION), BLD);

@@ -4,8 +4,6 @@
  */
 #include "exits.h"
 
-enum { INT_WINDOW = 1 << 2, TIMER = 1 << 6 };
-enum { S_TABLES = 1 << 2, S_RDTSCP = 1 << 3, S_PLE = 1 << 10, S_XSAVES = 1 << 20 };
 
 /* ---- instructions of other modes ---- */
 
@@ -31,11 +29,11 @@ static void test_xrstors(void)
 	seen_area[65] = 1ull << 63; /* XCOMP_BV: compacted */
 	base(&x_xrstors);
 	on(VMCS_PROC2, S_XSAVES);
-	vmx_write(F_XSS, ~0ull);
+	vmx_write(VMCS_XSS, ~0ull);
 	stays("XRSTORS, no bit in IA32_XSS", &x_xrstors);
 	base(&x_xsaves);
 	on(VMCS_PROC2, S_XSAVES);
-	vmx_write(F_XSS, ~0ull);
+	vmx_write(VMCS_XSS, ~0ull);
 	stays("XSAVES of user components", &x_xsaves);
 	base(&x_xrstors);
 	vmx_write(VMCS_EXCEPTIONS, 1 << 6);
@@ -49,13 +47,13 @@ SNIPPET(x_mwait, "lea scratch, %rax; xor %ecx, %ecx; xor %edx, %edx; monitor; xo
 static void test_mwait(void)
 {
 	base(&x_mwait);
-	on(VMCS_PROC, INT_WINDOW);
-	on(VMCS_PIN, TIMER);
-	vmx_write(F_TIMER, 10000);
+	on(VMCS_PROC, P_WINDOW);
+	on(VMCS_PIN, PIN_TIMER);
+	vmx_write(VMCS_TIMER, 10000);
 	stays("MWAIT, interrupt-window exiting", &x_mwait);
 	base(&x_mwait);
-	on(VMCS_PIN, TIMER);
-	vmx_write(F_TIMER, 10000);
+	on(VMCS_PIN, PIN_TIMER);
+	vmx_write(VMCS_TIMER, 10000);
 	check("MWAIT, nothing pending: waits for the timer", go(), R_TIMER);
 	check("MWAIT, nothing pending: RIP behind it", vmx_read(VMCS_GUEST_RIP), (u64)x_mwait.next);
 }
@@ -79,13 +77,13 @@ static void tables(void)
 	base(&d_lidt);
 	on(VMCS_PROC2, S_TABLES);
 	leaves("LIDT", &d_lidt, R_GDTR, (u64)&idt_operand);
-	check("LIDT: information", vmx_read(F_INFO) & 0x38000000, 3u << 28 | 1 << 27);
+	check("LIDT: information", vmx_read(VMCS_INFO) & 0x38000000, 3u << 28 | 1 << 27);
 	base(&d_lidt);
 	stays("LIDT", &d_lidt);
 	base(&d_ltr);
 	on(VMCS_PROC2, S_TABLES);
 	leaves("LTR", &d_ltr, R_LDTR, 0);
-	check("LTR: information", vmx_read(F_INFO) & 0x30000478, 3u << 28 | 1 << 10 | 1 << 3);
+	check("LTR: information", vmx_read(VMCS_INFO) & 0x30000478, 3u << 28 | 1 << 10 | 1 << 3);
 	base(&d_ltr); /* a null selector: #GP(0) */
 	vmx_write(VMCS_EXCEPTIONS, 1 << 13);
 	check("LTR: not by the control", go(), R_EXCEPTION);
@@ -98,19 +96,19 @@ static void pauses(void)
 	to_user();
 	vmx_write(VMCS_GUEST_CR3, (u64)user_pml4);
 	on(VMCS_PROC2, S_PLE);
-	vmx_write(F_PLE_GAP, 10000);
-	vmx_write(F_PLE_WINDOW, 2000);
+	vmx_write(VMCS_PLE_GAP, 10000);
+	vmx_write(VMCS_PLE_WINDOW, 2000);
 	stays("PAUSE loop at CPL 3", &d_loop);
 	base(&d_pause);
 	to_user();
 	vmx_write(VMCS_GUEST_CR3, (u64)user_pml4);
-	on(VMCS_PROC, 1 << 30);
+	on(VMCS_PROC, P_PAUSE);
 	leaves("PAUSE at CPL 3", &d_pause, R_PAUSE, 0);
 	base(&d_pause); /* both: every one exits, whatever gap and window */
-	on(VMCS_PROC, 1 << 30);
+	on(VMCS_PROC, P_PAUSE);
 	on(VMCS_PROC2, S_PLE);
-	vmx_write(F_PLE_GAP, 10000);
-	vmx_write(F_PLE_WINDOW, ~0u);
+	vmx_write(VMCS_PLE_GAP, 10000);
+	vmx_write(VMCS_PLE_WINDOW, ~0u);
 	leaves("PAUSE, both controls", &d_pause, R_PAUSE, 0);
 }
 
@@ -126,10 +124,10 @@ static void identities(void)
 	check("RDPID, RDTSCP not enabled", go(), R_EXCEPTION);
 	check("RDPID, RDTSCP not enabled: #UD", vmx_read(VMCS_EXIT_EVENT), 0x80000306);
 	base(&d_clock); /* RDMSR of the counter and RDTSCP have the offset, too */
-	on(VMCS_PROC, 1 << 3 | 1 << 28);
+	on(VMCS_PROC, P_TSC_OFFSET | P_MSR_MAP);
 	on(VMCS_PROC2, S_RDTSCP);
-	vmx_write(F_MSR_BITMAP, (u64)page_alloc());
-	vmx_write(F_TSC_OFFSET, 1ull << 40);
+	vmx_write(VMCS_MSR_BITMAP, (u64)page_alloc());
+	vmx_write(VMCS_TSC_OFFSET, 1ull << 40);
 
 	u64 now = rdtsc();
 

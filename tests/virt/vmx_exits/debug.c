@@ -14,8 +14,8 @@ void test_debug(void)
 	struct idt_gate kept = idt[1];
 
 	base(&x_detect);
-	on(VMCS_EXIT_CONTROLS, 1 << 2);
-	on(VMCS_ENTRY_CONTROLS, 1 << 2);
+	on(VMCS_EXIT_CONTROLS, X_DEBUG);
+	on(VMCS_ENTRY_CONTROLS, E_DEBUG);
 	vmx_write(VMCS_GUEST_DR7, 0x2400); /* GD */
 	vmx_write(VMCS_EXCEPTIONS, 1 << 1);
 	faults("general detect", &x_detect, 0x80000301);
@@ -24,8 +24,8 @@ void test_debug(void)
 	check("general detect: DR7.GD stays", vmx_read(VMCS_GUEST_DR7), 0x2400);
 	set_gate(1, db_handler, 14, 0, 0);
 	base(&x_nop); /* an injected #DB leaves DR7 and IA32_DEBUGCTL alone */
-	on(VMCS_EXIT_CONTROLS, 1 << 2);
-	on(VMCS_ENTRY_CONTROLS, 1 << 2);
+	on(VMCS_EXIT_CONTROLS, X_DEBUG);
+	on(VMCS_ENTRY_CONTROLS, E_DEBUG);
 	vmx_write(VMCS_GUEST_DR7, 0x2400);
 	vmx_write(VMCS_GUEST_DEBUGCTL, 1);
 	vmx_write(VMCS_ENTRY_EVENT, 0x80000301);

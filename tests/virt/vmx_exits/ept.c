@@ -94,18 +94,18 @@ static void test_pml(void)
 
 	base(&g_write);
 	on(VMCS_EPTP, AD);
-	on(VMCS_PROC2, 1 << 17);
-	vmx_write(F_PML, (u64)log);
-	vmx_write(F_PML_INDEX, 511);
+	on(VMCS_PROC2, S_PML);
+	vmx_write(VMCS_PML, (u64)log);
+	vmx_write(VMCS_PML_INDEX, 511);
 	stays("PML", &g_write);
-	for (u64 n = vmx_read(F_PML_INDEX) + 1; n < 512; n++)
+	for (u64 n = vmx_read(VMCS_PML_INDEX) + 1; n < 512; n++)
 		hits += log[n] == HOLE;
 	check("PML: the page is in the log once", hits, 1);
 	base(&g_write);
 	on(VMCS_EPTP, AD);
-	on(VMCS_PROC2, 1 << 17);
-	vmx_write(F_PML, (u64)log);
-	vmx_write(F_PML_INDEX, 0xffff);
+	on(VMCS_PROC2, S_PML);
+	vmx_write(VMCS_PML, (u64)log);
+	vmx_write(VMCS_PML_INDEX, 0xffff);
 	check("PML full: exits", go(), R_PML);
 	check("PML full: no flag is set", *vmx_ept_entry(HOLE) & 0x300, 0);
 }
@@ -126,9 +126,9 @@ static void test_ve(void)
 
 	on_exception(20, on_ve);
 	base(&g_write);
-	on(VMCS_PROC2, 1 << 18);
-	vmx_write(F_VE, (u64)info);
-	vmx_write(F_EPTP_INDEX, 7);
+	on(VMCS_PROC2, S_VE);
+	vmx_write(VMCS_VE, (u64)info);
+	vmx_write(VMCS_EPTP_INDEX, 7);
 	guest_entry = vmx_ept_entry(HOLE);
 	*guest_entry = 0;
 	stays("#VE", &g_write);
@@ -140,19 +140,19 @@ static void test_ve(void)
 	check("#VE: guest-physical address", *(u64 *)(info + 6), HOLE + 8);
 	check("#VE: EPTP index", *(u16 *)(info + 8), 7);
 	base(&g_write); /* busy */
-	on(VMCS_PROC2, 1 << 18);
-	vmx_write(F_VE, (u64)info);
+	on(VMCS_PROC2, S_VE);
+	vmx_write(VMCS_VE, (u64)info);
 	*vmx_ept_entry(HOLE) = 0;
 	check("#VE while busy: an exit", go(), R_EPT);
 	base(&g_write);
-	on(VMCS_PROC2, 1 << 18);
+	on(VMCS_PROC2, S_VE);
 	info[1] = 0;
-	vmx_write(F_VE, (u64)info);
+	vmx_write(VMCS_VE, (u64)info);
 	*vmx_ept_entry(HOLE) = 1ull << 63;
 	check("#VE suppressed by bit 63: an exit", go(), R_EPT);
 	base(&g_write);
-	on(VMCS_PROC2, 1 << 18);
-	vmx_write(F_VE, (u64)info);
+	on(VMCS_PROC2, S_VE);
+	vmx_write(VMCS_VE, (u64)info);
 	*vmx_ept_entry(HOLE) = 0;
 	on(VMCS_EXCEPTIONS, 1 << 20);
 	check("#VE in the exception bitmap: exits as an exception", go(), R_EXCEPTION);
@@ -164,9 +164,9 @@ static void vm_functions(u64 second)
 	u64 *list = page_alloc();
 
 	list[1] = second;
-	on(VMCS_PROC2, 1 << 13);
-	vmx_write(F_VMFUNC, 1);
-	vmx_write(F_EPTP_LIST, (u64)list);
+	on(VMCS_PROC2, S_VMFUNC);
+	vmx_write(VMCS_VMFUNC, 1);
+	vmx_write(VMCS_EPTP_LIST, (u64)list);
 }
 
 static void test_vmfunc(void)
@@ -207,20 +207,20 @@ static void last_entry(const struct snippet *s)
 
 	base(s);
 	list[511] = vmx_read(VMCS_EPTP);
-	on(VMCS_PROC2, 1 << 13);
-	vmx_write(F_VMFUNC, 1);
-	vmx_write(F_EPTP_LIST, (u64)list);
-	vmx_write(F_EPTP_INDEX, 7);
+	on(VMCS_PROC2, S_VMFUNC);
+	vmx_write(VMCS_VMFUNC, 1);
+	vmx_write(VMCS_EPTP_LIST, (u64)list);
+	vmx_write(VMCS_EPTP_INDEX, 7);
 }
 
 static void test_function_operands(void)
 {
 	last_entry(&g_switch);
 	stays("EPTP switching, the last entry", &g_switch);
-	check("EPTP switching: the index", vmx_read(F_EPTP_INDEX), 511);
+	check("EPTP switching: the index", vmx_read(VMCS_EPTP_INDEX), 511);
 	last_entry(&g_beyond);
 	leaves("EPTP switching, entry 512", &g_beyond, R_VMFUNC, 0);
-	check("EPTP switching, entry 512: the index stays", vmx_read(F_EPTP_INDEX), 7);
+	check("EPTP switching, entry 512: the index stays", vmx_read(VMCS_EPTP_INDEX), 7);
 	last_entry(&g_function64);
 	vmx_write(VMCS_EXCEPTIONS, 1 << 6);
 	check("VMFUNC 64", go(), R_EXCEPTION);
@@ -230,13 +230,13 @@ static void test_function_operands(void)
 static void test_mode_based(void)
 {
 	base(&g_fetch); /* the linear address is a supervisor one */
-	on(VMCS_PROC2, 1 << 22);
+	on(VMCS_PROC2, S_MBEC);
 	*vmx_ept_entry(0x100000) |= XU;
 	*vmx_ept_entry(HOLE) = HOLE | LEAF | R | W | XU;
 	check("mode-based execute: supervisor needs bit 2", go(), R_EPT);
 	check("mode-based execute: qualification", vmx_read(VMCS_QUALIFICATION), FINAL | 4 | 3 << 3); /* bit 6 is the AND of all levels */
 	base(&g_fetch);
-	on(VMCS_PROC2, 1 << 22);
+	on(VMCS_PROC2, S_MBEC);
 	*(u32 *)(HOLE + 8) = 0xc1010f; /* VMCALL */
 	check("mode-based execute: bit 2 alone will do", go(), R_VMCALL);
 }
@@ -287,10 +287,10 @@ static void test_shared_vpid(void)
 	base(&s);
 	list[0] = vmx_read(VMCS_EPTP);
 	list[1] = second;
-	on(VMCS_PROC2, 1 << 13 | 1 << 5);
-	vmx_write(F_VPID, 9);
-	vmx_write(F_VMFUNC, 1);
-	vmx_write(F_EPTP_LIST, (u64)list);
+	on(VMCS_PROC2, S_VPID | S_VMFUNC);
+	vmx_write(VMCS_VPID, 9);
+	vmx_write(VMCS_VMFUNC, 1);
+	vmx_write(VMCS_EPTP_LIST, (u64)list);
 	check("VPID under two EPT pointers: runs", go(), R_VMCALL);
 	check("VPID under two EPT pointers: first", seen[0], 0x1111);
 	check("VPID under two EPT pointers: second", seen[1], 0x1111);
@@ -315,8 +315,8 @@ static void test_invalidate(void)
 	*(u64 *)(HOLE + 0x200008) = 0x2222;
 	*(u64 *)(HOLE + 0x400008) = 0x3333;
 	base(&g_look);
-	on(VMCS_PROC2, 1 << 5);
-	vmx_write(F_VPID, 12);
+	on(VMCS_PROC2, S_VPID);
+	vmx_write(VMCS_VPID, 12);
 	stays("INVEPT, INVVPID", &g_look);
 	check("INVEPT: cached", seen[0], 0x1111);
 	*vmx_ept_entry(HOLE) = (HOLE + 0x200000) | LEAF | 7;
@@ -361,8 +361,8 @@ static void test_pcid(void)
 	check("PCID: the host's", look(), 0x1111);
 	base(&s);
 	on(VMCS_GUEST_CR4, 1 << 17);
-	on(VMCS_PROC2, 1 << 5);
-	vmx_write(F_VPID, 14);
+	on(VMCS_PROC2, S_VPID);
+	vmx_write(VMCS_VPID, 14);
 	check("PCID: runs", go(), R_VMCALL);
 	check("PCID: both cached", seen[0] == 0x1111 && seen[1] == 0x1111, 1);
 	check(REQ("vmx04.3.1.2.3.11.now") "INVLPG: the current PCID", seen[2], 0x2222);

@@ -4,7 +4,7 @@
 #define HOLE 0x10000000ull
 #define PAGE 0x10000000000ull /* a linear page of this file: 1 TiB */
 #define NX   (1ull << 63)
-enum { EPT_AD = 1 << 6, NMI = 1 << 3, VIRTUAL_NMI = 1 << 5 };
+enum { EPT_AD = 1 << 6 };
 
 SNIPPET(d_read, "mov $0x10000000000, %rbx", "mov (%rbx), %eax; mov %rax, seen");
 SNIPPET(d_iret, "mov $0x10000100, %esp", "iretq");
@@ -65,7 +65,7 @@ static void unblocking(void)
 {
 	for (unsigned blocked = 0; blocked < 2; blocked++) {
 		base(&d_iret);
-		on(VMCS_PIN, NMI | VIRTUAL_NMI);
+		on(VMCS_PIN, PIN_NMI | PIN_VNMI);
 		vmx_write(VMCS_GUEST_INTERRUPTIBILITY, blocked << 3);
 		*vmx_ept_entry(HOLE) = 0;
 		check("IRET from a hole", go(), R_EPT);

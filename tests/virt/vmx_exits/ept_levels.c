@@ -14,7 +14,7 @@ SNIPPET(v_read, "mov $0x20000000100, %rbx", "mov (%rbx), %eax; mov %rax, seen");
 SNIPPET(v_write, "mov $0x20000000100, %rbx", "movl $0x77, (%rbx)");
 SNIPPET(v_fetch, "mov $0x20000000000, %rbx", "jmp *%rbx");
 
-enum { R = 1, W = 2, X = 4, RWX = 7, XU = 1 << 10, MBEC = 1 << 22, A = 1 << 8, D = 1 << 9, AD = 1 << 6 };
+enum { R = 1, W = 2, X = 4, RWX = 7, XU = 1 << 10, A = 1 << 8, D = 1 << 9, AD = 1 << 6 };
 #define FINAL (1 << 7 | 1 << 8 | 1 << 10)
 static const struct snippet *const access_code[] = {&v_read, &v_write, &v_fetch};
 static const char *const access_name[] = {"read", "write", "fetch"};
@@ -104,7 +104,7 @@ static void mode_based(void)
 			u64 perm = perms[n / 3], need = kind == 0 ? R : user ? XU : X;
 
 			tables(access_code[kind], 1);
-			on(VMCS_PROC2, MBEC);
+			on(VMCS_PROC2, S_MBEC);
 			if (user)
 				in_user_mode();
 			*entry[level] = (*entry[level] & ~(u64)(RWX | XU)) | perm;

@@ -14,14 +14,6 @@ SNIPPET(e_sti, "sti", "nop");
 SNIPPET(e_sti_spin, "sti; mov $100000, %ecx\n1: dec %ecx; jnz 1b", "cli");
 SNIPPET(e_iret, "mov %ss, %rax; mov %rsp, %rbx; push %rax; push %rbx; pushf; mov %cs, %rax; push %rax; push $n_e_iret", "iretq");
 
-#define EXT_INT	   (1 << 0)
-#define NMI	   (1 << 3)
-#define VIRTUAL_NMI (1 << 5)
-#define TIMER	   (1 << 6)
-#define INT_WINDOW (1 << 2)
-#define NMI_WINDOW (1 << 22)
-#define MTF	   (1 << 27)
-#define ACK	   (1 << 15)
 
 static const struct exception {
 	const char *name;
@@ -48,7 +40,7 @@ static void test_exceptions(void)
 		vcheck(t->name, "exits", go(), R_EXCEPTION);
 		vcheck(t->name, "event", vmx_read(VMCS_EXIT_EVENT), t->info);
 		if (t->info & 1 << 11)
-			vcheck(t->name, "error code", vmx_read(F_EXIT_ERROR), t->error);
+			vcheck(t->name, "error code", vmx_read(VMCS_EXIT_ERROR), t->error);
 		vcheck(t->name, "qualification", vmx_read(VMCS_QUALIFICATION), t->qualification);
 		vcheck(t->name, "RIP", vmx_read(VMCS_GUEST_RIP), (u64)t->s->at);
 		if (t->length)
@@ -70,8 +62,8 @@ static void test_page_fault_filter(void)
 	for (unsigned n = 0; n < 4; n++) {
 		base(&e_pf);
 		vmx_write(VMCS_EXCEPTIONS, row[n].bit << 14);
-		vmx_write(F_PF_MASK, row[n].mask);
-		vmx_write(F_PF_MATCH, row[n].match);
+		vmx_write(VMCS_PF_MASK, row[n].mask);
+		vmx_write(VMCS_PF_MATCH, row[n].match);
 		vmx_write(VMCS_GUEST_IDTR_LIMIT, 0);
 		vcheck("#PF filter", row[n].name, go(), row[n].exits ? R_EXCEPTION : R_TRIPLE);
 	}
@@ -85,7 +77,7 @@ static void test_vectoring(void)
 	vmx_write(VMCS_GUEST_IDTR_LIMIT, 0);
 	check("vectoring: #GP while #UD is delivered", go(), R_EXCEPTION);
 	check("vectoring: exiting event", vmx_read(VMCS_EXIT_EVENT), 0x80000b0d);
-	check("vectoring: error code", vmx_read(F_EXIT_ERROR), 6 * 8 + 2 + 1);
+	check("vectoring: error code", vmx_read(VMCS_EXIT_ERROR), 6 * 8 + 2 + 1);
 	check("vectoring: original event", vmx_read(VMCS_VECTORING), 0x80000306);
 	base(&e_int3);
 	vmx_write(VMCS_EXCEPTIONS, 1 << 13);
@@ -108,7 +100,7 @@ static void test_single_step(void)
 	check("single step: #DB exits", go(), R_EXCEPTION);
 	check("single step: qualification", vmx_read(VMCS_QUALIFICATION), 1 << 14);
 	check("single step: RIP behind the instruction", vmx_read(VMCS_GUEST_RIP), (u64)e_step.next);
-	check("single step: nothing pending", vmx_read(F_PENDING_DEBUG), 0);
+	check("single step: nothing pending", vmx_read(VMCS_PENDING_DEBUG), 0);
 }
 
 /* ---- interrupts by the local APIC to itself ---- */
@@ -143,7 +135,7 @@ static void test_external(void)
 {
 	set_gate(0x55, irq_handler, 14, 0, 0);
 	base(&e_spin);
-	on(VMCS_PIN, EXT_INT);
+	on(VMCS_PIN, PIN_EXT);
 	self_ipi(0x55);
 	check("external interrupt: exits, IF or not", go(), R_INTERRUPT);
 	check("external interrupt: not acknowledged", vmx_read(VMCS_EXIT_EVENT) >> 31, 0);
@@ -151,8 +143,8 @@ static void test_external(void)
 	drain();
 	check("external interrupt: still pending in the host", irq_count, irq_seen + 1);
 	base(&e_spin);
-	on(VMCS_PIN, EXT_INT);
-	on(VMCS_EXIT_CONTROLS, ACK);
+	on(VMCS_PIN, PIN_EXT);
+	on(VMCS_EXIT_CONTROLS, X_ACK);
 	self_ipi(0x55);
 	check("external interrupt, acknowledged: exits", go(), R_INTERRUPT);
 	check("external interrupt, acknowledged: event", vmx_read(VMCS_EXIT_EVENT), 0x80000055);
@@ -167,25 +159,25 @@ static void test_external(void)
 static void test_windows(void)
 {
 	base(&e_sti);
-	on(VMCS_PROC, INT_WINDOW);
+	on(VMCS_PROC, P_WINDOW);
 	check("interrupt window: exits", go(), R_INT_WINDOW);
 	check("interrupt window: behind the shadow of STI", vmx_read(VMCS_GUEST_RIP), (u64)e_sti.next);
 	base(&e_nops);
-	on(VMCS_PROC, INT_WINDOW);
+	on(VMCS_PROC, P_WINDOW);
 	stays("interrupt window, IF = 0", &e_nops);
 	base(&e_nops);
-	on(VMCS_PIN, NMI | VIRTUAL_NMI);
-	on(VMCS_PROC, NMI_WINDOW);
+	on(VMCS_PIN, PIN_NMI | PIN_VNMI);
+	on(VMCS_PROC, P_NMI_WINDOW);
 	check("NMI window: open at once", go(), R_NMI_WINDOW);
 	check("NMI window: before the first instruction", vmx_read(VMCS_GUEST_RIP), (u64)e_nops.entry);
 	base(&e_iret);
-	on(VMCS_PIN, NMI | VIRTUAL_NMI);
-	on(VMCS_PROC, NMI_WINDOW);
+	on(VMCS_PIN, PIN_NMI | PIN_VNMI);
+	on(VMCS_PROC, P_NMI_WINDOW);
 	vmx_write(VMCS_GUEST_INTERRUPTIBILITY, 8);
 	check("NMI window: opened by IRET", go(), R_NMI_WINDOW);
 	check("NMI window: behind the IRET", vmx_read(VMCS_GUEST_RIP), (u64)e_iret.next);
 	base(&e_nops);
-	on(VMCS_PIN, NMI | VIRTUAL_NMI);
+	on(VMCS_PIN, PIN_NMI | PIN_VNMI);
 	vmx_write(VMCS_GUEST_INTERRUPTIBILITY, 8);
 	stays("virtual NMI blocking", &e_nops);
 	check("virtual NMI blocking: saved", vmx_read(VMCS_GUEST_INTERRUPTIBILITY), 8);
@@ -205,7 +197,7 @@ SNIPPET(e_nmi, "mov $0xfee00000, %ebx; mov 0x20(%rbx), %eax; mov %eax, 0x310(%rb
 static void test_nmi(void)
 {
 	base(&e_nmi);
-	on(VMCS_PIN, NMI);
+	on(VMCS_PIN, PIN_NMI);
 	check("NMI: exits", go(), R_EXCEPTION);
 	check("NMI: event", vmx_read(VMCS_EXIT_EVENT), 0x80000202);
 	check("NMI: the guest was not blocked", vmx_read(VMCS_GUEST_INTERRUPTIBILITY) & 8, 0);
@@ -216,7 +208,7 @@ static void test_nmi(void)
 		     "1: nop" ::: "rax", "rbx", "memory");
 	check("NMI: IRET lets it through", nmi_count, 1);
 	base(&e_nmi);
-	on(VMCS_PIN, NMI | VIRTUAL_NMI);
+	on(VMCS_PIN, PIN_NMI | PIN_VNMI);
 	vmx_write(VMCS_GUEST_INTERRUPTIBILITY, 8);
 	check("NMI: virtual blocking does not hold it", go(), R_EXCEPTION);
 	asm volatile("mov %%ss, %%rax; mov %%rsp, %%rbx; push %%rax; push %%rbx; pushf; mov %%cs, %%rax; push %%rax; push $1f; iretq\n"
@@ -229,12 +221,12 @@ static void test_nmi(void)
 static void test_mtf(void)
 {
 	base(&e_nops);
-	on(VMCS_PROC, MTF);
+	on(VMCS_PROC, P_MTF);
 	check("MTF: exits", go(), R_MTF);
 	check("MTF: after one instruction", vmx_read(VMCS_GUEST_RIP), (u64)e_nops.entry + 1);
 	check("MTF: again", again(), R_MTF);
 	check("MTF: after the next", vmx_read(VMCS_GUEST_RIP), (u64)e_nops.entry + 2);
-	off(VMCS_PROC, MTF);
+	off(VMCS_PROC, P_MTF);
 	check("MTF: off", again(), R_VMCALL);
 	base(&e_nops);
 	vmx_write(VMCS_ENTRY_EVENT, 0x80000700);
@@ -245,28 +237,28 @@ static void test_mtf(void)
 static void test_timer(void)
 {
 	base(&e_spin);
-	on(VMCS_PIN, TIMER);
-	vmx_write(F_TIMER, 0);
+	on(VMCS_PIN, PIN_TIMER);
+	vmx_write(VMCS_TIMER, 0);
 	check("preemption timer 0: exits", go(), R_TIMER);
 	check("preemption timer 0: before the first instruction", vmx_read(VMCS_GUEST_RIP), (u64)e_spin.entry);
 	base(&e_spin);
-	on(VMCS_PIN, TIMER);
-	on(VMCS_EXIT_CONTROLS, 1 << 22);
-	vmx_write(F_TIMER, 500);
+	on(VMCS_PIN, PIN_TIMER);
+	on(VMCS_EXIT_CONTROLS, X_SAVE_TIMER);
+	vmx_write(VMCS_TIMER, 500);
 	check("preemption timer: exits", go(), R_TIMER);
-	check("preemption timer: saved as 0", vmx_read(F_TIMER), 0);
+	check("preemption timer: saved as 0", vmx_read(VMCS_TIMER), 0);
 	base(&e_nops);
-	on(VMCS_PIN, TIMER);
-	on(VMCS_EXIT_CONTROLS, 1 << 22);
-	vmx_write(F_TIMER, 100000);
+	on(VMCS_PIN, PIN_TIMER);
+	on(VMCS_EXIT_CONTROLS, X_SAVE_TIMER);
+	vmx_write(VMCS_TIMER, 100000);
 	stays("preemption timer, long", &e_nops);
-	check("preemption timer, long: what is left is saved", vmx_read(F_TIMER) - 99000 < 1001, 1);
-	check("preemption timer: four instructions move it", vmx_read(F_TIMER) < 100000, 1);
+	check("preemption timer, long: what is left is saved", vmx_read(VMCS_TIMER) - 99000 < 1001, 1);
+	check("preemption timer: four instructions move it", vmx_read(VMCS_TIMER) < 100000, 1);
 	base(&e_nops);
-	on(VMCS_PIN, TIMER);
-	vmx_write(F_TIMER, 100000);
+	on(VMCS_PIN, PIN_TIMER);
+	vmx_write(VMCS_TIMER, 100000);
 	stays("preemption timer, not saved", &e_nops);
-	check("preemption timer, not saved: the field keeps its value", vmx_read(F_TIMER), 100000);
+	check("preemption timer, not saved: the field keeps its value", vmx_read(VMCS_TIMER), 100000);
 }
 
 static void test_injection(void)
@@ -287,7 +279,7 @@ static void test_injection(void)
 	check("injected #UD: the #GP of its delivery does", vmx_read(VMCS_EXIT_EVENT), 0x80000b0d);
 	check("injected #UD: original event", vmx_read(VMCS_VECTORING), 0x80000306);
 	base(&e_nops);
-	vmx_write(F_PENDING_DEBUG, 1 << 14);
+	vmx_write(VMCS_PENDING_DEBUG, 1 << 14);
 	vmx_write(VMCS_EXCEPTIONS, 1 << 1);
 	check("pending debug: exits before the first instruction", go(), R_EXCEPTION);
 	check("pending debug: qualification", vmx_read(VMCS_QUALIFICATION), 1 << 14);

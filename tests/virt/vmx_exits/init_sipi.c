@@ -182,7 +182,7 @@ static void test_second(void)
 	first = pointer();
 	check("VMCS to be moved: launched", go(), R_VMCALL);
 	vmx_write(VMCS_GUEST_RIP, (u64)x_nop.entry);
-	vmx_write(F_TSC_OFFSET, 0x123456789abcdef);
+	vmx_write(VMCS_TSC_OFFSET, 0x123456789abcdef);
 	fields(false);
 	asm volatile("vmclear %0" ::"m"(first) : "cc", "memory");
 	base(&x_nop);

@@ -70,43 +70,41 @@ SNIPPET(i_tpause, "xor %edx, %edx; xor %eax, %eax; mov $1, %ecx", "tpause %ecx")
 SNIPPET(i_umwait, "xor %edx, %edx; xor %eax, %eax; mov $1, %ecx", "umwait %ecx");
 
 extern char gdt_pointer[];
-#define PROC  VMCS_PROC
-#define PROC2 VMCS_PROC2
 static const struct controlled {
 	const char *name;
 	const struct snippet *s;
-	u32 field, bit; /* the control */
+	u32 field, control;
 	u32 also;	/* bits of the secondary controls that let the instruction exist at all */
 	u32 reason;
 	u64 qualification;
 	u32 info, info_mask;
 } controlled[] = {
-	{"INVLPG", &i_invlpg, PROC, 9, 0, R_INVLPG, (u64)&scratch[8], 0, 0},
-	{"MWAIT", &i_mwait, PROC, 10, 0, R_MWAIT, 0, 0, 0},
-	{"MWAIT, armed", &i_mwait_armed, PROC, 10, 0, R_MWAIT, 1, 0, 0},
-	{"RDPMC", &i_rdpmc, PROC, 11, 0, R_RDPMC, 0, 0, 0},
-	{"RDTSC", &i_rdtsc, PROC, 12, 0, R_RDTSC, 0, 0, 0},
-	{"RDTSCP", &i_rdtscp, PROC, 12, 1 << 3, R_RDTSCP, 0, 0, 0},
-	{"MONITOR", &i_monitor, PROC, 29, 0, R_MONITOR, 0, 0, 0},
-	{"PAUSE", &i_pause, PROC, 30, 0, R_PAUSE, 0, 0, 0},
-	{"WBINVD", &i_wbinvd, PROC2, 6, 0, R_WBINVD, 0, 0, 0},
-	{"RDRAND", &i_rdrand, PROC2, 11, 0, R_RDRAND, 0, 10 << 3 | 1 << 11, 0x1878},
-	{"RDSEED", &i_rdseed, PROC2, 16, 0, R_RDSEED, 0, 2 << 3 | 2 << 11, 0x1878},
+	{"INVLPG", &i_invlpg, VMCS_PROC, P_INVLPG, 0, R_INVLPG, (u64)&scratch[8], 0, 0},
+	{"MWAIT", &i_mwait, VMCS_PROC, P_MWAIT, 0, R_MWAIT, 0, 0, 0},
+	{"MWAIT, armed", &i_mwait_armed, VMCS_PROC, P_MWAIT, 0, R_MWAIT, 1, 0, 0},
+	{"RDPMC", &i_rdpmc, VMCS_PROC, P_RDPMC, 0, R_RDPMC, 0, 0, 0},
+	{"RDTSC", &i_rdtsc, VMCS_PROC, P_RDTSC, 0, R_RDTSC, 0, 0, 0},
+	{"RDTSCP", &i_rdtscp, VMCS_PROC, P_RDTSC, S_RDTSCP, R_RDTSCP, 0, 0, 0},
+	{"MONITOR", &i_monitor, VMCS_PROC, P_MONITOR, 0, R_MONITOR, 0, 0, 0},
+	{"PAUSE", &i_pause, VMCS_PROC, P_PAUSE, 0, R_PAUSE, 0, 0, 0},
+	{"WBINVD", &i_wbinvd, VMCS_PROC2, S_WBINVD, 0, R_WBINVD, 0, 0, 0},
+	{"RDRAND", &i_rdrand, VMCS_PROC2, S_RDRAND, 0, R_RDRAND, 0, 10 << 3 | 1 << 11, 0x1878},
+	{"RDSEED", &i_rdseed, VMCS_PROC2, S_RDSEED, 0, R_RDSEED, 0, 2 << 3 | 2 << 11, 0x1878},
 	/* what INVLPG invalidates: ept.c */
-	{REQ("vmx04.3.1.2.3.11.now") "INVPCID", &i_invpcid, PROC, 9, 1 << 12, R_INVPCID, 8, 2 << 7 | 3 << 15 | 1 << 22 | 3 << 23 | 1 << 28, 0xffc38780},
-	{"SGDT", &i_sgdt, PROC2, 2, 0, R_GDTR, 0x10, 0u << 28 | 3 << 23, 0x37800000},
-	{"SIDT", &i_sidt, PROC2, 2, 0, R_GDTR, 0x10, 1u << 28 | 3 << 23, 0x37800000},
-	{"LGDT", &i_lgdt, PROC2, 2, 0, R_GDTR, 0 /* the address */, 2u << 28 | 1u << 27, 0x38000000},
-	{"SLDT", &i_sldt, PROC2, 2, 0, R_LDTR, 0, 0u << 28 | 1 << 10 | 6 << 3, 0x30000478},
-	{"STR", &i_str, PROC2, 2, 0, R_LDTR, 2, 1u << 28, 0x30000400},
-	{"LLDT", &i_lldt, PROC2, 2, 0, R_LDTR, 0, 2u << 28 | 1 << 10 | 1 << 3, 0x30000478},
-	{"TPAUSE", &i_tpause, PROC, 12, 1 << 26, R_TPAUSE, 0, 1 << 3, 0x78},
-	{"UMWAIT", &i_umwait, PROC, 12, 1 << 26, R_UMWAIT, 0, 1 << 3, 0x78},
+	{REQ("vmx04.3.1.2.3.11.now") "INVPCID", &i_invpcid, VMCS_PROC, P_INVLPG, S_INVPCID, R_INVPCID, 8, 2 << 7 | 3 << 15 | 1 << 22 | 3 << 23 | 1 << 28, 0xffc38780},
+	{"SGDT", &i_sgdt, VMCS_PROC2, S_TABLES, 0, R_GDTR, 0x10, 0u << 28 | 3 << 23, 0x37800000},
+	{"SIDT", &i_sidt, VMCS_PROC2, S_TABLES, 0, R_GDTR, 0x10, 1u << 28 | 3 << 23, 0x37800000},
+	{"LGDT", &i_lgdt, VMCS_PROC2, S_TABLES, 0, R_GDTR, 0 /* the address */, 2u << 28 | 1u << 27, 0x38000000},
+	{"SLDT", &i_sldt, VMCS_PROC2, S_TABLES, 0, R_LDTR, 0, 0u << 28 | 1 << 10 | 6 << 3, 0x30000478},
+	{"STR", &i_str, VMCS_PROC2, S_TABLES, 0, R_LDTR, 2, 1u << 28, 0x30000400},
+	{"LLDT", &i_lldt, VMCS_PROC2, S_TABLES, 0, R_LDTR, 0, 2u << 28 | 1 << 10 | 1 << 3, 0x30000478},
+	{"TPAUSE", &i_tpause, VMCS_PROC, P_RDTSC, S_UMWAIT, R_TPAUSE, 0, 1 << 3, 0x78},
+	{"UMWAIT", &i_umwait, VMCS_PROC, P_RDTSC, S_UMWAIT, R_UMWAIT, 0, 1 << 3, 0x78},
 };
 
 static void enabled(u32 also)
 {
-	on(PROC2, also);
+	on(VMCS_PROC2, also);
 }
 
 /* Instructions that do not exist until their control enables them: #UD in the guest, whatever else is set. */
@@ -120,7 +118,7 @@ static void test_absent(void)
 {
 	for (unsigned n = 0; n < sizeof(absent) / sizeof(absent[0]); n++) {
 		base(absent[n].s);
-		on(PROC, 1 << 12 | 1 << 9);
+		on(VMCS_PROC, P_INVLPG | P_RDTSC);
 		on(VMCS_EXCEPTIONS, 1 << 6);
 		vcheck(absent[n].name, "#UD", go(), R_EXCEPTION);
 		vcheck(absent[n].name, "event", vmx_read(VMCS_EXIT_EVENT), 0x80000306);
@@ -134,11 +132,11 @@ static void test_always(void)
 
 		base(t->s);
 		leaves(t->name, t->s, t->reason, t->qualification);
-		vcheck(t->name, "information", vmx_read(F_INFO) & t->info_mask, t->info & t->info_mask);
+		vcheck(t->name, "information", vmx_read(VMCS_INFO) & t->info_mask, t->info & t->info_mask);
 	}
 	base(&i_vmxon); /* RIP-relative: the displacement with the address of the next instruction */
 	leaves("VMXON", &i_vmxon, R_VMXON, (u64)scratch);
-	vcheck("VMXON", "no base register", vmx_read(F_INFO) & 1u << 27, 1u << 27);
+	vcheck("VMXON", "no base register", vmx_read(VMCS_INFO) & 1u << 27, 1u << 27);
 }
 
 static void test_controlled(void)
@@ -149,14 +147,14 @@ static void test_controlled(void)
 
 		base(t->s);
 		enabled(t->also);
-		on(t->field, 1u << t->bit);
+		on(t->field, t->control);
 		leaves(t->name, t->s, t->reason, q);
-		vcheck(t->name, "information", vmx_read(F_INFO) & t->info_mask, t->info & t->info_mask);
+		vcheck(t->name, "information", vmx_read(VMCS_INFO) & t->info_mask, t->info & t->info_mask);
 		if (t->reason == R_MWAIT && t->qualification)
 			continue; /* it would wait */
 		base(t->s);
 		enabled(t->also);
-		off(t->field, 1u << t->bit);
+		off(t->field, t->control);
 		stays(t->name, t->s);
 	}
 }
@@ -165,8 +163,8 @@ static void test_controlled(void)
 static void test_xsaves(void)
 {
 	base(&i_xsaves);
-	on(PROC2, 1 << 20);
-	vmx_write(F_XSS, ~0ull);
+	on(VMCS_PROC2, S_XSAVES);
+	vmx_write(VMCS_XSS, ~0ull);
 	stays("XSAVES, no bit in IA32_XSS", &i_xsaves);
 }
 
@@ -175,9 +173,9 @@ static void test_hlt(void)
 	base(&i_hlt);
 	leaves("HLT", &i_hlt, R_HLT, 0);
 	base(&i_hlt);
-	off(PROC, 1 << 7);
-	on(VMCS_PIN, 1 << 6);
-	vmx_write(F_TIMER, 100);
+	off(VMCS_PROC, P_HLT);
+	on(VMCS_PIN, PIN_TIMER);
+	vmx_write(VMCS_TIMER, 100);
 	vcheck("HLT", "does not exit, the preemption timer does", go(), R_TIMER);
 	vcheck("HLT", "activity state", vmx_read(VMCS_GUEST_ACTIVITY), 1);
 	vcheck("HLT", "RIP behind it", vmx_read(VMCS_GUEST_RIP), (u64)i_hlt.next);
@@ -188,14 +186,14 @@ SNIPPET(i_two_pauses, "mov $1000, %ecx\n1: pause; dec %ecx; jnz 1b", "nop");
 static void test_pause_loop(void)
 {
 	base(&i_two_pauses);
-	on(PROC2, 1 << 10);
-	vmx_write(F_PLE_GAP, 10000);
-	vmx_write(F_PLE_WINDOW, 2000);
+	on(VMCS_PROC2, S_PLE);
+	vmx_write(VMCS_PLE_GAP, 10000);
+	vmx_write(VMCS_PLE_WINDOW, 2000);
 	vcheck("PAUSE loop", "exits", go(), R_PAUSE);
 	base(&i_two_pauses);
-	on(PROC2, 1 << 10);
-	vmx_write(F_PLE_GAP, 0);
-	vmx_write(F_PLE_WINDOW, 2000);
+	on(VMCS_PROC2, S_PLE);
+	vmx_write(VMCS_PLE_GAP, 0);
+	vmx_write(VMCS_PLE_WINDOW, 2000);
 	vcheck("PAUSE loop", "longer gaps start anew", go(), R_VMCALL);
 }
 
@@ -214,10 +212,10 @@ static void test_wait(void)
 
 	for (unsigned n = 0; n < 3; n++) {
 		base(&i_wait);
-		on(PROC, 1 << 3);
-		on(PROC2, 1 << 25 | 1 << 26);
-		vmx_write(F_TSC_MULTIPLIER, rows[n].multiplier);
-		vmx_write(F_TSC_OFFSET, 0);
+		on(VMCS_PROC, P_TSC_OFFSET);
+		on(VMCS_PROC2, S_TSC_SCALING | S_UMWAIT);
+		vmx_write(VMCS_TSC_MULTIPLIER, rows[n].multiplier);
+		vmx_write(VMCS_TSC_OFFSET, 0);
 		before = rdtsc();
 		vcheck("TPAUSE in a scaled guest", "runs", go(), R_VMCALL);
 		took = rdtsc() - before;
@@ -231,16 +229,16 @@ static void test_tsc(void)
 	u64 now;
 
 	base(&i_tsc);
-	on(PROC, 1 << 3);
-	vmx_write(F_TSC_OFFSET, 1ull << 40);
+	on(VMCS_PROC, P_TSC_OFFSET);
+	vmx_write(VMCS_TSC_OFFSET, 1ull << 40);
 	now = rdtsc();
 	check("TSC offset: runs", go(), R_VMCALL);
 	check("TSC offset: is added", seen[0] - now - (1ull << 40) < 1000000, 1);
 	base(&i_tsc);
-	on(PROC, 1 << 3);
-	on(PROC2, 1 << 25);
-	vmx_write(F_TSC_MULTIPLIER, 3ull << 48);
-	vmx_write(F_TSC_OFFSET, 0);
+	on(VMCS_PROC, P_TSC_OFFSET);
+	on(VMCS_PROC2, S_TSC_SCALING);
+	vmx_write(VMCS_TSC_MULTIPLIER, 3ull << 48);
+	vmx_write(VMCS_TSC_OFFSET, 0);
 	now = rdtsc();
 	check("TSC multiplier: runs", go(), R_VMCALL);
 	check("TSC multiplier: multiplies", seen[0] - 3 * now < 3000000, 1);

@@ -4,7 +4,6 @@
 #define PAGE 0x10000000000ull /* a linear page of this file: 1 TiB */
 #define SIX           0x8d5ull
 #define NOT_CANONICAL (1ull << 62) /* whatever the width of linear addresses */
-enum { S_VPID = 1 << 5 };
 
 SNIPPET(v_nothing, "nop", "nop");
 
@@ -113,7 +112,7 @@ static void types(void)
 		base(&s);
 		on(VMCS_GUEST_CR4, 1 << 7);
 		on(VMCS_PROC2, S_VPID);
-		vmx_write(F_VPID, 21);
+		vmx_write(VMCS_VPID, 21);
 		check("INVVPID: starts", go(), R_VMCALL);
 		map_both((u64)b);
 		resumed("INVVPID: nothing so far", 0x1111, 0x1111);

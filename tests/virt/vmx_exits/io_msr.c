@@ -13,18 +13,15 @@ SNIPPET(m_write, "mov $0x277, %ecx; rdmsr", "wrmsr");
 SNIPPET(m_high, "mov $0xc0000080, %ecx", "rdmsr");
 SNIPPET(m_outside, "mov $0x40000000, %ecx", "rdmsr");
 
-#define UNCONDITIONAL (1 << 24)
-#define IO_BITMAPS    (1 << 25)
-#define MSR_BITMAPS   (1 << 28)
 
 static u8 *bitmaps(void)
 {
 	u8 *a = page_alloc();
 
 	page_alloc();
-	vmx_write(F_IO_A, (u64)a);
-	vmx_write(F_IO_B, (u64)a + 4096);
-	on(VMCS_PROC, IO_BITMAPS);
+	vmx_write(VMCS_IO_A, (u64)a);
+	vmx_write(VMCS_IO_B, (u64)a + 4096);
+	on(VMCS_PROC, P_IO_MAP);
 	return a;
 }
 
@@ -33,13 +30,13 @@ static void test_ports(void)
 	u8 *map;
 
 	base(&p_out);
-	on(VMCS_PROC, UNCONDITIONAL);
+	on(VMCS_PROC, P_IO_ALL);
 	leaves("OUT", &p_out, R_IO, 0x510ull << 16);
 	base(&p_out);
-	off(VMCS_PROC, UNCONDITIONAL | IO_BITMAPS);
+	off(VMCS_PROC, P_IO_ALL | P_IO_MAP);
 	stays("OUT", &p_out);
 	base(&p_in_imm);
-	on(VMCS_PROC, UNCONDITIONAL);
+	on(VMCS_PROC, P_IO_ALL);
 	leaves("IN immediate", &p_in_imm, R_IO, 3 | 1 << 3 | 1 << 6 | 0x60ull << 16);
 	base(&p_wide);
 	map = bitmaps();
@@ -48,7 +45,7 @@ static void test_ports(void)
 	base(&p_wide);
 	map = bitmaps();
 	map[0x50b / 8] = 1 << 3;
-	on(VMCS_PROC, UNCONDITIONAL); /* ignored with bitmaps */
+	on(VMCS_PROC, P_IO_ALL); /* ignored with bitmaps */
 	stays("IN, none of its ports", &p_wide);
 	base(&p_high);
 	bitmaps()[4096 + 0x1510 / 8] = 1;
@@ -61,12 +58,12 @@ static void test_ports(void)
 static void test_string(void)
 {
 	base(&p_outs);
-	on(VMCS_PROC, UNCONDITIONAL);
+	on(VMCS_PROC, P_IO_ALL);
 	leaves("OUTS", &p_outs, R_IO, 1 | 1 << 4 | 0x510ull << 16);
 	vcheck("OUTS", "linear address", vmx_read(VMCS_GUEST_LINEAR), (u64)scratch);
-	vcheck("OUTS", "information", vmx_read(F_INFO) & 0x38380, 2 << 7 | 3 << 15);
+	vcheck("OUTS", "information", vmx_read(VMCS_INFO) & 0x38380, 2 << 7 | 3 << 15);
 	base(&p_ins);
-	on(VMCS_PROC, UNCONDITIONAL);
+	on(VMCS_PROC, P_IO_ALL);
 	leaves("REP INS", &p_ins, R_IO, 0 | 1 << 3 | 1 << 4 | 1 << 5 | 0x510ull << 16);
 	vcheck("REP INS", "linear address", vmx_read(VMCS_GUEST_LINEAR), (u64)scratch);
 }
@@ -75,15 +72,15 @@ static u8 *msr_bitmap(void)
 {
 	u8 *map = page_alloc();
 
-	vmx_write(F_MSR_BITMAP, (u64)map);
-	on(VMCS_PROC, MSR_BITMAPS);
+	vmx_write(VMCS_MSR_BITMAP, (u64)map);
+	on(VMCS_PROC, P_MSR_MAP);
 	return map;
 }
 
 static void test_msrs(void)
 {
 	base(&m_read);
-	off(VMCS_PROC, MSR_BITMAPS);
+	off(VMCS_PROC, P_MSR_MAP);
 	leaves("RDMSR without bitmaps", &m_read, R_RDMSR, 0);
 	base(&m_read);
 	msr_bitmap();
@@ -111,25 +108,25 @@ static void test_lists(void)
 	msr_bitmap();
 	list[0] = 0xc0000081, list[1] = 0x1234500000000ull; /* STAR: loaded at entry */
 	list[2] = 0xc0000081;				    /* and stored at exit */
-	vmx_write(0x200a, (u64)list);
-	vmx_write(0x4014, 1);
-	vmx_write(F_STORE_ADDR, (u64)(list + 2));
-	vmx_write(F_STORE_COUNT, 1);
+	vmx_write(VMCS_ENTRY_LOAD_ADDR, (u64)list);
+	vmx_write(VMCS_ENTRY_LOAD_COUNT, 1);
+	vmx_write(VMCS_STORE_ADDR, (u64)(list + 2));
+	vmx_write(VMCS_STORE_COUNT, 1);
 	stays("MSR lists", &m_read);
 	check("MSR lists: loaded at entry, stored at exit", list[3], list[1]);
 	check("MSR lists: the host keeps the value", rdmsr(0xc0000081), list[1]);
 	list[4] = 0xc0000081, list[5] = 0;
 	base(&m_read);
 	msr_bitmap();
-	vmx_write(F_LOAD_ADDR, (u64)(list + 4));
-	vmx_write(F_LOAD_COUNT, 1);
+	vmx_write(VMCS_LOAD_ADDR, (u64)(list + 4));
+	vmx_write(VMCS_LOAD_COUNT, 1);
 	stays("MSR lists", &m_read);
 	check("MSR lists: loaded at exit", rdmsr(0xc0000081), 0);
 	base(&m_read);
 	list[0] = 0xc0000100; /* FS.base may not be in a list */
-	vmx_write(0x200a, (u64)list);
-	vmx_write(0x4014, 1);
-	check("MSR lists: a forbidden entry", go(), 34 | 1ull << 31);
+	vmx_write(VMCS_ENTRY_LOAD_ADDR, (u64)list);
+	vmx_write(VMCS_ENTRY_LOAD_COUNT, 1);
+	check("MSR lists: a forbidden entry", go(), R_BAD_MSR);
 	check("MSR lists: its number", vmx_read(VMCS_QUALIFICATION), 1);
 }
 
@@ -149,20 +146,20 @@ static void perf_global(void)
 
 	wrmsr(0x38f, 0);
 	base(&m_perf);
-	on(VMCS_PROC, 1 << 28);
-	vmx_write(F_MSR_BITMAP, (u64)map);
-	vmx_write(0x2808, 1); /* guest and host IA32_PERF_GLOBAL_CTRL */
-	vmx_write(0x2c04, 2);
+	on(VMCS_PROC, P_MSR_MAP);
+	vmx_write(VMCS_MSR_BITMAP, (u64)map);
+	vmx_write(VMCS_GUEST_PERF, 1);
+	vmx_write(VMCS_HOST_PERF, 2);
 	stays("IA32_PERF_GLOBAL_CTRL, not loaded", &m_perf);
 	check("IA32_PERF_GLOBAL_CTRL: the guest's", seen[0], 0);
 	check("IA32_PERF_GLOBAL_CTRL: the host's", rdmsr(0x38f), 0);
 	base(&m_perf);
-	on(VMCS_PROC, 1 << 28);
-	on(VMCS_ENTRY_CONTROLS, 1 << 13);
-	on(VMCS_EXIT_CONTROLS, 1 << 12);
-	vmx_write(F_MSR_BITMAP, (u64)map);
-	vmx_write(0x2808, 1);
-	vmx_write(0x2c04, 2);
+	on(VMCS_PROC, P_MSR_MAP);
+	on(VMCS_ENTRY_CONTROLS, E_PERF);
+	on(VMCS_EXIT_CONTROLS, X_PERF);
+	vmx_write(VMCS_MSR_BITMAP, (u64)map);
+	vmx_write(VMCS_GUEST_PERF, 1);
+	vmx_write(VMCS_HOST_PERF, 2);
 	stays("IA32_PERF_GLOBAL_CTRL, loaded", &m_perf);
 	check("IA32_PERF_GLOBAL_CTRL: the guest's", seen[0], 1);
 	check("IA32_PERF_GLOBAL_CTRL: the host's", rdmsr(0x38f), 2);
@@ -178,10 +175,10 @@ static void perf_guest_only(void)
 	wrmsr(0xc1, 0);
 	wrmsr(0x186, 0x4300c0);
 	base(&m_count);
-	on(VMCS_ENTRY_CONTROLS, 1 << 13);
-	on(VMCS_EXIT_CONTROLS, 1 << 12);
-	vmx_write(0x2808, 1);
-	vmx_write(0x2c04, 0);
+	on(VMCS_ENTRY_CONTROLS, E_PERF);
+	on(VMCS_EXIT_CONTROLS, X_PERF);
+	vmx_write(VMCS_GUEST_PERF, 1);
+	vmx_write(VMCS_HOST_PERF, 0);
 	stays("a counter of the guest's instructions", &m_count);
 	check("a counter of the guest's instructions", rdmsr(0xc1), 4);
 	vmx_write(VMCS_GUEST_RIP, (u64)m_count.entry);
@@ -209,9 +206,9 @@ static void msr_lists(void)
 			base(&m_nothing);
 			list[0] = list[1] = (struct entry){0x174, 0, 0x10};
 			list[k] = bad[n].entry;
-			vmx_write(0x200a, (u64)list);
-			vmx_write(0x4014, 2);
-			vcheck(bad[n].name, "entry fails", go(), 0x80000022);
+			vmx_write(VMCS_ENTRY_LOAD_ADDR, (u64)list);
+			vmx_write(VMCS_ENTRY_LOAD_COUNT, 2);
+			vcheck(bad[n].name, "entry fails", go(), R_BAD_MSR);
 			vcheck(bad[n].name, "which", vmx_read(VMCS_QUALIFICATION), k + 1);
 		}
 	static struct entry most[513] __attribute__((aligned(16)));
@@ -220,9 +217,9 @@ static void msr_lists(void)
 		most[n] = (struct entry){0x174, 0, 0x10};
 	for (unsigned more = 0; more < 2; more++) { /* IA32_VMX_MISC[27:25] is 0; what is beyond is not defined */
 		base(&m_nothing);
-		vmx_write(0x200a, (u64)most);
-		vmx_write(0x4014, 512 + more);
-		check("MSR list of 512 entries, and one more", go(), more ? 0x80000022 : R_VMCALL);
+		vmx_write(VMCS_ENTRY_LOAD_ADDR, (u64)most);
+		vmx_write(VMCS_ENTRY_LOAD_COUNT, 512 + more);
+		check("MSR list of 512 entries, and one more", go(), more ? R_BAD_MSR : R_VMCALL);
 		if (more)
 			check("MSR list of 513 entries: which", vmx_read(VMCS_QUALIFICATION), 513);
 	}

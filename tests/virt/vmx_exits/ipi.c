@@ -13,7 +13,6 @@ SNIPPET(i_read, "mov $0x830, %ecx", "rdmsr; mov %eax, seen; mov %edx, seen + 4")
 
 SNIPPET(i_own, "mov $0x830, %ecx; mov seen+64, %eax; mov seen+68, %edx; sti", "wrmsr; nop; nop; cli");
 
-enum { S_APIC = 1 << 0, S_X2APIC = 1 << 4, S_REGISTERS = 1 << 8, S_DELIVERY = 1 << 9, IPI = 1 << 4 };
 enum { LAST = 3, ON = 1, SN = 2, VECTOR = 0x55, PID_CONTROL = 8, PID_NDST = 9 };
 enum outcome { POSTED, EXITS, SELF, FAULTS };
 
@@ -33,21 +32,21 @@ static void ipi_base(const struct snippet *s, u32 proc2, bool ipi)
 		pid[n][PID_CONTROL] = ON; /* a notification is under way: none is sent */
 		table[n] = (u64)pid[n] | 1;
 	}
-	on(VMCS_PROC, 1 << 21 | 1 << 28 | 1 << 17);
+	on(VMCS_PROC, P_TERTIARY | P_TPR | P_MSR_MAP);
 	on(VMCS_PROC2, proc2);
 	if (proc2 & S_DELIVERY)
-		on(VMCS_PIN, 1);
-	vmx_write(F_VAPIC, (u64)vapic);
-	vmx_write(F_APIC_ACCESS, page);
-	vmx_write(F_MSR_BITMAP, (u64)page_alloc());
-	vmx_write(0x2034, ipi ? IPI : 0); /* tertiary controls, PID-pointer table, its last index */
-	vmx_write(0x2042, (u64)table);
-	vmx_write(0x0008, LAST);
+		on(VMCS_PIN, PIN_EXT);
+	vmx_write(VMCS_VAPIC, (u64)vapic);
+	vmx_write(VMCS_APIC_ACCESS, page);
+	vmx_write(VMCS_MSR_BITMAP, (u64)page_alloc());
+	vmx_write(VMCS_PROC3, ipi ? T_IPI : 0);
+	vmx_write(VMCS_PID_POINTERS, (u64)table);
+	vmx_write(VMCS_PID_POINTER_LAST, LAST);
 	for (u64 n = 0; n < 512; n++)
 		small[n] = (n ? ACCESS + n * 4096 : page) | 7 | 6 << 3;
 	*vmx_ept_entry(ACCESS) = (u64)small | 7;
 	if (proc2 & S_DELIVERY)
-		vmx_write(F_INT_STATUS, 0);
+		vmx_write(VMCS_INT_STATUS, 0);
 }
 
 static bool posted_in(const u32 *descriptor, unsigned vector)
@@ -85,9 +84,9 @@ static void expect(const char *name, const struct snippet *s, u64 icr, u32 targe
 	if (o == EXITS)
 		vcheck(name, "offset", vmx_read(VMCS_QUALIFICATION), 0x300);
 	if (o == FAULTS)
-		vcheck(name, "#GP(0)", vmx_read(VMCS_EXIT_EVENT) == 0x80000b0d && !vmx_read(F_EXIT_ERROR), 1);
+		vcheck(name, "#GP(0)", vmx_read(VMCS_EXIT_EVENT) == 0x80000b0d && !vmx_read(VMCS_EXIT_ERROR), 1);
 	if (o == SELF)
-		vcheck(name, "requested of itself", vmx_read(F_INT_STATUS), (u8)icr);
+		vcheck(name, "requested of itself", vmx_read(VMCS_INT_STATUS), (u8)icr);
 	vcheck(name, "the page's ICR", vapic[0x300 / 4], o == FAULTS ? 0 : (u32)icr);
 }
 
@@ -207,8 +206,8 @@ static void notifications(bool x2, u32 id)
 		u64 r;
 
 		ipi_base(&i_msr, S_X2APIC, true);
-		on(VMCS_PIN, 1);
-		on(VMCS_EXIT_CONTROLS, 1 << 15);
+		on(VMCS_PIN, PIN_EXT);
+		on(VMCS_EXIT_CONTROLS, X_ACK);
 		pid[2][PID_CONTROL] = note[n].control | 0x61u << 16;
 		pid[2][PID_NDST] = note[n].ndst;
 		seen[8] = 2ull << 32 | VECTOR;
@@ -234,10 +233,10 @@ static void round_trip(u32 id)
 	u64 count;
 
 	ipi_base(&i_own, S_X2APIC | S_DELIVERY, true);
-	on(VMCS_PIN, 1 << 7);
-	on(VMCS_EXIT_CONTROLS, 1 << 15);
-	vmx_write(F_PI_VECTOR, 0x62);
-	vmx_write(F_PID, (u64)pid[1]);
+	on(VMCS_PIN, PIN_POSTED);
+	on(VMCS_EXIT_CONTROLS, X_ACK);
+	vmx_write(VMCS_PI_VECTOR, 0x62);
+	vmx_write(VMCS_PID, (u64)pid[1]);
 	pid[1][PID_CONTROL] = 0x62 << 16;
 	pid[1][PID_NDST] = id << 8;
 	seen[8] = 1ull << 32 | VECTOR;
@@ -246,7 +245,7 @@ static void round_trip(u32 id)
 	check("IPI to its own descriptor: delivered", irq_count, count + 1);
 	check("IPI to its own descriptor: nothing is posted", untouched(), 1);
 	check("IPI to its own descriptor: ON", pid[1][PID_CONTROL], 0x62 << 16);
-	check("IPI to its own descriptor: in service", vmx_read(F_INT_STATUS), VECTOR << 8);
+	check("IPI to its own descriptor: in service", vmx_read(VMCS_INT_STATUS), VECTOR << 8);
 }
 
 static void x2apic_host(u32 id)
@@ -274,7 +273,7 @@ static void around(void)
 	vmx_write(VMCS_EXCEPTIONS, 1 << 13);
 	check("MSR 830h, no control: the local APIC is no x2APIC", go(), R_EXCEPTION);
 	ipi_base(&i_msr, S_X2APIC, true);
-	((u8 *)vmx_read(F_MSR_BITMAP))[0x800 + 0x830 / 8] = 1; /* write low */
+	((u8 *)vmx_read(VMCS_MSR_BITMAP))[0x800 + 0x830 / 8] = 1; /* write low */
 	leaves("MSR 830h by the bitmap", &i_msr, 32, 0);
 	check("MSR 830h by the bitmap: nothing is posted", untouched() && !vapic[0x300 / 4], 1);
 	ipi_base(&i_read, S_X2APIC | S_REGISTERS, true);

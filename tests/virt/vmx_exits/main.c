@@ -86,8 +86,8 @@ void to_user(void)
 {
 	vmx_write(VMCS_GUEST_CS, 0x4b);
 	vmx_write(VMCS_GUEST_SS, 0x43);
-	vmx_write(VMCS_GUEST_ES_AR + 2, 0xa0fb);
-	vmx_write(VMCS_GUEST_ES_AR + 4, 0xc0f3);
+	vmx_write(VMCS_GUEST_CS_AR, 0xa0fb);
+	vmx_write(VMCS_GUEST_SS_AR, 0xc0f3);
 	for (unsigned n = 0; n < 6; n++)
 		if (n != 1 && n != 2) {
 			vmx_write(VMCS_GUEST_ES + 2 * n, 0x43);

@@ -55,7 +55,7 @@ static void two_regions(void)
 	        {"CR3-target count", 0x400a, 5, 7}, {"VM-entry controls", VMCS_ENTRY_CONTROLS, 0, 7},
 	        {"injected type", VMCS_ENTRY_EVENT, 0x80000100, 7}, {"host CR3", VMCS_HOST_CR3, 1ull << 60, 8},
 	        {"guest CR4", VMCS_GUEST_CR4, 1ull << 63, 33}, {"guest RFLAGS", VMCS_GUEST_RFLAGS, 0, 33},
-	        {"guest GDTR limit", VMCS_GUEST_GDTR_LIMIT, 0x10000, 33}, {"guest TR", VMCS_GUEST_ES_AR + 14, 0x89, 33},
+	        {"guest GDTR limit", VMCS_GUEST_GDTR_LIMIT, 0x10000, 33}, {"guest TR", VMCS_GUEST_TR_AR, 0x89, 33},
 	        {"guest activity", VMCS_GUEST_ACTIVITY, 4, 33}, {"guest interruptibility", VMCS_GUEST_INTERRUPTIBILITY, 3, 33},
 	        {"link pointer", VMCS_LINK, 0x1001, 33},
 	};
@@ -112,25 +112,25 @@ static void long_area(void)
 		area[4 * n] = 0xc0000102;
 		area[4 * n + 2] = 0x1000 + n;
 	}
-	vmx_write(0x200a, (u64)area);
-	vmx_write(0x4014, 512);
+	vmx_write(VMCS_ENTRY_LOAD_ADDR, (u64)area);
+	vmx_write(VMCS_ENTRY_LOAD_COUNT, 512);
 	check("512 MSRs are loaded", go(), R_VMCALL);
 	check("512 MSRs are loaded: the last", rdmsr(0xc0000102), 0x1000 + 511);
 	wrmsr(0xc0000102, 0);
 	base(&m_nop);
-	vmx_write(0x200a, (u64)area);
-	vmx_write(0x4014, 513);
-	check(REQ("vmx04.2.6.2.18.now") "513 MSRs", go(), 0x80000022);
+	vmx_write(VMCS_ENTRY_LOAD_ADDR, (u64)area);
+	vmx_write(VMCS_ENTRY_LOAD_COUNT, 513);
+	check(REQ("vmx04.2.6.2.18.now") "513 MSRs", go(), R_BAD_MSR);
 	check(REQ("vmx04.2.6.2.18.now") "513 MSRs: the one that is refused", vmx_read(VMCS_QUALIFICATION), 513);
 	check("513 MSRs: those before it were loaded", rdmsr(0xc0000102), 0x1000 + 511);
 	wrmsr(0xc0000102, 0);
 	/* the guest would have been under NMI blocking: the host is not */
 	base(&m_nop);
-	vmx_write(0x200a, (u64)area);
-	vmx_write(0x4014, 513);
-	on(VMCS_PIN, 8);
+	vmx_write(VMCS_ENTRY_LOAD_ADDR, (u64)area);
+	vmx_write(VMCS_ENTRY_LOAD_COUNT, 513);
+	on(VMCS_PIN, PIN_NMI);
 	vmx_write(VMCS_GUEST_INTERRUPTIBILITY, 8);
-	check("513 MSRs, a guest under NMI blocking", go(), 0x80000022);
+	check("513 MSRs, a guest under NMI blocking", go(), R_BAD_MSR);
 	on_exception(2, count_nmi);
 	host_nmis = 0;
 	mmio_write(0xfee00310, 0);
@@ -201,16 +201,16 @@ static void unpaged_efer(void)
 	for (unsigned n = 0; n < 2; n++) {
 		*(u32 *)(code + 8) = (u32)(u64)seen;
 		base(&entry);
-		on(VMCS_PROC, 1 << 28);
-		vmx_write(F_MSR_BITMAP, (u64)page_alloc());
-		on(VMCS_PROC2, 1 << 7);
+		on(VMCS_PROC, P_MSR_MAP);
+		vmx_write(VMCS_MSR_BITMAP, (u64)page_alloc());
+		on(VMCS_PROC2, S_UNRESTRICTED);
 		off(VMCS_GUEST_CR0, 1ull << 31);
-		off(VMCS_ENTRY_CONTROLS, 1 << 9 | (n ? 0 : 1 << 15));
+		off(VMCS_ENTRY_CONTROLS, E_LONG | (n ? 0 : E_EFER));
 		if (n) {
-			on(VMCS_ENTRY_CONTROLS, 1 << 15);
+			on(VMCS_ENTRY_CONTROLS, E_EFER);
 			vmx_write(VMCS_GUEST_EFER, rdmsr(0xc0000080) & ~0x500ull);
 		}
-		vmx_write(VMCS_GUEST_ES_AR + 2, 0xc09b);
+		vmx_write(VMCS_GUEST_CS_AR, 0xc09b);
 		vmx_write(VMCS_GUEST_CR3, 0);
 		check("an unpaged guest", go(), R_VMCALL);
 		check("an unpaged guest: LMA and LME", (u32)seen[0] & 0x500, n ? 0 : 0x100);
@@ -249,11 +249,11 @@ static void logging(u64 index)
 {
 	base(&m_stores);
 	vmx_write(VMCS_EPTP, vmx_read(VMCS_EPTP) | 0x40);
-	on(VMCS_PROC2, 1 << 17);
+	on(VMCS_PROC2, S_PML);
 	for (unsigned n = 0; n < 512; n++)
 		log_page[n] = 0xeeee;
-	vmx_write(F_PML, (u64)log_page);
-	vmx_write(F_PML_INDEX, index);
+	vmx_write(VMCS_PML, (u64)log_page);
+	vmx_write(VMCS_PML_INDEX, index);
 	*vmx_ept_entry(0x18000000) &= ~0x300ull;
 }
 
@@ -275,7 +275,7 @@ static void modification_log(void)
 	log_page = page_alloc();
 	logging(511);
 	check("PML", go(), R_VMCALL);
-	left = vmx_read(F_PML_INDEX);
+	left = vmx_read(VMCS_PML_INDEX);
 	for (unsigned k = 0; k < 512; k++)
 		written += log_page[k] != 0xeeee;
 	check("PML: so many are written as the index has moved", written, 511 - left);
@@ -291,10 +291,10 @@ static void modification_log(void)
 	logging(0);
 	check("PML from 0: the second page does not fit", go(), 62);
 	check("PML from 0: entry 0", log_page[0] != 0xeeee, 1);
-	check("PML from 0: the index has gone round", vmx_read(F_PML_INDEX), 0xffff);
+	check("PML from 0: the index has gone round", vmx_read(VMCS_PML_INDEX), 0xffff);
 	logging(512);
 	check("PML from 512: full at once", go(), 62);
-	check("PML from 512: the index stays", vmx_read(F_PML_INDEX), 512);
+	check("PML from 512: the index stays", vmx_read(VMCS_PML_INDEX), 512);
 	check("PML from 512: no instruction length", vmx_read(VMCS_EXIT_LENGTH), 0);
 }
 
@@ -308,9 +308,9 @@ SNIPPET(m_one_pause, "", "pause");
 static void pause_base(u64 gap, u64 window)
 {
 	base(&m_pauses);
-	on(VMCS_PROC2, 1 << 10);
-	vmx_write(F_PLE_GAP, gap);
-	vmx_write(F_PLE_WINDOW, window);
+	on(VMCS_PROC2, S_PLE);
+	vmx_write(VMCS_PLE_GAP, gap);
+	vmx_write(VMCS_PLE_WINDOW, window);
 	memset(seen, 0, sizeof(seen));
 }
 
@@ -341,9 +341,9 @@ static void pause_loops(void)
 	check("gaps of a tick too many: each is the first of its loop", go(), R_VMCALL);
 	/* a loop does not go on through an exit */
 	base(&m_one_pause);
-	on(VMCS_PROC2, 1 << 10);
-	vmx_write(F_PLE_GAP, ~0u);
-	vmx_write(F_PLE_WINDOW, 0);
+	on(VMCS_PROC2, S_PLE);
+	vmx_write(VMCS_PLE_GAP, ~0u);
+	vmx_write(VMCS_PLE_WINDOW, 0);
 	check("one PAUSE", go(), R_VMCALL);
 	vmx_write(VMCS_GUEST_RIP, (u64)m_one_pause.entry);
 	check("one PAUSE after the next entry", again(), R_VMCALL);
@@ -366,9 +366,9 @@ static void waits(void)
 
 		base(&m_wait);
 		on(VMCS_PROC, rows[n].proc);
-		on(VMCS_PROC2, 1 << 25 | 1 << 26);
-		vmx_write(F_TSC_MULTIPLIER, 2ull << 48);
-		vmx_write(F_TSC_OFFSET, 0);
+		on(VMCS_PROC2, S_TSC_SCALING | S_UMWAIT);
+		vmx_write(VMCS_TSC_MULTIPLIER, 2ull << 48);
+		vmx_write(VMCS_TSC_OFFSET, 0);
 		before = rdtsc();
 		check("TPAUSE", go(), R_VMCALL);
 		took = rdtsc() - before;

@@ -7,12 +7,9 @@
 #define WINDOW 0x80c0000000ull /* linear */
 enum { R = 1, W = 2, X = 4, WB = 6 << 3, A = 0x20, D = 0x40 };
 #define AD              (1 << 6)
-#define F_PROC3         0x2034
+#define VMCS_PROC3         0x2034
 #define PAGING_WRITE    (1ull << 58)
 #define VERIFY          (1ull << 57)
-#define CONTROL_WRITE   4
-#define CONTROL_VERIFY  8
-#define TERTIARY        (1 << 17)
 #define NOT_VERIFIED    (1 << 15)
 #define READ_OF_ALL     (1 | 7 << 3 | 1 << 7 | 1 << 8 | 1 << 10)
 
@@ -50,8 +47,8 @@ static void prepare(const struct snippet *s, u64 table_entry, u64 controls)
 	*leaf = TABLE | WB | table_entry;
 	for (u64 at = 0; at < 0x2000000; at += 0x200000)
 		*vmx_ept_entry(at) |= PAGING_WRITE;
-	on(VMCS_PROC, TERTIARY);
-	vmx_write(F_PROC3, controls);
+	on(VMCS_PROC, P_TERTIARY);
+	vmx_write(VMCS_PROC3, controls);
 	*pte = DATA | 3;
 }
 
@@ -67,33 +64,33 @@ static void test_write(void)
 {
 	prepare(&g_load, R | X | PAGING_WRITE, 0);
 	paging_violation("paging write, off");
-	prepare(&g_load, R | X | PAGING_WRITE, CONTROL_WRITE);
-	off(VMCS_PROC, TERTIARY);
+	prepare(&g_load, R | X | PAGING_WRITE, T_PAGING_WRITE);
+	off(VMCS_PROC, P_TERTIARY);
 	paging_violation("paging write, no tertiary controls");
-	prepare(&g_load, R | X, CONTROL_WRITE);
+	prepare(&g_load, R | X, T_PAGING_WRITE);
 	paging_violation("paging write, not for this page");
-	prepare(&g_load, R | X | PAGING_WRITE, CONTROL_WRITE);
+	prepare(&g_load, R | X | PAGING_WRITE, T_PAGING_WRITE);
 	stays("paging write, accessed", &g_load);
 	check("paging write, accessed: set", *pte & (A | D), A);
-	prepare(&g_store, R | X | PAGING_WRITE, CONTROL_WRITE);
+	prepare(&g_store, R | X | PAGING_WRITE, T_PAGING_WRITE);
 	stays("paging write, dirty", &g_store);
 	check("paging write, dirty: set", *pte & (A | D), A | D);
-	prepare(&g_load, R | W | X | PAGING_WRITE, CONTROL_WRITE);
+	prepare(&g_load, R | W | X | PAGING_WRITE, T_PAGING_WRITE);
 	*vmx_ept_entry(TABLE) &= ~(u64)W;
 	paging_violation("paging write, an upper entry forbids");
-	prepare(&g_forge, R | X | PAGING_WRITE, CONTROL_WRITE);
+	prepare(&g_forge, R | X | PAGING_WRITE, T_PAGING_WRITE);
 	check("paging write, a store: violation", go(), R_EPT);
 	check("paging write, a store: final translation", vmx_read(VMCS_QUALIFICATION) & 0x182, 0x182);
 }
 
 static void test_flags(void)
 {
-	prepare(&g_load, R | X | PAGING_WRITE, CONTROL_WRITE);
+	prepare(&g_load, R | X | PAGING_WRITE, T_PAGING_WRITE);
 	on(VMCS_EPTP, AD);
 	*pte |= A;
 	stays("paging write, accessed and dirty flags for EPT", &g_load);
 	check("paging write, accessed and dirty flags for EPT: dirty", *leaf & 0x300, 0x300);
-	prepare(&g_load, R | X, CONTROL_WRITE);
+	prepare(&g_load, R | X, T_PAGING_WRITE);
 	on(VMCS_EPTP, AD);
 	*pte |= A;
 	check("accessed and dirty flags for EPT, not for this page", go(), R_EPT);
@@ -101,12 +98,12 @@ static void test_flags(void)
 
 static void test_misconfiguration(void)
 {
-	prepare(&g_forge, X | PAGING_WRITE, CONTROL_WRITE);
+	prepare(&g_forge, X | PAGING_WRITE, T_PAGING_WRITE);
 	check("paging-writable, not readable: misconfiguration", go(), R_MISCONFIG);
 	check("paging-writable, not readable: address", vmx_read(VMCS_GUEST_PHYSICAL), table);
 	prepare(&g_forge, X | PAGING_WRITE, 0);
 	check("the same while the control is 0: violation", go(), R_EPT);
-	prepare(&g_forge, X, CONTROL_WRITE);
+	prepare(&g_forge, X, T_PAGING_WRITE);
 	check("not paging-writable, not readable: violation", go(), R_EPT);
 }
 
@@ -120,7 +117,7 @@ static void unverified(const char *name, u64 qualification)
 
 static void test_verification(void)
 {
-	const u64 both = CONTROL_WRITE | CONTROL_VERIFY;
+	const u64 both = T_PAGING_WRITE | T_VERIFICATION;
 
 	prepare(&g_load, R | W | X, both);
 	*data |= VERIFY;
@@ -134,10 +131,10 @@ static void test_verification(void)
 	unverified("verification, the PML4 table", READ_OF_ALL | NOT_VERIFIED);
 	prepare(&g_load, R | W | X, both);
 	stays("verification, not for this page", &g_load);
-	prepare(&g_load, R | W | X, CONTROL_WRITE);
+	prepare(&g_load, R | W | X, T_PAGING_WRITE);
 	*data |= VERIFY;
 	stays("verification, off", &g_load);
-	prepare(&g_load, R | W | X, CONTROL_VERIFY);
+	prepare(&g_load, R | W | X, T_VERIFICATION);
 	*data |= VERIFY;
 	stays("verification without paging-write control", &g_load);
 	prepare(&g_store, R | W | X, both);

@@ -71,8 +71,8 @@ void test_priorities(void)
 			to_user();
 		vmx_write(VMCS_GUEST_CR3, (u64)user_pml4);
 		vmx_write(VMCS_EXCEPTIONS, ~0u);
-		on(VMCS_PROC, 1 << 9 | 1 << 11 | 1 << 12 | 1 << 15 | 1 << 16 | 1 << 23 | 1 << 24 | 1 << 29);
-		on(VMCS_PROC2, 1 << 2 | 1 << 6);
+		on(VMCS_PROC, P_INVLPG | P_RDPMC | P_RDTSC | P_CR3_LOAD | P_CR3_STORE | P_DR | P_IO_ALL | P_MONITOR);
+		on(VMCS_PROC2, S_TABLES | S_WBINVD);
 
 		u64 r = go();
 
@@ -88,8 +88,8 @@ void test_priorities(void)
 	to_user();
 	vmx_write(VMCS_GUEST_CR3, (u64)user_pml4);
 	list[0] = vmx_read(VMCS_EPTP);
-	on(VMCS_PROC2, 1 << 13);
-	vmx_write(F_VMFUNC, 1);
-	vmx_write(F_EPTP_LIST, (u64)list);
+	on(VMCS_PROC2, S_VMFUNC);
+	vmx_write(VMCS_VMFUNC, 1);
+	vmx_write(VMCS_EPTP_LIST, (u64)list);
 	stays(REQ("sdm30.22") "VMFUNC at CPL 3", &p_vmfunc);
 }

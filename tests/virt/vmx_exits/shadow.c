@@ -8,7 +8,6 @@ SNIPPET(v_wide, "mov $0x16800, %ecx", "vmread %rcx, %rdx");
 SNIPPET(v_read_nothing, "mov $0x7ffe, %ecx", "vmread %rcx, %rdx; pushf; pop %rax; mov %rax, seen");
 SNIPPET(v_write_nothing, "mov $0x7ffe, %ecx", "vmwrite %rdx, %rcx; pushf; pop %rax; mov %rax, seen");
 
-#define SHADOWING (1 << 14)
 static u64 outer, inner;
 
 static int ptrld(u64 pa)
@@ -58,9 +57,9 @@ static u8 *shadow_base(const struct snippet *s)
 	check("shadow VMCS: cannot be launched", vmx_run(false), VMX_FAIL_INVALID);
 	check("shadow VMCS: back to the other", ptrld(outer), VMX_OK);
 	vmx_write(VMCS_LINK, inner);
-	on(VMCS_PROC2, SHADOWING);
-	vmx_write(F_VMREAD_MAP, (u64)maps);
-	vmx_write(F_VMWRITE_MAP, (u64)maps + 4096);
+	on(VMCS_PROC2, S_SHADOWING);
+	vmx_write(VMCS_VMREAD_MAP, (u64)maps);
+	vmx_write(VMCS_VMWRITE_MAP, (u64)maps + 4096);
 	return maps;
 }
 

@@ -2,8 +2,7 @@
 #include "exits.h"
 
 #define PAGE 0x12000000ull /* two 4-KByte pages from here on */
-enum { R = 1, W = 2, X = 4, WB = 6 << 3, R_SPP = 66 };
-#define SPP       (1ull << 23) /* the control */
+enum { R = 1, W = 2, X = 4, WB = 6 << 3 };
 #define SUB_PAGE  (1ull << 61)
 #define AD        (1 << 6)
 #define MISS      (1 << 11)
@@ -38,8 +37,8 @@ static void sub_pages(const struct snippet *s, u64 at)
 		spt[level] = page_alloc();
 	for (unsigned level = 4; level > 1; level--)
 		spt[level][PAGE >> (12 + 9 * (level - 1)) & 511] = (u64)spt[level - 1] | 1;
-	on(VMCS_PROC2, SPP);
-	vmx_write(F_SPPTP, (u64)spt[4]);
+	on(VMCS_PROC2, S_SPP);
+	vmx_write(VMCS_SPPTP, (u64)spt[4]);
 }
 
 static u64 *vector(unsigned page)
@@ -64,7 +63,7 @@ static void test_permission(void)
 {
 	sub_pages(&g_store, PAGE + 8);
 	*vector(0) = ALL;
-	off(VMCS_PROC2, SPP);
+	off(VMCS_PROC2, S_SPP);
 	denied("SPP off: the bit in the EPT entry is ignored");
 	sub_pages(&g_store, PAGE + 8);
 	*vector(0) = BIT_OF(0);
@@ -221,9 +220,9 @@ static void test_beside(void)
 	check("SPP, denied: not dirty", *leaf & 0x200, 0);
 	sub_pages(&g_store, PAGE + 8);
 	on(VMCS_EPTP, AD);
-	on(VMCS_PROC2, 1 << 17);
-	vmx_write(F_PML, (u64)log);
-	vmx_write(F_PML_INDEX, 0xffff);
+	on(VMCS_PROC2, S_PML);
+	vmx_write(VMCS_PML, (u64)log);
+	vmx_write(VMCS_PML_INDEX, 0xffff);
 	*vector(0) = ALL;
 	check("SPP, log full: exits", go(), R_PML);
 	sub_pages(&g_int, PAGE + 0x800);

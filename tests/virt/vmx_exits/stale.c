@@ -7,7 +7,7 @@
 
 #define LA   0x30000000000ull /* a page, and a global one behind it */
 #define HOLE 0x12000000ull    /* guest-physical, by small pages */
-enum { VPID = 31, OTHER = 32, S_VPID = 1 << 5, S_INVPCID = 1 << 12 };
+enum { VPID = 31, OTHER = 32 };
 enum { OLD = 0x1111, NEW = 0x2222 };
 
 static volatile u32 *const first = (u32 *)LA, *const second = (u32 *)(LA + 0x1000);
@@ -130,7 +130,7 @@ static void guest(u32 vpid)
 	*vmx_ept_entry(HOLE) = (u64)small | 7;
 	on(VMCS_GUEST_CR4, 1 << 7);
 	on(VMCS_PROC2, S_INVPCID | (vpid ? S_VPID : 0));
-	vmx_write(F_VPID, vpid);
+	vmx_write(VMCS_VPID, vpid);
 	map_page(pml4, LA, HOLE + 0x1000, 3);
 	map_page(pml4, LA + 0x1000, HOLE + 0x2000, 3 | 1 << 8);
 	point(BY_EPT, false);
@@ -180,9 +180,9 @@ static void tags(void)
 	check("tags: start", go(), R_VMCALL);
 	eptp = vmx_read(VMCS_EPTP);
 	point(BY_EPT, true);
-	vmx_write(F_VPID, OTHER);
+	vmx_write(VMCS_VPID, OTHER);
 	look("another VPID", "the tables", NEW, NEW);
-	vmx_write(F_VPID, VPID);
+	vmx_write(VMCS_VPID, VPID);
 	look("the VPID again", "the cache", OLD, OLD);
 
 	u64 *l4 = page_alloc();

@@ -25,7 +25,7 @@ SNIPPET32(t_call_beyond, "nop", "lcall $0x200, $0");
 
 enum { ON_CALL, ON_IRET, ON_JMP, ON_GATE };
 enum { TSS32 = 0x89, TSS32_BUSY = 0x8b, TASK_GATE = 0x85, IN_GDT = 0x60 };
-enum { UNRESTRICTED = 1 << 7, LONG_GUEST = 1 << 9, NESTED_TASK = 0x4000 };
+enum { NESTED_TASK = 0x4000 };
 
 static u64 table[32], gates[256];
 static u8 task[128] __attribute__((aligned(128)));
@@ -39,12 +39,12 @@ static u64 tss_descriptor(u64 base_, u32 limit, u32 type)
 static void guest32(const struct snippet *s)
 {
 	base(s);
-	on(VMCS_PROC2, UNRESTRICTED);
-	off(VMCS_ENTRY_CONTROLS, LONG_GUEST);
+	on(VMCS_PROC2, S_UNRESTRICTED);
+	off(VMCS_ENTRY_CONTROLS, E_LONG);
 	vmx_write(VMCS_GUEST_EFER, 0);
 	vmx_write(VMCS_GUEST_CR0, read_cr0() & ~(1ull << 31));
 	vmx_write(VMCS_GUEST_CS, 0x18);
-	vmx_write(VMCS_GUEST_ES_AR + 2, 0xc09b);
+	vmx_write(VMCS_GUEST_CS_AR, 0xc09b);
 	for (unsigned n = 0; n < 11; n++)
 		table[n] = gdt[n];
 	table[IN_GDT / 8] = tss_descriptor((u64)task, 0x67, TSS32);
@@ -126,7 +126,7 @@ static void test_faults_first(void)
 		vmx_write(VMCS_EXCEPTIONS, ~0u);
 		vcheck(row[n].name, "faults", go(), R_EXCEPTION);
 		vcheck(row[n].name, "event", vmx_read(VMCS_EXIT_EVENT), row[n].event);
-		vcheck(row[n].name, "error code", vmx_read(F_EXIT_ERROR), row[n].error);
+		vcheck(row[n].name, "error code", vmx_read(VMCS_EXIT_ERROR), row[n].error);
 	}
 	guest32(&t_iret); /* back to a task that is not busy */
 	vmx_write(VMCS_EXCEPTIONS, ~0u);
@@ -140,21 +140,21 @@ static void test_injected(void)
 {
 	guest32(&t_int);
 	vmx_write(VMCS_ENTRY_EVENT, 0x80000b0d);
-	vmx_write(F_ENTRY_ERROR, 0x1230);
+	vmx_write(VMCS_ENTRY_ERROR, 0x1230);
 	check("injected #GP into a task gate: exits", go(), R_TASK);
 	check("injected #GP into a task gate: qualification", vmx_read(VMCS_QUALIFICATION), IN_GDT | 3ull << 30);
 	check("injected #GP into a task gate: original event", vmx_read(VMCS_VECTORING), 0x80000b0d);
-	check("injected #GP into a task gate: its error code", vmx_read(F_VECTORING_ERROR), 0x1230);
+	check("injected #GP into a task gate: its error code", vmx_read(VMCS_VECTORING_ERROR), 0x1230);
 	check("injected #GP into a task gate: RIP", vmx_read(VMCS_GUEST_RIP), (u64)t_int.entry);
 	guest32(&t_int);
 	vmx_write(VMCS_ENTRY_EVENT, 0x80000440);
-	vmx_write(F_ENTRY_LENGTH, 2);
+	vmx_write(VMCS_ENTRY_LENGTH, 2);
 	check("injected INT n into a task gate: exits", go(), R_TASK);
 	check("injected INT n into a task gate: original event", vmx_read(VMCS_VECTORING), 0x80000440);
 	check("injected INT n into a task gate: length as injected", vmx_read(VMCS_EXIT_LENGTH), 2);
 	guest32(&t_int); /* IA32_VMX_MISC[30] */
 	vmx_write(VMCS_ENTRY_EVENT, 0x80000603);
-	vmx_write(F_ENTRY_LENGTH, 0);
+	vmx_write(VMCS_ENTRY_LENGTH, 0);
 	check("injected INT3 of length 0: exits by the gate", go(), R_TASK);
 	check("injected INT3 of length 0: length", vmx_read(VMCS_EXIT_LENGTH), 0);
 }

@@ -70,7 +70,7 @@ static void test_exceptions(void)
 		vcheck(w->name, "exits", go(), R_EXCEPTION);
 		vcheck(w->name, REQ("vmx04.2.8.2.10.now") "event", vmx_read(VMCS_EXIT_EVENT), EV(w->vector, w->type) | (w->error >= 0 ? 0x800 : 0));
 		if (w->error >= 0)
-			vcheck(w->name, "error code", vmx_read(F_EXIT_ERROR), (u64)w->error);
+			vcheck(w->name, "error code", vmx_read(VMCS_EXIT_ERROR), (u64)w->error);
 		vcheck(w->name, "RIP", vmx_read(VMCS_GUEST_RIP), CODE + w->offset);
 		vcheck(w->name, REQ("vmx04.2.8.3.8") "no vectoring", vmx_read(VMCS_VECTORING) >> 31, 0);
 		if (w->insn)
@@ -111,7 +111,7 @@ static void software_interrupts(void)
 	IDT_GUEST(G64, 0x88, 0x03);
 	g_in[RBX] = (u64)scratch;
 	asm volatile("mov %0, %%dr1; mov %1, %%dr6" ::"r"((u64)scratch), "r"(0xffff0ff0ull));
-	on(VMCS_ENTRY_CONTROLS, 4); /* load debug controls */
+	on(VMCS_ENTRY_CONTROLS, E_DEBUG); /* load debug controls */
 	vmx_write(VMCS_GUEST_DR7, 0x400 | 1 << 2 | 1 << 20);
 	on(VMCS_EXCEPTIONS, 2);
 	check("data breakpoint", go(), R_EXCEPTION);
@@ -123,7 +123,7 @@ static void software_interrupts(void)
 	check("DR7 not updated", dr7, 0x400 | 1 << 2 | 1 << 20);
 	/* DR7.GD */
 	IDT_GUEST(G64, 0x0f, 0x21, 0xc0);
-	on(VMCS_ENTRY_CONTROLS, 4);
+	on(VMCS_ENTRY_CONTROLS, E_DEBUG);
 	vmx_write(VMCS_GUEST_DR7, 0x2400);
 	on(VMCS_EXCEPTIONS, 2);
 	check("general detect", go(), R_EXCEPTION);
@@ -150,8 +150,8 @@ static u64 page_fault(unsigned n, enum guest_mode m)
 	IDT_GUEST(m, 0x8a, 0x03);
 	g_in[RBX] = 1ull << 45;
 	vmx_write(VMCS_EXCEPTIONS, filters[n].bit << 14);
-	vmx_write(F_PF_MASK, filters[n].mask);
-	vmx_write(F_PF_MATCH, filters[n].match);
+	vmx_write(VMCS_PF_MASK, filters[n].mask);
+	vmx_write(VMCS_PF_MATCH, filters[n].match);
 	return go();
 }
 
@@ -166,7 +166,7 @@ static void page_faults(void)
 	IDT_GUEST(G64, 0x8e, 0xd8); /* #GP with an error code that would not match */
 	g_in[RAX] = 0x1004;
 	vmx_write(VMCS_EXCEPTIONS, 1 << 13);
-	vmx_write(F_PF_MATCH, ~0u);
+	vmx_write(VMCS_PF_MATCH, ~0u);
 	check(REQ("vmx04.2.5.4.3") "mask and match are for vector 14 alone", go(), R_EXCEPTION);
 	/* error codes, qualification, CR2 */
 	asm volatile("mov %0, %%cr2" ::"r"(0x1234ull));
@@ -174,7 +174,7 @@ static void page_faults(void)
 	g_in[RBX] = (1ull << 45) + 5;
 	vmx_write(VMCS_EXCEPTIONS, 1 << 14);
 	check("write at CPL 3", go(), R_EXCEPTION);
-	check(REQ("vmx04.2.8.2.17") "error code: W, U", vmx_read(F_EXIT_ERROR), 6); /* with those below */
+	check(REQ("vmx04.2.8.2.17") "error code: W, U", vmx_read(VMCS_EXIT_ERROR), 6); /* with those below */
 	check(REQ("vmx04.2.8.1.54") "qualification", vmx_read(VMCS_QUALIFICATION), (1ull << 45) + 5);
 	check(REQ("vmx04.2.8.1.59.now") "CR2 unchanged", read_cr2(), 0x1234);
 	u64 *pd = &pds[1][0], kept = *pd; /* 1 GiB */
@@ -196,7 +196,7 @@ static void page_faults(void)
 		g_in[RBX] = 0x40000000;
 		vmx_write(VMCS_EXCEPTIONS, 1 << 14);
 		check("page-fault exit", go(), R_EXCEPTION);
-		check(REQ("vmx04.2.8.2.17") "error code", vmx_read(F_EXIT_ERROR), forms[n].error);
+		check(REQ("vmx04.2.8.2.17") "error code", vmx_read(VMCS_EXIT_ERROR), forms[n].error);
 	}
 	*pd = kept;
 	write_cr3(read_cr3());
@@ -237,7 +237,7 @@ static void vectoring(void)
 		vcheck(undelivered[n].name, "#NP", vmx_read(VMCS_EXIT_EVENT), EV_E(11));
 		vcheck(undelivered[n].name, REQ("vmx04.2.8.3.16.now") "vectoring", vmx_read(VMCS_VECTORING) & ~0x1000ull, undelivered[n].vectoring);
 		if (undelivered[n].error >= 0)
-			vcheck(undelivered[n].name, "its error code", vmx_read(F_VECTORING_ERROR), (u64)undelivered[n].error);
+			vcheck(undelivered[n].name, "its error code", vmx_read(VMCS_VECTORING_ERROR), (u64)undelivered[n].error);
 		if (undelivered[n].insn)
 			vcheck(undelivered[n].name, "length", vmx_read(VMCS_EXIT_LENGTH), undelivered[n].insn);
 		vcheck(undelivered[n].name, "RIP", vmx_read(VMCS_GUEST_RIP), CODE);
@@ -288,8 +288,8 @@ static void inject(unsigned n, enum guest_mode m)
 	IDT_GUEST(m, 0x90);
 	vmx_write(VMCS_GUEST_RFLAGS, 0x247);
 	vmx_write(VMCS_ENTRY_EVENT, injected[n].info);
-	vmx_write(F_ENTRY_ERROR, injected[n].error);
-	vmx_write(F_ENTRY_LENGTH, injected[n].insn);
+	vmx_write(VMCS_ENTRY_ERROR, injected[n].error);
+	vmx_write(VMCS_ENTRY_LENGTH, injected[n].insn);
 }
 
 static void injection(void)
@@ -328,7 +328,7 @@ static void injection(void)
 		vcheck(name, "gate not present", go(), R_EXCEPTION);
 		vcheck(name, REQ("vmx04.3.2.5.12 vmx04.2.8.3.10 vmx04.2.8.3.11") "vectoring", vmx_read(VMCS_VECTORING) & ~0x1000ull, injected[n].info);
 		if (bytes)
-			vcheck(name, "its error code", vmx_read(F_VECTORING_ERROR), injected[n].error);
+			vcheck(name, "its error code", vmx_read(VMCS_VECTORING_ERROR), injected[n].error);
 		vcheck(name, REQ("vmx04.3.2.5.14") "RSP", vmx_read(VMCS_GUEST_RSP), rsp);
 		vcheck(name, "RIP", vmx_read(VMCS_GUEST_RIP), CODE);
 		vcheck(name, REQ("vmx04.3.2.5.15") "valid bit", vmx_read(VMCS_ENTRY_EVENT) >> 31, 0);
@@ -340,7 +340,7 @@ static void injection(void)
 	inject(0, G64_USER); /* a change of level */
 	check("from CPL 3", go(), R_VMCALL);
 	check(REQ("vmx04.3.2.5.3") "RSP of the TSS", vmx_read(VMCS_GUEST_RSP), (u64)(handler_stack + sizeof(handler_stack)) - 40);
-	check("CPL 0", vmx_read(F_SS_AR) >> 5 & 3, 0);
+	check("CPL 0", vmx_read(VMCS_GUEST_SS_AR) >> 5 & 3, 0);
 	inject(0, G64); /* an interrupt stack */
 	gates[0x40].lo |= 1ull << 32;
 	*(u64 *)(tss + 0x24) = (u64)handler_stack + 0x800;
@@ -351,14 +351,14 @@ static void injection(void)
 	on(VMCS_EXCEPTIONS, 1 << 13);
 	check(REQ("vmx04.3.2.5.4") "beyond the IDT", go(), R_EXCEPTION);
 	check("#GP", vmx_read(VMCS_EXIT_EVENT), EV_E(13));
-	check("error code, external", vmx_read(F_EXIT_ERROR), 0x40 * 8 + 3);
+	check("error code, external", vmx_read(VMCS_EXIT_ERROR), 0x40 * 8 + 3);
 	inject(5, G64);
 	vmx_write(VMCS_GUEST_IDTR_LIMIT, 0x3ff);
 	on(VMCS_EXCEPTIONS, 1 << 13);
 	check("INT n beyond the IDT", go(), R_EXCEPTION);
-	check(REQ("vmx04.3.2.5.4") "error code, software", vmx_read(F_EXIT_ERROR), 0x41 * 8 + 2);
+	check(REQ("vmx04.3.2.5.4") "error code, software", vmx_read(VMCS_EXIT_ERROR), 0x41 * 8 + 2);
 	inject(5, G64);
-	vmx_write(F_ENTRY_LENGTH, 0);
+	vmx_write(VMCS_ENTRY_LENGTH, 0);
 	check(REQ("vmx04.1.6.9.now") "IA32_VMX_MISC: injection with length 0", rdmsr(0x485) >> 30 & 1, 1); /* the rest: life.c */
 	check("INT n of length 0", go(), R_VMCALL);
 	check("pushed RIP", *(u64 *)vmx_read(VMCS_GUEST_RSP), CODE);
@@ -575,7 +575,7 @@ static void interruptibility(void)
 static void pending_debug(void)
 {
 	IDT_GUEST(G64, 0x90);
-	vmx_write(F_PENDING_DEBUG, 1 << 12 | 1);
+	vmx_write(VMCS_PENDING_DEBUG, 1 << 12 | 1);
 	vmx_write(VMCS_EXCEPTIONS, 2);
 	check("pending at entry: #DB", go(), R_EXCEPTION);
 	check("event", vmx_read(VMCS_EXIT_EVENT), EV(1, 3));
@@ -583,14 +583,14 @@ static void pending_debug(void)
 	check("before the first instruction", vmx_read(VMCS_GUEST_RIP), CODE);
 	IDT_GUEST(G64, 0x90);
 	vmx_write(VMCS_GUEST_RFLAGS, 0x102);
-	vmx_write(F_PENDING_DEBUG, 1 << 14);
+	vmx_write(VMCS_PENDING_DEBUG, 1 << 14);
 	vmx_write(VMCS_GUEST_INTERRUPTIBILITY, 2);
 	vmx_write(VMCS_EXCEPTIONS, 2);
 	check("BS behind MOV-SS blocking", go(), R_EXCEPTION);
 	check("qualification: BS", vmx_read(VMCS_QUALIFICATION), 1 << 14);
 	IDT_GUEST(G64, 0x90);
 	vmx_write(VMCS_GUEST_RFLAGS, 0x102);
-	vmx_write(F_PENDING_DEBUG, 1 << 14);
+	vmx_write(VMCS_PENDING_DEBUG, 1 << 14);
 	vmx_write(VMCS_GUEST_ACTIVITY, 1);
 	vmx_write(VMCS_EXCEPTIONS, 2);
 	check("#DB of a halted guest", go(), R_EXCEPTION); /* "Architectural State Before a VM Exit" */
@@ -602,29 +602,29 @@ static void pending_debug(void)
 	IDT_GUEST(G64, 0x8e, 0x13, 0x0f, 0xa2);
 	g_in[RBX] = (u64)&selector;
 	asm volatile("mov %0, %%dr1" ::"r"(&selector));
-	on(VMCS_ENTRY_CONTROLS, 4); /* load debug controls */
+	on(VMCS_ENTRY_CONTROLS, E_DEBUG); /* load debug controls */
 	vmx_write(VMCS_GUEST_DR7, 0x400 | 1 << 2 | 3 << 20 | 1 << 22); /* L1, read or write, two bytes */
 	check("exit behind MOV SS", go(), R_CPUID);
-	check(REQ("vmx04.2.3.1.44.now") "pending: B1, enabled breakpoint", vmx_read(F_PENDING_DEBUG), 1 << 12 | 2);
+	check(REQ("vmx04.2.3.1.44.now") "pending: B1, enabled breakpoint", vmx_read(VMCS_PENDING_DEBUG), 1 << 12 | 2);
 	/* An exception that exits directly changes nothing: "Architectural State Before a VM Exit". */
 	IDT_GUEST(G64, 0x8e, 0x13, 0x0f, 0x0b);
 	g_in[RBX] = (u64)&selector;
-	on(VMCS_ENTRY_CONTROLS, 4);
+	on(VMCS_ENTRY_CONTROLS, E_DEBUG);
 	vmx_write(VMCS_GUEST_DR7, 0x400 | 1 << 2 | 3 << 20 | 1 << 22);
 	vmx_write(VMCS_EXCEPTIONS, 1 << 6);
 	check("#UD behind MOV SS", go(), R_EXCEPTION);
 	check("#UD behind MOV SS: blocking", vmx_read(VMCS_GUEST_INTERRUPTIBILITY), 2);
-	check("#UD behind MOV SS: pending", vmx_read(F_PENDING_DEBUG), 1 << 12 | 2);
+	check("#UD behind MOV SS: pending", vmx_read(VMCS_PENDING_DEBUG), 1 << 12 | 2);
 	/* one that exits while it is delivered has ended the blocking */
 	IDT_GUEST(G64, 0x8e, 0x13, 0x0f, 0x0b);
 	g_in[RBX] = (u64)&selector;
-	on(VMCS_ENTRY_CONTROLS, 4);
+	on(VMCS_ENTRY_CONTROLS, E_DEBUG);
 	vmx_write(VMCS_GUEST_DR7, 0x400 | 1 << 2 | 3 << 20 | 1 << 22);
 	vmx_write(VMCS_EXCEPTIONS, 1 << 13);
 	vmx_write(VMCS_GUEST_IDTR_LIMIT, 15);
 	check("#GP while #UD is delivered", go(), R_EXCEPTION);
 	check("#GP while #UD is delivered: no blocking", vmx_read(VMCS_GUEST_INTERRUPTIBILITY), 0);
-	check("#GP while #UD is delivered: nothing pending", vmx_read(F_PENDING_DEBUG), 0);
+	check("#GP while #UD is delivered: nothing pending", vmx_read(VMCS_PENDING_DEBUG), 0);
 	IDT_GUEST(G64, 0xfb, 0x0f, 0x0b);
 	vmx_write(VMCS_EXCEPTIONS, 1 << 6);
 	check("#UD behind STI", go(), R_EXCEPTION);
@@ -632,7 +632,7 @@ static void pending_debug(void)
 	/* INT n behind MOV SS takes the breakpoint along: #DB before its handler's first instruction */
 	IDT_GUEST(G64, 0x8e, 0x13, 0xcd, 0x40);
 	g_in[RBX] = (u64)&selector;
-	on(VMCS_ENTRY_CONTROLS, 4);
+	on(VMCS_ENTRY_CONTROLS, E_DEBUG);
 	vmx_write(VMCS_GUEST_DR7, 0x400 | 1 << 2 | 3 << 20 | 1 << 22);
 	vmx_write(VMCS_EXCEPTIONS, 2);
 	check("INT n behind MOV SS", go(), R_EXCEPTION);
@@ -640,18 +640,18 @@ static void pending_debug(void)
 	check("INT n behind MOV SS: in the handler", vmx_read(VMCS_GUEST_RIP), STUB(0x40));
 	IDT_GUEST(G64, 0x90); /* "Delivery of Pending Debug Exceptions after VM Entry": the same injected */
 	vmx_write(VMCS_GUEST_DR7, 0x400);
-	vmx_write(F_PENDING_DEBUG, 1 << 12 | 2);
+	vmx_write(VMCS_PENDING_DEBUG, 1 << 12 | 2);
 	vmx_write(VMCS_GUEST_INTERRUPTIBILITY, 2);
 	vmx_write(VMCS_ENTRY_EVENT, EV(0x40, 4));
-	vmx_write(F_ENTRY_LENGTH, 2);
+	vmx_write(VMCS_ENTRY_LENGTH, 2);
 	vmx_write(VMCS_EXCEPTIONS, 2);
 	check("INT n injected under MOV-SS blocking", go(), R_EXCEPTION);
 	check("INT n injected: B1", vmx_read(VMCS_QUALIFICATION), 2);
 	check("INT n injected: in the handler", vmx_read(VMCS_GUEST_RIP), STUB(0x40));
 	IDT_GUEST(G64, 0x90);
-	vmx_write(F_PENDING_DEBUG, 1 << 12 | 2);
+	vmx_write(VMCS_PENDING_DEBUG, 1 << 12 | 2);
 	vmx_write(VMCS_ENTRY_EVENT, EV(0x40, 4));
-	vmx_write(F_ENTRY_LENGTH, 2);
+	vmx_write(VMCS_ENTRY_LENGTH, 2);
 	vmx_write(VMCS_EXCEPTIONS, 2);
 	check("INT n injected without blocking: lost", go(), R_VMCALL);
 	vmx_write(VMCS_GUEST_DR7, 0x400);

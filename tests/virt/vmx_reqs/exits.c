@@ -65,13 +65,13 @@ void guest(enum guest_mode m, const u8 *code, unsigned length)
 	if (m == G64_USER || m == G_COMPAT_USER) {
 		for (unsigned n = 0; n < 5; n++) {
 			vmx_write(user_data[n], 0x43);
-			vmx_write(0x4814 + user_data[n] - 0x800, 0xc0f3);
+			vmx_write(VMCS_GUEST_ES_AR + user_data[n] - 0x800, 0xc0f3);
 		}
 		vmx_write(VMCS_GUEST_CS, m == G64_USER ? 0x4b : 0x5b);
-		vmx_write(F_CS_AR, m == G64_USER ? 0xa0fb : 0xc0fb);
+		vmx_write(VMCS_GUEST_CS_AR, m == G64_USER ? 0xa0fb : 0xc0fb);
 	} else if (m == G_COMPAT) {
 		vmx_write(VMCS_GUEST_CS, 0x18);
-		vmx_write(F_CS_AR, 0xc09b);
+		vmx_write(VMCS_GUEST_CS_AR, 0xc09b);
 	}
 }
 

@@ -12,18 +12,18 @@ static const struct {
 	u8 width;
 } list[] = {
 	/* the execution controls */
-	{0x4000, 4}, {0x4002, 4}, {0x4004, 4}, {0x4006, 4}, {0x4008, 4}, {0x400a, 4}, {0x401c, 4},
-	{0x2000, 8}, {0x2002, 8}, {0x2010, 8}, {0x2012, 8},
-	{0x6000, 8}, {0x6002, 8}, {0x6004, 8}, {0x6006, 8}, {0x6008, 8}, {0x600a, 8}, {0x600c, 8}, {0x600e, 8},
-	{0x400c, 4}, {0x400e, 4}, {0x4010, 4}, {0x2006, 8}, {0x2008, 8},
-	{0x4012, 4}, {0x4014, 4}, {0x4016, 4}, {0x4018, 4}, {0x200a, 8},
-	{0x4402, 4}, {0x6400, 8}, {0x4404, 4}, {0x4406, 4}, {0x4408, 4}, {0x440a, 4}, {0x440c, 4}, {0x640a, 8},
-	{0x440e, 4}, {0x6402, 8}, {0x6404, 8}, {0x6406, 8}, {0x6408, 8}, {0x2400, 8},
-	{0x4824, 4},
+	{VMCS_PIN, 4}, {VMCS_PROC, 4}, {VMCS_EXCEPTIONS, 4}, {VMCS_PF_MASK, 4}, {VMCS_PF_MATCH, 4}, {VMCS_CR3_COUNT, 4}, {VMCS_TPR_THRESHOLD, 4},
+	{VMCS_IO_A, 8}, {VMCS_IO_B, 8}, {VMCS_TSC_OFFSET, 8}, {VMCS_VAPIC, 8},
+	{VMCS_CR0_MASK, 8}, {VMCS_CR4_MASK, 8}, {VMCS_CR0_SHADOW, 8}, {VMCS_CR4_SHADOW, 8}, {VMCS_CR3_TARGET0, 8}, {VMCS_CR3_TARGET1, 8}, {VMCS_CR3_TARGET2, 8}, {VMCS_CR3_TARGET3, 8},
+	{VMCS_EXIT_CONTROLS, 4}, {VMCS_STORE_COUNT, 4}, {VMCS_LOAD_COUNT, 4}, {VMCS_STORE_ADDR, 8}, {VMCS_LOAD_ADDR, 8},
+	{VMCS_ENTRY_CONTROLS, 4}, {VMCS_ENTRY_LOAD_COUNT, 4}, {VMCS_ENTRY_EVENT, 4}, {VMCS_ENTRY_ERROR, 4}, {VMCS_ENTRY_LOAD_ADDR, 8},
+	{VMCS_EXIT_REASON, 4}, {VMCS_QUALIFICATION, 8}, {VMCS_EXIT_EVENT, 4}, {VMCS_EXIT_ERROR, 4}, {VMCS_VECTORING, 4}, {VMCS_VECTORING_ERROR, 4}, {VMCS_EXIT_LENGTH, 4}, {VMCS_GUEST_LINEAR, 8},
+	{VMCS_INFO, 4}, {VMCS_IO_RCX, 8}, {VMCS_IO_RSI, 8}, {VMCS_IO_RDI, 8}, {VMCS_IO_RIP, 8}, {VMCS_GUEST_PHYSICAL, 8},
+	{VMCS_GUEST_INTERRUPTIBILITY, 4},
 	/* the bases of CS, SS, DS and ES */
-	{0x6806, 8}, {0x6808, 8}, {0x680a, 8}, {0x680c, 8},
-	{0x0800, 2}, {0x0802, 2}, {0x0804, 2}, {0x0806, 2}, {0x0808, 2}, {0x080a, 2}, {0x080c, 2}, {0x080e, 2},
-	{0x0c00, 2}, {0x0c02, 2}, {0x0c04, 2}, {0x0c06, 2}, {0x0c08, 2}, {0x0c0a, 2}, {0x0c0c, 2},
+	{VMCS_GUEST_ES_BASE, 8}, {VMCS_GUEST_CS_BASE, 8}, {VMCS_GUEST_SS_BASE, 8}, {VMCS_GUEST_DS_BASE, 8},
+	{VMCS_GUEST_ES, 2}, {VMCS_GUEST_CS, 2}, {VMCS_GUEST_SS, 2}, {VMCS_GUEST_DS, 2}, {VMCS_GUEST_FS, 2}, {VMCS_GUEST_GS, 2}, {VMCS_GUEST_LDTR, 2}, {VMCS_GUEST_TR, 2},
+	{VMCS_HOST_ES, 2}, {VMCS_HOST_CS, 2}, {VMCS_HOST_SS, 2}, {VMCS_HOST_DS, 2}, {VMCS_HOST_FS, 2}, {VMCS_HOST_GS, 2}, {VMCS_HOST_TR, 2},
 };
 
 static u64 low(u64 v, unsigned bytes)
@@ -74,16 +74,16 @@ static void operands(void)
 	u64 v = 0, e = 0x681c;
 
 	memory[0] = memory[1] = ~0ull;
-	vmx_write(0x4000, 0x16);
+	vmx_write(VMCS_PIN, 0x16);
 	asm volatile("vmread %1, %0" : "=m"(memory[0]) : "r"(0x4000ull) : "cc");
 	check(REQ("vmx04.VMREAD.15 sdm30.9") "VMREAD to memory: 8 bytes, the high ones 0", memory[0], 0x16);
 	check("VMREAD to memory: no more", memory[1], ~0ull);
-	check(REQ("vmx04.VMREAD.2") "VMREAD without REX.W: 64 bits", (vmx_write(0x681c, PATTERN), full_read(0x681c, &v), v), PATTERN);
+	check(REQ("vmx04.VMREAD.2") "VMREAD without REX.W: 64 bits", (vmx_write(VMCS_GUEST_RSP, PATTERN), full_read(VMCS_GUEST_RSP, &v), v), PATTERN);
 	memory[0] = PATTERN + 9;
 	asm volatile("vmwrite %0, %1" ::"m"(memory[0]), "r"(0x681cull) : "cc");
-	check(REQ("vmx04.VMWRITE.2 sdm30.10") "VMWRITE from memory: 8 bytes", vmx_read(0x681c), PATTERN + 9);
+	check(REQ("vmx04.VMWRITE.2 sdm30.10") "VMWRITE from memory: 8 bytes", vmx_read(VMCS_GUEST_RSP), PATTERN + 9);
 	check("VMWRITE from a register", full_write(&e, PATTERN + 10), CLEAR);
-	check("value", vmx_read(0x681c), PATTERN + 10);
+	check("value", vmx_read(VMCS_GUEST_RSP), PATTERN + 10);
 	check(REQ("vmx04.VMWRITE.15") "the encoding register is only read", e, 0x681c);
 }
 
@@ -91,23 +91,23 @@ static void errors(void)
 {
 	u64 v = 0x1234, e = 1ull << 32 | 0x681c;
 
-	vmx_write(0x681c, 77);
+	vmx_write(VMCS_GUEST_RSP, 77);
 	check(REQ("vmx04.VMREAD.10 vmx04.2.8.0.2.now") "VMREAD of no field", full_read(0x3ffe, &v), FAIL_VALID);
 	check("error 12", vmx_read(VMCS_ERROR), 12);
 	check("destination unchanged", v, 0x1234);
-	vmx_write(0x4400, 0);
+	vmx_write(VMCS_ERROR, 0);
 	check(REQ("vmx04.VMREAD.14") "VMREAD, encoding bits 63:32", full_read(1ull << 32 | 0x681c, &v), FAIL_VALID);
 	check("error 12", vmx_read(VMCS_ERROR), 12);
 	check("destination unchanged", v, 0x1234);
-	vmx_write(0x4400, 0);
+	vmx_write(VMCS_ERROR, 0);
 	check(REQ("vmx04.VMWRITE.13") "VMWRITE, encoding bits 63:32", full_write(&e, 5), FAIL_VALID);
 	check("error 12", vmx_read(VMCS_ERROR), 12);
-	check("no field written", vmx_read(0x681c), 77);
+	check("no field written", vmx_read(VMCS_GUEST_RSP), 77);
 	e = 0x3ffe;
-	vmx_write(0x4400, 0);
+	vmx_write(VMCS_ERROR, 0);
 	check(REQ("vmx04.VMWRITE.8") "VMWRITE of no field", full_write(&e, 5), FAIL_VALID);
 	check("error 12", vmx_read(VMCS_ERROR), 12);
-	check(REQ("vmx04.2.8.0.2.now") "VMsucceed leaves the error", full_read(0x681c, &v) == CLEAR && vmx_read(VMCS_ERROR) == 12, 1);
+	check(REQ("vmx04.2.8.0.2.now") "VMsucceed leaves the error", full_read(VMCS_GUEST_RSP, &v) == CLEAR && vmx_read(VMCS_ERROR) == 12, 1);
 	if (rdmsr(0x485) >> 29 & 1) {
 		check(REQ("vmx04.VMWRITE.9.now") "VMWRITE of a read-only field", vmx_write(VMCS_EXIT_REASON, 0x1234), VMX_OK);
 		check("value", vmx_read(VMCS_EXIT_REASON), 0x1234);
@@ -121,10 +121,10 @@ static void high_halves(void)
 {
 	u64 v = 0x55;
 
-	vmx_write(0x2010, PATTERN);
-	check(REQ("vmx04.VMREAD.16.now") "VMREAD, high access", vmx_read(0x2011), PATTERN >> 32);
-	vmx_write(0x2011, 0x7777777712345678);
-	check(REQ("vmx04.VMWRITE.16.now") "VMWRITE, high access: source bits 31:0", vmx_read(0x2010), 0x12345678ccddeeff);
+	vmx_write(VMCS_TSC_OFFSET, PATTERN);
+	check(REQ("vmx04.VMREAD.16.now") "VMREAD, high access", vmx_read(VMCS_TSC_OFFSET + 1), PATTERN >> 32);
+	vmx_write(VMCS_TSC_OFFSET + 1, 0x7777777712345678);
+	check(REQ("vmx04.VMWRITE.16.now") "VMWRITE, high access: source bits 31:0", vmx_read(VMCS_TSC_OFFSET), 0x12345678ccddeeff);
 	static const u32 others[] = {0x0801, 0x4001, 0x6801};
 	for (unsigned n = 0; n < 3; n++) {
 		check(REQ("vmx04.VMREAD.16.now") "high access to another width", full_read(others[n], &v), FAIL_VALID);
@@ -138,7 +138,7 @@ static void no_current(void)
 	u64 v = 0x4321;
 
 	op_to(ROOT);
-	check(REQ("vmx04.VMREAD.9") "VMREAD without a current VMCS", full_read(0x681c, &v), FAIL_INVALID);
+	check(REQ("vmx04.VMREAD.9") "VMREAD without a current VMCS", full_read(VMCS_GUEST_RSP, &v), FAIL_INVALID);
 	check("destination unchanged", v, 0x4321);
 }
 
@@ -161,7 +161,7 @@ static void launch_state(void)
 /* What the addresses lead to is no field: no VMWRITE changes it, no VMREAD returns it. */
 static void related(void)
 {
-	static const u32 address[] = {0x2000, 0x2002, 0x2004, 0x2006, 0x2008, 0x200a, 0x2012};
+	static const u32 address[] = {VMCS_IO_A, VMCS_IO_B, VMCS_MSR_BITMAP, VMCS_STORE_ADDR, VMCS_LOAD_ADDR, VMCS_ENTRY_LOAD_ADDR, VMCS_VAPIC};
 	u64 *page = page_alloc();
 	unsigned changed = 0, found = 0;
 

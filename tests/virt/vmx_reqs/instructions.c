@@ -51,7 +51,7 @@ static const struct row controlled[] = {
 	PROC(REQ("vmx04.3.1.2.3.2 vmx04.2.5.2.3 vmx04.2.8.1.7 vmx04.2.8.4.4") "HLT", 0, R_HLT, 0xf4), /* its "off" side: test_hlt */
 	PROC(REQ("vmx04.2.8.4.4") "HLT with a prefix", 0, R_HLT, 0x2e, 0xf4),
 	{REQ("vmx04.2.5.2.4 vmx04.3.1.2.3.10 vmx04.2.8.1.8 vmx04.2.8.1.37 vmx04.2.8.4.7") "INVLPG", G64, B(0x0f, 0x01, 0x7b, 0x40), {0, 0, 0, 0x12345000}, {{VMCS_PROC, P_INVLPG}}, R_INVLPG, 0x12345040, 0},
-	{REQ("vmx04.2.8.1.37") "INVLPG through FS", G64, B(0x64, 0x0f, 0x01, 0x3b), {0, 0, 0, 0x1000}, {{VMCS_PROC, P_INVLPG}, {0x680e, 0x70000}}, R_INVLPG, 0x71000, 0},
+	{REQ("vmx04.2.8.1.37") "INVLPG through FS", G64, B(0x64, 0x0f, 0x01, 0x3b), {0, 0, 0, 0x1000}, {{VMCS_PROC, P_INVLPG}, {VMCS_GUEST_FS_BASE, 0x70000}}, R_INVLPG, 0x71000, 0},
 	{REQ("vmx04.2.8.1.38") "INVLPG in compatibility mode", G_COMPAT, B(0x0f, 0x01, 0x3b), {0, 0, 0, 0xfffff000}, {{VMCS_PROC, P_INVLPG}}, R_INVLPG, 0xfffff000, 0},
 	STAYS(REQ("vmx04.2.5.2.4 vmx04.3.1.2.3.10") "INVLPG, control off", 0x0f, 0x01, 0x3b),
 	PROC(REQ("vmx04.2.5.2.5 vmx04.3.1.2.3.24 vmx04.2.8.1.19 vmx04.2.8.4.11 vmx04.2.8.1.57.now") "MWAIT", P_MWAIT, R_MWAIT, 0x0f, 0x01, 0xc9), /* not armed */
@@ -62,8 +62,8 @@ static const struct row controlled[] = {
 	STAYS(REQ("vmx04.2.5.2.7 vmx04.3.1.2.3.26") "RDTSC, control off", 0x0f, 0x31),
 	/* WBINVD, MONITOR, PAUSE, descriptor tables: the "off" sides are next to them */
 	PROC(REQ("vmx04.3.1.2.2.8.now") "MONITOR", P_MONITOR, R_MONITOR, 0x0f, 0x01, 0xc8), {"MONITOR, control off", G64, B(0x0f, 0x01, 0xc8), {(u64)scratch}, {{0, 0}}, R_VMCALL, 0, 0},
-	{"WBINVD", G64, B(0x0f, 0x09), {0}, {{VMCS_PROC2, 1 << 6}}, R_WBINVD, 0, 0}, STAYS("WBINVD, control off", 0x0f, 0x09), STAYS("PAUSE, control off", 0xf3, 0x90),
-#define TABLE(name, reason, ...) {name, G64, B(__VA_ARGS__), {0, 0, 0, (u64)scratch, 0, 0, (u64)gdt_pointer}, {{VMCS_PROC2, 1 << 2}}, reason, 0, 0}, \
+	{"WBINVD", G64, B(0x0f, 0x09), {0}, {{VMCS_PROC2, S_WBINVD}}, R_WBINVD, 0, 0}, STAYS("WBINVD, control off", 0x0f, 0x09), STAYS("PAUSE, control off", 0xf3, 0x90),
+#define TABLE(name, reason, ...) {name, G64, B(__VA_ARGS__), {0, 0, 0, (u64)scratch, 0, 0, (u64)gdt_pointer}, {{VMCS_PROC2, S_TABLES}}, reason, 0, 0}, \
 	{name ", control off", G64, B(__VA_ARGS__), {0, 0, 0, (u64)scratch, 0, 0, (u64)gdt_pointer}, {{0, 0}}, R_VMCALL, 0, 0}
 	TABLE("SGDT", R_GDTR, 0x0f, 0x01, 0x03), TABLE("SIDT", R_GDTR, 0x0f, 0x01, 0x0b), TABLE("LGDT", R_GDTR, 0x0f, 0x01, 0x16),
 	TABLE("SLDT", R_LDTR, 0x0f, 0x00, 0xc0), TABLE("STR", R_LDTR, 0x0f, 0x00, 0xc8), TABLE("LLDT", R_LDTR, 0x0f, 0x00, 0xd0),
@@ -84,9 +84,9 @@ static const struct row priorities[] = {
 	GP_FIRST(REQ("vmx04.3.1.2.1.2") "RDMSR at CPL 3", 0, 0x0f, 0x32),
 	/* all of vmx04.3.1.2.1.3 but MOV DR, ERRATA E70 */
 	GP_FIRST("HLT at CPL 3", 0, 0xf4), GP_FIRST("WRMSR at CPL 3", 0, 0x0f, 0x30), GP_FIRST("INVLPG at CPL 3", P_INVLPG, 0x0f, 0x01, 0x3b),
-	{"CLTS at CPL 3", G64_USER, B(0x0f, 0x06), {0}, {{F_CR0_MASK, 8}, {F_CR0_SHADOW, 8}, GP_EXIT}, 0, 0, GP_EVENT},
-	{"LMSW at CPL 3", G64_USER, B(0x0f, 0x01, 0xf0), {0}, {{F_CR0_MASK, 15}, {F_CR0_SHADOW, 14}, GP_EXIT}, 0, 0, GP_EVENT},
-	{"MOV to CR0 at CPL 3", G64_USER, B(0x0f, 0x22, 0xc0), {0}, {{F_CR0_MASK, ~0ull}, {F_CR0_SHADOW, ~0ull}, GP_EXIT}, 0, 0, GP_EVENT},
+	{"CLTS at CPL 3", G64_USER, B(0x0f, 0x06), {0}, {{VMCS_CR0_MASK, 8}, {VMCS_CR0_SHADOW, 8}, GP_EXIT}, 0, 0, GP_EVENT},
+	{"LMSW at CPL 3", G64_USER, B(0x0f, 0x01, 0xf0), {0}, {{VMCS_CR0_MASK, 15}, {VMCS_CR0_SHADOW, 14}, GP_EXIT}, 0, 0, GP_EVENT},
+	{"MOV to CR0 at CPL 3", G64_USER, B(0x0f, 0x22, 0xc0), {0}, {{VMCS_CR0_MASK, ~0ull}, {VMCS_CR0_SHADOW, ~0ull}, GP_EXIT}, 0, 0, GP_EVENT},
 	GP_FIRST("MOV to CR3 at CPL 3", P_CR3_LOAD, 0x0f, 0x22, 0xd8), GP_FIRST("MOV from CR3 at CPL 3", P_CR3_STORE, 0x0f, 0x20, 0xd8),
 	/* ERRATA E70: the exit of MOV DR comes before #GP by privilege and before #UD by CR4.DE */
 	{"MOV to DR at CPL 3", G64_USER, B(0x0f, 0x23, 0xc0), {0}, {{VMCS_PROC, P_DR}, GP_EXIT}, R_DR, 0, 0},
@@ -102,9 +102,9 @@ static const struct row priorities[] = {
 	UD_FIRST("MOV to CR7", G64, 0, 0x0f, 0x22, 0xf8), UD_FIRST("MOV to CR9", G64, 0, 0x44, 0x0f, 0x22, 0xc8), UD_FIRST("MOV to CR10", G64, 0, 0x44, 0x0f, 0x22, 0xd0),
 	UD_FIRST("MOV to CR11", G64, 0, 0x44, 0x0f, 0x22, 0xd8), UD_FIRST("MOV to CR12", G64, 0, 0x44, 0x0f, 0x22, 0xe0), UD_FIRST("MOV to CR13", G64, 0, 0x44, 0x0f, 0x22, 0xe8),
 	UD_FIRST("MOV to CR14", G64, 0, 0x44, 0x0f, 0x22, 0xf0), UD_FIRST(REQ("vmx04.3.1.2.1.9") "MOV to CR15", G64, 0, 0x44, 0x0f, 0x22, 0xf8),
-	{REQ("vmx04.3.1.2.1.10") "LMSW, operand not mapped", G64, B(0x0f, 0x01, 0x33), {0, 0, 0, 1ull << 45}, {{F_CR0_MASK, 15}, {F_CR0_SHADOW, 14}, {VMCS_EXCEPTIONS, 1 << 14}}, 0, 0, EV_E(14)},
-	{REQ("vmx04.3.1.2.1.13") "MOV to CR0, reserved bits and a host-owned one", G64, B(0x0f, 0x22, 0xc0), {~0ull}, {{F_CR0_MASK, 8}, GP_EXIT}, R_CR, 0, 0},
-	{REQ("vmx04.3.1.2.1.13") "MOV to CR4, reserved bits and a host-owned one", G64, B(0x0f, 0x22, 0xe0), {~0ull}, {{F_CR4_MASK, 8}, GP_EXIT}, R_CR, 4, 0},
+	{REQ("vmx04.3.1.2.1.10") "LMSW, operand not mapped", G64, B(0x0f, 0x01, 0x33), {0, 0, 0, 1ull << 45}, {{VMCS_CR0_MASK, 15}, {VMCS_CR0_SHADOW, 14}, {VMCS_EXCEPTIONS, 1 << 14}}, 0, 0, EV_E(14)},
+	{REQ("vmx04.3.1.2.1.13") "MOV to CR0, reserved bits and a host-owned one", G64, B(0x0f, 0x22, 0xc0), {~0ull}, {{VMCS_CR0_MASK, 8}, GP_EXIT}, R_CR, 0, 0},
+	{REQ("vmx04.3.1.2.1.13") "MOV to CR4, reserved bits and a host-owned one", G64, B(0x0f, 0x22, 0xe0), {~0ull}, {{VMCS_CR4_MASK, 8}, GP_EXIT}, R_CR, 4, 0},
 	{REQ("vmx04.3.1.2.1.14") "MOV to CR3, reserved bits", G64, B(0x0f, 0x22, 0xd8), {~0ull}, {{VMCS_PROC, P_CR3_LOAD}, GP_EXIT}, R_CR, 3, 0},
 	{REQ("vmx04.3.1.2.1.16.now") "INSB to a page that is not there", G64, B(0x6c), {0, 0, 0x80, 0, 0, 0, 0, 1ull << 45}, {{VMCS_PROC, P_IO_ALL}, {VMCS_EXCEPTIONS, 1 << 14}}, R_IO, 0x800018, 0},
 	{REQ("vmx04.3.1.2.1.16.now") "OUTSB from a non-canonical address", G64, B(0x6e), {0, 0, 0x80, 0, 0, 0, 1ull << 47}, {{VMCS_PROC, P_IO_ALL}, GP_EXIT}, R_IO, 0x800010, 0},
@@ -139,8 +139,8 @@ static u64 io_at(u32 controls, u16 port, u8 opcode, u8 prefix)
 
 	guest(G64, prefix ? code : code + 1, prefix ? 2 : 1);
 	on(VMCS_PROC, controls);
-	vmx_write(F_IO_A, (u64)map_a);
-	vmx_write(F_IO_B, (u64)map_b);
+	vmx_write(VMCS_IO_A, (u64)map_a);
+	vmx_write(VMCS_IO_B, (u64)map_b);
 	memset(g_in, 0, sizeof(g_in));
 	g_in[RDX] = port;
 	return go();
@@ -190,14 +190,14 @@ static void strings(void)
 {
 	GUEST(G64, 0x6c);
 	on(VMCS_PROC, P_IO_ALL);
-	vmx_write(0x680e, 0x100000); /* FS base */
+	vmx_write(VMCS_GUEST_FS_BASE, 0x100000); /* FS base */
 	g_in[RDI] = 0x7777;
 	g_in[RSI] = 0x3333;
 	check("INSB", go(), R_IO);
 	check(REQ("vmx04.2.8.4.23") "INSB: linear address", vmx_read(VMCS_GUEST_LINEAR), 0x7777);
 	GUEST(G64, 0x64, 0x6c);
 	on(VMCS_PROC, P_IO_ALL);
-	vmx_write(0x680e, 0x100000);
+	vmx_write(VMCS_GUEST_FS_BASE, 0x100000);
 	check("FS INSB", go(), R_IO);
 	check(REQ("vmx04.2.8.4.26") "FS INSB: linear address", vmx_read(VMCS_GUEST_LINEAR), 0x7777);
 	GUEST(G64, 0x6e);
@@ -206,7 +206,7 @@ static void strings(void)
 	check(REQ("vmx04.2.8.4.24") "OUTSB: linear address", vmx_read(VMCS_GUEST_LINEAR), 0x3333);
 	GUEST(G64, 0x64, 0x6e);
 	on(VMCS_PROC, P_IO_ALL);
-	vmx_write(0x680e, 0x100000);
+	vmx_write(VMCS_GUEST_FS_BASE, 0x100000);
 	check("FS OUTSB", go(), R_IO);
 	check(REQ("vmx04.2.8.4.25") "FS OUTSB: linear address", vmx_read(VMCS_GUEST_LINEAR), 0x103333);
 }
@@ -249,7 +249,7 @@ static void operand_forms(void)
 		guest(G64, list[n].code, list[n].length);
 		go();
 		check(REQ("vmx04.4.12") "displacement", vmx_read(VMCS_QUALIFICATION), list[n].displacement);
-		check("instruction information", vmx_read(F_INFO) & mask, list[n].info);
+		check("instruction information", vmx_read(VMCS_INFO) & mask, list[n].info);
 	}
 }
 
@@ -331,7 +331,7 @@ static void test_hlt(void)
 	GUEST(G64, 0xf4);
 	off(VMCS_PROC, P_HLT);
 	on(VMCS_PIN, PIN_TIMER);
-	vmx_write(F_TIMER, 1000);
+	vmx_write(VMCS_TIMER, 1000);
 	check(REQ("vmx04.2.5.2.3 vmx04.3.1.2.3.2") "HLT, control off: halts", go(), R_TIMER);
 	check("activity state HLT", vmx_read(VMCS_GUEST_ACTIVITY), 1);
 	check("RIP behind HLT", vmx_read(VMCS_GUEST_RIP), CODE + 1);
@@ -340,12 +340,12 @@ static void test_hlt(void)
 	g_in[RCX] = 0x10;
 	g_in[RDX] = 0x100;
 	on(VMCS_PROC, P_MSR_MAP);
-	vmx_write(F_MSR_BITMAP, (u64)fresh_page());
+	vmx_write(VMCS_MSR_BITMAP, (u64)fresh_page());
 	on(VMCS_PIN, PIN_TIMER);
-	on(VMCS_EXIT_CONTROLS, 1 << 22);
-	vmx_write(F_TIMER, 100000);
+	on(VMCS_EXIT_CONTROLS, X_SAVE_TIMER);
+	vmx_write(VMCS_TIMER, 100000);
 	check("WRMSR of the TSC", go(), R_VMCALL);
-	check("WRMSR of the TSC: what is left of the preemption timer", vmx_read(F_TIMER) - 99000 < 1001, 1);
+	check("WRMSR of the TSC: what is left of the preemption timer", vmx_read(VMCS_TIMER) - 99000 < 1001, 1);
 }
 
 static void test_tsc(void)
@@ -357,7 +357,7 @@ static void test_tsc(void)
 		static const u64 offsets[] = {1ull << 40, -(1ull << 33), 5};
 
 		GUEST(G64, 0x0f, 0x31);
-		vmx_write(F_TSC_OFFSET, offsets[n]);
+		vmx_write(VMCS_TSC_OFFSET, offsets[n]);
 		if (n < 2)
 			on(VMCS_PROC, P_TSC_OFFSET);
 		now = rdtsc();
@@ -368,9 +368,9 @@ static void test_tsc(void)
 	}
 	GUEST(G64, 0x0f, 0x31);
 	on(VMCS_PROC, P_TSC_OFFSET);
-	on(VMCS_PROC2, 1 << 25);
-	vmx_write(F_TSC_MULTIPLIER, 5ull << 47); /* 2.5 */
-	vmx_write(F_TSC_OFFSET, 1ull << 41);
+	on(VMCS_PROC2, S_TSC_SCALING);
+	vmx_write(VMCS_TSC_MULTIPLIER, 5ull << 47); /* 2.5 */
+	vmx_write(VMCS_TSC_OFFSET, 1ull << 41);
 	now = rdtsc();
 	check("RDTSC scaled", go(), R_VMCALL);
 	seen = g_out[RAX] | g_out[RDX] << 32;

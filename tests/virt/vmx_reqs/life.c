@@ -74,7 +74,7 @@ static void root_instructions(void)
 	u64 a, b, rip;
 
 	op_to(CURRENT);
-	vmx_write(0x4402, 0x7777);
+	vmx_write(VMCS_EXIT_REASON, 0x7777);
 	cpuid(0, 0, r);
 	check(REQ("vmx04.1.3.2") "CPUID", r[1] != 0, 1);
 	a = rdtsc();
@@ -90,7 +90,7 @@ static void root_instructions(void)
 	inb(0x80);
 	asm volatile("lea 1f(%%rip), %0; 1:" : "=r"(rip));
 	check("RDPMC", CATCH(asm volatile("rdpmc" ::"c"(0) : "rax", "rdx")), -1);
-	check("no exit was recorded", vmx_read(0x4402), 0x7777);
+	check("no exit was recorded", vmx_read(VMCS_EXIT_REASON), 0x7777);
 	(void)rip;
 }
 

@@ -27,14 +27,14 @@ static void areas(void)
 	load[0] = (struct entry){KERNEL_GS, 0, 0xddd000};
 	load[1] = (struct entry){0x175, 0, 0xeee000};
 	load[2] = (struct entry){LSTAR, 0, 0xfff000};
-	vmx_write(0x6824, 0x123000); /* guest and host IA32_SYSENTER_ESP */
-	vmx_write(0x6c10, 0x456000);
-	vmx_write(F_ENTRY_LOAD_ADDR, (u64)entry);
-	vmx_write(F_ENTRY_LOAD_COUNT, 2);
-	vmx_write(F_STORE_ADDR, (u64)store);
-	vmx_write(F_STORE_COUNT, 2);
-	vmx_write(F_LOAD_ADDR, (u64)load);
-	vmx_write(F_LOAD_COUNT, 2);
+	vmx_write(VMCS_GUEST_SYSENTER_ESP, 0x123000); /* guest and host IA32_SYSENTER_ESP */
+	vmx_write(VMCS_HOST_SYSENTER_ESP, 0x456000);
+	vmx_write(VMCS_ENTRY_LOAD_ADDR, (u64)entry);
+	vmx_write(VMCS_ENTRY_LOAD_COUNT, 2);
+	vmx_write(VMCS_STORE_ADDR, (u64)store);
+	vmx_write(VMCS_STORE_COUNT, 2);
+	vmx_write(VMCS_LOAD_ADDR, (u64)load);
+	vmx_write(VMCS_LOAD_COUNT, 2);
 	check("runs", go(), R_VMCALL);
 	check(REQ("vmx04.2.6.2.4 vmx04.2.6.2.6 vmx04.2.6.2.7 vmx04.2.7.2.4 vmx04.VMLAUNCH.10 vmx04.3.3.0.2 vmx04.2.9.2.1") "stored: the guest's, as loaded by entry", store[0].data, 0xaaa000);
 	check("bits 63:0 of the entry", store[0].index == KERNEL_GS && store[0].reserved == 0, 1);
@@ -47,20 +47,20 @@ static void areas(void)
 	check(REQ("vmx04.2.6.2.8") "neither loaded nor stored", rdmsr(LSTAR), 0x3000);
 	/* counts of 0: addresses that would be refused are not looked at */
 	GUEST(G64, 0x90);
-	vmx_write(F_ENTRY_LOAD_ADDR, 7);
-	vmx_write(F_STORE_ADDR, 5);
-	vmx_write(F_LOAD_ADDR, 1ull << 60);
+	vmx_write(VMCS_ENTRY_LOAD_ADDR, 7);
+	vmx_write(VMCS_STORE_ADDR, 5);
+	vmx_write(VMCS_LOAD_ADDR, 1ull << 60);
 	check(REQ("vmx04.2.6.2.3 vmx04.2.6.2.12 vmx04.2.7.2.3") "counts of 0", go(), R_VMCALL);
 	check("nothing loaded", rdmsr(KERNEL_GS), 0xddd000);
 	/* the guest's SYSENTER_ESP of the area counts after the field */
 	GUEST(G64, 0xb9, 0x75, 0x01, 0x00, 0x00, 0x0f, 0x32);
 	u64 *map = fresh_page();
-	vmx_write(F_MSR_BITMAP, (u64)map);
+	vmx_write(VMCS_MSR_BITMAP, (u64)map);
 	on(VMCS_PROC, P_MSR_MAP);
-	vmx_write(0x6824, 0x123000);
+	vmx_write(VMCS_GUEST_SYSENTER_ESP, 0x123000);
 	entry[0] = (struct entry){0x175, 0, 0x789000};
-	vmx_write(F_ENTRY_LOAD_ADDR, (u64)entry);
-	vmx_write(F_ENTRY_LOAD_COUNT, 1);
+	vmx_write(VMCS_ENTRY_LOAD_ADDR, (u64)entry);
+	vmx_write(VMCS_ENTRY_LOAD_COUNT, 1);
 	check("runs", go(), R_VMCALL);
 	check(REQ("vmx04.2.7.2.5") "loaded after the guest state", g_out[RAX], 0x789000);
 }
@@ -97,8 +97,8 @@ static void launching(void)
 	vmx_write(VMCS_ENTRY_EVENT, 0);
 	vmx_write(VMCS_GUEST_RFLAGS, 2);
 	entry[0] = (struct entry){0xc0000100, 0, 0}; /* IA32_FS_BASE may not be loaded */
-	vmx_write(F_ENTRY_LOAD_ADDR, (u64)entry);
-	vmx_write(F_ENTRY_LOAD_COUNT, 1);
+	vmx_write(VMCS_ENTRY_LOAD_ADDR, (u64)entry);
+	vmx_write(VMCS_ENTRY_LOAD_COUNT, 1);
 	check(REQ("vmx04.3.2.2.4.now vmx04.2.8.1.18") "bad MSR", go(), R_BAD_MSR);
 	check("its number", vmx_read(VMCS_QUALIFICATION), 1);
 	entry[0] = (struct entry){0xc0000080, 0, 0}; /* IA32_EFER.LME from 1 to 0 under paging */
@@ -115,7 +115,7 @@ static void launching(void)
 	vmx_write(VMCS_PIN, controls);
 	vmx_write(VMCS_HOST_CR0, read_cr0());
 	vmx_write(VMCS_GUEST_RFLAGS, 2);
-	vmx_write(F_ENTRY_LOAD_COUNT, 0);
+	vmx_write(VMCS_ENTRY_LOAD_COUNT, 0);
 	check(REQ("vmx04.VMLAUNCH.9 vmx04.VMLAUNCH.11") "still clear: VMLAUNCH", go(), R_VMCALL);
 	check(REQ("vmx04.VMLAUNCH.7 vmx04.4.13") "VMLAUNCH of a launched VMCS", error(go()), 4);
 	u64 pin = vmx_read(VMCS_PIN);

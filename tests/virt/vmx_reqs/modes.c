@@ -18,11 +18,11 @@ static u64 descriptor(u64 base, u32 limit, unsigned access, unsigned flags)
 static void guest32(const u8 *code, unsigned length)
 {
 	guest(G64, code, length);
-	off(VMCS_ENTRY_CONTROLS, 1 << 9);
+	off(VMCS_ENTRY_CONTROLS, E_LONG);
 	vmx_write(VMCS_GUEST_EFER, rdmsr(0xc0000080) & ~0x500ull);
 	vmx_write(VMCS_GUEST_CR3, (u64)pd32);
 	vmx_write(VMCS_GUEST_CR4, 0x2010);
-	vmx_write(F_CS_AR, 0xc09b);
+	vmx_write(VMCS_GUEST_CS_AR, 0xc09b);
 	memset(own_gdt, 0, sizeof(own_gdt));
 	memset(new_tss, 0, sizeof(new_tss));
 	memset(old_tss, 0, sizeof(old_tss));
@@ -48,7 +48,7 @@ static void protected_mode(void)
 {
 	guest32((u8[]){0xb9, 0x80, 0, 0, 0xc0, 0x0f, 0x32}, 7);
 	u64 *map = fresh_page();
-	vmx_write(F_MSR_BITMAP, (u64)map);
+	vmx_write(VMCS_MSR_BITMAP, (u64)map);
 	on(VMCS_PROC, P_MSR_MAP);
 	check(REQ("vmx04.1.8.11") "32-bit protected mode, one-to-one paging", go(), R_VMCALL);
 	check(REQ("vmx04.2.7.1.3") "EFER.LMA and LME are 0", g_out[RAX] & 0x500, 0);
@@ -61,10 +61,10 @@ static void v86(const u8 *code, unsigned length)
 	for (unsigned n = 0; n < 6; n++) {
 		u16 sel = n == 1 ? (u16)(CODE >> 4) : 0x100;
 
-		vmx_write(0x800 + 2 * n, sel);
-		vmx_write(0x6806 + 2 * n, (u64)sel << 4);
-		vmx_write(0x4800 + 2 * n, 0xffff);
-		vmx_write(0x4814 + 2 * n, 0xf3);
+		vmx_write(VMCS_GUEST_ES + 2 * n, sel);
+		vmx_write(VMCS_GUEST_ES_BASE + 2 * n, (u64)sel << 4);
+		vmx_write(VMCS_GUEST_ES_LIMIT + 2 * n, 0xffff);
+		vmx_write(VMCS_GUEST_ES_AR + 2 * n, 0xf3);
 	}
 	vmx_write(VMCS_GUEST_RFLAGS, 0x20002);
 	vmx_write(VMCS_GUEST_RIP, 0);
@@ -107,7 +107,7 @@ static void software_interrupts(void)
 		old_tss[2] = 0x10;
 		old_tss[25] = 0x88u << 16;
 		old_tss[26 + 1] = list[n].bit ? 1 << 1 : 0;
-		vmx_write(0x480e, 0xff); /* the limit of TR */
+		vmx_write(VMCS_GUEST_TR_LIMIT, 0xff); /* the limit of TR */
 		vmx_write(VMCS_GUEST_RFLAGS, 0x20002 | list[n].iopl << 12);
 		vmx_write(VMCS_GUEST_RSP, list[n].sp);
 		if (list[n].vme)
@@ -115,7 +115,7 @@ static void software_interrupts(void)
 		on(VMCS_EXCEPTIONS, 1 << 12 | 1 << 13);
 		if (list[n].injected) {
 			vmx_write(VMCS_ENTRY_EVENT, EV(0x21, 4));
-			vmx_write(F_ENTRY_LENGTH, 2);
+			vmx_write(VMCS_ENTRY_LENGTH, 2);
 		}
 		vcheck(list[n].name, "reason", go(), list[n].event ? R_EXCEPTION : R_VMCALL);
 
@@ -126,7 +126,7 @@ static void software_interrupts(void)
 			vcheck(list[n].name, "length", vmx_read(VMCS_EXIT_LENGTH), 2);
 		if (list[n].event) {
 			vcheck(list[n].name, "event", vmx_read(VMCS_EXIT_EVENT), list[n].event);
-			vcheck(list[n].name, "error code", vmx_read(F_EXIT_ERROR), 0);
+			vcheck(list[n].name, "error code", vmx_read(VMCS_EXIT_ERROR), 0);
 			vcheck(list[n].name, "RIP", vmx_read(VMCS_GUEST_RIP), 0);
 			continue;
 		}
@@ -168,16 +168,16 @@ static void virtual_8086(void)
 static void real(const u8 *code, unsigned length, u64 cr0)
 {
 	guest32(code, length);
-	on(VMCS_PROC2, 1 << 7);
+	on(VMCS_PROC2, S_UNRESTRICTED);
 	vmx_write(VMCS_GUEST_CR0, cr0);
 	if (cr0 & 1)
 		return;
 	for (unsigned n = 0; n < 6; n++) {
-		vmx_write(0x800 + 2 * n, 0);
-		vmx_write(0x4800 + 2 * n, 0xffff);
-		vmx_write(0x4814 + 2 * n, n == 1 ? 0x9b : 0x93);
+		vmx_write(VMCS_GUEST_ES + 2 * n, 0);
+		vmx_write(VMCS_GUEST_ES_LIMIT + 2 * n, 0xffff);
+		vmx_write(VMCS_GUEST_ES_AR + 2 * n, n == 1 ? 0x9b : 0x93);
 	}
-	vmx_write(0x6808, CODE);
+	vmx_write(VMCS_GUEST_CS_BASE, CODE);
 	vmx_write(VMCS_GUEST_RIP, 0);
 	vmx_write(VMCS_GUEST_RSP, 0x1000);
 }
@@ -249,7 +249,7 @@ static void switches(void)
 		vcheck(t->name, "NT", vmx_read(VMCS_GUEST_RFLAGS) & 0x4000, t->rflags & 0x4000);
 		vcheck(t->name, "busy bits", (u64)memcmp(gdt_before, own_gdt, sizeof(own_gdt)), 0);
 		vcheck(t->name, "link and old TSS", (u64)memcmp(old_before, old_tss, sizeof(old_tss)), 0);
-		vcheck(t->name, "TR", vmx_read(0x80e), OLD_TSS);
+		vcheck(t->name, "TR", vmx_read(VMCS_GUEST_TR), OLD_TSS);
 	}
 	guest32((u8[]){0x90}, 1);
 	vmx_write(VMCS_GUEST_RFLAGS, 0x202);
@@ -282,7 +282,7 @@ static void checks_first(void)
 		vmx_write(VMCS_EXCEPTIONS, 1 << 10 | 1 << 11 | 1 << 13);
 		vcheck(refused[n].name, REQ("vmx04.3.1.3.19 vmx04.3.1.3.20") "an exception, no task-switch exit", go(), R_EXCEPTION);
 		vcheck(refused[n].name, "event", vmx_read(VMCS_EXIT_EVENT), EV_E(refused[n].vector));
-		vcheck(refused[n].name, "error code", vmx_read(F_EXIT_ERROR), refused[n].error);
+		vcheck(refused[n].name, "error code", vmx_read(VMCS_EXIT_ERROR), refused[n].error);
 	}
 	/* in the delivery of an event: the TSS behind the gate is not present */
 	guest32((u8[]){0xcd, 0x50}, 2);
@@ -329,19 +329,19 @@ static void execute_disable(u64 *root, u64 *second)
 	check("injection", go(), R_VMCALL);
 	check(REQ("vmx04.3.2.0.4") "the IDTR and CR3 just loaded", vmx_read(VMCS_GUEST_RIP), h);
 	injected_through(root);
-	vmx_write(F_ENTRY_LOAD_ADDR, (u64)area);
-	vmx_write(F_ENTRY_LOAD_COUNT, 1);
+	vmx_write(VMCS_ENTRY_LOAD_ADDR, (u64)area);
+	vmx_write(VMCS_ENTRY_LOAD_COUNT, 1);
 	check(REQ("vmx04.3.2.0.4 vmx04.3.2.4.2") "injection after NXE was cleared by the MSR area", go(), R_EXCEPTION);
 	check("#PF", vmx_read(VMCS_EXIT_EVENT), EV_E(14));
-	check("a reserved bit", vmx_read(F_EXIT_ERROR), 9);
+	check("a reserved bit", vmx_read(VMCS_EXIT_ERROR), 9);
 	check("vectoring", vmx_read(VMCS_VECTORING), EV(0x40, 0));
 	wrmsr(0xc0000080, efer | 0x800);
 	pds[1][0] = A | 0x87 | 1ull << 63;
 	invlpg((void *)X);
 	check("the host's page", look() == 0, *(volatile u64 *)A == 0);
 	guest(G64, NULL, 0);
-	vmx_write(F_LOAD_ADDR, (u64)area);
-	vmx_write(F_LOAD_COUNT, 1);
+	vmx_write(VMCS_LOAD_ADDR, (u64)area);
+	vmx_write(VMCS_LOAD_COUNT, 1);
 	check("exit", go(), R_VMCALL);
 	check(REQ("vmx04.3.3.4.4.1") "NXE was cleared by the MSR area", CATCH(look()), 14);
 	check("a reserved bit", last_fault.error, 9);
@@ -387,7 +387,7 @@ static void translations(void)
 	check(REQ("vmx04.3.2.3.1.12.now") "flushed", look(), 0xcccc);
 	pds[1][0] = A | 0x87;
 	guest(G64, read64, 0);
-	on(VMCS_PROC2, 1 << 5);
+	on(VMCS_PROC2, S_VPID);
 	vmx_write(0, 5);
 	check("with VPID", go(), R_VMCALL);
 	check(REQ("vmx04.3.2.3.1.12.now") "kept", look(), 0xcccc);

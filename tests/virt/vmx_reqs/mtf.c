@@ -4,7 +4,7 @@
  */
 #include "reqs.h"
 
-enum { R_MTF = 37, P_MTF = 1 << 27, APIC = 0xfee00000u, ACK = 0x8000, TF = 0x102, STI = 1, MOV_SS = 2, BS = 1 << 14 };
+enum { APIC = 0xfee00000u, TF = 0x102, STI = 1, MOV_SS = 2, BS = 1 << 14 };
 #define STUB(n) ((u64)stubs + 16 * (n)) /* two NOPs and VMCALL */
 
 static u8 *stubs;
@@ -140,19 +140,19 @@ static void blocking(void)
 	STEPPED(0x90, 0x90); /* single-stepping by the guest: the trap waits */
 	vmx_write(VMCS_GUEST_RFLAGS, TF);
 	at("TF", go(), CODE + 1);
-	check("TF: pending", vmx_read(F_PENDING_DEBUG), BS);
+	check("TF: pending", vmx_read(VMCS_PENDING_DEBUG), BS);
 	at("TF: delivered", go_on(), STUB(1));
 	check("TF: the frame", *(u64 *)vmx_read(VMCS_GUEST_RSP), CODE + 1);
-	check("TF: no more", vmx_read(F_PENDING_DEBUG), 0);
+	check("TF: no more", vmx_read(VMCS_PENDING_DEBUG), 0);
 	/* "Saving Non-Register State": BS with TF, so that the state may be entered again */
 	STEPPED(0x8e, 0xd0, 0x90);
 	g_in[RAX] = 0x10;
 	vmx_write(VMCS_GUEST_RFLAGS, TF);
 	at("MOV SS under TF", go(), CODE + 2);
 	check("MOV SS under TF: blocking", vmx_read(VMCS_GUEST_INTERRUPTIBILITY), MOV_SS);
-	check("MOV SS under TF: pending", vmx_read(F_PENDING_DEBUG), BS);
+	check("MOV SS under TF: pending", vmx_read(VMCS_PENDING_DEBUG), BS);
 	at("MOV SS under TF: the next", go_on(), CODE + 3);
-	check("MOV SS under TF: pending still", vmx_read(F_PENDING_DEBUG), BS);
+	check("MOV SS under TF: pending still", vmx_read(VMCS_PENDING_DEBUG), BS);
 	at("MOV SS under TF: one #DB", go_on(), STUB(1));
 	check("MOV SS under TF: the frame", *(u64 *)vmx_read(VMCS_GUEST_RSP), CODE + 3);
 	STEPPED(0x8e, 0xd0, 0x0f, 0x0b); /* a fault ends it */
@@ -160,14 +160,14 @@ static void blocking(void)
 	vmx_write(VMCS_GUEST_RFLAGS, TF);
 	at("MOV SS under TF, UD2", go(), CODE + 2);
 	at("MOV SS under TF, UD2: #UD", go_on(), STUB(6));
-	check("MOV SS under TF, UD2: nothing pending", vmx_read(F_PENDING_DEBUG), 0);
+	check("MOV SS under TF, UD2: nothing pending", vmx_read(VMCS_PENDING_DEBUG), 0);
 	at("MOV SS under TF, UD2: no #DB", go_on(), STUB(6) + 1);
 	STEPPED(0x8e, 0xd0, 0x0f, 0xa2); /* the same by another exit */
 	g_in[RAX] = 0x10;
 	off(VMCS_PROC, P_MTF);
 	vmx_write(VMCS_GUEST_RFLAGS, TF);
 	check("MOV SS under TF, CPUID: exits", go(), R_CPUID);
-	check("MOV SS under TF, CPUID: pending", vmx_read(F_PENDING_DEBUG), BS);
+	check("MOV SS under TF, CPUID: pending", vmx_read(VMCS_PENDING_DEBUG), BS);
 	check("MOV SS under TF, CPUID: enters again", go_on(), R_CPUID);
 	STEPPED(0x8e, 0xd0, 0x0f, 0x0b); /* and by a fault that exits */
 	g_in[RAX] = 0x10;
@@ -175,7 +175,7 @@ static void blocking(void)
 	vmx_write(VMCS_GUEST_RFLAGS, TF);
 	vmx_write(VMCS_EXCEPTIONS, 1 << 6);
 	check("MOV SS under TF, UD2: exits", go(), R_EXCEPTION);
-	check("MOV SS under TF, UD2: pending", vmx_read(F_PENDING_DEBUG), BS);
+	check("MOV SS under TF, UD2: pending", vmx_read(VMCS_PENDING_DEBUG), BS);
 	check("MOV SS under TF, UD2: blocking", vmx_read(VMCS_GUEST_INTERRUPTIBILITY), MOV_SS);
 	check("MOV SS under TF, UD2: enters again", go_on(), R_EXCEPTION);
 }
@@ -194,7 +194,7 @@ static void neighbours(void)
 	mmio_write(APIC + 0xb0, 0);
 	STEPPED(0x90);
 	on(VMCS_PIN, PIN_EXT);
-	on(VMCS_EXIT_CONTROLS, ACK);
+	on(VMCS_EXIT_CONTROLS, X_ACK);
 	mmio_write(APIC + 0x300, 0x40051);
 	check("external interrupt that exits", go(), R_INTERRUPT);
 	mmio_write(APIC + 0xb0, 0);
@@ -203,7 +203,7 @@ static void neighbours(void)
 	STEPPED(0xc7, 0x03, 0x51, 0x00, 0x04, 0x00, 0x90); /* MOV [RBX], 40051h: the exit comes before the interrupt's */
 	g_in[RBX] = APIC + 0x300;
 	on(VMCS_PIN, PIN_EXT);
-	on(VMCS_EXIT_CONTROLS, ACK);
+	on(VMCS_EXIT_CONTROLS, X_ACK);
 	at("an interrupt arises", go(), CODE + 6);
 	check("an interrupt arises: next", go_on(), R_INTERRUPT);
 	check("an interrupt arises: its event", vmx_read(VMCS_EXIT_EVENT), EV(0x51, 0));
@@ -220,16 +220,16 @@ static void neighbours(void)
 	STEPPED(0xf4, 0x90); /* HLT */
 	off(VMCS_PROC, P_HLT);
 	on(VMCS_PIN, PIN_TIMER);
-	vmx_write(F_TIMER, 10000);
+	vmx_write(VMCS_TIMER, 10000);
 	at("HLT", go(), CODE + 1);
 	STEPPED(0x90);
 	on(VMCS_PIN, PIN_TIMER);
-	vmx_write(F_TIMER, 100);
+	vmx_write(VMCS_TIMER, 100);
 	vmx_write(VMCS_GUEST_ACTIVITY, 2);
 	check("shutdown: blocked", go(), R_TIMER);
 	STEPPED(0x90);
 	on(VMCS_PIN, PIN_TIMER);
-	vmx_write(F_TIMER, 100);
+	vmx_write(VMCS_TIMER, 100);
 	vmx_write(VMCS_GUEST_ACTIVITY, 1);
 	check("HLT at entry: no instruction, no exit", go(), R_TIMER);
 }
@@ -249,14 +249,14 @@ static void injection(void)
 		gate(0x41, 0x6e);
 		vmx_write(VMCS_GUEST_RFLAGS, 0x202);
 		vmx_write(VMCS_ENTRY_EVENT, row[n].event);
-		vmx_write(F_ENTRY_LENGTH, 1);
+		vmx_write(VMCS_ENTRY_LENGTH, 1);
 		at(row[n].name, go(), STUB(row[n].rip));
 		check("the event is over", vmx_read(VMCS_ENTRY_EVENT) >> 31, 0);
 		at(row[n].name, go_on(), STUB(row[n].rip) + 1);
 	}
 	STEPPED(0x90);
 	vmx_write(VMCS_ENTRY_EVENT, EV(0x41, 4));
-	vmx_write(F_ENTRY_LENGTH, 1);
+	vmx_write(VMCS_ENTRY_LENGTH, 1);
 	vmx_write(VMCS_EXCEPTIONS, 1 << 11);
 	gate(0x41, 0x6e);
 	check("#NP of an injected event exits", go(), R_EXCEPTION);
@@ -280,9 +280,9 @@ static void injection(void)
 	STEPPED(0x90); /* before a pending debug exception, which is kept */
 	vmx_write(VMCS_ENTRY_EVENT, EV(0, 7));
 	vmx_write(VMCS_GUEST_RFLAGS, TF);
-	vmx_write(F_PENDING_DEBUG, BS);
+	vmx_write(VMCS_PENDING_DEBUG, BS);
 	at("pending MTF and #DB", go(), CODE);
-	check("pending MTF and #DB: kept", vmx_read(F_PENDING_DEBUG), BS);
+	check("pending MTF and #DB: kept", vmx_read(VMCS_PENDING_DEBUG), BS);
 	off(VMCS_PROC, P_MTF);
 	vmx_write(VMCS_EXCEPTIONS, 2);
 	check("pending MTF and #DB: then it is taken", go_on(), R_EXCEPTION);

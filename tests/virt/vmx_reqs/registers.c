@@ -2,7 +2,7 @@
 #include "reqs.h"
 
 #define TS 8ull
-#define MASK(cr, mask, shadow) {F_CR##cr##_MASK, mask}, {F_CR##cr##_SHADOW, shadow}
+#define MASK(cr, mask, shadow) {VMCS_CR##cr##_MASK, mask}, {VMCS_CR##cr##_SHADOW, shadow}
 #define LMSW_AX B(0x0f, 0x01, 0xf0)
 #define TO_CR0 B(0x0f, 0x22, 0xc0)
 #define TO_CR3 B(0x0f, 0x22, 0xd8)
@@ -39,10 +39,10 @@ static const struct row exits[] = {
 	/* whatever the masks */
 	{REQ("vmx04.3.1.1.8") "MOV from CR0", G64, B(0x0f, 0x20, 0xc0), {0}, {MASK(0, ~0ull, 0), MASK(4, ~0ull, 0)}, R_VMCALL, 0, 0}, {REQ("vmx04.3.1.1.8") "MOV from CR4", G64, B(0x0f, 0x20, 0xe0), {0}, {MASK(0, ~0ull, 0), MASK(4, ~0ull, 0)}, R_VMCALL, 0, 0},
 	{REQ("vmx04.2.5.2.15.now vmx04.3.1.2.2.2.now") "MOV from CR3, control off", G64, B(0x0f, 0x20, 0xd8), {0}, {{0, 0}}, R_VMCALL, 0, 0},
-	{REQ("vmx04.3.1.2.3.19 vmx04.2.5.8.2") "MOV to CR3, no target of count 0", G64, TO_CR3, {0x5000}, {{VMCS_PROC, P_CR3_LOAD}, {F_CR3_TARGET0, 0x5000}}, R_CR, 3, 0},
-	{REQ("vmx04.3.1.2.3.18 vmx04.2.5.8.2") "MOV to CR3, third target of count 2", G64, TO_CR3, {0x5000}, {{VMCS_PROC, P_CR3_LOAD}, {F_CR3_COUNT, 2}, {F_CR3_TARGET0 + 4, 0x5000}}, R_CR, 3, 0},
-	{REQ("vmx04.2.5.8.3") "MOV to CR3, equal but for a high bit", G64, TO_CR3, {0x5000 | 1ull << 40}, {{VMCS_PROC, P_CR3_LOAD}, {F_CR3_COUNT, 1}, {F_CR3_TARGET0, 0x5000}}, R_CR, 3, 0},
-	{REQ("vmx04.2.5.8.3") "MOV to CR3, equal but for PCD", G64, TO_CR3, {0x5010}, {{VMCS_PROC, P_CR3_LOAD}, {F_CR3_COUNT, 1}, {F_CR3_TARGET0, 0x5000}}, R_CR, 3, 0},
+	{REQ("vmx04.3.1.2.3.19 vmx04.2.5.8.2") "MOV to CR3, no target of count 0", G64, TO_CR3, {0x5000}, {{VMCS_PROC, P_CR3_LOAD}, {VMCS_CR3_TARGET0, 0x5000}}, R_CR, 3, 0},
+	{REQ("vmx04.3.1.2.3.18 vmx04.2.5.8.2") "MOV to CR3, third target of count 2", G64, TO_CR3, {0x5000}, {{VMCS_PROC, P_CR3_LOAD}, {VMCS_CR3_COUNT, 2}, {VMCS_CR3_TARGET0 + 4, 0x5000}}, R_CR, 3, 0},
+	{REQ("vmx04.2.5.8.3") "MOV to CR3, equal but for a high bit", G64, TO_CR3, {0x5000 | 1ull << 40}, {{VMCS_PROC, P_CR3_LOAD}, {VMCS_CR3_COUNT, 1}, {VMCS_CR3_TARGET0, 0x5000}}, R_CR, 3, 0},
+	{REQ("vmx04.2.5.8.3") "MOV to CR3, equal but for PCD", G64, TO_CR3, {0x5010}, {{VMCS_PROC, P_CR3_LOAD}, {VMCS_CR3_COUNT, 1}, {VMCS_CR3_TARGET0, 0x5000}}, R_CR, 3, 0},
 	{REQ("vmx04.2.5.2.8 vmx04.3.1.2.3.22 vmx04.2.8.1.24") "MOV to CR8, exiting", G64, TO_CR8, {5}, {{VMCS_PROC, P_CR8_LOAD}}, R_CR, 8, 0}, /* and with the shadow: cr8() */
 	{REQ("vmx04.2.5.2.9 vmx04.3.1.2.3.21") "MOV from CR8, exiting", G64, FROM_CR8, {0}, {{VMCS_PROC, P_CR8_STORE}}, R_CR, 0x18, 0},
 	{REQ("vmx04.2.5.2.9 vmx04.3.1.2.3.21") "MOV from CR8, control off", G64, FROM_CR8, {0}, {{0, 0}}, R_VMCALL, 0, 0},
@@ -63,23 +63,23 @@ static void writes(void)
 
 	GUEST(G64, 0x0f, 0x06);
 	on(VMCS_GUEST_CR0, TS);
-	vmx_write(F_CR0_SHADOW, TS);
+	vmx_write(VMCS_CR0_SHADOW, TS);
 	check("CLTS", run1(0), R_VMCALL);
 	check(REQ("vmx04.3.1.1.1") "CLTS: TS is 0, whatever the shadow", vmx_read(VMCS_GUEST_CR0) & TS, 0);
 	GUEST(G64, 0x0f, 0x06);
 	on(VMCS_GUEST_CR0, TS);
-	vmx_write(F_CR0_MASK, TS);
+	vmx_write(VMCS_CR0_MASK, TS);
 	check("CLTS", run1(0), R_VMCALL);
 	check(REQ("vmx04.3.1.1.2") "CLTS: an owned TS stays", vmx_read(VMCS_GUEST_CR0) & TS, TS);
 	for (u64 mask = 0; mask < 16; mask++) {
 		GUEST(G64, 0x0f, 0x01, 0xf0);
 		cr0 = (vmx_read(VMCS_GUEST_CR0) & ~0xfull) | 1;
 		vmx_write(VMCS_GUEST_CR0, cr0);
-		vmx_write(F_CR0_MASK, mask);
-		vmx_write(F_CR0_SHADOW, 0xf);
+		vmx_write(VMCS_CR0_MASK, mask);
+		vmx_write(VMCS_CR0_SHADOW, 0xf);
 		check("LMSW", run1(0xffff), R_VMCALL);
 		check(REQ("vmx04.3.1.1.3") "LMSW: only guest-owned bits of 3:0", vmx_read(VMCS_GUEST_CR0), cr0 | (0xe & ~mask));
-		check(REQ("vmx04.2.5.7.5") "LMSW: shadow", vmx_read(F_CR0_SHADOW), 0xf);
+		check(REQ("vmx04.2.5.7.5") "LMSW: shadow", vmx_read(VMCS_CR0_SHADOW), 0xf);
 	}
 	/* CR0: AM and TS are the guest's, WP and MP the host's. */
 	GUEST(G64, 0x0f, 0x22, 0xc0);
@@ -87,31 +87,31 @@ static void writes(void)
 	cr0 |= 1 << 16;
 	cr0 &= ~2ull;
 	vmx_write(VMCS_GUEST_CR0, cr0);
-	vmx_write(F_CR0_MASK, 1 << 16 | 2);
-	vmx_write(F_CR0_SHADOW, 2); /* WP reads 0, MP reads 1 */
+	vmx_write(VMCS_CR0_MASK, 1 << 16 | 2);
+	vmx_write(VMCS_CR0_SHADOW, 2); /* WP reads 0, MP reads 1 */
 	check(REQ("vmx04.2.5.7.1 vmx04.2.5.7.4 vmx04.3.1.1.10") "MOV to CR0", run1((cr0 & ~(1ull << 16)) | 2 | TS | 1 << 18), R_VMCALL);
 	check(REQ("vmx04.3.3.3.2") "MOV to CR0: owned bits stay, others are taken", vmx_read(VMCS_GUEST_CR0), cr0 | TS | 1 << 18);
-	check(REQ("vmx04.2.5.7.5") "MOV to CR0: shadow", vmx_read(F_CR0_SHADOW), 2);
+	check(REQ("vmx04.2.5.7.5") "MOV to CR0: shadow", vmx_read(VMCS_CR0_SHADOW), 2);
 	GUEST(G64, 0x0f, 0x22, 0xe0);
 	cr4 = vmx_read(VMCS_GUEST_CR4) & ~0xcull;
 	vmx_write(VMCS_GUEST_CR4, cr4);
-	vmx_write(F_CR4_MASK, 4);
-	vmx_write(F_CR4_SHADOW, 4);
+	vmx_write(VMCS_CR4_MASK, 4);
+	vmx_write(VMCS_CR4_SHADOW, 4);
 	check("MOV to CR4", run1(cr4 | 4 | 8), R_VMCALL);
 	check(REQ("vmx04.3.1.1.12 vmx04.3.3.3.2") "MOV to CR4: owned bits stay, others are taken", vmx_read(VMCS_GUEST_CR4), cr4 | 8);
-	check("MOV to CR4: shadow", vmx_read(F_CR4_SHADOW), 4);
+	check("MOV to CR4: shadow", vmx_read(VMCS_CR4_SHADOW), 4);
 	/* a write that exits does nothing */
 	GUEST(G64, 0x0f, 0x22, 0xc0);
 	cr0 = vmx_read(VMCS_GUEST_CR0);
-	vmx_write(F_CR0_MASK, 4);
+	vmx_write(VMCS_CR0_MASK, 4);
 	check("MOV to CR0 exits", run1(cr0 ^ 4 ^ TS), (cr0 ^ 4) & 4 ? R_CR : R_VMCALL);
 	GUEST(G64, 0x0f, 0x22, 0xc0);
-	vmx_write(F_CR0_MASK, 4);
-	vmx_write(F_CR0_SHADOW, 4);
+	vmx_write(VMCS_CR0_MASK, 4);
+	vmx_write(VMCS_CR0_SHADOW, 4);
 	check("MOV to CR0 exits", run1((cr0 & ~4ull) ^ TS), R_CR);
 	check(REQ("vmx04.2.5.7.3 vmx04.3.1.2.0.1") "CR0 as it was", vmx_read(VMCS_GUEST_CR0), cr0);
 	check("RIP at the instruction", vmx_read(VMCS_GUEST_RIP), CODE);
-	pattern = vmx_read(F_CR0_SHADOW);
+	pattern = vmx_read(VMCS_CR0_SHADOW);
 	check("shadow", pattern, 4);
 }
 
@@ -126,10 +126,10 @@ static void reads(void)
 		GUEST(G64, 0x0f, 0x20, 0xc1, 0x0f, 0x20, 0xe2, 0x0f, 0x01, 0xe3, 0x0f, 0x01, 0x26, 0x48, 0x0f, 0x01, 0xe7);
 		cr0 = vmx_read(VMCS_GUEST_CR0);
 		cr4 = vmx_read(VMCS_GUEST_CR4);
-		vmx_write(F_CR0_MASK, m);
-		vmx_write(F_CR0_SHADOW, shadow);
-		vmx_write(F_CR4_MASK, m);
-		vmx_write(F_CR4_SHADOW, ~shadow);
+		vmx_write(VMCS_CR0_MASK, m);
+		vmx_write(VMCS_CR0_SHADOW, shadow);
+		vmx_write(VMCS_CR4_MASK, m);
+		vmx_write(VMCS_CR4_SHADOW, ~shadow);
 		memset(g_in, 0, sizeof(g_in));
 		g_in[RSI] = (u64)scratch;
 		scratch[0] = ~0ull;
@@ -142,7 +142,7 @@ static void reads(void)
 		check("SMSW r64", g_out[RDI], (cr0 & ~m) | (shadow & m));
 	}
 	GUEST(G64, 0x0f, 0x20, 0xe1);
-	vmx_write(F_CR4_MASK, 1 << 13);
+	vmx_write(VMCS_CR4_MASK, 1 << 13);
 	check("CR4", run1(0), R_VMCALL);
 	check(REQ("vmx04.1.3.4") "CR4.VMXE hidden", g_out[RCX] >> 13 & 1, 0);
 }
@@ -150,7 +150,7 @@ static void reads(void)
 static void lmsw_memory(void)
 {
 	GUEST(G64, 0x0f, 0x01, 0x76, 0x08);
-	vmx_write(F_CR0_MASK, 1);
+	vmx_write(VMCS_CR0_MASK, 1);
 	memset(g_in, 0, sizeof(g_in));
 	g_in[RSI] = (u64)scratch;
 	scratch[1] = 0x1235;
@@ -167,19 +167,19 @@ static void targets(void)
 	for (unsigned n = 0; n < 4; n++) {
 		GUEST(G64, 0x0f, 0x22, 0xd8);
 		on(VMCS_PROC, P_CR3_LOAD);
-		vmx_write(F_CR3_COUNT, n + 1);
-		vmx_write(F_CR3_TARGET0 + 2 * n, own);
+		vmx_write(VMCS_CR3_COUNT, n + 1);
+		vmx_write(VMCS_CR3_TARGET0 + 2 * n, own);
 		check(REQ("vmx04.3.1.2.3.17") "MOV to CR3 of a target value", run1(own), R_VMCALL);
 		GUEST(G64, 0x0f, 0x22, 0xd8);
 		on(VMCS_PROC, P_CR3_LOAD);
-		vmx_write(F_CR3_COUNT, n);
-		vmx_write(F_CR3_TARGET0 + 2 * n, own);
+		vmx_write(VMCS_CR3_COUNT, n);
+		vmx_write(VMCS_CR3_TARGET0 + 2 * n, own);
 		check(REQ("vmx04.2.5.8.2") "MOV to CR3 of one that does not count", run1(own), R_CR);
 	}
 	GUEST(G_COMPAT, 0x0f, 0x22, 0xd8); /* the operand has 32 bits, whatever is above */
 	on(VMCS_PROC, P_CR3_LOAD);
-	vmx_write(F_CR3_COUNT, 1);
-	vmx_write(F_CR3_TARGET0, own);
+	vmx_write(VMCS_CR3_COUNT, 1);
+	vmx_write(VMCS_CR3_TARGET0, own);
 	check("MOV to CR3 of a target value, 32 bits", run1(own | 1ull << 40), R_VMCALL);
 	GUEST(G64, 0x0f, 0x22, 0xd8);
 	check(REQ("vmx04.2.5.2.15.now") "MOV to CR3, control off", run1(own), R_VMCALL);
@@ -193,8 +193,8 @@ static void cr8_guest(u32 proc, u32 threshold, u8 shadow, const u8 *code, unsign
 {
 	guest(G64, code, length);
 	on(VMCS_PROC, proc);
-	vmx_write(F_VAPIC, (u64)vapic);
-	vmx_write(F_TPR_THRESHOLD, threshold);
+	vmx_write(VMCS_VAPIC, (u64)vapic);
+	vmx_write(VMCS_TPR_THRESHOLD, threshold);
 	memset(vapic, 0xa5, 4096);
 	*((u32 *)vapic + 0x20) = shadow;
 }
@@ -225,7 +225,7 @@ static void cr8(void)
 	CR8(P_TPR, 0, 0x90, 0x44, 0x0f, 0x22, 0xc0);
 	on(VMCS_EXCEPTIONS, 1 << 13);
 	check(REQ("vmx04.3.1.1.20") "MOV to CR8, bits 63:4", run1(0x16), R_EXCEPTION);
-	check("#GP(0)", vmx_read(VMCS_EXIT_EVENT) == EV_E(13) && vmx_read(F_EXIT_ERROR) == 0, 1);
+	check("#GP(0)", vmx_read(VMCS_EXIT_EVENT) == EV_E(13) && vmx_read(VMCS_EXIT_ERROR) == 0, 1);
 	check("the shadow stays", VTPR, 0x90);
 	CR8(P_TPR | P_CR8_LOAD, 0, 0x90, 0x44, 0x0f, 0x22, 0xc0);
 	check(REQ("vmx04.3.1.2.3.22") "MOV to CR8, exiting and shadow", run1(6), R_CR);
@@ -250,7 +250,7 @@ static u64 msr_at(const u8 *map, u32 msr, bool write)
 	guest(G64, (u8[]){0x0f, write ? 0x30 : 0x32}, 2);
 	on(VMCS_PROC, P_MSR_MAP);
 	on(VMCS_EXCEPTIONS, 1 << 13);
-	vmx_write(F_MSR_BITMAP, (u64)map);
+	vmx_write(VMCS_MSR_BITMAP, (u64)map);
 	memset(g_in, 0, sizeof(g_in));
 	g_in[RCX] = msr;
 	return go();
@@ -287,7 +287,7 @@ static void unrestricted(void)
 {
 	/* out of 64-bit mode first: a compatibility-mode guest clears PG, EFER.LMA with it, and calls */
 	GUEST(G_COMPAT, 0x0f, 0x22, 0xc0);
-	on(VMCS_PROC2, 1 << 7);
+	on(VMCS_PROC2, S_UNRESTRICTED);
 	check(REQ("vmx04.1.8.7.now") "MOV to CR0 clearing PG", run1(0x31), R_VMCALL);
 	check("CR0.PG", vmx_read(VMCS_GUEST_CR0) >> 31, 0);
 	check("IA32_VMX_MISC bit 5", rdmsr(0x485) >> 5 & 1, 1);
@@ -295,12 +295,12 @@ static void unrestricted(void)
 	/* without REX.R there is no CR8: in compatibility mode 44h is INC ESP and the rest MOV to CR0 */
 	GUEST(G_COMPAT, 0x44, 0x0f, 0x22, 0xc0);
 	on(VMCS_PROC, P_CR8_LOAD);
-	vmx_write(F_CR0_MASK, TS);
+	vmx_write(VMCS_CR0_MASK, TS);
 	check("44 0F 22 C0 in compatibility mode", run1(0x80000031 | TS), R_CR);
 	check(REQ("vmx04.3.1.1.19") "CR0", vmx_read(VMCS_QUALIFICATION), 0);
 	check("RIP behind the INC", vmx_read(VMCS_GUEST_RIP), CODE + 1);
 	GUEST(G_COMPAT, 0x0f, 0x22, 0xc0);
-	on(VMCS_PROC2, 1 << 7);
+	on(VMCS_PROC2, S_UNRESTRICTED);
 	on(VMCS_EXCEPTIONS, 1 << 13);
 	check(REQ("vmx04.1.8.7.now") "MOV to CR0 clearing NE too", run1(0x11), R_EXCEPTION);
 }

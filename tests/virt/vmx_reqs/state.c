@@ -19,11 +19,11 @@ static const struct {
 	u32 field;
 	u64 value;
 } kept[] = {
-	{0x6806, 0x11111000}, {0x680c, 0x22222000}, {0x680e, 0x333333333000}, {0x6810, 0x444444444000},
+	{VMCS_GUEST_ES_BASE, 0x11111000}, {VMCS_GUEST_DS_BASE, 0x22222000}, {VMCS_GUEST_FS_BASE, 0x333333333000}, {VMCS_GUEST_GS_BASE, 0x444444444000},
 	{VMCS_GUEST_GDTR_BASE, 0x555555555000}, {VMCS_GUEST_IDTR_BASE, 0x666666666000}, {VMCS_GUEST_GDTR_LIMIT, 0x1234},
-	{VMCS_GUEST_IDTR_LIMIT, 0x2345}, {0x6824, 0x777777777000}, {0x6826, 0x7fff11111000}, {0x482a, 0x5678},
-	{VMCS_GUEST_RSP, 0x7fff22222222}, {VMCS_GUEST_RFLAGS, 0x246}, {0x806, 0x10}, {0x808, 0x50}, {0x4806, 0xffffffff},
-	{0x481a, 0xc093}, {0x481c, 0xc091},
+	{VMCS_GUEST_IDTR_LIMIT, 0x2345}, {VMCS_GUEST_SYSENTER_ESP, 0x777777777000}, {VMCS_GUEST_SYSENTER_EIP, 0x7fff11111000}, {VMCS_GUEST_SYSENTER_CS, 0x5678},
+	{VMCS_GUEST_RSP, 0x7fff22222222}, {VMCS_GUEST_RFLAGS, 0x246}, {VMCS_GUEST_DS, 0x10}, {VMCS_GUEST_FS, 0x50}, {VMCS_GUEST_DS_LIMIT, 0xffffffff},
+	{VMCS_GUEST_DS_AR, 0xc093}, {VMCS_GUEST_FS_AR, 0xc091},
 };
 
 static void entry(enum guest_mode m)
@@ -77,8 +77,8 @@ static void debug_registers(void)
 	check(REQ("vmx04.3.3.3.4.now") "DR7 not saved", vmx_read(VMCS_GUEST_DR7), 0x401);
 	GUEST(G64, 0x0f, 0x21, 0xf8);
 	vmx_write(VMCS_GUEST_DR7, 0xd001); /* bits 15:14 and 12 set, 10 clear */
-	on(VMCS_ENTRY_CONTROLS, 4);
-	on(VMCS_EXIT_CONTROLS, 4);
+	on(VMCS_ENTRY_CONTROLS, E_DEBUG);
+	on(VMCS_EXIT_CONTROLS, X_DEBUG);
 	check("runs", go(), R_VMCALL);
 	check(REQ("vmx04.3.2.3.1.6 vmx04.3.2.3.1.7.now") "DR7 loaded, bits forced", g_out[RAX], 0x401);
 	check(REQ("vmx04.3.3.3.4.now") "DR7 saved", vmx_read(VMCS_GUEST_DR7), 0x401);
@@ -96,17 +96,17 @@ static void debug_registers(void)
 	check(REQ("vmx04.2.3.0.1") "DR3 and CR2 of the guest stay", dr3 == 0x5678 && read_cr2() == 0x5678, 1);
 	GUEST(G64, 0xb9, 0xd9, 0x01, 0, 0, 0x0f, 0x32);
 	u64 *map = fresh_page();
-	vmx_write(F_MSR_BITMAP, (u64)map);
+	vmx_write(VMCS_MSR_BITMAP, (u64)map);
 	on(VMCS_PROC, P_MSR_MAP);
-	on(VMCS_ENTRY_CONTROLS, 4);
-	on(VMCS_EXIT_CONTROLS, 4);
+	on(VMCS_ENTRY_CONTROLS, E_DEBUG);
+	on(VMCS_EXIT_CONTROLS, X_DEBUG);
 	vmx_write(VMCS_GUEST_DEBUGCTL, 1);
 	check("runs", go(), R_VMCALL);
 	check(REQ("vmx04.2.3.1.42.now") "DEBUGCTL loaded", g_out[RAX] & 0xffffffff, 1);
 	check("DEBUGCTL saved", vmx_read(VMCS_GUEST_DEBUGCTL), 1);
 	check("DEBUGCTL of the host", rdmsr(0x1d9), 0);
 	GUEST(G64, 0xb9, 0xd9, 0x01, 0, 0, 0x0f, 0x32);
-	vmx_write(F_MSR_BITMAP, (u64)map);
+	vmx_write(VMCS_MSR_BITMAP, (u64)map);
 	on(VMCS_PROC, P_MSR_MAP);
 	vmx_write(VMCS_GUEST_DEBUGCTL, 1);
 	check("runs", go(), R_VMCALL);
@@ -126,8 +126,8 @@ static void host(void)
 	vmx_write(VMCS_HOST_ES, 0);
 	vmx_write(VMCS_HOST_DS, 0);
 	vmx_write(VMCS_HOST_FS, 0);
-	vmx_write(0x4c00, 0x77);
-	vmx_write(0x6c12, 0x7fff00001000);
+	vmx_write(VMCS_HOST_SYSENTER_CS, 0x77);
+	vmx_write(VMCS_HOST_SYSENTER_EIP, 0x7fff00001000);
 	check("runs", go(), R_VMCALL);
 	check(REQ("vmx04.3.3.4.2.2") "RFLAGS", g_flags, 2);
 	asm volatile("sgdt %0; sidt %1; sldt %2; str %3" : "=m"(gdtr), "=m"(idtr), "=m"(ldtr), "=m"(tr));
@@ -155,10 +155,10 @@ static void guest_bases(void)
 	u64 *map = fresh_page();
 
 	GUEST(G64, 0xb9, 0x00, 0x01, 0x00, 0xc0, 0x0f, 0x32, 0x89, 0xc6, 0x89, 0xd7, 0xff, 0xc1, 0x0f, 0x32);
-	vmx_write(F_MSR_BITMAP, (u64)map);
+	vmx_write(VMCS_MSR_BITMAP, (u64)map);
 	on(VMCS_PROC, P_MSR_MAP);
-	vmx_write(0x680e, 0x7fff12345000);
-	vmx_write(0x6810, 0x7ffe54321000);
+	vmx_write(VMCS_GUEST_FS_BASE, 0x7fff12345000);
+	vmx_write(VMCS_GUEST_GS_BASE, 0x7ffe54321000);
 	check("runs", go(), R_VMCALL);
 	check(REQ("vmx04.3.2.3.1.8") "IA32_FS_BASE", g_out[RDI] << 32 | g_out[RSI], 0x7fff12345000);
 	check("IA32_GS_BASE", g_out[RDX] << 32 | g_out[RAX], 0x7ffe54321000);
@@ -176,21 +176,21 @@ static void segments(void)
 	memset(g_in, 0, sizeof(g_in));
 	g_in[RCX] = 0x60;
 	check("runs", go(), R_CPUID);
-	check(REQ("vmx04.2.3.1.30.now vmx04.2.3.1.31.now") "DS: unusable", vmx_read(0x481a) >> 16 & 1, 1);
-	check("DS: 31:17", vmx_read(0x481a) >> 17, 0);
-	check("FS: selector", vmx_read(0x808), 0x60);
+	check(REQ("vmx04.2.3.1.30.now vmx04.2.3.1.31.now") "DS: unusable", vmx_read(VMCS_GUEST_DS_AR) >> 16 & 1, 1);
+	check("DS: 31:17", vmx_read(VMCS_GUEST_DS_AR) >> 17, 0);
+	check("FS: selector", vmx_read(VMCS_GUEST_FS), 0x60);
 	/* a descriptor with limit 19:16 = F, type 3, S, DPL 0, P, D, G */
-	check(REQ("vmx04.2.3.1.19 vmx04.2.3.1.20 vmx04.2.3.1.21 vmx04.2.3.1.22 vmx04.2.3.1.23 vmx04.2.3.1.24 vmx04.2.3.1.25 vmx04.2.3.1.28 vmx04.2.3.1.29") "FS: access rights", vmx_read(0x481c), 0xc093);
-	check(REQ("vmx04.2.3.1.18") "FS: limit in bytes", vmx_read(0x4808), 0xffffffff);
+	check(REQ("vmx04.2.3.1.19 vmx04.2.3.1.20 vmx04.2.3.1.21 vmx04.2.3.1.22 vmx04.2.3.1.23 vmx04.2.3.1.24 vmx04.2.3.1.25 vmx04.2.3.1.28 vmx04.2.3.1.29") "FS: access rights", vmx_read(VMCS_GUEST_FS_AR), 0xc093);
+	check(REQ("vmx04.2.3.1.18") "FS: limit in bytes", vmx_read(VMCS_GUEST_FS_LIMIT), 0xffffffff);
 	own_gdt[12] = 0;
 	vmx_write(VMCS_GUEST_RIP, CODE + 4);
 	check("runs again", again(), R_CPUID);
-	check(REQ("vmx04.2.3.1.32") "FS: the cached descriptor", vmx_read(0x481c), 0xc093);
-	check("FS: its limit", vmx_read(0x4808), 0xffffffff);
-	check(REQ("vmx04.2.3.1.27") "CS: L", vmx_read(F_CS_AR) >> 13 & 1, 1);
+	check(REQ("vmx04.2.3.1.32") "FS: the cached descriptor", vmx_read(VMCS_GUEST_FS_AR), 0xc093);
+	check("FS: its limit", vmx_read(VMCS_GUEST_FS_LIMIT), 0xffffffff);
+	check(REQ("vmx04.2.3.1.27") "CS: L", vmx_read(VMCS_GUEST_CS_AR) >> 13 & 1, 1);
 	GUEST(G_COMPAT, 0x0f, 0xa2);
 	check("compatibility mode", go(), R_CPUID);
-	check(REQ("vmx04.2.3.1.27 vmx04.2.3.1.19") "CS: L 0, D 1", vmx_read(F_CS_AR), 0xc09b);
+	check(REQ("vmx04.2.3.1.27 vmx04.2.3.1.19") "CS: L 0, D 1", vmx_read(VMCS_GUEST_CS_AR), 0xc09b);
 	GUEST(G64_USER, 0x8c, 0xc8, 0x0f, 0xa2);
 	check("CPL 3", go(), R_CPUID);
 	check("CPL is SS.DPL: the selector the guest sees", g_out[RAX] & 3, 3);
@@ -200,7 +200,7 @@ static void segments(void)
 static void acknowledge(void)
 {
 	GUEST(G64, 0x0f, 0xa2);
-	on(VMCS_EXIT_CONTROLS, 1 << 15);
+	on(VMCS_EXIT_CONTROLS, X_ACK);
 	mmio_write(0xfee00300, 0x40051); /* pending, the guest's IF is 0, no external-interrupt exiting */
 	check(REQ("vmx04.2.6.1.11") "CPUID exits", go(), R_CPUID);
 	check("nothing acknowledged", vmx_read(VMCS_EXIT_EVENT) >> 31, 0);
@@ -219,10 +219,10 @@ static void efer(void)
 
 		wrmsr(0xc0000080, want);
 		GUEST(G64, 0xb9, 0x80, 0, 0, 0xc0, 0x0f, 0x32);
-		vmx_write(F_MSR_BITMAP, (u64)map);
+		vmx_write(VMCS_MSR_BITMAP, (u64)map);
 		on(VMCS_PROC, P_MSR_MAP);
-		off(VMCS_ENTRY_CONTROLS, 1 << 15);
-		off(VMCS_EXIT_CONTROLS, 3 << 20);
+		off(VMCS_ENTRY_CONTROLS, E_EFER);
+		off(VMCS_EXIT_CONTROLS, X_SAVE_EFER | X_LOAD_EFER);
 		vmx_write(VMCS_GUEST_EFER, ~0ull);
 		vmx_write(VMCS_HOST_EFER, ~0ull);
 		check("runs", go(), R_VMCALL);
@@ -259,7 +259,7 @@ static void blocking(void)
 /* The controls do not change by running; the 64-bit host is as its controls say. */
 static void controls_stay(void)
 {
-	static const u32 list[] = {0x4000, 0x4002, 0x4004, 0x4006, 0x4008, 0x400a, 0x401e, 0x400c, 0x400e, 0x4010, 0x6000, 0x6004};
+	static const u32 list[] = {VMCS_PIN, VMCS_PROC, VMCS_EXCEPTIONS, VMCS_PF_MASK, VMCS_PF_MATCH, VMCS_CR3_COUNT, VMCS_PROC2, VMCS_EXIT_CONTROLS, VMCS_STORE_COUNT, VMCS_LOAD_COUNT, VMCS_CR0_MASK, VMCS_CR0_SHADOW};
 	u64 was[12];
 
 	GUEST(G64, 0x0f, 0xa2);
@@ -294,8 +294,8 @@ static void control_bits(u32 field, u32 msr, const char *name)
 
 		GUEST(G64, 0x0f, 0xa2);
 		on(field, 1u << n);
-		on(VMCS_PIN, 64); /* saving the preemption timer wants it */
-		vmx_write(F_TIMER, 1000000);
+		on(VMCS_PIN, PIN_TIMER); /* saving the preemption timer wants it */
+		vmx_write(VMCS_TIMER, 1000000);
 		r = go();
 		vcheck(name, "allowed: runs; else VMfailValid(7)", r == ~0ull ? vmx_read(VMCS_ERROR) : r, allowed >> n & 1 ? R_CPUID : 7);
 	}
