@@ -101,6 +101,33 @@ void cpu_reset(struct cpu *c, bool init)
 	cpu_recheck(c);
 }
 
+/* ---- after a load ---- */
+
+/* A processor between two instructions. What it remembered of translations and of code was another's. */
+void cpu_loaded(struct cpu *c)
+{
+	const u8 *line = c->monitor_addr == UINT64_MAX ? NULL : bus_memory(c->bus, c->monitor_addr);
+
+	c->cc_op = CC_FLAGS;
+	c->cur = NULL;
+	c->delivery = NULL;
+	c->left = c->charged = 0;
+	c->insn_shadow = 0;
+	c->stop = CPU_GO;
+	c->stage2_mode = 0;
+	if (c->virt->life.loaded)
+		c->virt->life.loaded(c);
+	code_cache_flush(c->code);
+	tlb_flush_all(c);
+	cpu_update_mode(c); /* arms the overflow timer, too */
+	apic_rearm(c);
+	timer_disarm(&c->wake_timer);
+	cpu_arm_wait(c);
+	if (line)
+		*mem_flag(c->bus, line) |= PAGE_WATCHED;
+	cpu_recheck(c);
+}
+
 /* ---- pins ---- */
 
 void cpu_set_ignne(struct cpu *c, bool active)

@@ -78,10 +78,10 @@ enum perf_form {
 struct cpu {
 	/* ---- hot: what the inner loop touches ---- */
 	u64 r[REG_SLOTS];      /* RAX.. R15, always 0, RIP (of the block's first instruction while a block runs) */
-	u64 cc_res, cc_src1, cc_src2; /* lazy flags; res is sign-extended, sources zero-extended to 64 bits */
-	u8 cc_op, cc_size;     /* enum cc_op; bytes */
+	u64 cc_res, cc_src1, cc_src2; /* cache: rflags, by flags_set(); res is sign-extended, sources zero-extended to 64 bits */
+	u8 cc_op, cc_size;     /* cache: enum cc_op; bytes */
 	u32 rflags;            /* exact except for FL_ARITH while cc_op != CC_FLAGS */
-	union {
+	union {                /* cache: all set by cpu_loaded(), or by cpu_update_mode() */
 		struct {
 			u8 attention;  /* event_poll has something to look at before the next block */
 			u8 kick;       /* leave the block after the current instruction: code was written, an event came up */
@@ -93,14 +93,14 @@ struct cpu {
 		};
 		u64 interrupted; /* any of them: the fast loop looks closer */
 	};
-	struct segs_hot {      /* cache of seg[].base; [6] is always 0: flat 64-bit DS, ES, SS */
+	struct segs_hot {      /* cache: of seg[].base, by cpu_update_mode(); [6] is always 0: flat 64-bit DS, ES, SS */
 		u64 base[8];
 	} sb;
-	u64 ctx;               /* cache: L1 tag bits of the current context */
+	u64 ctx;               /* cache: L1 tag bits of the current context, by mmu_update_context() */
 	const struct insn *cur; /* cache: the running instruction, when it may fault or touch memory */
 	u32 left;              /* cache: instructions of the block retired when the chain ended */
 	u32 charged;           /* cache: of those, already added to the clock */
-	struct clock *clock;
+	struct clock *clock;   /* host */
 
 	/* ---- architectural ---- */
 	struct seg seg[SEG_COUNT];
@@ -111,7 +111,7 @@ struct cpu {
 	u8 cpl;
 	u8 activity;           /* enum activity */
 	u8 shadow;             /* enum shadow, counts for the next instruction only */
-	u8 insn_shadow;        /* cache: the shadow the running instruction stands in */
+	u8 insn_shadow;        /* cache: the shadow the running instruction stands in; 0 between two */
 	u8 sipi_vector;
 	bool nmi_blocked;
 	bool gif;              /* SVM's; always true where the model has none */
@@ -145,7 +145,7 @@ struct cpu {
 		u64 ahead;             /* cache: the running instruction, that many, is counted already; else not above insns */
 		struct timer timer;    /* cache: the next overflow */
 	} perf;
-	struct timer wake_timer;       /* ends the wait at wake_at */
+	struct timer wake_timer;       /* cache: armed for wake_at by cpu_arm_wait() */
 	u64 hwcr, syscfg, top_mem, top_mem2, vm_cr, vm_hsave_pa, svm_key, tsc_ratio, osvw[2], msr_misc[32], umwait_control;
 	u64 monitor_addr;      /* physical line being monitored, UINT64_MAX: none */
 	u64 wake_at;           /* TPAUSE, MWAITX with a timer: clock time, UINT64_MAX: none */
@@ -170,31 +170,31 @@ struct cpu {
 	bool pdpte_on_demand;  /* PAE PDPTEs of the guest are read from memory by each walk (nested paging) */
 	struct event inject;   /* VM entry asks run.c to deliver this before the guest's first instruction; EV_NONE: nothing */
 	u64 exits;             /* statistics */
-	u64 guest_since;       /* cache: insns when the guest was entered; UINT64_MAX outside */
+	u64 guest_since;       /* insns when the guest was entered; UINT64_MAX outside */
 
 	/* ---- caches and scratch ---- */
-	struct event fault;        /* valid after XR_FAULT */
-	struct exit_request exit;  /* valid after XR_EXIT */
-	const struct delivery *delivery; /* while event_deliver runs, for what lies behind a memory access; NULL otherwise */
-	u8 mode;               /* enum cpu_mode bits: the decoder's key */
-	u8 phys_bits, la_bits; /* MAXPHYADDR, linear width in force (48 or 57) */
-	u32 fetch_gen;         /* bumped by every flush that keeps the context number: code lookups by linear address are void */
+	struct event fault;        /* cache: valid after XR_FAULT, until it is settled */
+	struct exit_request exit;  /* cache: valid after XR_EXIT, until it is settled */
+	const struct delivery *delivery; /* cache: while event_deliver runs, for what lies behind a memory access; NULL otherwise */
+	u8 mode;               /* cache: enum cpu_mode bits, the decoder's key, by cpu_update_mode() */
+	u8 phys_bits, la_bits; /* cache: MAXPHYADDR, by cpu_init(); linear width in force (48 or 57), by cpu_update_mode() */
+	u32 fetch_gen;         /* cache: bumped by every flush that keeps the context number: code lookups by linear address are void */
 	u64 until;             /* cache: the bound of the cpu_run() under way, for long repetitions; 0: none */
-	u8 lock_watch;         /* enum lock_watch */
-	struct jump_cache *jumps; /* decode's linear address -> block cache */
+	u8 lock_watch;         /* cache: enum lock_watch, of the running instruction */
+	struct jump_cache *jumps; /* cache: decode's linear address -> block */
 	struct event chain[3]; /* evidence: the exceptions that led to a shutdown */
-	u8 chain_n;
+	u8 chain_n;            /* evidence */
 	struct event chain_from; /* evidence: what was being delivered when chain[0] arose; EV_NONE: nothing */
 	bool lidt;             /* evidence: LIDT ran since RESET */
-	struct l1_entry l1[1 << L1_BITS];
-	struct tlb tlb;
-	struct l1_contexts *l1_contexts; /* mmu's interning of (space, pcid, view) */
+	struct l1_entry l1[1 << L1_BITS]; /* cache: filled from the TLB */
+	struct tlb tlb;        /* cache: filled by walks; flushed by cpu_loaded() */
+	struct l1_contexts *l1_contexts; /* cache: mmu's interning of (space, pcid, view) */
 	struct branch_record lastbr[16]; /* evidence */
-	u32 lastbr_n;
-	struct exit_record lastexit[16];
-	u32 lastexit_n;
+	u32 lastbr_n;          /* evidence */
+	struct exit_record lastexit[16]; /* evidence */
+	u32 lastexit_n;        /* evidence */
 
-	/* ---- host ---- */
+	/* ---- host: what surrounds it, given by cpu_init() and by the machine ---- */
 	unsigned index;        /* 0.. within the machine; the APIC id is apic.id */
 	struct cpu *const *all; /* every processor of the machine */
 	unsigned count;

@@ -41,11 +41,16 @@ void cpu_wait_until(struct cpu *c, u64 when)
 	c->wake_at = when;
 	c->yield = true;
 	cpu_recheck(c);
-	if (when == UINT64_MAX)
+	cpu_arm_wait(c);
+}
+
+void cpu_arm_wait(struct cpu *c)
+{
+	if (c->wake_at == UINT64_MAX)
 		return;
 	if (!c->wake_timer.fn)
 		timer_init(&c->wake_timer, c->clock, time_is_up, c);
-	timer_arm(&c->wake_timer, when);
+	timer_arm(&c->wake_timer, c->wake_at);
 }
 
 void cpu_monitor_written(void *cpu, const struct written *w)

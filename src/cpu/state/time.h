@@ -6,6 +6,7 @@
 
 /* ---- waiting ---- */
 void cpu_wait_until(struct cpu *c, u64 when); /* TPAUSE, UMWAIT, MWAITX: at the longest until the clock reaches it */
+void cpu_arm_wait(struct cpu *c); /* the timer follows wake_at */
 void cpu_end_wait(struct cpu *c); /* whatever ended it: a waiting processor runs */
 /* A store went to a watched page: was it the line that this processor monitors? */
 void cpu_monitor_written(void *cpu, const struct written *w);
