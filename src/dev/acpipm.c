@@ -49,10 +49,8 @@ static void sync_timer(struct acpipm *a)
 
 static void wake(struct acpipm *a);
 
-static void update(struct acpipm *a)
+static void rearm(struct acpipm *a)
 {
-	wake(a);
-	irq_set(&a->sci, (a->sts & a->en & EN_BITS) || (a->gpe_sts & a->gpe_en));
 	if ((a->en & TMR) && !(a->sts & TMR)) {
 		u64 ticks = (a->half_seen + 1) * ((TMR_MASK + 1) / 2);
 
@@ -60,6 +58,13 @@ static void update(struct acpipm *a)
 	} else {
 		timer_disarm(&a->timer);
 	}
+}
+
+static void update(struct acpipm *a)
+{
+	wake(a);
+	irq_set(&a->sci, (a->sts & a->en & EN_BITS) || (a->gpe_sts & a->gpe_en));
+	rearm(a);
 }
 
 static void timer_fired(void *arg)
@@ -235,6 +240,14 @@ static void acpipm_reset(struct device *d)
 	update(a);
 }
 
+static void acpipm_loaded(struct device *d)
+{
+	struct acpipm *a = (struct acpipm *)d;
+
+	bus_relink(d->bus, &a->pm);
+	rearm(a);
+}
+
 /* The core well loses its bits: "Power Well" of each register. */
 static void acpipm_sleep(struct device *d)
 {
@@ -270,7 +283,7 @@ static const struct state_row rows[] = {
 /* clang-format on */
 
 static const struct device_ops ops = {
-	.name = "acpipm", .reset = acpipm_reset, .sleep = acpipm_sleep, .destroy = acpipm_destroy, .rows = rows,
+	.name = "acpipm", .reset = acpipm_reset, .loaded = acpipm_loaded, .sleep = acpipm_sleep, .destroy = acpipm_destroy, .rows = rows,
 	.row_count = ARRAY_LEN(rows),
 };
 

@@ -291,6 +291,15 @@ static void hpet_reset(struct device *d)
 	}
 }
 
+/* What was due had been dealt with. */
+static void hpet_loaded(struct device *d)
+{
+	struct hpet *h = (struct hpet *)d;
+
+	for (unsigned n = 0; n < TIMERS; n++)
+		arm(h, &h->t[n], true);
+}
+
 static void hpet_destroy(struct device *d)
 {
 	struct hpet *h = (struct hpet *)d;
@@ -314,7 +323,7 @@ static const struct state_row rows[] = {
 /* clang-format on */
 
 static const struct device_ops ops = {
-	.name = "hpet", .reset = hpet_reset, .destroy = hpet_destroy, .rows = rows, .row_count = ARRAY_LEN(rows),
+	.name = "hpet", .reset = hpet_reset, .loaded = hpet_loaded, .destroy = hpet_destroy, .rows = rows, .row_count = ARRAY_LEN(rows),
 };
 
 enum status hpet_create(struct device **out, const struct dev_env *e, const struct irq_line irq[24])

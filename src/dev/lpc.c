@@ -112,6 +112,12 @@ static void lpc_reset(struct device *d)
 	update_pm(l);
 }
 
+static void lpc_loaded(struct device *d)
+{
+	pci_loaded(d);
+	update((struct lpc *)d);
+}
+
 static void lpc_destroy(struct device *d)
 {
 	struct lpc *l = (struct lpc *)d;
@@ -124,7 +130,7 @@ static void lpc_destroy(struct device *d)
 static const struct state_row rows[] = { PCI_ROWS(1, struct lpc, pci), STATE(10, struct lpc, pirq) };
 
 static const struct device_ops ops = {
-	.name = "lpc", .reset = lpc_reset, .destroy = lpc_destroy, .rows = rows, .row_count = ARRAY_LEN(rows),
+	.name = "lpc", .reset = lpc_reset, .loaded = lpc_loaded, .destroy = lpc_destroy, .rows = rows, .row_count = ARRAY_LEN(rows),
 };
 
 enum status lpc_create(struct device **out, const struct dev_env *e, const struct irq_line irq[24])

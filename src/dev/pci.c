@@ -240,6 +240,18 @@ void pci_ready(struct pci_dev *p)
 	pci_reset(p);
 }
 
+void pci_loaded(struct device *d)
+{
+	struct pci_dev *p = (struct pci_dev *)d;
+	struct pci_bus *b = p->pci;
+
+	update_bars(p);
+	memset(b->asserted, 0, sizeof(b->asserted));
+	for (unsigned n = 0; n < ARRAY_LEN(b->fn); n++)
+		if (b->fn[n] && b->fn[n]->intx_wire)
+			b->asserted[pci_pirq(b->fn[n]->devfn, b->fn[n]->cfg[PCI_INTERRUPT_PIN])]++;
+}
+
 void pci_reset(struct pci_dev *p)
 {
 	pci_set_intx(p, false);

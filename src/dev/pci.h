@@ -92,6 +92,8 @@ void pci_detach(struct pci_dev *p);
 /* Everything is declared: what the configuration space holds now is what it holds at power-on. */
 void pci_ready(struct pci_dev *p);
 void pci_reset(struct pci_dev *p);
+/* device_ops.loaded of a function that has nothing of its own to make anew: where its BARs are, who holds which PIRQ. */
+void pci_loaded(struct device *d);
 
 /* A BAR of a power of two bytes (at least 4 for I/O, 16 for memory). `dev` is handed to ops. MEM64 also takes n + 1. */
 void pci_add_bar(struct pci_dev *p, unsigned n, enum pci_bar_kind kind, u64 size, const struct bus_ops *ops, void *dev);

@@ -100,7 +100,7 @@ static const struct state_row rows[] = {
 /* clang-format on */
 
 static const struct device_ops ops = {
-	.name = "pci-testdev", .reset = pcitestdev_reset, .destroy = pcitestdev_destroy,
+	.name = "pci-testdev", .reset = pcitestdev_reset, .loaded = pci_loaded, .destroy = pcitestdev_destroy,
 	.rows = rows, .row_count = ARRAY_LEN(rows),
 };
 

@@ -140,6 +140,17 @@ static u16 count(const struct channel *c, s64 t)
 
 /* ---- channel 0 drives IRQ 0 ---- */
 
+/* Up to `seen` the output has been driven. */
+static void rearm(struct pit *p)
+{
+	s64 next = next_change(&p->ch[0], (s64)p->seen);
+
+	if (next == NEVER)
+		timer_disarm(&p->timer);
+	else
+		timer_arm(&p->timer, clk_to_ns(next));
+}
+
 static void drive(struct pit *p)
 {
 	struct channel *c = &p->ch[0];
@@ -157,11 +168,7 @@ static void drive(struct pit *p)
 	settle(c, t);
 	p->seen = (u64)t;
 	irq_set(&p->irq, output(c, t));
-	next = next_change(c, t);
-	if (next == NEVER)
-		timer_disarm(&p->timer);
-	else
-		timer_arm(&p->timer, clk_to_ns(next));
+	rearm(p);
 }
 
 static void timer_fired(void *arg)
@@ -380,6 +387,11 @@ static void pit_reset(struct device *d)
 	irq_set(&p->irq, false);
 }
 
+static void pit_loaded(struct device *d)
+{
+	rearm((struct pit *)d);
+}
+
 static void pit_destroy(struct device *d)
 {
 	struct pit *p = (struct pit *)d;
@@ -409,7 +421,7 @@ static const struct state_row rows[] = {
 /* clang-format on */
 
 static const struct device_ops ops = {
-	.name = "i8254", .reset = pit_reset, .destroy = pit_destroy, .rows = rows, .row_count = ARRAY_LEN(rows),
+	.name = "i8254", .reset = pit_reset, .loaded = pit_loaded, .destroy = pit_destroy, .rows = rows, .row_count = ARRAY_LEN(rows),
 };
 
 enum status pit_create(struct device **out, const struct dev_env *e, struct irq_line irq0)

@@ -277,6 +277,7 @@ static void q35_loaded(struct device *d)
 {
 	struct q35 *q = (struct q35 *)d;
 
+	pci_loaded(d);
 	update_ecam(q);
 	update_memory(q);
 }

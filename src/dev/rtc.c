@@ -327,6 +327,11 @@ static void rtc_reset(struct device *d)
 	irq_update(r);
 }
 
+static void rtc_loaded(struct device *d)
+{
+	rearm((struct rtc *)d);
+}
+
 /* It has a battery, and wakes the others. */
 static void rtc_sleep(struct device *d)
 {
@@ -351,7 +356,7 @@ static const struct state_row rows[] = {
 /* clang-format on */
 
 static const struct device_ops ops = {
-	.name = "mc146818", .reset = rtc_reset, .sleep = rtc_sleep, .destroy = rtc_destroy, .rows = rows,
+	.name = "mc146818", .reset = rtc_reset, .loaded = rtc_loaded, .sleep = rtc_sleep, .destroy = rtc_destroy, .rows = rows,
 	.row_count = ARRAY_LEN(rows),
 };
 

@@ -318,6 +318,22 @@ static void uart_reset(struct device *d)
 	update(u);
 }
 
+static void arm_or_not(struct timer *t, u64 at)
+{
+	if (at)
+		timer_arm(t, at);
+	else
+		timer_disarm(t);
+}
+
+static void uart_loaded(struct device *d)
+{
+	struct uart *u = (struct uart *)d;
+
+	arm_or_not(&u->timer, u->timeout_at);
+	arm_or_not(&u->thre_timer, u->thre_at);
+}
+
 static void uart_destroy(struct device *d)
 {
 	struct uart *u = (struct uart *)d;
@@ -339,7 +355,7 @@ static const struct state_row rows[] = {
 /* clang-format on */
 
 static const struct device_ops ops = {
-	.name = "16550a", .reset = uart_reset, .destroy = uart_destroy, .rows = rows, .row_count = ARRAY_LEN(rows),
+	.name = "16550a", .reset = uart_reset, .loaded = uart_loaded, .destroy = uart_destroy, .rows = rows, .row_count = ARRAY_LEN(rows),
 };
 
 enum status uart_create(struct device **out, const struct dev_env *e, u16 base, struct irq_line irq, struct chan *chan)

@@ -428,6 +428,12 @@ static u64 extra_hash(struct device *d, u64 seed)
 	return state_mix(seed, &sum, sizeof(sum));
 }
 
+static void virtio_blk_loaded(struct device *d)
+{
+	pci_loaded(d);
+	arm((struct virtio_blk *)d);
+}
+
 static const struct state_row rows[] = {
 	VIRTIO_ROWS(1, struct virtio_blk, v),
 	STATE(50, struct virtio_blk, dues),
@@ -435,7 +441,7 @@ static const struct state_row rows[] = {
 };
 
 static const struct device_ops ops = {
-	.name = "virtio-blk", .reset = virtio_reset, .destroy = blk_destroy, .rows = rows, .row_count = ARRAY_LEN(rows),
+	.name = "virtio-blk", .reset = virtio_reset, .loaded = virtio_blk_loaded, .destroy = blk_destroy, .rows = rows, .row_count = ARRAY_LEN(rows),
 	.extra_hash = extra_hash,
 };
 

@@ -108,7 +108,7 @@ static const struct state_row rows[] = {
 };
 
 static const struct device_ops ops = {
-	.name = "virtio-console", .reset = virtio_reset, .destroy = console_destroy,
+	.name = "virtio-console", .reset = virtio_reset, .loaded = pci_loaded, .destroy = console_destroy,
 	.rows = rows, .row_count = ARRAY_LEN(rows),
 };
 

@@ -343,7 +343,7 @@ static const struct state_row rows[] = { VIRTIO_ROWS(1, struct virtio_net, v), S
 	STATE(51, struct virtio_net, first), STATE_ARRAY(52, struct virtio_net, backlog) };
 
 static const struct device_ops ops = {
-	.name = "virtio-net", .reset = virtio_reset, .destroy = net_destroy, .rows = rows, .row_count = ARRAY_LEN(rows),
+	.name = "virtio-net", .reset = virtio_reset, .loaded = pci_loaded, .destroy = net_destroy, .rows = rows, .row_count = ARRAY_LEN(rows),
 };
 
 static const struct virtio_class class = {

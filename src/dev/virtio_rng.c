@@ -68,7 +68,7 @@ static void rng_destroy(struct device *d)
 static const struct state_row rows[] = { VIRTIO_ROWS(1, struct virtio_rng, v), STATE(50, struct virtio_rng, state) };
 
 static const struct device_ops ops = {
-	.name = "virtio-rng", .reset = rng_reset, .destroy = rng_destroy, .rows = rows, .row_count = ARRAY_LEN(rows),
+	.name = "virtio-rng", .reset = rng_reset, .loaded = pci_loaded, .destroy = rng_destroy, .rows = rows, .row_count = ARRAY_LEN(rows),
 };
 
 static const struct virtio_class class = {

@@ -183,6 +183,7 @@ const char *machine_unrepeatable(const struct machine *m);
 enum status pc_build(struct machine *m, struct err *err);
 void pc_fini(struct machine *m);
 void pc_reset(struct machine *m); /* devices to power-on */
+void pc_loaded(struct machine *m); /* rows of the machine and its devices were written from outside */
 void pc_sleep(struct machine *m); /* devices lose their power, but for those that wake the machine */
 /* INIT# of every processor, which a BIOS answers by a reset of everything unless software prepared something else. */
 void pc_init(struct machine *m);

@@ -485,6 +485,17 @@ void pc_reset(struct machine *m)
 	bus_mask_a20(&m->bus, false);
 }
 
+void pc_loaded(struct machine *m)
+{
+	bool masked = m->bus.space[SPACE_CPU].a20_masked;
+
+	for (struct device *d = m->devices; d; d = d->next)
+		if (d->ops->loaded)
+			d->ops->loaded(d);
+	bus_mask_a20(&m->bus, !masked); /* whichever it is, processors have to hear of it */
+	bus_mask_a20(&m->bus, masked);
+}
+
 void pc_sleep(struct machine *m)
 {
 	for (struct device *d = m->devices; d; d = d->next) {

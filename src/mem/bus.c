@@ -80,6 +80,23 @@ void bus_move(struct bus *b, struct bus_range *r, u64 base)
 		bus_map(b, r);
 }
 
+void bus_relink(struct bus *b, struct bus_range *r)
+{
+	static const struct bus_range everywhere = {.size = 65536};
+	struct bus_range **p = r->port ? &b->ports : &b->mmio;
+	bool mapped = r->mapped;
+
+	while (*p && *p != r)
+		p = &(*p)->next;
+	if (*p)
+		*p = r->next;
+	if (r->port)
+		note_ports(b, &everywhere); /* nobody knows where it was */
+	r->mapped = false;
+	if (mapped)
+		bus_map(b, r);
+}
+
 static struct bus_range *find_mmio(struct bus *b, u64 pa)
 {
 	struct bus_range *r = b->last_mmio;

@@ -135,6 +135,7 @@ static inline u8 *bus_memory(const struct bus *b, u64 pa)
 void bus_map(struct bus *b, struct bus_range *r); /* r->base, size, ops... set by the caller */
 void bus_unmap(struct bus *b, struct bus_range *r);
 void bus_move(struct bus *b, struct bus_range *r, u64 base);
+void bus_relink(struct bus *b, struct bus_range *r); /* r->base and mapped were written from outside */
 struct bus_range *bus_device(struct bus *b, u64 pa); /* who answers where there is no memory; NULL: nobody */
 
 /* Accesses to what is not memory. size 1, 2, 4, 8; unclaimed reads give all ones. */
