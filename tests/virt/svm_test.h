@@ -4,6 +4,10 @@
 
 #include "svm.h"
 
+#include "snippet.h"
+
+#define SNIPPET(name, setup, insn) SNIPPET_ENDING(name, setup, insn, "vmmcall")
+
 extern struct vmcb *v;                   /* of the guest under test */
 extern bool of_2005;                     /* a processor of the 2005 manual */
 extern unsigned nmis, irqs;              /* taken by the host so far */

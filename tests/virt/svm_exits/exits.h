@@ -1,20 +1,11 @@
 /*
  * What the parts of this test share: snippets of guest code, the baseline they run from, and how an exit is compared
- * with the manual. A snippet is `setup; insn; vmmcall`: it leaves at the instruction if that exits, else by VMMCALL.
+ * with the manual.
  */
 #ifndef SVM_EXITS_H
 #define SVM_EXITS_H
 
 #include "../svm_test.h"
-
-struct snippet {
-	char *entry, *at, *next; /* first instruction, the one in question, the one behind it */
-};
-#define SNIPPET(name, setup, insn)                                                                                     \
-	asm(".pushsection .text\ns_" #name ": " setup "\na_" #name ": " insn "\nn_" #name ": vmmcall\n.popsection");  \
-	extern char s_##name[], a_##name[], n_##name[];                                                                \
-	static const struct snippet name __attribute__((unused)) = {s_##name, a_##name, n_##name}
-#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
 /* One intercept: which of the six words, which bit. */
 struct icpt {

@@ -63,10 +63,10 @@ static void write_traps(void)
 
 /* ---- the numbers as coded ---- */
 
-SNIPPET(d_dr4, "", ".byte 0x0f, 0x21, 0xe3");
-SNIPPET(d_dr5, "", ".byte 0x0f, 0x21, 0xeb");
-SNIPPET(d_to_dr4, "mov %dr6, %rbx", ".byte 0x0f, 0x23, 0xe3");
-SNIPPET(d_to_dr5, "mov %dr7, %rbx", ".byte 0x0f, 0x23, 0xeb");
+SNIPPET(d_dr4, "", "mov %dr4, %rbx");
+SNIPPET(d_dr5, "", "mov %dr5, %rbx");
+SNIPPET(d_to_dr4, "mov %dr6, %rbx", "mov %rbx, %dr4");
+SNIPPET(d_to_dr5, "mov %dr7, %rbx", "mov %rbx, %dr5");
 
 static void aliases(void)
 {

@@ -1,17 +1,17 @@
 /* MOV CRn: chapter 4, and the task priority of section 2.17. */
 #include "reqs.h"
 
-SNIPPET(c_write2, ".byte 0x0f, 0x22, 0xd0; .byte 0x0f, 0x20, 0xd1; mov %rcx, seen"); /* MOV CR2, RAX; MOV RCX, CR2 */
-SNIPPET(c_66, ".byte 0x66, 0x0f, 0x22, 0xd0; .byte 0x66, 0x0f, 0x20, 0xd1; mov %rcx, seen");
-SNIPPET(c_mod, ".byte 0x0f, 0x22, 0x10; .byte 0x0f, 0x20, 0x51; mov %rcx, seen"); /* MOD 0 and 1 */
-SNIPPET(c_lock, "mov $-1, %rcx; .byte 0xf0, 0x0f, 0x22, 0xc0; .byte 0xf0, 0x0f, 0x20, 0xc1; mov %rcx, seen");
-SNIPPET(c_rex, "mov $-1, %rcx; .byte 0x44, 0x0f, 0x22, 0xc0; .byte 0x44, 0x0f, 0x20, 0xc1; mov %rcx, seen");
-SNIPPET(c_flags, "push $0x8d7; popf; mov %cr2, %rax; mov %rax, %cr2; pushf; pop seen");
-SNIPPET(c_read_only, "mov %cr8, %rax; mov %rax, seen");
-SNIPPET(c_mmio, "mov $0xfee00080, %edi; mov (%rdi), %eax; mov %rax, seen; movl $0x20, (%rdi)");
-SNIPPET(c_cpl, "mov %cr0, %rax");
-SNIPPET(c_code32, ".byte 0x0f, 0x20, 0xd0");                                     /* MOV EAX, CR2 */
-SNIPPET(c_lock32, ".byte 0xf0, 0x0f, 0x22, 0xc0; .byte 0xf0, 0x0f, 0x20, 0xc1"); /* CR8 from EAX, to ECX */
+SNIPPET(c_write2, "mov %rax, %cr2; mov %cr2, %rcx; mov %rcx, seen", "");
+SNIPPET(c_66, ".byte 0x66, 0x0f, 0x22, 0xd0; .byte 0x66, 0x0f, 0x20, 0xd1; mov %rcx, seen", "");
+SNIPPET(c_mod, ".byte 0x0f, 0x22, 0x10; .byte 0x0f, 0x20, 0x51; mov %rcx, seen", ""); /* MOD 0 and 1 */
+SNIPPET(c_lock, "mov $-1, %rcx; .byte 0xf0, 0x0f, 0x22, 0xc0; .byte 0xf0, 0x0f, 0x20, 0xc1; mov %rcx, seen", "");
+SNIPPET(c_rex, "mov $-1, %rcx; mov %rax, %cr8; mov %cr8, %rcx; mov %rcx, seen", "");
+SNIPPET(c_flags, "push $0x8d7; popf; mov %cr2, %rax; mov %rax, %cr2; pushf; pop seen", "");
+SNIPPET(c_read_only, "mov %cr8, %rax; mov %rax, seen", "");
+SNIPPET(c_mmio, "mov $0xfee00080, %edi; mov (%rdi), %eax; mov %rax, seen; movl $0x20, (%rdi)", "");
+SNIPPET(c_cpl, "mov %cr0, %rax", "");
+SNIPPET(c_code32, ".code32; mov %cr2, %eax; .code64", "");
+SNIPPET(c_lock32, ".byte 0xf0, 0x0f, 0x22, 0xc0; .byte 0xf0, 0x0f, 0x20, 0xc1", ""); /* CR8 from EAX, to ECX */
 
 static const u64 wide = 0x123456789abcdef0;
 
@@ -19,15 +19,15 @@ static void forms(void)
 {
 	static const struct {
 		const char *req;
-		char *code;
+		const struct snippet *code;
 		u64 rax, want;
 	} rows[] = {
-	        {REQ("svm.4.MOVCR.1 svm.4.MOVCR.2 svm.4.MOVCR.7") "CR2", c_write2, wide, wide},
-	        {REQ("svm.4.MOVCR.7") "with 66h", c_66, wide, wide},
-	        {REQ("svm.4.MOVCR.17") "other MOD", c_mod, wide, wide},
-	        {REQ("svm.4.MOVCR.5 svm.4.MOVCR.6 svm.2.17.3.6") "LOCK", c_lock, 9, 9},
-	        {REQ("svm.4.MOVCR.10") "REX.R", c_rex, 11, 11},
-	        {REQ("svm.4.MOVCR.19") "RFLAGS", c_flags, 0, 0x8d7},
+	        {REQ("svm.4.MOVCR.1 svm.4.MOVCR.2 svm.4.MOVCR.7") "CR2", &c_write2, wide, wide},
+	        {REQ("svm.4.MOVCR.7") "with 66h", &c_66, wide, wide},
+	        {REQ("svm.4.MOVCR.17") "other MOD", &c_mod, wide, wide},
+	        {REQ("svm.4.MOVCR.5 svm.4.MOVCR.6 svm.2.17.3.6") "LOCK", &c_lock, 9, 9},
+	        {REQ("svm.4.MOVCR.10") "REX.R", &c_rex, 11, 11},
+	        {REQ("svm.4.MOVCR.19") "RFLAGS", &c_flags, 0, 0x8d7},
 	};
 
 	for (unsigned n = 0; n < COUNT(rows); n++) {
@@ -37,17 +37,17 @@ static void forms(void)
 		seen[0] = ~0ull;
 		check(rows[n].req, go(), EXIT_VMMCALL);
 		check(rows[n].req, seen[0], rows[n].want);
-		if (rows[n].code == c_lock)
+		if (rows[n].code == &c_lock)
 			check(REQ("svm.2.17.3.6") "in V_TPR", v->vintr & 0xff, 9);
 	}
 	/* 32-bit code */
-	base(c_code32);
+	base(&c_code32);
 	v->cs.attrib = 0xc9b;
 	v->rax = ~0ull;
 	v->cr2 = wide;
 	check(REQ("svm.4.MOVCR.8") "32 bits", go(), EXIT_VMMCALL);
 	check(REQ("svm.4.MOVCR.8") "32 bits", v->rax, wide & 0xffffffff);
-	base(c_lock32);
+	base(&c_lock32);
 	v->cs.attrib = 0xc9b;
 	v->rax = 0xffffffff00000007;
 	v->vintr = 1 << 24;
@@ -66,7 +66,7 @@ static void undefined(void)
 			              (u8)(0xc0 | (none[n] & 7) << 3)};
 
 			memcpy(code, insn, 4);
-			base(code);
+			base_at(code);
 			check(REQ("svm.4.MOVCR.9"), go(), EXIT_UD);
 		}
 	for (unsigned n = 1; n < 8; n++)
@@ -74,14 +74,14 @@ static void undefined(void)
 			u8 insn[4] = {0xf0, 0x0f, (u8)(0x20 | write << 1), (u8)(0xc0 | n << 3)};
 
 			memcpy(code, insn, 4);
-			base(code);
+			base_at(code);
 			check(REQ("svm.4.MOVCR.15"), go(), EXIT_UD);
 		}
 	{
 		u8 insn[5] = {0xf0, 0x44, 0x0f, 0x20, 0xc0};
 
 		memcpy(code, insn, 5);
-		base(code);
+		base_at(code);
 		check(REQ("svm.4.MOVCR.16") "LOCK and REX.R", go(), EXIT_UD);
 	}
 }
@@ -91,15 +91,15 @@ static void faults(void)
 	u64 cr0 = read_cr0(), cr3 = read_cr3(), cr4 = read_cr4();
 	u32 r[4];
 
-	base(c_cpl);
+	base(&c_cpl);
 	user();
 	check(REQ("svm.4.MOVCR.21") "CPL 3", go(), EXIT_GP);
-	base((void *)0);
+	base_at((void *)0);
 	v->efer = 0x1000;
 	v->cr4 = 0;
 	v->cr0 = 0x11;
 	v->rflags = 0x20002;
-	v->cs.base = (u64)c_code32;
+	v->cs.base = (u64)c_code32.entry;
 	v->cs.limit = 0xffff;
 	check(REQ("svm.4.MOVCR.21") "virtual-8086 mode", go(), EXIT_GP);
 	check(REQ("svm.4.MOVCR.22"), CATCH(write_cr0(cr0 & ~1ull)), 13);
@@ -115,7 +115,7 @@ static void faults(void)
 	check(REQ("svm.4.MOVCR.29"), ({
 		      static u8 code[] = {0x0f, 0x20, 0xc0, 0x0d, 0, 0, 0, 0x80, 0x0f, 0x22, 0xc0}; /* set CR0.PG */
 
-		      base((void *)0);
+		      base_at((void *)0);
 		      v->efer = 0x1100;
 		      v->cr4 = 0;
 		      v->cr0 = 0x11;
@@ -138,11 +138,11 @@ static void priority(void)
 	check(REQ("svm.4.MOVCR.20"), mmio_read(APIC + 0x80), 0x60);
 	mmio_write(APIC + 0x80, 0x35);
 	check(REQ("svm.4.MOVCR.20"), read_cr8(), 3);
-	base(c_read_only);
+	base(&c_read_only);
 	v->vintr = 9;
 	go();
 	check(REQ("svm.2.17.2.7") "CR8 without masking", seen[0], 3);
-	base(c_mmio);
+	base(&c_mmio);
 	v->vintr = 9 | 1 << 24;
 	go();
 	check(REQ("svm.2.17.3.1") "the memory-mapped TPR is the APIC's", seen[0] & 0xff, 0x35);
@@ -161,7 +161,7 @@ static void priority(void)
 		for (unsigned blocked = 0; blocked < 2; blocked++) {
 			mmio_write(APIC + 0x80, blocked ? 0x60 : 0x40);
 			before = irqs;
-			base(c_read_only);
+			base(&c_read_only);
 			v->vintr = (blocked ? 0 : 15) | masking << 24;
 			v->rflags = 0x202;
 			v->intercept1 |= SVM_BIT(EXIT_INTR);
@@ -173,7 +173,7 @@ static void priority(void)
 			mmio_write(APIC + 0x80, 0);
 			asm volatile("sti; nop; nop; cli" ::: "memory");
 			check("taken in the end", irqs, before + 1);
-			base(c_read_only);
+			base(&c_read_only);
 			mmio_write(APIC + 0x80, blocked ? 0 : 0xf0);
 			v->vintr = (blocked ? 6 : 4) | (u64)masking << 24 | 1 << 8 | 5 << 16 | 0x61ull << 32;
 			v->rflags = 0x202;

@@ -27,16 +27,16 @@ asm(".pushsection .text\n"
 extern void step_run(u64 vmcb, u64 rflags);
 extern char step_vmrun[], step_behind[];
 
-SNIPPET(g_two, "nop; nop");
-SNIPPET(g_store, "movl $1, scratch + 64; nop");
-SNIPPET(g_gd, "mov %dr7, %rax; nop");
-SNIPPET(g_io, "out %al, $0x80; nop");
-SNIPPET(g_cpuid, "cpuid");
-SNIPPET(g_ud, "ud2");
+SNIPPET(g_two, "nop; nop", "");
+SNIPPET(g_store, "movl $1, scratch + 64; nop", "");
+SNIPPET(g_gd, "mov %dr7, %rax; nop", "");
+SNIPPET(g_io, "out %al, $0x80; nop", "");
+SNIPPET(g_cpuid, "cpuid", "");
+SNIPPET(g_ud, "ud2", "");
 
 static void host_breakpoint(void)
 {
-	base(g_two);
+	base(&g_two);
 	hits = 0;
 	asm volatile("clgi");
 	asm volatile("stgi");
@@ -47,7 +47,7 @@ static void host_breakpoint(void)
 	check(REQ("svm.2.2.1.125") "before VMRUN", hit_rip[0], step_vmrun);
 	/* the handler set RF: VMRUN went through */
 	check(REQ("svm.2.2.1.126") "RF lets VMRUN run", v->exitcode, EXIT_VMMCALL);
-	base(g_two);
+	base(&g_two);
 	hits = 0;
 	asm volatile("clgi");
 	step_run((u64)v, 0x102);
@@ -56,19 +56,19 @@ static void host_breakpoint(void)
 	check(REQ("svm.2.2.1.127") "behind VMRUN", hit_rip[0], step_behind);
 	check(REQ("svm.2.2.1.127 svm.2.13.5") "by single step, with GIF 0", hit_dr6 >> 14 & 1, 1);
 	check(REQ("svm.2.2.1.128") "RF", hit_rflags >> 16 & 1, 0);
-	check(REQ("svm.2.2.1.133") "the guest has run to its end", v->rip, g_two_end);
+	check(REQ("svm.2.2.1.133") "the guest has run to its end", v->rip, g_two.next);
 }
 
 /* RF in the VMCB is what it was at the exit, not what an exception would have pushed. */
 static void saved_rf(void)
 {
 	for (u64 rf = 0; rf <= 1 << 16; rf += 1 << 16) {
-		base(g_cpuid);
+		base(&g_cpuid);
 		v->intercept1 |= SVM_CPUID;
 		v->rflags = 2 | rf;
 		check(REQ("svm.2.4.1.9") "CPUID", go(), EXIT_CPUID);
 		check(REQ("svm.2.4.1.9") "RF at an instruction", v->rflags & 1 << 16, rf);
-		base(g_ud);
+		base(&g_ud);
 		v->rflags = 2 | rf;
 		check(REQ("svm.2.4.1.9") "UD2", go(), EXIT_UD);
 		check(REQ("svm.2.4.1.9") "RF at a fault", v->rflags & 1 << 16, rf);
@@ -78,74 +78,74 @@ static void saved_rf(void)
 static void guest_breakpoint(void)
 {
 	for (unsigned rf = 0; rf < 2; rf++) {
-		base(g_two);
-		asm volatile("mov %0, %%dr0" ::"r"(g_two));
+		base(&g_two);
+		asm volatile("mov %0, %%dr0" ::"r"(g_two.entry));
 		v->dr7 = 0x401;
 		v->rflags = 2 | rf << 16;
 		if (rf) {
 			check(REQ("svm.2.2.1.129") "RF 1", go(), EXIT_VMMCALL);
 		} else {
 			check(REQ("svm.2.2.1.130") "RF 0", go(), EXIT_DB);
-			check(REQ("svm.2.2.1.130") "before it", v->rip, g_two);
+			check(REQ("svm.2.2.1.130") "before it", v->rip, g_two.entry);
 			check(REQ("svm.2.8.2.1") "state before it", v->rflags & 0xffff, 2);
 			check(REQ("svm.2.8.2.3") "DR6", v->dr6 & 0xf00f, 1);
 		}
 	}
-	base(g_two);
+	base(&g_two);
 	v->rflags = 0x102;
 	check(REQ("svm.2.2.1.132") "TF", go(), EXIT_DB);
-	check(REQ("svm.2.2.1.131 svm.2.2.1.132 svm.2.4.1.5") "behind the first instruction", v->rip, g_two + 1);
+	check(REQ("svm.2.2.1.131 svm.2.2.1.132 svm.2.4.1.5") "behind the first instruction", v->rip, g_two.entry + 1);
 	check(REQ("svm.2.8.2.2 svm.2.8.2.3") "DR6.BS", v->dr6 & 0xf00f, 0x4000);
-	base(g_store);
+	base(&g_store);
 	asm volatile("mov %0, %%dr1" ::"r"(&scratch[8]));
 	v->dr7 = 0x400 | 4 | 0xdu << 20; /* DR1: four bytes, writes */
 	scratch[8] = 0;
 	check(REQ("svm.2.4.1.5 svm.2.8.2.2") "data breakpoint", go(), EXIT_DB);
-	check(REQ("svm.2.4.1.6") "RIP of the next instruction", v->rip, (u64)g_store_end - 1);
+	check(REQ("svm.2.4.1.6") "RIP of the next instruction", v->rip, (u64)g_store.next - 1);
 	check(REQ("svm.2.4.1.5") "the store is done", scratch[8], 1);
 	check(REQ("svm.2.4.1.7") "DR6.B1", v->dr6 & 0xf00f, 2);
 	check(REQ("svm.2.4.1.8") "DR7 is as it was", v->dr7, 0x400 | 4 | 0xdu << 20);
-	base(g_gd);
+	base(&g_gd);
 	v->dr7 = 0x2400;
 	check(REQ("svm.2.8.2.1") "GD", go(), EXIT_DB);
-	check(REQ("svm.2.8.2.1") "before the instruction", v->rip, g_gd);
+	check(REQ("svm.2.8.2.1") "before the instruction", v->rip, g_gd.entry);
 	check(REQ("svm.2.8.2.3") "DR6.BD", v->dr6 & 0xf00f, 0x2000);
 	check(REQ("svm.2.8.2.4") "GD is clear", v->dr7, 0x400);
-	base(g_io);
+	base(&g_io);
 	v->cr4 |= 8;
 	asm volatile("mov %0, %%dr2" ::"r"(0x80ull));
 	v->dr7 = 0x400 | 1 << 4 | 2u << 24;
 	check(REQ("svm.2.8.2.2") "I/O breakpoint", go(), EXIT_DB);
-	check(REQ("svm.2.8.2.2") "behind it", v->rip, (u64)g_io_end - 1);
+	check(REQ("svm.2.8.2.2") "behind it", v->rip, (u64)g_io.next - 1);
 	/* an intercepted instruction with a breakpoint on it; a data trap from the one before it */
-	base(g_two);
-	asm volatile("mov %0, %%dr0" ::"r"(g_two_end));
+	base(&g_two);
+	asm volatile("mov %0, %%dr0" ::"r"(g_two.next));
 	v->dr7 = 0x401;
 	check(REQ("svm.2.4.0.11") "#DB before VMMCALL's intercept", go(), EXIT_DB);
-	check(REQ("svm.2.4.0.11") "at VMMCALL", v->rip, g_two_end);
-	base(g_two + 1);
+	check(REQ("svm.2.4.0.11") "at VMMCALL", v->rip, g_two.next);
+	base_at(g_two.entry + 1);
 	v->rflags = 0x102;
 	check(REQ("svm.2.4.0.12") "single-step trap before VMMCALL's intercept", go(), EXIT_DB);
-	check(REQ("svm.2.4.0.12") "at VMMCALL", v->rip, g_two_end);
+	check(REQ("svm.2.4.0.12") "at VMMCALL", v->rip, g_two.next);
 }
-SNIPPET(g_store_call, "movl $1, scratch + 64");
+SNIPPET(g_store_call, "movl $1, scratch + 64", "");
 
 /* Guests that leave DR6 and DR7 to #DB delivery do not test the DR intercepts. */
 static void implicit(void)
 {
-	base(g_two);
+	base(&g_two);
 	v->intercept_exc = 0;
 	v->intercept_dr = ~0u;
 	v->rflags = 0x102;
 	v->idtr.limit = 0x20; /* delivered: vector 1 lies within, and its handler runs into VMMCALL */
 	static struct idt_gate mine[2] __attribute__((aligned(16)));
-	u64 a = (u64)g_two_end;
+	u64 a = (u64)g_two.next;
 
 	mine[1].lo = (a & 0xffff) | 8 << 16 | 0x8eull << 40 | (a >> 16 & 0xffff) << 48;
 	v->idtr.base = (u64)mine;
 	check(REQ("svm.2.5.4.3") "#DB delivered", go(), EXIT_VMMCALL);
 	check(REQ("svm.2.5.4.3") "DR6 was written", v->dr6 >> 14 & 1, 1);
-	base(g_store_call);
+	base(&g_store_call);
 	v->dr7 = 0x400 | 4 | 0xdu << 20;
 	check(REQ("svm.2.4.0.12") "data trap before VMMCALL's intercept", go(), EXIT_DB);
 }

@@ -1,54 +1,53 @@
 /* When the instructions fault: "SVM Instruction Set Reference", section 2.1. */
 #include "reqs.h"
 
-/* 0F 01 D8 to DF, and where each appears: intercept bit and exit code. */
-#define I(name, bytes)                                                                                                 \
-	asm(".pushsection .text\nh_" #name ": .byte " bytes "\nret\n.popsection");                                     \
-	SNIPPET(s_##name, ".byte " bytes);                                                                             \
+/* All but SKINIT: as a guest, as a guest that has dropped EFER.SVME and gone to CPL 3, and in the host. */
+#define I(name)                                                                                                        \
+	asm(".pushsection .text\nh_" #name ": " #name "\nret\n.popsection");                                           \
+	SNIPPET(s_##name, #name, "");                                                                                  \
 	SNIPPET(d_##name, "mov $0xc0000080, %ecx; rdmsr; btr $12, %eax; wrmsr; mov %rsp, %rbx; push $0x43; push %rbx;" \
-	                  "push $2; push $0x4b; push $1f; iretq; 1: .byte " bytes);                                    \
+	                  "push $2; push $0x4b; push $1f; iretq; 1: " #name, "");                                      \
 	extern void h_##name(void)
-I(vmrun, "0x0f, 0x01, 0xd8");
-I(vmmcall, "0x0f, 0x01, 0xd9");
-I(vmload, "0x0f, 0x01, 0xda");
-I(vmsave, "0x0f, 0x01, 0xdb");
-I(stgi, "0x0f, 0x01, 0xdc");
-I(clgi, "0x0f, 0x01, 0xdd");
-I(invlpga, "0x0f, 0x01, 0xdf");
+I(vmrun);
+I(vmmcall);
+I(vmload);
+I(vmsave);
+I(stgi);
+I(clgi);
+I(invlpga);
 
 static const struct {
-	char *code, *dropped;
+	const struct snippet *code, *dropped;
 	void (*host)(void);
-	u8 word, bit;
-	u64 exit;
+	u16 exit;
 	const char *opcode, *no_svme, *mode, *cpl;
 } rows[] = {
-        {s_vmrun, d_vmrun, h_vmrun, 4, 0, 0x80, REQ("svm.4.VMRUN.1"),
+        {&s_vmrun, &d_vmrun, h_vmrun, EXIT_VMRUN, REQ("svm.4.VMRUN.1"),
          REQ("svm.4.VMRUN.45 svm.2.1.2 svm.2.2.1.9 svm.E.5.1.2"), REQ("svm.4.VMRUN.46 svm.2.2.1.8"),
          REQ("svm.4.VMRUN.47 svm.2.2.1.7")},
-        {s_vmmcall, d_vmmcall, h_vmmcall, 4, 1, 0x81, REQ("svm.4.VMMCALL.1"), REQ("svm.4.VMMCALL.6 svm.2.1.2"), NULL,
+        {&s_vmmcall, &d_vmmcall, h_vmmcall, EXIT_VMMCALL, REQ("svm.4.VMMCALL.1"), REQ("svm.4.VMMCALL.6 svm.2.1.2"), NULL,
          NULL},
-        {s_vmload, d_vmload, h_vmload, 4, 2, 0x82, REQ("svm.4.VMLOAD.1"), REQ("svm.4.VMLOAD.6 svm.2.11.18 svm.2.1.2"),
+        {&s_vmload, &d_vmload, h_vmload, EXIT_VMLOAD, REQ("svm.4.VMLOAD.1"), REQ("svm.4.VMLOAD.6 svm.2.11.18 svm.2.1.2"),
          REQ("svm.4.VMLOAD.7 svm.2.11.17"), REQ("svm.4.VMLOAD.8")},
-        {s_vmsave, d_vmsave, h_vmsave, 4, 3, 0x83, REQ("svm.4.VMSAVE.1"), REQ("svm.4.VMSAVE.6 svm.2.11.18 svm.2.1.2"),
+        {&s_vmsave, &d_vmsave, h_vmsave, EXIT_VMSAVE, REQ("svm.4.VMSAVE.1"), REQ("svm.4.VMSAVE.6 svm.2.11.18 svm.2.1.2"),
          REQ("svm.4.VMSAVE.7 svm.2.11.17"), REQ("svm.4.VMSAVE.8")},
-        {s_stgi, d_stgi, h_stgi, 4, 4, 0x84, REQ("svm.4.STGI.1"), REQ("svm.4.STGI.5 svm.2.1.2"), REQ("svm.4.STGI.6"),
+        {&s_stgi, &d_stgi, h_stgi, EXIT_STGI, REQ("svm.4.STGI.1"), REQ("svm.4.STGI.5 svm.2.1.2"), REQ("svm.4.STGI.6"),
          REQ("svm.4.STGI.7")},
-        {s_clgi, d_clgi, h_clgi, 4, 5, 0x85, REQ("svm.4.CLGI.1"), REQ("svm.4.CLGI.5 svm.2.1.2"), REQ("svm.4.CLGI.6"),
+        {&s_clgi, &d_clgi, h_clgi, EXIT_CLGI, REQ("svm.4.CLGI.1"), REQ("svm.4.CLGI.5 svm.2.1.2"), REQ("svm.4.CLGI.6"),
          REQ("svm.4.CLGI.7")},
-        {s_invlpga, d_invlpga, h_invlpga, 3, 26, 0x7a, REQ("svm.4.INVLPGA.1"), REQ("svm.4.INVLPGA.10 svm.2.1.2"),
+        {&s_invlpga, &d_invlpga, h_invlpga, EXIT_INVLPGA, REQ("svm.4.INVLPGA.1"), REQ("svm.4.INVLPGA.10 svm.2.1.2"),
          REQ("svm.4.INVLPGA.11"), REQ("svm.4.INVLPGA.12")},
 };
 
-static void low_mode(const char *code, u64 cr0, u64 rflags)
+static void low_mode(const struct snippet *s, u64 cr0, u64 rflags)
 {
-	base((void *)0);
+	base_at((void *)0);
 	v->efer = 0x1000;
 	v->cr4 = 0;
 	v->cr3 = 0;
 	v->cr0 = cr0;
 	v->rflags = rflags;
-	v->cs.base = (u64)code;
+	v->cs.base = (u64)s->entry;
 	v->cs.limit = 0xffff;
 	v->cs.attrib = 0x9b;
 }
@@ -59,31 +58,31 @@ static void each(unsigned n)
 
 	base(rows[n].code);
 	v->rax = rax;
-	((u32 *)v)[rows[n].word] |= 1u << rows[n].bit;
+	((u32 *)v)[rows[n].exit / 32] |= SVM_BIT(rows[n].exit);
 	check(rows[n].opcode, go(), rows[n].exit);
-	check(rows[n].opcode, v->rip, rows[n].code);
+	check(rows[n].opcode, v->rip, rows[n].code->entry);
 	if (n == 0) /* nothing of VMRUN has happened */
 		check(REQ("svm.4.VMRUN.2") "exit before anything is saved",
-		      *(u64 *)(rdmsr(HSAVE) + 0x578) != (u64)rows[n].code + 3, 1);
+		      *(u64 *)(rdmsr(HSAVE) + 0x578) != (u64)rows[n].code->entry + 3, 1);
 	wrmsr(EFER, efer & ~0x1000ull);
 	check(rows[n].no_svme, CATCH(asm volatile("call *%1" : "+a"(rax) : "r"(rows[n].host) : "rcx", "memory")), 6);
 	wrmsr(EFER, efer);
 	base(rows[n].dropped);
-	((u32 *)v)[rows[n].word] |= 1u << rows[n].bit;
+	((u32 *)v)[rows[n].exit / 32] |= SVM_BIT(rows[n].exit);
 	/* CPL 3 and EFER.SVME 0: #UD wins over #GP */
 	check(REQ("svm.4.0.1") "#UD before #GP", go(), EXIT_UD);
 	check(REQ("svm.4.0.1") "at CPL 3", v->cpl, 3);
 	if (!rows[n].mode)
 		return;
 	low_mode(rows[n].code, 0x10, 2);
-	((u32 *)v)[rows[n].word] |= 1u << rows[n].bit;
+	((u32 *)v)[rows[n].exit / 32] |= SVM_BIT(rows[n].exit);
 	check(rows[n].mode, go(), EXIT_UD);
 	low_mode(rows[n].code, 0x11, 0x20002);
-	((u32 *)v)[rows[n].word] |= 1u << rows[n].bit;
+	((u32 *)v)[rows[n].exit / 32] |= SVM_BIT(rows[n].exit);
 	check(rows[n].mode, go(), EXIT_UD);
 	base(rows[n].code);
 	user();
-	((u32 *)v)[rows[n].word] |= 1u << rows[n].bit;
+	((u32 *)v)[rows[n].exit / 32] |= SVM_BIT(rows[n].exit);
 	check(rows[n].cpl, go(), EXIT_GP);
 	check(rows[n].cpl, v->exitinfo1, 0);
 }
@@ -97,18 +96,18 @@ static void vmmcall(void)
 
 	for (unsigned n = 0; n < COUNT(modes); n++)
 		for (unsigned on = 0; on < 2; on++) {
-			low_mode(s_vmmcall, modes[n].cr0, modes[n].rflags);
+			low_mode(&s_vmmcall, modes[n].cr0, modes[n].rflags);
 			v->cpl = modes[n].cpl;
 			v->intercept2 = 1 | on << 1;
-			check(on ? REQ("svm.4.VMMCALL.2") "" : REQ("svm.4.VMMCALL.3") "", go(), on ? 0x81 : EXIT_UD);
+			check(on ? REQ("svm.4.VMMCALL.2") "" : REQ("svm.4.VMMCALL.3") "", go(), on ? EXIT_VMMCALL : EXIT_UD);
 			check(REQ("svm.4.VMMCALL.4") "RIP, RFLAGS",
 			      v->rip == 0 && (v->rflags & ~0x10000ull) == modes[n].rflags, 1);
 		}
 	for (unsigned on = 0; on < 2; on++) {
-		base(s_vmmcall);
+		base(&s_vmmcall);
 		user();
 		v->intercept2 = 1 | on << 1;
-		check(on ? REQ("svm.4.VMMCALL.2") "CPL 3" : REQ("svm.4.VMMCALL.3") "CPL 3", go(), on ? 0x81 : EXIT_UD);
+		check(on ? REQ("svm.4.VMMCALL.2") "CPL 3" : REQ("svm.4.VMMCALL.3") "CPL 3", go(), on ? EXIT_VMMCALL : EXIT_UD);
 	}
 	check(REQ("svm.4.VMMCALL.3") "on the host", CATCH(asm volatile("vmmcall")), 6);
 }
@@ -129,7 +128,7 @@ static void addresses(void)
 
 	cpuid(0x80000008, 0, r);
 	top = 1ull << (r[0] & 0xff);
-	base(s_vmrun);
+	base(&s_vmrun);
 	memset((void *)area, 0x5a, 4096);
 	check(REQ("svm.4.VMRUN.48"), AT("vmrun", top), 13);
 	check(REQ("svm.4.VMLOAD.9"), AT("vmload", top), 13);
@@ -162,7 +161,7 @@ static void flags(void)
 {
 	u64 f[4], a = (u64)v;
 
-	base(s_vmrun);
+	base(&s_vmrun);
 #define FLAGS(insn, n)                                                                                                 \
 	asm volatile("push $0x8d7; popf; " insn "; pushf; pop %0; stgi"                                                \
 	             : "=r"(f[n])                                                                                      \
@@ -215,7 +214,7 @@ static void invlpga(void)
 		(void)*page;
 		entry[0] = (u64)b | 3;
 		if (t[n].narrow)
-			asm volatile(".byte 0x67, 0x0f, 0x01, 0xdf" ::"a"(t[n].rax), "c"(t[n].rcx) : "memory");
+			asm volatile("addr32 invlpga" ::"a"(t[n].rax), "c"(t[n].rcx) : "memory");
 		else
 			asm volatile("invlpga" ::"a"(t[n].rax), "c"(t[n].rcx) : "memory");
 		check(t[n].req, *page, t[n].gone ? 2 : 1);
@@ -238,14 +237,14 @@ static void illegal_forms(void)
 		u8 insn[4] = {0xf0, 0x0f, forms[n].op, forms[n].modrm};
 
 		memcpy(code, insn, 4);
-		base(code);
+		base_at(code);
 		v->rax = (u64)scratch;
 		v->intercept1 |= 1u << forms[n].bit;
 		check(REQ("svm.2.5.6.9") "LOCK", go(), EXIT_UD);
 		if (forms[n].op)
 			continue;
 		memcpy(code, insn + 1, 3);
-		base((void *)0);
+		base_at((void *)0);
 		v->efer = 0x1000;
 		v->cr4 = 0;
 		v->cr0 = 0x10;

@@ -48,7 +48,7 @@ SNIPPET(g_lbr,
         "mov $0x1dc, %ecx; rdmsr; mov %eax, seen + 16; mov %edx, seen + 20; mov $0x1dd, %ecx; rdmsr; mov %eax, seen + "
         "24;"
         "mov %edx, seen + 28; mov $0x1de, %ecx; rdmsr; mov %eax, seen + 32; mov %edx, seen + 36;"
-        "mov $0x1d9, %ecx; mov $1, %eax; xor %edx, %edx; wrmsr; g_lbr_src: jmp g_lbr_dst; g_lbr_dst: nop");
+        "mov $0x1d9, %ecx; mov $1, %eax; xor %edx, %edx; wrmsr; g_lbr_src: jmp g_lbr_dst; g_lbr_dst: nop", "");
 extern char g_lbr_src[], g_lbr_dst[];
 
 static void swapped(void)
@@ -64,7 +64,7 @@ static void swapped(void)
 	for (unsigned on = 0; on < 2; on++) {
 		for (unsigned n = 0; n < 5; n++)
 			before[n] = rdmsr(n ? 0x1da + n : DEBUGCTL);
-		base(g_lbr);
+		base(&g_lbr);
 		v->lbrv = on;
 		for (unsigned n = 0; n < 5; n++)
 			(&v->dbgctl)[n] = n ? 0x7000001000ull + 0x100 * n : 2;
@@ -95,11 +95,11 @@ static void swapped(void)
 	}
 }
 
-SNIPPET(l_nop, "nop; nop");
+SNIPPET(l_nop, "nop; nop", "");
 
 static void reserved(void)
 {
-	base(l_nop);
+	base(&l_nop);
 	v->lbrv = ~3ull;
 	check(REQ("svm.C.1.83") "0B8h", go(), EXIT_VMMCALL);
 }

@@ -2,10 +2,15 @@
 
 u64 seen[64];
 
-void base(const void *entry)
+void base_at(const void *entry)
 {
 	fresh();
 	v->rip = (u64)entry;
+}
+
+void base(const struct snippet *s)
+{
+	base_at(s->entry);
 }
 
 u64 *split(u64 gpa)

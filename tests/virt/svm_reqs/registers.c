@@ -43,16 +43,16 @@ static void identification(void)
 		check(REQ("svm.B.12") "EDX 31:2", s[3] >> 2, 0);
 }
 
-SNIPPET(g_nothing, "nop");
+SNIPPET(g_nothing, "nop", "");
 static void asids(void)
 {
 	u32 r[4];
 
 	cpuid(0x8000000a, 0, r);
-	base(g_nothing);
+	base(&g_nothing);
 	v->asid = r[1] - 1;
 	check(REQ("svm.B.7 svm.B.8") "the highest ASID", go(), EXIT_VMMCALL);
-	base(g_nothing);
+	base(&g_nothing);
 	v->asid = r[1];
 	check(REQ("svm.B.7") "one more", go(), ~0ull);
 }
@@ -90,7 +90,7 @@ static void qualifiers(void)
 
 SNIPPET(g_tsc,
         "rdtsc; mov %eax, seen; mov %edx, seen + 4; mov $0x10, %ecx; rdmsr; mov %eax, seen + 8; mov %edx, seen + 12;"
-        "rdtscp; mov %eax, seen + 16; mov %edx, seen + 20");
+        "rdtscp; mov %eax, seen + 16; mov %edx, seen + 20", "");
 static void tsc(void)
 {
 	static const u64 offsets[] = {0x123456789abcdef0, ~0ull << 40, 1ull << 63};
@@ -98,7 +98,7 @@ static void tsc(void)
 	for (unsigned n = 0; n < COUNT(offsets); n++) {
 		u64 before, after;
 
-		base(g_tsc);
+		base(&g_tsc);
 		v->tsc_offset = offsets[n];
 		before = rdtsc();
 		check("TSC", go(), EXIT_VMMCALL);
@@ -112,13 +112,13 @@ static void tsc(void)
 }
 
 /* Intercepts, V_IRQ, masking end with #VMEXIT. */
-SNIPPET(g_cpuid, "nop");
+SNIPPET(g_cpuid, "nop", "");
 static void ended(void)
 {
 	u32 r[4];
 	unsigned before = irqs;
 
-	base(g_cpuid);
+	base(&g_cpuid);
 	v->intercept1 |= SVM_BIT(EXIT_CPUID) | SVM_BIT(EXIT_RDTSC) | SVM_BIT(EXIT_HLT) | SVM_BIT(EXIT_MSR) | SVM_BIT(EXIT_IOIO);
 	v->intercept_cr = ~0u;
 	v->intercept_dr = ~0u;
@@ -133,14 +133,14 @@ static void ended(void)
 	      })),
 	      -1);
 	check(REQ("svm.1.2.2.1") "still in the host: VMMCALL is #UD here", CATCH(asm volatile("vmmcall")), 6);
-	base(g_cpuid);
+	base(&g_cpuid);
 	v->vintr = 1 << 8 | 15 << 16 | 0x51ull << 32 | 1 << 24;
 	check("a guest with a virtual interrupt it cannot take", go(), EXIT_VMMCALL);
 	check(REQ("svm.2.17.4.17") "V_IRQ is in the VMCB", v->vintr >> 8 & 1, 1);
 	asm volatile("sti; nop; nop; cli" ::: "memory");
 	check(REQ("svm.2.3.10 svm.2.17.4.17") "not in the host", irqs, before);
 	mmio_write(APIC + 0x80, 0x30);
-	base(g_cpuid);
+	base(&g_cpuid);
 	v->vintr = 7 | 1 << 24;
 	go();
 	check(REQ("svm.2.3.11") "CR8 is the APIC's again", read_cr8(), 3);
@@ -155,19 +155,19 @@ static void ended(void)
 
 /* ---- EFER.LMA, the MTRRs, SVM_KEY ---- */
 
-SNIPPET(g_efer, "mov $0xc0000080, %ecx; rdmsr; mov %eax, seen");
-SNIPPET(g_mtrr, "mov $0x200, %ecx; mov $0x55000006, %eax; xor %edx, %edx; wrmsr; rdmsr; mov %eax, seen");
+SNIPPET(g_efer, "mov $0xc0000080, %ecx; rdmsr; mov %eax, seen", "");
+SNIPPET(g_mtrr, "mov $0x200, %ecx; mov $0x55000006, %eax; xor %edx, %edx; wrmsr; rdmsr; mov %eax, seen", "");
 static void msrs(void)
 {
 	u64 was;
 	u32 r[4];
 
-	base(g_efer);
+	base(&g_efer);
 	v->efer &= ~0x400ull;
 	check(REQ("svm.2.2.1.116") "EFER.LMA 0 in the VMCB", go(), EXIT_VMMCALL);
 	check(REQ("svm.2.2.1.116") "the guest has LMA by LME and PG", seen[0] >> 10 & 1, 1);
 	was = rdmsr(0x200);
-	base(g_mtrr);
+	base(&g_mtrr);
 	check("MTRR", go(), EXIT_VMMCALL);
 	check(REQ("svm.2.21.2.5 svm.2.21.8.5") "the guest's write is the host's", rdmsr(0x200), 0x55000006);
 	wrmsr(0x200, was);

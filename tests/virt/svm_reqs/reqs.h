@@ -1,16 +1,11 @@
 /*
- * Statements of the 2005 manual, one by one: each check opens with the statement's id. A snippet is `code; vmmcall`,
- * run as a guest from a fresh VMCB.
+ * Statements of the 2005 manual, one by one: each check opens with the statement's id. A snippet runs as a guest from a
+ * fresh VMCB.
  */
 #ifndef SVM_REQS_H
 #define SVM_REQS_H
 
 #include "../svm_test.h"
-
-#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
-#define SNIPPET(name, code)                                                                                            \
-	asm(".pushsection .text\n.balign 16\n" #name ": " code "\n" #name "_end: vmmcall\n.popsection");               \
-	extern char name[], name##_end[]
 
 enum { EFER = 0xc0000080, HSAVE = 0xc0010117, VM_CR = 0xc0010114, APIC = 0xfee00000 };
 
@@ -21,7 +16,8 @@ struct table_register {
 
 extern u64 seen[64];
 
-void base(const void *entry);
+void base(const struct snippet *s);
+void base_at(const void *entry); /* code that is no snippet */
 u64 *split(u64 gpa); /* the nested entries of its 2 MiB as small pages */
 
 void test_reset(void);

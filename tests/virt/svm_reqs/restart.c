@@ -4,9 +4,9 @@
  */
 #include "reqs.h"
 
-SNIPPET(m_in, "mov $0x3ff, %edx; mov $0x5a, %eax; out %al, %dx");
-SNIPPET(m_rep, "mov $0x3ff, %edx; mov $scratch, %edi; mov $3, %ecx; rep insb");
-SNIPPET(m_rdmsr, "mov $0xc0000081, %ecx; rdmsr");
+SNIPPET(m_in, "mov $0x3ff, %edx; mov $0x5a, %eax; out %al, %dx", "");
+SNIPPET(m_rep, "mov $0x3ff, %edx; mov $scratch, %edi; mov $3, %ecx; rep insb", "");
+SNIPPET(m_rdmsr, "mov $0xc0000081, %ecx; rdmsr", "");
 
 /*
  * Twice: up to the intercept, then, without it and with the guest's own registers, to the end.
@@ -43,7 +43,7 @@ static void maps(void)
 	outb(0x3ff, 0xc3);
 	for (unsigned n = 0; n < 2; n++) {
 		/* the maps' pages are in no table of the guest: neither its own nor the nested ones */
-		base(n ? m_rdmsr : m_in);
+		base(n ? &m_rdmsr : &m_in);
 		u64 *nested = split(0x7200000);
 
 		nested[0] = nested[1] = nested[2] = nested[4] = nested[5] = 0;
@@ -62,12 +62,12 @@ static void maps(void)
 	scratch_register = inb(0x3ff);
 	check(REQ("svm.2.6.21") "the device was not reached", scratch_register, 0xc3);
 	scratch[0] = 0;
-	base(m_rep);
+	base(&m_rep);
 	v->intercept1 |= SVM_IOIO;
 	v->iopm_pa = (u64)iopm;
 	check(REQ("svm.2.6.21") "REP INSB", go(), EXIT_IOIO);
 	check(REQ("svm.2.6.21") "no byte came", scratch[0], 0);
-	base(m_rep);
+	base(&m_rep);
 	v->iopm_pa = (u64)iopm;
 	check(REQ("svm.2.6.21 svm.1.2.6.1") "RDI, RCX: run again, it does all", again(3, SVM_IOIO), EXIT_VMMCALL);
 	check("intercepted first", first_code, EXIT_IOIO);
@@ -76,27 +76,27 @@ static void maps(void)
 
 /* ---- an intercepted instruction, run again, does what it would have done ---- */
 
-SNIPPET(r_pushf, "push $0x8d7; popf; r_pushf_at: pushf; pop seen");
-SNIPPET(r_popf, "push $0x8d7; popf; pushf; pop seen");
-SNIPPET(r_cpuid, "xor %eax, %eax; cpuid; mov %ebx, seen; mov %ecx, seen + 4");
-SNIPPET(r_cr3, "mov %cr3, %rcx; mov %rcx, %cr3; mov %rcx, seen");
-SNIPPET(r_cr0, "mov %cr0, %rcx; xor $0x40000, %rcx; mov %rcx, %cr0; mov %cr0, %rdx; mov %rdx, seen");
-SNIPPET(r_dr, "mov $0x123, %ecx; mov %rcx, %dr2; mov %dr2, %rdx; mov %rdx, seen");
-SNIPPET(r_sidt, "sidt seen");
-SNIPPET(r_lidt, "sidt seen; lidt seen; sidt seen + 16");
-SNIPPET(r_iret, "mov %rsp, %rcx; push $0x10; push %rcx; push $0x402; push $8; push $1f; iretq; 1: pushf; pop seen");
-SNIPPET(r_msr, "mov $0xc0000082, %ecx; mov $0x1234, %eax; xor %edx, %edx; wrmsr; rdmsr; mov %eax, seen");
-SNIPPET(r_invlpg, "invlpg scratch; movl $5, seen");
+SNIPPET(r_pushf, "push $0x8d7; popf; r_pushf_at: pushf; pop seen", "");
+SNIPPET(r_popf, "push $0x8d7; popf; pushf; pop seen", "");
+SNIPPET(r_cpuid, "xor %eax, %eax; cpuid; mov %ebx, seen; mov %ecx, seen + 4", "");
+SNIPPET(r_cr3, "mov %cr3, %rcx; mov %rcx, %cr3; mov %rcx, seen", "");
+SNIPPET(r_cr0, "mov %cr0, %rcx; xor $0x40000, %rcx; mov %rcx, %cr0; mov %cr0, %rdx; mov %rdx, seen", "");
+SNIPPET(r_dr, "mov $0x123, %ecx; mov %rcx, %dr2; mov %dr2, %rdx; mov %rdx, seen", "");
+SNIPPET(r_sidt, "sidt seen", "");
+SNIPPET(r_lidt, "sidt seen; lidt seen; sidt seen + 16", "");
+SNIPPET(r_iret, "mov %rsp, %rcx; push $0x10; push %rcx; push $0x402; push $8; push $1f; iretq; 1: pushf; pop seen", "");
+SNIPPET(r_msr, "mov $0xc0000082, %ecx; mov $0x1234, %eax; xor %edx, %edx; wrmsr; rdmsr; mov %eax, seen", "");
+SNIPPET(r_invlpg, "invlpg scratch; movl $5, seen", "");
 
 static void restart(void)
 {
 	static const struct {
-		char *code;
+		const struct snippet *code;
 		u8 word;
 		u32 bits;
-	} rows[] = {{r_pushf, 3, SVM_BIT(EXIT_PUSHF)}, {r_popf, 3, SVM_BIT(EXIT_POPF)}, {r_cpuid, 3, SVM_BIT(EXIT_CPUID)}, {r_cr3, 0, 0x80008},
-	            {r_cr0, 0, 0x10001},   {r_dr, 1, 0x40004},   {r_sidt, 3, SVM_BIT(EXIT_IDTR_READ)},   {r_lidt, 3, SVM_BIT(EXIT_IDTR_WRITE)},
-	            {r_iret, 3, SVM_BIT(EXIT_IRET)},  {r_msr, 3, SVM_MSR},  {r_invlpg, 3, SVM_BIT(EXIT_INVLPG)}};
+	} rows[] = {{&r_pushf, 3, SVM_BIT(EXIT_PUSHF)}, {&r_popf, 3, SVM_BIT(EXIT_POPF)}, {&r_cpuid, 3, SVM_BIT(EXIT_CPUID)}, {&r_cr3, 0, 0x80008},
+	            {&r_cr0, 0, 0x10001},   {&r_dr, 1, 0x40004},   {&r_sidt, 3, SVM_BIT(EXIT_IDTR_READ)},   {&r_lidt, 3, SVM_BIT(EXIT_IDTR_WRITE)},
+	            {&r_iret, 3, SVM_BIT(EXIT_IRET)},  {&r_msr, 3, SVM_MSR},  {&r_invlpg, 3, SVM_BIT(EXIT_INVLPG)}};
 	static struct vmcb plain;
 	static u64 plain_seen[4];
 	u8 *msrpm = page_alloc();

@@ -77,7 +77,7 @@ static void prepare(const struct row *r)
 	memcpy(window, r->code, sizeof(r->code));
 	memset(window + 8, 0x90, 8);
 	*(u32 *)(window + 0x810) = 0xcafe;
-	base((void *)0);
+	base_at((void *)0);
 	v->cs.attrib = 0xc9b;
 	v->cs.base = (u64)window;
 	if (r->seg != NONE) {
@@ -108,22 +108,22 @@ static void one(const struct row *r)
 		check(r->req, v->rax & 0xffffffff, r->eax);
 }
 
-SNIPPET(g_null_ss, "push %rax; pop %rax");
-SNIPPET(g_beyond, "nop");
-SNIPPET(g_tss, "mov $0x4321, %edx; in %dx, %al");
-SNIPPET(g_lar, "mov $0x0c, %eax; lar %eax, %ecx; setz %bl; mov %bl, seen");
+SNIPPET(g_null_ss, "push %rax; pop %rax", "");
+SNIPPET(g_beyond, "nop", "");
+SNIPPET(g_tss, "mov $0x4321, %edx; in %dx, %al", "");
+SNIPPET(g_lar, "mov $0x0c, %eax; lar %eax, %ecx; setz %bl; mov %bl, seen", "");
 
 void test_segments(void)
 {
 	window = page_alloc();
 	for (unsigned n = 0; n < COUNT(rows); n++)
 		one(&rows[n]);
-	base(g_null_ss);
+	base(&g_null_ss);
 	v->ss.sel = 0;
 	v->ss.attrib = 0;
 	check(REQ("svm.2.2.1.83") "NULL SS in 64-bit mode", go(), EXIT_VMMCALL);
 	/* privilege is the CPL field, whatever SS.DPL says */
-	base(g_null_ss);
+	base(&g_null_ss);
 	user();
 	v->ss.attrib = 0xc93;
 	v->intercept1 |= SVM_BIT(EXIT_HLT);
@@ -131,7 +131,7 @@ void test_segments(void)
 	check(REQ("svm.2.2.1.92 svm.2.2.1.93") "CPL", v->cpl, 3);
 	check(REQ("svm.2.2.1.93") "SS.DPL comes back as it was", v->ss.attrib >> 5 & 3, 0);
 	/* RIP beyond the limit: VMRUN succeeds */
-	base((void *)0x1000);
+	base_at((void *)0x1000);
 	v->cs.attrib = 0xc9b;
 	v->cs.base = (u64)window;
 	v->cs.limit = 0xfff;
@@ -146,7 +146,7 @@ void test_segments(void)
 		memcpy(guest, host, 4096);
 		guest->ldtr =
 		        (struct vmcb_seg){.sel = 0x38, .attrib = (u16)(p << 7 | 0x71), .limit = 15, .base = (u64)ldt};
-		base(g_lar);
+		base(&g_lar);
 		seen[0] = 9;
 		asm volatile("clgi; vmload" ::"a"(guest) : "memory");
 		go_gif0();
@@ -163,7 +163,7 @@ void test_segments(void)
 		memcpy(guest, host, 4096);
 		guest->tr =
 		        (struct vmcb_seg){.sel = 0x28, .attrib = n ? 0x83 : 0x8b, .limit = 0xfff, .base = (u64)task};
-		base(g_tss);
+		base(&g_tss);
 		user();
 		asm volatile("clgi; vmload" ::"a"(guest) : "memory");
 		go_gif0();

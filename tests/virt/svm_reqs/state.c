@@ -45,7 +45,7 @@ SNIPPET(g_read,
         "mov $0xc0000080, %ecx; rdmsr; mov %eax, seen + 56; mov %dr7, %rax; mov %rax, seen + 64; mov %dr6, %rax;"
         "mov %rax, seen + 72; mov %cr8, %rax; mov %rax, seen + 80; mov %cs, %eax; mov %rax, seen + 88; mov %ss, %eax;"
         "mov %rax, seen + 96; mov %ds, %eax; mov %rax, seen + 104; mov %es, %eax; mov %rax, seen + 112;"
-        "sgdt seen + 120; sidt seen + 136; lea g_read(%rip), %rax; mov %rax, seen + 152");
+        "sgdt seen + 120; sidt seen + 136; lea s_g_read(%rip), %rax; mov %rax, seen + 152", "");
 /* And changes it all. */
 struct table_register new_gdtr = {0x5f, 0}, new_idtr = {0x4ff, 0x123000};
 SNIPPET(g_write, "mov $0x10, %eax; mov %eax, %ds; mov %eax, %es; mov %eax, %ss; lgdt new_gdtr; lidt new_idtr;"
@@ -53,7 +53,7 @@ SNIPPET(g_write, "mov $0x10, %eax; mov %eax, %ds; mov %eax, %es; mov %eax, %ss; 
                  "mov $user_pml4 + 0x18, %eax; mov %rax, %cr3; mov %cr4, %rax; xor $8, %eax; mov %rax, %cr4;"
                  "mov $0xc0000080, %ecx; rdmsr; xor $1, %eax; wrmsr; mov $0xffff4ff2, %eax; mov %rax, %dr6;"
                  "mov $0x00070700, %eax; mov %rax, %dr7; mov $5, %eax; mov %rax, %cr8; mov $0x7ff008, %esp;"
-                 "push $0x240ad7; popf; mov $0x5a5a5a5a, %eax");
+                 "push $0x240ad7; popf; mov $0x5a5a5a5a, %eax", "");
 
 static u64 *guest_root;
 
@@ -94,7 +94,7 @@ static void loaded(void)
 	        {REQ("svm.2.2.1.49") "ES", 14, 0x40},
 	};
 
-	base(g_read);
+	base(&g_read);
 	other_state();
 	check("guest reads its state", go(), EXIT_VMMCALL);
 	for (unsigned n = 0; n < COUNT(rows); n++)
@@ -106,7 +106,7 @@ static void loaded(void)
 	check(REQ("svm.2.2.1.44 svm.2.21.4.2") "EFER", seen[7], (rdmsr(EFER) ^ 1) & 0xffffffff);
 	check(REQ("svm.2.2.1.48") "GDTR", seen[15], 0x1000ull << 16 | 0x6f);
 	check(REQ("svm.2.2.1.47") "IDTR", seen[17], 0x2000ull << 16 | 0x2ff);
-	check(REQ("svm.2.2.1.35") "RIP", seen[19], g_read);
+	check(REQ("svm.2.2.1.35") "RIP", seen[19], g_read.entry);
 	check(REQ("svm.C.1.60") "V_TPR is in bits 3:0", v->vintr & 0xff, 6);
 	check(REQ("svm.4.VMRUN.10") "all of it at once", v->exitcode, EXIT_VMMCALL);
 }
@@ -115,7 +115,7 @@ static void saved(void)
 {
 	u64 h_cr3 = v->ncr3;
 
-	base(g_write);
+	base(&g_write);
 	other_state();
 	v->gdtr.base = new_gdtr.base = (u64)gdt;
 	h_cr3 = v->ncr3;
@@ -135,7 +135,7 @@ static void saved(void)
 	check(REQ("svm.2.3.2 svm.4.VMRUN.18") "DR6", v->dr6, 0xffff4ff2);
 	check(REQ("svm.2.3.2 svm.4.VMRUN.18") "DR7", v->dr7, 0x00070700);
 	check(REQ("svm.2.3.2 svm.4.VMRUN.18") "RFLAGS", v->rflags, 0x240ad7);
-	check(REQ("svm.2.3.2 svm.4.VMRUN.18") "RIP", v->rip, g_write_end);
+	check(REQ("svm.2.3.2 svm.4.VMRUN.18") "RIP", v->rip, g_write.next);
 	check(REQ("svm.2.3.2 svm.4.VMRUN.18") "RSP", v->rsp, 0x7ff008);
 	check(REQ("svm.2.3.2 svm.4.VMRUN.18") "RAX", v->rax, 0x5a5a5a5a);
 	check(REQ("svm.2.3.2 svm.4.VMRUN.18") "CPL", v->cpl, 0);
@@ -149,7 +149,7 @@ static void host_kept(void)
 	struct snap a, b;
 	u64 rsp;
 
-	base(g_write);
+	base(&g_write);
 	other_state();
 	v->gdtr.base = new_gdtr.base = (u64)gdt;
 	asm volatile("clgi; mov %%rsp, %0" : "=r"(rsp)::"memory");
@@ -191,28 +191,28 @@ static void host_mode(void)
 {
 	u64 flags;
 
-	base(g_read_end);
+	base_at(g_read.next);
 	user();
 	check("from CPL 3", go(), EXIT_VMMCALL);
 	check(REQ("svm.2.2.1.94") "CPL of the guest", v->cpl, 3);
 	check(REQ("svm.2.3.22") "CPL 0", CATCH(write_cr2(5)), -1);
-	base(0);
+	base_at(0);
 	v->efer = 0x1000;
 	v->cr4 = 0;
 	v->cr0 = 0x11;
 	v->rflags = 0x20002;
-	v->cs.base = (u64)g_read_end;
+	v->cs.base = (u64)g_read.next;
 	v->cs.limit = 0xffff;
 	v->cpl = 0;
 	check("from virtual-8086 mode", go(), EXIT_VMMCALL);
 	check(REQ("svm.2.2.1.56 svm.2.2.1.94") "CPL 3 there", v->cpl, 3);
 	asm volatile("pushf; pop %0" : "=r"(flags));
 	check(REQ("svm.2.3.21") "RFLAGS.VM", flags >> 17 & 1, 0);
-	base(0);
+	base_at(0);
 	v->efer = 0x1000;
 	v->cr4 = 0;
 	v->cr0 = 0x10;
-	v->cs.base = (u64)g_read_end;
+	v->cs.base = (u64)g_read.next;
 	v->cs.limit = 0xffff;
 	check("from real mode", go(), EXIT_VMMCALL);
 	check(REQ("svm.2.2.1.94") "CPL 0 there", v->cpl, 0);
@@ -230,7 +230,7 @@ SNIPPET(g_msrs,
         "mov %dr0, %rax; mov %rax, seen + 80; add $1, %rax; mov %rax, %dr0; mov %dr3, %rax; mov %rax, seen + 88;"
         "add $1, %rax; mov %rax, %dr3; mov %r12, seen + 96; mov $0x77, %r12d; movq %xmm3, seen + 104; paddq %xmm3, "
         "%xmm3;"
-        "str seen + 112; mov %fs, seen + 114; mov $0x10, %eax; mov %eax, %fs");
+        "str seen + 112; mov %fs, seen + 114; mov $0x10, %eax; mov %eax, %fs", "");
 
 static void passing(void)
 {
@@ -238,7 +238,7 @@ static void passing(void)
 	struct vmcb_seg *segments = &v->fs;
 	u16 fs;
 
-	base(g_msrs);
+	base(&g_msrs);
 	memset(&v->fs, 0xa5, 2 * sizeof(v->fs));
 	memset(&v->ldtr, 0xa5, sizeof(v->ldtr));
 	memset(&v->tr, 0xa5, sizeof(v->tr));
@@ -277,7 +277,7 @@ static void passing(void)
 }
 
 /* LDTR belongs to nobody but VMLOAD. */
-SNIPPET(g_lldt, "mov $0x38, %eax; lldt %ax");
+SNIPPET(g_lldt, "mov $0x38, %eax; lldt %ax", "");
 static void ldtr(void)
 {
 	u16 after;
@@ -287,7 +287,7 @@ static void ldtr(void)
 	gdt[7] = 0x0000820000000fff | 0x50ull << 32 << 0;
 	gdt[7] = 0x00008200300000ff;
 	gdt[8] = 0;
-	base(g_lldt);
+	base(&g_lldt);
 	check("guest loads LDTR", go(), EXIT_VMMCALL);
 	asm volatile("sldt %0" : "=r"(after));
 	check(REQ("svm.2.2.1.28 svm.2.3.15") "LDTR is the guest's", after, 0x38);
@@ -298,22 +298,22 @@ static void ldtr(void)
 
 /* ---- the VMCB's address, the shadow, the fields that stay ---- */
 
-SNIPPET(g_sti, "sti");
-SNIPPET(g_nop, "nop");
+SNIPPET(g_sti, "sti", "");
+SNIPPET(g_nop, "nop", "");
 static void the_rest(void)
 {
 	u64 area = rdmsr(HSAVE), here = read_cr3();
 	u32 *l2_entry;
 	struct vmcb copy;
 
-	base(g_sti);
+	base(&g_sti);
 	check("STI, then VMMCALL", go(), EXIT_VMMCALL);
 	check(REQ("svm.2.3.5 svm.2.17.5.2") "INTERRUPT_SHADOW 1", v->int_state, 1);
-	base(g_nop);
+	base(&g_nop);
 	v->int_state = 1;
 	check("NOP, then VMMCALL", go(), EXIT_VMMCALL);
 	check(REQ("svm.2.17.5.3") "INTERRUPT_SHADOW 0", v->int_state, 0);
-	base(g_nop);
+	base(&g_nop);
 	memcpy(&copy, v, sizeof(copy));
 	check("nothing to save but RIP", go(), EXIT_VMMCALL);
 	/* 000h-05Fh and 090h-0A7h, 0B0h-0C7h; 060h but for V_TPR and V_IRQ */
@@ -323,17 +323,17 @@ static void the_rest(void)
 	check(REQ("svm.2.2.1.65") "LBR", v->lbrv, copy.lbrv);
 	/* the host save area holds the host */
 	memset((void *)area, 0, 4096);
-	base(g_nop);
+	base(&g_nop);
 	go();
 	check(REQ("svm.2.2.1.11 svm.E.4.1 svm.2.21.4.1") "VM_HSAVE_PA was written", *(u64 *)(area + 0x550), here);
 	/* GIF = 1 at VMRUN is as good as GIF = 0 */
-	base(g_nop);
+	base(&g_nop);
 	check(REQ("svm.2.2.1.64") "VMRUN with GIF 1", go_gif0(), EXIT_VMMCALL);
 	asm volatile("stgi");
 	/* the VMCB is reached by physical address: its page is not mapped, yet VMRUN works */
-	base(g_nop);
+	base(&g_nop);
 	l2_entry = (u32 *)&pds[0][(u64)v >> 21];
-	if ((u64)v >> 21 != (u64)g_nop >> 21) {
+	if ((u64)v >> 21 != (u64)g_nop.entry >> 21) {
 		u32 was = *l2_entry;
 
 		*l2_entry = 0;
@@ -360,12 +360,12 @@ static void the_rest(void)
 }
 
 /* EVENTINJ is used up; EXITINFO; a VMCB of zeros but for what a guest needs. */
-SNIPPET(g_ax, "mov $0x1000, %eax");
+SNIPPET(g_ax, "mov $0x1000, %eax", "");
 static void used_up(void)
 {
 	struct vmcb *mine = v, *bare = page_alloc();
 
-	base(g_nop);
+	base(&g_nop);
 	v->intercept_exc = 0;
 	v->idtr.base =
 	        (u64)idt; /* the handler's stub faults on nothing before VMMCALL is reached: inject a #BP to it */
@@ -374,8 +374,8 @@ static void used_up(void)
 	v->intercept_exc = 1 << 13;
 	go();
 	check(REQ("svm.4.VMRUN.22 svm.4.VMRUN.23") "EVENTINJ after #VMEXIT", v->eventinj, 0);
-	check(REQ("svm.4.VMRUN.3") "the VMCB of VMRUN, whatever RAX is", (base(g_ax), go()), EXIT_VMMCALL);
-	base(g_nop);
+	check(REQ("svm.4.VMRUN.3") "the VMCB of VMRUN, whatever RAX is", (base(&g_ax), go()), EXIT_VMMCALL);
+	base(&g_nop);
 	bare->intercept2 = 3;
 	bare->intercept1 = SVM_BIT(EXIT_SMI);
 	bare->asid = 1;
@@ -389,20 +389,20 @@ static void used_up(void)
 }
 
 /* CR2 and PAT are not in the host's list; with nested paging the guest's PAT is its own. */
-SNIPPET(g_pat,
-        "mov $0x277, %ecx; rdmsr; mov %eax, seen; mov %edx, seen + 4; mov $0x01010101, %eax; mov %eax, %edx; wrmsr");
+SNIPPET(g_pat_msr,
+        "mov $0x277, %ecx; rdmsr; mov %eax, seen; mov %edx, seen + 4; mov $0x01010101, %eax; mov %eax, %edx; wrmsr", "");
 static void pat(void)
 {
 	u64 host = rdmsr(0x277);
 
-	base(g_pat);
+	base(&g_pat_msr);
 	v->g_pat = 0x0006060606060606;
 	check("PAT", go(), EXIT_VMMCALL);
 	check(REQ("svm.2.21.4.3 svm.4.VMRUN.11 svm.2.21.2.1 svm.2.21.2.2") "the guest has G_PAT", seen[0],
 	      0x0006060606060606);
 	check(REQ("svm.2.21.4.6 svm.4.VMRUN.19 svm.2.21.2.2") "its write is saved", v->g_pat, 0x0101010101010101);
 	check(REQ("svm.4.VMRUN.11 svm.2.21.2.3") "the host's stays", rdmsr(0x277), host);
-	base(g_pat);
+	base(&g_pat_msr);
 	v->np_enable = 0;
 	v->cr3 = read_cr3();
 	v->g_pat = 0xffffffffffffffff; /* not looked at, nor checked */
@@ -418,7 +418,7 @@ static void pat(void)
 /* GDTR and IDTR limits are 16 bits wide. */
 static void limits(void)
 {
-	base(g_nop);
+	base(&g_nop);
 	v->gdtr.limit = 0xabcd007f;
 	v->idtr.limit = 0xabcd0fff;
 	check("limits", go(), EXIT_VMMCALL);

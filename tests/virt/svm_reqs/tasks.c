@@ -1,17 +1,17 @@
 /* The task register and task switches within a guest: #TS, CR3 by a task switch, the type of TR. */
 #include "reqs.h"
 
-SNIPPET(t_nop, "nop; nop");
+SNIPPET(t_nop, "nop; nop", "");
 
 /* ---- #TS in 32-bit code: the ring 0 stack of the TSS is no segment ---- */
 
-SNIPPET(t_int, ".code32; int $0x20; .code64");
+SNIPPET(t_int, ".code32; int $0x20; .code64", "");
 static void invalid_tss(void)
 {
 	static u64 idt32[33];
 	static u32 task[32];
 	struct vmcb *host = page_alloc(), *guest = page_alloc();
-	u64 h = (u64)t_nop;
+	u64 h = (u64)t_nop.entry;
 
 	idt32[0x20] = (h & 0xffff) | 8 << 16 | 0xeeull << 40 | (h >> 16) << 48;
 	task[1] = 0x7000;
@@ -19,7 +19,7 @@ static void invalid_tss(void)
 	asm volatile("vmsave" ::"a"(host) : "memory");
 	memcpy(guest, host, 4096);
 	guest->tr = (struct vmcb_seg){.sel = 0x28, .attrib = 0x8b, .limit = 0x67, .base = (u64)task};
-	base(t_int);
+	base(&t_int);
 	user();
 	v->efer = 0x1000;
 	v->cr4 = 0;
@@ -41,7 +41,7 @@ static void invalid_tss(void)
 
 /* ---- a task switch loads CR3 without asking the CR3 intercepts ---- */
 
-SNIPPET(t_jump, ".code32; ljmp $0x20, $0; .code64");
+SNIPPET(t_jump, ".code32; ljmp $0x20, $0; .code64", "");
 static u64 task_descriptor(u64 base, u64 type)
 {
 	return 0x67 | (base & 0xffffff) << 16 | type << 40 | (base >> 24 & 0xff) << 56;
@@ -61,14 +61,14 @@ static void task_switch(void)
 	table[3] = task_descriptor((u64)tasks[0], 0x8b);
 	table[4] = task_descriptor((u64)tasks[1], 0x89);
 	tasks[1][7] = (u32)(u64)other;
-	tasks[1][8] = (u32)(u64)t_nop;
+	tasks[1][8] = (u32)(u64)t_nop.entry;
 	tasks[1][9] = 2;
 	for (unsigned n = 18; n < 24; n++)
 		tasks[1][n] = n == 19 ? 8 : 0x10;
 	asm volatile("vmsave" ::"a"(host) : "memory");
 	memcpy(guest, host, 4096);
 	guest->tr = (struct vmcb_seg){.sel = 0x18, .attrib = 0x8b, .limit = 0x67, .base = (u64)tasks[0]};
-	base(t_jump);
+	base(&t_jump);
 	v->efer = 0x1000;
 	v->cr4 = 0x10;
 	v->cr3 = (u64)dir;
@@ -81,13 +81,13 @@ static void task_switch(void)
 	go_gif0();
 	asm volatile("vmload; stgi" ::"a"(host) : "memory");
 	check(REQ("svm.2.5.2.3") "JMP to a task", v->exitcode, EXIT_VMMCALL);
-	check(REQ("svm.2.5.2.3") "in the new task", v->rip, t_nop_end);
+	check(REQ("svm.2.5.2.3") "in the new task", v->rip, t_nop.next);
 	check(REQ("svm.2.5.2.3") "CR3", v->cr3, other);
 }
 
 /* ---- TR: its type, and nothing else ---- */
 
-SNIPPET(t_in, "mov $0x3ff, %edx; in %dx, %al");
+SNIPPET(t_in, "mov $0x3ff, %edx; in %dx, %al", "");
 static void task_register(void)
 {
 	static const struct {
@@ -102,7 +102,7 @@ static void task_register(void)
 		asm volatile("vmsave" ::"a"(host) : "memory");
 		memcpy(guest, host, 4096);
 		guest->tr = (struct vmcb_seg){.sel = 0x28, .attrib = rows[n].attrib, .limit = 0xfff, .base = (u64)task};
-		base(t_in);
+		base(&t_in);
 		user();
 		asm volatile("clgi; vmload" ::"a"(guest) : "memory");
 		go_gif0();

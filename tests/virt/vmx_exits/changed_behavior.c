@@ -8,7 +8,7 @@
 /* ---- instructions of other modes ---- */
 
 SNIPPET(x_rsm, "", "rsm");
-SNIPPET(x_getsec, "xor %eax, %eax", ".byte 0x0f, 0x37");
+SNIPPET(x_getsec, "xor %eax, %eax", "getsec");
 SNIPPET(x_xrstors, "lea seen_area, %rbx; mov $7, %eax; xor %edx, %edx", "xrstors (%rbx)");
 SNIPPET(x_xsaves, "lea seen_area, %rbx; mov $7, %eax; xor %edx, %edx", "xsaves (%rbx)");
 u64 seen_area[512] __attribute__((aligned(64)));

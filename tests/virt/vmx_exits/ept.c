@@ -8,9 +8,9 @@ SNIPPET(g_read, "mov $0x10000008, %ebx", "mov (%rbx), %eax");
 SNIPPET(g_look, "mov $0x10000008, %ebx", "mov (%rbx), %eax; mov %rax, seen");
 SNIPPET(g_rmw, "mov $0x10000008, %ebx", "incl (%rbx)");
 SNIPPET(g_fetch, "mov $0x10000008, %ebx", "jmp *%rbx");
-SNIPPET(g_vmfunc, "xor %eax, %eax; mov $1, %ecx", ".byte 0x0f, 0x01, 0xd4");
-SNIPPET(g_vmfunc1, "mov $1, %eax; mov $1, %ecx", ".byte 0x0f, 0x01, 0xd4");
-SNIPPET(g_after_switch, "xor %eax, %eax; mov $1, %ecx; .byte 0x0f, 0x01, 0xd4; mov $0x10000008, %ebx", "mov (%rbx), %eax; mov %rax, seen");
+SNIPPET(g_vmfunc, "xor %eax, %eax; mov $1, %ecx", "vmfunc");
+SNIPPET(g_vmfunc1, "mov $1, %eax; mov $1, %ecx", "vmfunc");
+SNIPPET(g_after_switch, "xor %eax, %eax; mov $1, %ecx; vmfunc; mov $0x10000008, %ebx", "mov (%rbx), %eax; mov %rax, seen");
 
 enum { R = 1, W = 2, X = 4, XU = 1 << 10, LEAF = 1 << 7 | 6 << 3 };
 #define AD (1 << 6)
@@ -196,10 +196,10 @@ static void test_vmfunc(void)
 	check("EPTP switching: they differ", first != second, 1);
 }
 
-SNIPPET(g_function, "", ".byte 0x0f, 0x01, 0xd4");
-SNIPPET(g_switch, "xor %eax, %eax; mov $511, %ecx", ".byte 0x0f, 0x01, 0xd4");
-SNIPPET(g_beyond, "xor %eax, %eax; mov $512, %ecx", ".byte 0x0f, 0x01, 0xd4");
-SNIPPET(g_function64, "mov $64, %eax; xor %ecx, %ecx", ".byte 0x0f, 0x01, 0xd4");
+SNIPPET(g_function, "", "vmfunc");
+SNIPPET(g_switch, "xor %eax, %eax; mov $511, %ecx", "vmfunc");
+SNIPPET(g_beyond, "xor %eax, %eax; mov $512, %ecx", "vmfunc");
+SNIPPET(g_function64, "mov $64, %eax; xor %ecx, %ecx", "vmfunc");
 
 static void last_entry(const struct snippet *s)
 {
@@ -252,7 +252,7 @@ static u32 look(void)
 
 static void use_tables(u32 n)
 {
-	asm volatile(".byte 0x0f, 0x01, 0xd4" ::"a"(0), "c"(n) : "memory");
+	asm volatile("vmfunc" ::"a"(0), "c"(n) : "memory");
 }
 
 static void shared_vpid_guest(void)

@@ -25,7 +25,7 @@ static void advanced(void)
 	};
 
 	check("advanced information", rdmsr(0x48c) >> 22 & 1, 1);
-	for (unsigned n = 0; n < sizeof(row) / sizeof(row[0]); n++) {
+	for (unsigned n = 0; n < COUNT(row); n++) {
 		map_page(pml4, PAGE, HOLE, row[n].flags);
 		invlpg((void *)PAGE);
 		base(&d_read);

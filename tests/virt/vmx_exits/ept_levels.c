@@ -139,14 +139,14 @@ static void bad_entries(void)
 		if (level > 1)
 			*entry[1] = W;
 		refused("not present, reserved bits", 0, FINAL | 1);
-		for (unsigned n = 0; level > 1 && n < sizeof(bad_table) / sizeof(bad_table[0]); n++) {
+		for (unsigned n = 0; level > 1 && n < COUNT(bad_table); n++) {
 			tables(&v_read, 1);
 			*entry[level] = (*entry[level] & ~(u64)RWX) | bad_table[n];
 			*entry[1] = 0;
 			vcheck("misconfigured table", "exit", go(), R_MISCONFIG);
 			vcheck("misconfigured table", "guest-physical address", vmx_read(VMCS_GUEST_PHYSICAL), GPA + 0x100);
 		}
-		for (unsigned n = 0; level < LEVELS && n < sizeof(bad_page) / sizeof(bad_page[0]); n++) {
+		for (unsigned n = 0; level < LEVELS && n < COUNT(bad_page); n++) {
 			tables(&v_read, level);
 			*entry[level] = (*entry[level] & ~(u64)(RWX | 7 << 3)) | bad_page[n];
 			vcheck("misconfigured page", "exit", go(), R_MISCONFIG);

@@ -32,7 +32,7 @@ static const struct exception {
 
 static void test_exceptions(void)
 {
-	for (unsigned n = 0; n < sizeof(exceptions) / sizeof(exceptions[0]); n++) {
+	for (unsigned n = 0; n < COUNT(exceptions); n++) {
 		const struct exception *t = &exceptions[n];
 
 		base(t->s);

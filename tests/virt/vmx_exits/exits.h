@@ -1,19 +1,15 @@
 /*
  * What the parts of this test share: snippets of guest code, the baseline they run from, and how an exit is compared with
- * the manual. A snippet is `setup; insn; vmcall`: it leaves at the instruction if that exits, else by VMCALL.
+ * the manual.
  */
 #ifndef EXITS_H
 #define EXITS_H
 
 #include "vmx.h"
 
-struct snippet {
-	char *entry, *at, *next; /* first instruction, the one in question, the one behind it */
-};
-#define SNIPPET(name, setup, insn)                                                                                     \
-	asm(".pushsection .text\ns_" #name ": " setup "\na_" #name ": " insn "\nn_" #name ": vmcall\n.popsection");   \
-	extern char s_##name[], a_##name[], n_##name[];                                                                \
-	static const struct snippet name __attribute__((unused)) = {s_##name, a_##name, n_##name}
+#include "../snippet.h"
+
+#define SNIPPET(name, setup, insn) SNIPPET_ENDING(name, setup, insn, "vmcall")
 
 extern u64 scratch[512]; /* a page the snippets may touch */
 extern u64 seen[16];     /* where they leave what they saw */

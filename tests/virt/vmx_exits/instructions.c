@@ -116,7 +116,7 @@ static const struct absent {
 
 static void test_absent(void)
 {
-	for (unsigned n = 0; n < sizeof(absent) / sizeof(absent[0]); n++) {
+	for (unsigned n = 0; n < COUNT(absent); n++) {
 		base(absent[n].s);
 		on(VMCS_PROC, P_INVLPG | P_RDTSC);
 		on(VMCS_EXCEPTIONS, 1 << 6);
@@ -127,7 +127,7 @@ static void test_absent(void)
 
 static void test_always(void)
 {
-	for (unsigned n = 0; n < sizeof(always) / sizeof(always[0]); n++) {
+	for (unsigned n = 0; n < COUNT(always); n++) {
 		const struct always *t = &always[n];
 
 		base(t->s);
@@ -141,7 +141,7 @@ static void test_always(void)
 
 static void test_controlled(void)
 {
-	for (unsigned n = 0; n < sizeof(controlled) / sizeof(controlled[0]); n++) {
+	for (unsigned n = 0; n < COUNT(controlled); n++) {
 		const struct controlled *t = &controlled[n];
 		u64 q = t->s == &i_lgdt ? (u64)gdt_pointer : t->qualification; /* RIP-relative */
 

@@ -51,7 +51,7 @@ static void operands(void)
 	        {"INVEPT 3", false, 3, eptp, 0, BAD},
 	};
 
-	for (unsigned n = 0; n < sizeof(row) / sizeof(row[0]); n++) {
+	for (unsigned n = 0; n < COUNT(row); n++) {
 		vmx_write(VMCS_ERROR, 0);
 		vcheck(row[n].name, "flags", invalidate(row[n].vpid, row[n].type, row[n].low, row[n].high),
 		       row[n].flags);
@@ -106,7 +106,7 @@ static void types(void)
 
 	a[0] = 0x1111;
 	b[0] = 0x2222;
-	for (unsigned n = 0; n < sizeof(row) / sizeof(row[0]); n++) {
+	for (unsigned n = 0; n < COUNT(row); n++) {
 		map_both((u64)a);
 		invalidate(true, 2, 0, 0);
 		base(&s);

@@ -201,7 +201,7 @@ static void msr_lists(void)
 	};
 	struct entry *list = page_alloc();
 
-	for (unsigned n = 0; n < sizeof(bad) / sizeof(bad[0]); n++)
+	for (unsigned n = 0; n < COUNT(bad); n++)
 		for (unsigned k = 0; k < 2; k++) {
 			base(&m_nothing);
 			list[0] = list[1] = (struct entry){0x174, 0, 0x10};

@@ -132,7 +132,7 @@ static const struct row rows[] = {
 
 static void writes(void)
 {
-	for (unsigned n = 0; n < sizeof(rows) / sizeof(rows[0]); n++) {
+	for (unsigned n = 0; n < COUNT(rows); n++) {
 		const struct row *t = &rows[n];
 
 		ipi_base(&i_page, S_APIC | (t->delivery ? S_DELIVERY : 0), true);
@@ -168,7 +168,7 @@ static void table_entries(void)
 	        {"entry: bit 63", 1ull << 63, EXITS},
 	};
 
-	for (unsigned n = 0; n < 2 * sizeof(bad) / sizeof(bad[0]); n++) {
+	for (unsigned n = 0; n < 2 * COUNT(bad); n++) {
 		const struct snippet *s = n & 1 ? &i_msr : &i_page;
 
 		ipi_base(s, n & 1 ? S_X2APIC : S_APIC, true);
@@ -202,7 +202,7 @@ static void notifications(bool x2, u32 id)
 	        {"the rest of NDST", 0, x2 ? id | 1u << 31 : id << 8 | 7, !x2, ON},
 	};
 
-	for (unsigned n = 0; n < sizeof(note) / sizeof(note[0]); n++) {
+	for (unsigned n = 0; n < COUNT(note); n++) {
 		u64 r;
 
 		ipi_base(&i_msr, S_X2APIC, true);

@@ -59,7 +59,7 @@ static void two_regions(void)
 	        {"guest activity", VMCS_GUEST_ACTIVITY, 4, 33}, {"guest interruptibility", VMCS_GUEST_INTERRUPTIBILITY, 3, 33},
 	        {"link pointer", VMCS_LINK, 0x1001, 33},
 	};
-	for (unsigned n = 0; n < sizeof(bad) / sizeof(bad[0]); n++) {
+	for (unsigned n = 0; n < COUNT(bad); n++) {
 		u64 one;
 		int r;
 

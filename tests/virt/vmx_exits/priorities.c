@@ -24,7 +24,7 @@ SNIPPET(p_lock, "", ".byte 0xf0, 0x0f, 0xa2"); /* LOCK CPUID */
 SNIPPET(p_sgdt, "mov $0x8000000000, %rbx", "sgdt (%rbx)");
 SNIPPET(p_vmptrld, "mov $0x8000000000, %rbx", "vmptrld (%rbx)");
 SNIPPET(p_vmclear, "mov $0x800000000000, %rbx", "vmclear (%rbx)");
-SNIPPET(p_vmfunc, "xor %eax, %eax; xor %ecx, %ecx", ".byte 0x0f, 0x01, 0xd4");
+SNIPPET(p_vmfunc, "xor %eax, %eax; xor %ecx, %ecx", "vmfunc");
 SNIPPET(p_outs, "mov $0x8000000000, %rsi; mov $0x80, %edx", "outsb");
 
 #define NONE 0
@@ -63,7 +63,7 @@ static const struct priority {
 void test_priorities(void)
 {
 	tss[0x66] = tss[0x67] = 0xff; /* no I/O permission map */
-	for (unsigned n = 0; n < sizeof(priorities) / sizeof(priorities[0]); n++) {
+	for (unsigned n = 0; n < COUNT(priorities); n++) {
 		const struct priority *t = &priorities[n];
 
 		base(t->s);

@@ -150,7 +150,7 @@ static void matrix(void)
 {
 	static const char *const change_names[] = {"an EPT entry", "an entry of the guest's"};
 
-	for (unsigned n = 0; n < sizeof(rows) / sizeof(rows[0]); n++)
+	for (unsigned n = 0; n < COUNT(rows); n++)
 		for (unsigned how = BY_EPT; how <= BY_GUEST_TABLES; how++) {
 			const struct row *t = &rows[n];
 

@@ -84,7 +84,7 @@ static const struct switch_row {
 
 static void test_switches(void)
 {
-	for (unsigned n = 0; n < sizeof(switches) / sizeof(switches[0]); n++) {
+	for (unsigned n = 0; n < COUNT(switches); n++) {
 		const struct switch_row *t = &switches[n];
 
 		guest32(t->s);
@@ -121,7 +121,7 @@ static void test_faults_first(void)
 		{"task selector beyond the GDT", &t_call_beyond, 0x80000b0d, 0x200},
 	};
 
-	for (unsigned n = 0; n < sizeof(row) / sizeof(row[0]); n++) {
+	for (unsigned n = 0; n < COUNT(row); n++) {
 		guest32(row[n].s);
 		vmx_write(VMCS_EXCEPTIONS, ~0u);
 		vcheck(row[n].name, "faults", go(), R_EXCEPTION);
