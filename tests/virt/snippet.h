@@ -1,6 +1,7 @@
 /*
  * A piece of guest code in assembler text: what sets it up, the instruction in question, and behind both the call that leaves
- * the guest, VMCALL or VMMCALL. It exits at the instruction if that exits, else by the call.
+ * the guest, VMCALL or VMMCALL. It exits at the instruction if that exits, else by the call. What assemblers refuse, as LOCK
+ * where it may not stand, is the prefix by .byte before the instruction.
  */
 #ifndef SNIPPET_H
 #define SNIPPET_H

@@ -1,6 +1,41 @@
 /* Exceptions, interrupts and NMIs in a guest: what exits, what is delivered, what is injected, and what they record. */
 #include "reqs.h"
 
+/* clang-format off */
+SNIPPET(i_div_ecx, "", "div %ecx");
+SNIPPET(i_ud2, "", "ud2");
+SNIPPET(i_int3, "", "int3");
+SNIPPET(i_int1, "", ".byte 0xf1");
+SNIPPET(i_into_32, "", ".code32; mov $0x7f, %al; add $1, %al; into; .code64");
+SNIPPET(i_bound_eax_ebx_32, "", ".code32; bound %eax, (%ebx); .code64");
+SNIPPET(i_mov_eax_ds, "", "mov %eax, %ds");
+SNIPPET(i_leave, "", "leave");
+SNIPPET(i_mov_rbx_al, "", "mov (%rbx), %al");
+SNIPPET(i_int_0xd, "", "int $0xd");
+SNIPPET(i_int_2, "", "int $2");
+SNIPPET(i_nop_nop, "", "nop; nop");
+SNIPPET(i_mov_al_rbx, "", "mov %al, (%rbx)");
+SNIPPET(i_mov_dr0_rax, "", "mov %dr0, %rax");
+SNIPPET(i_int_0x40, "", "int $0x40");
+SNIPPET(i_nop, "", "nop");
+SNIPPET(i_self_ipi_52_hlt, "", "movl $0x40052, (%rbx); hlt");
+SNIPPET(i_cli_sti_popf, "", "cli; pushf; pop %rax; sti; pushf; pop %rbx; cli; pushf; pop %rcx; pushf; popf");
+SNIPPET(i_nop_sti_nop_nop, "", "nop; sti; nop; nop");
+SNIPPET(i_popf_sets_if, "", "pushf; orb $2, 0x1(%rsp); popf; nop");
+SNIPPET(i_sti_cpuid, "", "sti; cpuid");
+SNIPPET(i_mov_eax_ss_cpuid, "", "mov %eax, %ss; cpuid");
+SNIPPET(i_nop_cpuid, "", "nop; cpuid");
+SNIPPET(i_sti_nop_cpuid, "", "sti; nop; cpuid");
+SNIPPET(i_mov_rbx_ss_cpuid, "", "mov (%rbx), %ss; cpuid");
+SNIPPET(i_mov_rbx_ss_ud2, "", "mov (%rbx), %ss; ud2");
+SNIPPET(i_sti_ud2, "", "sti; ud2");
+SNIPPET(i_mov_rbx_ss_int_0x40, "", "mov (%rbx), %ss; int $0x40");
+SNIPPET(i_iretq, "", "iretq");
+SNIPPET(i_jmp_rbx, "", "jmp *%rbx");
+SNIPPET(i_send_nmi, "", "movl $0, 0x10(%rbx); movl $0x400, (%rbx); nop; nop; nop"); /* the ICR at RBX */
+SNIPPET(i_send_init, "", "movl $0, 0x10(%rbx); movl $0x4500, (%rbx); nop; nop; nop");
+/* clang-format on */
+
 #define STUB(n) ((u64)stubs + 16 * (n)) /* the guest's handler of vector n: VMCALL */
 #define ACK	0x8000u
 
@@ -15,23 +50,22 @@ static void gate(unsigned n, u64 to, unsigned type)
 }
 
 /* A guest with an IDT of its own. */
-static void with_idt(enum guest_mode m, const u8 *code, unsigned length)
+static void with_idt(enum guest_mode m, const struct snippet *code)
 {
-	guest(m, code, length);
+	guest(m, code);
 	for (unsigned n = 0; n < 256; n++)
 		gate(n, STUB(n), 0x6e);
 	vmx_write(VMCS_GUEST_IDTR_BASE, (u64)gates);
 	*(u64 *)(tss + 4) = (u64)(handler_stack + sizeof(handler_stack));
 	memset(g_in, 0, sizeof(g_in));
 }
-#define IDT_GUEST(m, ...) with_idt(m, (u8[]){__VA_ARGS__}, sizeof((u8[]){__VA_ARGS__}))
 
 /* ---- exceptions ---- */
 
 struct event_row {
 	const char *name;
 	enum guest_mode mode;
-	u8 code[8], length;
+	const struct snippet *code;
 	u64 reg[4];
 	unsigned vector, type;
 	int error;	 /* -1: none */
@@ -40,21 +74,21 @@ struct event_row {
 };
 /* clang-format off */
 static const struct event_row exceptions[] = {
-	{REQ("vmx04.3.1.3.1 vmx04.2.5.3.1 vmx04.2.8.1.2 vmx04.2.8.2.2 vmx04.2.8.2.7 vmx04.2.8.2.12 vmx04.2.8.2.14 vmx04.2.8.2.16") "#DE", G64, B(0xf7, 0xf1), {0}, 0, 3, -1, 0, 0},
-	{REQ("vmx04.2.5.3.6 vmx04.3.1.3.2") "#UD by UD2", G64, B(0x0f, 0x0b), {0}, 6, 3, -1, 0, 0},
-	{REQ("vmx04.2.5.3.5 vmx04.2.8.2.8.now vmx04.3.1.3.4.now") "#BP by INT3", G64, B(0xcc), {0}, 3, 6, -1, 1, 0},
-	{REQ("vmx04.2.8.2.9.now") "#DB by INT1", G64, B(0xf1), {0}, 1, 5, -1, 1, 0},
-	{REQ("vmx04.2.5.3.5 vmx04.2.8.2.8.now vmx04.3.1.3.4.now") "#OF by INTO", G_COMPAT, B(0xb0, 0x7f, 0x04, 0x01, 0xce), {0}, 4, 6, -1, 1, 4},
-	{REQ("vmx04.2.5.3.6 vmx04.2.8.2.7") "#BR by BOUND", G_COMPAT, B(0x62, 0x03), {~0u, 0, 0, (u64)scratch}, 5, 3, -1, 0, 0},
-	{REQ("vmx04.2.8.2.11 vmx04.2.8.2.16 vmx04.3.1.3.2") "#GP", G64, B(0x8e, 0xd8), {0x1004}, 13, 3, 0x1004, 0, 0},
-	{"#SS", G64, B(0xc9), {0}, 12, 3, 0, 0, 0}, /* LEAVE with a non-canonical RBP: set below */
-	{REQ("vmx04.2.8.2.11") "#PF", G64, B(0x8a, 0x03), {0, 0, 0, 1ull << 45}, 14, 3, 0, 0, 0},
+	{REQ("vmx04.3.1.3.1 vmx04.2.5.3.1 vmx04.2.8.1.2 vmx04.2.8.2.2 vmx04.2.8.2.7 vmx04.2.8.2.12 vmx04.2.8.2.14 vmx04.2.8.2.16") "#DE", G64, &i_div_ecx, {0}, 0, 3, -1, 0, 0},
+	{REQ("vmx04.2.5.3.6 vmx04.3.1.3.2") "#UD by UD2", G64, &i_ud2, {0}, 6, 3, -1, 0, 0},
+	{REQ("vmx04.2.5.3.5 vmx04.2.8.2.8.now vmx04.3.1.3.4.now") "#BP by INT3", G64, &i_int3, {0}, 3, 6, -1, 1, 0},
+	{REQ("vmx04.2.8.2.9.now") "#DB by INT1", G64, &i_int1, {0}, 1, 5, -1, 1, 0},
+	{REQ("vmx04.2.5.3.5 vmx04.2.8.2.8.now vmx04.3.1.3.4.now") "#OF by INTO", G_COMPAT, &i_into_32, {0}, 4, 6, -1, 1, 4},
+	{REQ("vmx04.2.5.3.6 vmx04.2.8.2.7") "#BR by BOUND", G_COMPAT, &i_bound_eax_ebx_32, {~0u, 0, 0, (u64)scratch}, 5, 3, -1, 0, 0},
+	{REQ("vmx04.2.8.2.11 vmx04.2.8.2.16 vmx04.3.1.3.2") "#GP", G64, &i_mov_eax_ds, {0x1004}, 13, 3, 0x1004, 0, 0},
+	{"#SS", G64, &i_leave, {0}, 12, 3, 0, 0, 0}, /* LEAVE with a non-canonical RBP: set below */
+	{REQ("vmx04.2.8.2.11") "#PF", G64, &i_mov_rbx_al, {0, 0, 0, 1ull << 45}, 14, 3, 0, 0, 0},
 };
 /* clang-format on */
 
 static void load_row(const struct event_row *w)
 {
-	with_idt(w->mode, w->code, w->length);
+	with_idt(w->mode, w->code);
 	memcpy(g_in, w->reg, sizeof(w->reg));
 	g_in[RBP] = 1ull << 47;
 }
@@ -62,7 +96,7 @@ static void load_row(const struct event_row *w)
 static void test_exceptions(void)
 {
 	scratch[0] = 0;
-	for (unsigned n = 0; n < sizeof(exceptions) / sizeof(exceptions[0]); n++) {
+	for (unsigned n = 0; n < COUNT(exceptions); n++) {
 		const struct event_row *w = &exceptions[n];
 
 		load_row(w);
@@ -92,15 +126,15 @@ static void test_exceptions(void)
 /* INT n is no exception. */
 static void software_interrupts(void)
 {
-	IDT_GUEST(G64, 0xcd, 0x0d);
+	with_idt(G64, &i_int_0xd);
 	vmx_write(VMCS_EXCEPTIONS, ~0u);
 	check("INT 0Dh", go(), R_VMCALL);
 	check(REQ("vmx04.2.5.3.4") "gate 13", vmx_read(VMCS_GUEST_RIP), STUB(13));
-	IDT_GUEST(G64, 0xcd, 0x02);
+	with_idt(G64, &i_int_2);
 	on(VMCS_EXCEPTIONS, 4);
 	check("INT 2, bit 2", go(), R_VMCALL);
 	/* a single step is a trap: the next instruction */
-	IDT_GUEST(G64, 0x90, 0x90);
+	with_idt(G64, &i_nop_nop);
 	vmx_write(VMCS_GUEST_RFLAGS, 0x102);
 	on(VMCS_EXCEPTIONS, 2);
 	check("single step", go(), R_EXCEPTION);
@@ -108,7 +142,7 @@ static void software_interrupts(void)
 	check(REQ("vmx04.3.1.3.3") "RIP of the next instruction", vmx_read(VMCS_GUEST_RIP), CODE + 1);
 	check(REQ("vmx04.2.8.1.56.now") "qualification: BS", vmx_read(VMCS_QUALIFICATION), 1 << 14); /* with those below */
 	/* a data breakpoint */
-	IDT_GUEST(G64, 0x88, 0x03);
+	with_idt(G64, &i_mov_al_rbx);
 	g_in[RBX] = (u64)scratch;
 	asm volatile("mov %0, %%dr1; mov %1, %%dr6" ::"r"((u64)scratch), "r"(0xffff0ff0ull));
 	on(VMCS_ENTRY_CONTROLS, E_DEBUG); /* load debug controls */
@@ -122,7 +156,7 @@ static void software_interrupts(void)
 	check(REQ("vmx04.2.8.1.56.now") "DR6 not updated", dr6, 0xffff0ff0);
 	check("DR7 not updated", dr7, 0x400 | 1 << 2 | 1 << 20);
 	/* DR7.GD */
-	IDT_GUEST(G64, 0x0f, 0x21, 0xc0);
+	with_idt(G64, &i_mov_dr0_rax);
 	on(VMCS_ENTRY_CONTROLS, E_DEBUG);
 	vmx_write(VMCS_GUEST_DR7, 0x2400);
 	on(VMCS_EXCEPTIONS, 2);
@@ -147,7 +181,7 @@ static const struct {
 
 static u64 page_fault(unsigned n, enum guest_mode m)
 {
-	IDT_GUEST(m, 0x8a, 0x03);
+	with_idt(m, &i_mov_rbx_al);
 	g_in[RBX] = 1ull << 45;
 	vmx_write(VMCS_EXCEPTIONS, filters[n].bit << 14);
 	vmx_write(VMCS_PF_MASK, filters[n].mask);
@@ -157,20 +191,20 @@ static u64 page_fault(unsigned n, enum guest_mode m)
 
 static void page_faults(void)
 {
-	for (unsigned n = 0; n < sizeof(filters) / sizeof(filters[0]); n++) {
+	for (unsigned n = 0; n < COUNT(filters); n++) {
 		vcheck(filters[n].ids, "page fault at CPL 3", page_fault(n, G64_USER), filters[n].user_exits ? R_EXCEPTION : R_VMCALL);
 		if (!filters[n].user_exits)
 			check(REQ("vmx04.3.1.3.12") "through gate 14", vmx_read(VMCS_GUEST_RIP), STUB(14));
 		vcheck(filters[n].ids, "page fault at CPL 0", page_fault(n, G64), filters[n].kernel_exits ? R_EXCEPTION : R_VMCALL);
 	}
-	IDT_GUEST(G64, 0x8e, 0xd8); /* #GP with an error code that would not match */
+	with_idt(G64, &i_mov_eax_ds); /* #GP with an error code that would not match */
 	g_in[RAX] = 0x1004;
 	vmx_write(VMCS_EXCEPTIONS, 1 << 13);
 	vmx_write(VMCS_PF_MATCH, ~0u);
 	check(REQ("vmx04.2.5.4.3") "mask and match are for vector 14 alone", go(), R_EXCEPTION);
 	/* error codes, qualification, CR2 */
 	asm volatile("mov %0, %%cr2" ::"r"(0x1234ull));
-	IDT_GUEST(G64_USER, 0x88, 0x03);
+	with_idt(G64_USER, &i_mov_al_rbx);
 	g_in[RBX] = (1ull << 45) + 5;
 	vmx_write(VMCS_EXCEPTIONS, 1 << 14);
 	check("write at CPL 3", go(), R_EXCEPTION);
@@ -180,17 +214,17 @@ static void page_faults(void)
 	u64 *pd = &pds[1][0], kept = *pd; /* 1 GiB */
 	static const struct {
 		u64 pde;
-		u8 code[2];
+		const struct snippet *code;
 		u32 error;
 	} forms[] = {
-		{0x40000083, {0x8a, 0x03}, 5},			/* P U: a supervisor page */
-		{0x40000085, {0x88, 0x03}, 7},			/* P W U: read-only */
-		{0x40000087 | 1ull << 63, {0xff, 0xe3}, 0x15},	/* P U I: execute-disable */
-		{0x40002087, {0x8a, 0x03}, 0xd},		/* P U RSVD: bit 13 of a large page */
+		{0x40000083, &i_mov_rbx_al, 5},			/* P U: a supervisor page */
+		{0x40000085, &i_mov_al_rbx, 7},			/* P W U: read-only */
+		{0x40000087 | 1ull << 63, &i_jmp_rbx, 0x15},	/* P U I: execute-disable */
+		{0x40002087, &i_mov_rbx_al, 0xd},		/* P U RSVD: bit 13 of a large page */
 	};
 	wrmsr(0xc0000080, rdmsr(0xc0000080) | 1 << 11);
 	for (unsigned n = 0; n < 4; n++) {
-		IDT_GUEST(G64_USER, forms[n].code[0], forms[n].code[1]);
+		with_idt(G64_USER, forms[n].code);
 		vmx_write(VMCS_GUEST_EFER, vmx_read(VMCS_GUEST_EFER) | 1 << 11);
 		*pd = forms[n].pde;
 		g_in[RBX] = 0x40000000;
@@ -206,27 +240,27 @@ static void page_faults(void)
 
 static const struct {
 	const char *name;
-	u8 code[8], length;
+	const struct snippet *code;
 	u64 reg[4];
 	unsigned vector; /* whose gate is not present */
 	u32 vectoring;
 	int error;
 	unsigned insn;
 } undelivered[] = {
-	{REQ("vmx04.2.8.3.1 vmx04.2.8.3.2 vmx04.2.8.3.9 vmx04.2.8.3.17 vmx04.2.8.3.20 vmx04.2.8.3.13 vmx04.2.8.3.21.now") "INT 40h", B(0xcd, 0x40), {0}, 0x40, EV(0x40, 4), -1, 2},
-	{REQ("vmx04.2.8.3.14.now vmx04.2.8.3.21.now") "INT3", B(0xcc), {0}, 3, EV(3, 6), -1, 1},
-	{REQ("vmx04.2.8.3.14.now vmx04.2.8.3.21.now") "INT1", B(0xf1), {0}, 1, EV(1, 5), -1, 1},
-	{REQ("vmx04.2.8.3.12 vmx04.2.8.3.15") "#UD", B(0x0f, 0x0b), {0}, 6, EV(6, 3), -1, 0},
-	{REQ("vmx04.2.8.3.15 vmx04.2.8.3.18") "#PF", B(0x8a, 0x03), {0, 0, 0, 1ull << 45}, 14, EV_E(14), 0, 0},
+	{REQ("vmx04.2.8.3.1 vmx04.2.8.3.2 vmx04.2.8.3.9 vmx04.2.8.3.17 vmx04.2.8.3.20 vmx04.2.8.3.13 vmx04.2.8.3.21.now") "INT 40h", &i_int_0x40, {0}, 0x40, EV(0x40, 4), -1, 2},
+	{REQ("vmx04.2.8.3.14.now vmx04.2.8.3.21.now") "INT3", &i_int3, {0}, 3, EV(3, 6), -1, 1},
+	{REQ("vmx04.2.8.3.14.now vmx04.2.8.3.21.now") "INT1", &i_int1, {0}, 1, EV(1, 5), -1, 1},
+	{REQ("vmx04.2.8.3.12 vmx04.2.8.3.15") "#UD", &i_ud2, {0}, 6, EV(6, 3), -1, 0},
+	{REQ("vmx04.2.8.3.15 vmx04.2.8.3.18") "#PF", &i_mov_rbx_al, {0, 0, 0, 1ull << 45}, 14, EV_E(14), 0, 0},
 };
 
 static void vectoring(void)
 {
-	for (unsigned n = 0; n < sizeof(undelivered) / sizeof(undelivered[0]); n++) {
+	for (unsigned n = 0; n < COUNT(undelivered); n++) {
 		unsigned v = undelivered[n].vector;
 		u64 rsp;
 
-		with_idt(G64, undelivered[n].code, undelivered[n].length);
+		with_idt(G64, undelivered[n].code);
 		memcpy(g_in, undelivered[n].reg, sizeof(undelivered[n].reg));
 		gates[v].lo &= ~(0x80ull << 40);
 		rsp = vmx_read(VMCS_GUEST_RSP);
@@ -245,7 +279,7 @@ static void vectoring(void)
 		vcheck(undelivered[n].name, "CS", vmx_read(VMCS_GUEST_CS), 8);
 	}
 	/* a double fault that exits has no vectoring information */
-	IDT_GUEST(G64, 0x8e, 0xd8);
+	with_idt(G64, &i_mov_eax_ds);
 	g_in[RAX] = 0x1004;
 	gates[13].lo &= ~(0x80ull << 40);
 	vmx_write(VMCS_EXCEPTIONS, 1 << 8);
@@ -253,7 +287,7 @@ static void vectoring(void)
 	check(REQ("vmx04.2.8.2.11") "event", vmx_read(VMCS_EXIT_EVENT), EV_E(8));
 	check(REQ("vmx04.2.8.3.6") "vectoring", vmx_read(VMCS_VECTORING) >> 31, 0);
 	/* the first instruction of the handler is no part of delivery */
-	IDT_GUEST(G64, 0xcd, 0x40);
+	with_idt(G64, &i_int_0x40);
 	gate(0x40, 0x400000000000, 0x6e);
 	vmx_write(VMCS_EXCEPTIONS, 1 << 14);
 	check("handler not mapped", go(), R_EXCEPTION);
@@ -261,7 +295,7 @@ static void vectoring(void)
 	check(REQ("vmx04.2.8.3.7") "vectoring", vmx_read(VMCS_VECTORING) >> 31, 0);
 	check("RIP of the handler", vmx_read(VMCS_GUEST_RIP), 0x400000000000);
 	/* nothing delivers: triple fault */
-	IDT_GUEST(G64, 0x0f, 0x0b);
+	with_idt(G64, &i_ud2);
 	vmx_write(VMCS_GUEST_IDTR_LIMIT, 0);
 	check(REQ("vmx04.3.1.3.27.now") "triple fault", go(), R_TRIPLE);
 }
@@ -285,7 +319,7 @@ static const struct {
 
 static void inject(unsigned n, enum guest_mode m)
 {
-	IDT_GUEST(m, 0x90);
+	with_idt(m, &i_nop);
 	vmx_write(VMCS_GUEST_RFLAGS, 0x247);
 	vmx_write(VMCS_ENTRY_EVENT, injected[n].info);
 	vmx_write(VMCS_ENTRY_ERROR, injected[n].error);
@@ -294,7 +328,7 @@ static void inject(unsigned n, enum guest_mode m)
 
 static void injection(void)
 {
-	for (unsigned n = 0; n < sizeof(injected) / sizeof(injected[0]); n++) {
+	for (unsigned n = 0; n < COUNT(injected); n++) {
 		u32 v = injected[n].info & 0xff, bytes = injected[n].info & 0x800 ? 8 : 0;
 		const char *name = injected[n].name;
 		u64 *frame, rsp;
@@ -409,7 +443,7 @@ static void drain(void) /* take and end what is pending: the host's IDT has a st
 static void external(void)
 {
 	for (int flag = 0; flag < 2; flag++) { /* RFLAGS.IF does not matter */
-		IDT_GUEST(G64, 0x90);
+		with_idt(G64, &i_nop);
 		on(VMCS_PIN, PIN_EXT);
 		vmx_write(VMCS_GUEST_RFLAGS, flag ? 0x202 : 2);
 		self_ipi(0x51);
@@ -418,7 +452,7 @@ static void external(void)
 		check(REQ("vmx04.2.6.1.8") "still pending", in_service(0x200, 0x51) && !in_service(0x100, 0x51), 1);
 		drain();
 	}
-	IDT_GUEST(G64, 0x90);
+	with_idt(G64, &i_nop);
 	on(VMCS_PIN, PIN_EXT);
 	on(VMCS_EXIT_CONTROLS, ACK);
 	self_ipi(0x51);
@@ -427,7 +461,7 @@ static void external(void)
 	check(REQ("vmx04.2.6.1.7") "in service", in_service(0x100, 0x51) && !in_service(0x200, 0x51), 1);
 	check("not delivered again", CATCH(asm volatile("sti; nop; nop; cli")), -1);
 	/* held by priority: no exit while 51h is in service */
-	IDT_GUEST(G64, 0x90);
+	with_idt(G64, &i_nop);
 	on(VMCS_PIN, PIN_EXT);
 	self_ipi(0x31);
 	check(REQ("vmx04.3.1.4.2") "held by priority", go(), R_VMCALL);
@@ -435,18 +469,18 @@ static void external(void)
 	check("taken after EOI", CATCH(asm volatile("sti; nop; nop; cli")), 0x31);
 	mmio_write(APIC + 0xb0, 0);
 	/* without the control: through the guest's IDT, by IF */
-	IDT_GUEST(G64, 0x90);
+	with_idt(G64, &i_nop);
 	self_ipi(0x51);
 	check("not exiting, IF 0", go(), R_VMCALL);
 	check(REQ("vmx04.2.5.1.4") "masked", vmx_read(VMCS_GUEST_RIP), CODE + 1);
 	drain();
-	IDT_GUEST(G64, 0x90);
+	with_idt(G64, &i_nop);
 	vmx_write(VMCS_GUEST_RFLAGS, 0x202);
 	self_ipi(0x51);
 	check("not exiting, IF 1", go(), R_VMCALL);
 	check(REQ("vmx04.2.5.1.2 vmx04.2.3.2.2") "through the guest's IDT", vmx_read(VMCS_GUEST_RIP), STUB(0x51)); /* before the first instruction */
 	mmio_write(APIC + 0xb0, 0);
-	IDT_GUEST(G64, 0x90);
+	with_idt(G64, &i_nop);
 	vmx_write(VMCS_GUEST_RFLAGS, 0x202);
 	vmx_write(VMCS_GUEST_INTERRUPTIBILITY, 2);
 	self_ipi(0x51);
@@ -454,7 +488,7 @@ static void external(void)
 	check(REQ("vmx04.2.3.2.4") "taken behind the first instruction", *(u64 *)vmx_read(VMCS_GUEST_RSP), CODE + 1);
 	mmio_write(APIC + 0xb0, 0);
 	/* HLT that does not exit, woken into an exit */
-	IDT_GUEST(G64, 0xc7, 0x03, 0x52, 0x00, 0x04, 0x00, 0xf4);
+	with_idt(G64, &i_self_ipi_52_hlt);
 	off(VMCS_PROC, P_HLT);
 	on(VMCS_PIN, PIN_EXT);
 	on(VMCS_EXIT_CONTROLS, ACK);
@@ -464,7 +498,7 @@ static void external(void)
 	check(REQ("vmx04.3.1.2.3.3") "a halted guest wakes", go(), R_INTERRUPT);
 	check("RIP behind HLT", vmx_read(VMCS_GUEST_RIP), CODE + 7);
 	mmio_write(APIC + 0xb0, 0);
-	IDT_GUEST(G64, 0xfa, 0x9c, 0x58, 0xfb, 0x9c, 0x5b, 0xfa, 0x9c, 0x59, 0x9c, 0x9d);
+	with_idt(G64, &i_cli_sti_popf);
 	on(VMCS_PIN, PIN_EXT);
 	check(REQ("vmx04.3.1.4.1") "CLI, STI, PUSHF, POPF", go(), R_VMCALL);
 	check("IF follows", (g_out[RAX] >> 9 & 1) == 0 && (g_out[RBX] >> 9 & 1) == 1 && (g_out[RCX] >> 9 & 1) == 0, 1);
@@ -472,10 +506,9 @@ static void external(void)
 
 static void nmi(void)
 {
-	static const u8 send[] = {0xc7, 0x43, 0x10, 0, 0, 0, 0, 0xc7, 0x03, 0x00, 0x04, 0x00, 0x00, 0x90, 0x90, 0x90};
 	u64 rip;
 
-	with_idt(G64, send, sizeof(send));
+	with_idt(G64, &i_send_nmi);
 	g_in[RBX] = APIC + 0x300;
 	on(VMCS_PIN, PIN_NMI);
 	check(REQ("vmx04.2.5.1.5 vmx04.3.1.3.14 vmx04.2.8.1.2") "NMI", go(), R_EXCEPTION);
@@ -486,7 +519,7 @@ static void nmi(void)
 	check(REQ("vmx04.3.1.3.15.now") "NMI blocked in root operation", CATCH((mmio_write(APIC + 0x300, 0x400), ({ asm volatile("nop; nop"); }))), -1);
 	check("until IRET", CATCH(asm volatile("mov %%rsp, %%rax; push $0x10; push %%rax; pushfq; push $8; lea 1f(%%rip), %%rax; push %%rax; iretq; 1: nop; nop" ::: "rax", "memory", "cc")), 2);
 	asm volatile("mov %%rsp, %%rax; push $0x10; push %%rax; pushfq; push $8; lea 1f(%%rip), %%rax; push %%rax; iretq; 1: nop" ::: "rax", "memory", "cc");
-	with_idt(G64, send, sizeof(send));
+	with_idt(G64, &i_send_nmi);
 	g_in[RBX] = APIC + 0x300;
 	on(VMCS_EXCEPTIONS, 4);
 	check("NMI, not exiting", go(), R_VMCALL);
@@ -498,9 +531,7 @@ static void nmi(void)
 
 static void init_signal(void)
 {
-	static const u8 send[] = {0xc7, 0x43, 0x10, 0, 0, 0, 0, 0xc7, 0x03, 0x00, 0x45, 0x00, 0x00, 0x90, 0x90, 0x90};
-
-	with_idt(G64, send, sizeof(send));
+	with_idt(G64, &i_send_init);
 	g_in[RBX] = APIC + 0x300;
 	check(REQ("vmx04.3.1.3.28.now") "INIT in a guest", go(), 3);
 	check("RIP behind the store", vmx_read(VMCS_GUEST_RIP), CODE + 13);
@@ -509,38 +540,38 @@ static void init_signal(void)
 
 static void windows(void)
 {
-	IDT_GUEST(G64, 0x90);
+	with_idt(G64, &i_nop);
 	on(VMCS_PROC, P_WINDOW);
 	vmx_write(VMCS_GUEST_RFLAGS, 0x202);
 	check(REQ("vmx04.3.1.3.23 vmx04.2.5.2.1 vmx04.2.8.1.4") "window at entry", go(), R_INT_WINDOW);
 	check("RIP of the entry", vmx_read(VMCS_GUEST_RIP), CODE);
 	check(REQ("vmx04.2.8.2.15") "no event", vmx_read(VMCS_EXIT_EVENT) >> 31, 0);
-	IDT_GUEST(G64, 0x90, 0xfb, 0x90, 0x90);
+	with_idt(G64, &i_nop_sti_nop_nop);
 	on(VMCS_PROC, P_WINDOW);
 	check(REQ("vmx04.3.1.3.22 vmx04.3.1.3.24") "window behind STI", go(), R_INT_WINDOW);
 	check("one instruction later", vmx_read(VMCS_GUEST_RIP), CODE + 3);
-	IDT_GUEST(G64, 0x9c, 0x80, 0x4c, 0x24, 0x01, 0x02, 0x9d, 0x90);
+	with_idt(G64, &i_popf_sets_if);
 	on(VMCS_PROC, P_WINDOW);
 	check(REQ("vmx04.3.1.3.24") "window behind POPF", go(), R_INT_WINDOW);
 	check("at once", vmx_read(VMCS_GUEST_RIP), CODE + 7);
-	IDT_GUEST(G64, 0x90, 0x90);
+	with_idt(G64, &i_nop_nop);
 	on(VMCS_PROC, P_WINDOW);
 	vmx_write(VMCS_GUEST_RFLAGS, 0x202);
 	vmx_write(VMCS_GUEST_INTERRUPTIBILITY, 2);
 	check(REQ("vmx04.3.1.3.22") "window and MOV-SS blocking", go(), R_INT_WINDOW);
 	check("one instruction later", vmx_read(VMCS_GUEST_RIP), CODE + 1);
-	IDT_GUEST(G64, 0x90);
+	with_idt(G64, &i_nop);
 	on(VMCS_PROC, P_WINDOW);
 	check(REQ("vmx04.3.1.3.24") "window, IF stays 0", go(), R_VMCALL);
-	IDT_GUEST(G64, 0x90);
+	with_idt(G64, &i_nop);
 	vmx_write(VMCS_GUEST_RFLAGS, 0x202);
 	check(REQ("vmx04.2.5.2.1") "no window control", go(), R_VMCALL);
-	IDT_GUEST(G64, 0x90);
+	with_idt(G64, &i_nop);
 	on(VMCS_PROC, P_WINDOW);
 	vmx_write(VMCS_GUEST_RFLAGS, 0x202);
 	vmx_write(VMCS_GUEST_ACTIVITY, 1);
 	check(REQ("vmx04.3.1.3.25") "window of a halted guest", go(), R_INT_WINDOW);
-	IDT_GUEST(G64, 0x90);
+	with_idt(G64, &i_nop);
 	on(VMCS_PROC, P_WINDOW);
 	on(VMCS_PIN, PIN_EXT);
 	vmx_write(VMCS_GUEST_RFLAGS, 0x202);
@@ -554,17 +585,17 @@ static void interruptibility(void)
 {
 	static const struct {
 		const char *name;
-		u8 code[6], length;
+		const struct snippet *code;
 		u64 want;
 	} list[] = {
-		{REQ("vmx04.2.3.2.10 vmx04.2.3.2.6.now") "STI", B(0xfb, 0x0f, 0xa2), 1},
-		{REQ("vmx04.2.3.2.3 vmx04.2.3.2.6.now") "MOV SS", B(0x8e, 0xd0, 0x0f, 0xa2), 2},
-		{REQ("vmx04.2.3.2.5") "no blocking, IF 0", B(0x90, 0x0f, 0xa2), 0},
-		{REQ("vmx04.2.3.2.10") "STI and one more", B(0xfb, 0x90, 0x0f, 0xa2), 0},
+		{REQ("vmx04.2.3.2.10 vmx04.2.3.2.6.now") "STI", &i_sti_cpuid, 1},
+		{REQ("vmx04.2.3.2.3 vmx04.2.3.2.6.now") "MOV SS", &i_mov_eax_ss_cpuid, 2},
+		{REQ("vmx04.2.3.2.5") "no blocking, IF 0", &i_nop_cpuid, 0},
+		{REQ("vmx04.2.3.2.10") "STI and one more", &i_sti_nop_cpuid, 0},
 	};
 
-	for (unsigned n = 0; n < sizeof(list) / sizeof(list[0]); n++) {
-		with_idt(G64, list[n].code, list[n].length);
+	for (unsigned n = 0; n < COUNT(list); n++) {
+		with_idt(G64, list[n].code);
 		g_in[RAX] = 0x10;
 		vcheck(list[n].name, "exit", go(), R_CPUID);
 		vcheck(list[n].name, "interruptibility state", vmx_read(VMCS_GUEST_INTERRUPTIBILITY), list[n].want);
@@ -574,21 +605,21 @@ static void interruptibility(void)
 /* "Pending Debug Exceptions": delivered behind an entry. */
 static void pending_debug(void)
 {
-	IDT_GUEST(G64, 0x90);
+	with_idt(G64, &i_nop);
 	vmx_write(VMCS_PENDING_DEBUG, 1 << 12 | 1);
 	vmx_write(VMCS_EXCEPTIONS, 2);
 	check("pending at entry: #DB", go(), R_EXCEPTION);
 	check("event", vmx_read(VMCS_EXIT_EVENT), EV(1, 3));
 	check("qualification: B0", vmx_read(VMCS_QUALIFICATION) & 15, 1);
 	check("before the first instruction", vmx_read(VMCS_GUEST_RIP), CODE);
-	IDT_GUEST(G64, 0x90);
+	with_idt(G64, &i_nop);
 	vmx_write(VMCS_GUEST_RFLAGS, 0x102);
 	vmx_write(VMCS_PENDING_DEBUG, 1 << 14);
 	vmx_write(VMCS_GUEST_INTERRUPTIBILITY, 2);
 	vmx_write(VMCS_EXCEPTIONS, 2);
 	check("BS behind MOV-SS blocking", go(), R_EXCEPTION);
 	check("qualification: BS", vmx_read(VMCS_QUALIFICATION), 1 << 14);
-	IDT_GUEST(G64, 0x90);
+	with_idt(G64, &i_nop);
 	vmx_write(VMCS_GUEST_RFLAGS, 0x102);
 	vmx_write(VMCS_PENDING_DEBUG, 1 << 14);
 	vmx_write(VMCS_GUEST_ACTIVITY, 1);
@@ -599,7 +630,7 @@ static void pending_debug(void)
 	/* MOV SS from a watched word holds the breakpoint back; the next instruction exits: the field keeps it. */
 	static u16 selector __attribute__((aligned(8))) = 0x10;
 
-	IDT_GUEST(G64, 0x8e, 0x13, 0x0f, 0xa2);
+	with_idt(G64, &i_mov_rbx_ss_cpuid);
 	g_in[RBX] = (u64)&selector;
 	asm volatile("mov %0, %%dr1" ::"r"(&selector));
 	on(VMCS_ENTRY_CONTROLS, E_DEBUG); /* load debug controls */
@@ -607,7 +638,7 @@ static void pending_debug(void)
 	check("exit behind MOV SS", go(), R_CPUID);
 	check(REQ("vmx04.2.3.1.44.now") "pending: B1, enabled breakpoint", vmx_read(VMCS_PENDING_DEBUG), 1 << 12 | 2);
 	/* An exception that exits directly changes nothing: "Architectural State Before a VM Exit". */
-	IDT_GUEST(G64, 0x8e, 0x13, 0x0f, 0x0b);
+	with_idt(G64, &i_mov_rbx_ss_ud2);
 	g_in[RBX] = (u64)&selector;
 	on(VMCS_ENTRY_CONTROLS, E_DEBUG);
 	vmx_write(VMCS_GUEST_DR7, 0x400 | 1 << 2 | 3 << 20 | 1 << 22);
@@ -616,7 +647,7 @@ static void pending_debug(void)
 	check("#UD behind MOV SS: blocking", vmx_read(VMCS_GUEST_INTERRUPTIBILITY), 2);
 	check("#UD behind MOV SS: pending", vmx_read(VMCS_PENDING_DEBUG), 1 << 12 | 2);
 	/* one that exits while it is delivered has ended the blocking */
-	IDT_GUEST(G64, 0x8e, 0x13, 0x0f, 0x0b);
+	with_idt(G64, &i_mov_rbx_ss_ud2);
 	g_in[RBX] = (u64)&selector;
 	on(VMCS_ENTRY_CONTROLS, E_DEBUG);
 	vmx_write(VMCS_GUEST_DR7, 0x400 | 1 << 2 | 3 << 20 | 1 << 22);
@@ -625,12 +656,12 @@ static void pending_debug(void)
 	check("#GP while #UD is delivered", go(), R_EXCEPTION);
 	check("#GP while #UD is delivered: no blocking", vmx_read(VMCS_GUEST_INTERRUPTIBILITY), 0);
 	check("#GP while #UD is delivered: nothing pending", vmx_read(VMCS_PENDING_DEBUG), 0);
-	IDT_GUEST(G64, 0xfb, 0x0f, 0x0b);
+	with_idt(G64, &i_sti_ud2);
 	vmx_write(VMCS_EXCEPTIONS, 1 << 6);
 	check("#UD behind STI", go(), R_EXCEPTION);
 	check("#UD behind STI: blocking", vmx_read(VMCS_GUEST_INTERRUPTIBILITY), 1);
 	/* INT n behind MOV SS takes the breakpoint along: #DB before its handler's first instruction */
-	IDT_GUEST(G64, 0x8e, 0x13, 0xcd, 0x40);
+	with_idt(G64, &i_mov_rbx_ss_int_0x40);
 	g_in[RBX] = (u64)&selector;
 	on(VMCS_ENTRY_CONTROLS, E_DEBUG);
 	vmx_write(VMCS_GUEST_DR7, 0x400 | 1 << 2 | 3 << 20 | 1 << 22);
@@ -638,7 +669,7 @@ static void pending_debug(void)
 	check("INT n behind MOV SS", go(), R_EXCEPTION);
 	check("INT n behind MOV SS: B1", vmx_read(VMCS_QUALIFICATION), 2);
 	check("INT n behind MOV SS: in the handler", vmx_read(VMCS_GUEST_RIP), STUB(0x40));
-	IDT_GUEST(G64, 0x90); /* "Delivery of Pending Debug Exceptions after VM Entry": the same injected */
+	with_idt(G64, &i_nop); /* "Delivery of Pending Debug Exceptions after VM Entry": the same injected */
 	vmx_write(VMCS_GUEST_DR7, 0x400);
 	vmx_write(VMCS_PENDING_DEBUG, 1 << 12 | 2);
 	vmx_write(VMCS_GUEST_INTERRUPTIBILITY, 2);
@@ -648,7 +679,7 @@ static void pending_debug(void)
 	check("INT n injected under MOV-SS blocking", go(), R_EXCEPTION);
 	check("INT n injected: B1", vmx_read(VMCS_QUALIFICATION), 2);
 	check("INT n injected: in the handler", vmx_read(VMCS_GUEST_RIP), STUB(0x40));
-	IDT_GUEST(G64, 0x90);
+	with_idt(G64, &i_nop);
 	vmx_write(VMCS_PENDING_DEBUG, 1 << 12 | 2);
 	vmx_write(VMCS_ENTRY_EVENT, EV(0x40, 4));
 	vmx_write(VMCS_ENTRY_LENGTH, 2);
@@ -656,11 +687,11 @@ static void pending_debug(void)
 	check("INT n injected without blocking: lost", go(), R_VMCALL);
 	vmx_write(VMCS_GUEST_DR7, 0x400);
 	/* "Resume Flag": a software interrupt pushes 0, a fault 1 */
-	IDT_GUEST(G64, 0xcd, 0x40);
+	with_idt(G64, &i_int_0x40);
 	vmx_write(VMCS_GUEST_RFLAGS, 0x10002);
 	check("INT n with RF", go(), R_VMCALL);
 	check("INT n with RF: pushed", ((u64 *)vmx_read(VMCS_GUEST_RSP))[2], 2);
-	IDT_GUEST(G64, 0xcc);
+	with_idt(G64, &i_int3);
 	vmx_write(VMCS_GUEST_RFLAGS, 0x10002);
 	vmx_write(VMCS_EXCEPTIONS, 8);
 	check("INT3 with RF exits", go(), R_EXCEPTION);
@@ -670,14 +701,14 @@ static void pending_debug(void)
 /* "NMI Unblocking Due to IRET" */
 static void iret_unblocks(void)
 {
-	IDT_GUEST(G64, 0x48, 0xcf); /* to a null CS */
+	with_idt(G64, &i_iretq); /* to a null CS */
 	memset(scratch, 0, 64);
 	vmx_write(VMCS_GUEST_RSP, (u64)scratch);
 	vmx_write(VMCS_GUEST_INTERRUPTIBILITY, 8);
 	vmx_write(VMCS_EXCEPTIONS, 1 << 13);
 	check(REQ("vmx04.2.8.2.13.now") "IRET faults", go(), R_EXCEPTION);
 	check("bit 12", vmx_read(VMCS_EXIT_EVENT), EV_E(13) | 1 << 12);
-	IDT_GUEST(G64, 0x48, 0xcf);
+	with_idt(G64, &i_iretq);
 	vmx_write(VMCS_GUEST_RSP, (u64)scratch);
 	vmx_write(VMCS_EXCEPTIONS, 1 << 13);
 	check("IRET faults, nothing was blocked", go(), R_EXCEPTION);

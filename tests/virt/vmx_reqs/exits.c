@@ -54,9 +54,14 @@ u64 *fresh_page(void)
 	return page_alloc();
 }
 
-void guest(enum guest_mode m, const u8 *code, unsigned length)
+void guest(enum guest_mode m, const struct snippet *code)
 {
-	static const u32 user_data[] = {0x800, 0x804, 0x806, 0x808, 0x80a};
+	guest_bytes(m, (const u8 *)code->entry, length_of(code));
+}
+
+void guest_bytes(enum guest_mode m, const u8 *code, unsigned length)
+{
+	static const u32 user_data[] = {VMCS_GUEST_ES, VMCS_GUEST_SS, VMCS_GUEST_DS, VMCS_GUEST_FS, VMCS_GUEST_GS};
 
 	memcpy(code_page, code, length);
 	memcpy(code_page + length, (u8[]){0x0f, 0x01, 0xc1}, 3);
@@ -65,7 +70,7 @@ void guest(enum guest_mode m, const u8 *code, unsigned length)
 	if (m == G64_USER || m == G_COMPAT_USER) {
 		for (unsigned n = 0; n < 5; n++) {
 			vmx_write(user_data[n], 0x43);
-			vmx_write(VMCS_GUEST_ES_AR + user_data[n] - 0x800, 0xc0f3);
+			vmx_write(VMCS_GUEST_ES_AR + user_data[n] - VMCS_GUEST_ES, 0xc0f3);
 		}
 		vmx_write(VMCS_GUEST_CS, m == G64_USER ? 0x4b : 0x5b);
 		vmx_write(VMCS_GUEST_CS_AR, m == G64_USER ? 0xa0fb : 0xc0fb);
@@ -78,9 +83,10 @@ void guest(enum guest_mode m, const u8 *code, unsigned length)
 void rows(const struct row *r, unsigned count)
 {
 	for (const struct row *w = r; w < r + count; w++) {
+		unsigned length = length_of(w->code);
 		u64 reason;
 
-		guest(w->mode, w->code, w->length);
+		guest(w->mode, w->code);
 		memset(g_in, 0, sizeof(g_in));
 		memcpy(g_in, w->reg, sizeof(w->reg));
 		for (unsigned n = 0; n < 4 && (n == 0 || w->edit[n].field); n++)
@@ -90,8 +96,8 @@ void rows(const struct row *r, unsigned count)
 		vcheck(w->name, "exit reason", reason, w->reason);
 		if (reason != w->reason)
 			continue;
-		if (reason == R_VMCALL && w->length) {
-			vcheck(w->name, "RIP of the VMCALL behind", vmx_read(VMCS_GUEST_RIP), CODE + w->length);
+		if (reason == R_VMCALL && length) {
+			vcheck(w->name, "RIP of the VMCALL behind", vmx_read(VMCS_GUEST_RIP), CODE + length);
 			continue;
 		}
 		vcheck(w->name, "RIP at the instruction", vmx_read(VMCS_GUEST_RIP), CODE);
@@ -100,7 +106,7 @@ void rows(const struct row *r, unsigned count)
 			vcheck(w->name, "event", vmx_read(VMCS_EXIT_EVENT), w->event);
 			continue;
 		}
-		vcheck(w->name, "length", vmx_read(VMCS_EXIT_LENGTH), w->length ? w->length : 3);
+		vcheck(w->name, "length", vmx_read(VMCS_EXIT_LENGTH), length ? length : 3);
 		vcheck(w->name, "qualification", vmx_read(VMCS_QUALIFICATION), w->qualification);
 		vcheck(w->name, "no event", vmx_read(VMCS_EXIT_EVENT) >> 31, 0);
 		g_in[4] = g_out[4] = 0;

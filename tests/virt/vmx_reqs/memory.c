@@ -1,6 +1,12 @@
 /* MSR areas, the launch state, the outcomes of VM entry. */
 #include "reqs.h"
 
+/* clang-format off */
+SNIPPET(i_nop, "", "nop");
+SNIPPET(i_rdmsr_sysenter_esp, "", "mov $0x175, %ecx; rdmsr");
+SNIPPET(i_nop_cpuid_nop, "", "nop; cpuid; nop");
+/* clang-format on */
+
 #define KERNEL_GS 0xc0000102u
 #define STAR	  0xc0000081u
 #define LSTAR	  0xc0000082u
@@ -17,7 +23,7 @@ static void areas(void)
 	wrmsr(KERNEL_GS, 0x1000);
 	wrmsr(STAR, 0x2000);
 	wrmsr(LSTAR, 0x3000);
-	GUEST(G64, 0x90);
+	guest(G64, &i_nop);
 	entry[0] = (struct entry){KERNEL_GS, 0, 0xaaa000};
 	entry[1] = (struct entry){STAR, 0, 0xbbb000};
 	entry[2] = (struct entry){LSTAR, 0, 0xccc000};
@@ -46,14 +52,14 @@ static void areas(void)
 	check(REQ("vmx04.3.3.0.1 vmx04.3.3.4.4.2 vmx04.3.2.4.1") "not in the load area: the guest's stays", rdmsr(STAR), 0xbbb000);
 	check(REQ("vmx04.2.6.2.8") "neither loaded nor stored", rdmsr(LSTAR), 0x3000);
 	/* counts of 0: addresses that would be refused are not looked at */
-	GUEST(G64, 0x90);
+	guest(G64, &i_nop);
 	vmx_write(VMCS_ENTRY_LOAD_ADDR, 7);
 	vmx_write(VMCS_STORE_ADDR, 5);
 	vmx_write(VMCS_LOAD_ADDR, 1ull << 60);
 	check(REQ("vmx04.2.6.2.3 vmx04.2.6.2.12 vmx04.2.7.2.3") "counts of 0", go(), R_VMCALL);
 	check("nothing loaded", rdmsr(KERNEL_GS), 0xddd000);
 	/* the guest's SYSENTER_ESP of the area counts after the field */
-	GUEST(G64, 0xb9, 0x75, 0x01, 0x00, 0x00, 0x0f, 0x32);
+	guest(G64, &i_rdmsr_sysenter_esp);
 	u64 *map = fresh_page();
 	vmx_write(VMCS_MSR_BITMAP, (u64)map);
 	on(VMCS_PROC, P_MSR_MAP);
@@ -78,11 +84,11 @@ static void launching(void)
 	struct entry *entry = (struct entry *)fresh_page();
 	u64 pointer;
 
-	GUEST(G64, 0x90);
+	guest(G64, &i_nop);
 	check(REQ("vmx04.VMLAUNCH.8") "VMRESUME of a clear VMCS", error(again()), 5);
 	vmx_write(VMCS_PIN, 0);
 	check(REQ("vmx04.3.2.2.4.now vmx04.4.13 vmx04.1.5.1") "bad controls", error(go()), 7);
-	GUEST(G64, 0x90);
+	guest(G64, &i_nop);
 	vmx_write(VMCS_HOST_CR0, 0);
 	check(REQ("vmx04.3.2.2.4.now vmx04.4.13") "bad host state", error(go()), 8);
 	vmx_write(VMCS_HOST_CR0, read_cr0());
@@ -139,7 +145,7 @@ static void launching(void)
 	check(REQ("vmcall.14 vmcall.36") "VMCALL in root operation, launched", ({ u8 z; asm volatile("vmcall; setz %0" : "=q"(z)::"cc"); z; }), 1);
 	check("error 1", vmx_read(VMCS_ERROR), 1);
 	/* blocking by MOV SS */
-	GUEST(G64, 0x90);
+	guest(G64, &i_nop);
 	u8 z;
 	vmx_write(VMCS_HOST_RIP, 0);
 	asm volatile("mov %%ss, %%eax; mov %%eax, %%ss; vmlaunch; setz %0" : "=q"(z)::"rax", "cc", "memory");
@@ -151,7 +157,7 @@ static void two_guests(void)
 {
 	u64 a, b;
 
-	GUEST(G64, 0x90, 0x0f, 0xa2, 0x90);
+	guest(G64, &i_nop_cpuid_nop);
 	asm volatile("vmptrst %0" : "=m"(a)::"cc");
 	check("A", go(), R_CPUID);
 	vmx_write(VMCS_GUEST_RIP, CODE + 3);

@@ -1,6 +1,9 @@
 /* Guests outside IA-32e mode: protected mode, virtual-8086 and real-address mode; task switches. */
 #include "reqs.h"
 
+/* code of other modes and far transfers, whose selectors are constants of this file */
+#define B(...) {__VA_ARGS__}, sizeof((u8[]){__VA_ARGS__})
+
 enum { NEW_TSS = 0x18, TASK_GATE = 0x20, OLD_TSS = 0x28, SMALL_TSS = 0x30, FREE = 0x38 };
 
 static u32 *pd32;
@@ -17,7 +20,7 @@ static u64 descriptor(u64 base, u32 limit, unsigned access, unsigned flags)
 /* 32-bit protected mode, paged by 4 MiB pages that map one to one. */
 static void guest32(const u8 *code, unsigned length)
 {
-	guest(G64, code, length);
+	guest_bytes(G64, code, length);
 	off(VMCS_ENTRY_CONTROLS, E_LONG);
 	vmx_write(VMCS_GUEST_EFER, rdmsr(0xc0000080) & ~0x500ull);
 	vmx_write(VMCS_GUEST_CR3, (u64)pd32);
@@ -306,7 +309,7 @@ static u64 look(void)
 /* The IDT of a guest on a page with bit 63 set: with IA32_EFER.NXE data, without it a reserved bit. */
 static void injected_through(u64 *root)
 {
-	guest(G64, NULL, 0);
+	guest_bytes(G64, NULL, 0);
 	vmx_write(VMCS_GUEST_CR3, (u64)root);
 	vmx_write(VMCS_GUEST_IDTR_BASE, X);
 	vmx_write(VMCS_GUEST_RFLAGS, 0x202);
@@ -339,7 +342,7 @@ static void execute_disable(u64 *root, u64 *second)
 	pds[1][0] = A | 0x87 | 1ull << 63;
 	invlpg((void *)X);
 	check("the host's page", look() == 0, *(volatile u64 *)A == 0);
-	guest(G64, NULL, 0);
+	guest_bytes(G64, NULL, 0);
 	vmx_write(VMCS_LOAD_ADDR, (u64)area);
 	vmx_write(VMCS_LOAD_COUNT, 1);
 	check("exit", go(), R_VMCALL);
@@ -366,7 +369,7 @@ static void translations(void)
 	second[0] = C | 0x87;
 	invlpg((void *)X);
 	check("the host's page", look(), 0xaaaa);
-	guest(G64, read64, 3);
+	guest_bytes(G64, read64, 3);
 	vmx_write(VMCS_GUEST_CR3, (u64)root);
 	memset(g_in, 0, sizeof(g_in));
 	g_in[RBX] = X;
@@ -382,11 +385,11 @@ static void translations(void)
 	pd32[X >> 22] = X | 0x87;
 	/* a stale translation of the host's does not survive an entry and an exit without VPID, and may with it */
 	pds[1][0] = C | 0x87;
-	guest(G64, read64, 0);
+	guest_bytes(G64, read64, 0);
 	check("without VPID", go(), R_VMCALL);
 	check(REQ("vmx04.3.2.3.1.12.now") "flushed", look(), 0xcccc);
 	pds[1][0] = A | 0x87;
-	guest(G64, read64, 0);
+	guest_bytes(G64, read64, 0);
 	on(VMCS_PROC2, S_VPID);
 	vmx_write(0, 5);
 	check("with VPID", go(), R_VMCALL);

@@ -1,11 +1,15 @@
 /*
- * Guests for the tables of non-root operation: the instruction under test as bytes in a page, VMCALL behind it; registers
+ * Guests for the tables of non-root operation: the instruction under test copied to a page, VMCALL behind it; registers
  * in and out.
  */
 #ifndef VMX_REQS_H
 #define VMX_REQS_H
 
 #include "vmx.h"
+
+#include "../snippet.h"
+
+#define SNIPPET(name, setup, insn) SNIPPET_ENDING(name, setup, insn, "vmcall")
 
 enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI };
 #define EV(vector, type) (0x80000000u | (type) << 8 | (vector)) /* interruption information */
@@ -19,8 +23,13 @@ extern u64 scratch[512]; /* a page of its own */
 
 enum guest_mode { G64, G64_USER, G_COMPAT, G_COMPAT_USER };
 /* A fresh VMCS whose guest starts at `code` followed by VMCALL; MSR bitmaps are off, HLT exiting on. */
-void guest(enum guest_mode m, const u8 *code, unsigned length);
-#define GUEST(m, ...) guest(m, (u8[]){__VA_ARGS__}, sizeof((u8[]){__VA_ARGS__}))
+void guest(enum guest_mode m, const struct snippet *code);
+void guest_bytes(enum guest_mode m, const u8 *code, unsigned length); /* code made at run time, or of another mode */
+#define GUEST_BYTES(m, ...) guest_bytes(m, (u8[]){__VA_ARGS__}, sizeof((u8[]){__VA_ARGS__}))
+static inline unsigned length_of(const struct snippet *code)
+{
+	return (unsigned)(code->next - code->entry);
+}
 void on(u32 field, u64 bits);
 void off(u32 field, u64 bits);
 u64 go(void); /* VMLAUNCH: exit reason, ~0 when it failed */
@@ -34,15 +43,14 @@ struct edit {
 struct row {
 	const char *name;
 	enum guest_mode mode;
-	u8 code[16], length;
+	const struct snippet *code;
 	u64 reg[8];
 	struct edit edit[4];
 	u64 reason, qualification;
 	u32 event;    /* of reason 0 */
 };
-#define B(...) {__VA_ARGS__}, sizeof((u8[]){__VA_ARGS__})
 void rows(const struct row *r, unsigned count);
-#define ROWS(table) rows(table, sizeof(table) / sizeof((table)[0]))
+#define ROWS(table) rows(table, COUNT(table))
 
 void test_instructions(void);
 void test_registers(void);

@@ -1,6 +1,22 @@
 /* What VM entry loads and VM exit saves, loads and forces. */
 #include "reqs.h"
 
+/* clang-format off */
+SNIPPET(i_nop, "", "nop");
+SNIPPET(i_mov_cr0_rax, "", "mov %cr0, %rax");
+SNIPPET(i_mov_rax_cr0, "", "mov %rax, %cr0");
+SNIPPET(i_mov_dr7_rax, "", "mov %dr7, %rax");
+SNIPPET(i_mov_dr0_rax, "", "mov %dr0, %rax");
+SNIPPET(i_mov_rcx_dr3_mov_rcx_cr2, "", "mov %rcx, %dr3; mov %rcx, %cr2");
+SNIPPET(i_rdmsr_debugctl, "", "mov $0x1d9, %ecx; rdmsr");
+SNIPPET(i_rdmsr_fs_gs_base, "", "mov $0xc0000100, %ecx; rdmsr; mov %eax, %esi; mov %edx, %edi; inc %ecx; rdmsr");
+SNIPPET(i_load_ds_fs_cpuid, "", "mov %eax, %ds; mov %ecx, %fs; cpuid");
+SNIPPET(i_cpuid_32, "", ".code32; cpuid; .code64");
+SNIPPET(i_mov_cs_eax_cpuid, "", "mov %cs, %eax; cpuid");
+SNIPPET(i_cpuid, "", "cpuid");
+SNIPPET(i_rdmsr_efer, "", "mov $0xc0000080, %ecx; rdmsr");
+/* clang-format on */
+
 static u64 dr7(void)
 {
 	u64 v;
@@ -28,13 +44,13 @@ static const struct {
 
 static void entry(enum guest_mode m)
 {
-	GUEST(m, 0x90);
-	for (unsigned n = 0; n < sizeof(kept) / sizeof(kept[0]); n++)
+	guest(m, &i_nop);
+	for (unsigned n = 0; n < COUNT(kept); n++)
 		vmx_write(kept[n].field, kept[n].value);
 	if (m == G_COMPAT)
 		vmx_write(VMCS_GUEST_RSP, 0x1000);
 	check("runs", go(), R_VMCALL);
-	for (unsigned n = 0; n < sizeof(kept) / sizeof(kept[0]); n++) {
+	for (unsigned n = 0; n < COUNT(kept); n++) {
 		if (m == G_COMPAT && kept[n].field == VMCS_GUEST_RSP)
 			continue;
 		if (vmx_read(kept[n].field) != kept[n].value)
@@ -47,17 +63,17 @@ static void cr0_bits(void)
 {
 	u64 cr0 = read_cr0();
 
-	GUEST(G64, 0x0f, 0x20, 0xc0);
+	guest(G64, &i_mov_cr0_rax);
 	vmx_write(VMCS_GUEST_CR0, (cr0 ^ 0x60000000) & ~0x10ull); /* CD, NW; ET */
 	vmx_write(VMCS_GUEST_CR0, vmx_read(VMCS_GUEST_CR0) | 0x1ffaffc0); /* 28:19, 17, 15:6 */
 	check(REQ("vmx04.3.2.3.1.5.now") "entry accepts them", go(), R_VMCALL); /* with the row below */
 	check(REQ("vmx04.3.2.3.1.3 vmx04.3.2.3.1.4") "CD, NW, ET and the reserved bits as before", g_out[RAX] & 0x7ffaffd0, cr0 & 0x7ffaffd0);
 	check(REQ("vmx04.3.3.3.3") "and they are saved", vmx_read(VMCS_GUEST_CR0) & 0x60000010, cr0 & 0x60000010);
-	GUEST(G64, 0x90);
+	guest(G64, &i_nop);
 	on(VMCS_GUEST_CR0, 1ull << 32);
 	check(REQ("vmx04.3.2.3.1.5.now") "bit 32 of CR0", go(), R_BAD_GUEST);
 	/* the way back: the guest's CD and NW stay, whatever the host field says */
-	GUEST(G64, 0x0f, 0x22, 0xc0);
+	guest(G64, &i_mov_rax_cr0);
 	memset(g_in, 0, sizeof(g_in));
 	g_in[RAX] = cr0 | 0x60000000;
 	vmx_write(VMCS_HOST_CR0, (cr0 & ~0x60000000ull) | 0x1ffaffc0);
@@ -70,12 +86,12 @@ static void cr0_bits(void)
 static void debug_registers(void)
 {
 	/* DR7 of the host, 400h, stays without the control */
-	GUEST(G64, 0x0f, 0x21, 0xf8);
+	guest(G64, &i_mov_dr7_rax);
 	vmx_write(VMCS_GUEST_DR7, 0x401);
 	check("runs", go(), R_VMCALL);
 	check(REQ("vmx04.3.2.3.1.7.now") "DR7 not loaded", g_out[RAX], 0x400);
 	check(REQ("vmx04.3.3.3.4.now") "DR7 not saved", vmx_read(VMCS_GUEST_DR7), 0x401);
-	GUEST(G64, 0x0f, 0x21, 0xf8);
+	guest(G64, &i_mov_dr7_rax);
 	vmx_write(VMCS_GUEST_DR7, 0xd001); /* bits 15:14 and 12 set, 10 clear */
 	on(VMCS_ENTRY_CONTROLS, E_DEBUG);
 	on(VMCS_EXIT_CONTROLS, X_DEBUG);
@@ -83,18 +99,18 @@ static void debug_registers(void)
 	check(REQ("vmx04.3.2.3.1.6 vmx04.3.2.3.1.7.now") "DR7 loaded, bits forced", g_out[RAX], 0x401);
 	check(REQ("vmx04.3.3.3.4.now") "DR7 saved", vmx_read(VMCS_GUEST_DR7), 0x401);
 	check(REQ("vmx04.3.3.4.2.1") "DR7 of the host", dr7(), 0x400);
-	GUEST(G64, 0x0f, 0x21, 0xc0);
+	guest(G64, &i_mov_dr0_rax);
 	asm volatile("mov %0, %%dr0" ::"r"(0x1234ull));
 	check("runs", go(), R_VMCALL);
 	check(REQ("vmx04.2.3.0.1") "DR0 is not switched", g_out[RAX], 0x1234); /* with the rows of this function */
-	GUEST(G64, 0x0f, 0x23, 0xd9, 0x0f, 0x22, 0xd1); /* DR3 = CR2 = RCX */
+	guest(G64, &i_mov_rcx_dr3_mov_rcx_cr2); /* DR3 = CR2 = RCX */
 	memset(g_in, 0, sizeof(g_in));
 	g_in[RCX] = 0x5678;
 	check("runs", go(), R_VMCALL);
 	u64 dr3;
 	asm volatile("mov %%dr3, %0" : "=r"(dr3));
 	check(REQ("vmx04.2.3.0.1") "DR3 and CR2 of the guest stay", dr3 == 0x5678 && read_cr2() == 0x5678, 1);
-	GUEST(G64, 0xb9, 0xd9, 0x01, 0, 0, 0x0f, 0x32);
+	guest(G64, &i_rdmsr_debugctl);
 	u64 *map = fresh_page();
 	vmx_write(VMCS_MSR_BITMAP, (u64)map);
 	on(VMCS_PROC, P_MSR_MAP);
@@ -105,7 +121,7 @@ static void debug_registers(void)
 	check(REQ("vmx04.2.3.1.42.now") "DEBUGCTL loaded", g_out[RAX] & 0xffffffff, 1);
 	check("DEBUGCTL saved", vmx_read(VMCS_GUEST_DEBUGCTL), 1);
 	check("DEBUGCTL of the host", rdmsr(0x1d9), 0);
-	GUEST(G64, 0xb9, 0xd9, 0x01, 0, 0, 0x0f, 0x32);
+	guest(G64, &i_rdmsr_debugctl);
 	vmx_write(VMCS_MSR_BITMAP, (u64)map);
 	on(VMCS_PROC, P_MSR_MAP);
 	vmx_write(VMCS_GUEST_DEBUGCTL, 1);
@@ -119,7 +135,7 @@ static void host(void)
 	struct table gdtr, idtr;
 	u16 ldtr, tr, cs, ss, ds, es, fs, gs;
 
-	GUEST(G64_USER, 0x90);
+	guest(G64_USER, &i_nop);
 	vmx_write(VMCS_GUEST_RFLAGS, 0x44cd7); /* AC, NT, DF and the arithmetic flags */
 	vmx_write(VMCS_HOST_FS_BASE, 0x7ffff0000000);
 	vmx_write(VMCS_HOST_GS_BASE, 0x123456789000);
@@ -154,7 +170,7 @@ static void guest_bases(void)
 	/* rdmsr of FS and GS bases in the guest */
 	u64 *map = fresh_page();
 
-	GUEST(G64, 0xb9, 0x00, 0x01, 0x00, 0xc0, 0x0f, 0x32, 0x89, 0xc6, 0x89, 0xd7, 0xff, 0xc1, 0x0f, 0x32);
+	guest(G64, &i_rdmsr_fs_gs_base);
 	vmx_write(VMCS_MSR_BITMAP, (u64)map);
 	on(VMCS_PROC, P_MSR_MAP);
 	vmx_write(VMCS_GUEST_FS_BASE, 0x7fff12345000);
@@ -170,7 +186,7 @@ static void segments(void)
 	static u64 own_gdt[16];
 
 	memcpy(own_gdt, gdt, sizeof(own_gdt));
-	GUEST(G64, 0x8e, 0xd8, 0x8e, 0xe1, 0x0f, 0xa2); /* DS = AX = 0, FS = CX, CPUID */
+	guest(G64, &i_load_ds_fs_cpuid); /* DS = AX = 0, FS = CX, CPUID */
 	vmx_write(VMCS_GUEST_GDTR_BASE, (u64)own_gdt);
 	own_gdt[12] = 0x00cf93000000ffff;
 	memset(g_in, 0, sizeof(g_in));
@@ -188,10 +204,10 @@ static void segments(void)
 	check(REQ("vmx04.2.3.1.32") "FS: the cached descriptor", vmx_read(VMCS_GUEST_FS_AR), 0xc093);
 	check("FS: its limit", vmx_read(VMCS_GUEST_FS_LIMIT), 0xffffffff);
 	check(REQ("vmx04.2.3.1.27") "CS: L", vmx_read(VMCS_GUEST_CS_AR) >> 13 & 1, 1);
-	GUEST(G_COMPAT, 0x0f, 0xa2);
+	guest(G_COMPAT, &i_cpuid_32);
 	check("compatibility mode", go(), R_CPUID);
 	check(REQ("vmx04.2.3.1.27 vmx04.2.3.1.19") "CS: L 0, D 1", vmx_read(VMCS_GUEST_CS_AR), 0xc09b);
-	GUEST(G64_USER, 0x8c, 0xc8, 0x0f, 0xa2);
+	guest(G64_USER, &i_mov_cs_eax_cpuid);
 	check("CPL 3", go(), R_CPUID);
 	check("CPL is SS.DPL: the selector the guest sees", g_out[RAX] & 3, 3);
 }
@@ -199,7 +215,7 @@ static void segments(void)
 /* "Acknowledge interrupt on exit" is for external interrupts alone. */
 static void acknowledge(void)
 {
-	GUEST(G64, 0x0f, 0xa2);
+	guest(G64, &i_cpuid);
 	on(VMCS_EXIT_CONTROLS, X_ACK);
 	mmio_write(0xfee00300, 0x40051); /* pending, the guest's IF is 0, no external-interrupt exiting */
 	check(REQ("vmx04.2.6.1.11") "CPUID exits", go(), R_CPUID);
@@ -218,7 +234,7 @@ static void efer(void)
 		u64 want = (old & ~0x801ull) | (n & 1) | (n & 2 ? 0x800 : 0);
 
 		wrmsr(0xc0000080, want);
-		GUEST(G64, 0xb9, 0x80, 0, 0, 0xc0, 0x0f, 0x32);
+		guest(G64, &i_rdmsr_efer);
 		vmx_write(VMCS_MSR_BITMAP, (u64)map);
 		on(VMCS_PROC, P_MSR_MAP);
 		off(VMCS_ENTRY_CONTROLS, E_EFER);
@@ -237,7 +253,7 @@ static void no_descriptors(void)
 {
 	u64 was[3] = {gdt[1], gdt[2], gdt[5]};
 
-	GUEST(G64, 0x90);
+	guest(G64, &i_nop);
 	gdt[1] = gdt[2] = gdt[5] = 0;
 	u64 r = go();
 	gdt[1] = was[0];
@@ -249,7 +265,7 @@ static void no_descriptors(void)
 /* Blocking of the guest does not reach the host. */
 static void blocking(void)
 {
-	GUEST(G64, 0x0f, 0xa2);
+	guest(G64, &i_cpuid);
 	vmx_write(VMCS_GUEST_INTERRUPTIBILITY, 2);
 	check("exit under MOV-SS blocking", go(), R_CPUID);
 	check("stored", vmx_read(VMCS_GUEST_INTERRUPTIBILITY), 2);
@@ -262,7 +278,7 @@ static void controls_stay(void)
 	static const u32 list[] = {VMCS_PIN, VMCS_PROC, VMCS_EXCEPTIONS, VMCS_PF_MASK, VMCS_PF_MATCH, VMCS_CR3_COUNT, VMCS_PROC2, VMCS_EXIT_CONTROLS, VMCS_STORE_COUNT, VMCS_LOAD_COUNT, VMCS_CR0_MASK, VMCS_CR0_SHADOW};
 	u64 was[12];
 
-	GUEST(G64, 0x0f, 0xa2);
+	guest(G64, &i_cpuid);
 	for (unsigned n = 0; n < 12; n++)
 		was[n] = vmx_read(list[n]);
 	check("exit", go(), R_CPUID);
@@ -273,7 +289,7 @@ static void controls_stay(void)
 /* Every exit writes the information fields anew. */
 static void rewritten(void)
 {
-	GUEST(G64, 0x0f, 0xa2);
+	guest(G64, &i_cpuid);
 	vmx_write(VMCS_EXIT_EVENT, ~0u);
 	vmx_write(VMCS_VECTORING, ~0u);
 	vmx_write(VMCS_QUALIFICATION, ~0ull);
@@ -292,7 +308,7 @@ static void control_bits(u32 field, u32 msr, const char *name)
 	for (unsigned n = 0; n < 32; n++) {
 		u64 r;
 
-		GUEST(G64, 0x0f, 0xa2);
+		guest(G64, &i_cpuid);
 		on(field, 1u << n);
 		on(VMCS_PIN, PIN_TIMER); /* saving the preemption timer wants it */
 		vmx_write(VMCS_TIMER, 1000000);
@@ -311,7 +327,7 @@ static void null_segments(void)
 		u16 selector;
 	} __attribute__((packed)) far;
 
-	GUEST(G64, 0x90);
+	guest(G64, &i_nop);
 	for (unsigned n = 0; n < 5; n++)
 		vmx_write(field[n], 0);
 	check("runs", go(), R_VMCALL);
