@@ -7,6 +7,7 @@
 #include "snippet.h"
 
 #define SNIPPET(name, setup, insn) SNIPPET_ENDING(name, setup, insn, "vmmcall")
+#define SNIPPET32(name, setup, insn) SNIPPET_ENDING(name, ".code32; " setup, insn, "vmmcall; .code64")
 
 extern struct vmcb *v;                   /* of the guest under test */
 extern bool of_2005;                     /* a processor of the 2005 manual */

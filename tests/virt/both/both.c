@@ -1,17 +1,12 @@
 /* CR accesses, ports, task switches and exceptions during delivery: what is the same under VMX and SVM. */
 #include "both.h"
 
-#define COUNT(a)   (sizeof(a) / sizeof((a)[0]))
+#include "../snippet.h"
+
 #define NOT_MAPPED 0x4000000000ull /* by the guest's own tables */
 #define HOLE       0x10000000ull   /* left out of the second stage where a row says so */
 
-struct snippet {
-	char *entry, *at, *next;
-};
-#define SNIPPET(name, setup, insn)                                                                                     \
-	asm(".pushsection .text\ns_" #name ": " setup "\na_" #name ": " insn "\nn_" #name ": " LEAVE "\n.popsection"); \
-	extern char s_##name[], a_##name[], n_##name[];                                                                \
-	static const struct snippet name = {s_##name, a_##name, n_##name}
+#define SNIPPET(name, setup, insn) SNIPPET_ENDING(name, setup, insn, LEAVE)
 
 #define NOTHING                                                                                                        \
 	{                                                                                                              \

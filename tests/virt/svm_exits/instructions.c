@@ -175,7 +175,7 @@ static void with_it(const struct row *r)
 	u64 code;
 
 	base(r->s);
-	if (r->code == 0x88)
+	if (r->code == EXIT_ICEBP)
 		v->intercept_exc = ~0u; /* the #DB intercept does not see ICEBP */
 	on(r->i);
 	v->rax = 0x1111;
@@ -186,8 +186,8 @@ static void with_it(const struct row *r)
 	vcheck(r->name, REQ("svm.2.4.0.7 svm.2.4.1.1 svm.2.4.1.3 svm.2.4.1.4") "RIP", v->rip, (u64)r->s->at);
 	if (nrips)
 		vcheck(r->name, "nRIP", v->nrip, (u64)r->s->next);
-	vcheck(r->name, "EXITINFO1", v->exitinfo1, r->code == 0xa2 || assists ? r->info1 : 0);
-	vcheck(r->name, "EXITINFO2", v->exitinfo2, r->code == 0xa2 ? 2 : 0);
+	vcheck(r->name, "EXITINFO1", v->exitinfo1, r->code == EXIT_INVPCID || assists ? r->info1 : 0);
+	vcheck(r->name, "EXITINFO2", v->exitinfo2, r->code == EXIT_INVPCID ? 2 : 0);
 	vcheck(r->name, REQ("svm.2.4.2.19") "EXITINTINFO", v->exitintinfo, 0);
 }
 

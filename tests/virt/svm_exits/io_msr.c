@@ -130,7 +130,7 @@ static void one_msr(unsigned n, bool write, bool other)
 	v->msrpm_pa |= 0xfff;
 	code = go();
 	vcheck(msr_rows[n].name, write ? "write" : "read", code, hit ? 0x7c : msr_rows[n].exists ? EXIT_VMMCALL : 0x4d);
-	if (code == 0x7c) {
+	if (code == EXIT_MSR) {
 		vcheck(msr_rows[n].name, "EXITINFO1", v->exitinfo1, write);
 		vcheck(msr_rows[n].name, "EXITINFO2", v->exitinfo2, 0);
 		if (nrips)

@@ -69,26 +69,31 @@ static void paged_real_mode(void)
 /* ---- 32-bit protected mode without paging ---- */
 static u64 gdt32[16];
 static u32 tss_old[32], tss_new[32];
-static u8 code32[64];
 
 static u64 descriptor(u64 address, u32 limit, u32 access)
 {
 	return (limit & 0xffff) | (address & 0xffffff) << 16 | (u64)access << 40 | (address >> 24 & 0xff) << 56;
 }
 
-static void protected32(const char *bytes, unsigned n)
-{
-	static const struct snippet none;
+SNIPPET32(m_into, "", "into");
+SNIPPET32(m_bound, "xor %eax, %eax; dec %eax", "bound %eax, scratch"); /* -1, and the bounds are 0 */
+SNIPPET32(m_jmp_task, "", "ljmp $0x20, $0");
+SNIPPET32(m_call_task, "", "lcall $0x20, $0");
+SNIPPET32(m_call_gate, "", "lcall $0x28, $0");
+SNIPPET32(m_iret, "", "iret");
+SNIPPET32(m_lock_cr0, "", ".byte 0xf0; mov %cr0, %ebx");
+SNIPPET32(m_pushf, "", "pushf");
+SNIPPET32(m_int3, "", "int3");
+SNIPPET32(m_gp, "mov $0x1234, %ax", "mov %eax, %ds"); /* #GP(1234h) */
 
-	base(&none);
-	memset(code32, 0x90, sizeof(code32));
-	memcpy(code32, bytes, n);
-	code32[n] = 0x0f, code32[n + 1] = 0x01, code32[n + 2] = 0xd9;
+static void protected32(const struct snippet *s)
+{
+	base(s);
 	gdt32[1] = 0x00cf9b000000ffff;
 	gdt32[2] = 0x00cf93000000ffff;
 	gdt32[3] = descriptor((u64)tss_old, 0x67, 0x8b);
 	/* the task to return to is busy */
-	gdt32[4] = descriptor((u64)tss_new, 0x67, bytes[0] == (char)0xcf ? 0x8b : 0x89);
+	gdt32[4] = descriptor((u64)tss_new, 0x67, s == &m_iret ? 0x8b : 0x89);
 	gdt32[5] = 0x0000e50000200000; /* a task gate, DPL 3, to 20h */
 	tss_old[0] = 0x20;
 	v->cr0 = 0x11;
@@ -98,47 +103,39 @@ static void protected32(const char *bytes, unsigned n)
 	v->cs = (struct vmcb_seg){.sel = 8, .attrib = 0xc9b, .limit = ~0u};
 	v->gdtr.base = (u64)gdt32;
 	v->gdtr.limit = sizeof(gdt32) - 1;
-	v->rip = (u64)code32;
 }
 
 static struct vmcb others __attribute__((aligned(4096))); /* what VMLOAD gives back */
 
 static const struct {
 	const char *name;
-	u8 bytes[12];
-	u8 length, at;
-	u64 rflags;
-	u32 word, bit;
-	u64 code, info1, info2;
+	const struct snippet *s;
+	u64 rflags, code, info1, info2;
 	bool nrip;
 } rows32[] = {
-	{REQ("svm.2.8.5.1 svm.2.4.2.13") "INTO", {0xce}, 1, 0, 0x802, 2, 4, 0x44, 0, 0, true},
-	{REQ("svm.2.8.6.1") "BOUND", {0x31, 0xc0, 0x48, 0x62, 0x05, 0, 0, 0, 0}, 9, 3, 2, 2, 5, 0x45, 0, 0, true},
-	{REQ("svm.2.10.1.1") "JMP to a task", {0xea, 0, 0, 0, 0, 0x20, 0}, 7, 0, 2, 3, 29, 0x7d, 0x20, 1ull << 38, false},
-	{"CALL of a task", {0x9a, 0, 0, 0, 0, 0x20, 0}, 7, 0, 2, 3, 29, 0x7d, 0x20, 0, false},
-	{"CALL of a task gate", {0x9a, 0, 0, 0, 0, 0x28, 0}, 7, 0, 2, 3, 29, 0x7d, 0x20, 0, false},
-	{"IRET from a task", {0xcf}, 1, 0, 0x4002, 3, 29, 0x7d, 0x20, 1ull << 36, false},
-	{REQ("svm.2.17.3.4") "LOCK MOV from CR0", {0xf0, 0x0f, 0x20, 0xc3}, 4, 0, 2, 0, 8, 0x08, 0, 0, true},
-	{"PUSHF", {0x9c}, 1, 0, 2, 3, 16, 0x70, 0, 0, true},
-	{"INT3", {0xcc}, 1, 0, 2, 2, 3, 0x43, 0, 0, true},
+	{REQ("svm.2.8.5.1 svm.2.4.2.13") "INTO", &m_into, 0x802, EXIT_EXCEPTION + 4, 0, 0, true},
+	{REQ("svm.2.8.6.1") "BOUND", &m_bound, 2, EXIT_EXCEPTION + 5, 0, 0, true},
+	{REQ("svm.2.10.1.1") "JMP to a task", &m_jmp_task, 2, EXIT_TASK, 0x20, 1ull << 38, false},
+	{"CALL of a task", &m_call_task, 2, EXIT_TASK, 0x20, 0, false},
+	{"CALL of a task gate", &m_call_gate, 2, EXIT_TASK, 0x20, 0, false},
+	{"IRET from a task", &m_iret, 0x4002, EXIT_TASK, 0x20, 1ull << 36, false},
+	{REQ("svm.2.17.3.4") "LOCK MOV from CR0", &m_lock_cr0, 2, EXIT_CR_READ + 8, 0, 0, true},
+	{"PUSHF", &m_pushf, 2, EXIT_PUSHF, 0, 0, true},
+	{"INT3", &m_int3, 2, EXIT_EXCEPTION + 3, 0, 0, true},
 };
 
 static void test_32(void)
 {
 	for (unsigned n = 0; n < COUNT(rows32); n++) {
-		struct icpt i = {(u8)rows32[n].word, (u8)rows32[n].bit};
+		const struct snippet *at = rows32[n].s;
+		struct icpt i = ICPT((u8)rows32[n].code);
 		u64 code;
 
-		protected32((const char *)rows32[n].bytes, rows32[n].length);
-		if (rows32[n].code == 0x45) { /* EAX = -1 below the bounds 0, 0 */
-			u32 bounds = (u32)(u64)&scratch[0];
-
-			scratch[0] = 0;
-			memcpy(code32 + 5, &bounds, 4);
-		}
+		scratch[0] = 0;
+		protected32(at);
 		v->rflags = rows32[n].rflags;
 		/* TR belongs to VMLOAD: give the guest its own, and ours back afterwards */
-		if (rows32[n].code == 0x7d) {
+		if (rows32[n].code == EXIT_TASK) {
 			asm volatile("vmsave" ::"a"(&others) : "memory");
 			v->tr = (struct vmcb_seg){.sel = 0x18, .attrib = 0x8b, .limit = 0x67, .base = (u64)tss_old};
 			v->fs = v->gs = others.fs;
@@ -154,15 +151,15 @@ static void test_32(void)
 		vcheck(rows32[n].name, "code", code, rows32[n].code);
 		if (code != rows32[n].code)
 			continue;
-		bool behind = of_2005 && (code == 0x43 || code == 0x44); /* traps in 2005 */
+		bool behind = of_2005 && (code == EXIT_EXCEPTION + 3 || code == EXIT_EXCEPTION + 4); /* traps in 2005 */
 
-		vcheck(rows32[n].name, "RIP", v->rip, (u64)code32 + (behind ? rows32[n].length : rows32[n].at));
+		vcheck(rows32[n].name, "RIP", v->rip, (u64)(behind ? at->next : at->at));
 		vcheck(rows32[n].name, "EXITINFO1", v->exitinfo1,
-			code == 8 && assists ? 1ull << 63 | 3 : rows32[n].info1);
-		if (code == 0x7d) /* bit 48 tells RFLAGS.RF */
+			code == EXIT_CR_READ + 8 && assists ? 1ull << 63 | 3 : rows32[n].info1);
+		if (code == EXIT_TASK) /* bit 48 tells RFLAGS.RF */
 			vcheck(rows32[n].name, "EXITINFO2", v->exitinfo2 & ~(1ull << 48), rows32[n].info2);
 		if (nrips)
-			vcheck(rows32[n].name, "nRIP", v->nrip, rows32[n].nrip ? (u64)code32 + rows32[n].length : 0);
+			vcheck(rows32[n].name, "nRIP", v->nrip, rows32[n].nrip ? (u64)at->next : 0);
 	}
 	proves("svm.2.10.1.5 svm.2.10.1.8 svm.2.10.1.9 svm.2.10.1.10 svm.2.21.5.12 svm.4.MOVCR.4");
 }
@@ -174,7 +171,7 @@ static void task_gate(void)
 	static u32 before[32];
 	u64 code;
 
-	protected32("\x66\xb8\x34\x12\x8e\xd8", 6); /* MOV AX, 1234h; MOV DS, AX: #GP(1234h) */
+	protected32(&m_gp);
 	idt32[13] = 0x0000850000200000;
 	v->idtr.base = (u64)idt32;
 	v->idtr.limit = sizeof(idt32) - 1;
@@ -191,14 +188,14 @@ static void task_gate(void)
 	asm volatile("clgi; vmload" ::"a"(v) : "memory");
 	code = go_gif0();
 	asm volatile("vmload; stgi" ::"a"(&others) : "memory");
-	vcheck("task gate", REQ("svm.2.10.1.4") "code", code, 0x7d);
+	vcheck("task gate", REQ("svm.2.10.1.4") "code", code, EXIT_TASK);
 	vcheck("task gate", "EXITINFO1", v->exitinfo1, 0x20);
 	/* a fault sets RF in what is saved */
 	vcheck("task gate", REQ("svm.2.10.1.6 svm.2.10.1.11 svm.2.10.1.12") "EXITINFO2", v->exitinfo2, 1ull << 48 | 1ull << 44 | 0x1234);
 	vcheck("task gate", REQ("svm.2.10.1.13") "EXITINTINFO", v->exitintinfo, 0x123480000b0dull);
-	vcheck("task gate", "RIP", v->rip, (u64)code32 + 4);
+	vcheck("task gate", "RIP", v->rip, (u64)m_gp.at);
 	vcheck("task gate", REQ("svm.2.10.1.3") "no task was saved", memcmp(before, tss_old, sizeof(before)), 0);
-	protected32("\xea\x00\x00\x00\x00\x20\x00", 7); /* the incoming task is not present */
+	protected32(&m_jmp_task); /* the incoming task is not present */
 	gdt32[4] &= ~(1ull << 47);
 	on((struct icpt)ICPT(EXIT_TASK));
 	vcheck("JMP to a task not present", REQ("svm.2.10.1.2") "#NP first", go(), EXIT_NP);

@@ -26,13 +26,14 @@ static void protected32(const void *code)
 	v->rip = (u64)code;
 }
 
+SNIPPET32(efer32, "mov $0xc0000080, %ecx", "rdmsr");
+
 static void legacy_guest(void)
 {
-	static u8 code[] = {0xb9, 0x80, 0, 0, 0xc0, 0x0f, 0x32, 0x0f, 0x01, 0xd9}; /* MOV ECX, EFER; RDMSR; VMMCALL */
 	u64 *garbage = page_alloc();
 
 	base(&plain);
-	protected32(code);
+	protected32(efer32.entry);
 	vcheck("EFER of a 32-bit guest", "code", go(), EXIT_VMMCALL);
 	vcheck("EFER of a 32-bit guest", "what it reads", (u32)v->rax, 0x1000);
 	vcheck("EFER of a 32-bit guest", "what is saved", v->efer, 0x1000);
@@ -44,7 +45,7 @@ static void legacy_guest(void)
 		garbage[n] = ~0ull;
 	for (unsigned n = 0; n < 4; n++) {
 		base(&plain);
-		protected32(code);
+		protected32(efer32.entry);
 		v->cr3 = (u64)garbage;
 		v->np_enable = 0;
 		v->cr4 = n & 1 ? 0x20 : 0;
@@ -55,7 +56,7 @@ static void legacy_guest(void)
 		vcheck("an unpaged guest", "its CR3 leads to nothing", go(), EXIT_VMMCALL);
 	}
 	base(&plain);
-	protected32(code);
+	protected32(efer32.entry);
 	v->cr3 = (u64)garbage;
 	v->np_enable = 0;
 	v->cr0 |= 1u << 31;
@@ -214,25 +215,25 @@ static void two_tables_of_tables(void)
 
 /* ---- addresses of 32-bit code are 32 bits wide ---- */
 
+SNIPPET32(invlpg32, "", "invlpg 0x2034");
+SNIPPET32(invpcid32, "", "invpcid 0x2034, %eax");
+
 static void wrapped_address(void)
 {
-	static u8 code[] = {0x0f, 0x01, 0x3d, 0x34, 0x20, 0, 0, 0x0f, 0x01, 0xd9}; /* INVLPG [2034h] */
+	u32 r[4];
 
 	base(&plain);
-	protected32(code);
+	protected32(invlpg32.entry);
 	v->ds.base = 0xfffff000;
 	v->intercept1 |= SVM_BIT(EXIT_INVLPG);
 	vcheck("INVLPG of 32-bit code", "code", go(), EXIT_INVLPG);
 	vcheck("INVLPG of 32-bit code", "the address wraps", v->exitinfo1, assists ? 0x1034 : 0);
 
-	static u8 invpcid[] = {0x66, 0x0f, 0x38, 0x82, 0x05, 0x34, 0x20, 0, 0, 0x0f, 0x01, 0xd9}; /* INVPCID EAX, [2034h] */
-	u32 r[4];
-
 	cpuid(7, 0, r);
 	if (!(r[1] >> 10 & 1))
 		return;
 	base(&plain);
-	protected32(invpcid);
+	protected32(invpcid32.entry);
 	v->ds.base = 0xfffff000;
 	on((struct icpt)ICPT(EXIT_INVPCID));
 	vcheck("INVPCID of 32-bit code", "code", go(), EXIT_INVPCID);

@@ -10,6 +10,7 @@
 #include "../snippet.h"
 
 #define SNIPPET(name, setup, insn) SNIPPET_ENDING(name, setup, insn, "vmcall")
+#define SNIPPET32(name, setup, insn) SNIPPET_ENDING(name, ".code32; " setup, insn, "vmcall; .code64")
 
 extern u64 scratch[512]; /* a page the snippets may touch */
 extern u64 seen[16];     /* where they leave what they saw */

@@ -52,7 +52,7 @@ static void two_regions(void)
 		u32 field;
 		u64 value, outcome; /* an error number, or an exit reason */
 	} bad[] = {
-	        {"CR3-target count", 0x400a, 5, 7}, {"VM-entry controls", VMCS_ENTRY_CONTROLS, 0, 7},
+	        {"CR3-target count", VMCS_CR3_COUNT, 5, 7}, {"VM-entry controls", VMCS_ENTRY_CONTROLS, 0, 7},
 	        {"injected type", VMCS_ENTRY_EVENT, 0x80000100, 7}, {"host CR3", VMCS_HOST_CR3, 1ull << 60, 8},
 	        {"guest CR4", VMCS_GUEST_CR4, 1ull << 63, 33}, {"guest RFLAGS", VMCS_GUEST_RFLAGS, 0, 33},
 	        {"guest GDTR limit", VMCS_GUEST_GDTR_LIMIT, 0x10000, 33}, {"guest TR", VMCS_GUEST_TR_AR, 0x89, 33},
@@ -289,11 +289,11 @@ static void modification_log(void)
 	check("PML from 200: entry 200", log_page[200] != 0xeeee, 1);
 	check("PML from 200: entry 201", log_page[201], 0xeeee);
 	logging(0);
-	check("PML from 0: the second page does not fit", go(), 62);
+	check("PML from 0: the second page does not fit", go(), R_PML);
 	check("PML from 0: entry 0", log_page[0] != 0xeeee, 1);
 	check("PML from 0: the index has gone round", vmx_read(VMCS_PML_INDEX), 0xffff);
 	logging(512);
-	check("PML from 512: full at once", go(), 62);
+	check("PML from 512: full at once", go(), R_PML);
 	check("PML from 512: the index stays", vmx_read(VMCS_PML_INDEX), 512);
 	check("PML from 512: no instruction length", vmx_read(VMCS_EXIT_LENGTH), 0);
 }
@@ -359,7 +359,7 @@ static void waits(void)
 	static const struct {
 		u32 proc;
 		u64 least, most;
-	} rows[] = {{0, 4000000, 4500000}, {1 << 3, 2000000, 2500000}};
+	} rows[] = {{0, 4000000, 4500000}, {P_TSC_OFFSET, 2000000, 2500000}};
 
 	for (unsigned n = 0; n < 2; n++) {
 		u64 before, took;

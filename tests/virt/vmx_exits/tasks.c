@@ -4,12 +4,6 @@
  */
 #include "exits.h"
 
-#define SNIPPET32(name, setup, insn)                                                                                   \
-	asm(".pushsection .text\n.code32\ns_" #name ": " setup "\na_" #name ": " insn "\nn_" #name                    \
-	    ": vmcall\n.code64\n.popsection");                                                                        \
-	extern char s_##name[], a_##name[], n_##name[];                                                                \
-	static const struct snippet name = {s_##name, a_##name, n_##name}
-
 SNIPPET32(t_call, "nop", "lcall $0x60, $0");
 SNIPPET32(t_jmp, "nop", "ljmp $0x60, $0");
 SNIPPET32(t_call_gate, "nop", "lcall $0x68, $0");

@@ -6,8 +6,8 @@ SNIPPET(i_div_ecx, "", "div %ecx");
 SNIPPET(i_ud2, "", "ud2");
 SNIPPET(i_int3, "", "int3");
 SNIPPET(i_int1, "", ".byte 0xf1");
-SNIPPET(i_into_32, "", ".code32; mov $0x7f, %al; add $1, %al; into; .code64");
-SNIPPET(i_bound_eax_ebx_32, "", ".code32; bound %eax, (%ebx); .code64");
+SNIPPET32(i_into_32, "", "mov $0x7f, %al; add $1, %al; into");
+SNIPPET32(i_bound_eax_ebx_32, "", "bound %eax, (%ebx)");
 SNIPPET(i_mov_eax_ds, "", "mov %eax, %ds");
 SNIPPET(i_leave, "", "leave");
 SNIPPET(i_mov_rbx_al, "", "mov (%rbx), %al");
@@ -533,7 +533,7 @@ static void init_signal(void)
 {
 	with_idt(G64, &i_send_init);
 	g_in[RBX] = APIC + 0x300;
-	check(REQ("vmx04.3.1.3.28.now") "INIT in a guest", go(), 3);
+	check(REQ("vmx04.3.1.3.28.now") "INIT in a guest", go(), R_INIT);
 	check("RIP behind the store", vmx_read(VMCS_GUEST_RIP), CODE + 13);
 	check("qualification", vmx_read(VMCS_QUALIFICATION), 0);
 }

@@ -5,7 +5,7 @@
 SNIPPET(i_cpuid, "", "cpuid");
 SNIPPET(i_cpuid_of_15_bytes, "", ".fill 13, 1, 0x2e; cpuid");
 SNIPPET(i_ds_data16_cpuid, "", "ds data16 cpuid");
-SNIPPET(i_cpuid_32, "", ".code32; cpuid; .code64");
+SNIPPET32(i_cpuid_32, "", "cpuid");
 SNIPPET(i_invd, "", "invd");
 SNIPPET(i_nothing, "", "");
 SNIPPET(i_vmclear_rbx, "", "vmclear (%rbx)");
@@ -17,17 +17,17 @@ SNIPPET(i_vmresume, "", "vmresume");
 SNIPPET(i_vmwrite_rdx_rcx, "", "vmwrite %rdx, %rcx");
 SNIPPET(i_vmxoff, "", "vmxoff");
 SNIPPET(i_vmxon_rbx, "", "vmxon (%rbx)");
-SNIPPET(i_vmclear_ebx_32, "", ".code32; vmclear (%ebx); .code64");
-SNIPPET(i_vmlaunch_32, "", ".code32; vmlaunch; .code64");
-SNIPPET(i_vmptrld_ebx_32, "", ".code32; vmptrld (%ebx); .code64");
-SNIPPET(i_vmptrst_ebx_32, "", ".code32; vmptrst (%ebx); .code64");
-SNIPPET(i_vmread_ecx_edx_32, "", ".code32; vmread %ecx, %edx; .code64");
-SNIPPET(i_vmresume_32, "", ".code32; vmresume; .code64");
-SNIPPET(i_vmwrite_edx_ecx_32, "", ".code32; vmwrite %edx, %ecx; .code64");
-SNIPPET(i_vmxoff_32, "", ".code32; vmxoff; .code64");
-SNIPPET(i_vmxon_ebx_32, "", ".code32; vmxon (%ebx); .code64");
-SNIPPET(i_invept_ebx_ecx_32, "", ".code32; invept (%ebx), %ecx; .code64");
-SNIPPET(i_invvpid_ebx_ecx_32, "", ".code32; invvpid (%ebx), %ecx; .code64");
+SNIPPET32(i_vmclear_ebx_32, "", "vmclear (%ebx)");
+SNIPPET32(i_vmlaunch_32, "", "vmlaunch");
+SNIPPET32(i_vmptrld_ebx_32, "", "vmptrld (%ebx)");
+SNIPPET32(i_vmptrst_ebx_32, "", "vmptrst (%ebx)");
+SNIPPET32(i_vmread_ecx_edx_32, "", "vmread %ecx, %edx");
+SNIPPET32(i_vmresume_32, "", "vmresume");
+SNIPPET32(i_vmwrite_edx_ecx_32, "", "vmwrite %edx, %ecx");
+SNIPPET32(i_vmxoff_32, "", "vmxoff");
+SNIPPET32(i_vmxon_ebx_32, "", "vmxon (%ebx)");
+SNIPPET32(i_invept_ebx_ecx_32, "", "invept (%ebx), %ecx");
+SNIPPET32(i_invvpid_ebx_ecx_32, "", "invvpid (%ebx), %ecx");
 SNIPPET(i_lock_vmcall, "", ".byte 0xf0; vmcall");
 SNIPPET(i_f3_vmcall, "", ".byte 0xf3; vmcall");
 SNIPPET(i_f2_vmcall, "", ".byte 0xf2; vmcall");
@@ -38,7 +38,7 @@ SNIPPET(i_addr32, "", ".byte 0x67");
 SNIPPET(i_cs_hlt, "", "cs hlt");
 SNIPPET(i_invlpg_0x40_rbx, "", "invlpg 0x40(%rbx)");
 SNIPPET(i_invlpg_fs_rbx, "", "invlpg %fs:(%rbx)");
-SNIPPET(i_invlpg_ebx_32, "", ".code32; invlpg (%ebx); .code64");
+SNIPPET32(i_invlpg_ebx_32, "", "invlpg (%ebx)");
 SNIPPET(i_invlpg_rbx, "", "invlpg (%rbx)");
 SNIPPET(i_mwait, "", "mwait");
 SNIPPET(i_rdpmc, "", "rdpmc");
@@ -185,7 +185,7 @@ static const struct row controlled[] = {
 	ALWAYS(REQ("vmx04.2.8.1.16 vmx04.2.8.4.17") "WRMSR", G64, R_WRMSR, &i_wrmsr),
 	{REQ("vmx04.3.1.2.1.11") "RDMSR of no MSR", G64, &i_rdmsr, {0, 0xdeadbeef}, {GP_EXIT}, R_RDMSR, 0, 0},
 	{REQ("vmx04.3.1.2.1.12") "WRMSR of reserved bits", G64, &i_wrmsr, {~0u, 0xc0000080, ~0u}, {GP_EXIT}, R_WRMSR, 0, 0},
-	{REQ("vmx04.3.1.2.1.15.now") "MOV DR exits before DR7.GD", G64, &i_mov_dr0_rax, {0}, {{VMCS_PROC, P_DR}, {VMCS_GUEST_DR7, 0x2000}, {VMCS_EXCEPTIONS, 2}, {VMCS_ENTRY_CONTROLS, 4}}, R_DR, 0x10, 0},
+	{REQ("vmx04.3.1.2.1.15.now") "MOV DR exits before DR7.GD", G64, &i_mov_dr0_rax, {0}, {{VMCS_PROC, P_DR}, {VMCS_GUEST_DR7, 0x2000}, {VMCS_EXCEPTIONS, 2}, {VMCS_ENTRY_CONTROLS, E_DEBUG}}, R_DR, 0x10, 0},
 	STAYS("MOV from DR, control off", &i_mov_dr0_rax), STAYS(REQ("vmx04.2.5.2.11") "MOV to DR, control off", &i_mov_rax_dr0), /* the "on" side: every_register */
 };
 /* Faults that come first. */

@@ -1,7 +1,7 @@
 /* Guests outside IA-32e mode: protected mode, virtual-8086 and real-address mode; task switches. */
 #include "reqs.h"
 
-/* code of other modes and far transfers, whose selectors are constants of this file */
+/* code of real-address mode and virtual-8086 mode */
 #define B(...) {__VA_ARGS__}, sizeof((u8[]){__VA_ARGS__})
 
 enum { NEW_TSS = 0x18, TASK_GATE = 0x20, OLD_TSS = 0x28, SMALL_TSS = 0x30, FREE = 0x38 };
@@ -103,7 +103,7 @@ static void software_interrupts(void)
 	asm("" : "+r"(vector));
 	was = *vector;
 	*vector = (u32)CODE << 12 | REDIRECTED;
-	for (unsigned n = 0; n < sizeof(list) / sizeof(list[0]); n++) {
+	for (unsigned n = 0; n < COUNT(list); n++) {
 		v86((u8[]){0xcd, 0x21}, 2);
 		memcpy(code_page + REDIRECTED, (u8[]){0x0f, 0x01, 0xc1}, 3);
 		old_tss[1] = (u64)scratch + 0x800;
@@ -210,20 +210,33 @@ static void unrestricted(void)
 
 /* ---- task switches ---- */
 
+SNIPPET32(m_call_tss, "", "lcall $0x18, $0"); /* NEW_TSS */
+SNIPPET32(m_jmp_tss, "", "ljmp $0x18, $0");
+SNIPPET32(m_call_gate, "", "lcall $0x20, $0"); /* TASK_GATE */
+SNIPPET32(m_jmp_gate, "", "ljmp $0x20, $0");
+SNIPPET32(m_iret, "", "iret");
+SNIPPET32(m_int_50, "", "int $0x50");
+SNIPPET32(m_ud2, "", "ud2");
+SNIPPET32(m_call_beyond, "", "lcall $0x80, $0");
+SNIPPET32(m_call_free, "", "lcall $0x38, $0"); /* FREE */
+SNIPPET32(m_jmp_free, "", "ljmp $0x38, $0");
+SNIPPET32(m_call_free_rpl, "", "lcall $0x3b, $0");
+SNIPPET32(m_call_small, "", "lcall $0x30, $0"); /* SMALL_TSS */
+
 static const struct task {
 	const char *name;
-	u8 code[8], length;
+	const struct snippet *code;
 	u64 rflags;
 	u64 qualification;
 	u32 insn, vectoring;
 } tasks[] = {
-	{REQ("vmx04.3.1.3.16 vmx04.2.8.1.5 vmx04.2.8.1.55.now vmx04.2.8.4.18") "CALL TSS", B(0x9a, 0, 0, 0, 0, NEW_TSS, 0), 2, NEW_TSS, 7, 0},
-	{"JMP TSS", B(0xea, 0, 0, 0, 0, NEW_TSS, 0), 2, NEW_TSS | 2u << 30, 7, 0},
-	{"CALL task gate", B(0x9a, 0, 0, 0, 0, TASK_GATE, 0), 2, NEW_TSS, 7, 0},
-	{"JMP task gate", B(0xea, 0, 0, 0, 0, TASK_GATE, 0), 2, NEW_TSS | 2u << 30, 7, 0},
-	{REQ("vmx04.3.1.3.17") "IRET with NT", B(0xcf), 0x4002, NEW_TSS | 1 << 30, 1, 0},
-	{REQ("vmx04.3.1.3.18 vmx04.2.8.3.3") "INT 50h", B(0xcd, 0x50), 2, NEW_TSS | 3u << 30, 2, EV(0x50, 4)},
-	{REQ("vmx04.3.1.3.18 vmx04.2.8.3.3") "#UD", B(0x0f, 0x0b), 2, NEW_TSS | 3u << 30, 0, EV(6, 3)},
+	{REQ("vmx04.3.1.3.16 vmx04.2.8.1.5 vmx04.2.8.1.55.now vmx04.2.8.4.18") "CALL TSS", &m_call_tss, 2, NEW_TSS, 7, 0},
+	{"JMP TSS", &m_jmp_tss, 2, NEW_TSS | 2u << 30, 7, 0},
+	{"CALL task gate", &m_call_gate, 2, NEW_TSS, 7, 0},
+	{"JMP task gate", &m_jmp_gate, 2, NEW_TSS | 2u << 30, 7, 0},
+	{REQ("vmx04.3.1.3.17") "IRET with NT", &m_iret, 0x4002, NEW_TSS | 1 << 30, 1, 0},
+	{REQ("vmx04.3.1.3.18 vmx04.2.8.3.3") "INT 50h", &m_int_50, 2, NEW_TSS | 3u << 30, 2, EV(0x50, 4)},
+	{REQ("vmx04.3.1.3.18 vmx04.2.8.3.3") "#UD", &m_ud2, 2, NEW_TSS | 3u << 30, 0, EV(6, 3)},
 };
 
 static void switches(void)
@@ -231,10 +244,10 @@ static void switches(void)
 	static u64 gdt_before[16];
 	static u32 old_before[64];
 
-	for (unsigned n = 0; n < sizeof(tasks) / sizeof(tasks[0]); n++) {
+	for (unsigned n = 0; n < COUNT(tasks); n++) {
 		const struct task *t = &tasks[n];
 
-		guest32(t->code, t->length);
+		guest32((const u8 *)t->code->entry, length_of(t->code));
 		vmx_write(VMCS_GUEST_RFLAGS, t->rflags);
 		if (t->rflags & 0x4000) {
 			old_tss[0] = NEW_TSS;
@@ -265,22 +278,22 @@ static void switches(void)
 /* The checks that come before the switch commits raise their exceptions. */
 static const struct {
 	const char *name;
-	u8 code[8], length;
+	const struct snippet *code;
 	u64 descriptor; /* of FREE */
 	u32 vector, error;
 } refused[] = {
-	{"beyond the GDT", B(0x9a, 0, 0, 0, 0, 0x80, 0), 0, 13, 0x80},
-	{"not present", B(0x9a, 0, 0, 0, 0, FREE, 0), 0x09ull << 40 | 0x67, 11, FREE},
-	{"busy, CALL", B(0x9a, 0, 0, 0, 0, FREE, 0), 0x8bull << 40 | 0x67, 13, FREE},
-	{"busy, JMP", B(0xea, 0, 0, 0, 0, FREE, 0), 0x8bull << 40 | 0x67, 13, FREE},
-	{"RPL above DPL", B(0x9a, 0, 0, 0, 0, FREE | 3, 0), 0x89ull << 40 | 0x67, 13, FREE},
-	{"limit", B(0x9a, 0, 0, 0, 0, SMALL_TSS, 0), 0, 10, SMALL_TSS},
+	{"beyond the GDT", &m_call_beyond, 0, 13, 0x80},
+	{"not present", &m_call_free, 0x09ull << 40 | 0x67, 11, FREE},
+	{"busy, CALL", &m_call_free, 0x8bull << 40 | 0x67, 13, FREE},
+	{"busy, JMP", &m_jmp_free, 0x8bull << 40 | 0x67, 13, FREE},
+	{"RPL above DPL", &m_call_free_rpl, 0x89ull << 40 | 0x67, 13, FREE},
+	{"limit", &m_call_small, 0, 10, SMALL_TSS},
 };
 
 static void checks_first(void)
 {
-	for (unsigned n = 0; n < sizeof(refused) / sizeof(refused[0]); n++) {
-		guest32(refused[n].code, refused[n].length);
+	for (unsigned n = 0; n < COUNT(refused); n++) {
+		guest32((const u8 *)refused[n].code->entry, length_of(refused[n].code));
 		own_gdt[FREE / 8] = refused[n].descriptor;
 		vmx_write(VMCS_EXCEPTIONS, 1 << 10 | 1 << 11 | 1 << 13);
 		vcheck(refused[n].name, REQ("vmx04.3.1.3.19 vmx04.3.1.3.20") "an exception, no task-switch exit", go(), R_EXCEPTION);

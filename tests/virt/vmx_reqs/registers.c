@@ -18,9 +18,9 @@ SNIPPET(i_mov_cr3_rax, "", "mov %cr3, %rax");
 SNIPPET(i_mov_cr0_cr4_smsw, "", "mov %cr0, %rcx; mov %cr4, %rdx; smsw %ebx; smsw (%rsi); smsw %rdi");
 SNIPPET(i_mov_cr4_rcx, "", "mov %cr4, %rcx");
 SNIPPET(i_lmsw_0x8_rsi, "", "lmsw 0x8(%rsi)");
-SNIPPET(i_mov_eax_cr3_32, "", ".code32; mov %eax, %cr3; .code64");
-SNIPPET(i_mov_eax_cr0_32, "", ".code32; mov %eax, %cr0; .code64");
-SNIPPET(i_inc_esp_mov_eax_cr0_32, "", ".code32; inc %esp; mov %eax, %cr0; .code64"); /* in 64-bit mode MOV to CR8 */
+SNIPPET32(i_mov_eax_cr3_32, "", "mov %eax, %cr3");
+SNIPPET32(i_mov_eax_cr0_32, "", "mov %eax, %cr0");
+SNIPPET32(i_inc_esp_mov_eax_cr0_32, "", "inc %esp; mov %eax, %cr0"); /* in 64-bit mode MOV to CR8 */
 /* clang-format on */
 
 #define TS 8ull

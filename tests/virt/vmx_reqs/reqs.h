@@ -10,6 +10,7 @@
 #include "../snippet.h"
 
 #define SNIPPET(name, setup, insn) SNIPPET_ENDING(name, setup, insn, "vmcall")
+#define SNIPPET32(name, setup, insn) SNIPPET_ENDING(name, ".code32; " setup, insn, "vmcall; .code64")
 
 enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI };
 #define EV(vector, type) (0x80000000u | (type) << 8 | (vector)) /* interruption information */

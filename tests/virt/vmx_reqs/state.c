@@ -11,7 +11,7 @@ SNIPPET(i_mov_rcx_dr3_mov_rcx_cr2, "", "mov %rcx, %dr3; mov %rcx, %cr2");
 SNIPPET(i_rdmsr_debugctl, "", "mov $0x1d9, %ecx; rdmsr");
 SNIPPET(i_rdmsr_fs_gs_base, "", "mov $0xc0000100, %ecx; rdmsr; mov %eax, %esi; mov %edx, %edi; inc %ecx; rdmsr");
 SNIPPET(i_load_ds_fs_cpuid, "", "mov %eax, %ds; mov %ecx, %fs; cpuid");
-SNIPPET(i_cpuid_32, "", ".code32; cpuid; .code64");
+SNIPPET32(i_cpuid_32, "", "cpuid");
 SNIPPET(i_mov_cs_eax_cpuid, "", "mov %cs, %eax; cpuid");
 SNIPPET(i_cpuid, "", "cpuid");
 SNIPPET(i_rdmsr_efer, "", "mov $0xc0000080, %ecx; rdmsr");
