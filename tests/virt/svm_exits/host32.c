@@ -3,6 +3,7 @@
  * VMRUN, 32-bit with and without CR4.PSE, or PAE, with and without EFER.NXE. "Nested Paging", "Host Paging Modes".
  */
 #include "t32.h"
+#include "../../../guests/lib/svm_names.h"
 
 #define DATA  0x2000000u /* the guest reads, writes and runs here */
 #define PLACE 0x2400000u /* where the entry under test leads */
@@ -11,7 +12,7 @@
 enum mode { LEGACY, PSE, PAE, PAE_NX, MODES };
 static const char *const mode_names[MODES] = {"32-bit, ", "32-bit with PSE, ", "PAE, ", "PAE with NXE, "};
 enum access { READ, WRITE, FETCH };
-enum { NPF = 0x400, VMMCALL = 0x81, INVALID = -1 };
+enum { INVALID = -1 };
 #define NX    (1ull << 63)
 #define FINAL (1ull << 32)
 
@@ -186,7 +187,7 @@ static void one(u32 n, bool small)
 	fresh(&t);
 	guest(rows[n].access, DATA + AT);
 	exit = run();
-	check(named(rows[n].name, "code"), exit, info1 ? NPF : VMMCALL);
+	check(named(rows[n].name, "code"), exit, info1 ? EXIT_NPF : EXIT_VMMCALL);
 	if (!info1) {
 		check(named(rows[n].name, "A and D"), get(t.leaf) & 0x60, rows[n].access == WRITE ? 0x60 : 0x20);
 		if (rows[n].access == READ)
@@ -211,27 +212,27 @@ static void upper_levels(void)
 	fresh(&t);
 	guest(READ, DATA + AT);
 	put(pde, get(pde) & ~1ull);
-	check(named("directory entry", "not present"), run(), NPF);
+	check(named("directory entry", "not present"), run(), EXIT_NPF);
 	check(named("directory entry", "EXITINFO1"), F(u32, 0x78), 4);
 	put(pde, get(pde) | 1);
 	if (mode == LEGACY) { /* bit 7 is ignored */
 		put(pde, get(pde) | 0x80);
 		guest(READ, DATA + AT);
-		check(named("bit 7 of a directory entry", "ignored"), run(), VMMCALL);
+		check(named("bit 7 of a directory entry", "ignored"), run(), EXIT_VMMCALL);
 	}
 	if (!wide())
 		return;
 	guest(READ, 0x40000000); /* the second PDPE is not present */
-	check(named("PDPE", "not present"), run(), NPF);
+	check(named("PDPE", "not present"), run(), EXIT_NPF);
 	check(named("PDPE", "EXITINFO1"), F(u32, 0x78), 4);
 	check(named("PDPE", "EXITINFO2"), F(u32, 0x80), 0x40000000);
 	put(t.root + 8, (u32)t.pd | 1); /* read when it is walked: no VMRUN between would notice */
 	put(t.leaf, DATA | 7);
 	guest(READ, 0x40000000 | DATA | AT);
-	check(named("PDPE", "present now"), run(), VMMCALL);
+	check(named("PDPE", "present now"), run(), EXIT_VMMCALL);
 	put(t.root + 8, (u32)t.pd | 3); /* bits 2:1 are reserved */
 	guest(READ, 0x40000000 | DATA | AT);
-	check(named("PDPE", "reserved bit"), run(), NPF);
+	check(named("PDPE", "reserved bit"), run(), EXIT_NPF);
 	check(named("PDPE", "reserved bit: EXITINFO1, P and RSV"), F(u32, 0x78) & 9, 9);
 }
 
@@ -248,7 +249,7 @@ static void sixteen_bit_address(const struct tables *nested)
 	memset(high, 0, sizeof(vmcb));
 	asm volatile("push %%ebp; clgi; addr16 vmrun; stgi; pop %%ebp"
 		     : "+a"(a)::"ebx", "ecx", "edx", "esi", "edi", "memory", "cc");
-	check(named("VMRUN by AX", "code"), *(u32 *)(low + 0x70), VMMCALL);
+	check(named("VMRUN by AX", "code"), *(u32 *)(low + 0x70), EXIT_VMMCALL);
 	check(named("VMRUN by AX", "EAX is back"), a, (u32)high);
 	memset(low, 0, sizeof(vmcb));
 	asm volatile("addr16 vmsave" ::"a"(high) : "memory");

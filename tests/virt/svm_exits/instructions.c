@@ -18,8 +18,8 @@ SNIPPET(w_clts, "", "clts");
 SNIPPET(w_lmsw, "smsw %eax", "lmsw %ax");
 SNIPPET(w_cr0_cd, "mov %cr0, %rbx; or $0x40000000, %rbx", "mov %rbx, %cr0");
 SNIPPET(w_cr0_ts, "mov %cr0, %rbx; xor $0xa, %rbx", "mov %rbx, %cr0");
-SNIPPET(l_cr8_read, "", ".byte 0xf0, 0x0f, 0x20, 0xc3");  /* LOCK MOV EBX, CR0 */
-SNIPPET(l_cr8_write, "xor %ebx, %ebx", ".byte 0xf0, 0x0f, 0x22, 0xc3");
+SNIPPET(l_cr8_read, "", ".byte 0xf0; mov %cr0, %rbx");  /* LOCK MOV EBX, CR0 */
+SNIPPET(l_cr8_write, "xor %ebx, %ebx", ".byte 0xf0; mov %rbx, %cr0");
 SNIPPET(r_dr0, "", "mov %dr0, %rbx");
 SNIPPET(r_dr1, "", "mov %dr1, %rcx");
 SNIPPET(r_dr2, "", "mov %dr2, %r8");

@@ -2,16 +2,16 @@
 #include "reqs.h"
 
 SNIPPET(c_write2, "mov %rax, %cr2; mov %cr2, %rcx; mov %rcx, seen", "");
-SNIPPET(c_66, ".byte 0x66, 0x0f, 0x22, 0xd0; .byte 0x66, 0x0f, 0x20, 0xd1; mov %rcx, seen", "");
+SNIPPET(c_66, ".byte 0x66; mov %rax, %cr2; .byte 0x66; mov %cr2, %rcx; mov %rcx, seen", "");
 SNIPPET(c_mod, ".byte 0x0f, 0x22, 0x10; .byte 0x0f, 0x20, 0x51; mov %rcx, seen", ""); /* MOD 0 and 1 */
-SNIPPET(c_lock, "mov $-1, %rcx; .byte 0xf0, 0x0f, 0x22, 0xc0; .byte 0xf0, 0x0f, 0x20, 0xc1; mov %rcx, seen", "");
+SNIPPET(c_lock, "mov $-1, %rcx; .byte 0xf0; mov %rax, %cr0; .byte 0xf0; mov %cr0, %rcx; mov %rcx, seen", "");
 SNIPPET(c_rex, "mov $-1, %rcx; mov %rax, %cr8; mov %cr8, %rcx; mov %rcx, seen", "");
 SNIPPET(c_flags, "push $0x8d7; popf; mov %cr2, %rax; mov %rax, %cr2; pushf; pop seen", "");
 SNIPPET(c_read_only, "mov %cr8, %rax; mov %rax, seen", "");
 SNIPPET(c_mmio, "mov $0xfee00080, %edi; mov (%rdi), %eax; mov %rax, seen; movl $0x20, (%rdi)", "");
 SNIPPET(c_cpl, "mov %cr0, %rax", "");
 SNIPPET(c_code32, ".code32; mov %cr2, %eax; .code64", "");
-SNIPPET(c_lock32, ".byte 0xf0, 0x0f, 0x22, 0xc0; .byte 0xf0, 0x0f, 0x20, 0xc1", ""); /* CR8 from EAX, to ECX */
+SNIPPET(c_lock32, ".byte 0xf0; mov %rax, %cr0; .byte 0xf0; mov %cr0, %rcx", ""); /* CR8 from EAX, to ECX */
 
 static const u64 wide = 0x123456789abcdef0;
 
@@ -150,7 +150,7 @@ static void priority(void)
 	check(REQ("svm.2.17.3.1") "and V_TPR is not", v->vintr & 0xff, 9);
 	wrmsr(EFER, efer & ~0x1000ull);
 	check(REQ("svm.2.17.3.3") "LOCK with EFER.SVME 0",
-	      CATCH(asm volatile(".byte 0xf0, 0x0f, 0x22, 0xc0; .byte 0xf0, 0x0f, 0x20, 0xc0"
+	      CATCH(asm volatile(".byte 0xf0; mov %%rax, %%cr0; .byte 0xf0; mov %%cr0, %%rax"
 	                         : "=a"(got)
 	                         : "a"(4ull))),
 	      -1);

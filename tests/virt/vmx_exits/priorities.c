@@ -20,7 +20,7 @@ SNIPPET(p_in, "", "in $0x80, %al");
 SNIPPET(p_monitor, "", "monitor");
 SNIPPET(p_invpcid, "", "invpcid (%rbx), %rax");
 SNIPPET(p_xrstors, "", "xrstors (%rbx)");
-SNIPPET(p_lock, "", ".byte 0xf0, 0x0f, 0xa2"); /* LOCK CPUID */
+SNIPPET(p_lock, "", ".byte 0xf0; cpuid");
 SNIPPET(p_sgdt, "mov $0x8000000000, %rbx", "sgdt (%rbx)");
 SNIPPET(p_vmptrld, "mov $0x8000000000, %rbx", "vmptrld (%rbx)");
 SNIPPET(p_vmclear, "mov $0x800000000000, %rbx", "vmclear (%rbx)");
