@@ -200,18 +200,20 @@ void svm_host_save(struct cpu *c, struct svm_host *h, struct vmcb_save *area, u6
 {
 	flags_get(c); /* exact from here on */
 #define SWAPPED(offset, place, clean, part, name, member, load, save, host, ...)                                       \
-	h->host = c->member;                                                                                           \
-	if (SVM_PART_##part == SVM_PART_VMRUN) {                                                                       \
+	{                                                                                                              \
 		const u64 x = c->member;                                                                               \
-		AS(area->place, save);                                                                                 \
+		AS(h->host, x);                                                                                        \
+		if (SVM_PART_##part == SVM_PART_VMRUN)                                                                 \
+			AS(area->place, save);                                                                         \
 	}
 #define SEGMENT(digits, place, clean, part, name, number)                                                              \
 	if (SVM_PART_##part == SVM_PART_VMRUN) {                                                                       \
-		h->seg_sel[number & 3] = c->seg[number].sel;                                                           \
-		h->seg_ar[number & 3] = c->seg[number].ar;                                                             \
-		h->seg_limit[number & 3] = c->seg[number].limit;                                                       \
-		h->seg_base[number & 3] = c->seg[number].base;                                                         \
-		area->place = svm_seg_save(&c->seg[number]);                                                           \
+		const struct seg x = c->seg[number];                                                                   \
+		h->seg_sel[number & 3] = x.sel;                                                                        \
+		h->seg_ar[number & 3] = x.ar;                                                                          \
+		h->seg_limit[number & 3] = x.limit;                                                                    \
+		h->seg_base[number & 3] = x.base;                                                                      \
+		area->place = svm_seg_save(&x);                                                                        \
 	}
 	VMCB_MAP(NOTHING, NOTHING, SWAPPED, SEGMENT)
 #undef SWAPPED

@@ -8,16 +8,17 @@ bool svm_pa_ok(const struct cpu *c, pa_t pa)
 
 void svm_open(struct cpu *c, struct svm_access *a, pa_t pa, struct vmcb_page *tmp)
 {
-	a->pa = cpu_phys(c, pa);
-	a->tmp = tmp;
+	const pa_t at = cpu_phys(c, pa);
+	const struct space_part *p = space_find(cpu_sees(c), at, USE_READ);
 
-	const struct space_part *p = space_find(cpu_sees(c), a->pa, USE_READ);
+	a->pa = at;
+	a->tmp = tmp;
 	if (likely(p && (p->uses & USE_WRITE))) {
-		a->page = (struct vmcb_page *)(void *)space_host(p, a->pa);
+		a->page = (struct vmcb_page *)(void *)space_host(p, at);
 		return;
 	}
 	a->page = tmp;
-	cpu_read(c, BY_VIRT, a->pa, tmp, sizeof(*tmp));
+	cpu_read(c, BY_VIRT, at, tmp, sizeof(*tmp));
 }
 
 void svm_close_written(struct cpu *c, struct svm_access *a)

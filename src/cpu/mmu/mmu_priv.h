@@ -58,10 +58,12 @@ struct pcid_flush { /* the last flush of one (space, pcid) */
 
 struct l1_contexts {
 	u64 ctx;            /* the real number, even while cpu->ctx is CTX_NEVER */
-	struct ctx_key key; /* of the current context */
-	bool key_valid, other_valid;
-	u64 other_ctx; /* the context before this one */
-	struct ctx_key other_key;
+	struct recent_ctx {
+		struct ctx_key key;
+		u64 ctx;
+		bool valid;
+	} recent[2]; /* the current context, and the one before: a world switch goes back to it (MEASURED) */
+	unsigned now;
 	u64 epoch; /* now */
 	u64 flushed_everything;
 	u64 *flushed_all;   /* per space: all entries */
@@ -81,6 +83,11 @@ struct l1_contexts {
 	struct walk_memo memo[WALK_MEMOS];
 	u32 large_sizes;        /* bit n: pages of 2^n bytes were put into tlb.large since the last full flush */
 };
+
+static inline const struct ctx_key *current_context(const struct l1_contexts *h)
+{
+	return &h->recent[h->now].key;
+}
 
 /* Where an access leads. */
 struct xlate {

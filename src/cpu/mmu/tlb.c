@@ -99,7 +99,7 @@ static void forget_contexts(struct cpu *c)
 	memset(h->bucket, 0, sizeof(h->bucket));
 	memset(&h->l1_large, 0, sizeof(h->l1_large));
 	h->used = 0;
-	h->other_valid = false;
+	h->recent[0].valid = h->recent[1].valid = false;
 	c->fetch_gen++;
 }
 
@@ -134,23 +134,25 @@ static bool sees_every_access(const struct cpu *c)
 	return false;
 }
 
+static bool is_context(const struct recent_ctx *r, const struct ctx_key *k)
+{
+	return r->valid && same_key(&r->key, k);
+}
+
 void mmu_update_context(struct cpu *c)
 {
 	struct l1_contexts *h = c->l1_contexts;
 	struct ctx_key k = current_key(c);
 	u64 before = c->ctx;
 
-	if (!h->key_valid || !same_key(&k, &h->key)) {
-		/* MEASURED: a world switch goes back to the context before last. */
-		struct ctx_key last = h->key;
-		u64 ctx = h->other_valid && same_key(&k, &h->other_key) ? h->other_ctx : 0;
+	if (!is_context(&h->recent[h->now], &k)) {
+		struct recent_ctx *other = &h->recent[h->now ^= 1];
 
-		h->other_key = last;
-		h->other_ctx = h->ctx;
-		h->other_valid = h->key_valid;
-		h->key = k;
-		h->key_valid = true;
-		h->ctx = ctx ? ctx : intern(c, &k);
+		if (!is_context(other, &k)) {
+			u64 ctx = intern(c, &k);
+			*other = (struct recent_ctx){.key = k, .ctx = ctx, .valid = true};
+		}
+		h->ctx = other->ctx;
 	}
 	c->ctx = sees_every_access(c) ? CTX_NEVER : h->ctx;
 	if (c->ctx != before)
@@ -198,13 +200,13 @@ static struct tlb_entry *find(struct cpu *c, la_t la)
 	struct tlb_entry *set = c->tlb.small[small_set(c, la >> PAGE_SHIFT, c->space)];
 
 	for (unsigned w = 0; w < TLB_WAYS; w++)
-		if (usable(&set[w], &h->key, la >> PAGE_SHIFT, PAGE_SHIFT))
+		if (usable(&set[w], current_context(h), la >> PAGE_SHIFT, PAGE_SHIFT))
 			return &set[w];
 	for (u32 sizes = h->large_sizes; sizes; sizes &= sizes - 1) {
 		unsigned shift = (unsigned)__builtin_ctz(sizes);
 		set = c->tlb.large[large_set(la >> shift, c->space)];
 		for (unsigned w = 0; w < TLB_WAYS; w++)
-			if (usable(&set[w], &h->key, la >> shift, shift))
+			if (usable(&set[w], current_context(h), la >> shift, shift))
 				return &set[w];
 	}
 	return NULL;
@@ -257,19 +259,19 @@ const struct tlb_entry *tlb_insert(struct cpu *c, la_t la, struct tlb_entry *e, 
 		e->page_shift = PAGE_SHIFT;
 	}
 	e->vpn = la >> e->page_shift;
-	e->space = key_space(&h->key);
-	e->pcid = key_pcid(&h->key);
+	e->space = key_space(current_context(h));
+	e->pcid = key_pcid(current_context(h));
 	e->born = h->epoch;
 	e->valid = true;
 	if (e->guest_shift > e->page_shift)
 		bloom_put(&h->l2_pieces, la, e->guest_shift);
 	if (e->page_shift == PAGE_SHIFT) {
 		unsigned s = small_set(c, e->vpn, e->space);
-		slot = victim(&h->key, c->tlb.small[s], c->stress.tiny_tlb ? 2 : TLB_WAYS, &c->tlb.small_next[s]);
+		slot = victim(current_context(h), c->tlb.small[s], c->stress.tiny_tlb ? 2 : TLB_WAYS, &c->tlb.small_next[s]);
 	} else {
 		unsigned s = large_set(e->vpn, e->space);
 		h->large_sizes |= 1u << e->page_shift;
-		slot = victim(&h->key, c->tlb.large[s], TLB_WAYS, &c->tlb.large_next[s]);
+		slot = victim(current_context(h), c->tlb.large[s], TLB_WAYS, &c->tlb.large_next[s]);
 	}
 	if (c->stress.tiny_tlb && slot->valid)
 		drop_l1(c); /* or the L1 would hide how small the TLB is */

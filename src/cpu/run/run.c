@@ -37,17 +37,17 @@ static bool contributory_pair(u8 first, u8 second)
 
 static void leave_guest(struct cpu *c, const struct delivery *d)
 {
-	struct exit_request x = c->exit;
+	struct exit_request *x = &c->exit;
 
-	x.vectoring = d->event;
-	x.activity = d->event.type == EV_NONE ? d->activity : ACT_RUN; /* an exit that comes directly leaves it as it was */
-	x.faulted = d->faulted;
-	x.fetching = d->fetching;
-	x.held_db = d->held_db;
-	x.nmi_unblocked |= x.event.nmi_unblocked;
+	x->vectoring = d->event;
+	x->activity = d->event.type == EV_NONE ? d->activity : ACT_RUN; /* an exit that comes directly leaves it as it was */
+	x->faulted = d->faulted;
+	x->fetching = d->fetching;
+	x->held_db = d->held_db;
+	x->nmi_unblocked |= x->event.nmi_unblocked;
 	c->block_mode_changed = 1;
 	c->wake_at = UINT64_MAX; /* a wait of the guest's ends with it */
-	c->virt->guest.exit(c, &x);
+	c->virt->guest.exit(c, x);
 	c->guest_insns += c->insns - c->guest_since;
 	c->guest_since = UINT64_MAX;
 	c->exits++;
