@@ -398,6 +398,25 @@ static void page_registers(void)
 			one_register(offset, registers[n].read, registers[n].write);
 }
 
+static void lower_tpr(void)
+{
+	mmio_write(APIC + TPR, 0x80);
+	mmio_write(APIC + TPR, 0x12);
+	asm volatile("vmmcall" ::: "memory");
+}
+
+/* A write of the TPR goes to V_TPR, whose four bits are the class, and leaves its neighbours alone. */
+static void task_priority(void)
+{
+	avic(false);
+	v->rip = (u64)lower_tpr;
+	v->rflags = 2;
+	svm_run(v);
+	check("TPR lowered", v->exitcode, EXIT_VMMCALL);
+	check("TPR lowered: V_TPR", v->vintr & 0xff, 1);
+	check("TPR lowered: AVIC stays on", v->vintr & (V_AVIC | V_MASKING), V_AVIC | V_MASKING);
+}
+
 /* PPR is the TPR, or the class of the highest vector in service if that is higher; the pointers' low bits are no address. */
 static void priority(void)
 {
@@ -459,6 +478,7 @@ int main(void)
 	page_alloc();
 	destinations();
 	page_registers();
+	task_priority();
 	priority();
 	msrs();
 	return guest_verdict();

@@ -281,6 +281,31 @@ static void set_activity(u64 state)
 	vmx_write(VMCS_GUEST_ACTIVITY, state);
 }
 
+/* The same bytes in 32-bit code. */
+asm(".pushsection .text\nturn_paging_on: mov %cr0, %rax; or $0x80000000, %eax; mov %rax, %cr0; vmcall\n.popsection");
+extern char turn_paging_on[];
+
+static void unpaged(u64 arg)
+{
+	(void)arg;
+	vmx_write(VMCS_GUEST_RIP, (u64)turn_paging_on);
+	vmx_write(VMCS_PROC2, vmx_read(VMCS_PROC2) | 1 << 7);
+	vmx_write(VMCS_ENTRY_CONTROLS, (vmx_read(VMCS_ENTRY_CONTROLS) & ~(1ull << 9)) | 1 << 15);
+	vmx_write(VMCS_GUEST_CR0, vmx_read(VMCS_GUEST_CR0) & ~(1ull << 31));
+	vmx_write(VMCS_GUEST_EFER, 1 << 8); /* LME */
+	vmx_write(VMCS_GUEST_CS_AR, 0xc09b);
+}
+
+/* "IA-32e mode guest" follows IA32_EFER.LMA at VM exit; MISC[5] says so wherever a guest may change LMA. The
+ * library's tables have four levels and large pages. */
+static void test_stored_lma(void)
+{
+	if (!has(PROC2, 39) || !has(ENTRY, 41) || !has(ENTRY, 47) || !has(EPT_VPID, 6) || !has(EPT_VPID, 16))
+		return;
+	check("a guest that turns paging on", run(unpaged, 0), R_VMCALL);
+	check("IA-32e mode guest", vmx_read(VMCS_ENTRY_CONTROLS) >> 9 & 1, 1);
+}
+
 /* "guest activity state": what IA32_VMX_MISC lacks fails; shutdown and HLT that are there wait, so they are not run. */
 static void test_activity(void)
 {
@@ -365,6 +390,7 @@ int main(void)
 	test_instructions();
 	test_injection();
 	test_activity();
+	test_stored_lma();
 	test_ept();
 	return guest_verdict();
 }

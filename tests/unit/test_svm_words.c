@@ -67,8 +67,8 @@ CASE(svme, v->save.efer &= ~EFER_SVME, "svm.guest.efer.svme; 500 SVME 0, LMA 1, 
 CASE(efer, v->save.efer = EFER_SVME | BIT(63) | BIT(40),
      "svm.guest.efer.reserved; 8000010000001000 reserved bits 0x8000010000000000; also none");
 CASE(cr4, v->save.cr4 |= BIT(33) | BIT(13), "svm.guest.cr4.reserved; 200002020 reserved bits 0x200002000; also none");
-CASE(pae, v->save.cr4 = 0,
-     "svm.guest.cr4.pae-long; 0 ; 1500 SVME 1, LMA 1, LME 1; 80000011 PE 1, PG 1, CD 0, NW 0; also none");
+CASE(pae, v->save.cr4 = CR4_DE,
+     "svm.guest.cr4.pae-long; 8 ; 1500 SVME 1, LMA 1, LME 1; 80000011 PE 1, PG 1, CD 0, NW 0; also none");
 CASE(nw, v->save.cr0 |= CR0_NW, "svm.guest.cr0.nw-cd; a0000011 PE 1, PG 1, CD 0, NW 1; also none");
 CASE(upper, v->save.cr0 = (v->save.cr0 & ~CR0_PE) | CR0_CD | BIT(32),
      "svm.guest.cr0.pe-long; 1c0000010 PE 0, PG 1, CD 1, NW 0; 1500 SVME 1, LMA 1, LME 1; also svm.guest.cr0.upper");
@@ -110,6 +110,30 @@ static void test_words(void **state)
 	}
 }
 
+/* Nobody listens to refusals: the entry is refused all the same, and the record of the exit says what the VMCB says. */
+static void test_unheard(void **state)
+{
+	struct pc *p = pc_new("amd");
+	const struct exit_record *e = &p->c->lastexit[0];
+	const struct vmcb_page *v;
+
+	(void)state;
+	p->hooks.refused = NULL;
+	p->c->efer |= EFER_SVME;
+	p->c->vm_hsave_pa = HSAVE_PA;
+	CODE(p, HOST_CODE, 0x0f, 0x01, 0xd8, 0xf4); /* VMRUN; HLT */
+	v = legal(p);
+	bus_write_u32(&p->bus, VMCB_PA + 0x58, 0); /* ASID */
+	p->c->r[REG_RAX] = VMCB_PA;
+	run_host(p);
+	assert_int_equal(v->control.exitcode, ~0ull);
+	assert_int_equal(p->c->lastexit_n, 1);
+	assert_int_equal(e->code, v->control.exitcode);
+	assert_int_equal(e->info[0], v->control.exitinfo1);
+	assert_int_equal(e->info[1], v->control.exitinfo2);
+	pc_free(p);
+}
+
 static void listen_shutdown(void *arg, struct cpu *c, const struct refusal *r)
 {
 	size_t n = 0;
@@ -141,7 +165,8 @@ static void test_host_pdpes(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_words), cmocka_unit_test(test_host_pdpes)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_words), cmocka_unit_test(test_unheard),
+	                                   cmocka_unit_test(test_host_pdpes)};
 
 	return cmocka_run_group_tests_name("svm words", tests, NULL, NULL);
 }

@@ -683,6 +683,32 @@ static void test_tsc_and_pause(void **state)
 	pc_free(p);
 }
 
+/*
+ * "I/O Permissions Map": twelve Kbytes of physical memory, whatever is there. Its first page is the last of RAM, and what
+ * lies behind RAM reads as ones: a port of the first page is free, one of the second is not, and an access to both reads
+ * both pages.
+ */
+static void test_iopm_behind_ram(void **state)
+{
+	static const struct {
+		u16 port;
+		bool leaves;
+	} rows[] = {{0x7ffc, false}, {0x7ffe, true}, {0x8000, true}};
+
+	(void)state;
+	for (size_t n = 0; n < ARRAY_LEN(rows); n++) {
+		struct pc *p = pc_new("amd");
+		struct vmcb_page *v = svm_setup(p);
+
+		v->control.icpt[3] |= 1u << 27;
+		v->control.iopm_base_pa = BARE_RAM - PAGE_SIZE;
+		CODE(p, GUEST_CODE, 0xef, 0x0f, 0x01, 0xd9); /* OUT DX, EAX; VMMCALL */
+		p->c->r[REG_RDX] = rows[n].port;
+		assert_int_equal(vmrun(p), rows[n].leaves ? 0x7b : 0x81);
+		pc_free(p);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -704,6 +730,7 @@ int main(void)
 	        cmocka_unit_test(test_ferr_freeze),
 	        cmocka_unit_test(test_virtual_instructions),
 	        cmocka_unit_test(test_tsc_and_pause),
+	        cmocka_unit_test(test_iopm_behind_ram),
 	};
 
 	return cmocka_run_group_tests_name("world_switch", tests, NULL, NULL);

@@ -89,6 +89,7 @@ static void gate_dpl(void)
 	v->nrip = (u64)plain.next;
 	vcheck("INT3 through a gate of DPL 0", REQ("svm.2.16.27") "#GP", go(), EXIT_GP);
 	vcheck("INT3 through a gate of DPL 0", "error", v->exitinfo1, 3 * 8 + 2);
+	vcheck("INT3 through a gate of DPL 0", "a fault: RIP is the instruction's", v->rip, (u64)plain.entry);
 	gidt[3] = saved;
 }
 

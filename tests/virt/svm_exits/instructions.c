@@ -228,6 +228,11 @@ static void combinations(void)
 	on((struct icpt)ICPT(EXIT_CR0_SEL));
 	on((struct icpt)CR_WRITE(0));
 	vcheck("selective CR0", REQ("svm.2.5.5.4") "the plain intercept wins", go(), EXIT_CR_WRITE + 0);
+	base(&i_invlpg); /* "Segmentation": 64-bit mode has no base for DS, whatever the VMCB says */
+	on((struct icpt)ICPT(EXIT_INVLPG));
+	v->ds.base = 0x10000;
+	vcheck("INVLPG, a base in DS", "code", go(), EXIT_INVLPG);
+	vcheck("INVLPG, a base in DS", "EXITINFO1", v->exitinfo1, assists ? (u64)scratch + 0x50 : 0);
 	base(&i_nop);
 	on((struct icpt)ICPT(EXIT_PAUSE));
 	vcheck("PAUSE", REQ("svm.2.5.16.2") "NOP is none", go(), EXIT_VMMCALL);

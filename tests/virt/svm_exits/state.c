@@ -263,11 +263,29 @@ static bool on_db(struct regs *r)
 	return true;
 }
 
+SNIPPET(watched_ss, "lea scratch, %rbx", "mov (%rbx), %ss");
+
+/* MOV SS holds the trap of its own breakpoint back, and the VMMCALL behind it leaves: the host never hears of it. */
+static void held_trap(void)
+{
+	base(&watched_ss);
+	scratch[0] = 0x10;
+	asm volatile("mov %0, %%dr0" ::"r"(scratch));
+	v->dr7 = 0x400 | 1 | 3 << 16 | 1 << 18; /* L0, read or write, two bytes */
+	vcheck("breakpoint behind MOV SS", "code", go(), EXIT_VMMCALL);
+	vcheck("breakpoint behind MOV SS", "RIP", v->rip, (u64)watched_ss.next);
+	dbs = 0;
+	asm volatile("pushf; orl $0x100, (%%rsp); popf; nop" ::: "memory", "cc");
+	vcheck("breakpoint behind MOV SS", "the host's own step", dbs, 1);
+	vcheck("breakpoint behind MOV SS", "nothing of the guest is in DR6", db_dr6, 0xffff4ff0);
+}
+
 static void flags(void)
 {
 	extern char after_vmrun[];
 
 	on_exception(1, on_db);
+	held_trap();
 	base(&plain);
 	dbs = 0;
 	asm volatile("push %%rbp; clgi; pushf; orl $0x100, (%%rsp); popf\nvmrun\n"

@@ -121,6 +121,31 @@ static void bytes_and_pages(void)
 	}
 }
 
+/* The second page is a device's: the bytes of the first are there, whatever becomes of the others. */
+static void bytes_and_devices(void)
+{
+	enum { CODE = 0x8200000, DATA = 0x8000000, FIRST = 0x8600000, DEVICE = 0xfee00000u };
+	static const u8 store[] = {0xa2, 0, 0, 0, 8, 0, 0, 0, 0}; /* MOV [DATA], AL */
+	u64 *l1 = page_alloc(), *entry, *code;
+
+	if (!assists)
+		return;
+	base(&plain);
+	entry = svm_nested_entry(v, DATA);
+	code = svm_nested_entry(v, CODE);
+	memcpy((u8 *)FIRST + 4096 - sizeof(store), store, sizeof(store));
+	l1[0] = FIRST | 7;
+	l1[1] = DEVICE | 7;
+	*code = (u64)l1 | 7;
+	*entry &= ~1ull;
+	v->rip = CODE + 4096 - sizeof(store);
+	vcheck("a nested fault before a device's page", "code", go(), EXIT_NPF);
+	vcheck("a nested fault before a device's page", "9 bytes or more", v->bytes[0] >= 9, true);
+	vcheck("a nested fault before a device's page", "these", memcmp(v->bytes + 1, store, sizeof(store)), 0);
+	*entry |= 1;
+	*code = CODE | 0x87;
+}
+
 /* ---- the host's arithmetic flags, as the instruction just before VMRUN left them ---- */
 
 static void host_flags(void)
@@ -366,6 +391,7 @@ void test_switch(void)
 	wrapped_address();
 	bytes_and_limit();
 	bytes_and_pages();
+	bytes_and_devices();
 	exception_records();
 	tsc_ratio();
 	save_over_code();

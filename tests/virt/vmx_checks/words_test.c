@@ -56,6 +56,8 @@ static const struct {
         {VMCS_EPTP, 0x123045e, "memory type 6, 4 levels, accessed and dirty flags 1, bits 11:7 0x8"},
         {VMCS_EPTP, 0x1230020, "memory type 0, 5 levels, accessed and dirty flags 0"},
         {VMCS_EPTP, 0x1230fbf, "memory type 7, 8 levels, accessed and dirty flags 0, bits 11:7 0x1f"},
+        {VMCS_EPTP, 0x1231f9e, "memory type 6, 4 levels, accessed and dirty flags 0, bits 11:7 0x1f"},
+        {VMCS_EPTP, 0x123101e, "memory type 6, 4 levels, accessed and dirty flags 0"},
         {VMCS_GUEST_ES_SEL, 0x2b, "index 5, TI 0, RPL 3"},
         {VMCS_GUEST_TR_SEL, 0x44, "index 8, TI 1, RPL 0"},
         {VMCS_HOST_ES_SEL, 0xffff, "index 8191, TI 1, RPL 3"},

@@ -167,6 +167,16 @@ static void test_guest(void)
 	check("pending from entry: exits", go(), R_EXCEPTION);
 	check("pending from entry: before the first instruction", vmx_read(VMCS_GUEST_RIP), (u64)b_nop.entry);
 	check("pending from entry: qualification", vmx_read(VMCS_QUALIFICATION), BLD);
+	/* "Delivery of Pending Debug Exceptions after VM Entry": behind an injected INT n, under MOV-SS blocking */
+	base(&b_nop);
+	vmx_write(VMCS_EXCEPTIONS, 1 << 1);
+	vmx_write(VMCS_PENDING_DEBUG, BLD);
+	vmx_write(VMCS_GUEST_INTERRUPTIBILITY, 2);
+	vmx_write(VMCS_ENTRY_EVENT, 0x80000440);
+	vmx_write(VMCS_ENTRY_LENGTH, 2);
+	check("pending behind an injected INT n: exits", go(), R_EXCEPTION);
+	check("pending behind an injected INT n: #DB", vmx_read(VMCS_EXIT_EVENT), 0x80000301);
+	check("pending behind an injected INT n: qualification", vmx_read(VMCS_QUALIFICATION), BLD);
 }
 
 void test_bus_lock(void)

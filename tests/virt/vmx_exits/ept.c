@@ -159,6 +159,23 @@ static void test_ve(void)
 	check("#VE in the exception bitmap: event", vmx_read(VMCS_EXIT_EVENT), 0x80000314);
 }
 
+SNIPPET(g_unpaged, "mov $0x10000000, %ebx", "movl $1, (%rbx)"); /* the same bytes in 32-bit code */
+
+/* "Convertible EPT Violations": there are no virtualization exceptions where CR0.PE is 0. */
+static void test_ve_real_mode(void)
+{
+	base(&g_unpaged);
+	on(VMCS_PROC2, S_VE | S_UNRESTRICTED);
+	off(VMCS_ENTRY_CONTROLS, E_LONG);
+	vmx_write(VMCS_GUEST_EFER, 0);
+	off(VMCS_GUEST_CR0, 1u << 31 | 1);
+	vmx_write(VMCS_GUEST_CS_AR, 0xc09b);
+	vmx_write(VMCS_VE, (u64)page_alloc());
+	*vmx_ept_entry(HOLE) = 0;
+	check("#VE in real mode: an exit", go(), R_EPT);
+	check("#VE in real mode: guest-physical address", vmx_read(VMCS_GUEST_PHYSICAL), HOLE);
+}
+
 static void vm_functions(u64 second)
 {
 	u64 *list = page_alloc();
@@ -381,6 +398,7 @@ void test_ept(void)
 	test_accessed_dirty();
 	test_pml();
 	test_ve();
+	test_ve_real_mode();
 	test_vmfunc();
 	test_function_operands();
 	test_mode_based();

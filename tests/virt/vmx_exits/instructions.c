@@ -183,6 +183,17 @@ static void test_hlt(void)
 
 SNIPPET(i_two_pauses, "mov $1000, %ecx\n1: pause; dec %ecx; jnz 1b", "nop");
 
+/* "Clearing Address-Range Monitoring": what the VMM monitors, the guest does not. */
+static void test_host_monitor(void)
+{
+	static u64 line[8] __attribute__((aligned(64)));
+
+	base(&i_mwait);
+	on(VMCS_PROC, P_MWAIT);
+	asm volatile("monitor" ::"a"(line), "c"(0), "d"(0));
+	leaves("MWAIT, armed by the host", &i_mwait, R_MWAIT, 0);
+}
+
 static void test_pause_loop(void)
 {
 	base(&i_two_pauses);
@@ -251,6 +262,7 @@ void test_instructions(void)
 	test_absent();
 	test_xsaves();
 	test_hlt();
+	test_host_monitor();
 	test_pause_loop();
 	test_tsc();
 	test_wait();

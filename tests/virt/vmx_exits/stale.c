@@ -200,6 +200,44 @@ static void tags(void)
 	todo = G_NONE;
 	vmx_write(VMCS_EPTP, eptp);
 	look("MOV CR3 under another EPTP", "the first EPTP", NEW, OLD);
+
+	/* and the other way round */
+	point(BY_EPT, false);
+	todo = G_CR3;
+	look("MOV CR3 under the first EPTP", "its own", OLD, OLD);
+	todo = G_NONE;
+	vmx_write(VMCS_EPTP, (u64)l4 | (eptp & 0xfff));
+	look("MOV CR3 under the first EPTP", "the other EPTP", OLD, NEW);
+}
+
+/* "Operations that Invalidate Cached Mappings": without VPIDs EPTP switching takes every combined mapping along, global ones
+ * as well. The guest changes its own tables, does not say so, and switches there and back. */
+static void switch_code(void)
+{
+	seen[0] = *second;
+	map_page(pml4, LA + 0x1000, HOLE + 0x3000, 3 | 1 << 8);
+	asm volatile("vmfunc" ::"a"(0), "c"(1) : "memory");
+	asm volatile("vmfunc" ::"a"(0), "c"(0) : "memory");
+	seen[1] = *second;
+	asm volatile("vmcall");
+}
+
+static void switching(void)
+{
+	u64 *list = page_alloc(), *l4 = page_alloc(), eptp;
+
+	guest(0);
+	eptp = vmx_read(VMCS_EPTP);
+	memcpy(l4, (void *)(eptp & ~0xfffull), 4096);
+	list[0] = eptp;
+	list[1] = (u64)l4 | (eptp & 0xfff);
+	on(VMCS_PROC2, S_VMFUNC);
+	vmx_write(VMCS_VMFUNC, 1);
+	vmx_write(VMCS_EPTP_LIST, (u64)list);
+	vmx_write(VMCS_GUEST_RIP, (u64)switch_code);
+	check("EPTP switching, no VPID: runs", go(), R_VMCALL);
+	check("EPTP switching, no VPID: before", seen[0], OLD);
+	check("EPTP switching, no VPID: there and back", seen[1], NEW);
 }
 
 SNIPPET(t_write, "mov $0x30000000000, %rbx", "movl $0x2222, (%rbx)");
@@ -258,7 +296,9 @@ void test_stale(void)
 	guest(VPID);
 	other_eptp = vmx_read(VMCS_EPTP);
 	matrix();
-	tags();
+	for (unsigned n = 0; n < 32; n++) /* three spaces each: the processor's are used round and round */
+		tags();
+	switching();
 	violation();
 	host_side();
 }

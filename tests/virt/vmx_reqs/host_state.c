@@ -173,6 +173,7 @@ static void areas(struct pc *p)
 	for (unsigned n = 0; n < sizeof(rows) / sizeof(rows[0]); n++)
 		for (unsigned at = 0; at < 2; at++) { /* as the first and as the second entry */
 			guest(p, true);
+			msr_write(p->c, 0x1b, 0xfee00d00); /* x2APIC mode: 802h can be read */
 			p->c->sysenter_esp = 0x123456;
 			bus_write_u64(&p->bus, AREA, 0xc0000102);
 			bus_write_u64(&p->bus, AREA + 16 * at, rows[n].entry);
