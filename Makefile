@@ -11,7 +11,7 @@ help:
 	@echo 'make             build Turnstile into $(BUILD)/'
 	@echo 'make demo        boot Debian inside, load KVM there, run virtual machines in it'
 	@echo 'make check       run the tests; ends with "N passed, N failed, N skipped"'
-	@echo 'make check-long  the long campaigns and the full matrices'
+	@echo 'make check-long  the long campaigns and the full matrices: about an hour; FUZZ_SECONDS=3600 for hours of fuzzing'
 	@echo 'make mutate      random mutants of the sources against the tests that reach them (ARGS="--count 300 --seed 2 --files src/vmx")'
 	@echo 'make bench       speed ratios against Bochs and QEMU/TCG where they are installed'
 	@echo 'make install     DESTDIR= PREFIX=$(PREFIX)'
