@@ -1,24 +1,6 @@
 # Shared by the scripts of this folder: a run with its output and its messages kept apart, and what is said of them.
-# $BUILD and $TURNSTILE come from tests/run.py.
 # shellcheck shell=bash
-set -u
-cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
-: "${BUILD:?is the build folder}" "${TURNSTILE:?is the program}"
-export LC_ALL=C
-work=$(mktemp -d)
-checks=0
-# The last of every script: its verdict for tests/run.py, and no files left.
-leave() {
-	local status=$?
-	[ $status != 0 ] || echo "checks: $checks"
-	rm -rf "$work"
-}
-trap leave EXIT
-
-# held [N]: so many more checks have held.
-held() {
-	checks=$((checks + ${1:-1}))
-}
+. "$(dirname "${BASH_SOURCE[0]}")/../verdict.sh"
 
 fail() {
 	echo "---- output ----"; head -c 8000 "$work/out"

@@ -1,25 +1,8 @@
 # Shared by the scripts of this folder: guest files, initramfs images, a run with its output kept, and what is said of it.
-# $BUILD and $TURNSTILE come from tests/run.py. Files that several rows need are made once, under a lock.
+# Files that several rows need are made once, under a lock.
 # shellcheck shell=bash
-set -u
-cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
-: "${BUILD:?is the build folder}" "${TURNSTILE:?is the program}"
-export LC_ALL=C
+. "$(dirname "${BASH_SOURCE[0]}")/../verdict.sh"
 guest=$BUILD/guest
-work=$(mktemp -d)
-checks=0
-# The last of every script: its verdict for tests/run.py, and no files left.
-leave() {
-	local status=$?
-	[ $status != 0 ] || echo "checks: $checks"
-	rm -rf "$work"
-}
-trap leave EXIT
-
-# held [N]: so many more checks have held.
-held() {
-	checks=$((checks + ${1:-1}))
-}
 
 fail() {
 	if [ -s "$work/out" ]; then
