@@ -21,11 +21,11 @@ WIRES = {'struct device', 'struct platform', 'struct bus_range', 'struct chan', 
 PARTS = {'struct irq_line': ['level'], 'struct timer': None}
 
 # file with the structure, its name, where its rows are
-CHECKED = [('machine/machine.h', 'machine', ['machine/rows.c']),
-           ('machine/machine.h', 'irq_source', ['machine/rows.c']),
-           ('machine/machine.h', 'door', ['machine/rows.c']),
-           ('mem/mem.h', 'bus', ['machine/rows.c']),
-           ('mem/space.h', 'space', ['machine/rows.c']),
+CHECKED = [('machine/state/state.h', 'machine', ['machine/state/rows.c']),
+           ('machine/state/state.h', 'irq_source', ['machine/state/rows.c']),
+           ('machine/state/state.h', 'door', ['machine/state/rows.c']),
+           ('mem/mem.h', 'bus', ['machine/state/rows.c']),
+           ('mem/space.h', 'space', ['machine/state/rows.c']),
            ('dev/pci.h', 'pci_dev', ['dev/pci.h']),
            ('dev/pci.h', 'pci_bus', ['dev/pci.h']),
            ('dev/virtio.h', 'virtio', ['dev/virtio.h', 'dev/pci.h']),

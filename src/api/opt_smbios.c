@@ -1,4 +1,4 @@
-/* -smbios and -uuid: the names that SMBIOS gives the machine. Which there are is a table of machine/smbios.h. */
+/* -smbios and -uuid: the names that SMBIOS gives the machine. Which there are is a table of machine/state/smbios.h. */
 #include "api/options.h"
 
 #define BAD(...) opt_bad(o, err, __VA_ARGS__)

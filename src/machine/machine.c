@@ -14,40 +14,11 @@
 
 /* How far the clock may run before somebody looks outside: about 10 ms of real time. */
 #define DOOR_INTERVAL 1000000ull
+#define SLICE         1024 /* instructions of one processor's turn, when there are several */
 /* Idle for so long with interrupts enabled means that nothing is coming: an RTC alarm repeats every 24 hours. */
 #define IDLE_LIMIT (25ull * 3600 * 1000000000)
 /* With interrupts disabled only an NMI can help; a watchdog would have fired by then. */
 #define IDLE_LIMIT_MASKED 1000000000ull
-
-/* ---- the memory map ---- */
-
-u64 machine_low_ram(const struct machine *m)
-{
-	return m->bus.ram_size <= MACHINE_ECAM ? m->bus.ram_size : MACHINE_SPLIT;
-}
-
-u64 machine_high_ram(const struct machine *m)
-{
-	return m->bus.ram_size - machine_low_ram(m);
-}
-
-unsigned machine_memory_map(const struct machine *m, struct map_entry out[MAP_MAX])
-{
-	const struct map_entry map[] = {
-	        {0, MACHINE_EBDA, MAP_RAM},
-	        {MACHINE_EBDA, 0xa0000 - MACHINE_EBDA, MAP_RESERVED},
-	        {MACHINE_ACPI_BASE, MACHINE_BIOS_END - MACHINE_ACPI_BASE, MAP_RESERVED},
-	        {0x100000, machine_low_ram(m) - 0x100000, MAP_RAM},
-	        {MACHINE_ECAM, MACHINE_ECAM_SIZE, MAP_RESERVED},
-	        {MACHINE_HIGH_BASE, machine_high_ram(m), MAP_RAM},
-	};
-	unsigned n = 0;
-
-	for (size_t i = 0; i < ARRAY_LEN(map); i++)
-		if (map[i].size)
-			out[n++] = map[i];
-	return n;
-}
 
 /* ---- life ---- */
 
@@ -277,7 +248,7 @@ static bool run_slice(struct machine *m, struct cpu *c, u64 target)
 
 	if (!left || !may_run(c))
 		return false;
-	u64 until = now + min_u64(left, m->count > 1 ? MACHINE_SLICE : DOOR_INTERVAL);
+	u64 until = now + min_u64(left, m->count > 1 ? SLICE : DOOR_INTERVAL);
 	until = min_u64(until, min_u64(m->clock.next, time_limit(m)));
 	if (until <= now)
 		return true; /* a timer is due first */

@@ -1,7 +1,6 @@
 #include "machine/smbios.h"
 
 #include "cpu/cpu.h"
-#include "machine/machine.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -5,7 +5,7 @@
 #ifndef MACHINE_ACPI_ACPI_H
 #define MACHINE_ACPI_ACPI_H
 
-#include "machine/machine.h"
+#include "machine/state/state.h"
 
 /* Writes every table below 1 MiB and sets m->rsdp. */
 enum status acpi_build(struct machine *m, struct err *err) must_check;

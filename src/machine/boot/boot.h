@@ -6,7 +6,7 @@
 #define MACHINE_BOOT_BOOT_H
 
 #include "base/os.h"
-#include "machine/machine.h"
+#include "machine/state/state.h"
 
 /* Where loaders put their own structures: offsets into one area, in low memory unless the image itself lies there. */
 #define BOOT_AREA       0x1000ull

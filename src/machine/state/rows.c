@@ -1,5 +1,5 @@
 /* What of the machine itself is state: the wires between devices, whose turn it is, what was asked for, and the map. */
-#include "machine/machine.h"
+#include "machine/state/state.h"
 
 #define M(id_, m) STATE(id_, struct machine, m)
 

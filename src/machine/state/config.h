@@ -1,0 +1,70 @@
+/* What a machine is built from. */
+#ifndef MACHINE_STATE_CONFIG_H
+#define MACHINE_STATE_CONFIG_H
+
+#include "cpu/cpu.h"
+#include "machine/state/smbios.h"
+
+enum machine_idle { IDLE_AUTO, IDLE_SKIP, IDLE_WAIT };
+
+#define MACHINE_DISKS    16
+#define MACHINE_NETS     4
+#define MACHINE_CONSOLES 4
+#define MACHINE_FWCFG    32
+#define MACHINE_HOSTFWD  16
+
+struct disk_config {
+	char *path, *serial;
+	bool readonly, snapshot;
+	int devfn;          /* -1: next free slot */
+	const char *option; /* as on the command line, for messages */
+};
+
+struct net_config {
+	char *hostfwd[MACHINE_HOSTFWD + 1]; /* NULL-terminated */
+	u8 mac[6];
+	int devfn;
+	const char *option; /* as on the command line, for messages */
+};
+
+/* What to build: filled by api/options.c from the command line, owned by the caller. */
+struct machine_config {
+	const struct cpu_model *model;
+	struct feature_set feat;
+	u8 phys_bits; /* 0: the model's */
+	u64 ram;
+	unsigned cpus;
+	char *kernel, *initrd, *append;
+	const char *kernel_option, *initrd_option, *append_option; /* as on the command line, for messages */
+	char *serial[2], *debugcon;                                /* channel specs, NULL: none */
+	const char *serial_option[2], *debugcon_option;            /* as on the command line, for messages */
+	struct disk_config disk[MACHINE_DISKS];
+	unsigned disks;
+	struct net_config net[MACHINE_NETS];
+	unsigned nets;
+	char *console[MACHINE_CONSOLES]; /* virtio consoles */
+	const char *console_option[MACHINE_CONSOLES];
+	unsigned consoles;
+	unsigned rngs;
+	struct fwcfg_config {
+		char *name;
+		void *data;
+		u32 len;
+	} fwcfg[MACHINE_FWCFG];
+	unsigned fwcfgs;
+	struct smbios_config smbios;
+	u64 rtc_epoch;
+	bool rtc_host; /* the computer's clock at start */
+	u64 seed;
+	u64 max_insns, max_time_ns, timeout_ns; /* 0: no limit */
+	enum machine_idle idle;
+	bool no_reboot, triple_fault_resets;
+	struct stress stress; /* every processor's knobs */
+	bool testdev, pcitestdev;
+	u16 debugexit_port, debugexit_size;        /* size 0: none */
+	void (*note)(void *arg, const char *text); /* one line a person may want to know */
+	void (*lost)(void *arg, const char *text); /* ... about output that was asked for and could not be written */
+	void *note_arg;
+};
+
+#endif

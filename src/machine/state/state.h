@@ -1,0 +1,89 @@
+/*
+ * state: struct machine, what it is built from (config.h) and its memory map (layout.h): what everything in machine/
+ * needs, the firmware in acpi/ and boot/ as well as those who run it. What of it is architectural has a row in rows.c;
+ * the rest is marked. May call: base, arch, mem, cpu, dev. Called by: all of machine/.
+ */
+#ifndef MACHINE_STATE_H
+#define MACHINE_STATE_H
+
+#include "base/chan.h"
+#include "base/clock.h"
+#include "cpu/cpu.h"
+#include "dev/dev.h"
+#include "machine/state/config.h"
+#include "machine/state/layout.h"
+#include "mem/mem.h"
+
+enum machine_stop {
+	MSTOP_NONE,
+	MSTOP_POWEROFF,
+	MSTOP_EXIT_PORT,
+	MSTOP_RESET,
+	MSTOP_SHUTDOWN,
+	MSTOP_DEADLOCK,
+	MSTOP_LIMIT,
+	MSTOP_REQUEST,
+	MSTOP_INTERNAL,
+};
+/* A machine that stopped for this reason has nothing left to run. */
+static inline bool machine_ended(enum machine_stop why)
+{
+	return why == MSTOP_POWEROFF || why == MSTOP_EXIT_PORT || why == MSTOP_RESET || why == MSTOP_SHUTDOWN ||
+	       why == MSTOP_INTERNAL;
+}
+enum machine_limit { LIMIT_INSNS = 1, LIMIT_TIME, LIMIT_TIMEOUT };
+
+/* The OR of everything that drives one interrupt input; a bit per input. */
+struct machine;
+struct irq_source {
+	struct machine *m;
+	u32 levels;
+};
+enum { IRQSRC_ISA, IRQSRC_HPET, IRQSRC_TEST, IRQSRC_PCI, IRQSRC_COUNT };
+
+struct door {
+	struct chan *chans;
+	struct device *nets[MACHINE_NETS];
+	unsigned net_count; /* wired */
+	bool typed;    /* evidence: input came in, the run is not repeatable */
+	u64 next_poll; /* cache: clock time of the next look outside */
+};
+
+struct machine {
+	struct clock clock;
+	struct bus bus;
+	struct hooks hooks;
+	struct platform platform;
+	struct machine_config cfg; /* wired: a shallow copy; strings are the caller's */
+	struct cpu *cpus[CPU_MAX];
+	void *cpu_mem[CPU_MAX]; /* wired */
+	unsigned count;         /* wired */
+	struct code_cache *code;
+	const struct decode_index *decode;
+
+	struct device *devices; /* every one, for reset, state and destruction */
+	struct device *pic, *ioapic, *rtc, *hpet, *pm, *fwcfg;
+	struct pci_bus *pci;
+	struct irq_source irqs[IRQSRC_COUNT];
+	u32 irq_wire[2]; /* PIC inputs, I/O APIC inputs as driven now */
+
+	struct door door;
+	u64 rsdp, facs; /* where the tables stand */
+	u64 started_ns; /* wired: real time of the first run */
+
+	enum machine_stop stop; /* scratch: what machine_run() will answer */
+	u32 stop_value;         /* scratch: debug-exit value, enum machine_limit */
+	bool reset_pending;
+	bool sleep_pending, asleep, wake_pending; /* S3: asked for, entered, something ends it */
+	bool loaded;                              /* the loader ran before: fw_cfg has its content */
+	volatile int stop_request;                /* scratch: set from a signal handler */
+	unsigned turn;                            /* whose slice is next */
+	u64 idle_since; /* cache: clock time since when nobody ran, UINT64_MAX: somebody does */
+	u64 sleep_debt; /* cache: virtual idle time not yet slept in real time */
+	void (*note)(void *arg, const char *text), (*lost)(void *arg, const char *text);
+	void *note_arg; /* wired */
+};
+extern const struct state_row machine_rows[];
+extern const size_t machine_row_count;
+
+#endif
