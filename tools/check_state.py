@@ -5,10 +5,13 @@ does not change, or carry a mark in the comment on its line (or above a line of 
   wired   set when the machine is built, or by its owner, and not changed by what runs
   scratch has a meaning only while something is under way that a snapshot never interrupts
   extra_hash  of no fixed size: the device's extra_hash has it
-  evidence, statistics    what is told about a run; it decides nothing"""
+  evidence, statistics    what is told about a run; it decides nothing
+A comment `---- <mark>: ...` on a line of its own marks all members below it. Of the processor's structures the rows are read as
+the preprocessor leaves them, so that every path and index counts. No table of rows, of whatever structure, has an id twice."""
 import glob
 import os
 import re
+import subprocess
 import sys
 
 ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'src'))
@@ -31,6 +34,16 @@ CHECKED = [('machine/state/state.h', 'machine', ['machine/state/rows.c']),
            ('dev/virtio.h', 'virtio', ['dev/virtio.h', 'dev/pci.h']),
            ('dev/virtio.h', 'virtq', ['dev/virtio.h'])]
 
+# The processor's, whose rows are read to the last index: file with the structure, its name, where its rows are.
+PROCESSOR = [('cpu/state/state.h', 'cpu', 'cpu/state/rows.c'),
+             ('cpu/state/lapic.h', 'lapic', 'cpu/state/rows.c'),
+             ('vmx/vmx.h', 'vmx', 'vmx/ops.c'),
+             ('svm/svm.h', 'svm', 'svm/ops.c')]
+HELD_APART = {('cpu', 'apic')}       # structures inside others that have a table of their own, above
+CONSTANT = {('cpu', 'r[REG_ZERO]')}  # elements that never change
+
+# ---- structures ----
+
 
 def text_of(path):
     return open(os.path.join(ROOT, path)).read()
@@ -48,32 +61,109 @@ def body_of(text, name):
     return text[m.end():at - 1]
 
 
-def members(body):
-    """(type, name, comment) of each member; those of a structure without a name inside count as the outer's own."""
-    found, comment_above = [], ''
-    body = re.sub(r'/\*.*?\*/', lambda m: m.group(0).replace('\n', ' '), body, flags=re.S)
-    body = re.sub(r';[ \t]*(/\*[^\n]*?\*/)', lambda m: ' ' + m.group(1).replace(';', ',') + ';', body)
-    body = re.sub(r'\b(struct|union)\s*(\w+\s*)?\{', '', body)
-    for statement in body.split(';'):
-        comment = ' '.join(re.findall(r'/\*(.*?)\*/', statement))
-        code = re.sub(r'/\*.*?\*/', ' ', statement).strip()
-        code = re.sub(r'^}\s*', 'struct ', code) if code.startswith('}') else code
-        function = re.search(r'\(\*(\w+)', code)
-        if not code:
-            comment_above = comment
+SECTION = re.compile(r'\s*-+ (\w+):')
+
+
+class Member:
+    """kind: type without qualifiers, 'function' for a pointer to one; inner: members of a structure spelled out in place."""
+    def __init__(self, kind, name, sizes, comment, inner):
+        self.kind, self.name, self.sizes, self.comment, self.inner = kind, name, sizes, comment, inner
+
+
+def statements(body):
+    """(code, what stands between its braces or None, comment) of each declaration."""
+    at, code, inner, comment, above, section = 0, '', None, '', '', ''
+    while at < len(body):
+        if body.startswith('/*', at):
+            end = body.index('*/', at) + 2
+            if code.strip():
+                comment += body[at:end]
+            else:
+                above = body[at + 2:end - 2].strip()
+                if above.startswith('--'):
+                    m = SECTION.match(above)
+                    section, above = (m.group(1) if m else ''), ''
+            at = end
+        elif body[at] == '{':
+            start, depth = at + 1, 1
+            while depth:
+                at += 1
+                depth += {'{': 1, '}': -1}.get(body[at], 0)
+            inner, at, code = body[start:at], at + 1, code + '{}'
+            head = re.match(r'[ \t]*/\*(.*?)\*/', inner, re.S)
+            comment += head.group(1) if head else ''
+        elif body[at] == ';':
+            tail = re.match(r';[ \t]*/\*(.*?)\*/', body[at:], re.S)
+            yield code, inner, ' '.join([section, above, comment, tail.group(1) if tail else ''])
+            at += tail.end() if tail else 1
+            code, inner, comment, above = '', None, '', ''
+        else:
+            code += body[at]
+            at += 1
+
+
+def members_of(body):
+    for code, inner, comment in statements(body):
+        code = ' '.join(code.split())
+        if '(*' in code:
+            for n in re.findall(r'\(\*\s*(?:const\s*)?(\w+)', code):
+                yield Member('function', n, [], comment, None)
             continue
-        if function:
-            found += [('function', n, comment or comment_above) for n in re.findall(r'\(\*\s*(?:const\s*)?(\w+)', code)]
-            comment_above = ''
-            continue
-        code = re.sub(r'\[[^]]*\]', '', code)
-        m = re.match(r'((?:const |volatile |unsigned |struct |enum |union )*\w+)\s+(.*)$', code, re.S)
-        if m:
-            kind = re.sub(r'\b(const|volatile) ', '', m.group(1)).strip()
-            for n in m.group(2).split(','):
-                found.append((kind + ('*' if '*' in n else ''), n.replace('*', '').replace('const', '').strip(), comment))
-        comment_above = ''
-    return found
+        m = re.match(r'((?:const |volatile |struct |enum |union )*(?:\w+ ?)?(?:\{\})?)(.*)$', code)
+        kind = re.sub(r'\b(const|volatile) |\{\}', '', m.group(1)).strip()
+        nested = list(members_of(inner)) if inner is not None else None
+        for declared in m.group(2).split(','):
+            name = re.search(r'(\w+)(?:\[[^]]*\])*$', declared.strip())
+            yield Member(kind + ('*' if '*' in declared else ''), name.group(1) if name else '',
+                         re.findall(r'\[([^]]*)\]', declared), comment, nested)
+
+
+def flat(found):
+    """(type, name, comment) of each member; those of a structure spelled out inside count as the outer's own."""
+    for m in found:
+        yield from flat(m.inner or [])
+        if m.name:
+            yield m.kind, m.name, m.comment
+
+
+# ---- rows ----
+
+
+def expanded(path):
+    cc = os.environ.get('CC', 'cc').split()
+    return subprocess.run(cc + ['-E', '-P', '-D_GNU_SOURCE', '-I' + ROOT, os.path.join(ROOT, path)],
+                          check=True, capture_output=True, text=True).stdout
+
+
+def tables(text):
+    """(name, [(id, structure, path)]) of each table of rows in preprocessed text."""
+    text = ' '.join(text.split())
+    for m in re.finditer(r'\bstruct state_row (\w+)\[\] = \{(.*?)\};', text):
+        rows = re.findall(r'\.id = ([^=]*?), \.width.*?offsetof ?\(struct (\w+), ([^()]*?)\)', m.group(2))
+        if len(rows) != len(re.findall(r'\.name =', m.group(2))):
+            sys.exit(f'check_state: cannot read every row of {m.group(1)}')
+        yield m.group(1), [(number(i), owner, ''.join(place.split())) for i, owner, place in rows]
+
+
+def number(expression):
+    if not re.fullmatch(r'[\d\s()+*-]+', expression):
+        sys.exit(f'check_state: not the id of a row: {expression}')
+    return eval(expression)  # digits and + - * ( ) alone
+
+
+def constants(text):
+    """The enumeration constants of preprocessed text whose values are plain."""
+    known = {}
+    for body in re.findall(r'\benum(?: \w+)? \{([^{}]*)\}', text):
+        at = 0
+        for item in filter(None, (i.strip() for i in body.split(','))):
+            name, _, value = (part.strip() for part in item.partition('='))
+            if value:
+                at = int(value, 0) if re.fullmatch(r'0x[\da-f]+|\d+', value) else known.get(value)
+            if at is not None:
+                known[name] = at
+                at += 1
+    return known
 
 
 def rows_of(paths):
@@ -96,7 +186,7 @@ def check(path, name, rows, errors, own=None, prefix=()):
         return 0
     named, count = rows_of(rows) if own is None else own, 0
     last = {n.split('.')[-1] for n in named}
-    for kind, member, comment in members(body):
+    for kind, member, comment in flat(members_of(body)):
         count += 1
         plain = kind.rstrip('*')
         if kind == 'function' or plain in WIRES or MARK.search(comment):
@@ -122,8 +212,71 @@ def devices():
             yield name, m.group(1), m.group(2), m.group(3)
 
 
+class Processor:
+    """The members of one structure against its rows, by whole paths: 'fpu.st', 'seg[3].base'."""
+    def __init__(self, path, name, rows_path):
+        text = expanded(rows_path)
+        self.path, self.name, self.known = path, name, constants(text)
+        self.places = {self.plain(place) for _, rows in tables(text) for _, owner, place in rows if owner == name}
+        self.exempt = {self.plain(place) for owner, place in HELD_APART | CONSTANT if owner == name}
+        self.count, self.errors = 0, []
+
+    def value(self, word):
+        return int(word, 0) if word[0].isdigit() else self.known[word]
+
+    def plain(self, place):
+        return re.sub(r'\[(\w+)\]', lambda m: f'[{self.value(m.group(1))}]', place)
+
+    def check(self, found, prefix=''):
+        for m in found:
+            self.count += 1
+            place = prefix + m.name
+            if place in self.places | self.exempt or m.kind == 'function' or MARK.search(m.comment):
+                continue
+            if m.sizes and any(p.startswith(place + '[') for p in self.places):
+                for k in range(self.value(m.sizes[0])):
+                    self.check([Member(m.kind, f'{m.name}[{k}]', m.sizes[1:], '', m.inner)], prefix)
+            elif not m.name:
+                self.check(m.inner, prefix)
+            elif any(p.startswith(place + '.') for p in self.places):
+                self.check(m.inner or members_of(self.body(m.kind)), place + '.')
+            else:
+                self.errors.append(f'{self.path}: struct {self.name}: {place} has neither a row nor a mark')
+
+    def body(self, kind):
+        """Of a structure that any header defines."""
+        for path in sorted(glob.glob(os.path.join(ROOT, '**', '*.h'), recursive=True)):
+            body = body_of(text_of(path), kind.split()[-1])
+            if body is not None:
+                return body
+        sys.exit(f'check_state: no {kind}')
+
+
+def check_ids(errors):
+    """Ids count from 1 and are unique within a table, and nothing has two rows."""
+    count = 0
+    for path in sorted(glob.glob(os.path.join(ROOT, '**', '*.c'), recursive=True)):
+        name = os.path.relpath(path, ROOT)
+        if not re.search(r'\bstruct state_row \w+\[\] =', text_of(name)):
+            continue
+        for table, rows in tables(expanded(name)):
+            count += len(rows)
+            ids = [i for i, _, _ in rows]
+            errors += [f'{name}: {table}: id {i} stands for ' + ' and '.join(p for k, _, p in rows if k == i)
+                       for i in sorted(set(ids)) if ids.count(i) > 1]
+            places = [(owner, place) for _, owner, place in rows]
+            errors += [f'{name}: {table}: {p[1]} has two rows' for p in sorted(set(places)) if places.count(p) > 1]
+            errors += [f'{name}: {table}: {place} has id 0' for i, _, place in rows if not i]
+    return count
+
+
 def main():
     errors, count = [], 0
+    for path, name, rows in PROCESSOR:
+        p = Processor(path, name, rows)
+        p.check(members_of(body_of(text_of(path), name)))
+        errors, count = errors + p.errors, count + p.count
+    ids = check_ids(errors)
     for path, name, rows in CHECKED:
         count += check(path, name, rows, errors)
     for path, name, base, member in devices():
@@ -133,7 +286,7 @@ def main():
         count += check(path, name, [path], errors, named)
     for e in errors:
         print(e)
-    print(f'state: {count} members, {len(errors)} without a row or a mark')
+    print(f'state: {count} members and {ids} rows, {len(errors)} errors')
     print(f'checks: {count}')
     return 1 if errors else 0
 

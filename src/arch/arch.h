@@ -121,7 +121,7 @@ struct event {
 	u8 vector;
 	bool has_error;
 	u8 insn_len; /* software events: where the return address lies */
-	bool nmi_unblocked; /* the IRET that raised it has just ended NMI blocking */
+	bool nmi_unblocked; /* scratch: the IRET that raised it has just ended NMI blocking; no injected event has it */
 	u32 error;
 	u64 payload; /* #PF: the linear address for CR2; #DB: bits to merge into DR6, or EVENT_DB_BARE */
 };

@@ -9,7 +9,7 @@
 
 struct state_row {
 	const char *name; /* "rip", "cr3", "ier"; lower case, stable once published */
-	u16 id;           /* stable once published; unique within its table */
+	u16 id;           /* from 1; stable once published; unique within its table */
 	u16 width;        /* bytes of one element */
 	u32 count;        /* elements, 1 for a scalar */
 	u32 offset;       /* within the owning structure */

@@ -92,9 +92,9 @@ struct svm {
 	struct svm_image
 	        image[2];    /* the current one, and room for the next: group comparison needs the last good one */
 	u32 compiled_for[6]; /* cache: the intercept words behind compiled[] */
-	u64 compiled[5];
-	struct walk_mode walk; /* cache: nested paging in the host's mode behind walk_key; 0: none yet */
-	u64 walk_key;
+	u64 compiled[5];     /* cache: cpu->icpt for them */
+	struct walk_mode walk; /* cache: nested paging in the host's mode behind walk_key */
+	u64 walk_key;          /* cache; 0: none yet */
 };
 
 static inline struct svm *svm_of(const struct cpu *c)

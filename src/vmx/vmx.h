@@ -113,9 +113,8 @@ struct vmx {
 	u64 space_key[64]; /* (VPID << 52 | EPTP 51:12 >> 12), interned: slot n is TLB space n + 1 */
 	u64 space_next;
 	u64 space_now;      /* cache: the key of the guest that ran last, in slot_now; 0: none */
-	u16 slot_now;
+	u16 slot_now;       /* cache */
 	bool shares_vpid;   /* cache: other spaces have its VPID */
-	u8 pad3[5];
 	u64 preempt_end; /* TSC >> VMX_TIMER_SHIFT at which the preemption timer reaches 0; ~0: it does not run */
 	u64 ple_first, ple_last; /* PAUSE-loop exiting: the first PAUSE of this loop, and the one before; 0: none since entry */
 	struct timer preempt;    /* cache: armed from preempt_end */
@@ -123,7 +122,7 @@ struct vmx {
 	u16 readers[VMCS_SLOTS]; /* cache: vmx_check_readers() */
 	u16 checked;             /* cache: groups of checks that passed and whose fields nobody has written since */
 	bool checked_lma;        /* cache: with these values of what VMWRITE does not change */
-	u64 checked_entry, checked_cr0;
+	u64 checked_entry, checked_cr0; /* cache */
 	u32 compiled_for[VMX_WORDS + 1]; /* cache: the controls and exception bitmap behind `compiled`; all 0: not compiled */
 	u64 compiled[5];         /* cache: cpu->icpt for them */
 	u64 entry_rip;           /* cache: of the VMLAUNCH or VMRESUME under way, for explanations */
@@ -133,7 +132,6 @@ struct vmx {
 	u8 is_shadow;    /* the current VMCS is a shadow VMCS */
 	u16 apic_offset; /* what apic_todo is about */
 	u8 walk_key;     /* cache: kind of EPT behind `walk`; 0: none yet */
-	u8 pad2[1];
 	struct walk_mode walk; /* cache */
 };
 

@@ -23,8 +23,8 @@ struct lapic {
 	bool lint_level[2]; /* the pins */
 	bool timer_expired; /* one-shot: the count reached 0 */
 	u32 version;      /* what the version register reads; bit 24: EOI-broadcast suppression exists */
-	void (*eoi_fn)(void *arg, u8 vector); /* host: level EOIs go to the I/O APICs */
-	void *eoi_arg;
+	void (*eoi_fn)(void *arg, u8 vector); /* level EOIs go to the I/O APICs */
+	void *eoi_arg;    /* wired */
 };
 
 #endif

@@ -100,7 +100,7 @@ struct cpu {
 	const struct insn *cur; /* cache: the running instruction, when it may fault or touch memory */
 	u32 left;              /* cache: instructions of the block retired when the chain ended */
 	u32 charged;           /* cache: of those, already added to the clock */
-	struct clock *clock;   /* host */
+	struct clock *clock;   /* wired */
 
 	/* ---- architectural ---- */
 	struct seg seg[SEG_COUNT];
@@ -154,8 +154,8 @@ struct cpu {
 	u64 guest_insns;       /* of those, in guest mode; complete outside guests */
 
 	/* ---- virtualisation ---- */
-	const struct virt_ops *virt;
-	void *virt_state;      /* the vendor's own; its rows are virt->life.rows */
+	const struct virt_ops *virt; /* wired: by the model */
+	void *virt_state;      /* wired: the vendor's own; its rows are virt->life.rows */
 	bool guest;            /* in guest mode (SVM guest, VMX non-root) */
 	bool virt_root;        /* VMX operation, or EFER.SVME: the vendor's instructions are live */
 	bool stage2;           /* second-stage translation is on */
@@ -194,7 +194,7 @@ struct cpu {
 	struct exit_record lastexit[16]; /* evidence */
 	u32 lastexit_n;        /* evidence */
 
-	/* ---- host: what surrounds it, given by cpu_init() and by the machine ---- */
+	/* ---- wired: what surrounds it, given by cpu_init() and by the machine ---- */
 	unsigned index;        /* 0.. within the machine; the APIC id is apic.id */
 	struct cpu *const *all; /* every processor of the machine */
 	unsigned count;
