@@ -21,7 +21,7 @@ static void fail(const char *text)
 static struct machine *build(const char *cpu, const char *kernel)
 {
 	struct machine_config *cfg = calloc(1, sizeof(*cfg));
-	struct machine *m;
+	struct machine *m = NULL;
 	struct err err = {0};
 
 	cfg->ram = 256ull << 20;
