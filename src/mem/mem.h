@@ -65,6 +65,20 @@ struct dma_guard {
 	void *arg;
 };
 
+/*
+ * Who takes part when a processor makes a secure start ("SKINIT Operation", 33047 "SL Image Verification"): each a
+ * transaction that only the processor's own instruction sends, which software can therefore not imitate. Called by the
+ * instruction, in this order, once each. NULL: nobody is there to hear it; the start goes on all the same.
+ */
+struct secure_init {
+	/* Keep devices from the 64 KiB from slb on, a physical address of that alignment. Before any of it is read. */
+	void (*protect)(void *arg, u64 slb);
+	/* Hash start, data, hash end at locality 4. size: of the image in bytes, 0 to 65535; the image is the caller's and
+	 * only for the call. */
+	void (*measure)(void *arg, const void *image, u64 size);
+	void *arg;
+};
+
 struct bus {
 	struct space space[SPACES];
 	u32 generations;                    /* cache: given out to maps */
@@ -86,6 +100,7 @@ struct bus {
 	struct observer *observers; /* wired */
 	struct initiator who;       /* scratch: whose access is under way; a device may ask */
 	struct dma_guard guard;     /* wired; allow NULL: devices may do everything */
+	struct secure_init secure;  /* wired */
 	/* Where message-signalled interrupts go: stores by DMA to FEExxxxxh. Set by the machine. */
 	void (*msi)(void *arg, u64 addr, u32 data);
 	void *msi_arg; /* wired */
