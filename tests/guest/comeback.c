@@ -43,15 +43,9 @@ asm(".pushsection .text\n"
 extern u8 comeback16[], comeback16_end[];
 extern u8 gdt_pointer[];
 
-static u8 *low(u64 a)
-{
-	asm("" : "+r"(a));
-	return (u8 *)a;
-}
-
 void comeback_prepare(void)
 {
-	memcpy(low(COMEBACK), comeback16, (size_t)(comeback16_end - comeback16));
-	memcpy(low(0x7f00), gdt_pointer, 6);
-	*(u32 *)low(0x7f08) = (u32)(u64)pml4;
+	memcpy(at(COMEBACK), comeback16, (size_t)(comeback16_end - comeback16));
+	memcpy(at(0x7f00), gdt_pointer, 6);
+	*(u32 *)at(0x7f08) = (u32)(u64)pml4;
 }

@@ -21,4 +21,25 @@ extern u8 comeback32[], comeback64[]; /* entries in protected and in long mode *
 void comeback_prepare(void);          /* copies the real-mode entry into place */
 void leave_by(void (*way)(void));     /* returns when somebody jumped to one of the entries */
 
+/* ---- what who does so looks at ---- */
+
+/* Memory at a physical address, low ones included. */
+static inline u8 *at(u64 a)
+{
+	asm("" : "+r"(a));
+	return (u8 *)a;
+}
+
+static inline u8 cmos(u8 index)
+{
+	outb(0x70, index);
+	return inb(0x71);
+}
+
+static inline void set_cmos(u8 index, u8 v)
+{
+	outb(0x70, index);
+	outb(0x71, v);
+}
+
 #endif

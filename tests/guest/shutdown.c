@@ -15,27 +15,14 @@ static u32 failed;
 		check(name, got, want);                                                                                \
 	} while (0)
 
-static volatile u8 *low(u64 a)
+static volatile u32 *word(u64 a)
 {
-	asm("" : "+r"(a));
-	return (volatile u8 *)a;
+	return (volatile u32 *)at(a);
 }
 
 static void put32(u64 a, u32 v)
 {
-	*(volatile u32 *)low(a) = v;
-}
-
-static u8 cmos(u8 index)
-{
-	outb(0x70, index);
-	return inb(0x71);
-}
-
-static void set_cmos(u8 index, u8 v)
-{
-	outb(0x70, index);
-	outb(0x71, v);
+	*word(a) = v;
 }
 
 /* ---- ways to reset the processor ---- */
@@ -135,7 +122,7 @@ static void comes_back(void)
 		CHECK("IF", arrival.flags & 0x200, 0);
 		if (row[n].how[0] == 'j')
 			CHECK("stack", (u64)arrival.ss << 16 | arrival.sp, 0x400);
-		CHECK("memory", *(volatile u32 *)low(MAGIC_AT), 0x1234567 + n);
+		CHECK("memory", *word(MAGIC_AT), 0x1234567 + n);
 		CHECK("the byte is good for one time", cmos(0x0f), 0);
 		CHECK("the 8259's mask", inb(0x21), 0xa5);
 		CHECK("end of interrupt", in_service() & 1, row[n].code != 5);
@@ -149,9 +136,9 @@ static void comes_back(void)
 int main(void)
 {
 	comeback_prepare();
-	if (*(volatile u32 *)low(MAGIC_AT) == MAGIC) {
+	if (*word(MAGIC_AT) == MAGIC) {
 		put32(MAGIC_AT, 0);
-		check("what failed before the whole reset", *(volatile u32 *)low(FAILED_AT), 0);
+		check("what failed before the whole reset", *word(FAILED_AT), 0);
 		check("the 8259's mask behind a whole reset", inb(0x21), 0xff);
 		return guest_verdict();
 	}

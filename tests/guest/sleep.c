@@ -15,12 +15,6 @@ static u16 pm1_evt, pm1_cnt;
 static u8 sleep_type;
 static u8 pattern[SIZE];
 
-static u8 *at(u64 a)
-{
-	asm("" : "+r"(a));
-	return (u8 *)a;
-}
-
 static u32 get32(const u8 *p)
 {
 	u32 v;
@@ -83,18 +77,6 @@ static bool tables(void)
 }
 
 /* ---- the clock ---- */
-
-static u8 cmos(u8 index)
-{
-	outb(0x70, index);
-	return inb(0x71);
-}
-
-static void set_cmos(u8 index, u8 v)
-{
-	outb(0x70, index);
-	outb(0x71, v);
-}
 
 static unsigned seconds(void)
 {

@@ -2,73 +2,10 @@
  * The system side of the processor: mode switches, far transfers, task switches, system calls, segment-load faults, MSRs,
  * CPUID, performance counters, and the reading of --cpu. Runs on every model, on a real bus with a real decoder.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdlib.h>
+#include "rig.h"
 
-#include <cmocka.h>
-
-#include "base/clock.h"
 #include "cpu/control/msr.h"
 #include "cpu/control/segs.h"
-#include "cpu/decode/decode.h"
-#include "cpu/exec/exec.h"
-#include "model/model.h"
-
-/* ---- a machine with one processor ---- */
-
-struct rig {
-	struct clock clock;
-	struct hooks hooks;
-	struct bus bus;
-	struct cpu *c, *all[1];
-	struct code_cache *code;
-	const struct decode_index *index;
-	struct event last;
-	unsigned events;
-};
-
-static void on_event(void *arg, struct cpu *c, const struct event *e)
-{
-	struct rig *r = arg;
-
-	(void)c;
-	r->last = *e;
-	r->events++;
-}
-
-static struct rig *rig_new(const char *spec)
-{
-	struct rig *r = calloc(1, sizeof(*r));
-	const struct cpu_model *m;
-	struct feature_set f;
-	struct err err;
-
-	assert_int_equal(model_parse(spec, &m, &f, &err), ST_OK);
-	clock_init(&r->clock);
-	r->hooks = (struct hooks){.arg = r, .trace = TRACE_INT, .event = on_event};
-	assert_int_equal(bus_init(&r->bus, &r->clock, &r->hooks, 16 << 20, 16 << 20, &err), ST_OK);
-	assert_int_equal(decode_index_new(&r->index, m, &f, &exec_dispatch), ST_OK);
-	assert_int_equal(code_cache_new(&r->code, &r->bus), ST_OK);
-	r->c = calloc(1, sizeof(*r->c));
-	r->all[0] = r->c;
-	r->c->all = r->all;
-	r->c->count = 1;
-	r->c->code = r->code;
-	r->c->decode = r->index;
-	assert_int_equal(cpu_init(r->c, m, &f, &r->bus, &err), ST_OK);
-	return r;
-}
-
-static void rig_free(struct rig *r)
-{
-	cpu_fini(r->c);
-	free(r->c);
-	code_cache_free(r->code);
-	decode_index_free(r->index);
-	bus_fini(&r->bus);
-	free(r);
-}
 
 static void run(struct rig *r, u64 limit)
 {
