@@ -447,7 +447,7 @@ cold void svm_check_refuse(struct cpu *c, const struct svm_image *v, const struc
 	        .cpu = c->index,
 	};
 
-	if (!c->hooks || !c->hooks->refused)
+	if (!c->hooks->refused)
 		return;
 	for (unsigned n = 0; n < SVM_CHECK_FIELDS && first->field[n] != END; n++) {
 		struct check_field *f = &r.field[r.fields++];
@@ -480,7 +480,7 @@ cold void svm_check_shutdown(struct cpu *c)
 	        .fields = 1,
 	};
 
-	if (!c->hooks || !c->hooks->refused)
+	if (!c->hooks->refused)
 		return;
 	r.field[0] = (struct check_field){.name = "host CR3", .value = c->cr3};
 	for (unsigned n = 0; n < 4; n++) {

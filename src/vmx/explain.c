@@ -267,7 +267,7 @@ cold void vmx_explain(struct cpu *c, const struct vmx_image *g, const struct vmx
 	                    .cpu = c->index};
 	struct line also = {r.also, sizeof(r.also), 0};
 
-	if (!c->hooks || !c->hooks->refused)
+	if (!c->hooks->refused)
 		return;
 	name_event(&e, g, k);
 	r.code = k->outcome;
@@ -303,7 +303,7 @@ cold void vmx_explain_msr(struct cpu *c, const struct vmx_msr_check *k, u32 numb
 	                    .insn = c->insns,
 	                    .cpu = c->index};
 
-	if (!c->hooks || !c->hooks->refused || !c->guest)
+	if (!c->hooks->refused || !c->guest)
 		return;
 	snprintf(event, sizeof(event), "%s failed: exit reason 0x80000022 (34, VM-entry failure, MSR loading)",
 	         v->launched ? "VMRESUME" : "VMLAUNCH");
