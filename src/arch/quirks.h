@@ -28,6 +28,7 @@
 	QUIRK(X87_STORE_PROBES, "an x87 store that an unmasked exception forbids still faults on its operand", AMDS) \
 	QUIRK(VEC_CHECKS_ALIGNMENT, "with alignment checking, operands of 16 and 32 bytes must be aligned to 16, of half-precision conversions to their size", "APM 2 \"#AC\"; " AMDS) \
 	QUIRK(EXT_OUTSIDE_ONLY, "EXT of a selector error code is 1 only if the event came from outside the processor, not for exceptions", "APM 2 \"Selector-Error Code\"") \
+	QUIRK(XSETBV_EXITS_FIRST, "the intercept of XSETBV is looked at before the privilege level", "APM 2 \"Instruction Intercepts\"") \
 	QUIRK(PAUSE_WITHOUT_REX_B, "F3 90 with REX.B exchanges R8 and rAX", "APM 3 \"XCHG\"; " AMDS)
 
 #define QUIRK_LIST_AMD_2005(QUIRK) \

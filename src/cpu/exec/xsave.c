@@ -485,14 +485,13 @@ static enum xr xgetbv(struct cpu *c, const struct insn *i)
 	return XR_OK;
 }
 
-/* SVM tests its intercept before the privilege level, VMX after it ("Relative Priority of Faults and VM Exits"). */
 static enum xr xsetbv(struct cpu *c, const struct insn *i)
 {
 	u64 v = edx_eax(c);
 
 	if (!(c->cr4 & CR4_OSXSAVE))
 		return fault_ud(c);
-	if (!has(c, FEAT_SVM) && c->cpl > 0)
+	if (!quirk(c, QUIRK_XSETBV_EXITS_FIRST) && c->cpl > 0) /* "Relative Priority of Faults and VM Exits" */
 		return fault_gp(c, 0);
 	TRY(icpt_test(c, i, ICPT_XSETBV, 0));
 	if (c->cpl > 0 || reg32(c, REG_OFF(REG_RCX)) != 0 || !xcr0_valid(c, v))
