@@ -9,6 +9,9 @@
 
 struct pci_bus; /* dev/pci.h */
 
+/* The place of the chipset's bridge on bus 0, under which devices go that are no PCI functions of their own. */
+#define LPC_DEVFN (0x1f << 3)
+
 /* What every constructor needs. */
 struct dev_env {
 	struct bus *bus;

@@ -9,7 +9,7 @@ enum {
 	PIRQ_ROUT2 = 0x68, LPC_IO_DEC = 0x80, LPC_EN = 0x82, GEN1_DEC = 0x84, GEN_PMCON_1 = 0xa0, GEN_PMCON_3 = 0xa4,
 	RCBA = 0xf0,
 };
-enum { ACPI_EN = 0x80, PIRQ_OFF = 0x80, LPC_DEVFN = 0x1f << 3, RESET_PMBASE = 0x600 };
+enum { ACPI_EN = 0x80, PIRQ_OFF = 0x80, RESET_PMBASE = 0x600 };
 
 /* Inputs of the 8259s that an external device may drive; "PIRQ[n]_ROUT": the others are reserved. */
 #define ISA_INPUTS 0xdef8u

@@ -219,10 +219,11 @@ static void apic_message(void *arg, u8 vector, u8 delivery, bool logical, bool l
 	apic_bus_send(m->cpus, m->count, &msg, NULL, 0);
 }
 
-static void msi(void *arg, u64 addr, u32 data)
+static void msi(void *arg, struct initiator who, u64 addr, u32 data)
 {
 	struct machine *m = arg;
 
+	(void)who; /* nobody remaps interrupts yet */
 	apic_msi(m->cpus, m->count, addr, data);
 }
 

@@ -139,9 +139,9 @@ static bool dma_allowed(struct bus *b, const struct dma *d, u64 at, u64 len)
 	return true;
 }
 
-static struct initiator dma_who(const struct dma *d)
+static struct initiator dma_who(u16 requester)
 {
-	return (struct initiator){.by = BY_DEVICE, .id = d->requester};
+	return (struct initiator){.by = BY_DEVICE, .id = requester};
 }
 
 static bool dma_in(struct bus *b, const struct dma *d, u64 at, u8 *buf, u64 len)
@@ -153,7 +153,7 @@ static bool dma_in(struct bus *b, const struct dma *d, u64 at, u8 *buf, u64 len)
 	for (u64 now, pa; len; at += now, buf += now, len -= now) {
 		if (!(now = dma_piece(b, d, at, len, &pa)))
 			return false; /* what a device did about the bytes before has changed the map */
-		phys_read(b, dma_who(d), pa, buf, now);
+		phys_read(b, dma_who(d->requester), pa, buf, now);
 	}
 	return true;
 }
@@ -165,7 +165,7 @@ static bool dma_out(struct bus *b, const struct dma *d, u64 at, const u8 *buf, u
 	for (u64 now, pa; len; at += now, buf += now, len -= now) {
 		if (!(now = dma_piece(b, d, at, len, &pa)))
 			return false;
-		phys_write(b, dma_who(d), pa, buf, now);
+		phys_write(b, dma_who(d->requester), pa, buf, now);
 	}
 	return true;
 }
@@ -187,7 +187,7 @@ bool dma_write(struct bus *b, u16 requester, u64 pa, const void *buf, u64 len)
 		if (len != sizeof(data) || (pa & 3) || !b->msi)
 			return false;
 		memcpy(&data, buf, sizeof(data));
-		b->msi(b->msi_arg, pa, data);
+		b->msi(b->msi_arg, dma_who(requester), pa, data);
 		return true;
 	}
 	return dma_out(b, &(struct dma){requester, USE_WRITE, false}, pa, buf, len);

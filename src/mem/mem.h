@@ -102,7 +102,7 @@ struct bus {
 	struct dma_guard guard;     /* wired; allow NULL: devices may do everything */
 	struct secure_init secure;  /* wired */
 	/* Where message-signalled interrupts go: stores by DMA to FEExxxxxh. Set by the machine. */
-	void (*msi)(void *arg, u64 addr, u32 data);
+	void (*msi)(void *arg, struct initiator who, u64 addr, u32 data);
 	void *msi_arg; /* wired */
 	u64 mmio_accesses, port_accesses; /* statistics */
 };

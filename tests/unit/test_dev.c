@@ -27,6 +27,7 @@ struct pc {
 	unsigned resets, inits, sleeps, wakes, power_offs, exits;
 	u32 exit_value;
 	bool a20;
+	struct initiator msi_from;
 	u64 msi_addr;
 	u32 msi_data;
 	unsigned msis;
@@ -89,11 +90,12 @@ static void on_a20(void *arg, bool on)
 	((struct pc *)arg)->a20 = on;
 }
 
-static void on_msi(void *arg, u64 addr, u32 data)
+static void on_msi(void *arg, struct initiator who, u64 addr, u32 data)
 {
 	struct pc *pc = arg;
 
 	pc->msis++;
+	pc->msi_from = who;
 	pc->msi_addr = addr;
 	pc->msi_data = data;
 }
@@ -906,6 +908,8 @@ static void hpet_one_shot(void **state)
 	assert_int_equal(pc->msis, 1);
 	assert_int_equal(pc->msi_addr, 0xfee01000);
 	assert_int_equal(pc->msi_data, 0x4055);
+	assert_int_equal(pc->msi_from.by, BY_DEVICE);
+	assert_int_equal(pc->msi_from.id, LPC_DEVFN);
 	run_to(pc, 20000 + (10ull << 32));
 	assert_int_equal(pc->msis, 2);
 }

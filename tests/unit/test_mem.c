@@ -49,6 +49,7 @@ struct fixture {
 	struct observer code, lines; /* two who are told of stores */
 	struct written written, line;
 	unsigned written_calls, line_calls;
+	struct initiator msi_from;
 	u64 msi_addr;
 	u32 msi_data;
 	char trace[128];
@@ -66,10 +67,10 @@ static void on_line(void *arg, const struct written *w)
 	f->line = *w, f->line_calls++;
 }
 
-static void on_msi(void *arg, u64 addr, u32 data)
+static void on_msi(void *arg, struct initiator who, u64 addr, u32 data)
 {
 	struct fixture *f = arg;
-	f->msi_addr = addr, f->msi_data = data;
+	f->msi_from = who, f->msi_addr = addr, f->msi_data = data;
 }
 
 static void on_io(void *arg, bool mmio, bool write, u64 addr, unsigned size, u64 value)
@@ -270,6 +271,8 @@ static void test_dma(void **state)
 	assert_true(dma_write(b, 8, 0xfee01000, &v, 4));
 	assert_int_equal(f->msi_addr, 0xfee01000);
 	assert_int_equal(f->msi_data, 0x4031);
+	assert_int_equal(f->msi_from.by, BY_DEVICE);
+	assert_int_equal(f->msi_from.id, 8);
 	assert_false(dma_write(b, 8, 0xfee01002, &v, 4));
 	assert_false(dma_read(b, 8, 3 * GIB, buf, sizeof(buf)));
 	assert_int_equal(buf[7], 0xff);

@@ -29,6 +29,7 @@ struct pc {
 	unsigned devs;
 	bool level[24];
 	unsigned resets, msis;
+	struct initiator msi_from;
 	u64 msi_addr;
 	u32 msi_data;
 	struct device *pm, *lpc;
@@ -44,11 +45,12 @@ static void on_reset(void *arg)
 	((struct pc *)arg)->resets++;
 }
 
-static void on_msi(void *arg, u64 addr, u32 data)
+static void on_msi(void *arg, struct initiator who, u64 addr, u32 data)
 {
 	struct pc *pc = arg;
 
 	pc->msis++;
+	pc->msi_from = who;
 	pc->msi_addr = addr;
 	pc->msi_data = data;
 }
@@ -303,6 +305,8 @@ static void msi(void **state)
 	assert_int_equal(pc->msis, 1);
 	assert_int_equal(pc->msi_addr, 0xfee01000);
 	assert_int_equal(pc->msi_data, 0x41);
+	assert_int_equal(pc->msi_from.by, BY_DEVICE);
+	assert_int_equal(pc->msi_from.id, fn);
 	cf_write(pc, fn, 4, 2, 0); /* not a master: silent */
 	msi_send(&p->pci);
 	assert_int_equal(pc->msis, 1);

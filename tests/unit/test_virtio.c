@@ -56,11 +56,11 @@ static void line_set(void *arg, unsigned n, bool level)
 	((struct pc *)arg)->level[n] = level;
 }
 
-static void on_msi(void *arg, u64 addr, u32 data)
+static void on_msi(void *arg, struct initiator who, u64 addr, u32 data)
 {
 	struct pc *pc = arg;
 
-	(void)addr;
+	(void)who, (void)addr;
 	pc->msis++;
 	pc->msi_data = data;
 }
