@@ -23,6 +23,7 @@ static const struct option_row table[] = {
 	{ "device", NULL, ARG_VALUE | ARG_MANY, PROFILE_BOTH, "NAME[,KEY=VALUE...]", "one more device; --device help lists them", opt_device, NULL },
 	{ "smbios", NULL, ARG_VALUE | ARG_MANY, PROFILE_BOTH, "type=N,KEY=VALUE...", "names that SMBIOS gives the machine, in QEMU's words", opt_smbios, NULL },
 	{ "uuid", NULL, ARG_VALUE, PROFILE_BOTH, "UUID", "the machine's UUID: -smbios type=1,uuid=UUID", opt_uuid, NULL },
+	{ "tpm", NULL, ARG_OPTIONAL, PROFILE_BOTH, "[=state=FILE|socket=PATH]", "a TPM 2.0: new at each start, kept in FILE, or a running swtpm", opt_tpm, "state= socket=" },
 	/* how it runs */
 	{ "rtc", NULL, ARG_VALUE, PROFILE_BOTH, "base=DATE|utc", "the clock's date at power-on (2024-01-01)", opt_rtc, NULL },
 	{ "seed", NULL, ARG_VALUE, PROFILE_BOTH, "N", "seeds everything that is random to the guest (0)", opt_seed, NULL },
@@ -164,6 +165,19 @@ static enum status positional(struct options *o, const char *word, struct err *e
 	return apply(o, r, opt_copy(o, "FILE", 4), word, err);
 }
 
+/* Is `word`, behind an option without a value, that value all the same? */
+static bool belongs(const struct option_row *r, const char *word)
+{
+	const char *p = (r->arg & ARG_KIND) == ARG_OPTIONAL && r->accepts && word ? r->accepts : "";
+
+	for (size_t n; *p; p += n + (p[n] == ' ')) {
+		n = strcspn(p, " ");
+		if (!strncmp(word, p, n))
+			return true;
+	}
+	return false;
+}
+
 static enum status one_option(struct options *o, int argc, const char *const argv[], int *at, struct err *err)
 {
 	const char *word = argv[*at], *name = word + (word[1] == '-' ? 2 : 1);
@@ -184,6 +198,8 @@ static enum status one_option(struct options *o, int argc, const char *const arg
 			               r->help ? r->argname : "");
 		value = argv[++*at];
 	}
+	if (!value && *at + 1 < argc && belongs(r, argv[*at + 1]))
+		value = argv[++*at];
 	return apply(o, r, typed, value, err);
 }
 
@@ -380,7 +396,7 @@ bool options_help(int argc, const char *const argv[], FILE *f, enum status *s, s
 		if (answer(name, n, value, p, f))
 			return true;
 		const struct option_row *r = find(name, n, p);
-		if (r && (r->arg & ARG_KIND) == ARG_VALUE && !name[n])
+		if (r && !name[n] && ((r->arg & ARG_KIND) == ARG_VALUE || (i + 1 < argc && belongs(r, argv[i + 1]))))
 			i++; /* a value is not an option, whatever it looks like */
 	}
 	return false;

@@ -52,7 +52,7 @@ struct options {
 enum option_arg {
 	ARG_NONE,
 	ARG_VALUE,
-	ARG_OPTIONAL /* only as --name=VALUE */,
+	ARG_OPTIONAL /* as --name=VALUE, or the next word, where the row knows its beginning */,
 	ARG_KIND = 3,
 	ARG_MANY = 4 /* may be repeated */
 };
@@ -62,7 +62,9 @@ struct option_row {
 	const char *argname;      /* for the help; opt_accept: what to say of any other value */
 	const char *help;         /* NULL: not listed */
 	enum status (*set)(struct options *o, const struct option_row *row, char *value, struct err *err);
-	const char *accepts; /* opt_accept: the values, space-separated, or "*"; opt_refuse, opt_ignore: the reason */
+	/* opt_accept: the values, space-separated, or "*"; opt_refuse, opt_ignore: the reason; ARG_OPTIONAL: what the word
+	 * behind it begins with where it is the value, space-separated */
+	const char *accepts;
 };
 
 enum status options_parse(struct options *o, int argc, const char *const argv[], struct err *err) must_check;
@@ -93,7 +95,7 @@ enum status opt_note(struct options *o, struct err *err, const char *fmt, ...)
 enum status opt_bad(const struct options *o, struct err *err, const char *fmt, ...) printf_like(3, 4);
 bool opt_listed(const char *list, const char *word); /* space-separated; "*": any word */
 
-/* ---- opt_set.c, opt_devices.c, opt_smbios.c: what the rows call ---- */
+/* ---- opt_set.c, opt_devices.c, opt_smbios.c, opt_tpm.c: what the rows call ---- */
 #define OPT_SET(name)                                                                                                  \
 	enum status opt_##name(struct options *o, const struct option_row *row, char *value, struct err *err)
 OPT_SET(accept);
@@ -135,6 +137,7 @@ OPT_SET(object);
 OPT_SET(device);
 OPT_SET(smbios);
 OPT_SET(uuid);
+OPT_SET(tpm);
 void opt_device_help(FILE *f);
 enum status opt_finish_devices(struct options *o, struct err *err) must_check;
 

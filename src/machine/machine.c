@@ -6,6 +6,7 @@
 #include "base/os.h"
 #include "cpu/decode/decode.h"
 #include "cpu/exec/exec.h"
+#include "dev/tpm.h"
 #include "machine/acpi/acpi.h"
 #include "machine/boot/boot.h"
 #include "machine/machine.h"
@@ -79,6 +80,8 @@ static enum status build(struct machine *m, struct err *err)
 		s = pc_build(m, err);
 	if (s == ST_OK)
 		s = play_firmware(m, err);
+	if (s == ST_OK && m->tpm)
+		s = tpm_start(m->tpm, err);
 	return s == ST_OK ? door_start(m, err) : s;
 }
 

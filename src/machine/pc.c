@@ -4,6 +4,7 @@
  */
 #include "dev/devices.h"
 #include "base/os.h"
+#include "dev/tpm.h"
 #include "machine/machine.h"
 
 #include <stdarg.h>
@@ -418,6 +419,26 @@ static enum status pci_devices(struct build *b)
 	return ST_OK;
 }
 
+static void tpm_lost(void *arg, const char *text)
+{
+	pc_lost(arg, "%s", text);
+}
+
+static enum status trusted_platform(struct build *b)
+{
+	struct machine *m = b->m;
+	const struct tpm_config c = {
+	        .option = m->cfg.tpm_option,
+	        .state = m->cfg.tpm_state,
+	        .socket = m->cfg.tpm_socket,
+	        .seed = m->cfg.seed,
+	        .lost = tpm_lost,
+	        .arg = m,
+	};
+
+	return c.option ? tpm_open(&m->tpm, &c, b->err) : ST_OK;
+}
+
 static enum status test_devices(struct build *b)
 {
 	const struct machine_config *cfg = &b->m->cfg;
@@ -449,7 +470,8 @@ static enum status fwcfg_files(struct build *b)
 enum status pc_build(struct machine *m, struct err *err)
 {
 	static enum status (*const steps[])(struct build * b) = {
-	        controllers, platform_devices, serial_ports, pci_bridges, pci_devices, test_devices, fwcfg_files,
+	        controllers, platform_devices, serial_ports, pci_bridges, trusted_platform, pci_devices, test_devices,
+	        fwcfg_files,
 	};
 	struct build b = {
 	        .m = m,
@@ -516,5 +538,6 @@ void pc_fini(struct machine *m)
 		m->devices = d->next;
 		d->ops->destroy(d);
 	}
+	tpm_close(m->tpm);
 	door_close(m);
 }

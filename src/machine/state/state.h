@@ -64,6 +64,7 @@ struct machine {
 	struct device *devices; /* every one, for reset, state and destruction */
 	struct device *pic, *ioapic, *rtc, *hpet, *pm, *fwcfg;
 	struct pci_bus *pci;
+	struct tpm *tpm; /* wired: the engine behind the TPM; NULL: there is none */
 	struct irq_source irqs[IRQSRC_COUNT];
 	u32 irq_wire[2]; /* PIC inputs, I/O APIC inputs as driven now */
 
