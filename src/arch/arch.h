@@ -93,6 +93,9 @@ enum vector {
 	EX_MF = 16, EX_AC, EX_MC, EX_XM, EX_VE, EX_CP, EX_HV = 28, EX_VC, EX_SX,
 };
 
+/* #SX error code: what was made an exception of. */
+enum { SX_INIT = 1 };
+
 enum ex_class { EXC_BENIGN, EXC_CONTRIBUTORY, EXC_PAGE_FAULT, EXC_DOUBLE_FAULT };
 
 /* One row per exception: "Exception and Interrupt Reference". */

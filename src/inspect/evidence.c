@@ -111,6 +111,8 @@ void evidence_event(struct cpu *c, const struct event *e, const struct event *de
 		text_add(t, ", error 0x%x", e->error);
 	if (e->vector == EX_PF)
 		page_fault(e, t);
+	if (e->vector == EX_SX && e->error == SX_INIT)
+		text_add(t, ", INIT redirected");
 	if (e->vector == EX_DB)
 		text_add(t, ", DR6 bits %s", hex(e->payload, 0).s);
 	if (delivering && delivering->type != EV_NONE) {

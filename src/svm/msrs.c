@@ -19,6 +19,7 @@ static bool vm_cr_write(struct cpu *c, u32 index, u64 value)
 	if ((c->vm_cr & VM_CR_LOCK) || !has(c, FEAT_SVM_LOCK))
 		value = (value & ~lock_bits) | (c->vm_cr & lock_bits);
 	c->vm_cr = value;
+	svm_secure_start_check(c);
 	return true;
 }
 

@@ -28,15 +28,15 @@ static void fini(struct cpu *c)
 
 static void reset(struct cpu *c, bool is_init)
 {
+	/* "Action of INIT" clears VM_CR; "SVM-Lock": but not what is locked */
+	c->vm_cr &= is_init && (c->vm_cr & VM_CR_LOCK) ? VM_CR_LOCK | VM_CR_SVMDIS : 0;
+	svm_secure_start_check(c);
 	memset(c->virt_state, 0, sizeof(struct svm));
 	svm_of(c)->cached_pa = ~0ull;
 	c->gif = true;
-	if (is_init) { /* INIT clears SVMDIS unless it is locked */
-		if (!(c->vm_cr & VM_CR_LOCK))
-			c->vm_cr &= ~VM_CR_SVMDIS;
+	if (is_init)
 		return;
-	}
-	c->vm_cr = c->vm_hsave_pa = c->svm_key = 0;
+	c->vm_hsave_pa = c->svm_key = 0;
 	c->tsc_ratio = BIT(32);
 }
 
@@ -47,7 +47,7 @@ static const struct state_row rows[] = {
 	STATE(7, struct svm, nested), STATE(8, struct svm, injecting), STATE(9, struct svm, good),
 	STATE_ARRAY(10, struct svm, image), STATE(11, struct svm, recheck), STATE(12, struct svm, cached_pa),
 	STATE(13, struct svm, avic), STATE(14, struct svm, avic_written), STATE(15, struct svm, bus_locks),
-	STATE(16, struct svm, pml_index), STATE(17, struct svm, avic_pending),
+	STATE(16, struct svm, pml_index), STATE(17, struct svm, avic_pending), STATE(18, struct svm, secure_start),
 };
 /* clang-format on */
 
@@ -64,6 +64,8 @@ const struct virt_ops svm_ops = {
                 .row_count = ARRAY_LEN(rows),
         },
         .rules = {
+                .init = svm_init_answer,
+                .started = svm_started,
                 .control_ok = control_ok,
         },
         .guest = {

@@ -3,7 +3,8 @@
  * #VMEXIT; map.h: the state map, a row for each field of the VMCB; state.c, fields.c: the loads and saves and the field
  * table that come from it; events.c: events as the VMCB has them; vmcb.c: the VMCB in memory; intercepts.c: the
  * intercept table and the decisions taken in the guest; npt.c: nested paging; virq.c: virtual interrupts and NMIs, TPR,
- * GIF; avic.c: the virtual APIC page; memtype.c: memory types; insns.c and msrs.c: the vendor's rows;
+ * GIF; avic.c: the virtual APIC page; memtype.c: memory types; startup.c: INIT and the Startup IPI; insns.c and msrs.c: the
+ * vendor's rows;
  * ops.c: the table of all that the processor calls. No file leads back to one that leads to it. May call: base, arch,
  * mem, cpu. Called by: the processor through cpu->virt, and the models that join the rows below.
  *
@@ -31,8 +32,12 @@ extern const struct msr_set svm_msrs;
 #define SVM_INVLPGB_MAX 7u /* CPUID 8000_0008h EDX[15:0]: pages beyond the first */
 
 /* VM_CR */
-#define VM_CR_LOCK   BIT(3)
-#define VM_CR_SVMDIS BIT(4)
+#define VM_CR_DPD      BIT(0)
+#define VM_CR_R_INIT   BIT(1)
+#define VM_CR_DIS_A20M BIT(2)
+#define VM_CR_LOCK     BIT(3)
+#define VM_CR_SVMDIS   BIT(4)
+#define VM_CR_SECURE   (VM_CR_DPD | VM_CR_R_INIT | VM_CR_DIS_A20M) /* what SKINIT sets */
 
 /* What the checks look at beside the VMCB: the processor's own limits and the host's paging mode. */
 struct svm_env {
@@ -88,6 +93,7 @@ struct svm {
 	u8 avic;          /* enum svm_avic */
 	u16 avic_written; /* register written by the instruction under way: offset | 1; 0: none */
 	u8 avic_pending;  /* a deliverable vector was seen in IRR */
+	u8 secure_start;  /* the bootstrap processor's: it has executed SKINIT, and its VM_CR was not cleared since */
 	u64 cached_pa;    /* whose fields image[cur] caches, for clean bits; ~0: nobody's */
 	struct svm_image
 	        image[2];    /* the current one, and room for the next: group comparison needs the last good one */
@@ -251,6 +257,15 @@ u8 svm_combine_pat(u8 guest, u8 host);
 u8 svm_combine_mtrr(u8 pat, u8 mtrr);
 u8 svm_combine_cd(u8 type, bool cache_disabled);
 u8 svm_mtrr_type(const struct mtrr_state *m, pa_t pa);
+
+/* ---- startup.c: "INIT Support", "Secure Multiprocessor Initialization" ---- */
+enum init_answer svm_init_answer(const struct cpu *c);
+void svm_started(struct cpu *c);
+/* SKINIT's part of the protocol, once its processor is initialised: from now on Startup IPIs do as the manual has them do
+ * behind SKINIT. false: the protocol is not completed, since c is not the bootstrap processor, or another one is not in
+ * INIT state. */
+bool svm_secure_start(struct cpu *c);
+void svm_secure_start_check(struct cpu *c); /* its VM_CR was written */
 
 /* ---- avic.c ---- */
 void svm_avic_enter(struct cpu *c);

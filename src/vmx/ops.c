@@ -136,6 +136,8 @@ const struct virt_ops vmx_ops = {
                 .row_count = ARRAY_LEN(state_rows),
         },
         .rules = {
+                .init = virt_init_taken,
+                .started = virt_nothing,
                 .control_ok = control_ok,
                 .root_blocks_init = true,
         },

@@ -26,12 +26,12 @@ static bool gif_and_awake(struct cpu *c)
 	return c->gif && awake(c);
 }
 
-/* VMX root operation keeps INIT pending; a guest that waits for SIPI has no use for it. */
+/* VMX root operation keeps INIT pending, and so may the vendor; a guest that waits for SIPI has no use for it. */
 static bool init_ready(struct cpu *c)
 {
 	if (c->guest)
 		return c->gif && c->activity != ACT_WAIT_SIPI;
-	return c->gif && !(c->virt_root && c->virt->rules.root_blocks_init);
+	return c->gif && !(c->virt_root && c->virt->rules.root_blocks_init) && c->virt->rules.init(c) != INIT_HELD;
 }
 
 static bool sipi_ready(struct cpu *c)
@@ -135,6 +135,8 @@ static enum xr act_init(struct cpu *c)
 	if (icpt_on(c, ICPT_INIT))
 		return cpu_exit(c, NULL, ICPT_INIT, 0, 0);
 	c->pend &= ~(u32)PEND_INIT;
+	if (c->virt->rules.init(c) == INIT_REDIRECTED)
+		return cpu_fault(c, EX_SX, SX_INIT);
 	cpu_reset(c, true);
 	return XR_OK;
 }
@@ -149,6 +151,7 @@ static enum xr act_sipi(struct cpu *c)
 	seg_set_real(c, SEG_CS, (u16)(c->sipi_vector << 8));
 	c->r[REG_RIP] = 0;
 	c->activity = ACT_RUN;
+	c->virt->rules.started(c);
 	cpu_update_mode(c);
 	return XR_OK;
 }
@@ -290,6 +293,7 @@ enum xr event_poll(struct cpu *c, struct delivery *d)
 
 		enum xr r = row->act(c);
 
+		d->faulted = r == XR_FAULT && row->act == act_init; /* #SX is a fault, the others here are none */
 		if (r == XR_OK && row->act == act_intr && (before == ACT_HLT || before == ACT_FREEZE))
 			c->activity = before; /* consumed or gone: the halt goes on */
 		return r;

@@ -3,6 +3,7 @@
 
 /* clang-format off */
 void virt_nothing(struct cpu *c)                                      { (void)c; }
+enum init_answer virt_init_taken(const struct cpu *c)                 { (void)c; return INIT_TAKEN; }
 bool virt_never(struct cpu *c)                                        { (void)c; return false; }
 bool virt_as_ever(struct cpu *c, bool *decided)                       { (void)c, (void)decided; return false; }
 bool virt_all_defined(struct cpu *c, enum icpt id)                    { (void)c, (void)id; return false; }
@@ -31,5 +32,5 @@ const struct virt_ops virt_none = {
         .block = "",
         .block_at = virt_no_block,
         .life = {.init = none_init, .fini = virt_nothing, .reset = none_reset, .loaded = virt_nothing},
-        .rules = {.control_ok = virt_any_value},
+        .rules = {.init = virt_init_taken, .started = virt_nothing, .control_ok = virt_any_value},
 };

@@ -131,6 +131,9 @@ struct cr_write {
 	u16 operand; /* LMSW's, as it is */
 };
 
+/* What becomes of an INIT: it resets the processor, stays pending, or is gone and #SX instead. */
+enum init_answer { INIT_TAKEN, INIT_HELD, INIT_REDIRECTED };
+
 /* Registers whose values the architecture restricts further while virtualisation is on. */
 enum control_register { CONTROL_CR0, CONTROL_CR4, CONTROL_EFER };
 
@@ -154,6 +157,8 @@ struct virt_ops {
 
 	/* What the architecture adds to a processor that may have guests. */
 	struct {
+		enum init_answer (*init)(const struct cpu *c); /* INIT that no intercept takes */
+		void (*started)(struct cpu *c);                /* a Startup IPI has found it waiting */
 		bool (*control_ok)(const struct cpu *c, enum control_register which, u64 value); /* false: #GP */
 		bool root_blocks_init; /* while virt_root is set, INIT stays pending and A20M is without effect */
 	} rules;
@@ -217,6 +222,7 @@ struct virt_ops {
 
 /* ---- virt.c: defaults ---- */
 void virt_nothing(struct cpu *c);
+enum init_answer virt_init_taken(const struct cpu *c);
 bool virt_never(struct cpu *c);
 bool virt_as_ever(struct cpu *c, bool *decided); /* intr_masked, nmi_masked: nobody but IF and cpu->nmi_blocked */
 bool virt_all_defined(struct cpu *c, enum icpt id);
