@@ -1,5 +1,7 @@
 #include "base/hostmem.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -36,6 +38,27 @@ void hostmem_close(int fd)
 {
 	if (fd >= 0)
 		close(fd);
+}
+
+bool hostmem_used(int fd, u64 *from, u64 *end)
+{
+	off_t data = lseek(fd, (off_t)*from, SEEK_DATA);
+
+	if (data < 0 && errno != ENXIO)
+		return *from < *end; /* no such knowledge: it may all be used */
+	if (data < 0 || (u64)data >= *end)
+		return false;
+	off_t hole = lseek(fd, data, SEEK_HOLE);
+	*from = (u64)data;
+	if (hole > data)
+		*end = min_u64(*end, (u64)hole);
+	return true;
+}
+
+void hostmem_zero(int fd, void *at, u64 offset, u64 size)
+{
+	if (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)size))
+		memset(at, 0, size);
 }
 
 #define PATTERN_BYTES (1ull << 20)

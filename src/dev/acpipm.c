@@ -163,7 +163,8 @@ static void pm_write(void *dev, u64 offset, unsigned size, u64 v)
 	update(a);
 }
 
-/* "Reset Control Register": it happens as RST_CPU goes from 0 to 1; with SYS_RST clear it is the processors' INIT#. */
+/* "Reset Control Register": it happens as RST_CPU goes from 0 to 1; with SYS_RST clear it is the processors' INIT#, with
+ * FULL_RST as well the power goes for a while. */
 static u64 rst_read(void *dev, u64 offset, unsigned size)
 {
 	struct acpipm *a = dev;
@@ -183,7 +184,8 @@ static void rst_write(void *dev, u64 offset, unsigned size, u64 v)
 	a->rst_cnt = v & (RST_SYS | RST_CPU | RST_FULL);
 	if (!go || !a->platform)
 		return;
-	void (*act)(void *) = v & RST_SYS ? a->platform->reset : a->platform->init;
+	void (*whole)(void *) = v & RST_FULL ? a->platform->power_cycle : a->platform->reset;
+	void (*act)(void *) = v & RST_SYS ? whole : a->platform->init;
 	if (act)
 		act(a->platform->arg);
 }

@@ -45,6 +45,7 @@ static inline void dev_map(struct device *d, struct bus_range *r, const struct b
 struct platform {
 	void (*power_off)(void *arg);
 	void (*reset)(void *arg);             /* of everything: CF9h */
+	void (*power_cycle)(void *arg);       /* the same with the power off for a while: CF9h with FULL_RST */
 	void (*init)(void *arg);              /* INIT# of the processors: keyboard controller, port 92h, CF9h */
 	void (*sleep)(void *arg);             /* S3 */
 	void (*wake)(void *arg);

@@ -84,6 +84,14 @@ enum status shutdownport_create(struct device **out, const struct dev_env *e);
 
 /* Q35 host bridge 8086:29C0: CF8h/CFCh, ECAM at B0000000h, PAM. Sets *pci. */
 enum status q35_create(struct device **out, const struct dev_env *e, struct pci_bus **pci);
+/* The northbridge's DRAM controller, 1022:1101 and 1022:1102, functions 1 and 2 of `slot`. */
+struct dram_keeper {
+	bool (*keep)(void *arg); /* MemClrDis, as the reset found it */
+	void *arg;
+};
+enum status dram_create(struct device **out, const struct dev_env *e, u8 slot, struct dram_keeper keeper);
+void dram_power_lost(struct device *dram); /* with it the content of memory */
+bool dram_enabled(const struct device *dram); /* since the last reset */
 /* ICH9 LPC 8086:2918 at 00:1F.0: PMBASE, PIRQ routing 60h-6Bh; INTx pins reach irq[16..23] (APIC) and irq[0..15] (PIC). */
 enum status lpc_create(struct device **out, const struct dev_env *e, const struct irq_line irq[24]);
 /* The ACPI block that PMBASE and ACPI_CNTL move. */

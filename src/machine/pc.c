@@ -72,6 +72,14 @@ static void reset(void *arg)
 	}
 }
 
+static void power_cycle(void *arg)
+{
+	struct machine *m = arg;
+
+	m->power_lost = true;
+	reset(m);
+}
+
 void pc_init(struct machine *m)
 {
 	enum { SHUTDOWN_STATUS = 0x0f };
@@ -482,6 +490,7 @@ enum status pc_build(struct machine *m, struct err *err)
 	m->platform = (struct platform){
 	        .power_off = power_off,
 	        .reset = reset,
+	        .power_cycle = power_cycle,
 	        .init = init,
 	        .sleep = sleep,
 	        .wake = wake,

@@ -125,6 +125,8 @@ void bus_unobserve(struct bus *b, struct observer *o);
 /* A store to pages of memory of which one may have a flag byte that is not zero: tells whoever asked, clears PAGE_CLEAN.
  * Call before or after the bytes move, never not at all. */
 void mem_written(struct bus *b, struct initiator who, const u8 *host, u64 pa, u64 len);
+/* Memory from one place to another reads zero again: RAM alone, wherever maps show it. Costs what was in use. */
+void mem_clear(struct bus *b, u64 from, u64 to);
 
 /* ---- space.c ---- */
 /* Lay an overlay over what is there, or take it away; false: there are too many. What was laid, lifted or written into

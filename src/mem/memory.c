@@ -122,3 +122,24 @@ void mem_written(struct bus *b, struct initiator who, const u8 *host, u64 pa, u6
 		host += w.len, pa += w.len, len -= w.len;
 	}
 }
+
+/* A piece of one block. What nobody ever wrote is zero already, and nobody needs to hear of it. */
+static void clear_piece(struct bus *b, const struct mem_block *m, u64 from, u64 to)
+{
+	for (u64 end = to; hostmem_used(b->memfd, &from, &end); from = end, end = to) {
+		mem_written(b, (struct initiator){.by = BY_LOADER}, b->memory + from, m->base + (from - m->offset),
+		            end - from);
+		hostmem_zero(b->memfd, b->memory + from, from, end - from);
+	}
+}
+
+void mem_clear(struct bus *b, u64 from, u64 to)
+{
+	for (unsigned n = 0; n < b->blocks; n++) {
+		const struct mem_block *m = &b->block[n];
+		u64 first = max_u64(from, m->offset), end = min_u64(to, m->offset + m->size);
+
+		if (!m->rom && first < end)
+			clear_piece(b, m, first, end);
+	}
+}

@@ -24,7 +24,7 @@ struct pc {
 	bool level[24];
 	unsigned rises[24];
 	u64 rise_at[24];
-	unsigned resets, inits, sleeps, wakes, power_offs, exits;
+	unsigned resets, cycles, inits, sleeps, wakes, power_offs, exits;
 	u32 exit_value;
 	bool a20;
 	struct initiator msi_from;
@@ -55,6 +55,11 @@ static void line_set(void *arg, unsigned n, bool level)
 static void on_reset(void *arg)
 {
 	((struct pc *)arg)->resets++;
+}
+
+static void on_power_cycle(void *arg)
+{
+	((struct pc *)arg)->cycles++;
 }
 
 static void on_init(void *arg)
@@ -130,7 +135,7 @@ static int setup(void **state)
 	clock_init(&pc->clock);
 	if (bus_init(&pc->bus, &pc->clock, NULL, 16 << 20, 1ull << 31, &err))
 		return -1;
-	pc->platform = (struct platform){ .power_off = on_power_off, .reset = on_reset, .init = on_init, .sleep = on_sleep,
+	pc->platform = (struct platform){ .power_off = on_power_off, .reset = on_reset, .power_cycle = on_power_cycle, .init = on_init, .sleep = on_sleep,
 					  .wake = on_wake, .debug_exit = on_exit_port,
 					  .a20 = on_a20, .arg = pc };
 	pc->bus.msi = on_msi;
@@ -1018,6 +1023,14 @@ static void pm_events(void **state)
 	out8(pc, 0xcf9, 4); /* SYS_RST clear: the processors alone */
 	assert_int_equal(pc->resets, 1);
 	assert_int_equal(pc->inits, 1);
+	out8(pc, 0xcf9, 8);
+	out8(pc, 0xcf9, 0xc); /* FULL_RST says nothing without SYS_RST */
+	assert_int_equal(pc->inits, 2);
+	assert_int_equal(pc->cycles, 0);
+	out8(pc, 0xcf9, 0);
+	out8(pc, 0xcf9, 0xe);
+	assert_int_equal(pc->resets, 1);
+	assert_int_equal(pc->cycles, 1);
 	acpipm_move(d, 0xb000, true);
 	assert_int_equal(bus_port_read(&pc->bus, 0xb004, 2) & 1, 1);
 	assert_int_equal(bus_port_read(&pc->bus, 0x604, 2), 0xffff);

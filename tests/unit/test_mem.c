@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <cmocka.h>
+#include <sys/stat.h>
 
 #include "arch/features.h"
 #include "mem/mem.h"
@@ -315,6 +316,51 @@ static void test_sparse_tebibyte(void **state)
 	assert_int_equal(bus_init(&b, &c, NULL, (1ull << 40) + 1, 2 * GIB, &e), ST_ARG);
 }
 
+/* Both blocks of RAM, what lies at the edges, who is told of it, and what the computer gets back. */
+static void test_clear(void **state)
+{
+	struct fixture *f = *state;
+	struct bus *b = &f->bus;
+	u8 image[PAGE_SIZE];
+	struct err e;
+	struct stat before, after;
+
+	memset(image, 0xab, sizeof(image));
+	assert_int_equal(bus_add_rom(b, 0x5000, image, sizeof(image), &e), ST_OK);
+	for (u64 i = 0; i < 8; i++)
+		bus_write_u64(b, 24 * MIB + i * MIB + 8, 0x1111111111111111 * i + 1);
+	for (u64 i = 0; i < 4; i++)
+		bus_write_u64(b, 4 * GIB + i * MIB, ~i);
+	*bus_memory(b, 4 * GIB + 2 * MIB) = 7; /* by a pointer that somebody kept */
+	*mem_flag(b, bus_memory(b, 25 * MIB)) |= PAGE_CODE;
+	*mem_flag(b, bus_memory(b, 30 * MIB)) |= PAGE_WATCHED;
+	*mem_flag(b, bus_memory(b, 31 * MIB)) |= PAGE_CLEAN;
+	assert_int_equal(fstat(b->memfd, &before), 0);
+	mem_clear(b, 25 * MIB, 32 * MIB + 3 * MIB); /* RAM above 4 GiB follows that below */
+	assert_int_equal(fstat(b->memfd, &after), 0);
+	assert_int_equal(bus_read_u64(b, 24 * MIB + 8), 1);
+	for (u64 i = 1; i < 8; i++)
+		assert_int_equal(bus_read_u64(b, 24 * MIB + i * MIB + 8), 0);
+	for (u64 i = 0; i < 3; i++)
+		assert_int_equal(bus_read_u64(b, 4 * GIB + i * MIB), 0);
+	assert_int_equal(bus_read_u64(b, 4 * GIB + 3 * MIB), ~3ull);
+	assert_int_equal(bus_read_u32(b, 0x5000), 0xabababab);
+	assert_int_equal(f->written_calls, 1);
+	assert_int_equal(f->written.pa, 25 * MIB);
+	assert_int_equal(f->written.who.by, BY_LOADER);
+	assert_int_equal(f->line_calls, 1);
+	assert_int_equal(f->line.pa, 30 * MIB);
+	assert_int_equal(*mem_flag(b, bus_memory(b, 31 * MIB)) & PAGE_CLEAN, 0);
+	assert_int_equal(*mem_flag(b, bus_memory(b, 26 * MIB + PAGE_SIZE)), PAGE_CLEAN); /* zero before, too */
+	assert_true(after.st_blocks <= before.st_blocks - 10 * 8);
+	bus_write_u64(b, 26 * MIB, 5); /* and it is memory as before */
+	assert_int_equal(bus_read_u64(b, 26 * MIB), 5);
+	mem_clear(b, 0, b->file_size);
+	assert_int_equal(bus_read_u64(b, 24 * MIB + 8), 0);
+	assert_int_equal(bus_read_u64(b, 4 * GIB + 3 * MIB), 0);
+	assert_int_equal(bus_read_u32(b, 0x5000), 0xabababab); /* a ROM is none of it */
+}
+
 static void test_arch_tables(void **state)
 {
 	(void)state;
@@ -348,6 +394,7 @@ int main(void)
 	        cmocka_unit_test_setup_teardown(test_mmio, setup, teardown),
 	        cmocka_unit_test_setup_teardown(test_dma, setup, teardown),
 	        cmocka_unit_test(test_sparse_tebibyte),
+	        cmocka_unit_test_setup_teardown(test_clear, setup, teardown),
 	        cmocka_unit_test(test_arch_tables),
 	};
 	return cmocka_run_group_tests_name("mem", tests, NULL, NULL);

@@ -29,7 +29,7 @@ static const u8 code[] = {
         0x80, 0xfc, 0x0b, 0x74, 0x1a, /* cmp ah, 0bh; je interrupted */
         0x80, 0xfc, 0x0c, 0x74, 0x1b, /* cmp ah, 0ch; je called */
         0xba, 0xf9, 0x0c,             /* mov dx, 0cf9h */
-        0xb0, 0x0e,                   /* mov al, 0eh: full reset */
+        0xb0, 0x06,                   /* mov al, 6: reset of everything */
         0xee,                         /* out dx, al */
         0xf4, 0xeb, 0xfd,             /* hlt; jmp $-1 */
         /* acknowledge: */

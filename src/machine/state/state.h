@@ -74,7 +74,7 @@ struct machine {
 
 	enum machine_stop stop; /* scratch: what machine_run() will answer */
 	u32 stop_value;         /* scratch: debug-exit value, enum machine_limit */
-	bool reset_pending;
+	bool reset_pending, power_lost;           /* a reset, and one behind which memory has nothing */
 	bool sleep_pending, asleep, wake_pending; /* S3: asked for, entered, something ends it */
 	bool loaded;                              /* the loader ran before: fw_cfg has its content */
 	volatile int stop_request;                /* scratch: set from a signal handler */
