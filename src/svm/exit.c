@@ -37,18 +37,12 @@ static u64 next_guest_rip(struct cpu *c, const struct exit_request *x, const str
 	return len && has(c, FEAT_NRIP_SAVE) ? (c->r[REG_RIP] + len) & ip_mask(c) : 0;
 }
 
-/* "Instruction Bytes": on a data access's nested page fault or intercepted #PF; fewer where fetching them would fault.
- */
-static void fetch_bytes(struct cpu *c, const struct exit_request *x, struct exit_info *o)
+/* Fewer than 15 where fetching them would fault. */
+static void fetch_bytes(struct cpu *c, struct exit_info *o)
 {
-	bool pf = x->id == ICPT_EXC + EX_PF;
 	u64 rip = c->r[REG_RIP];
 	struct fetch f;
 
-	if (!has(c, FEAT_DECODEASSISTS) || (!pf && x->id != ICPT_STAGE2))
-		return;
-	if (x->fetching && x->vectoring.type == EV_NONE) /* PF_I does not tell: it needs EFER.NXE or CR4.SMEP */
-		return;
 	while (o->fetched < 15) {
 		la_t la = c->sb.base[SEG_CS] + rip;
 		u32 n = (u32)min_u64(15u - o->fetched, PAGE_SIZE - (la & ~PAGE_MASK));
@@ -68,6 +62,14 @@ static void fetch_bytes(struct cpu *c, const struct exit_request *x, struct exit
 		o->fetched = (u8)(o->fetched + n);
 		rip += n;
 	}
+}
+
+/* "Instruction Bytes": on a data access's nested page fault or intercepted #PF. */
+static bool wants_bytes(const struct cpu *c, const struct exit_request *x)
+{
+	if (!has(c, FEAT_DECODEASSISTS) || (x->id != ICPT_EXC + EX_PF && x->id != ICPT_STAGE2))
+		return false;
+	return !x->fetching || x->vectoring.type != EV_NONE; /* PF_I does not tell: it needs EFER.NXE or CR4.SMEP */
 }
 
 static void describe(struct cpu *c, const struct exit_request *x, struct exit_info *o)
@@ -165,8 +167,13 @@ void svm_exit(struct cpu *c, const struct exit_request *x)
 	struct vmcb_page tmp;
 	struct svm_access a;
 
-	fetch_bytes(c, x, &o);
 	describe(c, x, &o);
+	if (unlikely(wants_bytes(c, x))) {
+		const struct exit_request kept = *x;
+
+		fetch_bytes(c, &o);
+		c->exit = kept; /* a fetch that faults asks for an exit of its own, in the same place */
+	}
 	settle_debug(c, x);
 	if (quirk(c, QUIRK_SVM_FIRST) && (x->id == ICPT_EXC + EX_BP || x->id == ICPT_EXC + EX_OF)) /* 2005: a trap */
 		c->r[REG_RIP] = (c->r[REG_RIP] + x->event.insn_len) & ip_mask(c);

@@ -113,6 +113,29 @@ static void table_accesses(void)
 	       "svm.2.21.6.17 svm.2.21.6.1");
 }
 
+/* An interrupt whose delivery needs tables that are not there, which are those of the code, too. */
+static void delivery_without_tables(void)
+{
+	const char *name = "delivery, tables not present";
+	u64 *l1;
+
+	base(&reads);
+	own_idt();
+	l1 = split(TABLES);
+	memcpy((void *)TABLES, user_pml4, 4096);
+	v->cr3 = TABLES;
+	l1[0] = TABLES | 6;
+	v->eventinj = 0x80000020;
+	vcheck(name, "code", go(), EXIT_NPF);
+	vcheck(name, "EXITINFO1", v->exitinfo1, (TABLE | 0x6) & code_mask());
+	vcheck(name, REQ("svm.2.4.2.2") "EXITINTINFO", v->exitintinfo, 0x80000020);
+	vcheck(name, "no bytes", assists ? v->bytes[0] : 0, 0);
+	l1[0] = TABLES | 7;
+	v->eventinj = v->exitintinfo;
+	vcheck(name, "injected again", go(), EXIT_VMMCALL);
+	vcheck(name, "handler", v->rip, stub_of(0x20));
+}
+
 /* "Fault Ordering": the guest's own faults come before the nested fault of the final address. */
 static void order(void)
 {
@@ -201,5 +224,6 @@ void test_nested(void)
 	straddling_fetch();
 	final_accesses();
 	table_accesses();
+	delivery_without_tables();
 	order();
 }
