@@ -8,6 +8,7 @@
 #include "dev/dev.h"
 
 struct pci_bus; /* dev/pci.h */
+struct tpm;     /* dev/tpm.h */
 
 /* The place of the chipset's bridge on bus 0, under which devices go that are no PCI functions of their own. */
 #define LPC_DEVFN (0x1f << 3)
@@ -72,6 +73,14 @@ void acpipm_gpe(struct device *pm, unsigned n); /* sets GPE0_STS bit n */
 enum status fwcfg_create(struct device **out, const struct dev_env *e);
 enum status fwcfg_add_key(struct device *fw, u16 key, const void *data, u32 len);     /* copied */
 enum status fwcfg_add_file(struct device *fw, const char *name, const void *data, u32 len); /* copied */
+
+/* TPM 2.0 at FED40000h and the engine behind it (dev/tpm.h), which stays the caller's; any ISA line, as software says. */
+enum status tpm_tis_create(struct device **out, const struct dev_env *e, struct tpm *engine,
+			   const struct irq_line irq[16]);
+/* What SKINIT has the platform send: hash start, data and end at locality 4. */
+void tpm_tis_measure(struct device *tis, const void *image, u64 size);
+/* A command of who plays firmware, at locality 0 and at once; the answer's size. answer: TPM_BUFFER bytes. */
+u32 tpm_tis_command(struct device *tis, const void *command, u32 size, void *answer);
 
 /* Port E9h. */
 enum status debugcon_create(struct device **out, const struct dev_env *e, u16 port, struct chan *chan);

@@ -147,7 +147,7 @@ static struct wires wires(const struct machine *m)
 	u32 hpet = m->irqs[IRQSRC_HPET].levels, pci = m->irqs[IRQSRC_PCI].levels;
 	struct wires w = {0, 0};
 
-	isa |= test & ~4u;
+	isa |= (test & ~4u) | m->irqs[IRQSRC_TPM].levels;
 	w.pic = (isa & 0xfffb) | (pci & 0xffff);
 	w.apic = (isa & ~5u) | (isa & 1) << 2 | (test & 4) | (pci & 0xff0000);
 	if (legacy) {
@@ -432,6 +432,14 @@ static void tpm_lost(void *arg, const char *text)
 	pc_lost(arg, "%s", text);
 }
 
+/* SKINIT's transfer of the image, and nobody else's. */
+static void measure(void *arg, const void *image, u64 size)
+{
+	struct machine *m = arg;
+
+	tpm_tis_measure(m->tis, image, size);
+}
+
 static enum status trusted_platform(struct build *b)
 {
 	struct machine *m = b->m;
@@ -444,7 +452,20 @@ static enum status trusted_platform(struct build *b)
 	        .arg = m,
 	};
 
-	return c.option ? tpm_open(&m->tpm, &c, b->err) : ST_OK;
+	struct irq_line irq[24];
+	struct device *d;
+
+	if (!c.option)
+		return ST_OK;
+	enum status s = tpm_open(&m->tpm, &c, b->err);
+	if (s != ST_OK)
+		return s;
+	lines(m, IRQSRC_TPM, irq);
+	MAKE("tpm-tis", tpm_tis_create(&d, &b->env, m->tpm, irq));
+	m->tis = d;
+	m->bus.secure.measure = measure;
+	m->bus.secure.arg = m;
+	return ST_OK;
 }
 
 static enum status test_devices(struct build *b)

@@ -2,6 +2,7 @@
 #include "machine/acpi/acpi.h"
 
 #include "dsdt_aml.h"
+#include "tpm_aml.h"
 
 struct tables {
 	struct machine *m;
@@ -266,6 +267,24 @@ static void build_mcfg(struct tables *ts, struct table *t)
 	listed(ts, finish(ts, t));
 }
 
+/* "TPM2 Table" of the TCG ACPI specification: the FIFO interface, without a control area, and firmware's log. The device
+ * itself is in a table of its own. */
+static void build_tpm(struct tables *ts, struct table *t)
+{
+	enum { CLIENT = 0, TIS = 6, PARAMETERS = 12 };
+
+	begin(t, "TPM2", 4);
+	word(t, CLIENT);
+	word(t, 0);
+	qword(t, 0);
+	dword(t, TIS);
+	text(t, "", PARAMETERS);
+	dword(t, MACHINE_TPM_LOG_SIZE);
+	qword(t, MACHINE_TPM_LOG);
+	listed(ts, finish(ts, t));
+	listed(ts, place(ts, tpm_aml, sizeof(tpm_aml), 16));
+}
+
 /* Scope (\_SB) { Device (C00n) { _HID "ACPI0007", _UID n } ... }: "AML Byte Stream Byte Values". */
 static void build_ssdt(struct tables *ts, struct table *t)
 {
@@ -347,6 +366,8 @@ enum status acpi_build(struct machine *m, struct err *err)
 	build_hpet(&ts, t);
 	build_mcfg(&ts, t);
 	build_ssdt(&ts, t);
+	if (m->tis)
+		build_tpm(&ts, t);
 	build_roots(&ts, t);
 	base_free(t);
 	return ts.full ? err_set(err, ST_FAULT, "the ACPI tables do not fit into their 16 KiB") : ST_OK;

@@ -352,6 +352,8 @@ enum status boot_load(struct machine *m, struct err *err)
 	}
 	if (s == ST_OK)
 		s = boot_platform(b, err);
+	if (s == ST_OK)
+		s = boot_measure(m, b->append, err);
 	os_file_unmap(&b->kernel);
 	base_free(b);
 	return s;

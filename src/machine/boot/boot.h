@@ -49,6 +49,10 @@ struct boot_module {
 void boot_shadow(struct machine *m);
 enum status boot_load(struct machine *m, struct err *err) must_check;
 
+/* ---- measure.c: a TPM, if there is one. Starts it and measures; goes on after S3 ---- */
+enum status boot_measure(struct machine *m, const char *command_line, struct err *err) must_check;
+void boot_wake_tpm(struct machine *m);
+
 /* ---- boot.c: helpers of the loaders ---- */
 enum status boot_claim(struct boot *b, u64 base, u64 size, const char *what, struct err *err) must_check;
 enum status boot_put(struct boot *b, u64 base, const void *data, u64 size, const char *what,

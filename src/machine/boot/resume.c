@@ -38,6 +38,7 @@ enum status boot_resume(struct machine *m, struct err *err)
 	u64 wide = get64(facs + X_WAKING_VECTOR);
 	if (!vector && !wide)
 		return boot_load(m, err);
+	boot_wake_tpm(m);
 	if (!wide) {
 		boot_enter_real(c, vector);
 	} else if (get32(facs + OSPM_FLAGS) & WAKE_64) {

@@ -17,6 +17,8 @@
 #define MACHINE_LAPIC     0xfee00000ull
 #define MACHINE_PMBASE    0x600
 #define MACHINE_EBDA      0x9fc00ull
+#define MACHINE_TPM_LOG      0xe0000ull /* the event log, with a TPM */
+#define MACHINE_TPM_LOG_SIZE 0x10000ull
 #define MACHINE_ACPI_BASE 0xf0000ull /* RSDP first, then every table */
 #define MACHINE_ACPI_END  0xf4000ull
 #define MACHINE_DMI_BASE  0xf4000ull /* SMBIOS */

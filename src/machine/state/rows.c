@@ -10,6 +10,7 @@ const struct state_row machine_rows[] = {
 	STATE_ARRAY(5, struct machine, irq_wire), M(6, turn), M(7, reset_pending), M(8, sleep_pending), M(9, asleep),
 	M(10, wake_pending), M(11, loaded), M(12, rsdp), M(13, facs),
 	M(14, bus.space[SPACE_CPU].a20_masked), M(15, bus.space[SPACE_SMM].a20_masked), M(16, power_lost),
+	M(17, irqs[IRQSRC_TPM].levels),
 };
 /* clang-format on */
 

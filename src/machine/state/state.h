@@ -39,7 +39,7 @@ struct irq_source {
 	struct machine *m;
 	u32 levels;
 };
-enum { IRQSRC_ISA, IRQSRC_HPET, IRQSRC_TEST, IRQSRC_PCI, IRQSRC_COUNT };
+enum { IRQSRC_ISA, IRQSRC_HPET, IRQSRC_TEST, IRQSRC_PCI, IRQSRC_TPM, IRQSRC_COUNT };
 
 struct door {
 	struct chan *chans;
@@ -62,7 +62,7 @@ struct machine {
 	const struct decode_index *decode;
 
 	struct device *devices; /* every one, for reset, state and destruction */
-	struct device *pic, *ioapic, *rtc, *hpet, *pm, *fwcfg;
+	struct device *pic, *ioapic, *rtc, *hpet, *pm, *fwcfg, *tis /* NULL: no TPM */;
 	struct pci_bus *pci;
 	struct tpm *tpm; /* wired: the engine behind the TPM; NULL: there is none */
 	struct irq_source irqs[IRQSRC_COUNT];
