@@ -68,21 +68,25 @@ static unsigned month_days(unsigned y, unsigned m)
 	return m == 2 && leap(y) ? 29 : days[m <= 12 ? m : 0];
 }
 
+#define DAYS_400_YEARS 146097u
+
 static void next_days(struct rtc *r, u64 days)
 {
 	unsigned year = decode(r, r->cmos[CENTURY]) * 100 + decode(r, r->cmos[YEAR]);
 	unsigned month = decode(r, r->cmos[MONTH]), day = decode(r, r->cmos[MDAY]), wday = decode(r, r->cmos[WDAY]);
 
 	wday = (unsigned)((wday + 6 + days) % 7) + 1; /* 1 is Sunday */
-	for (; days; days--) {
-		if (++day <= month_days(year, month))
-			continue;
-		day = 1;
-		if (++month <= 12)
-			continue;
-		month = 1;
-		year++;
+	if (day > month_days(year, month))
+		day = month_days(year, month); /* no such day: the next month's first follows it, too */
+	year += (unsigned)(days / DAYS_400_YEARS % 25 * 400); /* of years there are 10,000 */
+	for (days %= DAYS_400_YEARS; day + days > month_days(year, month); day = 1) {
+		days -= month_days(year, month) - day + 1;
+		if (++month > 12) {
+			month = 1;
+			year++;
+		}
 	}
+	day += (unsigned)days;
 	r->cmos[CENTURY] = encode(r, year / 100 % 100);
 	r->cmos[YEAR] = encode(r, year % 100);
 	r->cmos[MONTH] = encode(r, month);

@@ -9,6 +9,15 @@
 #define CUTS (2 * (MEM_BLOCKS + OVERLAYS))
 
 /* ---- where an access goes ---- */
+
+/* What lies at addresses between two cuts. */
+struct layers {
+	u64 base, size;
+	const struct mem_block *ram, *rom;          /* or NULL */
+	const struct space_overlay *over[OVERLAYS]; /* that which wins first */
+	unsigned overs;
+};
+
 static const struct mem_block *block_at(const struct bus *b, u64 pa, bool rom)
 {
 	for (unsigned n = 0; n < b->blocks; n++)
@@ -17,31 +26,40 @@ static const struct mem_block *block_at(const struct bus *b, u64 pa, bool rom)
 	return NULL;
 }
 
+static void find_layers(const struct bus *b, u64 base, u64 size, struct layers *l)
+{
+	l->base = base;
+	l->size = size;
+	l->ram = block_at(b, base, false);
+	l->rom = block_at(b, base, true);
+	l->overs = 0;
+	for (unsigned n = b->overlays; n--;)
+		if (base - b->overlay[n]->base < b->overlay[n]->size)
+			l->over[l->overs++] = b->overlay[n];
+}
+
 static u8 *in_block(const struct bus *b, const struct mem_block *m, u64 pa)
 {
 	return m ? b->memory + m->offset + (pa - m->base) : NULL;
 }
 
 /* NULL: no memory. */
-static u8 *destination(const struct bus *b, unsigned space, u64 pa, unsigned use)
+static u8 *destination(const struct bus *b, const struct layers *l, unsigned space, unsigned use)
 {
-	const struct mem_block *rom = block_at(b, pa, true);
-	bool outside = rom != NULL;
+	bool outside = l->rom != NULL;
 
-	for (unsigned n = b->overlays; n--;) {
-		const struct space_overlay *o = b->overlay[n];
-		if (pa - o->base >= o->size)
-			continue;
+	for (unsigned n = 0; n < l->overs; n++) {
+		const struct space_overlay *o = l->over[n];
 		if (o->to[space].memory & use)
-			return b->memory + o->memory + (pa - o->base);
+			return b->memory + o->memory + (l->base - o->base);
 		if (o->to[space].outside & use) {
 			outside = true;
 			break;
 		}
 	}
 	if (!outside)
-		return in_block(b, block_at(b, pa, false), pa);
-	return use == USE_WRITE ? NULL : in_block(b, rom, pa);
+		return in_block(b, l->ram, l->base);
+	return use == USE_WRITE ? NULL : in_block(b, l->rom, l->base);
 }
 
 /* ---- the map ---- */
@@ -85,12 +103,12 @@ static void add(struct space *s, u64 base, u64 size, u8 *host, u8 uses)
 	s->part[s->count++] = (struct space_part){.base = base, .size = size, .host = host, .uses = uses};
 }
 
-static void add_interval(const struct bus *b, unsigned space, u64 base, u64 size, struct space *s)
+static void add_interval(const struct bus *b, unsigned space, const struct layers *l, struct space *s)
 {
 	u8 *host[3], done = 0;
 
 	for (unsigned k = 0; k < 3; k++)
-		host[k] = destination(b, space, base, 1u << k);
+		host[k] = destination(b, l, space, 1u << k);
 	for (unsigned k = 0; k < 3; k++) {
 		u8 uses = 0;
 		for (unsigned j = k; j < 3; j++)
@@ -98,7 +116,7 @@ static void add_interval(const struct bus *b, unsigned space, u64 base, u64 size
 				uses |= (u8)(1u << j);
 		done |= uses;
 		if (uses && host[k])
-			add(s, base, size, host[k], uses);
+			add(s, l->base, l->size, host[k], uses);
 	}
 }
 
@@ -131,24 +149,37 @@ static void tell_remapped(struct bus *b)
 			o->remapped(o->arg);
 }
 
+/* false: it is what it was. */
+static bool replace_map(struct bus *b, struct space *s, struct space *fresh)
+{
+	qsort(fresh->part, fresh->count, sizeof(fresh->part[0]), compare_parts);
+	if (s->generation && fresh->count == s->count && same_map(fresh, s))
+		return false;
+	s->generation = ++b->generations;
+	s->count = fresh->count;
+	memcpy(s->part, fresh->part, fresh->count * sizeof(fresh->part[0]));
+	return true;
+}
+
 void bus_remap(struct bus *b)
 {
 	u64 cut[CUTS];
 	unsigned n = cuts(b, cut);
+	struct space fresh[SPACES];
+	struct layers here;
 	bool changed = false;
 
-	for (unsigned k = 0; k < SPACES; k++) {
-		struct space *s = &b->space[k], fresh = {.a20_masked = s->a20_masked};
-		for (unsigned i = 1; i < n; i++)
-			if (cut[i] > cut[i - 1])
-				add_interval(b, k, cut[i - 1], cut[i] - cut[i - 1], &fresh);
-		qsort(fresh.part, fresh.count, sizeof(fresh.part[0]), compare_parts);
-		if (s->generation && fresh.count == s->count && same_map(&fresh, s))
+	for (unsigned k = 0; k < SPACES; k++)
+		fresh[k].count = 0;
+	for (unsigned i = 1; i < n; i++) {
+		if (cut[i] == cut[i - 1])
 			continue;
-		fresh.generation = ++b->generations;
-		*s = fresh;
-		changed = true;
+		find_layers(b, cut[i - 1], cut[i] - cut[i - 1], &here);
+		for (unsigned k = 0; k < SPACES; k++)
+			add_interval(b, k, &here, &fresh[k]);
 	}
+	for (unsigned k = 0; k < SPACES; k++)
+		changed |= replace_map(b, &b->space[k], &fresh[k]);
 	if (changed)
 		tell_remapped(b);
 }

@@ -196,7 +196,7 @@ void svm_state_vmsave(struct cpu *c, struct vmcb_save *save)
 
 /* At VMRUN, behind which it goes on. `area` is VM_HSAVE_PA: of the layout of a save area, and what VMSAVE writes there
  * belongs to software. */
-void svm_host_save(struct cpu *c, struct svm_host *h, struct vmcb_save *area, u64 rip)
+void svm_host_save(struct cpu *c, struct svm_host *restrict h, struct vmcb_save *restrict area, u64 rip)
 {
 	flags_get(c); /* exact from here on */
 #define SWAPPED(offset, place, clean, part, name, member, load, save, host, ...)                                       \

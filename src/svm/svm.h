@@ -75,6 +75,14 @@ struct svm_host {
 	u16 seg_sel[4];
 };
 
+/* Where a page was when it was opened last: as long as the map is the same, it still is. */
+struct svm_place {
+	pa_t pa;
+	u32 generation; /* of the space that the processor saw */
+	struct vmcb_page *page;
+	const u8 *flag;
+};
+
 enum svm_avic { SVM_AVIC_OFF, SVM_AVIC_X1, SVM_AVIC_X2 };
 
 /* cpu->virt_state */
@@ -101,6 +109,7 @@ struct svm {
 	u64 compiled[5];     /* cache: cpu->icpt for them */
 	struct walk_mode walk; /* cache: nested paging in the host's mode behind walk_key */
 	u64 walk_key;          /* cache; 0: none yet */
+	struct svm_place place[8]; /* cache: of the space, by page number */
 };
 
 static inline struct svm *svm_of(const struct cpu *c)
@@ -167,10 +176,34 @@ bool svm_shutdown(struct cpu *c);
 struct svm_access {
 	pa_t pa;
 	struct vmcb_page *page;
-	struct vmcb_page *tmp;
+	const u8 *flag; /* the page's flag byte; NULL: no memory */
 };
-void svm_open(struct cpu *c, struct svm_access *a, pa_t pa, struct vmcb_page *tmp);
-void svm_close_written(struct cpu *c, struct svm_access *a);
+void svm_open_slow(struct cpu *c, struct svm_access *a, struct vmcb_page *tmp);
+void svm_tell_written(struct cpu *c, const struct svm_access *a);
+static inline struct svm_place *svm_place(const struct cpu *c, pa_t pa)
+{
+	struct svm *s = c->virt_state;
+
+	return &s->place[pa / PAGE_SIZE % ARRAY_LEN(s->place)];
+}
+static inline void svm_open(struct cpu *c, struct svm_access *a, pa_t pa, struct vmcb_page *tmp)
+{
+	const struct svm_place *at;
+
+	a->pa = cpu_phys(c, pa);
+	at = svm_place(c, a->pa);
+	if (likely(at->pa == a->pa && at->generation == cpu_sees(c)->generation)) {
+		a->page = at->page;
+		a->flag = at->flag;
+	} else {
+		svm_open_slow(c, a, tmp);
+	}
+}
+static inline void svm_close_written(struct cpu *c, const struct svm_access *a)
+{
+	if (unlikely(!a->flag || *a->flag))
+		svm_tell_written(c, a);
+}
 bool svm_pa_ok(const struct cpu *c, pa_t pa); /* aligned and within the physical address width */
 
 /* "Page Modification Logging" */
@@ -235,7 +268,7 @@ void svm_state_load(struct cpu *c, const struct vmcb_save *save, u32 parts);
 u32 svm_state_save(struct cpu *c, struct svm_image *v, struct vmcb_save *memory, u32 parts);
 void svm_state_vmload(struct cpu *c, const struct vmcb_save *save);
 void svm_state_vmsave(struct cpu *c, struct vmcb_save *save);
-void svm_host_save(struct cpu *c, struct svm_host *h, struct vmcb_save *area, u64 rip);
+void svm_host_save(struct cpu *c, struct svm_host *restrict h, struct vmcb_save *restrict area, u64 rip);
 void svm_host_load(struct cpu *c, const struct svm_host *h, u32 parts);
 
 /* ---- entry.c ---- */

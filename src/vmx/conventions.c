@@ -2,12 +2,6 @@
 #include "cpu/exec/exec.h"
 #include "vmx/vmx.h"
 
-enum xr vmx_succeed(struct cpu *c)
-{
-	cc_set_flags(c, 0);
-	return XR_OK;
-}
-
 enum xr vmx_fail_invalid(struct cpu *c)
 {
 	cc_set_flags(c, FL_CF);

@@ -120,21 +120,9 @@ static enum xr vmptrst(struct cpu *c, const struct insn *i)
 /* ---- VMREAD and VMWRITE ---- */
 
 /* The VMCS at hand: the current one, or in non-root operation the shadow VMCS at the link pointer. */
-static u64 target_get(struct cpu *c, u32 encoding)
+static u64 *target(struct cpu *c, u32 encoding)
 {
-	return c->guest ? vmx_shadow(c)[vmcs_slot(encoding & ~1u)] : vmcs_get(vmx_of(c), encoding & ~1u);
-}
-
-static void target_set(struct cpu *c, u32 encoding, u64 value)
-{
-	struct vmx *v = vmx_of(c);
-
-	if (c->guest) {
-		vmx_shadow(c)[vmcs_slot(encoding & ~1u)] = value;
-	} else if (vmcs_get(v, encoding & ~1u) != value) { /* monitors write host RSP again and again: it needs no new check */
-		vmcs_set(v, encoding & ~1u, value);
-		vmcs_written(v, encoding & ~1u);
-	}
+	return (c->guest ? vmx_shadow(c) : vmx_of(c)->f) + vmcs_slot(encoding & ~1u);
 }
 
 static bool no_target(const struct cpu *c)
@@ -146,7 +134,7 @@ static bool no_target(const struct cpu *c)
 
 static u64 field_read(struct cpu *c, u32 encoding, unsigned size)
 {
-	u64 value = target_get(c, encoding);
+	u64 value = *target(c, encoding);
 
 	return encoding & 1 ? value >> 32 : low_bytes(value, size);
 }
@@ -154,15 +142,19 @@ static u64 field_read(struct cpu *c, u32 encoding, unsigned size)
 /* Stores fit the field: outside 64-bit mode bits 63:32 become 0, and the high half is written alone. */
 static void field_write(struct cpu *c, u32 encoding, u64 value)
 {
-	u64 old = target_get(c, encoding);
+	u64 *field = target(c, encoding);
 
 	switch (encoding >> 13 & 3) {
 	case 0: value = (u16)value; break;
-	case 1: value = encoding & 1 ? (old & 0xffffffff) | value << 32 : value; break;
+	case 1: value = encoding & 1 ? (*field & 0xffffffff) | value << 32 : value; break;
 	case 2: value = (u32)value; break;
 	default: break;
 	}
-	target_set(c, encoding, value);
+	if (*field == value) /* monitors write host RSP again and again: it needs no new check */
+		return;
+	*field = value;
+	if (!c->guest)
+		vmcs_written(vmx_of(c), encoding & ~1u);
 }
 
 static enum xr vmread(struct cpu *c, const struct insn *i)

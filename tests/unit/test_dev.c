@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <time.h>
 
 #include "dev/devices.h"
 
@@ -522,6 +523,36 @@ static void rtc_calendar(void **state)
 	run(pc, 86400 * SECOND * 306);
 	assert_time(pc, "20010101000000");
 	assert_int_equal(cmos(pc, 0x0d), 0x80);
+}
+
+/* Jumps of any length: the C library knows the calendar, too. */
+static void rtc_long_jumps(void **state)
+{
+	static const u64 days[] = { 1, 30, 31, 58, 59, 365, 366, 1461, 10000, 36525, 73048, 60 };
+	struct pc *pc = *state;
+	time_t now = 0;
+	struct tm tm;
+	char text[32];
+
+	make_rtc(pc, 0);
+	for (unsigned n = 0; n < ARRAY_LEN(days); n++) {
+		now += (time_t)(days[n] * 86400);
+		run(pc, days[n] * 86400 * SECOND);
+		gmtime_r(&now, &tm);
+		strftime(text, sizeof(text), "%Y%m%d%H%M%S", &tm);
+		assert_time(pc, text);
+		assert_int_equal(cmos(pc, 6), tm.tm_wday + 1);
+	}
+}
+
+/* The calendar repeats after 400 years; of years there are four digits. */
+static void rtc_far_epochs(void **state)
+{
+	struct pc *pc = *state;
+
+	make_rtc(pc, 86400ull * 146097 * 20 + 951782398);
+	assert_time(pc, "00000228235958"); /* 2000 + 8000 */
+	assert_int_equal(cmos(pc, 6), 2);
 }
 
 static void rtc_set_and_formats(void **state)
@@ -1153,7 +1184,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(pic_priorities), TEST(pic_cascade), TEST(pic_fully_nested_slave), TEST(pic_spurious), TEST(pic_modes),
 		TEST(pic_levels), TEST(pit_rate_generator), TEST(pit_square_wave), TEST(pit_terminal_count), TEST(pit_speaker),
-		TEST(rtc_calendar), TEST(rtc_set_and_formats), TEST(rtc_interrupts), TEST(kbc_controller), TEST(kbc_devices),
+		TEST(rtc_calendar), TEST(rtc_long_jumps), TEST(rtc_far_epochs), TEST(rtc_set_and_formats), TEST(rtc_interrupts),
+		TEST(kbc_controller), TEST(kbc_devices),
 		TEST(uart_transmit), TEST(uart_receive), TEST(uart_loopback), TEST(ioapic_edges), TEST(ioapic_levels),
 		TEST(hpet_counter), TEST(hpet_legacy_periodic), TEST(hpet_one_shot), TEST(pm_timer), TEST(pm_sleep), TEST(pm_events),
 		TEST(fwcfg_ports), TEST(fwcfg_dma), TEST(debug_devices), TEST(test_device),

@@ -489,6 +489,40 @@ static void test_a20(void **state)
 }
 
 /* RESET in the middle of a guest ends all that VMRUN began. */
+/* What an overlay puts over the VMCB and the save area is what VMRUN and #VMEXIT use, from the change of the map on. */
+static void test_remapped(void **state)
+{
+	enum { OTHER_PA = 0x700000 };
+	struct pc *p = pc_new("amd");
+	struct vmcb_page *v = svm_setup(p);
+	struct vmcb_page *other = (struct vmcb_page *)(void *)bus_memory(&p->bus, OTHER_PA);
+	struct space_overlay over = {.base = VMCB_PA, .size = PAGE_SIZE, .memory = OTHER_PA};
+
+	(void)state;
+	over.to[SPACE_CPU].memory = over.to[SPACE_SMM].memory = USE_ALL;
+	CODE(p, GUEST_CODE, 0xf4);
+	assert_int_equal(vmrun(p), 0x78);
+	*other = *v;
+	other->control.asid = 0;
+	v->control.exitcode = 0;
+	assert_true(bus_overlay(&p->bus, &over));
+	bus_remap(&p->bus);
+	vmrun(p);
+	assert_int_equal(other->control.exitcode, ~0ull);
+	assert_int_equal(v->control.exitcode, 0);
+	other->control.asid = 1;
+	other->save.rip = GUEST_CODE;
+	vmrun(p);
+	assert_int_equal(other->control.exitcode, 0x78);
+	assert_int_equal(v->control.exitcode, 0);
+	bus_lift(&p->bus, &over);
+	bus_remap(&p->bus);
+	other->control.exitcode = 0;
+	assert_int_equal(vmrun(p), 0x78);
+	assert_int_equal(other->control.exitcode, 0);
+	pc_free(p);
+}
+
 static void test_reset_in_guest(void **state)
 {
 	for (unsigned gif = 0; gif < 2; gif++) {
@@ -724,6 +758,7 @@ int main(void)
 	        cmocka_unit_test(test_memory_types),
 	        cmocka_unit_test(test_memory_type_cells),
 	        cmocka_unit_test(test_a20),
+	        cmocka_unit_test(test_remapped),
 	        cmocka_unit_test(test_reset_in_guest),
 	        cmocka_unit_test(test_host_pdptes),
 	        cmocka_unit_test(test_guest_shutdown),

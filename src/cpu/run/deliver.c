@@ -416,12 +416,12 @@ static enum xr v86_redirects(struct cpu *c, u8 vector, bool *yes)
 }
 
 /* What IOPL or the bitmap forbids never becomes an event: its #GP does not arise during a delivery. */
-enum xr event_redirect(struct cpu *c, struct delivery *d)
+enum xr event_redirect(struct cpu *c, bool *redirected)
 {
 	if (!v86_mode(c))
 		return XR_FAULT;
-	TRY(v86_redirects(c, c->fault.vector, &d->redirected));
-	if (!d->redirected && (c->rflags & FL_IOPL) != FL_IOPL)
+	TRY(v86_redirects(c, c->fault.vector, redirected));
+	if (!*redirected && (c->rflags & FL_IOPL) != FL_IOPL)
 		return fault_gp(c, 0);
 	return XR_FAULT;
 }

@@ -173,22 +173,25 @@ static void forget_traps(struct cpu *c, enum xr r, u64 held)
  */
 static void settle(struct cpu *c, enum xr r, const struct insn *i, u64 held)
 {
-	struct delivery d = {.fetching = !i, .held_db = held};
+	bool redirected = false;
 
 	c->cur = NULL;
 	if (i && !(r == XR_EXIT && c->exit.trap && (i->row->flags & ROW_BRANCH)))
 		c->r[REG_RIP] = r == XR_EXIT && c->exit.trap ? next_rip(c, i) : insn_rip(c, i);
 	c->block_mode_changed = 1;
 	if (r == XR_FAULT && c->fault.type == EV_SW)
-		r = event_redirect(c, &d);
+		r = event_redirect(c, &redirected);
 	if (i && !(r == XR_EXIT && c->exit.trap))
 		forget_traps(c, r, held);
 	if (r == XR_FAULT) {
-		d.faulted = c->fault.type == EV_HW;
-		deliver(c, c->fault, &d);
+		deliver(c, c->fault,
+		        &(struct delivery){.faulted = c->fault.type == EV_HW,
+		                           .fetching = !i,
+		                           .redirected = redirected,
+		                           .held_db = held});
 	} else if (r == XR_EXIT) {
 		c->exit.insn = i;
-		leave_guest(c, &d);
+		leave_guest(c, &(struct delivery){.fetching = !i, .held_db = held});
 	}
 }
 

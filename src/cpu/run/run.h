@@ -26,7 +26,8 @@ int cpu_intr_ack(struct cpu *c); /* acknowledge the interrupt that PEND_INTR sta
 /* ---- deliver.c ---- */
 /* Deliver d->event through the IDT or IVT. XR_FAULT: c->fault is the nested exception, nothing pushed. */
 enum xr event_deliver(struct cpu *c, struct delivery *d) must_check;
-/* What INT n comes to before it is an event: XR_FAULT with c->fault as it was, or with the #GP of its own. */
-enum xr event_redirect(struct cpu *c, struct delivery *d) must_check;
+/* What INT n comes to before it is an event: XR_FAULT with c->fault as it was, or with the #GP of its own. *redirected: it
+ * goes to the 8086 program's own table. */
+enum xr event_redirect(struct cpu *c, bool *redirected) must_check;
 
 #endif

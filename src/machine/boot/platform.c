@@ -121,19 +121,13 @@ static void cfg_write(struct machine *m, unsigned devfn, unsigned reg, u32 v)
 	bus_port_write(&m->bus, 0xcfc, 4, v);
 }
 
-static void cfg_write8(struct machine *m, unsigned devfn, unsigned reg, u8 v)
-{
-	bus_port_write(&m->bus, 0xcf8, 4, 0x80000000u | devfn << 8 | (reg & 0xfc));
-	bus_port_write(&m->bus, (u16)(0xcfc + (reg & 3)), 1, v);
-}
-
 /* Firmware has copied itself into RAM at C0000h to FFFFFh, and leaves all of it writable ("PAM0" to "PAM6"). */
 void boot_shadow(struct machine *m)
 {
-	enum { PAM0 = 0x90, PAM6 = 0x96 };
+	enum { PAM0 = 0x90, PAM4 = 0x94 }; /* behind PAM6 there is another register */
 
-	for (unsigned reg = PAM0; reg <= PAM6; reg++)
-		cfg_write8(m, 0, reg, 0x33);
+	cfg_write(m, 0, PAM0, 0x33333333);
+	cfg_write(m, 0, PAM4, (cfg_read(m, 0, PAM4) & 0xff000000) | 0x333333);
 }
 
 /* "Base Addresses" of the PCI specification: write ones, read back the size. Returns how many BARs it took. */
