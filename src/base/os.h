@@ -49,4 +49,38 @@ bool os_write_at(int fd, u64 offset, const void *buf, size_t n);
 bool os_readable_source(int fd); /* not /dev/null, not closed */
 void os_close(int fd);
 
+/* ---- os_process.c: another program that works for this one ---- */
+struct os_process {
+	int pid, handle; /* 0: none; the handle knows it even where somebody else has waited for it */
+};
+/* The folder of the running program, without a slash at its end. */
+bool os_program_folder(char *buf, size_t n);
+bool os_may_execute(const char *path);
+/* path with one argument; `input` becomes its standard input, nothing else but the standard output and error is shared, and
+ * signals from the terminal do not reach it. false: errno. Safe where threads run. */
+bool os_spawn(struct os_process *p, const char *path, const char *argument, int input);
+/* Ends it if it runs, and says how it came to its end: "was killed by signal 9 (Killed)". */
+void os_end_process(struct os_process *p, char *how, size_t n);
+/* A pair of connected sockets. */
+bool os_socket_pair(int fd[2]);
+/* All of it as one message, `pass` (-1: none) as a descriptor of the other's. No signal where nobody listens. */
+bool os_send(int fd, const void *buf, size_t n, int pass);
+/* At least `least` bytes, at most n. 0: the other side is gone or timeout_ms passed (errno: ETIMEDOUT). */
+size_t os_receive(int fd, void *buf, size_t least, size_t n, int timeout_ms);
+
+/* ---- os_kept.c: a file that is replaced as a whole and has one owner ---- */
+struct os_kept {
+	char *path, *next; /* links followed; where the next content is prepared */
+	int fd;            /* holds the lock; -1: there is no file yet */
+};
+/* Locks what is there; changes nothing. ST_ARG: in use, or could not be replaced; the text begins with `name`. */
+enum status os_kept_open(struct os_kept *k, const char *name, const char *path, struct err *err) must_check;
+/* The content as it is now; NULL and ST_OK: there is no file yet. To be freed. At most `most` bytes, or ST_ARG. */
+enum status os_kept_read(struct os_kept *k, const char *name, u64 most, u8 **data, u64 *size, struct err *err) must_check;
+/* When it returns true the content is on the disk; else errno, and the old one is untouched. */
+bool os_kept_write(struct os_kept *k, const void *data, size_t size) must_check;
+void os_kept_close(struct os_kept *k);
+/* Where the next content of the file at `path` is prepared; to be freed; NULL: out of memory. */
+char *os_kept_next(const char *path);
+
 #endif

@@ -188,7 +188,8 @@ static void json_events(const struct stats *s, struct text *t)
 void inspect_stats_json(struct inspect *i, FILE *f)
 {
 	const struct machine *m = i->m;
-	const char *why = machine_unrepeatable(m);
+	char because[160];
+	const char *why = machine_unrepeatable(m, because, sizeof(because)) ? because : NULL;
 	u64 guest = 0, wall = m->started_ns ? os_real_ns() - m->started_ns : 0;
 	struct text t = {0};
 
@@ -216,7 +217,8 @@ void inspect_stats_json(struct inspect *i, FILE *f)
 void inspect_stats(struct inspect *i, FILE *f)
 {
 	const struct machine *m = i->m;
-	const char *why = machine_unrepeatable(m);
+	char because[160];
+	const char *why = machine_unrepeatable(m, because, sizeof(because)) ? because : NULL;
 
 	print_work(i, f);
 	print_exits(&i->stats, f);

@@ -11,6 +11,7 @@
 #include "machine/boot/boot.h"
 #include "machine/machine.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 /* How far the clock may run before somebody looks outside: about 10 ms of real time. */
@@ -394,11 +395,18 @@ enum machine_stop machine_run(struct machine *m, u64 max_insns, struct err *err)
 
 /* ---- is the run repeatable ---- */
 
-const char *machine_unrepeatable(const struct machine *m)
+bool machine_unrepeatable(const struct machine *m, char *text, size_t n)
 {
-	if (m->door.typed)
-		return m->door.net_count ? "typed input, network" : "typed input";
-	if (m->door.net_count)
-		return "network";
-	return m->cfg.rtc_host ? "the computer's clock" : NULL;
+	const char *why[] = {
+	        m->door.typed ? "typed input" : NULL,
+	        m->door.net_count ? "network" : NULL,
+	        m->cfg.rtc_host ? "the computer's clock" : NULL,
+	        m->tpm ? tpm_unrepeatable(m->tpm) : NULL,
+	};
+	size_t used = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(why); i++)
+		if (why[i] && used < n)
+			used += (size_t)snprintf(text + used, n - used, "%s%s", used ? ", " : "", why[i]);
+	return used;
 }

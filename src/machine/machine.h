@@ -16,8 +16,9 @@ void machine_destroy(struct machine *m);
 enum machine_stop machine_run(struct machine *m, u64 max_insns, struct err *err);
 void machine_request_stop(struct machine *m); /* async-signal-safe */
 u64 machine_insns(const struct machine *m);
-/* May the same command give another run? Typed input, network, the computer's clock. NULL: no; else the reasons. */
-const char *machine_unrepeatable(const struct machine *m);
+/* May the same command give another run? Typed input, network, the computer's clock, a TPM that is not ours. false: no;
+ * else the reasons in text. */
+bool machine_unrepeatable(const struct machine *m, char *text, size_t n);
 
 /* ---- pc.c ---- */
 enum status pc_build(struct machine *m, struct err *err);
