@@ -112,6 +112,7 @@ void fpu_reset(struct cpu *c, bool init)
 	if (init)
 		return;
 	memset(&c->fpu, 0, sizeof(c->fpu));
+	fpu_ferr(c);
 	c->fpu.cw = 0x40;
 	c->fpu.tag = 0xff; /* tag word 5555h: eight zeros */
 	memset(c->v, 0, sizeof(c->v));

@@ -69,13 +69,13 @@ static void reset_registers(struct cpu *c, bool init)
 	c->dr7 = DR7_RESET;
 }
 
-static void reset_run_state(struct cpu *c)
+static void reset_run_state(struct cpu *c, bool init)
 {
-	c->pend &= (u32)PEND_SIPI; /* INIT followed by SIPI at once */
+	c->pend &= init ? (u32)PEND_SIPI : 0; /* INIT followed by SIPI at once */
 	c->pending_db = 0;
 	c->shadow = 0;
 	c->nmi_blocked = c->smm = c->guest = c->virt_root = c->stage2 = c->mtf = c->pdpte_on_demand = false;
-	c->lock_exits = c->bus_lock = false;
+	c->lock_exits = c->bus_lock = c->halted_by_mwait_if = false;
 	c->gif = true;
 	c->space = 0;
 	memset(c->icpt, 0, sizeof(c->icpt));
@@ -88,7 +88,7 @@ void cpu_reset(struct cpu *c, bool init)
 {
 	reset_segments(c);
 	reset_registers(c, init);
-	reset_run_state(c);
+	reset_run_state(c, init);
 	if (!init) {
 		fpu_reset(c, false);
 		msr_reset(c);
