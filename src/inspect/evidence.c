@@ -215,6 +215,8 @@ static void notes(const struct cpu *c, struct text *t)
 		text_label(t, "note", "a VM exit could not load the monitor's state (%s %s)", block,
 		           hex(guest_block(c), 0).s);
 	}
+	if (!c->gif)
+		text_label(t, "note", "GIF is 0: nothing but RESET restarts this processor");
 	if (c->guest)
 		text_label(t, "note", "in the guest of %s %s, whose shutdown is not intercepted", block,
 		           hex(guest_block(c), 0).s);
@@ -343,7 +345,7 @@ static const char *doing(const struct cpu *c)
 	switch (c->activity) {
 	case ACT_RUN: return "";
 	case ACT_WAIT_SIPI: return ", waits for SIPI";
-	case ACT_SHUTDOWN: return ", shut down";
+	case ACT_SHUTDOWN: return c->gif ? ", shut down" : ", shut down with GIF 0";
 	case ACT_OFF: return ", off";
 	default: return c->rflags & FL_IF ? ", halted" : ", halted with interrupts off";
 	}

@@ -232,7 +232,7 @@ static void stopped(struct machine *m, struct cpu *c)
 	if (c->stop == CPU_STOP_SHUTDOWN) {
 		c->stop = CPU_GO;
 		if (m->cfg.triple_fault_resets)
-			pc_init(m);
+			pc_shutdown(m, c);
 		else
 			pc_stop(m, MSTOP_SHUTDOWN, c->index);
 	} else if (c->stop == CPU_STOP_INTERNAL) {

@@ -28,6 +28,7 @@ void pc_loaded(struct machine *m); /* rows of the machine and its devices were w
 void pc_sleep(struct machine *m); /* devices lose their power, but for those that wake the machine */
 /* INIT# of every processor, which a BIOS answers by a reset of everything unless software prepared something else. */
 void pc_init(struct machine *m);
+void pc_shutdown(struct machine *m, const struct cpu *c); /* c has shut down, and the chipset restarts it */
 void pc_note(struct machine *m, const char *fmt, ...) printf_like(2, 3);
 void pc_lost(struct machine *m, const char *fmt, ...) printf_like(2, 3);
 void pc_stop(struct machine *m, enum machine_stop why, u32 value);
