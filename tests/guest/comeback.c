@@ -49,3 +49,46 @@ void comeback_prepare(void)
 	memcpy(at(0x7f00), gdt_pointer, 6);
 	*(u32 *)at(0x7f08) = (u32)(u64)pml4;
 }
+
+void come_back_by(u8 how, u32 pointer)
+{
+	*(volatile u32 *)at(0x467) = pointer;
+	set_cmos(0x0f, how);
+}
+
+/* ---- ways to reset the processor ---- */
+
+enum { APIC = 0xfee00000 };
+
+void by_keyboard(void)
+{
+	outb(0x64, 0xfe);
+}
+
+void by_port_92(void)
+{
+	outb(0x92, (u8)(inb(0x92) & ~1));
+	outb(0x92, inb(0x92) | 1);
+}
+
+void by_reset_control(void)
+{
+	outb(0xcf9, 0);
+	outb(0xcf9, 4);
+}
+
+void by_init_message(void)
+{
+	mmio_write(APIC + 0x310, mmio_read(APIC + 0x20));
+	mmio_write(APIC + 0x300, 0x4500);
+}
+
+void by_triple_fault(void)
+{
+	struct {
+		u16 limit;
+		u64 base;
+	} __attribute__((packed)) none = {0};
+
+	asm volatile("lidt %0; int3" ::"m"(none));
+}

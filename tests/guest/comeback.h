@@ -21,6 +21,16 @@ extern u8 comeback32[], comeback64[]; /* entries in protected and in long mode *
 void comeback_prepare(void);          /* copies the real-mode entry into place */
 void leave_by(void (*way)(void));     /* returns when somebody jumped to one of the entries */
 
+/* "Warm reset vector": the shutdown byte of the CMOS, and the pointer at 40:67. */
+void come_back_by(u8 how, u32 pointer);
+
+/* Ways to reset the processor: by its INIT pin, by its local APIC, by its shutdown. */
+void by_keyboard(void);
+void by_port_92(void);
+void by_reset_control(void);
+void by_init_message(void);
+void by_triple_fault(void);
+
 /* ---- what who does so looks at ---- */
 
 /* Memory at a physical address, low ones included. */

@@ -5,7 +5,7 @@
  */
 #include "comeback.h"
 
-enum { WARM_VECTOR = 0x467, MAGIC_AT = 0x6ff0, FAILED_AT = 0x6ff8, STACK = 0x6f00, LAPIC = 0xfee00000 };
+enum { MAGIC_AT = 0x6ff0, FAILED_AT = 0x6ff8, STACK = 0x6f00 };
 #define MAGIC 0x7e57ab1e
 
 static u32 failed;
@@ -25,43 +25,6 @@ static void put32(u64 a, u32 v)
 	*word(a) = v;
 }
 
-/* ---- ways to reset the processor ---- */
-
-static void by_keyboard(void)
-{
-	outb(0x64, 0xfe);
-}
-
-static void by_port_92(void)
-{
-	outb(0x92, (u8)(inb(0x92) & ~1));
-	outb(0x92, inb(0x92) | 1);
-}
-
-static void by_reset_control(void)
-{
-	outb(0xcf9, 0);
-	outb(0xcf9, 4);
-}
-
-static void by_init_message(void)
-{
-	mmio_write(LAPIC + 0x310, mmio_read(LAPIC + 0x20));
-	mmio_write(LAPIC + 0x300, 0x4500);
-}
-
-static void by_triple_fault(void)
-{
-	struct {
-		u16 limit;
-		u64 base;
-	} __attribute__((packed)) none = {0};
-
-	asm volatile("lidt %0; int3" ::"m"(none));
-}
-
-/* ---- */
-
 /* IRQ 0 in service at the master: polled, as interrupts are off. */
 static void serve_irq0(void)
 {
@@ -80,11 +43,10 @@ static u8 in_service(void)
 
 static void prepare(u8 code, const char *how)
 {
-	put32(WARM_VECTOR, how[0] == 'j' ? COMEBACK >> 4 << 16 : STACK >> 4 << 16);
 	/* the stack of IRET and RETF */
 	put32(STACK, COMEBACK >> 4 << 16);
 	put32(STACK + 4, 0x0002);
-	set_cmos(0x0f, code);
+	come_back_by(code, how[0] == 'j' ? COMEBACK >> 4 << 16 : STACK >> 4 << 16);
 }
 
 static void comes_back(void)
