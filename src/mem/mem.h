@@ -76,6 +76,8 @@ struct secure_init {
 	/* Hash start, data, hash end at locality 4. size: of the image in bytes, 0 to 65535; the image is the caller's and
 	 * only for the call. */
 	void (*measure)(void *arg, const void *image, u64 size);
+	/* Not of the start: the bootstrap processor has taken INIT, and the exclusion of devices ends ("Action of INIT"). */
+	void (*init)(void *arg);
 	void *arg;
 };
 

@@ -5,11 +5,6 @@
  */
 #include "svm/svm.h"
 
-static bool is_bootstrap(const struct cpu *c)
-{
-	return c->apic.base & BIT(8);
-}
-
 /* Has the bootstrap processor indicated that it executed SKINIT? */
 static bool started_securely(const struct cpu *c)
 {

@@ -21,6 +21,8 @@ static const struct {
 #define WAYS (sizeof(ways) / sizeof(ways[0]))
 
 static unsigned failed;
+static u32 *kept; /* a page behind the image that nothing has written since */
+#define KEPT 0x5ec2e7ed
 static void expect(const char *name, const char *what, u64 got, u64 want)
 {
 	failed += got != want;
@@ -75,6 +77,7 @@ static void expect_taken(const char *name)
 	expect(name, REQ("svm.A.2.4") "EFER.SVME", rdmsr(EFER) >> 12 & 1, 0);
 	expect(name, REQ("svm.A.2.8") "VM_CR", rdmsr(VM_CR), 0);
 	expect(name, REQ("svm.2.17.8.3") "VM_HSAVE_PA is kept", rdmsr(HSAVE) != 0, true);
+	expect(name, REQ("svm.2.17.8.7") "memory is not cleared", *(volatile u32 *)kept, KEPT);
 	wrmsr(EFER, rdmsr(EFER) | 1 << 12);
 }
 
@@ -236,6 +239,8 @@ int main(void)
 	}
 	check("SVM", svm_enable(), true);
 	mmio_write(0xfee000f0, 0x1ff);
+	kept = page_alloc();
+	*kept = KEPT;
 	in_host();
 	out_of_host();
 	again();

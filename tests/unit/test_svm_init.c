@@ -79,7 +79,7 @@ static void test_host(void **state)
 	for (unsigned n = 0; n < 3 * 2 * SOURCES * ARRAY_LEN(models); n++)
 		host_cell(models[n % 2], n / 8, n / 2 % 2, n / 4 % 2);
 	proves("svm.2.17.8.1 svm.2.17.8.8 svm.2.17.8.10 svm.2.17.8.11 svm.2.17.8.13 svm.2.17.8.14 svm.3.3.1 svm.3.3.4 "
-	       "svm.3.3.6 svm.A.2.2 svm.2.13.9 svm.2.13.10");
+	       "svm.3.3.6 svm.A.2.2 svm.2.13.9 svm.2.13.10 svm.2.13.20 svm.2.13.21 svm.E.1.2 svm.E.1.3");
 }
 
 /* ---- table 2-5, in a guest: INIT intercept, R_INIT; and GIF = 0 by the guest's own CLGI ---- */
@@ -267,7 +267,7 @@ static void test_intercepted(void **state)
 		assert_false(p->c->pend & PEND_INIT);
 		pc_free(p);
 	}
-	proves("svm.2.17.8.14 svm.3.3.6");
+	proves("svm.2.17.8.14 svm.2.8.19.3 svm.D.49 svm.3.3.6");
 }
 
 /* While the guest's #SX is delivered something else exits: EXITINTINFO is type 3, vector 30, error code 1, and the same
@@ -324,6 +324,41 @@ static void test_without_svm(void **state)
 	proves("svm.3.3.5");
 }
 
+/* ---- who else hears of it ---- */
+
+static void heard(void *arg)
+{
+	(*(unsigned *)arg)++;
+}
+
+/* The platform is told of an INIT that the bootstrap processor takes: not of one that another takes, that is redirected or
+ * that is held. */
+static void test_platform(void **state)
+{
+	static const struct {
+		bool bootstrap, redirected, gif;
+		unsigned times;
+	} rows[] = {{true, false, true, 1}, {false, false, true, 0}, {true, true, true, 0}, {true, false, false, 0}};
+
+	(void)state;
+	for (size_t n = 0; n < ARRAY_LEN(rows) * ARRAY_LEN(models); n++) {
+		struct pc *p = machine(models[n % 2]);
+		unsigned times = 0;
+
+		CODE(p, HOST_CODE, 0x90, 0x90, 0xfa, 0xf4);
+		p->bus.secure.init = heard;
+		p->bus.secure.arg = &times;
+		p->c->apic.base = rows[n / 2].bootstrap ? p->c->apic.base : p->c->apic.base & ~BIT(8);
+		p->c->gif = rows[n / 2].gif;
+		redirect(p->c, rows[n / 2].redirected);
+		init_comes(p, PIN);
+		p->c->r[REG_RIP] = HOST_CODE;
+		cpu_run(p->c, p->clock.now + 1);
+		assert_int_equal(times, rows[n / 2].times);
+		pc_free(p);
+	}
+}
+
 /* ---- shutdown ---- */
 
 /* With GIF = 0 a shutdown ends by RESET alone: NMI, INIT, SMI and interrupts are held. With GIF = 1 INIT ends it. */
@@ -367,7 +402,7 @@ int main(void)
 	        cmocka_unit_test(test_reasserted),    cmocka_unit_test(test_frame),
 	        cmocka_unit_test(test_class),         cmocka_unit_test(test_intercepted),
 	        cmocka_unit_test(test_interrupted_delivery), cmocka_unit_test(test_without_svm),
-	        cmocka_unit_test(test_shutdown),
+	        cmocka_unit_test(test_platform),      cmocka_unit_test(test_shutdown),
 	};
 
 	return cmocka_run_group_tests_name("init", tests, NULL, NULL);

@@ -297,6 +297,7 @@ static void test_held(void **state)
 			apic_mmio_write(s.all[n], SVR, 0x1ff);
 			apic_mmio_write(s.all[n], LVT_LINT0_AT, DM_EXTINT << 8);
 			apic_lint(s.all[n], 0, true);
+			apic_msi(&s.all[n], 1, 0xfee00000 | n << 12, VECTOR + 16); /* gone with the local APIC's INIT */
 			assert_true(s.all[n]->pend & PEND_INTR);
 		}
 		turns(&s, 1);

@@ -96,7 +96,7 @@ void cpu_reset(struct cpu *c, bool init)
 	apic_reset(c, init);
 	c->virt->life.reset(c, init);
 	tlb_flush_all(c);
-	c->activity = c->apic.base & BIT(8) ? ACT_RUN : ACT_WAIT_SIPI; /* the bootstrap processor runs */
+	c->activity = is_bootstrap(c) ? ACT_RUN : ACT_WAIT_SIPI;
 	cpu_update_mode(c);
 	cpu_recheck(c);
 }

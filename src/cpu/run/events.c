@@ -138,6 +138,8 @@ static enum xr act_init(struct cpu *c)
 	if (c->virt->rules.init(c) == INIT_REDIRECTED)
 		return cpu_fault(c, EX_SX, SX_INIT);
 	cpu_reset(c, true);
+	if (is_bootstrap(c) && c->bus->secure.init)
+		c->bus->secure.init(c->bus->secure.arg);
 	return XR_OK;
 }
 

@@ -231,7 +231,8 @@ enum lock_watch { LOCK_UNWATCHED, LOCK_WATCHED, LOCK_BUS /* seen */ };
 extern const struct state_row cpu_rows[];
 extern const size_t cpu_row_count;
 
-/* ---- what mode the processor is in ---- */
+/* ---- which processor it is, and what mode it is in ---- */
+static inline bool is_bootstrap(const struct cpu *c) { return (c->apic.base & BIT(8)) != 0; }
 static inline bool long_mode(const struct cpu *c) { return (c->efer & EFER_LMA) != 0; }
 static inline bool mode64(const struct cpu *c) { return (c->mode & MODE_SIZE) == MODE_64; }
 static inline bool real_mode(const struct cpu *c) { return !(c->cr0 & CR0_PE); }
