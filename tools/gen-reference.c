@@ -73,9 +73,11 @@ static void fields_page(FILE *f)
 	fprintf(f, "# VMCS fields\n\n" GENERATED);
 	fprintf(f, "SDM 3D \"Field Encoding in VMCS\". A 64-bit field has its upper half at the next encoding. Loaded: the "
 	           "register, a\nmember of struct cpu, comes from the field, a guest's at VM entry, the host's at VM exit; saved: "
-	           "VM exit writes it;\nwith the condition, x where there is none.\n\n");
-	fprintf(f, "| encoding | field | width | type | here | exists with | register | loaded | saved |\n"
-	           "|---|---|---|---|---|---|---|---|---|\n");
+	           "VM exit writes it;\nwith the condition, x where there is none. What moves: a guest's or the host's register; the "
+	           "exit's own account; or the\nfield stays where it is, a control or state that is obeyed and changed in the VMCS "
+	           "itself.\n\n");
+	fprintf(f, "| encoding | field | width | type | here | exists with | moves | register | loaded | saved |\n"
+	           "|---|---|---|---|---|---|---|---|---|---|\n");
 	for (size_t n = 0; n < vmcs_field_count; n++) {
 		const struct vmcs_field *k = &vmcs_fields[n];
 		bool exists = vmx_field_exists(&caps, k->encoding);
@@ -83,10 +85,10 @@ static void fields_page(FILE *f)
 		char loaded[64], saved[64];
 
 		here += exists;
-		fprintf(f, "| %04x | %.*s | %s | %s | %s | %s | %s%s%s | %s | %s |\n", k->encoding,
+		fprintf(f, "| %04x | %.*s | %s | %s | %s | %s | %s | %s%s%s | %s | %s |\n", k->encoding,
 		        (int)strcspn(k->name, "("), k->name, width[k->encoding >> 13 & 3], type[k->encoding >> 10 & 3],
 		        exists ? "yes" : "no",
-		        k->condition == VMX_ALWAYS ? "" : control_name(k->condition >> 5, k->condition & 31), quote, k->member,
+		        k->condition == VMX_ALWAYS ? "" : control_name(k->condition >> 5, k->condition & 31), k->kind, quote, k->member,
 		        quote, when(loaded, k->loaded), when(saved, k->saved));
 	}
 	fprintf(f, "\n%zu fields, %u of them on the `intel` model.\n", vmcs_field_count, here);
@@ -210,6 +212,11 @@ static void svm_fields_page(FILE *f)
 	        VMCB_CLEAN_MAP(GROUP)
 #undef GROUP
 	};
+	static const char *const kinds[] = {
+#define KIND(name, text) text,
+	        VMCB_KIND_MAP(KIND)
+#undef KIND
+	};
 	static const struct {
 		const char *loaded, *saved;
 	} parts[] = {
@@ -221,17 +228,19 @@ static void svm_fields_page(FILE *f)
 	fprintf(f, "# VMCB fields\n\n" GENERATED_SVM);
 	fprintf(f, "APM 2 \"Layout of VMCB\": the control area at 000h, the state save area at 400h. The clean bit is the "
 	           "one under\nwhich the processor may keep its copy (\"VMCB Clean Bits\"). Loaded and saved: who reads the "
-	           "field, and who writes it.\nHost: VMRUN keeps the host's value, and #VMEXIT loads it. Register: the member of "
-	           "struct cpu. What is not listed is\nneither read nor written (docs/svm-not-supported.md).\n\n");
-	fprintf(f, "| offset | field | bytes | clean bit | loaded | saved | host | register |\n"
+	           "field, and who writes it.\nWhat moves: the guest's registers, and the host's where VMRUN keeps them for #VMEXIT to "
+	           "load; state of the guest that the\ncontrol area has; what #VMEXIT tells of itself. A control does not move: it is "
+	           "obeyed where it is. Register: the member\nof struct cpu, or of struct svm (s). What is not listed is neither read "
+	           "nor written (docs/svm-not-supported.md).\n\n");
+	fprintf(f, "| offset | field | bytes | clean bit | moves | loaded | saved | register |\n"
 	           "|---|---|---|---|---|---|---|---|\n");
 	for (size_t n = 0; n < vmcb_field_count; n++) {
 		const struct vmcb_field *k = &vmcb_fields[n];
 		const char *name = strchr(k->name, ' ');
 
 		fprintf(f, "| %03xh | %s | %u | %s | %s | %s | %s | %s%s%s |\n", k->offset, name ? name + 1 : k->name, k->width,
-		        k->clean < ARRAY_LEN(clean) ? clean[k->clean] : "", parts[k->part].loaded, parts[k->part].saved,
-		        k->host ? "yes" : "", k->member[0] ? "`" : "", k->member, k->member[0] ? "`" : "");
+		        k->clean < ARRAY_LEN(clean) ? clean[k->clean] : "", kinds[k->kind], parts[k->part].loaded,
+		        k->kind == VMCB_FIELD ? "" : parts[k->part].saved, k->member[0] ? "`" : "", k->member, k->member[0] ? "`" : "");
 	}
 	fprintf(f, "\n%zu fields.\n", vmcb_field_count);
 }

@@ -337,6 +337,47 @@ static void segments(const struct cpu *c, struct text *t)
 	text_add(t, "  idtr         base %s  limit %s\n", hex(c->idtr.base, 8).s, hex(c->idtr.limit, 2).s);
 }
 
+/* ---- a guest's control block ---- */
+
+static const char *const part_names[BLOCK_PARTS] = {"ctrl", "guest", "host", "exit"};
+
+/* The fields of one part that are not 0. */
+static void block_part(const struct block_field *f, size_t count, unsigned part, struct text *t)
+{
+	struct text v = {0};
+
+	for (size_t n = 0; n < count; n++)
+		if (f[n].part == part && f[n].value)
+			text_add(&v, "%s%s = %s", v.n ? ", " : "", f[n].name, hex(f[n].value, f[n].width).s);
+	if (v.n)
+		text_label(t, part_names[part], "%s", text_str(&v));
+	text_free(&v);
+}
+
+/* All fields of the guest that runs, or ran last; NULL: there has been none. */
+static struct block_field *block_fields(const struct cpu *c, size_t *count)
+{
+	const size_t room = 512;
+	struct block_field *f = NULL;
+
+	if ((c->guest || c->exits) && guest_block(c) != UINT64_MAX)
+		f = base_alloc(room * sizeof(*f));
+	*count = f ? c->virt->fields(c, f, room) : 0;
+	return f;
+}
+
+static void control_block(const struct cpu *c, struct text *t)
+{
+	size_t count;
+	struct block_field *f = block_fields(c, &count);
+
+	if (count)
+		text_add(t, "  %s %s, fields that are not 0\n", c->virt->block, hex(guest_block(c), 0).s);
+	for (unsigned part = 0; part < BLOCK_PARTS && count; part++)
+		block_part(f, count, part, t);
+	base_free(f);
+}
+
 /* ---- one line of where a processor is ---- */
 
 /* What it does there: asleep, with what may wake it, or nothing worth a word. */
@@ -395,6 +436,23 @@ void evidence_block(struct inspect *i, struct cpu *c, struct text *t)
 	exits(c, t);
 	registers(c, t);
 	segments(c, t);
+	control_block(c, t);
+}
+
+static void json_block(const struct cpu *c, struct text *t)
+{
+	size_t count;
+	struct block_field *f = block_fields(c, &count);
+
+	if (count)
+		text_add(t, ",\"block\":\"0x%" PRIx64 "\",\"fields\":[", guest_block(c));
+	for (size_t n = 0; n < count; n++) {
+		text_add(t, "%s{\"part\":\"%s\",\"name\":", n ? "," : "", part_names[f[n].part]);
+		text_json(t, f[n].name);
+		text_add(t, ",\"value\":\"%s\"}", hex(f[n].value, f[n].width).s);
+	}
+	text_add(t, "%s", count ? "]" : "");
+	base_free(f);
 }
 
 void evidence_json(struct inspect *i, struct cpu *c, struct text *t)
@@ -411,5 +469,7 @@ void evidence_json(struct inspect *i, struct cpu *c, struct text *t)
 	for (unsigned n = 0; c->chain_n >= ARRAY_LEN(c->chain) && n < ARRAY_LEN(c->chain); n++)
 		text_add(t, "%s{\"vector\":%u,\"error\":%u,\"address\":\"0x%" PRIx64 "\"}", n ? "," : "",
 		         c->chain[n].vector, c->chain[n].error, c->chain[n].payload);
-	text_add(t, "]}");
+	text_add(t, "]");
+	json_block(c, t);
+	text_add(t, "}");
 }

@@ -118,17 +118,11 @@ static void copy_vmcb(struct cpu *c, struct svm_image *v, const struct svm_image
 
 	svm_open(c, &a, pa, &tmp);
 	memcpy(&v->control, &a.page->control, sizeof(v->control));
-	svm_state_copy(v, a.page, svm_lbr_stack(c, &v->control));
+	svm_state_copy(v, a.page, svm_state_rare(c, &v->control));
 	v->env = last->env;
 	if (unlikely(!v->env.cr4_bits))
 		find_limits(c, &v->env);
 	keep_clean(c, v, last, pa);
-	v->bus_lock_counter = v->control.icpt[5] & BIT(5) ? a.page->bus_lock_counter : 0;
-	v->pml_base = v->pml_index = 0;
-	if (unlikely(svm_pml_on(c, &v->control))) {
-		v->pml_base = a.page->pml_base;
-		v->pml_index = a.page->pml_index;
-	}
 	v->env.host_cr0 = c->cr0;
 	read_pdptes(c, v);
 }
@@ -149,7 +143,6 @@ static void save_host(struct cpu *c, struct svm_host *h, u64 rip)
 static void load_rest(struct cpu *c, const struct svm_image *v)
 {
 	memcpy(c->pdpte, v->env.pdpte, sizeof(c->pdpte));
-	c->shadow = v->control.int_state & INT_STATE_SHADOW ? SHADOW_STI : 0;
 	c->pending_db = 0;
 	c->pend &= ~(u32)PEND_DB;
 }
@@ -169,11 +162,7 @@ static void load_control(struct cpu *c, struct svm *s, const struct vmcb_control
 	memcpy(c->icpt, s->compiled, sizeof(c->icpt));
 	if (unlikely(c->hwcr & HWCR_SMMLOCK) && !quirk(c, QUIRK_SVM_FIRST)) /* the SMI intercept is ignored */
 		c->icpt[ICPT_SMI / 64] &= ~BIT(ICPT_SMI % 64);
-	s->vintr = ctl->vintr;
 	s->nested = has(c, FEAT_NPT) && (ctl->nested_ctl & NESTED_NP_ENABLE);
-	s->pause_left = ctl->pause_count;
-	s->bus_locks = s->image[s->cur].bus_lock_counter;
-	s->pml_index = s->image[s->cur].pml_index;
 	c->lock_exits = icpt_on(c, ICPT_BUSLOCK);
 	cpu_sync_time(c);
 	s->pause_last = c->clock->now;
@@ -181,7 +170,6 @@ static void load_control(struct cpu *c, struct svm *s, const struct vmcb_control
 	if (s->nested)
 		svm_stage2_enter(c);
 	c->guest = true;
-	svm_avic_enter(c);
 }
 
 /* "TLB Flush": the field's reserved values do nothing. */
@@ -262,7 +250,8 @@ enum xr svm_enter(struct cpu *c, const struct insn *i, pa_t vmcb)
 	s->recheck = 0;
 	s->vmcb_pa = s->cached_pa = vmcb;
 	load_control(c, s, &v->control);
-	svm_state_load(c, &v->save, svm_state_parts(c, s, &v->control));
+	svm_state_load(c, s, v, svm_state_parts(c, s, &v->control));
+	svm_avic_enter(c);
 	load_rest(c, v);
 	tlb_control(c, &v->control);
 	cpu_update_mode(c);

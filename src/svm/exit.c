@@ -21,12 +21,6 @@ void svm_record_exit(struct cpu *c, u64 code, u64 info1, u64 info2, u64 rip)
 
 /* ---- what the exit tells ---- */
 
-struct exit_info {
-	u64 code, info1, info2, intinfo, nrip;
-	u8 fetched;
-	u8 bytes[15];
-};
-
 /* "Nested and Next RIP": instruction intercepts, and the exceptions of INT3, INTO and BOUND. */
 static u64 next_guest_rip(struct cpu *c, const struct exit_request *x, const struct svm_exit_row *row)
 {
@@ -38,7 +32,7 @@ static u64 next_guest_rip(struct cpu *c, const struct exit_request *x, const str
 }
 
 /* Fewer than 15 where fetching them would fault. */
-static void fetch_bytes(struct cpu *c, struct exit_info *o)
+static void fetch_bytes(struct cpu *c, struct svm_told *o)
 {
 	u64 rip = c->r[REG_RIP];
 	struct fetch f;
@@ -72,7 +66,7 @@ static bool wants_bytes(const struct cpu *c, const struct exit_request *x)
 	return !x->fetching || x->vectoring.type != EV_NONE; /* PF_I does not tell: it needs EFER.NXE or CR4.SMEP */
 }
 
-static void describe(struct cpu *c, const struct exit_request *x, struct exit_info *o)
+static void describe(struct cpu *c, const struct exit_request *x, struct svm_told *o)
 {
 	const struct svm_exit_row *row;
 
@@ -85,6 +79,8 @@ static void describe(struct cpu *c, const struct exit_request *x, struct exit_in
 	if (x->id == ICPT_SMI)
 		o->info1 |= 1; /* "SMI Intercept": asserted externally; there are no internal ones yet */
 	o->intinfo = svm_intinfo_from_event(&x->vectoring);
+	o->vintr = VINTR_TPR_MASK | VINTR_IRQ | (svm_of(c)->vintr & VINTR_GIF_EN ? VINTR_GIF : 0) |
+	           (svm_vnmi_on(c) ? VINTR_NMI | VINTR_NMI_MASK : 0);
 	o->nrip = next_guest_rip(c, x, row);
 }
 
@@ -95,29 +91,6 @@ static void settle_debug(struct cpu *c, const struct exit_request *x)
 		return;
 	c->dr6 = (c->dr6 & ~0xfull) | x->event.payload | DR6_RESET;
 	c->dr7 &= ~DR7_GD;
-}
-
-/* ---- guest state ---- */
-
-static void save_control(struct cpu *c, const struct svm *s, struct vmcb_control *ctl, const struct exit_info *o)
-{
-	const u64 written = VINTR_TPR_MASK | VINTR_IRQ | (s->vintr & VINTR_GIF_EN ? VINTR_GIF : 0) |
-	                    (svm_vnmi_on(c) ? VINTR_NMI | VINTR_NMI_MASK : 0);
-
-	ctl->vintr = (ctl->vintr & ~written) | (s->vintr & written);
-	ctl->int_state = (ctl->int_state & ~INT_STATE_SHADOW) | (c->shadow ? INT_STATE_SHADOW : 0);
-	ctl->exitcode = o->code;
-	ctl->exitinfo1 = o->info1;
-	ctl->exitinfo2 = o->info2;
-	ctl->exitintinfo = o->intinfo;
-	ctl->eventinj = 0;
-	if (has(c, FEAT_NRIP_SAVE))
-		ctl->nrip = o->nrip;
-	if (has(c, FEAT_DECODEASSISTS)) {
-		ctl->bytes_fetched = o->fetched;
-		if (o->fetched)
-			memcpy(ctl->insn_bytes, o->bytes, sizeof(ctl->insn_bytes));
-	}
 }
 
 /* ---- host state ---- */
@@ -163,7 +136,7 @@ void svm_exit(struct cpu *c, const struct exit_request *x)
 	struct svm *s = svm_of(c);
 	struct svm_image *v = &s->image[s->cur];
 	const u32 parts = svm_state_parts(c, s, &v->control);
-	struct exit_info o = {0};
+	struct svm_told o = {0};
 	struct vmcb_page tmp;
 	struct svm_access a;
 
@@ -181,13 +154,7 @@ void svm_exit(struct cpu *c, const struct exit_request *x)
 		s->vintr &= ~VINTR_NMI_MASK; /* not delivered: EXITINTINFO has it */
 
 	svm_open(c, &a, s->vmcb_pa, &tmp);
-	s->recheck |= (u8)svm_state_save(c, v, &a.page->save, parts); /* what the guest changed has not been checked */
-	save_control(c, s, &a.page->control, &o);
-	if (unlikely(icpt_on(c, ICPT_BUSLOCK)))
-		a.page->bus_lock_counter = (u16)s->bus_locks;
-	if (unlikely(svm_pml_on(c, &v->control)))
-		a.page->pml_index = (u16)s->pml_index;
-	v->control.vintr = a.page->control.vintr;
+	s->recheck |= (u8)svm_state_save(c, s, v, a.page, &o, parts); /* what the guest changed has not been checked */
 	svm_close_written(c, &a);
 
 	svm_record_exit(c, o.code, o.info1, o.info2, c->r[REG_RIP]);

@@ -4,7 +4,12 @@
  * from the rows come the field table (fields.c), every load and save, the copies that clean bits keep (state.c), the
  * reference page and the tests.
  *
- *   FIELD    what the control area says, and what moves in a way of its own
+ *   FIELD    a control: it does not move, whoever obeys it reads it in the image
+ *   LIVE     what the control area has of the guest's state, in the processor (c) or in struct svm (s): `member` becomes
+ *            `load` where the field is x; the field, which was `was`, becomes `save` where the member is x, unless this
+ *            part is VMRUN's alone
+ *   TOLD     what #VMEXIT says: the field becomes `value`, from struct svm_told (o), if `told`. Two of them VMRUN reads,
+ *            too, to inject an event
  *   GUEST    a register of the guest: `member` of struct cpu, loaded and saved with `part`: it becomes `load` where the
  *            field is x, and the field `save` where the register is x
  *   SWAPPED  a GUEST whose host value VMRUN keeps in `host` of struct svm_host; #VMEXIT makes the register `reload` where
@@ -29,11 +34,17 @@
 	PART(LBRV, "VMRUN, LBR virtualization", "#VMEXIT, LBR virtualization") \
 	PART(VMLOAD, "VMLOAD", "VMSAVE") \
 	PART(CONTROL, "VMRUN", "") PART(EXIT, "", "#VMEXIT") PART(CHANGING, "VMRUN", "#VMEXIT") \
-	PART(STACK, "VMRUN, LBR stack", "#VMEXIT, LBR stack") PART(UNUSED, "", "")
+	PART(STACK, "VMRUN, LBR stack", "#VMEXIT, LBR stack") \
+	PART(LOCKS, "VMRUN, bus lock intercept", "#VMEXIT, bus lock intercept") \
+	PART(PML, "VMRUN, page-modification logging", "#VMEXIT, page-modification logging") PART(UNUSED, "", "")
+
+/* The kinds of rows, as the reference has them. */
+#define VMCB_KIND_MAP(KIND) \
+	KIND(FIELD, "control") KIND(LIVE, "state") KIND(TOLD, "exit") KIND(GUEST, "guest") KIND(SWAPPED, "guest, host")
 
 /* clang-format off */
-#define VMCB_MAP(FIELD, GUEST, SWAPPED, SEGMENT) \
-	/*    offset place                      clean  part      name */ \
+#define VMCB_MAP(FIELD, LIVE, TOLD, GUEST, SWAPPED, SEGMENT) \
+	/*    offset place                      clean  part      name                         member, load, save; told, value */ \
 	FIELD(0x000, control.cr_read,             I,     CONTROL,  "CR read intercepts") \
 	FIELD(0x002, control.cr_write,            I,     CONTROL,  "CR write intercepts") \
 	FIELD(0x004, control.dr_read,             I,     CONTROL,  "DR read intercepts") \
@@ -43,33 +54,33 @@
 	FIELD(0x010, control.word4,               I,     CONTROL,  "intercepts, word 4") \
 	FIELD(0x014, control.word5,               I,     CONTROL,  "intercepts, word 5") \
 	FIELD(0x03c, control.pause_threshold,     I,     CONTROL,  "PAUSE filter threshold") \
-	FIELD(0x03e, control.pause_count,         I,     CONTROL,  "PAUSE filter count") \
+	LIVE( 0x03e, control.pause_count,         I,     CONTROL,  "PAUSE filter count",        s->pause_left, x, was) \
 	FIELD(0x040, control.iopm_base_pa,        IOPM,  CONTROL,  "IOPM_BASE_PA") \
 	FIELD(0x048, control.msrpm_base_pa,       IOPM,  CONTROL,  "MSRPM_BASE_PA") \
 	FIELD(0x050, control.tsc_offset,          I,     CONTROL,  "TSC_OFFSET") \
 	FIELD(0x058, control.asid,                ASID,  CONTROL,  "guest ASID") \
 	FIELD(0x05c, control.tlb_control,         NEVER, CONTROL,  "TLB_CONTROL") \
-	FIELD(0x060, control.vintr,               TPR,   CHANGING, "virtual interrupt control") \
-	FIELD(0x068, control.int_state,           NEVER, CHANGING, "INTERRUPT_SHADOW") \
-	FIELD(0x070, control.exitcode,            NEVER, EXIT,     "EXITCODE") \
-	FIELD(0x078, control.exitinfo1,           NEVER, EXIT,     "EXITINFO1") \
-	FIELD(0x080, control.exitinfo2,           NEVER, EXIT,     "EXITINFO2") \
-	FIELD(0x088, control.exitintinfo,         NEVER, EXIT,     "EXITINTINFO") \
+	LIVE( 0x060, control.vintr,               TPR,   CHANGING, "virtual interrupt control", s->vintr, x, (was & ~o->vintr) | (x & o->vintr)) \
+	LIVE( 0x068, control.int_state,           NEVER, CHANGING, "INTERRUPT_SHADOW",          c->shadow, x & INT_STATE_SHADOW ? SHADOW_STI : 0, (was & ~INT_STATE_SHADOW) | (x ? INT_STATE_SHADOW : 0)) \
+	TOLD( 0x070, control.exitcode,            NEVER, EXIT,     "EXITCODE",                  true, o->code) \
+	TOLD( 0x078, control.exitinfo1,           NEVER, EXIT,     "EXITINFO1",                 true, o->info1) \
+	TOLD( 0x080, control.exitinfo2,           NEVER, EXIT,     "EXITINFO2",                 true, o->info2) \
+	TOLD( 0x088, control.exitintinfo,         NEVER, EXIT,     "EXITINTINFO",               true, o->intinfo) \
 	FIELD(0x090, control.nested_ctl,          NP,    CONTROL,  "nested paging control") \
 	FIELD(0x098, control.avic_bar,            AVIC,  CONTROL,  "AVIC APIC_BAR") \
 	FIELD(0x0a0, control.ghcb_pa,             NEVER, UNUSED,   "GHCB guest-physical address") \
-	FIELD(0x0a8, control.eventinj,            NEVER, CHANGING, "EVENTINJ") \
+	TOLD( 0x0a8, control.eventinj,            NEVER, CHANGING, "EVENTINJ",                  true, 0) \
 	FIELD(0x0b0, control.n_cr3,               NP,    CONTROL,  "N_CR3") \
 	FIELD(0x0b8, control.virt_ext,            NEVER, CONTROL,  "LBR and virtual VMLOAD/VMSAVE control") \
 	FIELD(0x0c0, control.clean,               NEVER, CONTROL,  "VMCB clean bits") \
-	FIELD(0x0c8, control.nrip,                NEVER, CHANGING, "nRIP") \
-	FIELD(0x0d0, control.bytes_fetched,       NEVER, EXIT,     "number of bytes fetched") \
+	TOLD( 0x0c8, control.nrip,                NEVER, CHANGING, "nRIP",                      has(c, FEAT_NRIP_SAVE), o->nrip) \
+	TOLD( 0x0d0, control.bytes_fetched,       NEVER, EXIT,     "number of bytes fetched",   has(c, FEAT_DECODEASSISTS), o->fetched) \
 	FIELD(0x0e0, control.avic_backing_page,   AVIC,  CONTROL,  "AVIC backing page") \
 	FIELD(0x0f0, control.avic_logical_table,  AVIC,  CONTROL,  "AVIC logical table") \
 	FIELD(0x0f8, control.avic_physical_table, AVIC,  CONTROL,  "AVIC physical table") \
-	FIELD(0x120, bus_lock_counter,            NEVER, CHANGING, "bus lock counter") \
-	FIELD(0x1c8, pml_base,                    NEVER, CONTROL,  "PML_BASE") \
-	FIELD(0x1d0, pml_index,                   NEVER, CHANGING, "PML_INDEX") \
+	LIVE( 0x120, bus_lock_counter,            NEVER, LOCKS,    "bus lock counter",          s->bus_locks, x, x) \
+	FIELD(0x1c8, pml_base,                    NEVER, PML,      "PML_BASE") \
+	LIVE( 0x1d0, pml_index,                   NEVER, PML,      "PML_INDEX",                 s->pml_index, x, x) \
 	/*      offset register        clean  part    name            member          load                                save, host, reload */ \
 	SEGMENT(0x40,  es,             SEG,   VMRUN,  "ES",           SEG_ES) \
 	SEGMENT(0x41,  cs,             SEG,   VMRUN,  "CS",           SEG_CS) \
@@ -109,16 +120,17 @@
 	SWAPPED(0x680, br_to,          LBR,   LBRV,   "BR_TO",        lbr_to,         x,                                  x, lbr[2], x) \
 	SWAPPED(0x688, lastexcpfrom,   LBR,   LBRV,   "LASTEXCPFROM", lex_from,       x,                                  x, lbr[3], x) \
 	SWAPPED(0x690, lastexcpto,     LBR,   LBRV,   "LASTEXCPTO",   lex_to,         x,                                  x, lbr[4], x) \
-	FIELD(0x698, save.dbgextnctl,             NEVER, STACK,    "DBGEXTNCTL") \
+	GUEST(  0x698, dbgextnctl,     NEVER, STACK,  "DBGEXTNCTL",   debugctl,       c->debugctl | (x & DBGEXTN_LBRSE ? DEBUGCTL_LBRSE : 0), x & DEBUGCTL_LBRSE ? DBGEXTN_LBRSE : 0) \
 	SWAPPED(0x6e0, spec_ctrl,      NEVER, SPEC,   "SPEC_CTRL",    spec_ctrl,      x,                                  x, spec_ctrl, x) \
-	VMCB_STACK_PAIR(FIELD, 0xa7, 0) VMCB_STACK_PAIR(FIELD, 0xa8, 1) VMCB_STACK_PAIR(FIELD, 0xa9, 2) VMCB_STACK_PAIR(FIELD, 0xaa, 3) \
-	VMCB_STACK_PAIR(FIELD, 0xab, 4) VMCB_STACK_PAIR(FIELD, 0xac, 5) VMCB_STACK_PAIR(FIELD, 0xad, 6) VMCB_STACK_PAIR(FIELD, 0xae, 7) \
-	VMCB_STACK_PAIR(FIELD, 0xaf, 8) VMCB_STACK_PAIR(FIELD, 0xb0, 9) VMCB_STACK_PAIR(FIELD, 0xb1, 10) VMCB_STACK_PAIR(FIELD, 0xb2, 11) \
-	VMCB_STACK_PAIR(FIELD, 0xb3, 12) VMCB_STACK_PAIR(FIELD, 0xb4, 13) VMCB_STACK_PAIR(FIELD, 0xb5, 14) VMCB_STACK_PAIR(FIELD, 0xb6, 15) \
-	FIELD(0xb70, save.lbr_select,             NEVER, STACK,    "LBR_SELECT")
-#define VMCB_STACK_PAIR(FIELD, digits, n) \
-	FIELD(digits##0, save.lbr_stack[2 * n], NEVER, STACK, "LBR_STACK_FROM" #n) \
-	FIELD(digits##8, save.lbr_stack[2 * n + 1], NEVER, STACK, "LBR_STACK_TO" #n)
+	VMCB_STACK_PAIR(GUEST, 0xa7, 0) VMCB_STACK_PAIR(GUEST, 0xa8, 1) VMCB_STACK_PAIR(GUEST, 0xa9, 2) VMCB_STACK_PAIR(GUEST, 0xaa, 3) \
+	VMCB_STACK_PAIR(GUEST, 0xab, 4) VMCB_STACK_PAIR(GUEST, 0xac, 5) VMCB_STACK_PAIR(GUEST, 0xad, 6) VMCB_STACK_PAIR(GUEST, 0xae, 7) \
+	VMCB_STACK_PAIR(GUEST, 0xaf, 8) VMCB_STACK_PAIR(GUEST, 0xb0, 9) VMCB_STACK_PAIR(GUEST, 0xb1, 10) VMCB_STACK_PAIR(GUEST, 0xb2, 11) \
+	VMCB_STACK_PAIR(GUEST, 0xb3, 12) VMCB_STACK_PAIR(GUEST, 0xb4, 13) VMCB_STACK_PAIR(GUEST, 0xb5, 14) VMCB_STACK_PAIR(GUEST, 0xb6, 15) \
+	GUEST(  0xb70, lbr_select,     NEVER, STACK,  "LBR_SELECT",   lbr_select,     x & 0x1ff,                          x)
+/* LBR_PLACE: of the record that has so many newer ones. */
+#define VMCB_STACK_PAIR(GUEST, digits, n) \
+	GUEST(digits##0, lbr_stack[2 * n],     NEVER, STACK, "LBR_STACK_FROM" #n, lbr_stack_from[LBR_PLACE(n)], x, x) \
+	GUEST(digits##8, lbr_stack[2 * n + 1], NEVER, STACK, "LBR_STACK_TO" #n,   lbr_stack_to[LBR_PLACE(n)],   x, x)
 /* clang-format on */
 
 #endif

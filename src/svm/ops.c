@@ -55,6 +55,7 @@ const struct virt_ops svm_ops = {
         .name = "svm",
         .block = "VMCB",
         .block_at = block_at,
+        .fields = svm_fields,
         .life = {
                 .init = init,
                 .fini = fini,

@@ -9,7 +9,11 @@
 #define NOTHING(...)
 #define map_inline    static inline __attribute__((always_inline))
 #define AS(lvalue, x) ((lvalue) = (__typeof__(lvalue))(x))
+#define UNUSED        __attribute__((unused)) /* by some rows' expressions */
 #define GUEST_PARTS   (BIT(SVM_PART_VMRUN) | BIT(SVM_PART_NP) | BIT(SVM_PART_SPEC) | BIT(SVM_PART_LBRV))
+#define LIVE_PARTS    (BIT(SVM_PART_CONTROL) | BIT(SVM_PART_CHANGING)) /* of every guest */
+#define LIVE_RARE     (BIT(SVM_PART_LOCKS) | BIT(SVM_PART_PML))
+#define LBR_PLACE(n)  ((c->lbr_tos - (n)) % LBR_DEPTH)
 
 /* ---- what the rows say ---- */
 
@@ -40,18 +44,33 @@ map_inline u64 host_flags(struct cpu *c, u64 x)
 
 /* ---- memory to image, image to image ---- */
 
-/* FS to TR, the SYSCALL and SYSENTER registers belong to VMLOAD. */
-void svm_state_copy(struct svm_image *v, const struct vmcb_page *from, bool stack)
+map_inline void copy_part(struct svm_image *v, const struct vmcb_page *from, enum svm_part which)
 {
-#define FIELD(offset, place, clean, part, ...)                                                                         \
-	if (SVM_PART_##part == SVM_PART_STACK && unlikely(stack))                                                      \
+#define LIVE(offset, place, clean, part, ...)                                                                          \
+	if (SVM_PART_##part == which)                                                                                  \
 		v->place = from->place;
+#define SAVED(offset, place, ...) LIVE(offset, save.place, __VA_ARGS__)
+	VMCB_MAP(LIVE, LIVE, NOTHING, SAVED, SAVED, SAVED)
+#undef LIVE
+#undef SAVED
+}
+
+/* FS to TR, the SYSCALL and SYSENTER registers belong to VMLOAD; the control area is copied as it lies. */
+void svm_state_copy(struct svm_image *v, const struct vmcb_page *from, u32 rare)
+{
 #define SAVED(offset, place, clean, part, ...)                                                                         \
 	if (GUEST_PARTS >> SVM_PART_##part & 1)                                                                        \
 		v->save.place = from->save.place;
-	VMCB_MAP(FIELD, SAVED, SAVED, SAVED)
-#undef FIELD
+	VMCB_MAP(NOTHING, NOTHING, NOTHING, SAVED, SAVED, SAVED)
 #undef SAVED
+	if (likely(!rare))
+		return;
+	if (rare & BIT(SVM_PART_STACK))
+		copy_part(v, from, SVM_PART_STACK);
+	if (rare & BIT(SVM_PART_LOCKS))
+		copy_part(v, from, SVM_PART_LOCKS);
+	if (rare & BIT(SVM_PART_PML))
+		copy_part(v, from, SVM_PART_PML);
 }
 
 map_inline void keep_group(struct svm_image *v, const struct svm_image *last, enum clean_bit group)
@@ -60,7 +79,7 @@ map_inline void keep_group(struct svm_image *v, const struct svm_image *last, en
 	if (CLEAN_##clean == group)                                                                                    \
 		v->place = last->place;
 #define SAVED(offset, place, ...) FIELD(offset, save.place, __VA_ARGS__)
-	VMCB_MAP(FIELD, SAVED, SAVED, SAVED)
+	VMCB_MAP(FIELD, FIELD, FIELD, SAVED, SAVED, SAVED)
 #undef FIELD
 #undef SAVED
 }
@@ -80,7 +99,7 @@ map_inline bool differs(const struct cpu *c, const struct svm_image *v, enum cle
 
 #define REGISTER(offset, place, clean, part, name, member, ...)                                                        \
 	any |= CLEAN_##clean == group && v->save.place != c->member;
-	VMCB_MAP(NOTHING, REGISTER, REGISTER, NOTHING)
+	VMCB_MAP(NOTHING, NOTHING, NOTHING, REGISTER, REGISTER, NOTHING)
 #undef REGISTER
 	return any;
 }
@@ -101,7 +120,7 @@ map_inline void load_part(struct cpu *c, const struct vmcb_save *save, enum svm_
 #define SEGMENT(digits, field, clean, part, name, number)                                                              \
 	if (SVM_PART_##part == which)                                                                                  \
 		c->seg[number] = svm_seg_load(&save->field, number, la_bits);
-	VMCB_MAP(NOTHING, REGISTER, REGISTER, SEGMENT)
+	VMCB_MAP(NOTHING, NOTHING, NOTHING, REGISTER, REGISTER, SEGMENT)
 #undef REGISTER
 #undef SEGMENT
 }
@@ -119,36 +138,57 @@ map_inline void save_part(const struct cpu *c, struct vmcb_save *image, struct v
 		image->field = x;                                                                                      \
 		memory->field = x;                                                                                     \
 	}
-	VMCB_MAP(NOTHING, REGISTER, REGISTER, SEGMENT)
+	VMCB_MAP(NOTHING, NOTHING, NOTHING, REGISTER, REGISTER, SEGMENT)
 #undef REGISTER
 #undef SEGMENT
 }
 
-/* "Enabling LBR Virtualization": the stack, the newest record first; of it only the control register is the host's
- * again after #VMEXIT. */
-static void load_lbr_stack(struct cpu *c, const struct vmcb_save *save)
+/* ---- the control area's ---- */
+
+/* Parts that are a constant here cost nothing. */
+map_inline void load_live(struct cpu *c, struct svm *s, const struct svm_image *v, u32 parts)
 {
-	c->debugctl |= save->dbgextnctl & DBGEXTN_LBRSE ? DEBUGCTL_LBRSE : 0;
-	c->lbr_select = save->lbr_select & 0x1ff;
-	c->lbr_tos = LBR_DEPTH - 1;
-	for (unsigned n = 0; n < LBR_DEPTH; n++) {
-		c->lbr_stack_from[LBR_DEPTH - 1 - n] = save->lbr_stack[2 * n];
-		c->lbr_stack_to[LBR_DEPTH - 1 - n] = save->lbr_stack[2 * n + 1];
+#define LIVE(offset, place, clean, part, name, member, load, ...)                                                      \
+	if (parts >> SVM_PART_##part & 1) {                                                                            \
+		const u64 x = v->place;                                                                                \
+		AS(member, load);                                                                                      \
 	}
+	VMCB_MAP(NOTHING, LIVE, NOTHING, NOTHING, NOTHING, NOTHING)
+#undef LIVE
 }
 
-static void save_lbr_stack(const struct cpu *c, struct vmcb_save *save)
+/* The image keeps what a clean bit may ask for. */
+map_inline void save_live(const struct cpu *c, const struct svm *s, struct svm_image *v, struct vmcb_page *page,
+                          const struct svm_told *o, u32 parts)
 {
-	save->dbgextnctl = c->debugctl & DEBUGCTL_LBRSE ? DBGEXTN_LBRSE : 0;
-	save->lbr_select = c->lbr_select;
-	for (unsigned n = 0; n < LBR_DEPTH; n++) {
-		save->lbr_stack[2 * n] = c->lbr_stack_from[(c->lbr_tos - n) % LBR_DEPTH];
-		save->lbr_stack[2 * n + 1] = c->lbr_stack_to[(c->lbr_tos - n) % LBR_DEPTH];
+#define LIVE(offset, place, clean, part, name, member, load, save)                                                     \
+	if ((parts & ~BIT(SVM_PART_CONTROL)) >> SVM_PART_##part & 1) {                                                 \
+		UNUSED const u64 x = member, was = page->place;                                                        \
+		AS(page->place, save);                                                                                 \
+		if (CLEAN_##clean != CLEAN_NEVER)                                                                      \
+			v->place = page->place;                                                                        \
 	}
+	VMCB_MAP(NOTHING, LIVE, NOTHING, NOTHING, NOTHING, NOTHING)
+#undef LIVE
 }
 
-void svm_state_load(struct cpu *c, const struct vmcb_save *save, u32 parts)
+map_inline void tell(const struct cpu *c, struct vmcb_page *page, const struct svm_told *o)
 {
+#define TOLD(offset, place, clean, part, name, told, value)                                                            \
+	if (told)                                                                                                      \
+		AS(page->place, value);
+	VMCB_MAP(NOTHING, NOTHING, TOLD, NOTHING, NOTHING, NOTHING)
+#undef TOLD
+	if (o->fetched) /* fifteen bytes are no number: they have no row */
+		memcpy(page->control.insn_bytes, o->bytes, sizeof(o->bytes));
+}
+
+/* ---- all of a guest ---- */
+
+void svm_state_load(struct cpu *c, struct svm *s, const struct svm_image *v, u32 parts)
+{
+	const struct vmcb_save *save = &v->save;
+
 	load_part(c, save, SVM_PART_VMRUN);
 	if (parts & BIT(SVM_PART_NP))
 		load_part(c, save, SVM_PART_NP);
@@ -156,16 +196,22 @@ void svm_state_load(struct cpu *c, const struct vmcb_save *save, u32 parts)
 		load_part(c, save, SVM_PART_SPEC);
 	if (parts & BIT(SVM_PART_LBRV))
 		load_part(c, save, SVM_PART_LBRV);
-	if (unlikely(parts & BIT(SVM_PART_STACK)))
-		load_lbr_stack(c, save);
+	if (unlikely(parts & BIT(SVM_PART_STACK))) {
+		c->lbr_tos = LBR_DEPTH - 1;
+		load_part(c, save, SVM_PART_STACK);
+	}
+	load_live(c, s, v, LIVE_PARTS);
+	if (unlikely(parts & LIVE_RARE))
+		load_live(c, s, v, parts & LIVE_RARE);
 }
 
-u32 svm_state_save(struct cpu *c, struct svm_image *v, struct vmcb_save *memory, u32 parts)
+u32 svm_state_save(struct cpu *c, const struct svm *s, struct svm_image *v, struct vmcb_page *page,
+                   const struct svm_told *o, u32 parts)
 {
 	const u32 changed = (u32)differs(c, v, CLEAN_CRX) << SVM_GROUP_CRX |
 	                    (u32)differs(c, v, CLEAN_DRX) << SVM_GROUP_DRX |
 	                    (u32)differs(c, v, CLEAN_NP) << SVM_GROUP_NESTED;
-	struct vmcb_save *image = &v->save;
+	struct vmcb_save *image = &v->save, *memory = &page->save;
 
 	flags_get(c); /* exact from here on */
 	save_part(c, image, memory, SVM_PART_VMRUN);
@@ -175,10 +221,12 @@ u32 svm_state_save(struct cpu *c, struct svm_image *v, struct vmcb_save *memory,
 		save_part(c, image, memory, SVM_PART_SPEC);
 	if (parts & BIT(SVM_PART_LBRV))
 		save_part(c, image, memory, SVM_PART_LBRV);
-	if (unlikely(parts & BIT(SVM_PART_STACK))) {
-		save_lbr_stack(c, image);
-		save_lbr_stack(c, memory);
-	}
+	if (unlikely(parts & BIT(SVM_PART_STACK)))
+		save_part(c, image, memory, SVM_PART_STACK);
+	save_live(c, s, v, page, o, LIVE_PARTS);
+	if (unlikely(parts & LIVE_RARE))
+		save_live(c, s, v, page, o, parts & LIVE_RARE);
+	tell(c, page, o);
 	return changed;
 }
 
@@ -215,7 +263,7 @@ void svm_host_save(struct cpu *c, struct svm_host *restrict h, struct vmcb_save 
 		h->seg_base[number & 3] = x.base;                                                                      \
 		area->place = svm_seg_save(&x);                                                                        \
 	}
-	VMCB_MAP(NOTHING, NOTHING, SWAPPED, SEGMENT)
+	VMCB_MAP(NOTHING, NOTHING, NOTHING, NOTHING, SWAPPED, SEGMENT)
 #undef SWAPPED
 #undef SEGMENT
 	area->cpl = c->cpl;
@@ -236,7 +284,7 @@ map_inline void reload_part(struct cpu *c, const struct svm_host *h, enum svm_pa
 		                              .ar = h->seg_ar[number & 3],                                             \
 		                              .limit = h->seg_limit[number & 3],                                       \
 		                              .base = h->seg_base[number & 3]};
-	VMCB_MAP(NOTHING, NOTHING, SWAPPED, SEGMENT)
+	VMCB_MAP(NOTHING, NOTHING, NOTHING, NOTHING, SWAPPED, SEGMENT)
 #undef SWAPPED
 #undef SEGMENT
 }

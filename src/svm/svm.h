@@ -254,22 +254,38 @@ static inline struct vmcb_seg svm_seg_save(const struct seg *s)
 }
 
 /* ---- state.c ---- */
+/* What few guests have, bits of enum svm_part. */
+static inline u32 svm_state_rare(const struct cpu *c, const struct vmcb_control *ctl)
+{
+	return (svm_lbr_stack(c, ctl) ? 1u << SVM_PART_STACK : 0) | (svm_pml_on(c, ctl) ? 1u << SVM_PART_PML : 0) |
+	       (unlikely(ctl->icpt[5] & BIT(5)) && has(c, FEAT_BUS_LOCK_THRESHOLD) ? 1u << SVM_PART_LOCKS : 0);
+}
 /* Beside SVM_PART_VMRUN, what moves with this guest: bits of enum svm_part. */
 static inline u32 svm_state_parts(const struct cpu *c, const struct svm *s, const struct vmcb_control *ctl)
 {
 	return (s->nested ? 1u << SVM_PART_NP : 0) | (has(c, FEAT_SVM_SPEC_CTRL) ? 1u << SVM_PART_SPEC : 0) |
-	       ((ctl->virt_ext & VIRT_EXT_LBRV) && has(c, FEAT_LBRV) ? 1u << SVM_PART_LBRV : 0) |
-	       (svm_lbr_stack(c, ctl) ? 1u << SVM_PART_STACK : 0);
+	       ((ctl->virt_ext & VIRT_EXT_LBRV) && has(c, FEAT_LBRV) ? 1u << SVM_PART_LBRV : 0) | svm_state_rare(c, ctl);
 }
-void svm_state_copy(struct svm_image *v, const struct vmcb_page *from, bool stack); /* with the LBR stack */
+/* What #VMEXIT tells the monitor. */
+struct svm_told {
+	u64 code, info1, info2, intinfo, nrip;
+	u64 vintr; /* the bits of 060h that change while a guest runs */
+	u8 fetched;
+	u8 bytes[15];
+};
+void svm_state_copy(struct svm_image *v, const struct vmcb_page *from, u32 rare);
 void svm_state_keep(struct svm_image *v, const struct svm_image *last, u32 clean);  /* what clean bits let stand */
-void svm_state_load(struct cpu *c, const struct vmcb_save *save, u32 parts);
+void svm_state_load(struct cpu *c, struct svm *s, const struct svm_image *v, u32 parts);
 /* To the image, whose fields clean bits may ask for, and to memory. The groups of checks whose fields have changed. */
-u32 svm_state_save(struct cpu *c, struct svm_image *v, struct vmcb_save *memory, u32 parts);
+u32 svm_state_save(struct cpu *c, const struct svm *s, struct svm_image *v, struct vmcb_page *page,
+                   const struct svm_told *o, u32 parts);
 void svm_state_vmload(struct cpu *c, const struct vmcb_save *save);
 void svm_state_vmsave(struct cpu *c, struct vmcb_save *save);
 void svm_host_save(struct cpu *c, struct svm_host *restrict h, struct vmcb_save *restrict area, u64 rip);
 void svm_host_load(struct cpu *c, const struct svm_host *h, u32 parts);
+
+/* ---- fields.c ---- */
+size_t svm_fields(const struct cpu *c, struct block_field *out, size_t room);
 
 /* ---- entry.c ---- */
 enum xr svm_enter(struct cpu *c, const struct insn *i, pa_t vmcb);

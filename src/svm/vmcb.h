@@ -158,15 +158,23 @@ enum svm_part {
 #undef PART
 };
 
+enum vmcb_kind {
+#define KIND(name, text) VMCB_##name,
+	VMCB_KIND_MAP(KIND)
+#undef KIND
+};
+
 /* One row per field; `name` opens with the offset, as messages print it. */
 struct vmcb_field {
 	u16 offset;
-	u8 width;  /* bytes */
-	u8 clean;  /* enum clean_bit */
-	u8 part;   /* enum svm_part */
-	bool host; /* the host's value is kept by VMRUN and loaded by #VMEXIT */
+	u16 host;       /* SWAPPED: where struct svm_host has the value that VMRUN keeps and #VMEXIT loads */
+	u8 width;       /* bytes */
+	u8 host_width;
+	u8 clean;       /* enum clean_bit */
+	u8 part;        /* enum svm_part */
+	u8 kind;        /* enum vmcb_kind */
 	const char *name;
-	const char *member; /* of struct cpu; "": none */
+	const char *member; /* of struct cpu, or what else comes from it; "": none */
 };
 extern const struct vmcb_field vmcb_fields[];
 extern const size_t vmcb_field_count;

@@ -3,6 +3,8 @@
 
 #include "vmx/vmx.h"
 
+#define UNUSED __attribute__((unused)) /* by some rows */
+
 void vmx_record_exit(struct cpu *c, u64 reason, u64 qualification, u64 rip)
 {
 	struct exit_record *e = &c->lastexit[c->lastexit_n++ % ARRAY_LEN(c->lastexit)];
@@ -145,33 +147,27 @@ static u64 insn_information(struct cpu *c, const struct exit_request *x)
 	return x->insn && x->id != ICPT_STAGE2 ? insn_information_field(x->insn) : 0;
 }
 
+/* Each field of the map that tells of the exit. Addresses have 32 bits outside 64-bit mode. */
 static u64 record(struct cpu *c, const struct exit_request *x)
 {
 	struct vmx *v = vmx_of(c);
 	u64 reason = vmx_exit_reason(x->id) + (x->id == ICPT_MSR ? x->q[1] : 0); /* 31 RDMSR, 32 WRMSR */
 	const struct vmx_exit_row *row = &vmx_exit_rows[reason];
-	struct event e = exiting_event(c, x), original = original_event(x);
+	const struct event e = exiting_event(c, x), original = original_event(x);
+	const bool io_string = x->id == ICPT_IOIO && x->has_linear;
 
 	if (c->bus_lock)
 		reason |= BUS_LOCK_ASSERTED;
-	vmcs_set(v, VMCS_EXIT_REASON, reason);
-	vmcs_set(v, VMCS_EXIT_QUALIFICATION, mode64(c) ? x->q[0] : (u32)x->q[0]); /* addresses have 32 bits */
-	vmcs_set(v, VMCS_GUEST_LINEAR, x->has_linear ? x->linear : 0);
-	vmcs_set(v, VMCS_GUEST_PHYSICAL, x->gpa);
-	vmcs_set(v, VMCS_EXIT_INTR_INFO, event_info(c, &e));
-	vmcs_set(v, VMCS_EXIT_INTR_ERROR, e.error);
-	vmcs_set(v, VMCS_IDT_VECTORING, event_info(c, &original));
-	vmcs_set(v, VMCS_IDT_VECTORING_ERROR, original.error);
-	record_unblocking(c, x, row);
-	vmcs_set(v, VMCS_EXIT_INSN_LEN, insn_length(x, row));
-	vmcs_set(v, VMCS_EXIT_INSN_INFO, insn_information(c, x));
-	if (x->id == ICPT_IOIO && x->has_linear) {
-		vmcs_set(v, VMCS_IO_RCX, c->r[REG_RCX]);
-		vmcs_set(v, VMCS_IO_RSI, c->r[REG_RSI]);
-		vmcs_set(v, VMCS_IO_RDI, c->r[REG_RDI]);
-		vmcs_set(v, VMCS_IO_RIP, c->r[REG_RIP]);
+#define NOTHING(...)
+#define TOLD(name, encoding, condition, text, told, value)                                                             \
+	if (told) {                                                                                                    \
+		UNUSED const u64 was = vmcs_get(v, VMCS_##name);                                                       \
+		vmcs_set(v, VMCS_##name, value);                                                                       \
 	}
-	vmcs_set(v, VMCS_ENTRY_INTR_INFO, vmcs_get(v, VMCS_ENTRY_INTR_INFO) & ~BIT(31));
+	VMCS_MAP(NOTHING, TOLD, NOTHING, NOTHING)
+#undef TOLD
+#undef NOTHING
+	record_unblocking(c, x, row);
 	return reason;
 }
 

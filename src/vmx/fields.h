@@ -9,7 +9,7 @@
 
 enum vmcs_encoding {
 #define FIELD(name, encoding, ...) VMCS_##name = encoding,
-	VMCS_MAP(FIELD, FIELD, FIELD)
+	VMCS_MAP(FIELD, FIELD, FIELD, FIELD)
 #undef FIELD
 };
 
@@ -41,6 +41,7 @@ struct vmcs_field {
 	const char *name;           /* "Guest RIP (0x681e)" */
 	const char *member;         /* of struct cpu; "": none */
 	const char *loaded, *saved; /* the condition, as the row has it; "": never */
+	const char *kind;           /* in a word, as the reference has it */
 };
 extern const struct vmcs_field vmcs_fields[];
 extern const size_t vmcs_field_count;

@@ -5,19 +5,20 @@
  * of VM entry and VM exit (state.c), the reference page and the tests. Which checks read a field, the rows of the checks
  * say; width and type are in the encoding.
  *
- *   FIELD  what controls and exits are made of, and what moves in a way of its own
+ *   FIELD  a control, or state that stays in the VMCS: it does not move, whoever obeys or changes it does so there
+ *   TOLD   what VM exit says of itself: the field, which was `was`, becomes `value` if `told`
  *   GUEST  a register of the guest: `member` of struct cpu. VM entry makes it `load` where the field is x, if `loaded`;
  *          VM exit makes the field `save` where the register is x, if `saved`
  *   HOST   a register of the host: VM exit makes it `load` where the field is x, if `loaded`
  *
  * In scope of these are c, v (struct vmx), the controls `entry` and `exit`; the PDPTEs that were checked, the exit
- * request `why`, and host64, "host address-space size".
+ * request `why`, and host64, "host address-space size". In scope of TOLD is what record() of exit.c has.
  */
 #ifndef VMX_MAP_H
 #define VMX_MAP_H
 
 /* clang-format off */
-#define VMCS_MAP(FIELD, GUEST, HOST) \
+#define VMCS_MAP(FIELD, TOLD, GUEST, HOST) \
 	FIELD(VPID,                   0x0000, VMX_IF(PROC2, 5),  "VPID") \
 	FIELD(POSTED_INT_VECTOR,      0x0002, VMX_IF(PIN, 7),    "Posted-interrupt notification vector") \
 	FIELD(EPTP_INDEX,             0x0004, VMX_IF(PROC2, 18), "EPTP index") \
@@ -72,7 +73,7 @@
 	FIELD(EXIT2_CONTROLS,         0x2044, VMX_IF(EXIT, 31),  "Secondary VM-exit controls") \
 	FIELD(SPEC_CTRL_MASK,         0x204a, VMX_IF(PROC3, 7),  "IA32_SPEC_CTRL mask") \
 	FIELD(SPEC_CTRL_SHADOW,       0x204c, VMX_IF(PROC3, 7),  "IA32_SPEC_CTRL shadow") \
-	FIELD(GUEST_PHYSICAL,         0x2400, VMX_IF(PROC2, 1),  "Guest-physical address") \
+	TOLD( GUEST_PHYSICAL,         0x2400, VMX_IF(PROC2, 1),  "Guest-physical address",            true, x->gpa) \
 	FIELD(LINK_POINTER,           0x2800, VMX_ALWAYS,        "VMCS link pointer") \
 	GUEST(GUEST_DEBUGCTL,         0x2802, VMX_ALWAYS,        "Guest IA32_DEBUGCTL",             debugctl,           entry & ENTRY_LOAD_DEBUG, x, exit & EXIT_SAVE_DEBUG, x) \
 	GUEST(GUEST_PAT,              0x2804, VMX_IF(ENTRY, 14), "Guest IA32_PAT",                  pat,                entry & ENTRY_LOAD_PAT, x, exit & EXIT_SAVE_PAT, x) \
@@ -101,7 +102,7 @@
 	FIELD(EXIT_MSR_LOAD_COUNT,    0x4010, VMX_ALWAYS,        "VM-exit MSR-load count") \
 	FIELD(ENTRY_CONTROLS,         0x4012, VMX_ALWAYS,        "VM-entry controls") \
 	FIELD(ENTRY_MSR_LOAD_COUNT,   0x4014, VMX_ALWAYS,        "VM-entry MSR-load count") \
-	FIELD(ENTRY_INTR_INFO,        0x4016, VMX_ALWAYS,        "VM-entry interruption information") \
+	TOLD( ENTRY_INTR_INFO,        0x4016, VMX_ALWAYS,        "VM-entry interruption information", true, was & ~BIT(31)) \
 	FIELD(ENTRY_ERROR_CODE,       0x4018, VMX_ALWAYS,        "VM-entry exception error code") \
 	FIELD(ENTRY_INSN_LEN,         0x401a, VMX_ALWAYS,        "VM-entry instruction length") \
 	FIELD(TPR_THRESHOLD,          0x401c, VMX_IF(PROC, 21),  "TPR threshold") \
@@ -109,13 +110,13 @@
 	FIELD(PLE_GAP,                0x4020, VMX_IF(PROC2, 10), "PLE_Gap") \
 	FIELD(PLE_WINDOW,             0x4022, VMX_IF(PROC2, 10), "PLE_Window") \
 	FIELD(INSN_ERROR,             0x4400, VMX_ALWAYS,        "VM-instruction error") \
-	FIELD(EXIT_REASON,            0x4402, VMX_ALWAYS,        "Exit reason") \
-	FIELD(EXIT_INTR_INFO,         0x4404, VMX_ALWAYS,        "VM-exit interruption information") \
-	FIELD(EXIT_INTR_ERROR,        0x4406, VMX_ALWAYS,        "VM-exit interruption error code") \
-	FIELD(IDT_VECTORING,          0x4408, VMX_ALWAYS,        "IDT-vectoring information") \
-	FIELD(IDT_VECTORING_ERROR,    0x440a, VMX_ALWAYS,        "IDT-vectoring error code") \
-	FIELD(EXIT_INSN_LEN,          0x440c, VMX_ALWAYS,        "VM-exit instruction length") \
-	FIELD(EXIT_INSN_INFO,         0x440e, VMX_ALWAYS,        "VM-exit instruction information") \
+	TOLD( EXIT_REASON,            0x4402, VMX_ALWAYS,        "Exit reason",                       true, reason) \
+	TOLD( EXIT_INTR_INFO,         0x4404, VMX_ALWAYS,        "VM-exit interruption information",  true, event_info(c, &e)) \
+	TOLD( EXIT_INTR_ERROR,        0x4406, VMX_ALWAYS,        "VM-exit interruption error code",   true, e.error) \
+	TOLD( IDT_VECTORING,          0x4408, VMX_ALWAYS,        "IDT-vectoring information",         true, event_info(c, &original)) \
+	TOLD( IDT_VECTORING_ERROR,    0x440a, VMX_ALWAYS,        "IDT-vectoring error code",          true, original.error) \
+	TOLD( EXIT_INSN_LEN,          0x440c, VMX_ALWAYS,        "VM-exit instruction length",        true, insn_length(x, row)) \
+	TOLD( EXIT_INSN_INFO,         0x440e, VMX_ALWAYS,        "VM-exit instruction information",   true, insn_information(c, x)) \
 	GUEST(GUEST_ES_LIMIT,         0x4800, VMX_ALWAYS,        "Guest ES limit",                  seg[SEG_ES].limit,  true, x, true, x) \
 	GUEST(GUEST_CS_LIMIT,         0x4802, VMX_ALWAYS,        "Guest CS limit",                  seg[SEG_CS].limit,  true, x, true, x) \
 	GUEST(GUEST_SS_LIMIT,         0x4804, VMX_ALWAYS,        "Guest SS limit",                  seg[SEG_SS].limit,  true, x, true, x) \
@@ -148,12 +149,12 @@
 	FIELD(CR3_TARGET1,            0x600a, VMX_ALWAYS,        "CR3-target value 1") \
 	FIELD(CR3_TARGET2,            0x600c, VMX_ALWAYS,        "CR3-target value 2") \
 	FIELD(CR3_TARGET3,            0x600e, VMX_ALWAYS,        "CR3-target value 3") \
-	FIELD(EXIT_QUALIFICATION,     0x6400, VMX_ALWAYS,        "Exit qualification") \
-	FIELD(IO_RCX,                 0x6402, VMX_ALWAYS,        "I/O RCX") \
-	FIELD(IO_RSI,                 0x6404, VMX_ALWAYS,        "I/O RSI") \
-	FIELD(IO_RDI,                 0x6406, VMX_ALWAYS,        "I/O RDI") \
-	FIELD(IO_RIP,                 0x6408, VMX_ALWAYS,        "I/O RIP") \
-	FIELD(GUEST_LINEAR,           0x640a, VMX_ALWAYS,        "Guest-linear address") \
+	TOLD( EXIT_QUALIFICATION,     0x6400, VMX_ALWAYS,        "Exit qualification",                true, mode64(c) ? x->q[0] : (u32)x->q[0]) \
+	TOLD( IO_RCX,                 0x6402, VMX_ALWAYS,        "I/O RCX",                           io_string, c->r[REG_RCX]) \
+	TOLD( IO_RSI,                 0x6404, VMX_ALWAYS,        "I/O RSI",                           io_string, c->r[REG_RSI]) \
+	TOLD( IO_RDI,                 0x6406, VMX_ALWAYS,        "I/O RDI",                           io_string, c->r[REG_RDI]) \
+	TOLD( IO_RIP,                 0x6408, VMX_ALWAYS,        "I/O RIP",                           io_string, c->r[REG_RIP]) \
+	TOLD( GUEST_LINEAR,           0x640a, VMX_ALWAYS,        "Guest-linear address",              true, x->has_linear ? x->linear : 0) \
 	GUEST(GUEST_CR0,              0x6800, VMX_ALWAYS,        "Guest CR0",                       cr0,                true, (x & ~CR0_KEPT) | (c->cr0 & CR0_KEPT), true, x) \
 	GUEST(GUEST_CR3,              0x6802, VMX_ALWAYS,        "Guest CR3",                       cr3,                true, x, true, x) \
 	GUEST(GUEST_CR4,              0x6804, VMX_ALWAYS,        "Guest CR4",                       cr4,                true, x, true, x) \

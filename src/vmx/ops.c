@@ -127,6 +127,7 @@ const struct virt_ops vmx_ops = {
         .name = "vmx",
         .block = "VMCS",
         .block_at = block_at,
+        .fields = vmx_fields,
         .life = {
                 .init = init,
                 .fini = fini,

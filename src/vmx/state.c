@@ -116,7 +116,7 @@ void vmx_guest_load(struct cpu *c, const u64 pdpte[4])
 		UNUSED const u64 x = vmcs_get(v, VMCS_##name);                                                         \
 		AS(c->member, load);                                                                                   \
 	}
-	VMCS_MAP(NOTHING, GUEST, NOTHING)
+	VMCS_MAP(NOTHING, NOTHING, GUEST, NOTHING)
 #undef GUEST
 	c->cpl = (u8)(c->rflags & FL_VM ? 3 : ar_dpl(c->seg[SEG_SS].ar));
 }
@@ -132,7 +132,7 @@ void vmx_guest_save(struct cpu *c, const struct exit_request *why)
 		UNUSED const u64 x = c->member;                                                                        \
 		vmcs_set(v, VMCS_##name, save);                                                                        \
 	}
-	VMCS_MAP(NOTHING, GUEST, NOTHING)
+	VMCS_MAP(NOTHING, NOTHING, GUEST, NOTHING)
 #undef GUEST
 }
 
@@ -165,7 +165,7 @@ void vmx_host_load(struct cpu *c, bool host64)
 		const u64 x = vmcs_get(v, VMCS_##name);                                                                \
 		AS(c->member, load);                                                                                   \
 	}
-	VMCS_MAP(NOTHING, NOTHING, HOST)
+	VMCS_MAP(NOTHING, NOTHING, NOTHING, HOST)
 #undef HOST
 	complete_segments(c, host64);
 	c->dr7 = DR7_RESET;

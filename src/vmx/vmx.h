@@ -200,6 +200,9 @@ static inline enum xr vmx_succeed(struct cpu *c)
 enum xr vmx_fail_invalid(struct cpu *c);
 enum xr vmx_fail(struct cpu *c, unsigned error); /* VMfailValid with a current VMCS, otherwise VMfailInvalid */
 
+/* ---- fields.c ---- */
+size_t vmx_fields(const struct cpu *c, struct block_field *out, size_t room);
+
 /* ---- region.c. The VMCS region: revision, abort indicator, launch state, then the fields. ---- */
 void vmx_region_enter(struct cpu *c, u64 pa, bool is_shadow); /* becomes the current VMCS */
 void vmx_region_leave(struct cpu *c);                         /* the current one goes back to memory */

@@ -16,9 +16,11 @@
  * What VMRUN, VMLOAD and VMSAVE move, by the manual: "Loading Guest State", "Saving Host State", "VMLOAD and VMSAVE
  * Instructions", "Enabling LBR Virtualization". Offset of the field, width, register, a value that reads back as it is.
  */
-enum mover { BY_VMRUN = 1, BY_VMLOAD = 2, BY_NP = 4, BY_LBRV = 8, BY_SPEC = 16, HOST_TOO = 32 };
+enum mover { BY_VMRUN = 1, BY_VMLOAD = 2, BY_NP = 4, BY_LBRV = 8, BY_SPEC = 16, BY_STACK = 32, BY_LOCKS = 64, BY_PML = 128,
+	HOST_TOO = 256, LOAD_ONLY = 512, IN_SVM = 1024 /* the register is in struct svm */ };
 /* clang-format off */
 #define R(m) offsetof(struct cpu, m), sizeof(((struct cpu *)0)->m)
+#define S(m) offsetof(struct svm, m), sizeof(((struct svm *)0)->m)
 static const struct { size_t at, width, is, size; u64 value; unsigned by; } moves[] = {
 #define MOVED(off, seg_, by) \
 	{off, 2, R(seg[seg_].sel), 0x10 + (off), by}, {(off) + 4, 4, R(seg[seg_].limit), 0x12345 + (off), by}, \
@@ -41,6 +43,16 @@ static const struct { size_t at, width, is, size; u64 value; unsigned by; } move
 	{0x678, 8, R(lbr_from), 0x1111, BY_LBRV | HOST_TOO}, {0x680, 8, R(lbr_to), 0x2222, BY_LBRV | HOST_TOO},
 	{0x688, 8, R(lex_from), 0x3333, BY_LBRV | HOST_TOO}, {0x690, 8, R(lex_to), 0x4444, BY_LBRV | HOST_TOO},
 	{0x6e0, 8, R(spec_ctrl), 7, BY_SPEC | HOST_TOO},
+	/* the control area: "Layout of VMCB", "INTERRUPT_SHADOW" bit 0 */
+	{0x03e, 2, S(pause_left), 0x5a5a, BY_VMRUN | LOAD_ONLY | IN_SVM}, {0x060, 8, S(vintr), 0x3001001f, BY_VMRUN | IN_SVM},
+	{0x068, 8, R(shadow), 1, BY_VMRUN}, {0x120, 2, S(bus_locks), 0x1234, BY_LOCKS | IN_SVM},
+	{0x1d0, 2, S(pml_index), 0x1ff, BY_PML | IN_SVM},
+	/* the branch records, the newest first; the processor's are a ring, whose newest VMRUN makes the last */
+#define RECORD(n) \
+	{0xa70 + 16 * (n), 8, R(lbr_stack_from[15 - (n)]), 0x100000 + (n), BY_STACK}, \
+	{0xa78 + 16 * (n), 8, R(lbr_stack_to[15 - (n)]), 0x200000 + (n), BY_STACK}
+	RECORD(0), RECORD(1), RECORD(2), RECORD(3), RECORD(4), RECORD(5), RECORD(6), RECORD(7), RECORD(8), RECORD(9), RECORD(10),
+	RECORD(11), RECORD(12), RECORD(13), RECORD(14), RECORD(15), {0xb70, 8, R(lbr_select), 0x155, BY_STACK},
 };
 /* clang-format on */
 
@@ -61,6 +73,9 @@ static const struct {
         {1u << SVM_PART_LBRV, BY_VMRUN | BY_LBRV},
         {1u << SVM_PART_SPEC, BY_VMRUN | BY_SPEC},
         {1u << SVM_PART_NP | 1u << SVM_PART_LBRV | 1u << SVM_PART_SPEC, BY_VMRUN | BY_NP | BY_LBRV | BY_SPEC},
+        {1u << SVM_PART_LBRV | 1u << SVM_PART_STACK, BY_VMRUN | BY_LBRV | BY_STACK},
+        {1u << SVM_PART_LOCKS, BY_VMRUN | BY_LOCKS},
+        {1u << SVM_PART_PML, BY_VMRUN | BY_PML},
         {0, BY_VMLOAD},
 };
 
@@ -69,29 +84,52 @@ static struct cpu *blank_cpu(void)
 	struct cpu *c = calloc(1, sizeof(*c));
 
 	assert_non_null(c);
+	c->virt_state = calloc(1, sizeof(struct svm));
+	assert_non_null(c->virt_state);
 	return c;
+}
+
+static void drop(struct cpu *c)
+{
+	free(c->virt_state);
+	free(c);
+}
+
+static u8 *registers(struct cpu *c, size_t move)
+{
+	return moves[move].by & IN_SVM ? (u8 *)c->virt_state : (u8 *)c;
+}
+
+/* The image that VMRUN makes of a page. */
+static void image_of(struct svm_image *v, const struct vmcb_page *page)
+{
+	memset(v, 0, sizeof(*v));
+	v->control = page->control;
+	svm_state_copy(v, page, 1u << SVM_PART_STACK | 1u << SVM_PART_LOCKS | 1u << SVM_PART_PML);
 }
 
 /* Every register that a part has comes from its field, and no other register changes. */
 static void test_state_load(void **state)
 {
 	struct vmcb_page v = {0};
+	struct svm_image image;
 
 	(void)state;
 	for (size_t n = 0; n < ARRAY_LEN(moves); n++)
 		memcpy((u8 *)&v + moves[n].at, &moves[n].value, moves[n].width);
 	v.save.es.attrib = v.save.cs.attrib = v.save.ss.attrib = v.save.ds.attrib = 0xa9b; /* CS: 64-bit code */
+	image_of(&image, &v);
 	for (size_t k = 0; k < ARRAY_LEN(runs); k++) {
 		struct cpu *c = blank_cpu();
 
 		if (runs[k].by == BY_VMLOAD)
 			svm_state_vmload(c, &v.save);
 		else
-			svm_state_load(c, &v.save, runs[k].parts);
+			svm_state_load(c, svm_of(c), &image, runs[k].parts);
 		for (size_t n = 0; n < ARRAY_LEN(moves); n++)
-			assert_int_equal(read_bytes(c, moves[n].is, moves[n].size),
+			assert_int_equal(read_bytes(registers(c, n), moves[n].is, moves[n].size),
 			                 moves[n].by & runs[k].by ? moves[n].value : 0);
-		free(c);
+		drop(c);
 	}
 }
 
@@ -103,23 +141,26 @@ static void test_state_save(void **state)
 		struct cpu *c = blank_cpu();
 		struct svm_image image = {0};
 		struct vmcb_page v = {0};
+		const struct svm_told told = {.vintr = ~0ull};
 
 		for (size_t n = 0; n < ARRAY_LEN(moves); n++)
-			memcpy((u8 *)c + moves[n].is, &moves[n].value, moves[n].size);
+			memcpy(registers(c, n) + moves[n].is, &moves[n].value, moves[n].size);
+		c->lbr_tos = 15;
 		if (runs[k].by == BY_VMLOAD)
 			svm_state_vmsave(c, &v.save);
 		else
-			svm_state_save(c, &image, &v.save, runs[k].parts);
+			svm_state_save(c, svm_of(c), &image, &v, &told, runs[k].parts);
 		if (runs[k].by != BY_VMLOAD)
 			assert_memory_equal(&image.save, &v.save, sizeof(v.save));
 		for (size_t n = 0; n < ARRAY_LEN(moves); n++) {
-			assert_int_equal(read_bytes(&v, moves[n].at, moves[n].width),
-			                 moves[n].by & runs[k].by ? moves[n].value : 0);
+			bool mine = (moves[n].by & runs[k].by) && !(moves[n].by & LOAD_ONLY);
+
+			assert_int_equal(read_bytes(&v, moves[n].at, moves[n].width), mine ? moves[n].value : 0);
 			memset((u8 *)&v + moves[n].at, 0, moves[n].width);
 		}
 		for (size_t b = 0; b < sizeof(v); b++)
 			assert_int_equal(((u8 *)&v)[b], 0);
-		free(c);
+		drop(c);
 	}
 }
 
@@ -133,9 +174,13 @@ static void test_state_host(void **state)
 		struct vmcb_page area = {0};
 
 		for (size_t n = 0; n < ARRAY_LEN(moves); n++)
-			memcpy((u8 *)c + moves[n].is, &moves[n].value, moves[n].size);
+			if (!(moves[n].by & IN_SVM))
+				memcpy((u8 *)c + moves[n].is, &moves[n].value, moves[n].size);
 		svm_host_save(c, &h, &area.save, 0x5555);
+		void *own = c->virt_state;
+
 		memset(c, 0, sizeof(*c));
+		c->virt_state = own;
 		svm_host_load(c, &h, runs[k].parts);
 		for (size_t n = 0; n < ARRAY_LEN(moves); n++) {
 			bool mine = (moves[n].by & HOST_TOO) && (moves[n].by & runs[k].by);
@@ -143,13 +188,76 @@ static void test_state_host(void **state)
 
 			if (moves[n].is == offsetof(struct cpu, rflags))
 				value &= ~(u64)FL_RF; /* VMRUN is over when the host goes on */
-			assert_int_equal(read_bytes(c, moves[n].is, moves[n].size), mine ? value : 0);
+			assert_int_equal(read_bytes(registers(c, n), moves[n].is, moves[n].size), mine ? value : 0);
 			if (moves[n].at == 0x4cb) /* the host's CPL: 0 wherever VMRUN may run */
 				continue;
 			mine = (moves[n].by & HOST_TOO) && (moves[n].by & BY_VMRUN);
 			assert_int_equal(read_bytes(&area, moves[n].at, moves[n].width), mine ? value : 0);
 		}
-		free(c);
+		drop(c);
+	}
+}
+
+/* DBGEXTNCTL and DBGCTL are two fields of one register here. "LBR Stack": DebugExtnCtl.LBRSE is bit 6. */
+static void test_stack_control(void **state)
+{
+	const u32 parts = 1u << SVM_PART_LBRV | 1u << SVM_PART_STACK;
+	const struct svm_told told = {0};
+	struct cpu *c = blank_cpu();
+	struct svm_image image;
+	struct vmcb_page v = {0};
+
+	(void)state;
+	v.save.dbgctl = 1;
+	v.save.dbgextnctl = 0x40;
+	image_of(&image, &v);
+	svm_state_load(c, svm_of(c), &image, parts);
+	assert_int_equal(c->debugctl, DEBUGCTL_LBR | DEBUGCTL_LBRSE);
+	v.save.dbgctl = v.save.dbgextnctl = 0;
+	svm_state_save(c, svm_of(c), &image, &v, &told, parts);
+	assert_int_equal(v.save.dbgctl, 1);
+	assert_int_equal(v.save.dbgextnctl, 0x40);
+	c->debugctl = 0;
+	svm_state_save(c, svm_of(c), &image, &v, &told, parts);
+	assert_int_equal(v.save.dbgctl, 0);
+	assert_int_equal(v.save.dbgextnctl, 0);
+	drop(c);
+}
+
+/* What #VMEXIT says goes to its field, nRIP and the bytes only where the processor has them; EVENTINJ is done; of 060h the
+ * bits that a run changes come from the processor, the others stay; so do bits 63:1 of 068h. */
+static void test_told(void **state)
+{
+	static const struct svm_told told = {.code = 0x1111, .info1 = 0x2222, .info2 = 0x3333, .intinfo = 0x4444, .nrip = 0x5555,
+	                                     .vintr = 0xf00, .fetched = 3, .bytes = {0x90, 0xf4, 0xcc}};
+
+	(void)state;
+	for (unsigned k = 0; k < 4; k++) {
+		struct cpu *c = blank_cpu();
+		struct svm_image image = {0};
+		struct vmcb_page v = {0};
+		struct svm_told t = told;
+
+		feat_put(&c->feat, FEAT_NRIP_SAVE, k & 1);
+		feat_put(&c->feat, FEAT_DECODEASSISTS, k & 2);
+		t.fetched = k & 2 ? 3 : 0;
+		svm_of(c)->vintr = 0x555;
+		v.control.vintr = 0xaaaa;
+		v.control.int_state = 0xfe;
+		v.control.eventinj = 0x80000b0d;
+		c->shadow = k & 1 ? SHADOW_MOVSS : 0;
+		svm_state_save(c, svm_of(c), &image, &v, &t, 0);
+		assert_int_equal(read_bytes(&v, 0x070, 8), 0x1111);
+		assert_int_equal(read_bytes(&v, 0x078, 8), 0x2222);
+		assert_int_equal(read_bytes(&v, 0x080, 8), 0x3333);
+		assert_int_equal(read_bytes(&v, 0x088, 8), 0x4444);
+		assert_int_equal(read_bytes(&v, 0x0a8, 8), 0);
+		assert_int_equal(read_bytes(&v, 0x0c8, 8), k & 1 ? 0x5555 : 0);
+		assert_int_equal(read_bytes(&v, 0x0d0, 4), k & 2 ? 0xccf49003 : 0);
+		assert_int_equal(read_bytes(&v, 0x060, 8), 0xa5aa);
+		assert_int_equal(image.control.vintr, 0xa5aa);
+		assert_int_equal(read_bytes(&v, 0x068, 8), k & 1 ? 0xff : 0xfe);
+		drop(c);
 	}
 }
 
@@ -193,6 +301,8 @@ int main(void)
 	        cmocka_unit_test(test_state_load),
 	        cmocka_unit_test(test_state_save),
 	        cmocka_unit_test(test_state_host),
+	        cmocka_unit_test(test_stack_control),
+	        cmocka_unit_test(test_told),
 	        cmocka_unit_test(test_clean_groups),
 	};
 

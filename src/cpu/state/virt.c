@@ -14,6 +14,7 @@ enum xr virt_goes_on(struct cpu *c)                                   { (void)c;
 enum xr virt_intr_exits(struct cpu *c)                                { return cpu_exit(c, NULL, ICPT_INTR, 0, 0); }
 u64 virt_unscaled(struct cpu *c, u64 ticks)                           { (void)c; return ticks; }
 u64 virt_no_block(const struct cpu *c)                                { (void)c; return UINT64_MAX; }
+size_t virt_no_fields(const struct cpu *c, struct block_field *out, size_t room) { (void)c, (void)out, (void)room; return 0; }
 /* clang-format on */
 
 static enum status none_init(struct cpu *c)
@@ -31,6 +32,7 @@ const struct virt_ops virt_none = {
         .name = "none",
         .block = "",
         .block_at = virt_no_block,
+        .fields = virt_no_fields,
         .life = {.init = none_init, .fini = virt_nothing, .reset = none_reset, .loaded = virt_nothing},
         .rules = {.init = virt_init_taken, .started = virt_nothing, .control_ok = virt_any_value},
 };

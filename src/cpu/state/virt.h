@@ -87,6 +87,15 @@ struct refusal {
 	unsigned cpu;
 };
 
+/* A field of a guest's control block, for who wants to see it. */
+enum block_part { BLOCK_CONTROL, BLOCK_GUEST, BLOCK_HOST, BLOCK_EXIT, BLOCK_PARTS };
+struct block_field {
+	const char *name; /* as in struct check_field */
+	u8 part;          /* enum block_part */
+	u8 width;         /* bytes */
+	u64 value;
+};
+
 struct tlb_match;
 struct walk_memo;
 enum stage2_why { S2_FINAL, S2_TABLE, S2_PDPTE_LOAD };
@@ -145,6 +154,9 @@ struct virt_ops {
 	const char *name;  /* "svm", "vmx", "none" */
 	const char *block; /* what the manual calls the control block of a guest: "VMCB", "VMCS" */
 	u64 (*block_at)(const struct cpu *c); /* where that of the guest that runs, or ran last, lies; UINT64_MAX: nowhere */
+
+	/* The fields of that one as they are now, and of a host that is kept elsewhere; up to `room`. Returns how many. */
+	size_t (*fields)(const struct cpu *c, struct block_field *out, size_t room);
 
 	struct {
 		enum status (*init)(struct cpu *c); /* allocate cpu->virt_state */
@@ -233,6 +245,7 @@ enum xr virt_goes_on(struct cpu *c);
 enum xr virt_intr_exits(struct cpu *c);
 u64 virt_unscaled(struct cpu *c, u64 ticks);
 u64 virt_no_block(const struct cpu *c);
+size_t virt_no_fields(const struct cpu *c, struct block_field *out, size_t room);
 extern const struct virt_ops virt_none;
 
 #endif
