@@ -10,7 +10,8 @@ SNIPPET(b_rax, "mov $0x40, %eax; xor %ecx, %ecx; xor %edx, %edx", "invlpgb");
 SNIPPET(b_ecx, "xor %eax, %eax; mov $8, %ecx; xor %edx, %edx", "invlpgb");
 SNIPPET(b_edx, "xor %eax, %eax; xor %ecx, %ecx; mov $0x10000000, %edx", "invlpgb");
 SNIPPET(b_sync, "", "tlbsync");
-SNIPPET(b_commit, "", ".byte 0xf3, 0x0f, 0x01, 0xfa"); /* MCOMMIT, which clang 14 has no name for */
+#define MCOMMIT ".byte 0xf3, 0x0f, 0x01, 0xfa" /* clang 14 has no name for it */
+SNIPPET(b_commit, "", MCOMMIT);
 
 #define ALL     ICPT(EXIT_INVLPGB)
 #define ILLEGAL ICPT(EXIT_INVLPGB_ILLEGAL)
@@ -101,9 +102,9 @@ static void mcommit(void)
 {
 	u64 before = 0x8d7, after; /* every arithmetic flag */
 
-	vcheck("MCOMMIT", "EFER bit 17 is 0", (u64)CATCH(asm volatile("mcommit")), 6);
+	vcheck("MCOMMIT", "EFER bit 17 is 0", (u64)CATCH(asm volatile(MCOMMIT)), 6);
 	wrmsr(EFER, rdmsr(EFER) | 1 << 17);
-	asm volatile("push %1; popfq; mcommit; pushfq; pop %0" : "=r"(after) : "r"(before) : "cc", "memory");
+	asm volatile("push %1; popfq; " MCOMMIT "; pushfq; pop %0" : "=r"(after) : "r"(before) : "cc", "memory");
 	vcheck("MCOMMIT", "CF and no other flag", after & 0x8d7, 0x8d6);
 	wrmsr(EFER, rdmsr(EFER) & ~(1ull << 17));
 }
@@ -131,7 +132,7 @@ void test_broadcast(void)
 		vcheck("INVLPGB", "hidden", r[1] | (r[3] & 0xffff) | s[3] >> 24, 0);
 		vcheck("INVLPGB", "#UD", (u64)host_invlpgb(0, 0, 0), 6);
 		vcheck("TLBSYNC", "#UD", (u64)CATCH(asm volatile("tlbsync")), 6);
-		vcheck("MCOMMIT", "#UD", (u64)CATCH(asm volatile("mcommit")), 6);
+		vcheck("MCOMMIT", "#UD", (u64)CATCH(asm volatile(MCOMMIT)), 6);
 		vcheck("EFER", "bit 17", (u64)CATCH(wrmsr(EFER, rdmsr(EFER) | 1 << 17)), 13);
 		return;
 	}

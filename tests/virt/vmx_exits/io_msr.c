@@ -3,9 +3,9 @@
 
 SNIPPET(p_out, "mov $0x510, %edx; mov $0x55, %eax", "outb %al, (%dx)");
 SNIPPET(p_in_imm, "", "inl $0x60");
-SNIPPET(p_wide, "mov $0x507, %edx", "inl (%dx)");
-SNIPPET(p_wrap, "mov $0xfffe, %edx", "inl (%dx)");
-SNIPPET(p_high, "mov $0x9510, %edx", "inw (%dx)");
+SNIPPET(p_wide, "mov $0x507, %edx", "inl (%dx), %eax");
+SNIPPET(p_wrap, "mov $0xfffe, %edx", "inl (%dx), %eax");
+SNIPPET(p_high, "mov $0x9510, %edx", "inw (%dx), %ax");
 SNIPPET(p_outs, "mov $0x510, %edx; lea scratch, %rsi; cld", "outsw");
 SNIPPET(p_ins, "mov $0x510, %edx; lea scratch, %rdi; mov $3, %ecx; cld", "rep insb");
 SNIPPET(m_read, "mov $0x277, %ecx", "rdmsr");
