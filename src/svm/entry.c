@@ -115,14 +115,18 @@ static void copy_vmcb(struct cpu *c, struct svm_image *v, const struct svm_image
 {
 	struct vmcb_page tmp;
 	struct svm_access a;
+	u32 rare;
 
 	svm_open(c, &a, pa, &tmp);
 	memcpy(&v->control, &a.page->control, sizeof(v->control));
-	svm_state_copy(v, a.page, svm_state_rare(c, &v->control));
+	svm_state_copy(v, a.page);
 	v->env = last->env;
 	if (unlikely(!v->env.cr4_bits))
 		find_limits(c, &v->env);
 	keep_clean(c, v, last, pa);
+	rare = svm_state_rare(c, &v->control);
+	if (unlikely(rare))
+		svm_state_copy_rare(v, a.page, rare);
 	v->env.host_cr0 = c->cr0;
 	read_pdptes(c, v);
 }

@@ -56,15 +56,17 @@ map_inline void copy_part(struct svm_image *v, const struct vmcb_page *from, enu
 }
 
 /* FS to TR, the SYSCALL and SYSENTER registers belong to VMLOAD; the control area is copied as it lies. */
-void svm_state_copy(struct svm_image *v, const struct vmcb_page *from, u32 rare)
+void svm_state_copy(struct svm_image *v, const struct vmcb_page *from)
 {
 #define SAVED(offset, place, clean, part, ...)                                                                         \
 	if (GUEST_PARTS >> SVM_PART_##part & 1)                                                                        \
 		v->save.place = from->save.place;
 	VMCB_MAP(NOTHING, NOTHING, NOTHING, SAVED, SAVED, SAVED)
 #undef SAVED
-	if (likely(!rare))
-		return;
+}
+
+cold void svm_state_copy_rare(struct svm_image *v, const struct vmcb_page *from, u32 rare)
+{
 	if (rare & BIT(SVM_PART_STACK))
 		copy_part(v, from, SVM_PART_STACK);
 	if (rare & BIT(SVM_PART_LOCKS))

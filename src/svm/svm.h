@@ -273,7 +273,8 @@ struct svm_told {
 	u8 fetched;
 	u8 bytes[15];
 };
-void svm_state_copy(struct svm_image *v, const struct vmcb_page *from, u32 rare);
+void svm_state_copy(struct svm_image *v, const struct vmcb_page *from);
+void svm_state_copy_rare(struct svm_image *v, const struct vmcb_page *from, u32 rare);
 void svm_state_keep(struct svm_image *v, const struct svm_image *last, u32 clean);  /* what clean bits let stand */
 void svm_state_load(struct cpu *c, struct svm *s, const struct svm_image *v, u32 parts);
 /* To the image, whose fields clean bits may ask for, and to memory. The groups of checks whose fields have changed. */

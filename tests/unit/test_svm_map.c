@@ -105,7 +105,8 @@ static void image_of(struct svm_image *v, const struct vmcb_page *page)
 {
 	memset(v, 0, sizeof(*v));
 	v->control = page->control;
-	svm_state_copy(v, page, 1u << SVM_PART_STACK | 1u << SVM_PART_LOCKS | 1u << SVM_PART_PML);
+	svm_state_copy(v, page);
+	svm_state_copy_rare(v, page, 1u << SVM_PART_STACK | 1u << SVM_PART_LOCKS | 1u << SVM_PART_PML);
 }
 
 /* Every register that a part has comes from its field, and no other register changes. */
