@@ -93,6 +93,16 @@ enum status shutdownport_create(struct device **out, const struct dev_env *e);
 
 /* Q35 host bridge 8086:29C0: CF8h/CFCh, ECAM at B0000000h, PAM. Sets *pci. */
 enum status q35_create(struct device **out, const struct dev_env *e, struct pci_bus **pci);
+/* AMD's northbridge, 1022:1100 and 1022:1103 at 00:18.0 and 00:18.3: the DEV capability block, which guards the bus. */
+#define NORTHBRIDGE_SLOT 0x18
+struct northbridge_env {
+	void (*machine_check)(void *arg, u64 status, u64 addr); /* of the northbridge's bank */
+	bool (*memory_enabled)(void *arg);
+	void *arg;
+};
+enum status northbridge_create(struct device **out, const struct dev_env *e, struct northbridge_env env);
+void northbridge_protect(struct device *nb, u64 slb); /* SKINIT: devices are kept out of these 64 KiB */
+bool northbridge_clear_disabled(const struct device *nb); /* DEV_CR.MEM_CLR_DIS before the last reset */
 /* The northbridge's DRAM controller, 1022:1101 and 1022:1102, functions 1 and 2 of `slot`. */
 struct dram_keeper {
 	bool (*keep)(void *arg); /* MemClrDis, as the reset found it */

@@ -157,8 +157,10 @@ void pci_config_write(struct pci_bus *b, u8 devfn, unsigned reg, unsigned size, 
 	if (!p || reg + size > sizeof(p->cfg))
 		return;
 	for (unsigned i = 0; i < size; i++) {
-		u8 m = p->wmask[reg + i];
-		p->cfg[reg + i] = (u8)((p->cfg[reg + i] & ~m) | ((v >> 8 * i) & m));
+		u8 m = p->wmask[reg + i], byte = (u8)(v >> 8 * i);
+		p->cfg[reg + i] = (u8)((p->cfg[reg + i] & ~m) | (byte & m));
+		if (reg + i == PCI_STATUS + 1) /* "Device Status": errors are cleared by writing ones */
+			p->cfg[reg + i] &= (u8)~byte;
 	}
 	if (reg < PCI_HEADER_END) {
 		update_bars(p);
@@ -167,6 +169,42 @@ void pci_config_write(struct pci_bus *b, u8 devfn, unsigned reg, unsigned size, 
 	msix_written(p, reg, size);
 	if (p->cfg_ops && p->cfg_ops->written)
 		p->cfg_ops->written(p, reg, size);
+}
+
+/* ---- cycles that functions make ---- */
+
+void pci_aborted(void *pci_bus, u16 requester)
+{
+	const struct pci_bus *b = pci_bus;
+	struct pci_dev *p = requester < ARRAY_LEN(b->fn) ? b->fn[requester] : NULL;
+
+	if (p)
+		p->cfg[PCI_STATUS + 1] |= PCI_STS_MASTER_ABORT >> 8;
+}
+
+static bool may_configure(struct pci_bus *b, u16 requester, enum use use, u8 devfn, unsigned reg, unsigned size)
+{
+	struct dma_request r = { .requester = requester, .cycle = CYCLE_CONFIG, .use = (u8)use };
+	u64 at = (u64)devfn << 12 | reg, len = size;
+
+	return dma_may(b->bus, &r, &at, &len) && (b->fn[devfn] || dma_abort(b->bus, requester));
+}
+
+bool pci_master_config_read(struct pci_bus *b, u16 requester, u8 devfn, unsigned reg, unsigned size, u32 *v)
+{
+	bool ok = may_configure(b, requester, USE_READ, devfn, reg, size);
+
+	*v = ok ? pci_config_read(b, devfn, reg, size) : (u32)low_bytes(~0ull, size);
+	return ok;
+}
+
+bool pci_master_config_write(struct pci_bus *b, u16 requester, u8 devfn, unsigned reg, unsigned size, u32 v)
+{
+	bool ok = may_configure(b, requester, USE_WRITE, devfn, reg, size);
+
+	if (ok)
+		pci_config_write(b, devfn, reg, size, v);
+	return ok;
 }
 
 /* ---- coming and going ---- */

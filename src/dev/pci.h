@@ -23,8 +23,8 @@ enum {
 	PCI_CMD_IO = 1 << 0, PCI_CMD_MEMORY = 1 << 1, PCI_CMD_MASTER = 1 << 2, PCI_CMD_PARITY = 1 << 6,
 	PCI_CMD_SERR = 1 << 8, PCI_CMD_INTX_DISABLE = 1 << 10,
 };
-enum { PCI_STS_INTERRUPT = 1 << 3, PCI_STS_CAP_LIST = 1 << 4 };
-enum { PCI_CAP_MSI = 0x05, PCI_CAP_VENDOR = 0x09, PCI_CAP_MSIX = 0x11 };
+enum { PCI_STS_INTERRUPT = 1 << 3, PCI_STS_CAP_LIST = 1 << 4, PCI_STS_MASTER_ABORT = 1 << 13 };
+enum { PCI_CAP_MSI = 0x05, PCI_CAP_VENDOR = 0x09, PCI_CAP_DEV = 0x0f, PCI_CAP_MSIX = 0x11 };
 enum pci_bar_kind { PCI_BAR_IO, PCI_BAR_MEM32, PCI_BAR_MEM64 };
 
 #define PCI_BARS     6
@@ -73,6 +73,7 @@ struct pci_bus {
 	unsigned asserted[8];  /* cache: functions that hold PIRQ n down, from their intx_wire */
 	void (*pirq)(void *arg, unsigned n, bool level); /* the LPC bridge */
 	void *pirq_arg; /* wired */
+	const struct bus_range *ecam; /* wired: where configuration space lies in memory, while that is mapped */
 };
 
 struct pci_ids {
@@ -84,6 +85,12 @@ struct pci_ids {
 /* Configuration cycles, whichever way they came. No function there: all ones, dropped. */
 u32 pci_config_read(struct pci_bus *b, u8 devfn, unsigned reg, unsigned size);
 void pci_config_write(struct pci_bus *b, u8 devfn, unsigned reg, unsigned size, u32 v);
+
+/* The same as cycles that a function of the bus makes. false: a master abort, reads are all ones. */
+bool pci_master_config_read(struct pci_bus *b, u16 requester, u8 devfn, unsigned reg, unsigned size, u32 *v);
+bool pci_master_config_write(struct pci_bus *b, u16 requester, u8 devfn, unsigned reg, unsigned size, u32 v);
+/* A cycle of this function ended in a master abort: "Received Master Abort". */
+void pci_aborted(void *pci_bus, u16 requester);
 
 /* Fill in the header and take a place: devfn, or the first free slot if -1. p->dev is already filled in.
  * ST_ARG: the place is taken, or none is left. */

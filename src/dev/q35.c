@@ -286,6 +286,7 @@ static void q35_destroy(struct device *d)
 {
 	struct q35 *q = (struct q35 *)d;
 
+	d->bus->aborted = NULL;
 	pci_detach(&q->pci);
 	bus_unmap(d->bus, &q->address_range);
 	bus_unmap(d->bus, &q->data_range);
@@ -324,6 +325,9 @@ enum status q35_create(struct device **out, const struct dev_env *e, struct pci_
 	q->pci.dev = (struct device){ .ops = &ops, .bus = e->bus, .clock = e->clock };
 	q->pci.cfg_ops = &cfg_ops;
 	q->bus.bus = e->bus;
+	q->bus.ecam = &q->ecam;
+	e->bus->aborted = pci_aborted;
+	e->bus->aborted_arg = &q->bus;
 	if (pci_attach(&q->pci, &q->bus, 0, &ids) != ST_OK) { /* an empty bus has room: cannot be */
 		base_free(q);
 		return ST_STATE;

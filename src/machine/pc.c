@@ -390,6 +390,45 @@ static enum status serial_ports(struct build *b)
 	return ST_OK;
 }
 
+/* The northbridge's bank, and in it DEV errors. Of a node's processors the first one hears of them. */
+static void northbridge_error(void *arg, u64 status, u64 addr)
+{
+	enum { BANK = 4, DEV_ERR_EN = 13 };
+	struct machine *m = arg;
+
+	cpu_machine_check(m->cpus[0], BANK, DEV_ERR_EN, status, addr);
+}
+
+static void protect(void *arg, u64 slb)
+{
+	const struct machine *m = arg;
+
+	northbridge_protect(m->northbridge, slb);
+}
+
+/* Firmware has seen to that before anybody could ask. */
+static bool memory_enabled(void *arg)
+{
+	(void)arg;
+	return true;
+}
+
+/* A processor with SKINIT comes with its northbridge. */
+static enum status northbridge(struct build *b)
+{
+	struct machine *m = b->m;
+	struct northbridge_env env = {.machine_check = northbridge_error, .memory_enabled = memory_enabled, .arg = m};
+	struct device *d;
+
+	if (!has(m->cpus[0], FEAT_SKINIT))
+		return ST_OK;
+	MAKE("northbridge", northbridge_create(&d, &b->env, env));
+	m->northbridge = d;
+	m->bus.secure.protect = protect;
+	m->bus.secure.arg = m;
+	return ST_OK;
+}
+
 static enum status pci_bridges(struct build *b)
 {
 	struct irq_line all[24];
@@ -400,7 +439,7 @@ static enum status pci_bridges(struct build *b)
 	lines(b->m, IRQSRC_PCI, all);
 	MAKE("lpc", lpc_create(&d, &b->env, all));
 	lpc_set_pm(d, b->m->pm);
-	return ST_OK;
+	return northbridge(b);
 }
 
 static enum status network_card(struct build *b, const struct net_config *k, struct device **out)

@@ -106,10 +106,31 @@ void bus_write_u32(struct bus *b, u64 pa, u32 v)
 #define MSI_END  0xfef00000ull
 
 struct dma {
-	u16 requester;
-	enum use use;
+	struct dma_request ask;
 	bool memory_only;
 };
+
+static struct dma memory_cycle(u16 requester, enum use use, bool memory_only)
+{
+	return (struct dma){{.requester = requester, .cycle = CYCLE_MEMORY, .use = (u8)use}, memory_only};
+}
+
+bool dma_abort(struct bus *b, u16 requester)
+{
+	if (b->aborted)
+		b->aborted(b->aborted_arg, requester);
+	return false;
+}
+
+static bool allowed(struct bus *b, const struct dma_request *r, u64 *at, u64 *len)
+{
+	return !b->guard.allow || b->guard.allow(b->guard.arg, r, at, len);
+}
+
+bool dma_may(struct bus *b, const struct dma_request *r, u64 *at, u64 *len)
+{
+	return allowed(b, r, at, len) || dma_abort(b, r->requester);
+}
 
 /* The next piece of [at, at + len): where the guard lets it go, as far as one answer reaches. 0: refused, or nobody
  * is there. */
@@ -118,82 +139,108 @@ static u64 dma_piece(struct bus *b, const struct dma *d, u64 at, u64 len, u64 *p
 	u64 room;
 
 	*pa = at;
-	if (b->guard.allow && !b->guard.allow(b->guard.arg, d->requester, d->use, pa, &len))
+	if (at + len < at || !allowed(b, &d->ask, pa, &len))
 		return 0;
-	if (!space_memory(&b->space[SPACE_DMA], *pa, d->use, &room)) {
+	if (!space_memory(&b->space[SPACE_DMA], *pa, d->ask.use, &room)) {
 		const struct bus_range *r = d->memory_only ? NULL : bus_device(b, *pa);
 		room = r ? r->base + r->size - *pa : 0;
 	}
 	return min_u64(len, room);
 }
 
-static bool dma_allowed(struct bus *b, const struct dma *d, u64 at, u64 len)
+static struct initiator dma_who(const struct dma_request *r)
 {
-	u64 pa;
-
-	if (at + len < at)
-		return false;
-	for (u64 now; len; at += now, len -= now)
-		if (!(now = dma_piece(b, d, at, len, &pa)))
-			return false;
-	return true;
+	return (struct initiator){.by = BY_DEVICE, .id = r->requester};
 }
 
-static struct initiator dma_who(u16 requester)
+static bool dma_in(struct bus *b, struct dma d, u64 at, u8 *buf, u64 len)
 {
-	return (struct initiator){.by = BY_DEVICE, .id = requester};
-}
-
-static bool dma_in(struct bus *b, const struct dma *d, u64 at, u8 *buf, u64 len)
-{
-	if (!dma_allowed(b, d, at, len)) {
-		memset(buf, 0xff, len);
-		return false;
-	}
 	for (u64 now, pa; len; at += now, buf += now, len -= now) {
-		if (!(now = dma_piece(b, d, at, len, &pa)))
-			return false; /* what a device did about the bytes before has changed the map */
-		phys_read(b, dma_who(d->requester), pa, buf, now);
+		if (!(now = dma_piece(b, &d, at, len, &pa))) {
+			memset(buf, 0xff, len);
+			return dma_abort(b, d.ask.requester);
+		}
+		phys_read(b, dma_who(&d.ask), pa, buf, now);
 	}
 	return true;
 }
 
-static bool dma_out(struct bus *b, const struct dma *d, u64 at, const u8 *buf, u64 len)
+static bool dma_out(struct bus *b, struct dma d, u64 at, const u8 *buf, u64 len)
 {
-	if (!dma_allowed(b, d, at, len))
-		return false;
 	for (u64 now, pa; len; at += now, buf += now, len -= now) {
-		if (!(now = dma_piece(b, d, at, len, &pa)))
-			return false;
-		phys_write(b, dma_who(d->requester), pa, buf, now);
+		if (!(now = dma_piece(b, &d, at, len, &pa)))
+			return dma_abort(b, d.ask.requester);
+		phys_write(b, dma_who(&d.ask), pa, buf, now);
 	}
+	return true;
+}
+
+/* "Message Signalled Interrupts": one aligned dword, a memory cycle like any other to who guards the memory. */
+static bool message(struct bus *b, struct dma d, u64 at, const u8 *buf, u64 len)
+{
+	u32 data;
+
+	if (len != sizeof(data) || (at & 3) || !b->msi || !allowed(b, &d.ask, &at, &len))
+		return dma_abort(b, d.ask.requester);
+	memcpy(&data, buf, sizeof(data));
+	b->msi(b->msi_arg, dma_who(&d.ask), at, data);
 	return true;
 }
 
 bool dma_read(struct bus *b, u16 requester, u64 pa, void *buf, u64 len)
 {
-	return dma_in(b, &(struct dma){requester, USE_READ, false}, pa, buf, len);
+	return dma_in(b, memory_cycle(requester, USE_READ, false), pa, buf, len);
 }
 
 bool dma_load(struct bus *b, u16 requester, u64 pa, void *buf, u64 len)
 {
-	return dma_in(b, &(struct dma){requester, USE_READ, true}, pa, buf, len);
+	return dma_in(b, memory_cycle(requester, USE_READ, true), pa, buf, len);
 }
 
 bool dma_write(struct bus *b, u16 requester, u64 pa, const void *buf, u64 len)
 {
-	if (pa >= MSI_BASE && pa < MSI_END) { /* "Message Signalled Interrupts": one aligned dword */
-		u32 data;
-		if (len != sizeof(data) || (pa & 3) || !b->msi)
-			return false;
-		memcpy(&data, buf, sizeof(data));
-		b->msi(b->msi_arg, dma_who(requester), pa, data);
-		return true;
-	}
-	return dma_out(b, &(struct dma){requester, USE_WRITE, false}, pa, buf, len);
+	struct dma d = memory_cycle(requester, USE_WRITE, false);
+
+	return pa >= MSI_BASE && pa < MSI_END ? message(b, d, pa, buf, len) : dma_out(b, d, pa, buf, len);
 }
 
 bool dma_store(struct bus *b, u16 requester, u64 pa, const void *buf, u64 len)
 {
-	return dma_out(b, &(struct dma){requester, USE_WRITE, true}, pa, buf, len);
+	return dma_out(b, memory_cycle(requester, USE_WRITE, true), pa, buf, len);
+}
+
+/* ---- I/O cycles ---- */
+
+static bool port_open(struct bus *b, const struct dma_request *r, u16 port, unsigned size)
+{
+	u64 at = port, len = size;
+
+	return dma_may(b, r, &at, &len) && (b->port_map[port] || dma_abort(b, r->requester));
+}
+
+bool dma_port_read(struct bus *b, u16 requester, u16 port, unsigned size, u32 *value)
+{
+	struct dma_request r = {.requester = requester, .cycle = CYCLE_IO, .use = USE_READ};
+	struct initiator before = b->who;
+
+	*value = (u32)low_bytes(~0ull, size);
+	if (!port_open(b, &r, port, size))
+		return false;
+	b->who = dma_who(&r);
+	*value = (u32)bus_port_read(b, port, size);
+	b->who = before;
+	return true;
+}
+
+bool dma_port_write(struct bus *b, u16 requester, u16 port, unsigned size, u32 value)
+{
+	struct dma_request r = {.requester = requester, .cycle = CYCLE_IO, .use = USE_WRITE};
+	struct initiator before = b->who;
+
+	if (!port_open(b, &r, port, size))
+		return false;
+	b->who = dma_who(&r);
+	bus_port_write(b, port, size, value);
+	b->who = before;
+	return true;
 }

@@ -58,10 +58,18 @@ struct bus_range { /* owned by the device; linked into the bus while mapped */
 	struct bus_range *next;
 };
 
+/* What a device puts on the bus beside messages: memory, I/O and configuration cycles. */
+enum cycle { CYCLE_MEMORY, CYCLE_IO, CYCLE_CONFIG };
+struct dma_request {
+	u16 requester;
+	u8 cycle; /* enum cycle */
+	u8 use;   /* enum use */
+};
 /* May a device do this, and where does its address lead? Device protection and translation. */
 struct dma_guard {
-	/* *pa becomes the physical address, *len what of the access is answered for. false: refused. */
-	bool (*allow)(void *arg, u16 requester, enum use use, u64 *pa, u64 *len);
+	/* *at becomes where the access goes, *len what of it is answered for. false: refused. An I/O cycle's address is its
+	 * port, a configuration cycle's the function and register as in ECAM. */
+	bool (*allow)(void *arg, const struct dma_request *r, u64 *at, u64 *len);
 	void *arg;
 };
 
@@ -103,6 +111,9 @@ struct bus {
 	struct initiator who;       /* scratch: whose access is under way; a device may ask */
 	struct dma_guard guard;     /* wired; allow NULL: devices may do everything */
 	struct secure_init secure;  /* wired */
+	/* Told of every device access that was refused or that nobody claims: the requester's status register has a bit for it. */
+	void (*aborted)(void *arg, u16 requester);
+	void *aborted_arg; /* wired */
 	/* Where message-signalled interrupts go: stores by DMA to FEExxxxxh. Set by the machine. */
 	void (*msi)(void *arg, struct initiator who, u64 addr, u32 data);
 	void *msi_arg; /* wired */
@@ -176,13 +187,20 @@ u32 bus_read_u32(struct bus *b, u64 pa);
 void bus_write_u64(struct bus *b, u64 pa, u64 v);
 void bus_write_u32(struct bus *b, u64 pa, u32 v);
 
-/* Every DMA comes through here with its requester's PCI id (bus << 8 | device << 3 | function). false: the access was
- * refused or hit nothing; then nothing moved, and what was to be read is all ones. */
+/* Every DMA comes through here with its requester's PCI id (bus << 8 | device << 3 | function). false: from some byte on
+ * it was refused or hit nothing, a master abort; what lies before has moved, and the rest of a read is all ones. */
 bool dma_read(struct bus *b, u16 requester, u64 pa, void *buf, u64 len);
 bool dma_write(struct bus *b, u16 requester, u64 pa, const void *buf, u64 len);
 /* The same where only memory will do: rings and buffers, whose addresses software chose. */
 bool dma_load(struct bus *b, u16 requester, u64 pa, void *buf, u64 len);
 bool dma_store(struct bus *b, u16 requester, u64 pa, const void *buf, u64 len);
+/* I/O cycles that a device makes; size 1, 2, 4. */
+bool dma_port_read(struct bus *b, u16 requester, u16 port, unsigned size, u32 *value);
+bool dma_port_write(struct bus *b, u16 requester, u16 port, unsigned size, u32 value);
+/* A guard's answer, for cycles that others carry out; a refusal has been told to `aborted`. */
+bool dma_may(struct bus *b, const struct dma_request *r, u64 *at, u64 *len);
+/* The cycle of this requester ended in a master abort. Always false. */
+bool dma_abort(struct bus *b, u16 requester);
 
 /* An interrupt line: an edge-free level wire from a device to a controller's input. */
 struct irq_line {

@@ -267,13 +267,13 @@ static void test_code(void **state)
 /* ---- devices ---- */
 
 /* Requester 18h may reach one page, which is elsewhere; 20h nothing; the rest everything. */
-static bool guard(void *arg, u16 requester, enum use use, u64 *pa, u64 *len)
+static bool guard(void *arg, const struct dma_request *r, u64 *pa, u64 *len)
 {
 	++*(unsigned *)arg;
-	if (requester == 0x20)
+	if (r->requester == 0x20 || r->cycle != CYCLE_MEMORY)
 		return false;
-	if (requester == 0x18) {
-		if (*pa >> PAGE_SHIFT != 5 || use == USE_FETCH)
+	if (r->requester == 0x18) {
+		if (*pa >> PAGE_SHIFT != 5 || r->use == USE_FETCH)
 			return false;
 		*len = min_u64(*len, PAGE_SIZE - (*pa & ~PAGE_MASK));
 		*pa = ELSE | (*pa & ~PAGE_MASK);
@@ -296,8 +296,9 @@ static void test_dma(void **state)
 	assert_int_equal(b->memory[0x5010], 0);
 	assert_true(dma_read(b, 0x18, 0x5010, back, 16));
 	assert_memory_equal(back, data, 16);
-	assert_false(dma_write(b, 0x18, 0x5f00, data, 0x200)); /* the second page is refused: nothing moves */
-	assert_int_equal(b->memory[ELSE + 0xf00], 0);
+	assert_false(dma_write(b, 0x18, 0x5f00, data, 0x200)); /* the second page is refused: the first has its bytes */
+	assert_int_equal(b->memory[ELSE + 0xfff], 0x5a);
+	assert_int_equal(b->memory[ELSE + 0x1000], 0);
 	assert_false(dma_read(b, 0x20, 0x5010, back, 16));
 	for (unsigned n = 0; n < 16; n++)
 		assert_int_equal(back[n], 0xff);

@@ -41,6 +41,10 @@ bool msr_read(struct cpu *c, u32 index, u64 *value);  /* false: #GP(0). No privi
 bool msr_write(struct cpu *c, u32 index, u64 value);
 void msr_reset(struct cpu *c); /* every row's reset value */
 
+/* ---- mca.c ---- */
+/* Something found an error: it goes to a bank, and to software if the bank's control bit lets it. */
+void cpu_machine_check(struct cpu *c, unsigned bank, unsigned control, u64 status, u64 addr);
+
 /* ---- cpuid.c ---- */
 void cpuid_query(struct cpu *c, u32 leaf, u32 subleaf, u32 out[4]);
 

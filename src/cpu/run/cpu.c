@@ -75,7 +75,7 @@ static void reset_run_state(struct cpu *c, bool init)
 	c->pending_db = 0;
 	c->shadow = 0;
 	c->nmi_blocked = c->smm = c->guest = c->virt_root = c->stage2 = c->mtf = c->pdpte_on_demand = false;
-	c->lock_exits = c->bus_lock = c->halted_by_mwait_if = false;
+	c->lock_exits = c->bus_lock = c->halted_by_mwait_if = c->mc_fatal = false;
 	c->gif = true;
 	c->space = 0;
 	memset(c->icpt, 0, sizeof(c->icpt));

@@ -230,7 +230,7 @@ static enum xr act_vendor(struct cpu *c)
 static enum xr act_mce(struct cpu *c)
 {
 	c->pend &= ~(u32)PEND_MCE;
-	if (!(c->cr4 & CR4_MCE))
+	if (!(c->cr4 & CR4_MCE) || c->mc_fatal)
 		return XR_STOP; /* the run loop shuts down: a guest's shutdown may be intercepted */
 	return cpu_fault(c, EX_MC, 0);
 }

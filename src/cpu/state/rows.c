@@ -54,6 +54,7 @@ const struct state_row cpu_rows[] = {
 	C(190, guest), C(191, virt_root), C(192, stage2), C(193, space), CA(194, icpt), C(195, mtf), C(196, pdpte_on_demand),
 	C(197, exits), C(216, trap_page), EVENT(198, "inject", inject), C(210, ferr), C(211, ignne),
 	C(212, lock_exits), C(213, bus_lock), C(214, lbr_select), C(215, guest_since),
+	C(230, mc_fatal),
 };
 /* clang-format on */
 

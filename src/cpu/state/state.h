@@ -136,6 +136,7 @@ struct cpu {
 	u64 tsc_offset;        /* IA32_TIME_STAMP_COUNTER writes: tsc = clock->now + tsc_offset */
 	struct mtrr_state mtrr;
 	u64 mcg_status, mcg_ctl, mc_bank[32][4];
+	bool mc_fatal; /* a machine check came while one was being handled */
 	u64 perf_ctr[8], perf_sel[8], perf_fixed[4], perf_fixed_ctrl, perf_global_ctrl, perf_global_status;
 	struct {
 		u64 base;              /* c->insns when the counters were last brought up to date */
