@@ -392,7 +392,7 @@ OPT_SET(object)
 /* The keys of one -device; what is not among them is a placement or tuning word without meaning here. */
 struct keys {
 	char *drive, *netdev, *chardev, *serial, *mac;
-	u64 iobase, iosize;
+	u64 iobase, iosize, dma_mask;
 	int devfn;
 };
 
@@ -425,6 +425,17 @@ static enum status add_pcitestdev(struct options *o, const struct keys *k, struc
 	(void)k;
 	(void)err;
 	o->cfg.pcitestdev = true;
+	return ST_OK;
+}
+
+static enum status add_edu(struct options *o, const struct keys *k, struct err *err)
+{
+	if (o->cfg.edus == MACHINE_EDUS)
+		return BAD(" edu: at most %d", MACHINE_EDUS);
+	o->cfg.edu[o->cfg.edus++] = (struct edu_config){
+	        .dma_mask = k->dma_mask,
+	        .devfn = k->devfn,
+	};
 	return ST_OK;
 }
 
@@ -489,6 +500,7 @@ static enum status add_virtconsole(struct options *o, const struct keys *k, stru
 
 /* clang-format off */
 static const struct device_row devices[] = {
+	{"edu", NULL, "PCI", "", "dma_mask addr", add_edu},
 	{"isa-debug-exit", NULL, "ISA", "", "iobase iosize", add_debugexit},
 	{"pc-testdev", NULL, "ISA", "", "", add_testdev},
 	{"pci-testdev", NULL, "PCI", "PCI Test Device", "", add_pcitestdev},
@@ -544,7 +556,10 @@ static enum status device_key(struct options *o, const struct device_row *d, str
 	              : !strcmp(key, "serial")  ? &k->serial
 	              : !strcmp(key, "mac")     ? &k->mac
 	                                        : NULL;
-	u64 *number = !strcmp(key, "iobase") ? &k->iobase : !strcmp(key, "iosize") ? &k->iosize : NULL;
+	u64 *number = !strcmp(key, "iobase")     ? &k->iobase
+	              : !strcmp(key, "iosize")   ? &k->iosize
+	              : !strcmp(key, "dma_mask") ? &k->dma_mask
+	                                         : NULL;
 	bool on;
 
 	if (opt_listed(silent_keys, key))
@@ -593,7 +608,7 @@ OPT_SET(device)
 static enum status add_device(struct options *o, const char *value, struct err *err)
 {
 	size_t n = strcspn(value, ",");
-	struct keys k = {.iobase = ~0ull, .iosize = ~0ull, .devfn = -1};
+	struct keys k = {.iobase = ~0ull, .iosize = ~0ull, .dma_mask = mask(27, 0), .devfn = -1};
 	char name[65];
 
 	snprintf(name, sizeof(name), "%.*s", (int)min_u64(n, 64), value);

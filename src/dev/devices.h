@@ -117,6 +117,8 @@ enum status lpc_create(struct device **out, const struct dev_env *e, const struc
 void lpc_set_pm(struct device *lpc, struct device *pm);
 /* 1B36:0005. */
 enum status pcitestdev_create(struct device **out, const struct dev_env *e, int devfn);
+/* 1234:11E8, the educational device; dma_mask: the addresses its DMA engine reaches, 28 bits elsewhere. */
+enum status edu_create(struct device **out, const struct dev_env *e, int devfn, u64 dma_mask);
 
 /* Modern virtio-pci. devfn -1: next free slot. */
 struct virtio_blk_config {

@@ -97,9 +97,9 @@ static void interrupt(struct hpet *h, struct hpet_timer *t)
 	} else if (l) {
 		irq_set(l, false); /* an edge; the line stays up so that an 8259 sees the request until INTA */
 		irq_set(l, true);
-	} else if ((t->conf & TN_FSB) && h->dev.bus->msi) {
-		h->dev.bus->msi(h->dev.bus->msi_arg, (struct initiator){.by = BY_DEVICE, .id = LPC_DEVFN},
-		                t->fsb >> 32, (u32)t->fsb);
+	} else if (t->conf & TN_FSB) {
+		u32 data = (u32)t->fsb;
+		(void)dma_write(h->dev.bus, LPC_DEVFN, t->fsb >> 32, &data, sizeof(data));
 	}
 }
 

@@ -480,6 +480,8 @@ static enum status pci_devices(struct build *b)
 			return s;
 		MAKE("virtio-console", virtio_console_create(&d, &b->env, -1, c));
 	}
+	for (unsigned i = 0; i < cfg->edus; i++)
+		MAKE("edu", edu_create(&d, &b->env, cfg->edu[i].devfn, cfg->edu[i].dma_mask));
 	if (cfg->pcitestdev)
 		MAKE("pci-testdev", pcitestdev_create(&d, &b->env, -1));
 	return ST_OK;

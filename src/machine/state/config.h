@@ -12,6 +12,7 @@ enum machine_idle { IDLE_AUTO, IDLE_SKIP, IDLE_WAIT };
 #define MACHINE_CONSOLES 4
 #define MACHINE_FWCFG    32
 #define MACHINE_HOSTFWD  16
+#define MACHINE_EDUS     4
 
 struct disk_config {
 	char *path, *serial;
@@ -25,6 +26,11 @@ struct net_config {
 	u8 mac[6];
 	int devfn;
 	const char *option; /* as on the command line, for messages */
+};
+
+struct edu_config {
+	u64 dma_mask;
+	int devfn; /* -1: next free slot */
 };
 
 /* What to build: filled by api/options.c from the command line, owned by the caller. */
@@ -46,6 +52,8 @@ struct machine_config {
 	const char *console_option[MACHINE_CONSOLES];
 	unsigned consoles;
 	unsigned rngs;
+	struct edu_config edu[MACHINE_EDUS];
+	unsigned edus;
 	struct fwcfg_config {
 		char *name;
 		void *data;
