@@ -67,7 +67,7 @@ static const struct want processor[] = {
 	BOTH("guest", 0), BOTH("virt_root", 0), BOTH("stage2", 0), BOTH("space", 0), BOTH("icpt", 0), BOTH("mtf", 0),
 	BOTH("pdpte_on_demand", 0), BOTH("trap_page", ~0ull), BOTH("inject.type", EV_NONE), BOTH("inject.vector", ANY),
 	BOTH("inject.has_error", ANY), BOTH("inject.insn_len", ANY), BOTH("inject.error", ANY), BOTH("inject.payload", ANY),
-	BOTH("lock_exits", 0), BOTH("bus_lock", 0), BOTH("guest_since", UINT64_MAX),
+	BOTH("lock_exits", 0), BOTH("bus_lock", 0), BOTH("guest_since", UINT64_MAX), BOTH("mc_fatal", 0),
 	STAYS("ferr", 0), BOTH("ignne", KEPT) /* a pin */,
 };
 /* INIT and RESET of the local APIC differ by its base register and its ID. */
