@@ -81,6 +81,7 @@ enum {
 #define DEBUGCTL_BUS_LOCK BIT(2)
 #define DEBUGCTL_LBRSE BIT(30) /* AMD's DebugExtnCtl.LBRSE, which is kept here: one test of DebugCtl covers both */
 #define HWCR_SMMLOCK   BIT(0)
+#define HWCR_IGNNE_EM  BIT(8) /* the IGNNE MSR is the signal, and the pin is not */
 #define DR7_RESET 0x400ull
 #define DR7_GD    BIT(13)
 

@@ -18,13 +18,20 @@ static const enum feature features[] = {
 	FEAT_MTRR, FEAT_PGE, FEAT_MCA, FEAT_CMOV, FEAT_PAT, FEAT_PSE36, FEAT_CLFSH, FEAT_MMX, FEAT_FXSR, FEAT_SSE,
 	FEAT_SSE2, FEAT_SSE3, FEAT_CX16, FEAT_LAHF_LM, FEAT_CMP_LEGACY, FEAT_EXTAPIC, FEAT_CR8LEGACY, FEAT_SYSCALL,
 	FEAT_NX, FEAT_MMXEXT, FEAT_FXSR_OPT, FEAT_RDTSCP, FEAT_LM,
-	FEAT_SVM, FEAT_NPT, FEAT_LBRV, FEAT_NONE,
+	FEAT_SVM, FEAT_SKINIT, FEAT_NPT, FEAT_LBRV, FEAT_NONE,
 };
+
+/* SKINIT is part of SVM; the bit that announces it by itself is younger. */
+static void fix_ext1(struct cpu *c, u32 out[4])
+{
+	model_amd_fix_ext1(c, out);
+	out[ECX] &= ~(1u << 12);
+}
 
 static const struct cpuid_leaf leaves[] = {
 	CPUID_COMMON_LEAVES,
 	{0x80000000, 0, {0}, model_amd_fix_ext0},
-	{0x80000001, 0, {0}, model_amd_fix_ext1},
+	{0x80000001, 0, {0}, fix_ext1},
 	{0x80000005, 0, {0xff08ff08, 0xff20ff20, 0x40020140, 0x40020140}, NULL}, /* L1: 64 KiB, 2 ways */
 	{0x80000006, 0, {0, 0x42004200, 0x04008140, 0}, NULL},                   /* L2: 1 MiB, 16 ways */
 	{0x80000007, 0, {0}, NULL},

@@ -63,7 +63,7 @@ static const char *const absent[] = {
 	"avx512vl", "avx512ifma", "avx512vbmi", "avx512vbmi2", "avx512vnni", "avx512bitalg", "avx512-vpopcntdq", "avx512-bf16",
 	"avx512-fp16", "avx-vnni", "cet-ibt", "cet-ss", "cldemote", "core-capability", "dca", "ds", "ds-cpl",
 	"dtes64", "est", "fma4", "fred", "gfni", "hle", "ibs", "intel-pt", "la57-user", "lwp", "mca-recov",
-	"monitor-wait", "mpx", "nodeid-msr", "pbe", "pdcm", "perfctr-nb", "perfmon-v2", "pks", "pn", "rtm", "sgx", "skinit", "smx",
+	"monitor-wait", "mpx", "nodeid-msr", "pbe", "pdcm", "perfctr-nb", "perfmon-v2", "pks", "pn", "rtm", "sgx", "smx",
 	"ss", "svme-addr-chk", "tbm", "tm2", "uintr", "vaes", "virt-ssbd", "vpclmulqdq", "wdt", "xfd", "xop",
 };
 

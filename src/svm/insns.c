@@ -14,6 +14,18 @@ static enum xr gate(struct cpu *c, const struct insn *i, enum icpt id)
 	return icpt_test(c, i, id, 0);
 }
 
+/* "Enabling SVM": where SKINIT is announced, it and STGI need no EFER.SVME. */
+static enum xr gate_secure(struct cpu *c, const struct insn *i, enum icpt id)
+{
+	bool announced = has(c, FEAT_SKINIT) && !quirk(c, QUIRK_SVM_FIRST);
+
+	if (!announced)
+		return gate(c, i, id);
+	if (c->cpl != 0)
+		return fault_gp(c, 0);
+	return icpt_test(c, i, id, 0);
+}
+
 /* The VMCB's address: #GP comes before the intercept in 2005's order ("Checks exceptions (#GP) before the intercept"),
  * since then the intercept first (CPUID 8000_000Ah EDX[28]). */
 static enum xr gate_address(struct cpu *c, const struct insn *i, enum icpt id, u64 pa)
@@ -117,12 +129,7 @@ static void set_gif(struct cpu *c, bool on)
 
 static enum xr stgi(struct cpu *c, const struct insn *i)
 {
-	if (!(c->efer & EFER_SVME) && has(c, FEAT_SKINIT)) {
-		if (c->cpl != 0)
-			return fault_gp(c, 0);
-	} else {
-		TRY(gate(c, i, ICPT_STGI));
-	}
+	TRY(gate_secure(c, i, ICPT_STGI));
 	set_gif(c, true);
 	return XR_OK;
 }
@@ -131,6 +138,13 @@ static enum xr clgi(struct cpu *c, const struct insn *i)
 {
 	TRY(gate(c, i, ICPT_CLGI));
 	set_gif(c, false);
+	return XR_OK;
+}
+
+static enum xr skinit(struct cpu *c, const struct insn *i)
+{
+	TRY(gate_secure(c, i, ICPT_SKINIT));
+	svm_skinit(c, (u32)c->r[REG_RAX], insn_rip(c, i));
 	return XR_OK;
 }
 
@@ -223,6 +237,8 @@ static const struct insn_row rows[] = {
 	ROW(STGI,    "STGI",             stgi,    ICPT_STGI,    PROTECTED | ROW_END),
 	ROW(CLGI,    "CLGI",             clgi,    ICPT_CLGI,    PROTECTED | ROW_END),
 	ROW(INVLPGA, "INVLPGA rAX, ECX", invlpga, ICPT_INVLPGA, PROTECTED | ROW_END),
+	{.mnemonic = ZYDIS_MNEMONIC_SKINIT, .flags = PROTECTED | ROW_BRANCH | ROW_END | ROW_LOADS_TF, .feature = FEAT_SKINIT,
+	 .icpt = ICPT_SKINIT, .form = "SKINIT EAX", .fn = skinit},
 	{.mnemonic = ZYDIS_MNEMONIC_INVLPGB, .flags = ROW_LATE_ICPT | ROW_END, .feature = FEAT_INVLPGB, .icpt = ICPT_INVLPGB,
 	 .form = "INVLPGB rAX, EDX, ECX", .fn = invlpgb},
 	{.mnemonic = ZYDIS_MNEMONIC_TLBSYNC, .flags = ROW_LATE_ICPT | ROW_END, .feature = FEAT_INVLPGB, .icpt = ICPT_TLBSYNC,

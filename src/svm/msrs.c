@@ -1,6 +1,8 @@
 /* The MSRs of SVM, reachable whatever EFER.SVME is. "New and Changed MSRs", "SVM-Lock". */
 #include "svm/svm.h"
 
+#include "cpu/control/msr.h"
+
 static bool vm_cr_read(struct cpu *c, u32 index, u64 *value)
 {
 	(void)index;
@@ -20,6 +22,7 @@ static bool vm_cr_write(struct cpu *c, u32 index, u64 value)
 		value = (value & ~lock_bits) | (c->vm_cr & lock_bits);
 	c->vm_cr = value;
 	svm_secure_start_check(c);
+	cpu_update_mode(c); /* DIS_A20M decides about every translation */
 	return true;
 }
 
@@ -89,6 +92,7 @@ static const struct msr_row rows[] = {
 	 .write = ratio_write},
 	{.index = 0xc0010114, .count = 1, .name = "VM_CR", .feature = FEAT_SVM, .read = vm_cr_read,
 	 .write = vm_cr_write},
+	{MSR_AT(0xc0010115, 1, "IGNNE", ignne_msr), .feature = FEAT_SVM, .writable = 1},
 	{.index = 0xc0010117, .count = 1, .name = "VM_HSAVE_PA", .feature = FEAT_SVM, .read = hsave_read,
 	 .write = hsave_write},
 	{.index = 0xc0010118, .count = 1, .name = "SVM_KEY", .feature = FEAT_SVM_LOCK, .read = key_read,

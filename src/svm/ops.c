@@ -7,6 +7,11 @@ static bool control_ok(const struct cpu *c, enum control_register which, u64 val
 	return !(which == CONTROL_EFER && (value & EFER_SVME) && (c->vm_cr & VM_CR_SVMDIS));
 }
 
+static bool a20_blocked(const struct cpu *c)
+{
+	return c->vm_cr & VM_CR_DIS_A20M;
+}
+
 /* ---- life ---- */
 
 static u64 block_at(const struct cpu *c)
@@ -67,6 +72,7 @@ const struct virt_ops svm_ops = {
         .rules = {
                 .init = svm_init_answer,
                 .started = svm_started,
+                .a20_blocked = a20_blocked,
                 .control_ok = control_ok,
         },
         .guest = {

@@ -3,8 +3,8 @@
  * #VMEXIT; map.h: the state map, a row for each field of the VMCB; state.c, fields.c: the loads and saves and the field
  * table that come from it; events.c: events as the VMCB has them; vmcb.c: the VMCB in memory; intercepts.c: the
  * intercept table and the decisions taken in the guest; npt.c: nested paging; virq.c: virtual interrupts and NMIs, TPR,
- * GIF; avic.c: the virtual APIC page; memtype.c: memory types; startup.c: INIT and the Startup IPI; insns.c and msrs.c: the
- * vendor's rows;
+ * GIF; avic.c: the virtual APIC page; memtype.c: memory types; startup.c: INIT and the Startup IPI; skinit.c: the secure
+ * start; insns.c and msrs.c: the vendor's rows;
  * ops.c: the table of all that the processor calls. No file leads back to one that leads to it. May call: base, arch,
  * mem, cpu. Called by: the processor through cpu->virt, and the models that join the rows below.
  *
@@ -14,9 +14,10 @@
  *              BUS_LOCK_THRESHOLD PML; bit 28 (NestedVirtVmcbAddrChk: the intercept precedes the address check) has no
  *              feature name but is how VMRUN, VMLOAD and VMSAVE behave
  *   elsewhere: INVLPGB, INVLPGB_NESTED (8000_0008; insns.c), MCOMMIT (cpu/), the LBR stack (8000_0022; cpu/control/lbr.c)
- *   not there: PmcVirt SSSCheck ROGPT HOST_MCE_OVERRIDE IbsVirt ExtLvtAvicAccessChg; SKINIT (8000_0001 ECX[12]);
- *              EnhancedTlbi, x2AVIC_EXT (ECX)
- * Model `pacifica` has NPT and LBRV, as in 2005; QUIRK_SVM_FIRST is the rest of the difference.
+ *   elsewhere: SKINIT (8000_0001 ECX[12]; skinit.c)
+ *   not there: PmcVirt SSSCheck ROGPT HOST_MCE_OVERRIDE IbsVirt ExtLvtAvicAccessChg; EnhancedTlbi, x2AVIC_EXT (ECX)
+ * Model `pacifica` has NPT and LBRV, as in 2005, and SKINIT, which SVM includes then and no CPUID bit announces;
+ * QUIRK_SVM_FIRST is the rest of the difference.
  */
 #ifndef SVM_SVM_H
 #define SVM_SVM_H
@@ -31,7 +32,7 @@ extern const struct msr_set svm_msrs;
 #define SVM_ASIDS       0x8000u
 #define SVM_INVLPGB_MAX 7u /* CPUID 8000_0008h EDX[15:0]: pages beyond the first */
 
-/* VM_CR */
+/* VM_CR. DPD has nothing to disable here: there is no debug port. */
 #define VM_CR_DPD      BIT(0)
 #define VM_CR_R_INIT   BIT(1)
 #define VM_CR_DIS_A20M BIT(2)
@@ -296,6 +297,9 @@ void svm_exit(struct cpu *c, const struct exit_request *x);
 void svm_record_exit(struct cpu *c, u64 code, u64 info1, u64 info2, u64 rip);
 /* #VMEXIT's last part, also for a VMRUN that never entered: registers of the host, GIF 0, DR7. */
 void svm_leave(struct cpu *c, u32 parts);
+
+/* ---- skinit.c ---- */
+void svm_skinit(struct cpu *c, u32 eax, u64 rip); /* rip: of the instruction, for who is told what went wrong */
 
 /* ---- npt.c ---- */
 enum xr svm_stage2(struct cpu *c, const struct stage2_req *q, struct stage2_res *r);

@@ -123,6 +123,12 @@ static const struct state_row state_rows[] = {
 };
 /* clang-format on */
 
+/* A20M is ignored as INIT is kept pending. */
+static bool a20_blocked(const struct cpu *c)
+{
+	return c->virt_root;
+}
+
 const struct virt_ops vmx_ops = {
         .name = "vmx",
         .block = "VMCS",
@@ -140,6 +146,7 @@ const struct virt_ops vmx_ops = {
                 .init = virt_init_taken,
                 .started = virt_nothing,
                 .control_ok = control_ok,
+                .a20_blocked = a20_blocked,
                 .root_blocks_init = true,
         },
         .guest = {

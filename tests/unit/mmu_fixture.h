@@ -93,13 +93,20 @@ static bool test_any_value(const struct cpu *c, enum control_register which, u64
 	return true;
 }
 
+static bool test_a20_masks(const struct cpu *c)
+{
+	(void)c;
+	return false;
+}
+
 static void test_flushed(struct cpu *c, const struct tlb_match *m)
 {
 	(void)c, (void)m;
 }
 
 static const struct virt_ops test_virt = {
-	.name = "test", .rules = {.control_ok = test_any_value}, .memory = {.stage2 = test_stage2, .flushed = test_flushed}};
+	.name = "test", .rules = {.a20_blocked = test_a20_masks, .control_ok = test_any_value},
+	.memory = {.stage2 = test_stage2, .flushed = test_flushed}};
 
 /* ---- the fixture ---- */
 struct fixture {

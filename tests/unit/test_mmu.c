@@ -672,7 +672,8 @@ static u64 ept_identity(struct fixture *f, u64 root, u64 gpa)
 static void test_memos(void **state)
 {
 	static const struct virt_ops ops = {
-		.name = "test", .rules = {.control_ok = test_any_value}, .memory = {.stage2 = ept_stage2, .flushed = test_flushed}};
+		.name = "test", .rules = {.a20_blocked = test_a20_masks, .control_ok = test_any_value},
+		.memory = {.stage2 = ept_stage2, .flushed = test_flushed}};
 	const struct walk_rules rules = {.format = &walk_ept4, .present = 7, .phys_bits = 46};
 	struct fixture *f = *state;
 	struct cpu *c = f->c;

@@ -57,7 +57,7 @@ static const struct want processor[] = {
 	STAYS("syscfg", 0), STAYS("top_mem", 0), STAYS("top_mem2", 0), STAYS("osvw", 0), 
 	STAYS("hwcr", BIT(24) | BIT(4)) /* TscFreqSel, INVDWBINVD: as BIOS and Kernel Developer's Guides have it */,
 	STAYS("msr_misc", ANY) /* each with a row of its own in the model */,
-	BOTH("vm_cr", 0), STAYS("vm_hsave_pa", 0), STAYS("svm_key", 0), STAYS("tsc_ratio", BIT(32)),
+	BOTH("vm_cr", 0), STAYS("vm_hsave_pa", 0), STAYS("svm_key", 0), STAYS("tsc_ratio", BIT(32)), STAYS("ignne_msr", 0),
 	/* waits, and what is not a register */
 	BOTH("monitor_addr", UINT64_MAX), BOTH("wake_at", UINT64_MAX), BOTH("rng", ANY), BOTH("insns", ANY),
 	BOTH("guest_insns", ANY), BOTH("exits", ANY), BOTH("perf.base", ANY), BOTH("perf.level", ANY),

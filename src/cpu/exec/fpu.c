@@ -41,10 +41,10 @@ enum xr fpu_pending(struct cpu *c, const struct insn *i)
 	fpu_ferr(c);
 	if (c->cr0 & CR0_NE)
 		return cpu_fault(c, EX_MF, 0);
-	if (c->ignne)
+	if (fpu_ignne(c))
 		return XR_OK;
 	TRY(icpt_test(c, i, ICPT_FERR_FREEZE, 0));
-	if (!c->ferr_pin)
+	if (!c->ferr_pin && !(c->hwcr & HWCR_IGNNE_EM))
 		return XR_OK;
 	c->activity = ACT_FREEZE;
 	cpu_recheck(c);

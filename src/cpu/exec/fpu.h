@@ -143,6 +143,12 @@ static inline bool fpu_unmasked(const struct cpu *c, unsigned flags)
 bool fpu_stack_fault(struct cpu *c, bool overflow);
 
 /* ---- waiting, pointers ---- */
+
+/* IGNNE#, or with the emulation that HWCR turns on the MSR in its place: is an error to be ignored? */
+static inline bool fpu_ignne(const struct cpu *c)
+{
+	return c->hwcr & HWCR_IGNNE_EM ? c->ignne_msr : c->ignne;
+}
 enum xr fpu_pending(struct cpu *c, const struct insn *i) must_check;
 /* Every waiting instruction starts with this: #MF for what an earlier one left behind. */
 static inline enum xr fpu_wait(struct cpu *c, const struct insn *i)

@@ -101,6 +101,23 @@ void cpu_reset(struct cpu *c, bool init)
 	cpu_recheck(c);
 }
 
+/* "SKINIT Operation": like INIT. Its local APIC, and what waits there and at the pins, is not lost but held. */
+void cpu_restart(struct cpu *c)
+{
+	const u32 pins = PEND_RESET | PEND_MCE | PEND_SMI | PEND_INIT | PEND_SIPI | PEND_NMI | PEND_INTR;
+	const u32 held = c->pend & pins;
+
+	reset_segments(c);
+	reset_registers(c, true);
+	reset_run_state(c, true);
+	c->pend = held;
+	c->virt->life.reset(c, true);
+	tlb_flush_all(c);
+	c->activity = ACT_RUN;
+	cpu_update_mode(c);
+	cpu_recheck(c);
+}
+
 /* ---- after a load ---- */
 
 /* A processor between two instructions. What it remembered of translations and of code was another's. */
@@ -133,7 +150,7 @@ void cpu_loaded(struct cpu *c)
 void cpu_set_ignne(struct cpu *c, bool active)
 {
 	c->ignne = active;
-	if (active && c->activity == ACT_FREEZE)
+	if (fpu_ignne(c) && c->activity == ACT_FREEZE)
 		c->activity = ACT_RUN;
 	cpu_recheck(c);
 }

@@ -12,6 +12,7 @@
 enum status cpu_init(struct cpu *c, const struct cpu_model *m, const struct feature_set *feat, struct bus *bus, struct err *err);
 void cpu_fini(struct cpu *c);
 void cpu_reset(struct cpu *c, bool init); /* RESET or INIT */
+void cpu_restart(struct cpu *c); /* what a processor does to itself for a secure start: INIT without its loss of events */
 void cpu_loaded(struct cpu *c); /* its rows were loaded, and the memory: everything that is no row is made from them */
 void cpu_set_ignne(struct cpu *c, bool active); /* the IGNNE# pin */
 

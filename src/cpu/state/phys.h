@@ -18,11 +18,11 @@ static inline struct initiator cpu_as(const struct cpu *c, enum by by)
 	return (struct initiator){.by = (u8)by, .smm = c->smm, .id = (u16)c->index};
 }
 
-/* A20M: "bit 20 of every processor access reads as 0". VMX operation blocks it as it blocks INIT. */
+/* A20M: "bit 20 of every processor access reads as 0", in every mode but system management ("SMI Handler Execution
+ * Environment") and unless the vendor is in the way. */
 static inline bool cpu_a20_masked(const struct cpu *c)
 {
-	return unlikely(cpu_sees(c)->a20_masked) &&
-	       !(c->virt_root && c->virt->rules.root_blocks_init);
+	return unlikely(cpu_sees(c)->a20_masked) && !c->smm && !c->virt->rules.a20_blocked(c);
 }
 
 static inline pa_t cpu_phys(const struct cpu *c, pa_t pa)

@@ -47,7 +47,7 @@ const struct state_row cpu_rows[] = {
 	C(148, mcg_ctl), CA(149, mc_bank), CA(150, perf_ctr), CA(151, perf_sel), CA(152, perf_fixed),
 	C(153, perf_fixed_ctrl), C(154, perf_global_ctrl), C(155, perf_global_status), C(156, perf.base),
 	C(157, perf.level), C(158, perf.guest), C(159, perf.on), C(160, hwcr), C(161, syscfg), C(162, top_mem),
-	C(163, top_mem2), C(164, vm_cr), C(165, vm_hsave_pa), C(166, svm_key), C(167, tsc_ratio), CA(168, osvw),
+	C(163, top_mem2), C(164, vm_cr), C(217, ignne_msr), C(165, vm_hsave_pa), C(166, svm_key), C(167, tsc_ratio), CA(168, osvw),
 	CA(169, msr_misc), C(170, umwait_control), C(171, monitor_addr), C(172, wake_at), C(173, rng), C(174, insns),
 	C(175, guest_insns), C(176, perf.by_form), CA(177, perf.form), CA(178, perf.form_base),
 	/* virtualisation, as far as it is not the vendor's own */

@@ -147,7 +147,7 @@ struct cpu {
 		struct timer timer;    /* cache: the next overflow */
 	} perf;
 	struct timer wake_timer;       /* cache: armed for wake_at by cpu_arm_wait() */
-	u64 hwcr, syscfg, top_mem, top_mem2, vm_cr, vm_hsave_pa, svm_key, tsc_ratio, osvw[2], msr_misc[32], umwait_control;
+	u64 hwcr, syscfg, top_mem, top_mem2, vm_cr, ignne_msr, vm_hsave_pa, svm_key, tsc_ratio, osvw[2], msr_misc[32], umwait_control;
 	u64 monitor_addr;      /* physical line being monitored, UINT64_MAX: none */
 	u64 wake_at;           /* TPAUSE, MWAITX with a timer: clock time, UINT64_MAX: none */
 	u64 rng;               /* RDRAND, RDSEED: seeded state */

@@ -5,6 +5,7 @@
 void virt_nothing(struct cpu *c)                                      { (void)c; }
 enum init_answer virt_init_taken(const struct cpu *c)                 { (void)c; return INIT_TAKEN; }
 bool virt_never(struct cpu *c)                                        { (void)c; return false; }
+bool virt_a20_masks(const struct cpu *c)                              { (void)c; return false; }
 bool virt_as_ever(struct cpu *c, bool *decided)                       { (void)c, (void)decided; return false; }
 bool virt_all_defined(struct cpu *c, enum icpt id)                    { (void)c, (void)id; return false; }
 bool virt_any_value(const struct cpu *c, enum control_register which, u64 value) { (void)c, (void)which, (void)value; return true; }
@@ -34,5 +35,5 @@ const struct virt_ops virt_none = {
         .block_at = virt_no_block,
         .fields = virt_no_fields,
         .life = {.init = none_init, .fini = virt_nothing, .reset = none_reset, .loaded = virt_nothing},
-        .rules = {.init = virt_init_taken, .started = virt_nothing, .control_ok = virt_any_value},
+        .rules = {.init = virt_init_taken, .started = virt_nothing, .a20_blocked = virt_a20_masks, .control_ok = virt_any_value},
 };

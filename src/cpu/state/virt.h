@@ -172,7 +172,8 @@ struct virt_ops {
 		enum init_answer (*init)(const struct cpu *c); /* INIT that no intercept takes */
 		void (*started)(struct cpu *c);                /* a Startup IPI has found it waiting */
 		bool (*control_ok)(const struct cpu *c, enum control_register which, u64 value); /* false: #GP */
-		bool root_blocks_init; /* while virt_root is set, INIT stays pending and A20M is without effect */
+		bool (*a20_blocked)(const struct cpu *c);      /* A20M has no effect */
+		bool root_blocks_init;                         /* while virt_root is set, INIT stays pending */
 	} rules;
 
 	/* Called only while cpu->guest, and where flat bits exist only if the bit is set. Each returns XR_OK to go on,
@@ -236,6 +237,7 @@ struct virt_ops {
 void virt_nothing(struct cpu *c);
 enum init_answer virt_init_taken(const struct cpu *c);
 bool virt_never(struct cpu *c);
+bool virt_a20_masks(const struct cpu *c);
 bool virt_as_ever(struct cpu *c, bool *decided); /* intr_masked, nmi_masked: nobody but IF and cpu->nmi_blocked */
 bool virt_all_defined(struct cpu *c, enum icpt id);
 bool virt_any_value(const struct cpu *c, enum control_register which, u64 value);

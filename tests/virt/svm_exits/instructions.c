@@ -65,6 +65,7 @@ SNIPPET(i_vmload, "lea scratch, %rax", "vmload");
 SNIPPET(i_vmsave, "lea scratch, %rax", "vmsave");
 SNIPPET(i_stgi, "", "stgi");
 SNIPPET(i_clgi, "", "clgi");
+SNIPPET(i_skinit, "mov $0x100000, %eax", "skinit");
 SNIPPET(i_rdtscp, "", "rdtscp");
 SNIPPET(i_icebp, "", ".byte 0xf1");
 SNIPPET(i_wbinvd, "", "wbinvd");
@@ -145,6 +146,7 @@ static const struct row rows[] = {
 	{REQ("svm.2.5.22.1") "VMSAVE", &i_vmsave, ICPT(EXIT_VMSAVE), EXIT_VMSAVE, 0, STAYS, 0, 0},
 	{REQ("svm.2.5.24.1") "STGI", &i_stgi, ICPT(EXIT_STGI), EXIT_STGI, 0, STAYS, 0, 0},
 	{REQ("svm.2.5.25.1") "CLGI", &i_clgi, ICPT(EXIT_CLGI), EXIT_CLGI, 0, STAYS, 0, 0},
+	{REQ("svm.2.5.26.1") "SKINIT", &i_skinit, ICPT(EXIT_SKINIT), EXIT_SKINIT, 0, NOT_TRIED, 0, 0},
 	{REQ("svm.2.5.27.1") "RDTSCP", &i_rdtscp, ICPT(EXIT_RDTSCP), EXIT_RDTSCP, 0, STAYS, IN_81D, 27},
 	{REQ("svm.2.5.28.1 svm.2.5.28.3") "ICEBP", &i_icebp, ICPT(EXIT_ICEBP), EXIT_ICEBP, 0, NOT_TRIED, 0, 0},
 	{REQ("svm.2.5.29.1") "WBINVD", &i_wbinvd, ICPT(EXIT_WBINVD), EXIT_WBINVD, 0, STAYS, 0, 0},

@@ -215,7 +215,8 @@ static void enabling(void)
 	vcheck("SVME 0", "VMLOAD", (u64)CATCH(asm volatile("vmload" ::"a"(v))), 6);
 	vcheck("SVME 0", "VMSAVE", (u64)CATCH(asm volatile("vmsave" ::"a"(v))), 6);
 	vcheck("SVME 0", "VMMCALL", (u64)CATCH(asm volatile("vmmcall")), 6);
-	vcheck("SVME 0", "STGI", (u64)CATCH(asm volatile("stgi")), 6);
+	cpuid(0x80000001, 0, r); /* "Enabling SVM": where SKINIT is announced, SKINIT and STGI need no SVME */
+	vcheck("SVME 0", "STGI", (u64)CATCH(asm volatile("stgi")), r[2] >> 12 & 1 ? ~0ull : 6);
 	vcheck("SVME 0", REQ("svm.4.CLGI.5 svm.4.INVLPGA.10") "CLGI", (u64)CATCH(asm volatile("clgi")), 6);
 	vcheck("SVME 0", "INVLPGA", (u64)CATCH(asm volatile("invlpga" ::"a"(0), "c"(0))), 6);
 	vcheck("SVME 0", REQ("svm.E.0.4 svm.E.0.5") "VM_HSAVE_PA", rdmsr(0xc0010117), hsave);

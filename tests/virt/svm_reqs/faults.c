@@ -1,7 +1,7 @@
 /* When the instructions fault: "SVM Instruction Set Reference", section 2.1. */
 #include "reqs.h"
 
-/* All but SKINIT: as a guest, as a guest that has dropped EFER.SVME and gone to CPL 3, and in the host. */
+/* As a guest, as a guest that has dropped EFER.SVME and gone to CPL 3, and in the host. */
 #define I(name)                                                                                                        \
 	asm(".pushsection .text\nh_" #name ": " #name "\nret\n.popsection");                                           \
 	SNIPPET(s_##name, #name, "");                                                                                  \
@@ -15,6 +15,7 @@ I(vmsave);
 I(stgi);
 I(clgi);
 I(invlpga);
+I(skinit);
 
 static const struct {
 	const struct snippet *code, *dropped;
@@ -37,7 +38,18 @@ static const struct {
          REQ("svm.4.CLGI.7")},
         {&s_invlpga, &d_invlpga, h_invlpga, EXIT_INVLPGA, REQ("svm.4.INVLPGA.1"), REQ("svm.4.INVLPGA.10 svm.2.1.2"),
          REQ("svm.4.INVLPGA.11"), REQ("svm.4.INVLPGA.12")},
+        {&s_skinit, &d_skinit, h_skinit, EXIT_SKINIT, REQ("svm.4.SKINIT.1 svm.D.89 svm.C.1.48"),
+         REQ("svm.4.SKINIT.19 svm.2.1.2"), REQ("svm.4.SKINIT.20"), REQ("svm.4.SKINIT.21 svm.2.5.26.2")},
 };
+
+/* STGI and SKINIT without EFER.SVME, where CPUID announces them by themselves: "Enabling SVM". */
+static bool alone(unsigned n)
+{
+	u32 r[4];
+
+	cpuid(0x80000001, 0, r);
+	return (r[2] >> 12 & 1) && (rows[n].exit == EXIT_STGI || rows[n].exit == EXIT_SKINIT);
+}
 
 static void low_mode(const struct snippet *s, u64 cr0, u64 rflags)
 {
@@ -64,13 +76,18 @@ static void each(unsigned n)
 	if (n == 0) /* nothing of VMRUN has happened */
 		check(REQ("svm.4.VMRUN.2") "exit before anything is saved",
 		      *(u64 *)(rdmsr(HSAVE) + 0x578) != (u64)rows[n].code->entry + 3, 1);
-	wrmsr(EFER, efer & ~0x1000ull);
-	check(rows[n].no_svme, CATCH(asm volatile("call *%1" : "+a"(rax) : "r"(rows[n].host) : "rcx", "memory")), 6);
-	wrmsr(EFER, efer);
+	if (!alone(n)) { /* SKINIT itself without EFER.SVME: tests/virt/skinit */
+		wrmsr(EFER, efer & ~0x1000ull);
+		check(rows[n].no_svme, CATCH(asm volatile("call *%1" : "+a"(rax) : "r"(rows[n].host) : "rcx", "memory")), 6);
+		wrmsr(EFER, efer);
+	}
 	base(rows[n].dropped);
 	((u32 *)v)[rows[n].exit / 32] |= SVM_BIT(rows[n].exit);
 	/* CPL 3 and EFER.SVME 0: #UD wins over #GP */
-	check(REQ("svm.4.0.1") "#UD before #GP", go(), EXIT_UD);
+	if (alone(n))
+		check("no EFER.SVME, at CPL 3", go(), EXIT_GP);
+	else
+		check(REQ("svm.4.0.1") "#UD before #GP", go(), EXIT_UD);
 	check(REQ("svm.4.0.1") "at CPL 3", v->cpl, 3);
 	if (!rows[n].mode)
 		return;

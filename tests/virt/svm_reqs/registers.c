@@ -82,8 +82,28 @@ static void qualifiers(void)
 		check(REQ("svm.P.1") "EFER", CATCH(wrmsr(EFER, rdmsr(EFER) | 1ull << n)), 13);
 	for (volatile unsigned n = of_2005 ? 11 : 24; n < 64; n++)
 		check(REQ("svm.P.1 svm.4.MOVCR.27") "CR4", CATCH(write_cr4(read_cr4() | 1ull << n)), 13);
-	for (volatile unsigned n = 5; n < 64; n++)
-		check(REQ("svm.P.1") "VM_CR", CATCH(wrmsr(VM_CR, 1ull << n)), 13);
+	for (volatile unsigned n = of_2005 ? 3 : 5; n < 64; n++)
+		check(of_2005 ? REQ("svm.P.1 svm.E.1.6") "VM_CR" : REQ("svm.P.1") "VM_CR", CATCH(wrmsr(VM_CR, 1ull << n)), 13);
+}
+
+/* ---- "New and Changed MSRs": VM_CR and IGNNE, with EFER.SVME and without ---- */
+
+static void security_msrs(void)
+{
+	u64 efer = rdmsr(EFER);
+
+	for (volatile unsigned n = 0; n < 16; n++) {
+		wrmsr(EFER, n & 8 ? efer : efer & ~0x1000ull);
+		check(REQ("svm.E.0.1") "VM_CR: written", CATCH(wrmsr(VM_CR, n & 7)), -1);
+		check(REQ("svm.E.0.1 svm.E.1.7") "VM_CR: read", rdmsr(VM_CR), n & 7);
+		check(REQ("svm.E.0.2 svm.E.0.6") "IGNNE: written", CATCH(wrmsr(IGNNE, n & 1)), -1);
+		check(REQ("svm.E.0.2 svm.E.0.6") "IGNNE: read", rdmsr(IGNNE), n & 1);
+	}
+	for (volatile unsigned n = 1; n < 64; n++)
+		check(REQ("svm.E.2.2") "IGNNE", CATCH(wrmsr(IGNNE, 1ull << n)), 13);
+	wrmsr(VM_CR, 0);
+	wrmsr(IGNNE, 0);
+	wrmsr(EFER, efer);
 }
 
 /* ---- the TSC ---- */
@@ -185,6 +205,7 @@ void test_registers(void)
 	asids();
 	save_area();
 	qualifiers();
+	security_msrs();
 	tsc();
 	ended();
 	msrs();

@@ -7,7 +7,7 @@
 
 #include "../svm_test.h"
 
-enum { EFER = 0xc0000080, HSAVE = 0xc0010117, VM_CR = 0xc0010114, APIC = 0xfee00000 };
+enum { EFER = 0xc0000080, HSAVE = 0xc0010117, VM_CR = 0xc0010114, IGNNE = 0xc0010115, APIC = 0xfee00000 };
 
 struct table_register {
 	u16 limit;
