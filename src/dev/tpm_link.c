@@ -7,7 +7,7 @@
 
 #define HELPER "turnstile-tpm"
 /* Real time, in ms: to find out that nobody answers, not to hurry anybody. A key may take minutes on a slow computer. */
-enum { HELLO_MS = 10000, CALL_MS = 120000, COMMAND_MS = 900000 };
+enum { HELLO_MS = 5000, CALL_MS = 120000, COMMAND_MS = 900000 };
 
 /* ---- talking ---- */
 
@@ -199,15 +199,16 @@ static bool greet(struct tpm_link *l)
 
 static bool find_helper(const struct tpm_config *cfg, char *path, size_t n)
 {
+	static const char *const beside[] = {"/" HELPER, "/../libexec/" HELPER}; /* as built; as installed, and moved */
+	char folder[4096];
+
 	if (cfg->helper) {
 		snprintf(path, n, "%s", cfg->helper);
 		return os_may_execute(path);
 	}
-	if (os_program_folder(path, n) && strlen(path) + sizeof("/" HELPER) <= n) {
-		strcat(path, "/" HELPER);
-		if (os_may_execute(path))
+	for (size_t i = 0; i < ARRAY_LEN(beside) && os_program_folder(folder, sizeof(folder)); i++)
+		if ((size_t)snprintf(path, n, "%s%s", folder, beside[i]) < n && os_may_execute(path))
 			return true;
-	}
 	snprintf(path, n, "%s/" HELPER, TPM_LIBEXECDIR);
 	return os_may_execute(path);
 }

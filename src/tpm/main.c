@@ -7,6 +7,7 @@
 #include "dev/tpm_wire.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -352,6 +353,15 @@ static void die_with_machine(void)
 	orphaned(0); /* it may have died before */
 }
 
+/* What the library remarks on a state it does not take, the machine says in its own line. */
+static void be_quiet(void)
+{
+	int fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
+	if (fd >= 0)
+		dup2(fd, STDERR_FILENO);
+}
+
 int main(int argc, char **argv)
 {
 	struct server s = {.data = -1, .passed = -1};
@@ -368,6 +378,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "turnstile-tpm: libtpms has no TPM 2.0\n");
 		return 1;
 	}
+	be_quiet();
 	while (!s.end) {
 		struct pollfd p[2] = {{.fd = CONTROL, .events = POLLIN}, {.fd = s.data, .events = POLLIN}};
 		if (poll(p, 2, -1) < 0)
