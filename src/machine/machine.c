@@ -8,6 +8,7 @@
 #include "cpu/exec/exec.h"
 #include "dev/tpm.h"
 #include "machine/acpi/acpi.h"
+#include "dev/devices.h"
 #include "machine/boot/boot.h"
 #include "machine/machine.h"
 
@@ -59,8 +60,10 @@ static enum status make_cpus(struct machine *m, struct err *err)
 	return ST_OK;
 }
 
+/* Behind a start, a reset, or a sleep that memory has not outlived. */
 static enum status play_firmware(struct machine *m, struct err *err)
 {
+	boot_dram(m, false);
 	boot_shadow(m);
 	enum status s = acpi_build(m, err);
 	if (s == ST_OK)
@@ -147,10 +150,13 @@ void machine_destroy(struct machine *m)
 	base_free(m);
 }
 
-/* Platform reset. RAM keeps its content, the loader does its work again, as firmware would. */
+/* Platform reset. The loader does its work again, as firmware would. What RAM keeps is the northbridge's business; without
+ * one it keeps all of it. */
 static enum status reset_machine(struct machine *m, struct err *err)
 {
-	m->reset_pending = m->sleep_pending = m->asleep = m->wake_pending = false;
+	if (m->power_lost && m->dram)
+		dram_power_lost(m->dram);
+	m->power_lost = m->reset_pending = m->sleep_pending = m->asleep = m->wake_pending = false;
 	pc_reset(m);
 	for (unsigned i = 0; i < m->count; i++) {
 		m->cpus[i]->stop = CPU_GO;
@@ -179,8 +185,9 @@ static enum status wake_up(struct machine *m, struct err *err)
 	m->asleep = m->wake_pending = false;
 	for (unsigned i = 0; i < m->count; i++)
 		cpu_reset(m->cpus[i], false);
+	boot_dram(m, true);
 	boot_shadow(m); /* the host bridge lost its registers, and the tables lie there */
-	return boot_resume(m, err);
+	return boot_kept(m) ? boot_resume(m, err) : play_firmware(m, err);
 }
 
 /* What was asked for while somebody ran, or woke the machine. */

@@ -406,11 +406,18 @@ static void protect(void *arg, u64 slb)
 	northbridge_protect(m->northbridge, slb);
 }
 
-/* Firmware has seen to that before anybody could ask. */
 static bool memory_enabled(void *arg)
 {
-	(void)arg;
-	return true;
+	const struct machine *m = arg;
+
+	return dram_enabled(m->dram);
+}
+
+static bool keep_memory(void *arg)
+{
+	const struct machine *m = arg;
+
+	return northbridge_clear_disabled(m->northbridge);
 }
 
 /* A processor with SKINIT comes with its northbridge. */
@@ -424,6 +431,8 @@ static enum status northbridge(struct build *b)
 		return ST_OK;
 	MAKE("northbridge", northbridge_create(&d, &b->env, env));
 	m->northbridge = d;
+	MAKE("DRAM controller", dram_create(&d, &b->env, NORTHBRIDGE_SLOT, (struct dram_keeper){.keep = keep_memory, .arg = m}));
+	m->dram = d;
 	m->bus.secure.protect = protect;
 	m->bus.secure.arg = m;
 	return ST_OK;

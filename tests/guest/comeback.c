@@ -92,3 +92,34 @@ void by_triple_fault(void)
 
 	asm volatile("lidt %0; int3" ::"m"(none));
 }
+
+/* ---- the northbridge: DEV_OP and DEV_DATA of the capability block at F0h of 00:18.3 ---- */
+
+static void config(u32 reg)
+{
+	outl(0xcf8, 0x8000c300 | reg);
+}
+
+static bool select_dev_cr(void)
+{
+	config(0xf0);
+	if ((inl(0xcfc) & 0xff) != 0x0f)
+		return false;
+	config(0xf4);
+	outl(0xcfc, 4 << 8);
+	config(0xf8);
+	return true;
+}
+
+u32 dev_cr(void)
+{
+	return select_dev_cr() ? inl(0xcfc) : 0;
+}
+
+bool keep_memory(void)
+{
+	if (!select_dev_cr())
+		return false;
+	outl(0xcfc, inl(0xcfc) | 2);
+	return true;
+}

@@ -31,6 +31,11 @@ void by_reset_control(void);
 void by_init_message(void);
 void by_triple_fault(void);
 
+/* DEV_CR, MemClrDis: the next reset or sleep leaves memory alone. false: there is no northbridge that could clear it. */
+bool keep_memory(void);
+/* DEV_CR; 0 without a northbridge. */
+u32 dev_cr(void);
+
 /* ---- what who does so looks at ---- */
 
 /* Memory at a physical address, low ones included. */

@@ -108,6 +108,7 @@ int main(void)
 	put32(FAILED_AT, failed);
 	put32(MAGIC_AT, MAGIC);
 	outb(0x21, 0xa5);
+	keep_memory();
 	by_keyboard(); /* with 00h */
 	return 1;
 }

@@ -14,6 +14,19 @@ DefinitionBlock ("", "DSDT", 2, "TURNST", "TURNSTIL", 0x00000001)
 		}
 		Name (_S3, Package () { 0x01, 0x01, Zero, Zero })
 		Name (_S5, Package () { 0x05, 0x05, Zero, Zero })
+
+		/*
+		 * Before S3: memory is to outlive it. An operating system that runs alone has nobody to say so for it, and
+		 * who has secrets there keeps others from configuration space. DEV_CR, MemClrDis.
+		 */
+		Method (_PTS, 1, Serialized)
+		{
+			If ((Arg0 == 0x03) && ((\_SB.PCI0.NBDC.DEVH & 0xFF) == 0x0F))
+			{
+				\_SB.PCI0.NBDC.DEVO = 0x0400
+				\_SB.PCI0.NBDC.DEVD |= 0x02
+			}
+		}
 	}
 
 	Scope (\_SB)
@@ -98,6 +111,17 @@ DefinitionBlock ("", "DSDT", 2, "TURNST", "TURNSTIL", 0x00000001)
 					Return (PRTA)
 				}
 				Return (PRTP)
+			}
+
+			/* Where there is a northbridge (below \_PTS): the DEV capability block of its function 3. */
+			Device (NBDC)
+			{
+				Name (_ADR, 0x00180003)
+				OperationRegion (DEVB, PCI_Config, 0xF0, 0x0C)
+				Field (DEVB, DWordAcc, NoLock, Preserve)
+				{
+					DEVH, 32, DEVO, 32, DEVD, 32
+				}
 			}
 
 			Device (LPC)

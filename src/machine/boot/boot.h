@@ -44,9 +44,12 @@ struct boot_module {
 };
 #define BOOT_MODULES 64
 
-/* Load everything and set the processors: at machine creation and after every reset. */
-/* RAM where firmware lies: before anything is put there. */
+/* DRAM gets to work, out of nothing or out of the self refresh of a sleep: before anything is put there. What was in it
+ * may be gone then. */
+void boot_dram(struct machine *m, bool asleep);
+/* RAM where firmware lies. */
 void boot_shadow(struct machine *m);
+/* Load everything and set the processors: at machine creation and after every reset. */
 enum status boot_load(struct machine *m, struct err *err) must_check;
 
 /* ---- measure.c: a TPM, if there is one. Starts it and measures; goes on after S3 ---- */
@@ -109,6 +112,7 @@ void boot_enter_long(struct bus *bus, struct cpu *c, u64 gdt, u64 tables, u64 en
 enum status boot_rom(struct machine *m, struct err *err) must_check; /* the reset vector, mapped once */
 
 /* ---- resume.c ---- */
+bool boot_kept(struct machine *m); /* memory still has what firmware put there before the sleep */
 /* As firmware does behind a sleep: what it initialises, then the waking vector; without one, as after a reset. */
 enum status boot_resume(struct machine *m, struct err *err) must_check;
 

@@ -121,6 +121,27 @@ static void cfg_write(struct machine *m, unsigned devfn, unsigned reg, u32 v)
 	bus_port_write(&m->bus, 0xcfc, 4, v);
 }
 
+/* A processor with a northbridge has its memory controller there. DRAM is one piece until it is enabled; then what lies
+ * beside the PCI hole moves above 4 GiB. */
+void boot_dram(struct machine *m, bool asleep)
+{
+	enum { MAP = NORTHBRIDGE_SLOT << 3 | 1, CONTROL = NORTHBRIDGE_SLOT << 3 | 2 };
+	enum { BASE = 0x40, LIMIT = 0x44, HOLE = 0xf0, RE_WE = 3, HOLE_VALID = 1 };
+	enum { CONFIG_LOW = 0x90, CONFIG_HIGH = 0x94, INIT_DRAM = 1, EXIT_SELF_REF = 2, UNBUFFERED = 1 << 16, CLOCK = 0xb };
+	u64 low = machine_low_ram(m), high = machine_high_ram(m), unit = BIT(24);
+
+	if (cfg_read(m, CONTROL, 0) == ~0u)
+		return;
+	cfg_write(m, MAP, BASE, RE_WE);
+	cfg_write(m, MAP, LIMIT, (u32)((low + high - 1) / unit) << 16);
+	cfg_write(m, CONTROL, CONFIG_HIGH, CLOCK);
+	cfg_write(m, CONTROL, CONFIG_LOW, UNBUFFERED | (asleep ? EXIT_SELF_REF : INIT_DRAM));
+	if (!high)
+		return;
+	cfg_write(m, MAP, HOLE, (u32)low | (u32)((MACHINE_HIGH_BASE - low) / unit) << 8 | HOLE_VALID);
+	cfg_write(m, MAP, LIMIT, (u32)((MACHINE_HIGH_BASE + high - 1) / unit) << 16);
+}
+
 /* Firmware has copied itself into RAM at C0000h to FFFFFh, and leaves all of it writable ("PAM0" to "PAM6"). */
 void boot_shadow(struct machine *m)
 {

@@ -27,6 +27,14 @@ static void map_vector(struct bus *bus, u64 vector)
 	bus_write(bus, pd, table, sizeof(table));
 }
 
+bool boot_kept(struct machine *m)
+{
+	char signature[4];
+
+	bus_read(&m->bus, m->facs, signature, sizeof(signature));
+	return !memcmp(signature, "FACS", sizeof(signature));
+}
+
 enum status boot_resume(struct machine *m, struct err *err)
 {
 	struct cpu *c = m->cpus[0];

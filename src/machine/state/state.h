@@ -63,7 +63,7 @@ struct machine {
 
 	struct device *devices; /* every one, for reset, state and destruction */
 	struct device *pic, *ioapic, *rtc, *hpet, *pm, *fwcfg;
-	struct device *tis, *northbridge; /* NULL: none */
+	struct device *tis, *northbridge, *dram; /* NULL: none */
 	struct pci_bus *pci;
 	struct tpm *tpm; /* wired: the engine behind the TPM; NULL: there is none */
 	struct irq_source irqs[IRQSRC_COUNT];
