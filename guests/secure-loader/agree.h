@@ -6,9 +6,10 @@
 #ifndef SECURE_LOADER_AGREE_H
 #define SECURE_LOADER_AGREE_H
 
-/* The driver sets 384 KiB aside, 64-KiB aligned and below 256 MiB. The first 64 are the secure loader block (SLB). */
+/* The driver sets 384 KiB aside, 64-KiB aligned, above 1 MiB and below 256 MiB. The first 64 are the secure loader block (SLB). */
 #define SLB_SIZE      0x10000
 #define SLB_RESERVED  0x60000
+#define SLB_LOWEST    0x100000 /* what lies below has other uses, AP_PAGE among them */
 #define SLB_LIMIT     0x10000000
 
 /* Within the SLB. The image comes first; what lies behind it is not measured. */

@@ -88,7 +88,7 @@ u32 loader_main(u32 slb)
 	struct handoff h = *(const struct handoff *)image_end; /* once: what is checked is what is used */
 
 	memset(bss_start, 0, (size_t)(bss_end - bss_start)); /* it was not measured */
-	if (h.magic != HANDOFF_MAGIC || slb + SLB_RESERVED > SLB_LIMIT)
+	if (h.magic != HANDOFF_MAGIC || slb < SLB_LOWEST || slb + SLB_RESERVED > SLB_LIMIT)
 		return 0;
 	print("loader: measured and started at 0x%x, VM_CR 0x%x\n", slb, rdmsr(MSR_VM_CR));
 	wrmsr(MSR_EFER, EFER_SVME); /* SKINIT cleared it; STGI is needed */
