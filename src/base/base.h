@@ -27,6 +27,7 @@ typedef int64_t s64;
 #define unlikely(x)  __builtin_expect(!!(x), 0)
 #define must_check   __attribute__((warn_unused_result))
 #define cold         __attribute__((cold, noinline))
+#define inlined      inline __attribute__((always_inline)) /* into every caller: for parameters that are constants */
 #define printf_like(fmt, args) __attribute__((format(printf, fmt, args)))
 
 #define BIT(n) (1ull << (n))

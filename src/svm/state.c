@@ -7,7 +7,6 @@
 #include "svm/svm.h"
 
 #define NOTHING(...)
-#define map_inline    static inline __attribute__((always_inline))
 #define AS(lvalue, x) ((lvalue) = (__typeof__(lvalue))(x))
 #define UNUSED        __attribute__((unused)) /* by some rows' expressions */
 #define GUEST_PARTS   (BIT(SVM_PART_VMRUN) | BIT(SVM_PART_NP) | BIT(SVM_PART_SPEC) | BIT(SVM_PART_LBRV))
@@ -17,7 +16,7 @@
 
 /* ---- what the rows say ---- */
 
-map_inline u64 guest_cpl(const struct vmcb_save *save, u64 x)
+static inlined u64 guest_cpl(const struct vmcb_save *save, u64 x)
 {
 	bool v86 = (save->rflags & FL_VM) && !((save->efer & EFER_LME) && (save->cr0 & CR0_PG));
 
@@ -25,26 +24,26 @@ map_inline u64 guest_cpl(const struct vmcb_save *save, u64 x)
 }
 
 /* The lazy flags are void from here on. */
-map_inline u64 exact_flags(struct cpu *c, u64 x)
+static inlined u64 exact_flags(struct cpu *c, u64 x)
 {
 	c->cc_op = CC_FLAGS;
 	return (x & FL_ALL) | FL_1;
 }
 
 /* Long mode has no virtual-8086 mode. */
-map_inline u64 guest_flags(struct cpu *c, u64 x, bool lma)
+static inlined u64 guest_flags(struct cpu *c, u64 x, bool lma)
 {
 	return exact_flags(c, lma ? x & ~(u64)FL_VM : x);
 }
 
-map_inline u64 host_flags(struct cpu *c, u64 x)
+static inlined u64 host_flags(struct cpu *c, u64 x)
 {
 	return exact_flags(c, x & ~(u64)FL_VM);
 }
 
 /* ---- memory to image, image to image ---- */
 
-map_inline void copy_part(struct svm_image *v, const struct vmcb_page *from, enum svm_part which)
+static inlined void copy_part(struct svm_image *v, const struct vmcb_page *from, enum svm_part which)
 {
 #define LIVE(offset, place, clean, part, ...)                                                                          \
 	if (SVM_PART_##part == which)                                                                                  \
@@ -75,7 +74,7 @@ cold void svm_state_copy_rare(struct svm_image *v, const struct vmcb_page *from,
 		copy_part(v, from, SVM_PART_PML);
 }
 
-map_inline void keep_group(struct svm_image *v, const struct svm_image *last, enum clean_bit group)
+static inlined void keep_group(struct svm_image *v, const struct svm_image *last, enum clean_bit group)
 {
 #define FIELD(offset, place, clean, ...)                                                                               \
 	if (CLEAN_##clean == group)                                                                                    \
@@ -95,7 +94,7 @@ void svm_state_keep(struct svm_image *v, const struct svm_image *last, u32 clean
 #undef GROUP
 }
 
-map_inline bool differs(const struct cpu *c, const struct svm_image *v, enum clean_bit group)
+static inlined bool differs(const struct cpu *c, const struct svm_image *v, enum clean_bit group)
 {
 	bool any = false;
 
@@ -108,7 +107,7 @@ map_inline bool differs(const struct cpu *c, const struct svm_image *v, enum cle
 
 /* ---- the guest's registers ---- */
 
-map_inline void load_part(struct cpu *c, const struct vmcb_save *save, enum svm_part which)
+static inlined void load_part(struct cpu *c, const struct vmcb_save *save, enum svm_part which)
 {
 	const unsigned la_bits = has(c, FEAT_LA57) ? 57 : 48;
 	const bool lma = (save->efer & EFER_LME) && (save->cr0 & CR0_PG), code64 = lma && (save->cs.attrib & BIT(9));
@@ -127,7 +126,7 @@ map_inline void load_part(struct cpu *c, const struct vmcb_save *save, enum svm_
 #undef SEGMENT
 }
 
-map_inline void save_part(const struct cpu *c, struct vmcb_save *image, struct vmcb_save *memory, enum svm_part which)
+static inlined void save_part(const struct cpu *c, struct vmcb_save *image, struct vmcb_save *memory, enum svm_part which)
 {
 #define REGISTER(offset, place, clean, part, name, member, load, keep, ...)                                            \
 	if (SVM_PART_##part == which) {                                                                                \
@@ -148,7 +147,7 @@ map_inline void save_part(const struct cpu *c, struct vmcb_save *image, struct v
 /* ---- the control area's ---- */
 
 /* Parts that are a constant here cost nothing. */
-map_inline void load_live(struct cpu *c, struct svm *s, const struct svm_image *v, u32 parts)
+static inlined void load_live(struct cpu *c, struct svm *s, const struct svm_image *v, u32 parts)
 {
 #define LIVE(offset, place, clean, part, name, member, load, ...)                                                      \
 	if (parts >> SVM_PART_##part & 1) {                                                                            \
@@ -160,7 +159,7 @@ map_inline void load_live(struct cpu *c, struct svm *s, const struct svm_image *
 }
 
 /* The image keeps what a clean bit may ask for. */
-map_inline void save_live(const struct cpu *c, const struct svm *s, struct svm_image *v, struct vmcb_page *page,
+static inlined void save_live(const struct cpu *c, const struct svm *s, struct svm_image *v, struct vmcb_page *page,
                           const struct svm_told *o, u32 parts)
 {
 #define LIVE(offset, place, clean, part, name, member, load, save)                                                     \
@@ -174,7 +173,7 @@ map_inline void save_live(const struct cpu *c, const struct svm *s, struct svm_i
 #undef LIVE
 }
 
-map_inline void tell(const struct cpu *c, struct vmcb_page *page, const struct svm_told *o)
+static inlined void tell(const struct cpu *c, struct vmcb_page *page, const struct svm_told *o)
 {
 #define TOLD(offset, place, clean, part, name, told, value)                                                            \
 	if (told)                                                                                                      \
@@ -273,7 +272,7 @@ void svm_host_save(struct cpu *c, struct svm_host *restrict h, struct vmcb_save 
 	area->rflags = h->rflags &= ~(u64)FL_RF;
 }
 
-map_inline void reload_part(struct cpu *c, const struct svm_host *h, enum svm_part which)
+static inlined void reload_part(struct cpu *c, const struct svm_host *h, enum svm_part which)
 {
 #define SWAPPED(offset, place, clean, part, name, member, load, save, host, reload)                                    \
 	if (SVM_PART_##part == which) {                                                                                \

@@ -103,7 +103,7 @@ static enum xr perform(struct cpu *c, la_t la, unsigned access, u64 *value)
 		return r;
 	}
 	if ((access & ACC_RMW) == ACC_RMW)
-		return mem_rmw64(c, la, access, value);
+		return mem_load_rmw(c, la, 8, access, value);
 	if (access & ACC_WRITE)
 		return mem_write64(c, la, access, *value);
 	return mem_read64(c, la, access, value);
@@ -283,7 +283,7 @@ static void test_crossing(void **state)
 	assert_int_equal(c->fault.error, PF_P | PF_W);
 	assert_int_equal(bus_read_u32(&f->bus, DATA + 0xffc), 0x11111111); /* nothing moved */
 	*second_leaf |= PTE_W;
-	assert_int_equal(mem_rmw64(c, a.la + 0xffd, 0, &v), XR_OK);
+	assert_int_equal(mem_load_rmw(c, a.la + 0xffd, 8, 0, &v), XR_OK);
 	assert_int_equal(mem_write64(c, a.la + 0xffd, 0, 0x0807060504030201), XR_OK);
 	assert_int_equal(bus_read_u32(&f->bus, DATA + 0xffc), 0x03020111);
 	assert_int_equal(bus_read_u64(&f->bus, DATA + 8 * PAGE_SIZE), 0x0000000807060504ull);

@@ -202,7 +202,7 @@ static void test_processor(void **state)
 		memcpy(&v, b->memory + ELSE, 8);
 		assert_int_equal(v, 0x3000 + n);
 	}
-	assert_int_equal(mem_rmw64(c, DATA, 0, &v), XR_OK);
+	assert_int_equal(mem_load_rmw(c, DATA, 8, 0, &v), XR_OK);
 	assert_int_equal(v, 0x1111);
 	assert_int_equal(mem_write64(c, DATA, 0, v + 1), XR_OK);
 	assert_int_equal(load(c, DATA), 0x1111);

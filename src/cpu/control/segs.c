@@ -83,10 +83,10 @@ enum xr desc_set_accessed(struct cpu *c, la_t at, u64 desc)
 
 enum xr desc_set_busy(struct cpu *c, la_t at, bool busy)
 {
-	u8 b;
+	u64 b;
 
-	TRY(mem_rmw8(c, at + 5, ACC_SUPER, &b));
-	return mem_write8(c, at + 5, ACC_SUPER, (u8)(busy ? b | 2 : b & ~2));
+	TRY(mem_load_rmw(c, at + 5, 1, ACC_SUPER, &b));
+	return mem_store(c, at + 5, 1, ACC_SUPER, busy ? b | 2 : b & ~2ull);
 }
 
 /* ---- commits ---- */

@@ -2,101 +2,156 @@
 #include "cpu/state/flags.h"
 #include "cpu/exec/flat.h"
 
-/*
- * Each operation is a result and a flag rule. xxx_CC runs after the last step that can fault; xxx_RES may read CF, which
- * is still the old one then.
- */
-#define ADD_RES(N, a, b)   (u##N)((a) + (b))
-#define ADD_CC(N, a, b, r) cc_set(c, CC_ADD, N / 8, r, a, b)
-#define SUB_RES(N, a, b)   (u##N)((a) - (b))
-#define SUB_CC(N, a, b, r) cc_set(c, CC_SUB, N / 8, r, a, b)
-#define ADC_RES(N, a, b)   (u##N)((a) + (b) + cf_now(c))
-#define ADC_CC(N, a, b, r) cc_set(c, CC_COUT, N / 8, r, (u##N)(((a) & (b)) | (((a) | (b)) & ~(r))), 0)
-#define SBB_RES(N, a, b)   (u##N)((a) - (b) - cf_now(c))
-#define SBB_CC(N, a, b, r) cc_set(c, CC_COUT, N / 8, r, (u##N)((~(a) & (b)) | ((~(a) | (b)) & (r))), 0)
-#define AND_RES(N, a, b)   (u##N)((a) & (b))
-#define OR_RES(N, a, b)    (u##N)((a) | (b))
-#define XOR_RES(N, a, b)   (u##N)((a) ^ (b))
-#define LOGIC_CC(N, a, b, r) logic_cc(c, N, r)
-#define AND_CC LOGIC_CC
-#define OR_CC  LOGIC_CC
-#define XOR_CC LOGIC_CC
-
-static inline void logic_cc(struct cpu *c, unsigned nbits, u64 res)
-{
-	c->cc_op = CC_LOGIC;
-	c->cc_size = (u8)(nbits / 8);
-	c->cc_res = (u64)sign_extend(res, nbits);
-}
-
 #define HANDLER(NAME) static inline enum xr NAME(struct cpu *c, const struct insn *i)
 
-/* Operands: A is the first, B the second. */
-#define A_REG(N) u##N a = reg##N(c, i->r0)
-#define A_MEM(N) u##N a; TRY(op_read##N(c, i, &a))
-#define A_FLAT(N) FLAT_PTR(N, read); u##N a = *m
-#define B_REG(N) u##N b = reg##N(c, i->r1)
-#define B_IMM(N) u##N b = (u##N)i->imm
-#define B_MEM(N) u##N b; TRY(op_read##N(c, i, &b))
-#define B_FLAT(N) FLAT_PTR(N, read); u##N b = *m
+/*
+ * Each operation is a result and a flag rule, of operands and results that are zero-extended. The flags are set after the
+ * last step that can fault; the result may take CF in, which is still the old one then. Operations and sizes are constants
+ * wherever these are called.
+ */
+enum alu { ALU_ADD, ALU_OR, ALU_ADC, ALU_SBB, ALU_AND, ALU_SUB, ALU_XOR };
+
+static inlined u64 alu_result(struct cpu *c, enum alu op, unsigned size, u64 a, u64 b)
+{
+	switch (op) {
+	case ALU_ADD: return low_bytes(a + b, size);
+	case ALU_SUB: return low_bytes(a - b, size);
+	case ALU_ADC: return low_bytes(a + b + cf_now(c), size);
+	case ALU_SBB: return low_bytes(a - b - cf_now(c), size);
+	case ALU_AND: return a & b;
+	case ALU_OR: return a | b;
+	default: return a ^ b;
+	}
+}
+
+static inlined void alu_flags(struct cpu *c, enum alu op, unsigned size, u64 a, u64 b, u64 r)
+{
+	switch (op) {
+	case ALU_ADD: cc_set(c, CC_ADD, size, r, a, b); break;
+	case ALU_SUB: cc_set(c, CC_SUB, size, r, a, b); break;
+	case ALU_ADC: cc_set(c, CC_COUT, size, r, low_bytes((a & b) | ((a | b) & ~r), size), 0); break;
+	case ALU_SBB: cc_set(c, CC_COUT, size, r, low_bytes((~a & b) | ((~a | b) & r), size), 0); break;
+	default:
+		c->cc_op = CC_LOGIC;
+		c->cc_size = (u8)size;
+		c->cc_res = (u64)sign_extend(r, size * 8);
+	}
+}
+
+/* Flags only. */
+static inlined enum xr alu_compare(struct cpu *c, enum alu op, unsigned size, u64 a, u64 b)
+{
+	alu_flags(c, op, size, a, b, alu_result(c, op, size, a, b));
+	return XR_OK;
+}
 
 /* Destination register. */
-#define REG_BODY(OP, N, B)                                                                                             \
-	B(N);                                                                                                          \
-	A_REG(N);                                                                                                      \
-	u##N r = OP##_RES(N, a, b);                                                                                    \
-	OP##_CC(N, a, b, r);                                                                                           \
-	set_reg##N(c, i->r0, r);
-#define TO_REG(NAME, OP, N, B)                                                                                         \
-	HANDLER(NAME##N)                                                                                               \
-	{                                                                                                              \
-		REG_BODY(OP, N, B)                                                                                     \
-		return XR_OK;                                                                                          \
-	}
-/* Destination memory. */
-#define TO_MEM(NAME, OP, N, B)                                                                                         \
-	HANDLER(NAME##N)                                                                                               \
-	{                                                                                                              \
-		la_t la;                                                                                               \
-		u##N a;                                                                                                \
-		TRY(op_rmw##N(c, i, &la, &a));                                                                         \
-		B(N);                                                                                                  \
-		u##N r = OP##_RES(N, a, b);                                                                            \
-		TRY(mem_write##N(c, la, stack_acc(i), r));                                                             \
-		OP##_CC(N, a, b, r);                                                                                   \
-		return XR_OK;                                                                                          \
-	}                                                                                                              \
-	CHAIN(NAME##N)                                                                                                 \
-	FLAT_HANDLER(NAME, N, FLAT_PTR(N, rmw); u##N a = *m; B(N); u##N r = OP##_RES(N, a, b); *m = r; OP##_CC(N, a, b, r);)
-/* Flags only. */
-#define CC_BODY(OP, N, A, B)                                                                                           \
-	A(N);                                                                                                          \
-	B(N);                                                                                                          \
-	u##N r = OP##_RES(N, a, b);                                                                                    \
-	OP##_CC(N, a, b, r);
-#define TO_FLAGS(NAME, OP, N, A, B)                                                                                    \
-	HANDLER(NAME##N)                                                                                               \
-	{                                                                                                              \
-		CC_BODY(OP, N, A, B)                                                                                   \
-		return XR_OK;                                                                                          \
-	}
+static inlined enum xr alu_to_reg(struct cpu *c, const struct insn *i, enum alu op, unsigned size, u64 b)
+{
+	const u64 a = reg_get(c, i->r0, size), r = alu_result(c, op, size, a, b);
 
+	alu_flags(c, op, size, a, b, r);
+	reg_set(c, i->r0, size, r);
+	return XR_OK;
+}
+
+/* Destination memory. */
+static inlined enum xr alu_to_mem(struct cpu *c, const struct insn *i, enum alu op, unsigned size, u64 b)
+{
+	la_t la;
+	u64 a, r;
+
+	TRY(op_load_rmw(c, i, size, &la, &a));
+	r = alu_result(c, op, size, a, b);
+	TRY(mem_store(c, la, size, stack_acc(i), r));
+	alu_flags(c, op, size, a, b, r);
+	return XR_OK;
+}
+
+static inlined bool alu_to_mem_flat(struct cpu *c, const struct insn *i, enum alu op, unsigned size, u64 b)
+{
+	void *m = flat_rmw(c, i, size);
+	u64 a, r;
+
+	if (unlikely(!m))
+		return false;
+	a = any_get(m, size);
+	r = alu_result(c, op, size, a, b);
+	any_set(m, size, r);
+	alu_flags(c, op, size, a, b, r);
+	return true;
+}
+
+/* The second operand in memory. */
+static inlined enum xr alu_from_mem(struct cpu *c, const struct insn *i, enum alu op, unsigned size, bool compare)
+{
+	u64 b;
+
+	TRY(op_load(c, i, size, &b));
+	return compare ? alu_compare(c, op, size, reg_get(c, i->r0, size), b) : alu_to_reg(c, i, op, size, b);
+}
+
+static inlined bool alu_from_mem_flat(struct cpu *c, const struct insn *i, enum alu op, unsigned size, bool compare)
+{
+	const void *m = flat_read(c, i, size);
+
+	if (unlikely(!m))
+		return false;
+	(void)!(compare ? alu_compare(c, op, size, reg_get(c, i->r0, size), any_get(m, size))
+	                : alu_to_reg(c, i, op, size, any_get(m, size)));
+	return true;
+}
+
+/* The first operand in memory, flags only. */
+static inlined enum xr alu_compare_mem(struct cpu *c, const struct insn *i, enum alu op, unsigned size, u64 b)
+{
+	u64 a;
+
+	TRY(op_load(c, i, size, &a));
+	return alu_compare(c, op, size, a, b);
+}
+
+static inlined bool alu_compare_mem_flat(struct cpu *c, const struct insn *i, enum alu op, unsigned size, u64 b)
+{
+	const void *m = flat_read(c, i, size);
+
+	if (unlikely(!m))
+		return false;
+	(void)!alu_compare(c, op, size, any_get(m, size), b);
+	return true;
+}
+
+/* Handlers are named by their operands: register, immediate, memory. */
+#define REG1(N) reg_get(c, i->r1, N / 8)
+#define IMM(N)  low_bytes(i->imm, N / 8)
 #define BINARY_SIZE(op, OP, N)                                                                                         \
-	TO_REG(op##_rr, OP, N, B_REG) CHAIN_PURE(op##_rr##N)                                                           \
-	TO_REG(op##_ri, OP, N, B_IMM) CHAIN_PURE(op##_ri##N)                                                           \
-	TO_REG(op##_rm, OP, N, B_MEM) CHAIN(op##_rm##N)                                                                \
-	FLAT_HANDLER(op##_rm, N, REG_BODY(OP, N, B_FLAT))                                                              \
-	TO_MEM(op##_mr, OP, N, B_REG)                                                                                  \
-	TO_MEM(op##_mi, OP, N, B_IMM)
+	HANDLER(op##_rr##N) { return alu_to_reg(c, i, OP, N / 8, REG1(N)); }                                           \
+	CHAIN_PURE(op##_rr##N)                                                                                         \
+	HANDLER(op##_ri##N) { return alu_to_reg(c, i, OP, N / 8, IMM(N)); }                                            \
+	CHAIN_PURE(op##_ri##N)                                                                                         \
+	HANDLER(op##_rm##N) { return alu_from_mem(c, i, OP, N / 8, false); }                                           \
+	CHAIN(op##_rm##N)                                                                                              \
+	FLAT(op##_rm##N, alu_from_mem_flat(c, i, OP, N / 8, false))                                                    \
+	HANDLER(op##_mr##N) { return alu_to_mem(c, i, OP, N / 8, REG1(N)); }                                           \
+	CHAIN(op##_mr##N)                                                                                              \
+	FLAT(op##_mr##N, alu_to_mem_flat(c, i, OP, N / 8, REG1(N)))                                                    \
+	HANDLER(op##_mi##N) { return alu_to_mem(c, i, OP, N / 8, IMM(N)); }                                            \
+	CHAIN(op##_mi##N)                                                                                              \
+	FLAT(op##_mi##N, alu_to_mem_flat(c, i, OP, N / 8, IMM(N)))
 #define COMPARE_SIZE(op, OP, N)                                                                                        \
-	TO_FLAGS(op##_rr, OP, N, A_REG, B_REG) CHAIN_PURE(op##_rr##N)                                                  \
-	TO_FLAGS(op##_ri, OP, N, A_REG, B_IMM) CHAIN_PURE(op##_ri##N)                                                  \
-	TO_FLAGS(op##_rm, OP, N, A_REG, B_MEM) CHAIN(op##_rm##N)                                                       \
-	FLAT_HANDLER(op##_rm, N, CC_BODY(OP, N, A_REG, B_FLAT))                                                        \
-	TO_FLAGS(op##_mr, OP, N, A_MEM, B_REG) CHAIN(op##_mr##N)                                                       \
-	FLAT_HANDLER(op##_mr, N, CC_BODY(OP, N, A_FLAT, B_REG))                                                        \
-	TO_FLAGS(op##_mi, OP, N, A_MEM, B_IMM) CHAIN(op##_mi##N)                                                       \
-	FLAT_HANDLER(op##_mi, N, CC_BODY(OP, N, A_FLAT, B_IMM))
+	HANDLER(op##_rr##N) { return alu_compare(c, OP, N / 8, reg_get(c, i->r0, N / 8), REG1(N)); }                   \
+	CHAIN_PURE(op##_rr##N)                                                                                         \
+	HANDLER(op##_ri##N) { return alu_compare(c, OP, N / 8, reg_get(c, i->r0, N / 8), IMM(N)); }                    \
+	CHAIN_PURE(op##_ri##N)                                                                                         \
+	HANDLER(op##_rm##N) { return alu_from_mem(c, i, OP, N / 8, true); }                                            \
+	CHAIN(op##_rm##N)                                                                                              \
+	FLAT(op##_rm##N, alu_from_mem_flat(c, i, OP, N / 8, true))                                                     \
+	HANDLER(op##_mr##N) { return alu_compare_mem(c, i, OP, N / 8, REG1(N)); }                                      \
+	CHAIN(op##_mr##N)                                                                                              \
+	FLAT(op##_mr##N, alu_compare_mem_flat(c, i, OP, N / 8, REG1(N)))                                               \
+	HANDLER(op##_mi##N) { return alu_compare_mem(c, i, OP, N / 8, IMM(N)); }                                       \
+	CHAIN(op##_mi##N)                                                                                              \
+	FLAT(op##_mi##N, alu_compare_mem_flat(c, i, OP, N / 8, IMM(N)))
 #define TWO_FORMS(op)                                                                                                  \
 	static const struct form op##_forms[SH_COUNT][4] = {                                                           \
 		[SH_RR] = FORM_SIZES(op##_rr), [SH_RI] = FORM_SIZES(op##_ri), [SH_RM] = FLAT_SIZES(op##_rm),           \
@@ -106,116 +161,150 @@ static inline void logic_cc(struct cpu *c, unsigned nbits, u64 res)
 #define BINARY(op, OP)  SIZES(BINARY_SIZE, op, OP) TWO_FORMS(op)
 #define COMPARE(op, OP) SIZES(COMPARE_SIZE, op, OP) TWO_FORMS(op)
 
-BINARY(add, ADD)
-BINARY(or, OR)
-BINARY(adc, ADC)
-BINARY(sbb, SBB)
-BINARY(and, AND)
-BINARY(sub, SUB)
-BINARY(xor, XOR)
-COMPARE(cmp, SUB)
-COMPARE(test, AND)
+BINARY(add, ALU_ADD)
+BINARY(or, ALU_OR)
+BINARY(adc, ALU_ADC)
+BINARY(sbb, ALU_SBB)
+BINARY(and, ALU_AND)
+BINARY(sub, ALU_SUB)
+BINARY(xor, ALU_XOR)
+COMPARE(cmp, ALU_SUB)
+COMPARE(test, ALU_AND)
 
 /* ---- one operand ---- */
 
-#define INC_RES(N, a)   (u##N)((a) + 1)
-#define INC_CC(N, a, r) cc_set(c, CC_INC, N / 8, r, 0, cf_now(c))
-#define DEC_RES(N, a)   (u##N)((a) - 1)
-#define DEC_CC(N, a, r) cc_set(c, CC_DEC, N / 8, r, 0, cf_now(c))
-#define NEG_RES(N, a)   (u##N)(0 - (a))
-#define NEG_CC(N, a, r) cc_set(c, CC_SUB, N / 8, r, 0, a)
-#define NOT_RES(N, a)   (u##N)~(a)
-#define NOT_CC(N, a, r) (void)0
+enum unary { ALU_INC, ALU_DEC, ALU_NEG, ALU_NOT };
+
+static inlined u64 unary_result(enum unary op, unsigned size, u64 a)
+{
+	return low_bytes(op == ALU_INC ? a + 1 : op == ALU_DEC ? a - 1 : op == ALU_NEG ? 0 - a : ~a, size);
+}
+
+static inlined void unary_flags(struct cpu *c, enum unary op, unsigned size, u64 a, u64 r)
+{
+	if (op == ALU_INC)
+		cc_set(c, CC_INC, size, r, 0, cf_now(c));
+	else if (op == ALU_DEC)
+		cc_set(c, CC_DEC, size, r, 0, cf_now(c));
+	else if (op == ALU_NEG)
+		cc_set(c, CC_SUB, size, r, 0, a);
+}
+
+static inlined enum xr unary_reg(struct cpu *c, const struct insn *i, enum unary op, unsigned size)
+{
+	const u64 a = reg_get(c, i->r0, size), r = unary_result(op, size, a);
+
+	unary_flags(c, op, size, a, r);
+	reg_set(c, i->r0, size, r);
+	return XR_OK;
+}
+
+static inlined enum xr unary_mem(struct cpu *c, const struct insn *i, enum unary op, unsigned size)
+{
+	la_t la;
+	u64 a, r;
+
+	TRY(op_load_rmw(c, i, size, &la, &a));
+	r = unary_result(op, size, a);
+	TRY(mem_store(c, la, size, stack_acc(i), r));
+	unary_flags(c, op, size, a, r);
+	return XR_OK;
+}
+
+static inlined bool unary_mem_flat(struct cpu *c, const struct insn *i, enum unary op, unsigned size)
+{
+	void *m = flat_rmw(c, i, size);
+	u64 a, r;
+
+	if (unlikely(!m))
+		return false;
+	a = any_get(m, size);
+	r = unary_result(op, size, a);
+	any_set(m, size, r);
+	unary_flags(c, op, size, a, r);
+	return true;
+}
 
 #define UNARY_SIZE(op, OP, N)                                                                                          \
-	HANDLER(op##_r##N)                                                                                             \
-	{                                                                                                              \
-		u##N a = reg##N(c, i->r0), r = OP##_RES(N, a);                                                         \
-		OP##_CC(N, a, r);                                                                                      \
-		set_reg##N(c, i->r0, r);                                                                               \
-		return XR_OK;                                                                                          \
-	}                                                                                                              \
+	HANDLER(op##_r##N) { return unary_reg(c, i, OP, N / 8); }                                                      \
 	CHAIN_PURE(op##_r##N)                                                                                          \
-	HANDLER(op##_m##N)                                                                                             \
-	{                                                                                                              \
-		la_t la;                                                                                               \
-		u##N a, r;                                                                                             \
-		TRY(op_rmw##N(c, i, &la, &a));                                                                         \
-		r = OP##_RES(N, a);                                                                                    \
-		TRY(mem_write##N(c, la, stack_acc(i), r));                                                             \
-		OP##_CC(N, a, r);                                                                                      \
-		return XR_OK;                                                                                          \
-	}                                                                                                              \
+	HANDLER(op##_m##N) { return unary_mem(c, i, OP, N / 8); }                                                      \
 	CHAIN(op##_m##N)                                                                                               \
-	FLAT_HANDLER(op##_m, N, FLAT_PTR(N, rmw); u##N a = *m, r = OP##_RES(N, a); *m = r; OP##_CC(N, a, r);)
+	FLAT(op##_m##N, unary_mem_flat(c, i, OP, N / 8))
 #define UNARY(op, OP)                                                                                                  \
 	SIZES(UNARY_SIZE, op, OP)                                                                                      \
 	static const struct form op##_forms[2][4] = { FORM_SIZES(op##_r), FLAT_SIZES(op##_m) };
 
-UNARY(inc, INC)
-UNARY(dec, DEC)
-UNARY(neg, NEG)
-UNARY(not, NOT)
+UNARY(inc, ALU_INC)
+UNARY(dec, ALU_DEC)
+UNARY(neg, ALU_NEG)
+UNARY(not, ALU_NOT)
 
 /* ---- XADD, CMPXCHG ---- */
 
-#define XADD_SIZE(op, OP, N)                                                                                           \
-	HANDLER(op##_r##N)                                                                                             \
-	{                                                                                                              \
-		u##N a = reg##N(c, i->r0), b = reg##N(c, i->r1), r = (u##N)(a + b);                                    \
-		cc_set(c, CC_ADD, N / 8, r, a, b);                                                                     \
-		set_reg##N(c, i->r1, a);                                                                               \
-		set_reg##N(c, i->r0, r);                                                                               \
-		return XR_OK;                                                                                          \
-	}                                                                                                              \
-	CHAIN_PURE(op##_r##N)                                                                                          \
-	HANDLER(op##_m##N)                                                                                             \
-	{                                                                                                              \
-		la_t la;                                                                                               \
-		u##N a, b = reg##N(c, i->r1), r;                                                                       \
-		TRY(op_rmw##N(c, i, &la, &a));                                                                         \
-		r = (u##N)(a + b);                                                                                     \
-		TRY(mem_write##N(c, la, stack_acc(i), r));                                                             \
-		cc_set(c, CC_ADD, N / 8, r, a, b);                                                                     \
-		set_reg##N(c, i->r1, a);                                                                               \
-		return XR_OK;                                                                                          \
-	}                                                                                                              \
-	CHAIN(op##_m##N)
+static inlined enum xr xadd_reg(struct cpu *c, const struct insn *i, unsigned size)
+{
+	const u64 a = reg_get(c, i->r0, size), b = reg_get(c, i->r1, size), r = low_bytes(a + b, size);
+
+	cc_set(c, CC_ADD, size, r, a, b);
+	reg_set(c, i->r1, size, a);
+	reg_set(c, i->r0, size, r);
+	return XR_OK;
+}
+
+static inlined enum xr xadd_mem(struct cpu *c, const struct insn *i, unsigned size)
+{
+	const u64 b = reg_get(c, i->r1, size);
+	la_t la;
+	u64 a, r;
+
+	TRY(op_load_rmw(c, i, size, &la, &a));
+	r = low_bytes(a + b, size);
+	TRY(mem_store(c, la, size, stack_acc(i), r));
+	cc_set(c, CC_ADD, size, r, a, b);
+	reg_set(c, i->r1, size, a);
+	return XR_OK;
+}
 
 /* The destination is always written, with its old value if the comparison fails; then the accumulator changes. A failing
  * compare leaves the upper half of a 32-bit destination register alone. */
-#define CMPXCHG_SIZE(op, OP, N)                                                                                        \
-	HANDLER(op##_r##N)                                                                                             \
-	{                                                                                                              \
-		u##N acc = reg##N(c, REG_OFF(REG_RAX)), a = reg##N(c, i->r0), r = (u##N)(acc - a);                     \
-		cc_set(c, CC_SUB, N / 8, r, acc, a);                                                                   \
-		if (r == 0)                                                                                            \
-			set_reg##N(c, i->r0, reg##N(c, i->r1));                                                        \
-		else                                                                                                   \
-			set_reg##N(c, REG_OFF(REG_RAX), a);                                                            \
-		return XR_OK;                                                                                          \
-	}                                                                                                              \
-	CHAIN_PURE(op##_r##N)                                                                                          \
-	HANDLER(op##_m##N)                                                                                             \
-	{                                                                                                              \
-		la_t la;                                                                                               \
-		u##N acc = reg##N(c, REG_OFF(REG_RAX)), a, r;                                                          \
-		TRY(op_rmw##N(c, i, &la, &a));                                                                         \
-		r = (u##N)(acc - a);                                                                                   \
-		TRY(mem_write##N(c, la, stack_acc(i), r == 0 ? reg##N(c, i->r1) : a));                                 \
-		cc_set(c, CC_SUB, N / 8, r, acc, a);                                                                   \
-		if (r != 0)                                                                                            \
-			set_reg##N(c, REG_OFF(REG_RAX), a);                                                            \
-		return XR_OK;                                                                                          \
-	}                                                                                                              \
-	CHAIN(op##_m##N)
+static inlined enum xr cmpxchg_reg(struct cpu *c, const struct insn *i, unsigned size)
+{
+	const u64 acc = reg_get(c, REG_OFF(REG_RAX), size), a = reg_get(c, i->r0, size);
 
-#define EXCHANGE(op, KIND)                                                                                             \
-	SIZES(KIND, op, op)                                                                                            \
+	cc_set(c, CC_SUB, size, low_bytes(acc - a, size), acc, a);
+	if (acc == a)
+		reg_set(c, i->r0, size, reg_get(c, i->r1, size));
+	else
+		reg_set(c, REG_OFF(REG_RAX), size, a);
+	return XR_OK;
+}
+
+static inlined enum xr cmpxchg_mem(struct cpu *c, const struct insn *i, unsigned size)
+{
+	const u64 acc = reg_get(c, REG_OFF(REG_RAX), size);
+	la_t la;
+	u64 a;
+
+	TRY(op_load_rmw(c, i, size, &la, &a));
+	TRY(mem_store(c, la, size, stack_acc(i), acc == a ? reg_get(c, i->r1, size) : a));
+	cc_set(c, CC_SUB, size, low_bytes(acc - a, size), acc, a);
+	if (acc != a)
+		reg_set(c, REG_OFF(REG_RAX), size, a);
+	return XR_OK;
+}
+
+#define EXCHANGE_SIZE(op, OP, N)                                                                                       \
+	HANDLER(op##_r##N) { return op##_reg(c, i, N / 8); }                                                           \
+	CHAIN_PURE(op##_r##N)                                                                                          \
+	HANDLER(op##_m##N) { return op##_mem(c, i, N / 8); }                                                           \
+	CHAIN(op##_m##N)
+#define EXCHANGE(op)                                                                                                   \
+	SIZES(EXCHANGE_SIZE, op, op)                                                                                   \
 	static const struct form op##_forms[2][4] = { FORM_SIZES(op##_r), FORM_SIZES(op##_m) };
 
-EXCHANGE(xadd, XADD_SIZE)
-EXCHANGE(cmpxchg, CMPXCHG_SIZE)
+EXCHANGE(xadd)
+EXCHANGE(cmpxchg)
 
 /* ---- ADCX, ADOX: a carry chain of their own in one flag ---- */
 

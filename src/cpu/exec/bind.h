@@ -119,11 +119,6 @@ static inline void bind_plain(struct insn *i, const struct dec *d)
 
 /* ---- operands of generic handlers ---- */
 
-static inline unsigned stack_acc(const struct insn *i)
-{
-	return i->seg == SEG_SS ? ACC_STACK : 0;
-}
-
 /* Register slot or the memory operand, at i->opsz. */
 static inline enum xr src_get(struct cpu *c, const struct insn *i, u8 slot, u64 *v)
 {

@@ -61,15 +61,9 @@ static inline enum xr bit_mem(struct cpu *c, const struct insn *i, enum bit_op o
 }
 
 #define BIT_OP(NAME, OP)                                                                                               \
-	HANDLER(NAME##_r)                                                                                              \
-	{                                                                                                              \
-		return bit_reg(c, i, OP);                                                                              \
-	}                                                                                                              \
+	HANDLER(NAME##_r) { return bit_reg(c, i, OP); }                                                                \
 	CHAIN_PURE(NAME##_r)                                                                                           \
-	HANDLER(NAME##_m)                                                                                              \
-	{                                                                                                              \
-		return bit_mem(c, i, OP);                                                                              \
-	}                                                                                                              \
+	HANDLER(NAME##_m) { return bit_mem(c, i, OP); }                                                                \
 	CHAIN(NAME##_m)                                                                                                \
 	SINGLE(NAME##_r) SINGLE(NAME##_m)
 BIT_OP(bt, BIT_TEST)
@@ -169,20 +163,25 @@ HANDLER(bextr)
 }
 CHAIN(bextr)
 
-#define LOWEST_BIT(NAME, VALUE, CF)                                                                                    \
-	HANDLER(NAME)                                                                                                  \
-	{                                                                                                              \
-		u64 a, r;                                                                                              \
-		TRY(src_get(c, i, i->r1, &a));                                                                         \
-		r = low_bytes(VALUE, i->opsz);                                                                         \
-		reg_set(c, i->r0, i->opsz, r);                                                                         \
-		cc_set_co(c, i->opsz, r, CF, 0);                                                                       \
-		return XR_OK;                                                                                          \
-	}                                                                                                              \
-	CHAIN(NAME)
-LOWEST_BIT(blsi, a & (0 - a), a != 0)
-LOWEST_BIT(blsr, a & (a - 1), a == 0)
-LOWEST_BIT(blsmsk, a ^ (a - 1), a == 0)
+enum lowest { LOWEST_SET, LOWEST_CLEARED, LOWEST_MASK };
+
+static inline enum xr lowest_bit(struct cpu *c, const struct insn *i, enum lowest op)
+{
+	u64 a, r;
+
+	TRY(src_get(c, i, i->r1, &a));
+	r = low_bytes(op == LOWEST_SET ? a & (0 - a) : op == LOWEST_CLEARED ? a & (a - 1) : a ^ (a - 1), i->opsz);
+	reg_set(c, i->r0, i->opsz, r);
+	cc_set_co(c, i->opsz, r, op == LOWEST_SET ? a != 0 : a == 0, 0);
+	return XR_OK;
+}
+
+HANDLER(blsi) { return lowest_bit(c, i, LOWEST_SET); }
+HANDLER(blsr) { return lowest_bit(c, i, LOWEST_CLEARED); }
+HANDLER(blsmsk) { return lowest_bit(c, i, LOWEST_MASK); }
+CHAIN(blsi)
+CHAIN(blsr)
+CHAIN(blsmsk)
 
 /* ---- BMI2 ---- */
 

@@ -106,12 +106,34 @@ static inline bool ret64_quick(struct cpu *c, const struct insn *i)
 	return true;
 }
 
+#define TARGET64 (c->r[REG_RIP] + (u64)i->disp)
+
+/* The condition is a constant. */
+static inlined enum xr jcc64(struct cpu *c, const struct insn *i, unsigned cc)
+{
+	if (cond_now(c, cc))
+		return jump64(c, i, TARGET64);
+	c->r[REG_RIP] += i->aux;
+	return XR_OK;
+}
+
+static inlined bool jcc64_quick(struct cpu *c, const struct insn *i, unsigned cc)
+{
+	const int taken = cond_quick(c, cc);
+
+	if (taken)
+		return likely(taken > 0) && jump64_quick(c, i, TARGET64);
+	c->r[REG_RIP] += i->aux;
+	c->left = i->idx + 1u;
+	return true;
+}
+
+/* NAME_flat of a branch: it ends the block. */
 #define QUICK(NAME, DONE)                                                                                              \
 	static enum xr NAME##_flat(struct cpu *c, const struct insn *i)                                                \
 	{                                                                                                              \
 		return likely(DONE) ? XR_OK : NAME##_fast(c, i);                                                       \
 	}
-#define TARGET64 (c->r[REG_RIP] + (u64)i->disp)
 
 HANDLER(jmp64)
 {
@@ -121,24 +143,9 @@ CHAIN_BRANCH(jmp64)
 QUICK(jmp64, jump64_quick(c, i, TARGET64))
 
 #define JCC64(CC, NAME)                                                                                                \
-	HANDLER(j64_##NAME)                                                                                            \
-	{                                                                                                              \
-		if (cond_now(c, CC))                                                                                   \
-			return jump64(c, i, TARGET64);                                                                 \
-		c->r[REG_RIP] += i->aux;                                                                               \
-		return XR_OK;                                                                                          \
-	}                                                                                                              \
+	HANDLER(j64_##NAME) { return jcc64(c, i, CC); }                                                                \
 	CHAIN_BRANCH(j64_##NAME)                                                                                       \
-	static enum xr j64_##NAME##_flat(struct cpu *c, const struct insn *i)                                          \
-	{                                                                                                              \
-		int taken = cond_quick(c, CC);                                                                         \
-		if (taken == 0) {                                                                                      \
-			c->r[REG_RIP] += i->aux;                                                                       \
-			c->left = i->idx + 1u;                                                                         \
-			return XR_OK;                                                                                  \
-		}                                                                                                      \
-		return likely(taken > 0 && jump64_quick(c, i, TARGET64)) ? XR_OK : j64_##NAME##_fast(c, i);            \
-	}
+	QUICK(j64_##NAME, jcc64_quick(c, i, CC))
 COND_LIST(JCC64)
 #define JCC64_FORM(CC, NAME) FLAT_FORM(j64_##NAME),
 static const struct form jcc64_forms[16] = { COND_LIST(JCC64_FORM) };

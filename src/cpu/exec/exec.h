@@ -63,23 +63,44 @@ static inline enum xr insn_la(struct cpu *c, const struct insn *i, u32 size, uns
 }
 
 /* ---- the memory operand ---- */
+static inline unsigned stack_acc(const struct insn *i)
+{
+	return i->seg == SEG_SS ? ACC_STACK : 0;
+}
+
+/* size: 1, 2, 4, 8, a constant wherever these are called. */
+static inlined enum xr op_load(struct cpu *c, const struct insn *i, unsigned size, u64 *out)
+{
+	la_t la;
+
+	TRY(insn_la(c, i, size, ACC_READ, &la));
+	return mem_load(c, la, size, stack_acc(i), out);
+}
+static inlined enum xr op_store(struct cpu *c, const struct insn *i, unsigned size, u64 v)
+{
+	la_t la;
+
+	TRY(insn_la(c, i, size, ACC_WRITE, &la));
+	return mem_store(c, la, size, stack_acc(i), v);
+}
+static inlined enum xr op_load_rmw(struct cpu *c, const struct insn *i, unsigned size, la_t *la, u64 *out)
+{
+	TRY(insn_la(c, i, size, ACC_RMW, la));
+	return mem_load_rmw(c, *la, size, stack_acc(i), out);
+}
+
+/* The same by type. */
 #define DEFINE_OPERAND(N)                                                                                              \
 	static inline enum xr op_read##N(struct cpu *c, const struct insn *i, u##N *out)                               \
 	{                                                                                                              \
-		la_t la;                                                                                               \
-		TRY(insn_la(c, i, N / 8, ACC_READ, &la));                                                              \
-		return mem_read##N(c, la, i->seg == SEG_SS ? ACC_STACK : 0, out);                                      \
+		u64 v;                                                                                                 \
+		enum xr r = op_load(c, i, N / 8, &v);                                                                  \
+		*out = (u##N)v;                                                                                        \
+		return r;                                                                                              \
 	}                                                                                                              \
 	static inline enum xr op_write##N(struct cpu *c, const struct insn *i, u##N v)                                 \
 	{                                                                                                              \
-		la_t la;                                                                                               \
-		TRY(insn_la(c, i, N / 8, ACC_WRITE, &la));                                                             \
-		return mem_write##N(c, la, i->seg == SEG_SS ? ACC_STACK : 0, v);                                       \
-	}                                                                                                              \
-	static inline enum xr op_rmw##N(struct cpu *c, const struct insn *i, la_t *la, u##N *out)                      \
-	{                                                                                                              \
-		TRY(insn_la(c, i, N / 8, ACC_RMW, la));                                                                \
-		return mem_rmw##N(c, *la, i->seg == SEG_SS ? ACC_STACK : 0, out);                                      \
+		return op_store(c, i, N / 8, v);                                                                       \
 	}
 DEFINE_OPERAND(8) DEFINE_OPERAND(16) DEFINE_OPERAND(32) DEFINE_OPERAND(64)
 #undef DEFINE_OPERAND
@@ -111,38 +132,45 @@ void bind_implied_segment(struct insn *i, const struct dec *d);
 
 /* ---- chaining: handler NAME -> NAME_fast ---- */
 #define NEXT(c, i) ((i)[1].fast((c), (i) + 1))
-/* For rows marked ROW_PURE. */
-#define CHAIN_PURE(NAME)                                                                                               \
+enum xr insn_leave(struct cpu *c, const struct insn *i, enum xr r); /* chain.c: bookkeeping when a chain ends early */
+static inlined enum xr chain_pure(struct cpu *c, const struct insn *i, insn_fn *handler)
+{
+	(void)!handler(c, i);
+	return NEXT(c, i);
+}
+static inlined enum xr chain(struct cpu *c, const struct insn *i, insn_fn *handler)
+{
+	enum xr r;
+
+	c->cur = i;
+	r = handler(c, i);
+	if (unlikely(r != XR_OK || c->kick))
+		return insn_leave(c, i, r);
+	return NEXT(c, i);
+}
+static inlined enum xr chain_branch(struct cpu *c, const struct insn *i, insn_fn *handler)
+{
+	enum xr r;
+
+	c->cur = i;
+	r = handler(c, i);
+	if (unlikely(r != XR_OK))
+		return insn_leave(c, i, r);
+	c->left = i->idx + 1u;
+	return XR_OK;
+}
+#define CHAINED(NAME, HOW)                                                                                             \
 	static enum xr NAME##_fast(struct cpu *c, const struct insn *i)                                                \
 	{                                                                                                              \
-		(void)!NAME(c, i);                                                                                     \
-		return NEXT(c, i);                                                                                     \
+		return HOW(c, i, NAME);                                                                                \
 	}
-/* For rows that may fault or touch memory. */
-#define CHAIN(NAME)                                                                                                    \
-	static enum xr NAME##_fast(struct cpu *c, const struct insn *i)                                                \
-	{                                                                                                              \
-		c->cur = i;                                                                                            \
-		enum xr r = NAME(c, i);                                                                                \
-		if (unlikely(r != XR_OK || c->kick))                                                                   \
-			return insn_leave(c, i, r);                                                                    \
-		return NEXT(c, i);                                                                                     \
-	}
-/* For branches: the handler set rip. */
-#define CHAIN_BRANCH(NAME)                                                                                             \
-	static enum xr NAME##_fast(struct cpu *c, const struct insn *i)                                                \
-	{                                                                                                              \
-		c->cur = i;                                                                                            \
-		enum xr r = NAME(c, i);                                                                                \
-		if (unlikely(r != XR_OK))                                                                              \
-			return insn_leave(c, i, r);                                                                    \
-		c->left = i->idx + 1u;                                                                                 \
-		return XR_OK;                                                                                          \
-	}
+#define CHAIN_PURE(NAME)   CHAINED(NAME, chain_pure)   /* rows marked ROW_PURE */
+#define CHAIN(NAME)        CHAINED(NAME, chain)        /* rows that may fault or touch memory */
+#define CHAIN_BRANCH(NAME) CHAINED(NAME, chain_branch) /* branches: the handler set rip */
+
 /* chain.c */
 extern const struct dispatch exec_dispatch;
 enum xr insn_run(struct cpu *c, const struct insn *i);              /* alone: gate, lock, fn */
-enum xr insn_leave(struct cpu *c, const struct insn *i, enum xr r); /* bookkeeping when a chain ends early */
 enum xr insn_end(struct cpu *c, const struct insn *i);
 enum xr insn_chain_call(struct cpu *c, const struct insn *i);
 enum xr insn_chain_gated(struct cpu *c, const struct insn *i);

@@ -4,24 +4,23 @@
  */
 #include "cpu/exec/lanes.h"
 
-#define INLINE static inline __attribute__((always_inline))
 
-INLINE s8 sat_s8(int v)
+static inlined s8 sat_s8(int v)
 {
 	return (s8)(v < -128 ? -128 : v > 127 ? 127 : v);
 }
 
-INLINE u8 sat_u8(int v)
+static inlined u8 sat_u8(int v)
 {
 	return (u8)(v < 0 ? 0 : v > 255 ? 255 : v);
 }
 
-INLINE s16 sat_s16(s32 v)
+static inlined s16 sat_s16(s32 v)
 {
 	return (s16)(v < -32768 ? -32768 : v > 32767 ? 32767 : v);
 }
 
-INLINE u16 sat_u16(s32 v)
+static inlined u16 sat_u16(s32 v)
 {
 	return (u16)(v < 0 ? 0 : v > 65535 ? 65535 : v);
 }
@@ -40,7 +39,7 @@ INLINE u16 sat_u16(s32 v)
 
 /* Element by element: x and y are the elements of a and b. */
 #define MAP(NAME, T, EXPR)                                                                                             \
-	INLINE void NAME##_chunk(u8 *d, const u8 *a, const u8 *b, unsigned n)                                          \
+	static inlined void NAME##_chunk(u8 *d, const u8 *a, const u8 *b, unsigned n)                                          \
 	{                                                                                                              \
 		T p[16 / sizeof(T)], q[16 / sizeof(T)];                                                                \
 		memcpy(p, a, n);                                                                                       \
@@ -84,7 +83,7 @@ MAP(psravd, u32, (s32)x >> (y < 31 ? y : 31))
 
 /* Shifts: one count for all elements, the low quadword of b or an immediate; large counts clear or fill with signs. */
 #define SHIFT(NAME, T, W, EXPR)                                                                                        \
-	INLINE void NAME##_chunk(u8 *d, const u8 *a, unsigned n, u64 count)                                            \
+	static inlined void NAME##_chunk(u8 *d, const u8 *a, unsigned n, u64 count)                                            \
 	{                                                                                                              \
 		T p[16 / sizeof(T)];                                                                                   \
 		memcpy(p, a, n);                                                                                       \
@@ -129,7 +128,7 @@ SHIFT(psraw, s16, 16, x >> count)
 SHIFT(psrad, s32, 32, x >> count)
 
 /* Sums of neighbouring products. */
-INLINE void pmaddwd_chunk(u8 *d, const u8 *a, const u8 *b, unsigned n)
+static inlined void pmaddwd_chunk(u8 *d, const u8 *a, const u8 *b, unsigned n)
 {
 	s16 x[8], y[8];
 	u32 r[4];
@@ -141,7 +140,7 @@ INLINE void pmaddwd_chunk(u8 *d, const u8 *a, const u8 *b, unsigned n)
 }
 KERNEL(pmaddwd)
 
-INLINE void pmaddubsw_chunk(u8 *d, const u8 *a, const u8 *b, unsigned n)
+static inlined void pmaddubsw_chunk(u8 *d, const u8 *a, const u8 *b, unsigned n)
 {
 	u8 x[16];
 	s8 y[16];
@@ -154,7 +153,7 @@ INLINE void pmaddubsw_chunk(u8 *d, const u8 *a, const u8 *b, unsigned n)
 }
 KERNEL(pmaddubsw)
 
-INLINE void psadbw_chunk(u8 *d, const u8 *a, const u8 *b, unsigned n)
+static inlined void psadbw_chunk(u8 *d, const u8 *a, const u8 *b, unsigned n)
 {
 	u64 r[2] = { 0, 0 };
 	for (unsigned k = 0; k < n; k++)
@@ -164,7 +163,7 @@ INLINE void psadbw_chunk(u8 *d, const u8 *a, const u8 *b, unsigned n)
 KERNEL(psadbw)
 
 #define PACK(NAME, FROM, TO, SAT)                                                                                      \
-	INLINE void NAME##_chunk(u8 *d, const u8 *a, const u8 *b, unsigned n)                                          \
+	static inlined void NAME##_chunk(u8 *d, const u8 *a, const u8 *b, unsigned n)                                          \
 	{                                                                                                              \
 		FROM x[32 / sizeof(FROM)];                                                                             \
 		TO r[16 / sizeof(TO)];                                                                                 \
@@ -181,7 +180,7 @@ PACK(packuswb, s16, u8, sat_u8)
 PACK(packusdw, s32, u16, sat_u16)
 
 #define UNPACK(NAME, T, HIGH)                                                                                          \
-	INLINE void NAME##_chunk(u8 *d, const u8 *a, const u8 *b, unsigned n)                                          \
+	static inlined void NAME##_chunk(u8 *d, const u8 *a, const u8 *b, unsigned n)                                          \
 	{                                                                                                              \
 		T x[16 / sizeof(T)], y[16 / sizeof(T)], r[16 / sizeof(T)];                                             \
 		unsigned half = n / (unsigned)sizeof(T) / 2, from = HIGH ? half : 0;                                   \
@@ -214,7 +213,7 @@ UNPACK(punpckhdq, u32, 1)
 UNPACK_QUADS(punpcklqdq, 0)
 UNPACK_QUADS(punpckhqdq, 8)
 
-INLINE void pshufb_chunk(u8 *d, const u8 *a, const u8 *b, unsigned n)
+static inlined void pshufb_chunk(u8 *d, const u8 *a, const u8 *b, unsigned n)
 {
 	u8 x[16], r[16];
 	memcpy(x, a, n);
@@ -225,7 +224,7 @@ INLINE void pshufb_chunk(u8 *d, const u8 *a, const u8 *b, unsigned n)
 KERNEL(pshufb)
 
 #define HORIZONTAL(NAME, T, EXPR)                                                                                      \
-	INLINE void NAME##_chunk(u8 *d, const u8 *a, const u8 *b, unsigned n)                                          \
+	static inlined void NAME##_chunk(u8 *d, const u8 *a, const u8 *b, unsigned n)                                          \
 	{                                                                                                              \
 		T v[32 / sizeof(T)], r[16 / sizeof(T)];                                                                \
 		memcpy(v, a, n);                                                                                       \
@@ -262,7 +261,7 @@ void lanes_phminposuw(void *d, const void *a, const void *b, unsigned bytes)
 
 /* Rearrangements of 16 or 32 bytes: r[k] takes element FROM of b. */
 #define PICK(NAME, T, FROM)                                                                                            \
-	INLINE void NAME##_whole(u8 *d, const u8 *b, unsigned n)                                                       \
+	static inlined void NAME##_whole(u8 *d, const u8 *b, unsigned n)                                                       \
 	{                                                                                                              \
 		T x[32 / sizeof(T)], r[32 / sizeof(T)];                                                                \
 		memcpy(x, b, n);                                                                                       \
@@ -394,7 +393,7 @@ void lanes_psrldq(void *d, const void *a, const void *b, unsigned bytes, unsigne
 }
 
 #define SHUFFLE(NAME, T, FROM)                                                                                         \
-	INLINE void NAME##_whole(u8 *d, const u8 *b, unsigned imm, unsigned n)                                         \
+	static inlined void NAME##_whole(u8 *d, const u8 *b, unsigned imm, unsigned n)                                         \
 	{                                                                                                              \
 		T x[32 / sizeof(T)], r[32 / sizeof(T)];                                                                \
 		memcpy(x, b, n);                                                                                       \

@@ -7,40 +7,57 @@
 
 /* ---- MOV ---- */
 
+/* Sizes are constants wherever these are called. */
+static inlined enum xr load_to_reg(struct cpu *c, const struct insn *i, unsigned size)
+{
+	u64 v;
+
+	TRY(op_load(c, i, size, &v));
+	reg_set(c, i->r0, size, v);
+	return XR_OK;
+}
+
+static inlined bool load_to_reg_flat(struct cpu *c, const struct insn *i, unsigned size)
+{
+	const void *m = flat_read(c, i, size);
+
+	if (unlikely(!m))
+		return false;
+	reg_set(c, i->r0, size, any_get(m, size));
+	return true;
+}
+
+static inlined bool store_flat(struct cpu *c, const struct insn *i, unsigned size, u64 v)
+{
+	void *m = flat_write(c, i, size);
+
+	if (unlikely(!m))
+		return false;
+	any_set(m, size, v);
+	return true;
+}
+
+static inlined enum xr put(struct cpu *c, const struct insn *i, unsigned size, u64 v)
+{
+	reg_set(c, i->r0, size, v);
+	return XR_OK;
+}
+
+#define REG1(N) reg_get(c, i->r1, N / 8)
 #define MOV_SIZE(N)                                                                                                    \
-	HANDLER(mov_rr##N)                                                                                             \
-	{                                                                                                              \
-		set_reg##N(c, i->r0, reg##N(c, i->r1));                                                                \
-		return XR_OK;                                                                                          \
-	}                                                                                                              \
+	HANDLER(mov_rr##N) { return put(c, i, N / 8, REG1(N)); }                                                       \
 	CHAIN_PURE(mov_rr##N)                                                                                          \
-	HANDLER(mov_ri##N)                                                                                             \
-	{                                                                                                              \
-		set_reg##N(c, i->r0, (u##N)i->imm);                                                                    \
-		return XR_OK;                                                                                          \
-	}                                                                                                              \
+	HANDLER(mov_ri##N) { return put(c, i, N / 8, low_bytes(i->imm, N / 8)); }                                      \
 	CHAIN_PURE(mov_ri##N)                                                                                          \
-	HANDLER(mov_rm##N)                                                                                             \
-	{                                                                                                              \
-		u##N v;                                                                                                \
-		TRY(op_read##N(c, i, &v));                                                                             \
-		set_reg##N(c, i->r0, v);                                                                               \
-		return XR_OK;                                                                                          \
-	}                                                                                                              \
+	HANDLER(mov_rm##N) { return load_to_reg(c, i, N / 8); }                                                        \
 	CHAIN(mov_rm##N)                                                                                               \
-	FLAT_HANDLER(mov_rm, N, FLAT_PTR(N, read); set_reg##N(c, i->r0, *m);)                                          \
-	HANDLER(mov_mr##N)                                                                                             \
-	{                                                                                                              \
-		return op_write##N(c, i, reg##N(c, i->r1));                                                            \
-	}                                                                                                              \
+	FLAT(mov_rm##N, load_to_reg_flat(c, i, N / 8))                                                                 \
+	HANDLER(mov_mr##N) { return op_store(c, i, N / 8, REG1(N)); }                                                  \
 	CHAIN(mov_mr##N)                                                                                               \
-	FLAT_HANDLER(mov_mr, N, FLAT_PTR(N, write); *m = reg##N(c, i->r1);)                                            \
-	HANDLER(mov_mi##N)                                                                                             \
-	{                                                                                                              \
-		return op_write##N(c, i, (u##N)i->imm);                                                                \
-	}                                                                                                              \
+	FLAT(mov_mr##N, store_flat(c, i, N / 8, REG1(N)))                                                              \
+	HANDLER(mov_mi##N) { return op_store(c, i, N / 8, i->imm); }                                                   \
 	CHAIN(mov_mi##N)                                                                                               \
-	FLAT_HANDLER(mov_mi, N, FLAT_PTR(N, write); *m = (u##N)i->imm;)
+	FLAT(mov_mi##N, store_flat(c, i, N / 8, i->imm))
 MOV_SIZE(8)
 MOV_SIZE(16)
 MOV_SIZE(32)
@@ -64,25 +81,39 @@ static bool match_mov_reg(const struct dec *d)
 
 /* ---- MOVZX, MOVSX, MOVSXD: [source size][destination size][memory] ---- */
 
-#define EXTEND(NAME, S, N, CAST)                                                                                       \
-	HANDLER(NAME##_r##S##_##N)                                                                                     \
-	{                                                                                                              \
-		set_reg##N(c, i->r0, (u##N)(CAST)reg##S(c, i->r1));                                                    \
-		return XR_OK;                                                                                          \
-	}                                                                                                              \
+static inlined u64 extended(u64 v, unsigned from, bool sign)
+{
+	return sign ? (u64)sign_extend(v, 8 * from) : v;
+}
+
+static inlined enum xr extend_mem(struct cpu *c, const struct insn *i, unsigned from, unsigned to, bool sign)
+{
+	u64 v;
+
+	TRY(op_load(c, i, from, &v));
+	reg_set(c, i->r0, to, extended(v, from, sign));
+	return XR_OK;
+}
+
+static inlined bool extend_mem_flat(struct cpu *c, const struct insn *i, unsigned from, unsigned to, bool sign)
+{
+	const void *m = flat_read(c, i, from);
+
+	if (unlikely(!m))
+		return false;
+	reg_set(c, i->r0, to, extended(any_get(m, from), from, sign));
+	return true;
+}
+
+#define EXTEND(NAME, S, N, SIGN)                                                                                       \
+	HANDLER(NAME##_r##S##_##N) { return put(c, i, N / 8, extended(REG1(S), S / 8, SIGN)); }                        \
 	CHAIN_PURE(NAME##_r##S##_##N)                                                                                  \
-	HANDLER(NAME##_m##S##_##N)                                                                                     \
-	{                                                                                                              \
-		u##S v;                                                                                                \
-		TRY(op_read##S(c, i, &v));                                                                             \
-		set_reg##N(c, i->r0, (u##N)(CAST)v);                                                                   \
-		return XR_OK;                                                                                          \
-	}                                                                                                              \
+	HANDLER(NAME##_m##S##_##N) { return extend_mem(c, i, S / 8, N / 8, SIGN); }                                    \
 	CHAIN(NAME##_m##S##_##N)                                                                                       \
-	FLAT_HANDLER(NAME##_m##S##_, N, FLAT_PTR(S, read); set_reg##N(c, i->r0, (u##N)(CAST)*m);)
-#define EXTEND_ALL(NAME, T8, T16, T32)                                                                                 \
-	EXTEND(NAME, 8, 16, T8) EXTEND(NAME, 8, 32, T8) EXTEND(NAME, 8, 64, T8) EXTEND(NAME, 16, 16, T16)              \
-	EXTEND(NAME, 16, 32, T16) EXTEND(NAME, 16, 64, T16) EXTEND(NAME, 32, 32, T32) EXTEND(NAME, 32, 64, T32)        \
+	FLAT(NAME##_m##S##_##N, extend_mem_flat(c, i, S / 8, N / 8, SIGN))
+#define EXTEND_ALL(NAME, SIGN)                                                                                 \
+	EXTEND(NAME, 8, 16, SIGN) EXTEND(NAME, 8, 32, SIGN) EXTEND(NAME, 8, 64, SIGN) EXTEND(NAME, 16, 16, SIGN)              \
+	EXTEND(NAME, 16, 32, SIGN) EXTEND(NAME, 16, 64, SIGN) EXTEND(NAME, 32, 32, SIGN) EXTEND(NAME, 32, 64, SIGN)        \
 	static const struct form NAME##_forms[3][4][2] = {                                                             \
 		{ [1] = { FORM(NAME##_r8_16), FLAT_FORM(NAME##_m8_16) },                                               \
 		  [2] = { FORM(NAME##_r8_32), FLAT_FORM(NAME##_m8_32) },                                               \
@@ -93,8 +124,8 @@ static bool match_mov_reg(const struct dec *d)
 		{ [2] = { FORM(NAME##_r32_32), FLAT_FORM(NAME##_m32_32) },                                             \
 		  [3] = { FORM(NAME##_r32_64), FLAT_FORM(NAME##_m32_64) } },                                           \
 	};
-EXTEND_ALL(movzx, u8, u16, u32)
-EXTEND_ALL(movsx, s8, s16, s32)
+EXTEND_ALL(movzx, false)
+EXTEND_ALL(movsx, true)
 
 HANDLER(movsxd16_m32)
 {
@@ -172,25 +203,31 @@ static void bind_lea(struct insn *i, const struct dec *d)
 
 /* ---- XCHG ---- */
 
+static inlined enum xr xchg_reg(struct cpu *c, const struct insn *i, unsigned size)
+{
+	const u64 a = reg_get(c, i->r0, size), b = reg_get(c, i->r1, size);
+
+	reg_set(c, i->r0, size, b);
+	reg_set(c, i->r1, size, a);
+	return XR_OK;
+}
+
+static inlined enum xr xchg_mem(struct cpu *c, const struct insn *i, unsigned size)
+{
+	const u8 r = i->r0 == SLOT_NONE ? i->r1 : i->r0;
+	la_t la;
+	u64 a;
+
+	TRY(op_load_rmw(c, i, size, &la, &a));
+	TRY(mem_store(c, la, size, stack_acc(i), reg_get(c, r, size)));
+	reg_set(c, r, size, a);
+	return XR_OK;
+}
+
 #define XCHG_SIZE(N)                                                                                                   \
-	HANDLER(xchg_rr##N)                                                                                            \
-	{                                                                                                              \
-		u##N a = reg##N(c, i->r0), b = reg##N(c, i->r1);                                                       \
-		set_reg##N(c, i->r0, b);                                                                               \
-		set_reg##N(c, i->r1, a);                                                                               \
-		return XR_OK;                                                                                          \
-	}                                                                                                              \
+	HANDLER(xchg_rr##N) { return xchg_reg(c, i, N / 8); }                                                          \
 	CHAIN_PURE(xchg_rr##N)                                                                                         \
-	HANDLER(xchg_m##N)                                                                                             \
-	{                                                                                                              \
-		u8 r = i->r0 == SLOT_NONE ? i->r1 : i->r0;                                                             \
-		la_t la;                                                                                               \
-		u##N a;                                                                                                \
-		TRY(op_rmw##N(c, i, &la, &a));                                                                         \
-		TRY(mem_write##N(c, la, stack_acc(i), reg##N(c, r)));                                                  \
-		set_reg##N(c, r, a);                                                                                   \
-		return XR_OK;                                                                                          \
-	}                                                                                                              \
+	HANDLER(xchg_m##N) { return xchg_mem(c, i, N / 8); }                                                           \
 	CHAIN(xchg_m##N)
 XCHG_SIZE(8)
 XCHG_SIZE(16)
@@ -203,29 +240,36 @@ static const struct form xchg_forms[SH_COUNT][4] = {
 
 /* ---- CMOVcc: the source is always read, a 32-bit destination always zero-extended ---- */
 
+static inlined enum xr cmov_reg(struct cpu *c, const struct insn *i, unsigned cc, unsigned size)
+{
+	const u64 v = reg_get(c, i->r1, size), old = reg_get(c, i->r0, size);
+
+	return put(c, i, size, cond_now(c, cc) ? v : old);
+}
+
+static inlined bool cmov_reg_quick(struct cpu *c, const struct insn *i, unsigned cc, unsigned size)
+{
+	const int v = cond_quick(c, cc);
+
+	if (unlikely(v < 0))
+		return false;
+	reg_set(c, i->r0, size, v ? reg_get(c, i->r1, size) : reg_get(c, i->r0, size));
+	return true;
+}
+
+static inlined enum xr cmov_mem(struct cpu *c, const struct insn *i, unsigned cc, unsigned size)
+{
+	u64 v;
+
+	TRY(op_load(c, i, size, &v));
+	return put(c, i, size, cond_now(c, cc) ? v : reg_get(c, i->r0, size));
+}
+
 #define CMOV_SIZE(CC, NAME, N)                                                                                         \
-	HANDLER(cmov##NAME##_r##N)                                                                                     \
-	{                                                                                                              \
-		u##N v = reg##N(c, i->r1), old = reg##N(c, i->r0);                                                     \
-		set_reg##N(c, i->r0, cond_now(c, CC) ? v : old);                                                       \
-		return XR_OK;                                                                                          \
-	}                                                                                                              \
+	HANDLER(cmov##NAME##_r##N) { return cmov_reg(c, i, CC, N / 8); }                                               \
 	CHAIN_PURE(cmov##NAME##_r##N)                                                                                  \
-	static enum xr cmov##NAME##_r##N##_flat(struct cpu *c, const struct insn *i)                                   \
-	{                                                                                                              \
-		int v = cond_quick(c, CC);                                                                             \
-		if (unlikely(v < 0))                                                                                   \
-			return cmov##NAME##_r##N##_fast(c, i);                                                         \
-		set_reg##N(c, i->r0, v ? reg##N(c, i->r1) : reg##N(c, i->r0));                                         \
-		return NEXT(c, i);                                                                                     \
-	}                                                                                                              \
-	HANDLER(cmov##NAME##_m##N)                                                                                     \
-	{                                                                                                              \
-		u##N v;                                                                                                \
-		TRY(op_read##N(c, i, &v));                                                                             \
-		set_reg##N(c, i->r0, cond_now(c, CC) ? v : reg##N(c, i->r0));                                          \
-		return XR_OK;                                                                                          \
-	}                                                                                                              \
+	FLAT(cmov##NAME##_r##N, cmov_reg_quick(c, i, CC, N / 8))                                                       \
+	HANDLER(cmov##NAME##_m##N) { return cmov_mem(c, i, CC, N / 8); }                                               \
 	CHAIN(cmov##NAME##_m##N)
 #define CMOV(CC, NAME) CMOV_SIZE(CC, NAME, 16) CMOV_SIZE(CC, NAME, 32) CMOV_SIZE(CC, NAME, 64)
 COND_LIST(CMOV)
@@ -246,25 +290,21 @@ static void bind_cmov(struct insn *i, const struct dec *d)
 
 /* ---- SETcc ---- */
 
+static inlined bool setcc_reg_quick(struct cpu *c, const struct insn *i, unsigned cc)
+{
+	const int v = cond_quick(c, cc);
+
+	if (unlikely(v < 0))
+		return false;
+	set_reg8(c, i->r0, (u8)v);
+	return true;
+}
+
 #define SETCC(CC, NAME)                                                                                                \
-	HANDLER(set##NAME##_r)                                                                                         \
-	{                                                                                                              \
-		set_reg8(c, i->r0, cond_now(c, CC));                                                                   \
-		return XR_OK;                                                                                          \
-	}                                                                                                              \
+	HANDLER(set##NAME##_r) { return put(c, i, 1, cond_now(c, CC)); }                                               \
 	CHAIN_PURE(set##NAME##_r)                                                                                      \
-	static enum xr set##NAME##_r_flat(struct cpu *c, const struct insn *i)                                         \
-	{                                                                                                              \
-		int v = cond_quick(c, CC);                                                                             \
-		if (unlikely(v < 0))                                                                                   \
-			return set##NAME##_r_fast(c, i);                                                               \
-		set_reg8(c, i->r0, (u8)v);                                                                             \
-		return NEXT(c, i);                                                                                     \
-	}                                                                                                              \
-	HANDLER(set##NAME##_m)                                                                                         \
-	{                                                                                                              \
-		return op_write8(c, i, cond_now(c, CC));                                                               \
-	}                                                                                                              \
+	FLAT(set##NAME##_r, setcc_reg_quick(c, i, CC))                                                                 \
+	HANDLER(set##NAME##_m) { return op_store(c, i, 1, cond_now(c, CC)); }                                          \
 	CHAIN(set##NAME##_m)
 COND_LIST(SETCC)
 #define SETCC_FORMS(CC, NAME) { FLAT_FORM(set##NAME##_r), FORM(set##NAME##_m) },
@@ -322,28 +362,27 @@ HANDLER(movnti)
 }
 CHAIN(movnti)
 
-#define ACC_TO_ACC(NAME, N, VALUE)                                                                                     \
-	HANDLER(NAME)                                                                                                  \
-	{                                                                                                              \
-		(void)i;                                                                                               \
-		set_reg##N(c, REG_OFF(REG_RAX), (u##N)(VALUE));                                                        \
-		return XR_OK;                                                                                          \
-	}                                                                                                              \
+static inlined enum xr extend_rax(struct cpu *c, unsigned size)
+{
+	reg_set(c, REG_OFF(REG_RAX), size, (u64)sign_extend(c->r[REG_RAX], size * 4));
+	return XR_OK;
+}
+
+static inlined enum xr sign_to_rdx(struct cpu *c, unsigned size)
+{
+	reg_set(c, REG_OFF(REG_RDX), size, (u64)(sign_extend(c->r[REG_RAX], size * 8) >> 63));
+	return XR_OK;
+}
+
+#define OF_RAX(NAME, HOW, SIZE)                                                                                        \
+	HANDLER(NAME) { return (void)i, HOW(c, SIZE); }                                                                \
 	CHAIN_PURE(NAME)
-#define ACC_TO_DX(NAME, N)                                                                                             \
-	HANDLER(NAME)                                                                                                  \
-	{                                                                                                              \
-		(void)i;                                                                                               \
-		set_reg##N(c, REG_OFF(REG_RDX), (u##N)((s##N)reg##N(c, REG_OFF(REG_RAX)) >> (N - 1)));                 \
-		return XR_OK;                                                                                          \
-	}                                                                                                              \
-	CHAIN_PURE(NAME)
-ACC_TO_ACC(cbw, 16, (s8)reg8(c, REG_OFF(REG_RAX)))
-ACC_TO_ACC(cwde, 32, (s16)reg16(c, REG_OFF(REG_RAX)))
-ACC_TO_ACC(cdqe, 64, (s32)reg32(c, REG_OFF(REG_RAX)))
-ACC_TO_DX(cwd, 16)
-ACC_TO_DX(cdq, 32)
-ACC_TO_DX(cqo, 64)
+OF_RAX(cbw, extend_rax, 2)
+OF_RAX(cwde, extend_rax, 4)
+OF_RAX(cdqe, extend_rax, 8)
+OF_RAX(cwd, sign_to_rdx, 2)
+OF_RAX(cdq, sign_to_rdx, 4)
+OF_RAX(cqo, sign_to_rdx, 8)
 
 /* ---- XLAT ---- */
 
@@ -382,8 +421,8 @@ HANDLER(cmpxchg8b)
 	u64 wanted = (u64)reg32(c, REG_OFF(REG_RCX)) << 32 | reg32(c, REG_OFF(REG_RBX));
 	la_t la;
 
-	TRY(op_rmw64(c, i, &la, &v));
-	TRY(mem_write64(c, la, stack_acc(i), v == expected ? wanted : v));
+	TRY(op_load_rmw(c, i, 8, &la, &v));
+	TRY(mem_store(c, la, 8, stack_acc(i), v == expected ? wanted : v));
 	set_zf(c, v == expected);
 	if (v != expected) {
 		set_reg32(c, REG_OFF(REG_RAX), (u32)v);
@@ -402,13 +441,13 @@ HANDLER(cmpxchg16b)
 	TRY(insn_la(c, i, 16, ACC_RMW, &la));
 	if (!is_aligned(la, 16))
 		return fault_gp(c, 0);
-	TRY(mem_rmw64(c, la, stack_acc(i), &v[0]));
-	TRY(mem_rmw64(c, la + 8, stack_acc(i), &v[1]));
+	TRY(mem_load_rmw(c, la, 8, stack_acc(i), &v[0]));
+	TRY(mem_load_rmw(c, la + 8, 8, stack_acc(i), &v[1]));
 
 	bool equal = v[0] == c->r[REG_RAX] && v[1] == c->r[REG_RDX];
 
-	TRY(mem_write64(c, la, stack_acc(i), equal ? c->r[REG_RBX] : v[0]));
-	TRY(mem_write64(c, la + 8, stack_acc(i), equal ? c->r[REG_RCX] : v[1]));
+	TRY(mem_store(c, la, 8, stack_acc(i), equal ? c->r[REG_RBX] : v[0]));
+	TRY(mem_store(c, la + 8, 8, stack_acc(i), equal ? c->r[REG_RCX] : v[1]));
 	set_zf(c, equal);
 	if (!equal) {
 		c->r[REG_RAX] = v[0];

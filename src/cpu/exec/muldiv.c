@@ -15,96 +15,104 @@ static void multiply_flags(struct cpu *c, unsigned size, u64 low, bool overflow)
 	cc_set_co(c, size, low, overflow, overflow);
 }
 
-#define MUL_SIZE(N, WIDE)                                                                                              \
-	static inline void mul_by##N(struct cpu *c, u##N b)                                                            \
-	{                                                                                                              \
-		WIDE p = (WIDE)((WIDE)reg##N(c, REG_OFF(REG_RAX)) * b);                                                \
-		u##N high = (u##N)(p >> N);                                                                            \
-		if (N == 8) {                                                                                          \
-			set_reg16(c, REG_OFF(REG_RAX), (u16)p);                                                        \
-		} else {                                                                                               \
-			set_reg##N(c, REG_OFF(REG_RAX), (u##N)p);                                                      \
-			set_reg##N(c, REG_OFF(REG_RDX), high);                                                         \
-		}                                                                                                      \
-		multiply_flags(c, N / 8, (u##N)p, high != 0);                                                          \
+struct product {
+	u64 low, high;
+	bool overflow; /* the high half is more than the low half's zero or sign extension */
+};
+
+/* size and sign are constants wherever these are called. */
+static inlined struct product product(u64 a, u64 b, unsigned size, bool sign)
+{
+	const unsigned nbits = 8 * size;
+	u64 p;
+
+	if (size == 8) {
+		const u128 wide = sign ? (u128)((s128)(s64)a * (s64)b) : (u128)a * b;
+		const u64 low = (u64)wide, high = (u64)(wide >> 64);
+
+		return (struct product){low, high, sign ? wide != (u128)(s128)(s64)low : high != 0};
 	}
-#define IMUL_SIZE(N, WIDE)                                                                                             \
-	static inline void imul_by##N(struct cpu *c, u##N b)                                                           \
-	{                                                                                                              \
-		WIDE p = (WIDE)((WIDE)(s##N)reg##N(c, REG_OFF(REG_RAX)) * (s##N)b);                                    \
-		if (N == 8) {                                                                                          \
-			set_reg16(c, REG_OFF(REG_RAX), (u16)p);                                                        \
-		} else {                                                                                               \
-			set_reg##N(c, REG_OFF(REG_RAX), (u##N)p);                                                      \
-			set_reg##N(c, REG_OFF(REG_RDX), (u##N)(p >> N));                                               \
-		}                                                                                                      \
-		multiply_flags(c, N / 8, (u##N)p, p != (s##N)p);                                                       \
+	p = sign ? (u64)(sign_extend(a, nbits) * sign_extend(b, nbits)) : a * b;
+	return (struct product){low_bytes(p, size), low_bytes(p >> nbits, size),
+	                        sign ? (s64)p != sign_extend(p, nbits) : p >> nbits != 0};
+}
+
+static inlined enum xr multiply(struct cpu *c, unsigned size, u64 b, bool sign)
+{
+	const struct product p = product(reg_get(c, REG_OFF(REG_RAX), size), b, size, sign);
+
+	if (size == 1) {
+		set_reg16(c, REG_OFF(REG_RAX), (u16)(p.low | p.high << 8));
+	} else {
+		reg_set(c, REG_OFF(REG_RAX), size, p.low);
+		reg_set(c, REG_OFF(REG_RDX), size, p.high);
 	}
-#define WIDE_FORMS(op, N)                                                                                              \
-	HANDLER(op##_r##N)                                                                                             \
-	{                                                                                                              \
-		op##_by##N(c, reg##N(c, i->r0));                                                                       \
-		return XR_OK;                                                                                          \
-	}                                                                                                              \
+	multiply_flags(c, size, p.low, p.overflow);
+	return XR_OK;
+}
+
+static inlined enum xr multiply_mem(struct cpu *c, const struct insn *i, unsigned size, bool sign)
+{
+	u64 b;
+
+	TRY(op_load(c, i, size, &b));
+	return multiply(c, size, b, sign);
+}
+
+#define WIDE_FORMS(op, N, SIGN)                                                                                        \
+	HANDLER(op##_r##N) { return multiply(c, N / 8, reg_get(c, i->r0, N / 8), SIGN); }                              \
 	CHAIN_PURE(op##_r##N)                                                                                          \
-	HANDLER(op##_m##N)                                                                                             \
-	{                                                                                                              \
-		u##N b;                                                                                                \
-		TRY(op_read##N(c, i, &b));                                                                             \
-		op##_by##N(c, b);                                                                                      \
-		return XR_OK;                                                                                          \
-	}                                                                                                              \
+	HANDLER(op##_m##N) { return multiply_mem(c, i, N / 8, SIGN); }                                                 \
 	CHAIN(op##_m##N)
-#define WIDE(op)                                                                                                       \
-	WIDE_FORMS(op, 8) WIDE_FORMS(op, 16) WIDE_FORMS(op, 32) WIDE_FORMS(op, 64)                                     \
+#define WIDE(op, SIGN)                                                                                                 \
+	WIDE_FORMS(op, 8, SIGN) WIDE_FORMS(op, 16, SIGN) WIDE_FORMS(op, 32, SIGN) WIDE_FORMS(op, 64, SIGN)             \
 	static const struct form op##_forms[2][4] = { FORM_SIZES(op##_r), FORM_SIZES(op##_m) };
 
-MUL_SIZE(8, u16) MUL_SIZE(16, u32) MUL_SIZE(32, u64) MUL_SIZE(64, u128)
-IMUL_SIZE(8, s16) IMUL_SIZE(16, s32) IMUL_SIZE(32, s64) IMUL_SIZE(64, s128)
-WIDE(mul)
-WIDE(imul)
+WIDE(mul, false)
+WIDE(imul, true)
 
 /* ---- two and three operands ---- */
 
-#define IMUL2_BODY(N, A, B)                                                                                            \
-	imul##N##_wide p = (imul##N##_wide)((imul##N##_wide)(s##N)(A) * (s##N)(B));                                    \
-	multiply_flags(c, N / 8, (u##N)p, p != (s##N)p);                                                               \
-	set_reg##N(c, i->r0, (u##N)p);
-typedef s32 imul16_wide;
-typedef s64 imul32_wide;
-typedef s128 imul64_wide;
+static inlined enum xr imul_to_reg(struct cpu *c, const struct insn *i, unsigned size, u64 a, u64 b)
+{
+	const struct product p = product(a, b, size, true);
 
+	multiply_flags(c, size, p.low, p.overflow);
+	reg_set(c, i->r0, size, p.low);
+	return XR_OK;
+}
+
+/* The other factor: the register or the immediate. */
+static inlined enum xr imul_mem(struct cpu *c, const struct insn *i, unsigned size, u64 other)
+{
+	u64 a;
+
+	TRY(op_load(c, i, size, &a));
+	return imul_to_reg(c, i, size, a, other);
+}
+
+static inlined bool imul_mem_flat(struct cpu *c, const struct insn *i, unsigned size, u64 other)
+{
+	const void *m = flat_read(c, i, size);
+
+	if (unlikely(!m))
+		return false;
+	(void)!imul_to_reg(c, i, size, any_get(m, size), other);
+	return true;
+}
+
+#define REG0(N) reg_get(c, i->r0, N / 8)
 #define IMUL2_SIZE(N)                                                                                                  \
-	HANDLER(imul2_rr##N)                                                                                           \
-	{                                                                                                              \
-		IMUL2_BODY(N, reg##N(c, i->r0), reg##N(c, i->r1))                                                      \
-		return XR_OK;                                                                                          \
-	}                                                                                                              \
+	HANDLER(imul2_rr##N) { return imul_to_reg(c, i, N / 8, REG0(N), reg_get(c, i->r1, N / 8)); }                   \
 	CHAIN_PURE(imul2_rr##N)                                                                                        \
-	HANDLER(imul2_rm##N)                                                                                           \
-	{                                                                                                              \
-		u##N b;                                                                                                \
-		TRY(op_read##N(c, i, &b));                                                                             \
-		IMUL2_BODY(N, reg##N(c, i->r0), b)                                                                     \
-		return XR_OK;                                                                                          \
-	}                                                                                                              \
+	HANDLER(imul2_rm##N) { return imul_mem(c, i, N / 8, REG0(N)); }                                                \
 	CHAIN(imul2_rm##N)                                                                                             \
-	FLAT_HANDLER(imul2_rm, N, FLAT_PTR(N, read); IMUL2_BODY(N, reg##N(c, i->r0), *m))                              \
-	HANDLER(imul3_r##N)                                                                                            \
-	{                                                                                                              \
-		IMUL2_BODY(N, reg##N(c, i->r1), i->imm)                                                                \
-		return XR_OK;                                                                                          \
-	}                                                                                                              \
+	FLAT(imul2_rm##N, imul_mem_flat(c, i, N / 8, REG0(N)))                                                         \
+	HANDLER(imul3_r##N) { return imul_to_reg(c, i, N / 8, reg_get(c, i->r1, N / 8), i->imm); }                     \
 	CHAIN_PURE(imul3_r##N)                                                                                         \
-	HANDLER(imul3_m##N)                                                                                            \
-	{                                                                                                              \
-		u##N a;                                                                                                \
-		TRY(op_read##N(c, i, &a));                                                                             \
-		IMUL2_BODY(N, a, i->imm)                                                                               \
-		return XR_OK;                                                                                          \
-	}                                                                                                              \
+	HANDLER(imul3_m##N) { return imul_mem(c, i, N / 8, i->imm); }                                                  \
 	CHAIN(imul3_m##N)                                                                                              \
-	FLAT_HANDLER(imul3_m, N, FLAT_PTR(N, read); IMUL2_BODY(N, *m, i->imm))
+	FLAT(imul3_m##N, imul_mem_flat(c, i, N / 8, i->imm))
 IMUL2_SIZE(16)
 IMUL2_SIZE(32)
 IMUL2_SIZE(64)
@@ -171,60 +179,80 @@ static void put_quotient(struct cpu *c, unsigned size, u64 q, u64 r)
 	reg_set(c, REG_OFF(REG_RDX), size, r);
 }
 
-#define DIV_SIZE(N, WIDE, SWIDE)                                                                                       \
-	static inline WIDE dividend##N(struct cpu *c)                                                                  \
-	{                                                                                                              \
-		if (N == 8)                                                                                            \
-			return reg16(c, REG_OFF(REG_RAX));                                                             \
-		return (WIDE)((WIDE)((WIDE)reg##N(c, REG_OFF(REG_RDX)) << (N / 2) << (N / 2)) | reg##N(c, REG_OFF(REG_RAX))); \
-	}                                                                                                              \
-	static inline enum xr div_by##N(struct cpu *c, u##N b)                                                         \
-	{                                                                                                              \
-		WIDE a = dividend##N(c);                                                                               \
-		if (b == 0 || (u##N)(a >> N) >= b)                                                                     \
-			return fault_de(c);                                                                            \
-		put_quotient(c, N / 8, (u64)(a / b), (u64)(a % b));                                                    \
-		return XR_OK;                                                                                          \
-	}                                                                                                              \
-	/* By magnitudes: the most negative dividend has no signed quotient by -1. */                                  \
-	static inline enum xr idiv_by##N(struct cpu *c, u##N b)                                                        \
-	{                                                                                                              \
-		WIDE a = dividend##N(c), q, r;                                                                         \
-		bool an = (SWIDE)a < 0, bn = (s##N)b < 0;                                                              \
-		u##N mb = (u##N)(bn ? 0 - b : b);                                                                      \
-		WIDE ma = (WIDE)(an ? 0 - a : a);                                                                      \
-		if (b == 0)                                                                                            \
-			return fault_de(c);                                                                            \
-		q = ma / mb;                                                                                           \
-		r = ma % mb;                                                                                           \
-		if (q > (WIDE)((WIDE)1 << (N - 1)) - (an == bn))                                                       \
-			return fault_de(c);                                                                            \
-		put_quotient(c, N / 8, (u##N)(an != bn ? 0 - q : q), (u##N)(an ? 0 - r : r));                          \
-		return XR_OK;                                                                                          \
-	}
-#define DIVIDE_FORMS(op, N)                                                                                            \
-	HANDLER(op##_r##N)                                                                                             \
-	{                                                                                                              \
-		return op##_by##N(c, reg##N(c, i->r0));                                                                \
-	}                                                                                                              \
+static inlined u64 magnitude(u64 v, unsigned size, bool negative)
+{
+	return low_bytes(negative ? 0 - v : v, size);
+}
+
+/* Below, sizes and signs are constants wherever a function is called. Signed: by magnitudes, for the most negative
+ * dividend has no signed quotient by -1. */
+
+/* 8, 16 and 32 bits: the dividend fits into 64. */
+static inlined enum xr divide_narrow(struct cpu *c, unsigned size, u64 b, bool sign)
+{
+	const unsigned nbits = 8 * size;
+	const u64 low = reg_get(c, REG_OFF(REG_RAX), size), high = reg_get(c, REG_OFF(REG_RDX), size);
+	const u64 a = size == 1 ? reg16(c, REG_OFF(REG_RAX)) : high << nbits | low;
+	const bool an = sign && sign_extend(a, 2 * nbits) < 0, bn = sign && sign_extend(b, nbits) < 0;
+	const u64 ma = magnitude(a, 2 * size, an), mb = magnitude(b, size, bn);
+	const u64 limit = sign ? (1ull << (nbits - 1)) - (an == bn) : low_bytes(~0ull, size);
+	u64 q, r;
+
+	if (b == 0)
+		return fault_de(c);
+	q = ma / mb;
+	r = ma % mb;
+	if (q > limit)
+		return fault_de(c);
+	put_quotient(c, size, magnitude(q, size, an != bn), magnitude(r, size, an));
+	return XR_OK;
+}
+
+static inlined enum xr divide_64(struct cpu *c, u64 b, bool sign)
+{
+	const u64 low = reg64(c, REG_OFF(REG_RAX)), high = reg64(c, REG_OFF(REG_RDX));
+	const u128 a = (u128)high << 64 | low;
+	const bool an = sign && (s64)high < 0, bn = sign && (s64)b < 0;
+	const u128 ma = an ? 0 - a : a;
+	const u64 mb = bn ? 0 - b : b;
+	const u64 limit = sign ? BIT(63) - (an == bn) : ~0ull;
+	u128 q;
+	u64 r;
+
+	if (b == 0 || (u64)(ma >> 64) >= mb) /* more than 64 bits */
+		return fault_de(c);
+	q = ma / mb;
+	r = (u64)(ma % mb);
+	if (q > limit)
+		return fault_de(c);
+	put_quotient(c, 8, an != bn ? 0 - (u64)q : (u64)q, an ? 0 - r : r);
+	return XR_OK;
+}
+
+static inlined enum xr divide(struct cpu *c, unsigned size, u64 b, bool sign)
+{
+	return size == 8 ? divide_64(c, b, sign) : divide_narrow(c, size, b, sign);
+}
+
+static inlined enum xr divide_mem(struct cpu *c, const struct insn *i, unsigned size, bool sign)
+{
+	u64 b;
+
+	TRY(op_load(c, i, size, &b));
+	return divide(c, size, b, sign);
+}
+
+#define DIVIDE_FORMS(op, N, SIGN)                                                                                      \
+	HANDLER(op##_r##N) { return divide(c, N / 8, reg_get(c, i->r0, N / 8), SIGN); }                                \
 	CHAIN(op##_r##N)                                                                                               \
-	HANDLER(op##_m##N)                                                                                             \
-	{                                                                                                              \
-		u##N b;                                                                                                \
-		TRY(op_read##N(c, i, &b));                                                                             \
-		return op##_by##N(c, b);                                                                               \
-	}                                                                                                              \
+	HANDLER(op##_m##N) { return divide_mem(c, i, N / 8, SIGN); }                                                   \
 	CHAIN(op##_m##N)
-#define DIVIDE(op)                                                                                                     \
-	DIVIDE_FORMS(op, 8) DIVIDE_FORMS(op, 16) DIVIDE_FORMS(op, 32) DIVIDE_FORMS(op, 64)                             \
+#define DIVIDE(op, SIGN)                                                                                               \
+	DIVIDE_FORMS(op, 8, SIGN) DIVIDE_FORMS(op, 16, SIGN) DIVIDE_FORMS(op, 32, SIGN) DIVIDE_FORMS(op, 64, SIGN)     \
 	static const struct form op##_forms[2][4] = { FORM_SIZES(op##_r), FORM_SIZES(op##_m) };
 
-DIV_SIZE(8, u16, s16)
-DIV_SIZE(16, u32, s32)
-DIV_SIZE(32, u64, s64)
-DIV_SIZE(64, u128, s128)
-DIVIDE(div)
-DIVIDE(idiv)
+DIVIDE(div, false)
+DIVIDE(idiv, true)
 
 /* ---- decimal adjustments ---- */
 

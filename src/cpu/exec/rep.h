@@ -104,9 +104,8 @@ static inline bool rep_condition(struct cpu *c, const struct insn *i)
  * one: a single iteration, registers except the count. bulk: some of at most n iterations at once, 0 if it cannot; may be
  * NULL. A fault leaves the registers of the iterations done, and the flags as they were.
  */
-static inline __attribute__((always_inline)) enum xr rep_run(struct cpu *c, const struct insn *i, insn_fn *one,
-							      u64 (*bulk)(struct cpu *, const struct insn *, u64),
-							      bool compares)
+static inlined enum xr rep_run(struct cpu *c, const struct insn *i, insn_fn *one,
+                                     u64 (*bulk)(struct cpu *, const struct insn *, u64), bool compares)
 {
 	u64 count = addr_reg(c, i, REG_RCX), done = 0, budget = count ? rep_budget(c) : 0;
 	struct cc_state saved = cc_save(c);

@@ -2,93 +2,153 @@
 #include "cpu/state/flags.h"
 #include "cpu/exec/flat.h"
 
-#define HANDLER(NAME) static inline enum xr NAME(struct cpu *c, const struct insn *i)
+#define HANDLER(NAME) static inlined enum xr NAME(struct cpu *c, const struct insn *i)
+
+enum shift { SHIFT_SHL, SHIFT_SHR, SHIFT_SAR, SHIFT_ROL, SHIFT_ROR };
+
+struct shifted {
+	u64 res;
+	unsigned cf, of;
+};
 
 /* Counts are taken modulo 32, or 64 for 64-bit operands. */
-#define COUNT_MASK(N) ((N) == 64 ? 63u : 31u)
+static inlined unsigned count_imm(const struct insn *i, unsigned size)
+{
+	return (unsigned)i->imm & (size == 8 ? 63 : 31);
+}
+
+static inlined unsigned count_cl(struct cpu *c, unsigned size)
+{
+	return reg8(c, REG_OFF(REG_RCX)) & (size == 8 ? 63u : 31u);
+}
+
+static inlined u64 rotated_left(u64 a, unsigned n, unsigned size)
+{
+	const u8 b = (u8)a;
+	const u16 w = (u16)a;
+	const u32 d = (u32)a;
+
+	switch (size) {
+	case 1: return (u8)(b << n % 8 | b >> (8 - n % 8) % 8);
+	case 2: return (u16)(w << n % 16 | w >> (16 - n % 16) % 16);
+	case 4: return d << n % 32 | d >> (32 - n % 32) % 32;
+	default: return a << n % 64 | a >> (64 - n % 64) % 64;
+	}
+}
+
+static inlined u64 rotated_right(u64 a, unsigned n, unsigned size)
+{
+	const u8 b = (u8)a;
+	const u16 w = (u16)a;
+	const u32 d = (u32)a;
+
+	switch (size) {
+	case 1: return (u8)(b >> n % 8 | b << (8 - n % 8) % 8);
+	case 2: return (u16)(w >> n % 16 | w << (16 - n % 16) % 16);
+	case 4: return d >> n % 32 | d << (32 - n % 32) % 32;
+	default: return a >> n % 64 | a << (64 - n % 64) % 64;
+	}
+}
 
 /*
- * Results for counts 1 to 63. CF is the last bit shifted out. OF is defined for single-bit shifts only; for others it is
- * that of the last single-bit step, as processors do.
+ * Results for counts 1 to 63; operation and size are constants wherever this is called. CF is the last bit shifted out.
+ * OF is defined for single-bit shifts only; for others it is that of the last single-bit step, as processors do.
  */
-#define SHL_RES(N, a, n)       (u##N)((u64)(a) << (n))
-#define SHL_CF(N, a, n, r)     ((unsigned)(((u64)(a) << ((n) - 1)) >> ((N) - 1)) & 1)
-#define SHL_OF(N, a, n, r, cf) (((unsigned)((r) >> ((N) - 1)) & 1) ^ (cf))
-#define SHR_RES(N, a, n)       (u##N)((u64)(a) >> (n))
-#define SHR_CF(N, a, n, r)     ((unsigned)((u64)(a) >> ((n) - 1)) & 1)
-#define SHR_OF(N, a, n, r, cf) ((unsigned)(((u64)(a) >> ((n) - 1)) >> ((N) - 1)) & 1)
-#define SAR_RES(N, a, n)       (u##N)((s64)(s##N)(a) >> (n))
-#define SAR_CF(N, a, n, r)     ((unsigned)((s64)(s##N)(a) >> ((n) - 1)) & 1)
-#define SAR_OF(N, a, n, r, cf) 0u
+static inlined struct shifted shifted(enum shift op, unsigned size, u64 a, unsigned n)
+{
+	const unsigned top = 8 * size - 1;
+	const s64 sa = sign_extend(a, 8 * size);
+	struct shifted s = {0};
 
-#define SHIFT_FLAGS(N, r, cf, of) cc_set_co(c, (N) / 8, r, cf, of)
+	switch (op) {
+	case SHIFT_SHL:
+		s.res = low_bytes(a << n, size);
+		s.cf = (unsigned)(a << (n - 1) >> top) & 1;
+		s.of = (unsigned)(s.res >> top) ^ s.cf;
+		break;
+	case SHIFT_SHR:
+		s.res = a >> n;
+		s.cf = (unsigned)(a >> (n - 1)) & 1;
+		s.of = (unsigned)(a >> (n - 1) >> top);
+		break;
+	case SHIFT_SAR:
+		s.res = low_bytes((u64)(sa >> n), size);
+		s.cf = (unsigned)(sa >> (n - 1)) & 1;
+		break;
+	case SHIFT_ROL:
+		s.res = rotated_left(a, n, size);
+		s.cf = (unsigned)s.res & 1;
+		s.of = (unsigned)(s.res >> top) ^ s.cf;
+		break;
+	default:
+		s.res = rotated_right(a, n, size);
+		s.cf = (unsigned)(s.res >> top);
+		s.of = ((unsigned)(s.res >> (top - 1)) & 1) ^ s.cf;
+	}
+	return s;
+}
 
-/* Rotates: only CF and OF change. */
-#define ROL_RES(N, a, n)       (u##N)((a) << ((n) % (N)) | (a) >> ((N - (n) % (N)) % (N)))
-#define ROL_CF(N, a, n, r)     ((unsigned)(r) & 1)
-#define ROL_OF(N, a, n, r, cf) (((unsigned)((r) >> ((N) - 1)) & 1) ^ (cf))
-#define ROR_RES(N, a, n)       (u##N)((a) >> ((n) % (N)) | (a) << ((N - (n) % (N)) % (N)))
-#define ROR_CF(N, a, n, r)     ((unsigned)((r) >> ((N) - 1)) & 1)
-#define ROR_OF(N, a, n, r, cf) (((unsigned)((r) >> ((N) - 2)) & 1) ^ (cf))
-
-#define ROTATE_FLAGS(N, r, cf, of) cc_set_cf_of(c, cf, of)
+/* Of rotates only CF and OF change. */
+static inlined void shift_flags(struct cpu *c, enum shift op, unsigned size, struct shifted s)
+{
+	if (op >= SHIFT_ROL)
+		cc_set_cf_of(c, s.cf, s.of);
+	else
+		cc_set_co(c, size, s.res, s.cf, s.of);
+}
 
 /* n: the masked count. A count of 0 changes no flags, yet a 32-bit destination register is zero-extended. */
-#define SHIFT_BODY(OP, KIND, N)                                                                                        \
-	u##N r = OP##_RES(N, a, n);                                                                                    \
-	unsigned cf = OP##_CF(N, a, n, r), of = OP##_OF(N, a, n, r, cf)
+static inlined enum xr shift_reg(struct cpu *c, const struct insn *i, enum shift op, unsigned size, unsigned n)
+{
+	const u64 a = reg_get(c, i->r0, size);
+	struct shifted s;
 
-#define N_IMM(N) unsigned n = (unsigned)i->imm & COUNT_MASK(N)
-#define N_CL(N)  unsigned n = reg8(c, REG_OFF(REG_RCX)) & COUNT_MASK(N)
+	if (unlikely(n == 0)) {
+		reg_set(c, i->r0, size, a);
+		return XR_OK;
+	}
+	s = shifted(op, size, a, n);
+	shift_flags(c, op, size, s);
+	reg_set(c, i->r0, size, s.res);
+	return XR_OK;
+}
 
-#define SHIFT_REG(NAME, OP, KIND, N, COUNT)                                                                            \
-	HANDLER(NAME##N)                                                                                               \
-	{                                                                                                              \
-		u##N a = reg##N(c, i->r0);                                                                             \
-		COUNT(N);                                                                                              \
-		if (unlikely(n == 0)) {                                                                                \
-			set_reg##N(c, i->r0, a);                                                                       \
-			return XR_OK;                                                                                  \
-		}                                                                                                      \
-		SHIFT_BODY(OP, KIND, N);                                                                               \
-		KIND##_FLAGS(N, r, cf, of);                                                                            \
-		set_reg##N(c, i->r0, r);                                                                               \
-		return XR_OK;                                                                                          \
-	}                                                                                                              \
-	CHAIN_PURE(NAME##N)
-#define SHIFT_MEM(NAME, OP, KIND, N, COUNT)                                                                            \
-	HANDLER(NAME##N)                                                                                               \
-	{                                                                                                              \
-		la_t la;                                                                                               \
-		u##N a;                                                                                                \
-		TRY(op_rmw##N(c, i, &la, &a));                                                                         \
-		COUNT(N);                                                                                              \
-		if (unlikely(n == 0))                                                                                  \
-			return mem_write##N(c, la, stack_acc(i), a);                                                   \
-		SHIFT_BODY(OP, KIND, N);                                                                               \
-		TRY(mem_write##N(c, la, stack_acc(i), r));                                                             \
-		KIND##_FLAGS(N, r, cf, of);                                                                            \
-		return XR_OK;                                                                                          \
-	}                                                                                                              \
-	CHAIN(NAME##N)
+static inlined enum xr shift_mem(struct cpu *c, const struct insn *i, enum shift op, unsigned size, unsigned n)
+{
+	struct shifted s;
+	la_t la;
+	u64 a;
+
+	TRY(op_load_rmw(c, i, size, &la, &a));
+	if (unlikely(n == 0))
+		return mem_store(c, la, size, stack_acc(i), a);
+	s = shifted(op, size, a, n);
+	TRY(mem_store(c, la, size, stack_acc(i), s.res));
+	shift_flags(c, op, size, s);
+	return XR_OK;
+}
 
 /* The index of a shift's table: [memory][by CL][size]. */
-#define SHIFT_SIZE(op, OP, KIND, N)                                                                                    \
-	SHIFT_REG(op##_ri, OP, KIND, N, N_IMM)                                                                         \
-	SHIFT_REG(op##_rc, OP, KIND, N, N_CL)                                                                          \
-	SHIFT_MEM(op##_mi, OP, KIND, N, N_IMM)                                                                         \
-	SHIFT_MEM(op##_mc, OP, KIND, N, N_CL)
-#define SHIFT(op, OP, KIND)                                                                                            \
-	SHIFT_SIZE(op, OP, KIND, 8) SHIFT_SIZE(op, OP, KIND, 16) SHIFT_SIZE(op, OP, KIND, 32) SHIFT_SIZE(op, OP, KIND, 64) \
+#define SHIFT_SIZE(op, OP, N)                                                                                          \
+	HANDLER(op##_ri##N) { return shift_reg(c, i, OP, N / 8, count_imm(i, N / 8)); }                                \
+	CHAIN_PURE(op##_ri##N)                                                                                         \
+	HANDLER(op##_rc##N) { return shift_reg(c, i, OP, N / 8, count_cl(c, N / 8)); }                                 \
+	CHAIN_PURE(op##_rc##N)                                                                                         \
+	HANDLER(op##_mi##N) { return shift_mem(c, i, OP, N / 8, count_imm(i, N / 8)); }                                \
+	CHAIN(op##_mi##N)                                                                                              \
+	HANDLER(op##_mc##N) { return shift_mem(c, i, OP, N / 8, count_cl(c, N / 8)); }                                 \
+	CHAIN(op##_mc##N)
+#define SHIFT(op, OP)                                                                                                  \
+	SHIFT_SIZE(op, OP, 8) SHIFT_SIZE(op, OP, 16) SHIFT_SIZE(op, OP, 32) SHIFT_SIZE(op, OP, 64)                     \
 	static const struct form op##_forms[2][2][4] = {                                                               \
 		{ FORM_SIZES(op##_ri), FORM_SIZES(op##_rc) }, { FORM_SIZES(op##_mi), FORM_SIZES(op##_mc) },            \
 	};
 
-SHIFT(shl, SHL, SHIFT)
-SHIFT(shr, SHR, SHIFT)
-SHIFT(sar, SAR, SHIFT)
-SHIFT(rol, ROL, ROTATE)
-SHIFT(ror, ROR, ROTATE)
+SHIFT(shl, SHIFT_SHL)
+SHIFT(shr, SHIFT_SHR)
+SHIFT(sar, SHIFT_SAR)
+SHIFT(rol, SHIFT_ROL)
+SHIFT(ror, SHIFT_ROR)
 
 static void bind_shift(struct insn *i, const struct dec *d)
 {
@@ -100,14 +160,9 @@ static void bind_shift(struct insn *i, const struct dec *d)
 
 /* ---- RCL, RCR: a rotate of size + 1 bits ---- */
 
-struct rotated {
-	u64 res;
-	unsigned cf, of;
-};
-
-static struct rotated rcl(u64 a, unsigned n, unsigned nbits, unsigned cf)
+static struct shifted rcl(u64 a, unsigned n, unsigned nbits, unsigned cf)
 {
-	struct rotated r = {a, cf, 0};
+	struct shifted r = {a, cf, 0};
 
 	if (n) {
 		r.res = (nbits == 64 ? a << n : low_bytes(a << n, nbits / 8)) | (u64)cf << (n - 1);
@@ -119,9 +174,9 @@ static struct rotated rcl(u64 a, unsigned n, unsigned nbits, unsigned cf)
 	return r;
 }
 
-static struct rotated rcr(u64 a, unsigned n, unsigned nbits, unsigned cf)
+static struct shifted rcr(u64 a, unsigned n, unsigned nbits, unsigned cf)
 {
-	struct rotated r = {a, cf, 0};
+	struct shifted r = {a, cf, 0};
 
 	if (n) {
 		r.res = a >> n | (u64)cf << (nbits - n);
@@ -154,7 +209,7 @@ static inline enum xr rotate_carry(struct cpu *c, const struct insn *i, bool lef
 		a = reg_get(c, i->r0, i->opsz);
 	}
 
-	struct rotated r = left ? rcl(a, n, nbits, cf) : rcr(a, n, nbits, cf);
+	struct shifted r = left ? rcl(a, n, nbits, cf) : rcr(a, n, nbits, cf);
 
 	if (i->r0 == SLOT_NONE)
 		TRY(mem_write(c, la, i->opsz, stack_acc(i), r.res));
@@ -183,9 +238,9 @@ CHAIN(rcr_any)
  * Counts beyond 16 of 16-bit operands are undefined; processors shift the source in and then the destination again.
  * r.cf is the last bit shifted out; n is 1 to 63.
  */
-static struct rotated shld(u64 a, u64 b, unsigned n, unsigned nbits)
+static struct shifted shld(u64 a, u64 b, unsigned n, unsigned nbits)
 {
-	struct rotated r;
+	struct shifted r;
 
 	if (nbits == 16) {
 		u64 wide = a << 32 | b << 16 | a;
@@ -200,9 +255,9 @@ static struct rotated shld(u64 a, u64 b, unsigned n, unsigned nbits)
 	return r;
 }
 
-static struct rotated shrd(u64 a, u64 b, unsigned n, unsigned nbits)
+static struct shifted shrd(u64 a, u64 b, unsigned n, unsigned nbits)
 {
-	struct rotated r;
+	struct shifted r;
 
 	if (nbits == 16) {
 		u64 wide = a << 32 | b << 16 | a;
@@ -230,7 +285,7 @@ static inline enum xr double_shift(struct cpu *c, const struct insn *i, bool lef
 		a = reg_get(c, i->r0, i->opsz);
 	}
 
-	struct rotated r = {a, 0, 0};
+	struct shifted r = {a, 0, 0};
 
 	if (n)
 		r = left ? shld(a, b, n, nbits) : shrd(a, b, n, nbits);
@@ -264,28 +319,39 @@ static void bind_counted(struct insn *i, const struct dec *d)
 
 /* ---- BMI2: no flags ---- */
 
-#define BMI_SHIFT(NAME, EXPR32, EXPR64)                                                                                \
-	HANDLER(NAME)                                                                                                  \
-	{                                                                                                              \
-		u64 a;                                                                                                 \
-		TRY(src_get(c, i, i->r1, &a));                                                                         \
-		if (i->opsz == 8) {                                                                                    \
-			unsigned n = BMI_COUNT & 63;                                                                   \
-			set_reg64(c, i->r0, EXPR64);                                                                   \
-		} else {                                                                                               \
-			unsigned n = BMI_COUNT & 31;                                                                   \
-			set_reg32(c, i->r0, (u32)(EXPR32));                                                            \
-		}                                                                                                      \
-		return XR_OK;                                                                                          \
-	}                                                                                                              \
-	CHAIN(NAME)
-#define BMI_COUNT reg8(c, i->r2)
-BMI_SHIFT(shlx, a << n, a << n)
-BMI_SHIFT(shrx, a >> n, a >> n)
-BMI_SHIFT(sarx, (s32)a >> n, (u64)((s64)a >> n))
-#undef BMI_COUNT
-#define BMI_COUNT (unsigned)i->imm
-BMI_SHIFT(rorx, a >> n | a << ((32 - n) & 31), a >> n | a << ((64 - n) & 63))
+enum bmi_shift { BMI_SHL, BMI_SHR, BMI_SAR, BMI_ROR };
+
+static inlined u64 bmi_result(enum bmi_shift op, unsigned size, u64 a, unsigned n)
+{
+	n &= 8 * size - 1;
+	switch (op) {
+	case BMI_SHL: return low_bytes(a << n, size);
+	case BMI_SHR: return a >> n;
+	case BMI_SAR: return low_bytes((u64)(sign_extend(a, 8 * size) >> n), size);
+	default: return rotated_right(a, n, size);
+	}
+}
+
+static inlined enum xr bmi_shift(struct cpu *c, const struct insn *i, enum bmi_shift op, unsigned n)
+{
+	u64 a;
+
+	TRY(src_get(c, i, i->r1, &a));
+	if (i->opsz == 8)
+		set_reg64(c, i->r0, bmi_result(op, 8, a, n));
+	else
+		set_reg32(c, i->r0, (u32)bmi_result(op, 4, a, n));
+	return XR_OK;
+}
+
+HANDLER(shlx) { return bmi_shift(c, i, BMI_SHL, reg8(c, i->r2)); }
+HANDLER(shrx) { return bmi_shift(c, i, BMI_SHR, reg8(c, i->r2)); }
+HANDLER(sarx) { return bmi_shift(c, i, BMI_SAR, reg8(c, i->r2)); }
+HANDLER(rorx) { return bmi_shift(c, i, BMI_ROR, (unsigned)i->imm); }
+CHAIN(shlx)
+CHAIN(shrx)
+CHAIN(sarx)
+CHAIN(rorx)
 
 #define SINGLE(op) static const struct form op##_form = FORM(op);
 SINGLE(rcl_any) SINGLE(rcr_any) SINGLE(shld_any) SINGLE(shrd_any) SINGLE(shlx) SINGLE(shrx) SINGLE(sarx) SINGLE(rorx)

@@ -118,31 +118,32 @@ HANDLER(pop_m)
 CHAIN(pop_m)
 
 /* 64-bit mode and operand size, L1 hit. */
-#define PUSH64(NAME, VALUE)                                                                                            \
-	static enum xr NAME##_flat(struct cpu *c, const struct insn *i)                                                \
-	{                                                                                                              \
-		u64 sp = c->r[REG_RSP] - 8;                                                                            \
-		any64 *m = l1_write(c, sp, 8);                                                                         \
-		if (unlikely(!m))                                                                                      \
-			return NAME##_fast(c, i);                                                                      \
-		*m = VALUE;                                                                                            \
-		c->r[REG_RSP] = sp;                                                                                    \
-		return NEXT(c, i);                                                                                     \
-	}
-PUSH64(push_r, reg64(c, i->r0))
-PUSH64(push_i, i->imm)
-
-static enum xr pop_r_flat(struct cpu *c, const struct insn *i)
+static inline bool push64(struct cpu *c, u64 v)
 {
-	u64 sp = c->r[REG_RSP];
+	const u64 sp = c->r[REG_RSP] - 8;
+	any64 *m = l1_write(c, sp, 8);
+
+	if (unlikely(!m))
+		return false;
+	*m = v;
+	c->r[REG_RSP] = sp;
+	return true;
+}
+FLAT(push_r, push64(c, reg64(c, i->r0)))
+FLAT(push_i, push64(c, i->imm))
+
+static inline bool pop64(struct cpu *c, u8 slot)
+{
+	const u64 sp = c->r[REG_RSP];
 	const any64 *m = l1_read(c, sp, 8);
 
 	if (unlikely(!m))
-		return pop_r_fast(c, i);
+		return false;
 	c->r[REG_RSP] = sp + 8;
-	set_reg64(c, i->r0, *m);
-	return NEXT(c, i);
+	set_reg64(c, slot, *m);
+	return true;
 }
+FLAT(pop_r, pop64(c, i->r0))
 
 static void bind_stack(struct insn *i, insn_fn *fn, insn_fn *fast, insn_fn *flat)
 {

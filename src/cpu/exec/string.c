@@ -1,7 +1,7 @@
 /* MOVS CMPS SCAS LODS STOS, alone and repeated. */
 #include "cpu/exec/rep.h"
 
-#define HANDLER(NAME) static inline enum xr NAME(struct cpu *c, const struct insn *i)
+#define HANDLER(NAME) static inlined enum xr NAME(struct cpu *c, const struct insn *i)
 
 /*
  * One iteration each. MOVS reads before it writes, but what it reads may be a device: unless the source is plain memory at
@@ -15,79 +15,94 @@ static enum xr movs_prove(struct cpu *c, const struct insn *i, la_t la, unsigned
 	return mem_span(c, la, i->opsz, access, &s);
 }
 
-#define STRING_SIZE(N)                                                                                                 \
-	HANDLER(movs##N)                                                                                               \
-	{                                                                                                              \
-		la_t from, to;                                                                                         \
-		u##N v;                                                                                                \
-		TRY(linear(c, i->seg, addr_reg(c, i, REG_RSI), N / 8, ACC_READ, &from));                               \
-		bool prove = !l1_read(c, from, N / 8);                                                                 \
-		if (unlikely(prove))                                                                                   \
-			TRY(movs_prove(c, i, from, ACC_READ | stack_acc(i)));                                          \
-		TRY(linear(c, SEG_ES, addr_reg(c, i, REG_RDI), N / 8, ACC_WRITE, &to));                                \
-		if (unlikely(prove))                                                                                   \
-			TRY(movs_prove(c, i, to, ACC_WRITE));                                                          \
-		TRY(mem_read##N(c, from, stack_acc(i), &v));                                                           \
-		TRY(mem_write##N(c, to, 0, v));                                                                        \
-		string_advance(c, i, REG_RSI);                                                                         \
-		string_advance(c, i, REG_RDI);                                                                         \
-		return XR_OK;                                                                                          \
-	}                                                                                                              \
-	CHAIN(movs##N)                                                                                                 \
-	HANDLER(stos##N)                                                                                               \
-	{                                                                                                              \
-		la_t to;                                                                                               \
-		TRY(linear(c, SEG_ES, addr_reg(c, i, REG_RDI), N / 8, ACC_WRITE, &to));                                \
-		TRY(mem_write##N(c, to, 0, reg##N(c, REG_OFF(REG_RAX))));                                              \
-		string_advance(c, i, REG_RDI);                                                                         \
-		return XR_OK;                                                                                          \
-	}                                                                                                              \
-	CHAIN(stos##N)                                                                                                 \
-	HANDLER(lods##N)                                                                                               \
-	{                                                                                                              \
-		la_t from;                                                                                             \
-		u##N v;                                                                                                \
-		TRY(linear(c, i->seg, addr_reg(c, i, REG_RSI), N / 8, ACC_READ, &from));                               \
-		TRY(mem_read##N(c, from, stack_acc(i), &v));                                                           \
-		set_reg##N(c, REG_OFF(REG_RAX), v);                                                                    \
-		string_advance(c, i, REG_RSI);                                                                         \
-		return XR_OK;                                                                                          \
-	}                                                                                                              \
-	CHAIN(lods##N)                                                                                                 \
-	HANDLER(scas##N)                                                                                               \
-	{                                                                                                              \
-		la_t at;                                                                                               \
-		u##N a = reg##N(c, REG_OFF(REG_RAX)), b;                                                               \
-		TRY(linear(c, SEG_ES, addr_reg(c, i, REG_RDI), N / 8, ACC_READ, &at));                                 \
-		TRY(mem_read##N(c, at, 0, &b));                                                                        \
-		cc_set(c, CC_SUB, N / 8, (u##N)(a - b), a, b);                                                         \
-		string_advance(c, i, REG_RDI);                                                                         \
-		return XR_OK;                                                                                          \
-	}                                                                                                              \
-	CHAIN(scas##N)                                                                                                 \
-	static inline enum xr cmps_dest##N(struct cpu *c, const struct insn *i, u##N *b)                               \
-	{                                                                                                              \
-		la_t at;                                                                                               \
-		TRY(linear(c, SEG_ES, addr_reg(c, i, REG_RDI), N / 8, ACC_READ, &at));                                 \
-		return mem_read##N(c, at, 0, b);                                                                       \
-	}                                                                                                              \
-	HANDLER(cmps##N)                                                                                               \
-	{                                                                                                              \
-		bool dest_first = quirk(c, QUIRK_CMPS_DEST_FIRST);                                                     \
-		u##N a, b;                                                                                             \
-		la_t at;                                                                                               \
-		if (dest_first)                                                                                        \
-			TRY(cmps_dest##N(c, i, &b));                                                                   \
-		TRY(linear(c, i->seg, addr_reg(c, i, REG_RSI), N / 8, ACC_READ, &at));                                 \
-		TRY(mem_read##N(c, at, stack_acc(i), &a));                                                             \
-		if (!dest_first)                                                                                       \
-			TRY(cmps_dest##N(c, i, &b));                                                                   \
-		cc_set(c, CC_SUB, N / 8, (u##N)(a - b), a, b);                                                         \
-		string_advance(c, i, REG_RSI);                                                                         \
-		string_advance(c, i, REG_RDI);                                                                         \
-		return XR_OK;                                                                                          \
-	}                                                                                                              \
-	CHAIN(cmps##N)
+/* Sizes are constants wherever these are called. */
+static inlined enum xr movs(struct cpu *c, const struct insn *i, unsigned size)
+{
+	la_t from, to;
+	bool prove;
+	u64 v;
+
+	TRY(linear(c, i->seg, addr_reg(c, i, REG_RSI), size, ACC_READ, &from));
+	prove = !l1_read(c, from, size);
+	if (unlikely(prove))
+		TRY(movs_prove(c, i, from, ACC_READ | stack_acc(i)));
+	TRY(linear(c, SEG_ES, addr_reg(c, i, REG_RDI), size, ACC_WRITE, &to));
+	if (unlikely(prove))
+		TRY(movs_prove(c, i, to, ACC_WRITE));
+	TRY(mem_load(c, from, size, stack_acc(i), &v));
+	TRY(mem_store(c, to, size, 0, v));
+	string_advance(c, i, REG_RSI);
+	string_advance(c, i, REG_RDI);
+	return XR_OK;
+}
+
+static inlined enum xr stos(struct cpu *c, const struct insn *i, unsigned size)
+{
+	la_t to;
+
+	TRY(linear(c, SEG_ES, addr_reg(c, i, REG_RDI), size, ACC_WRITE, &to));
+	TRY(mem_store(c, to, size, 0, reg_get(c, REG_OFF(REG_RAX), size)));
+	string_advance(c, i, REG_RDI);
+	return XR_OK;
+}
+
+static inlined enum xr string_source(struct cpu *c, const struct insn *i, unsigned size, u64 *v)
+{
+	la_t from;
+
+	TRY(linear(c, i->seg, addr_reg(c, i, REG_RSI), size, ACC_READ, &from));
+	return mem_load(c, from, size, stack_acc(i), v);
+}
+
+static inlined enum xr string_destination(struct cpu *c, const struct insn *i, unsigned size, u64 *v)
+{
+	la_t at;
+
+	TRY(linear(c, SEG_ES, addr_reg(c, i, REG_RDI), size, ACC_READ, &at));
+	return mem_load(c, at, size, 0, v);
+}
+
+static inlined enum xr lods(struct cpu *c, const struct insn *i, unsigned size)
+{
+	u64 v;
+
+	TRY(string_source(c, i, size, &v));
+	reg_set(c, REG_OFF(REG_RAX), size, v);
+	string_advance(c, i, REG_RSI);
+	return XR_OK;
+}
+
+static inlined enum xr scas(struct cpu *c, const struct insn *i, unsigned size)
+{
+	const u64 a = reg_get(c, REG_OFF(REG_RAX), size);
+	u64 b;
+
+	TRY(string_destination(c, i, size, &b));
+	cc_set(c, CC_SUB, size, low_bytes(a - b, size), a, b);
+	string_advance(c, i, REG_RDI);
+	return XR_OK;
+}
+
+static inlined enum xr cmps(struct cpu *c, const struct insn *i, unsigned size)
+{
+	const bool dest_first = quirk(c, QUIRK_CMPS_DEST_FIRST);
+	u64 a, b = 0;
+
+	if (dest_first)
+		TRY(string_destination(c, i, size, &b));
+	TRY(string_source(c, i, size, &a));
+	if (!dest_first)
+		TRY(string_destination(c, i, size, &b));
+	cc_set(c, CC_SUB, size, low_bytes(a - b, size), a, b);
+	string_advance(c, i, REG_RSI);
+	string_advance(c, i, REG_RDI);
+	return XR_OK;
+}
+
+#define STRING(op, N)                                                                                                  \
+	HANDLER(op##N) { return op(c, i, N / 8); }                                                                     \
+	CHAIN(op##N)
+#define STRING_SIZE(N) STRING(movs, N) STRING(stos, N) STRING(lods, N) STRING(scas, N) STRING(cmps, N)
 STRING_SIZE(8)
 STRING_SIZE(16)
 STRING_SIZE(32)
@@ -201,12 +216,15 @@ enum {
 	EXTENDS_cmps = 1 << REG_RCX,
 };
 
+static inlined enum xr repeat(struct cpu *c, const struct insn *i, insn_fn *one, unsigned extends,
+                                    u64 (*bulk)(struct cpu *, const struct insn *, u64), bool compares)
+{
+	rep_extend(c, i, extends);
+	return rep_run(c, i, one, bulk, compares);
+}
+
 #define REPEATED_SIZE(op, N, BULK, COMPARES)                                                                           \
-	HANDLER(rep_##op##N)                                                                                           \
-	{                                                                                                              \
-		rep_extend(c, i, EXTENDS_##op);                                                                        \
-		return rep_run(c, i, op##N, BULK, COMPARES);                                                           \
-	}                                                                                                              \
+	HANDLER(rep_##op##N) { return repeat(c, i, op##N, EXTENDS_##op, BULK, COMPARES); }                             \
 	CHAIN_BRANCH(rep_##op##N)
 #define REPEATED(op, BULK, COMPARES)                                                                                   \
 	REPEATED_SIZE(op, 8, BULK, COMPARES) REPEATED_SIZE(op, 16, BULK, COMPARES)                                     \

@@ -113,8 +113,8 @@ static inline void note_entry(struct walk_memo *m, const u8 *at, u64 entry)
 	m->value[m->n++] = entry;
 }
 
-static inline __attribute__((always_inline)) u64 load_entry(struct cpu *c, const struct walk_request *q, unsigned size,
-                                                            pa_t pa, const struct space_part **part)
+static inlined u64 load_entry(struct cpu *c, const struct walk_request *q, unsigned size, pa_t pa,
+                              const struct space_part **part)
 {
 	const u8 *at = entry_in_memory(c, pa, part);
 	u64 v = 0;
@@ -246,8 +246,7 @@ static inline void found(const struct walk_request *q, const struct walk_format 
 }
 
 /* The loop. size: of an entry, known when this is compiled, as is whether the tables lie behind a second stage. */
-static inline __attribute__((always_inline)) enum xr walk(struct cpu *c, struct walk_request *q, struct walk_result *r,
-                                                          unsigned size, bool nested)
+static inlined enum xr walk(struct cpu *c, struct walk_request *q, struct walk_result *r, unsigned size, bool nested)
 {
 	const struct walk_mode *m = q->mode;
 	const struct walk_format *f = m->rules.format;

@@ -33,9 +33,7 @@ static inline void cc_set_flags(struct cpu *c, u32 arith)
 	X(0, O) X(1, NO) X(2, B) X(3, NB) X(4, Z) X(5, NZ) X(6, BE) X(7, NBE)                                          \
 	X(8, S) X(9, NS) X(10, P) X(11, NP) X(12, L) X(13, NL) X(14, LE) X(15, NLE)
 
-#define cond_inline static inline __attribute__((always_inline))
-
-cond_inline bool cf_now(struct cpu *c)
+static inlined bool cf_now(struct cpu *c)
 {
 	if (c->cc_op == CC_SUB)
 		return c->cc_src1 < c->cc_src2;
@@ -44,28 +42,28 @@ cond_inline bool cf_now(struct cpu *c)
 	return cc_cf(c);
 }
 
-cond_inline bool zf_now(struct cpu *c)
+static inlined bool zf_now(struct cpu *c)
 {
 	return c->cc_op != CC_FLAGS ? c->cc_res == 0 : (c->rflags & FL_ZF) != 0;
 }
 
-cond_inline bool sf_now(struct cpu *c)
+static inlined bool sf_now(struct cpu *c)
 {
 	return c->cc_op != CC_FLAGS ? (s64)c->cc_res < 0 : (c->rflags & FL_SF) != 0;
 }
 
-cond_inline bool pf_now(struct cpu *c)
+static inlined bool pf_now(struct cpu *c)
 {
 	return c->cc_op != CC_FLAGS ? !__builtin_parity((u8)c->cc_res) : (c->rflags & FL_PF) != 0;
 }
 
 /* Sources are zero-extended: move their sign bits up to compare them as signed. */
-cond_inline s64 cc_signed(const struct cpu *c, u64 v)
+static inlined s64 cc_signed(const struct cpu *c, u64 v)
 {
 	return (s64)(v << (64 - 8 * c->cc_size));
 }
 
-cond_inline bool less_now(struct cpu *c)
+static inlined bool less_now(struct cpu *c)
 {
 	if (c->cc_op == CC_SUB)
 		return cc_signed(c, c->cc_src1) < cc_signed(c, c->cc_src2);
@@ -74,14 +72,14 @@ cond_inline bool less_now(struct cpu *c)
 	return sf_now(c) != cc_of(c);
 }
 
-cond_inline bool below_equal_now(struct cpu *c)
+static inlined bool below_equal_now(struct cpu *c)
 {
 	if (c->cc_op == CC_SUB)
 		return c->cc_src1 <= c->cc_src2;
 	return cf_now(c) || zf_now(c);
 }
 
-cond_inline bool less_equal_now(struct cpu *c)
+static inlined bool less_equal_now(struct cpu *c)
 {
 	if (c->cc_op == CC_SUB)
 		return cc_signed(c, c->cc_src1) <= cc_signed(c, c->cc_src2);
@@ -89,7 +87,7 @@ cond_inline bool less_equal_now(struct cpu *c)
 }
 
 /* Condition cc as in Jcc; folds to one case where cc is a constant. */
-cond_inline bool cond_now(struct cpu *c, unsigned cc)
+static inlined bool cond_now(struct cpu *c, unsigned cc)
 {
 	bool v;
 
@@ -109,7 +107,7 @@ cond_inline bool cond_now(struct cpu *c, unsigned cc)
 /*
  * The same without ever calling anything: 0, 1, or -1 where only cond_now() knows. For handlers that must stay leaves.
  */
-cond_inline int cond_quick(struct cpu *c, unsigned cc)
+static inlined int cond_quick(struct cpu *c, unsigned cc)
 {
 	const u32 f = c->rflags;
 	int v;
@@ -146,7 +144,7 @@ cond_inline int cond_quick(struct cpu *c, unsigned cc)
 }
 
 /* A result with CF and OF known: SF, ZF, PF follow from it, AF is 0. */
-cond_inline void cc_set_co(struct cpu *c, unsigned size, u64 res, unsigned cf, unsigned of)
+static inlined void cc_set_co(struct cpu *c, unsigned size, u64 res, unsigned cf, unsigned of)
 {
 	unsigned top = size * 8 - 1;
 
