@@ -40,6 +40,7 @@ static const struct {
         {MACHINE_IOAPIC, 0x100},     {MACHINE_HPET, 0x400},  {MACHINE_LAPIC, 0x1000},
         {MACHINE_ECAM, 0x100000},    {0xff000000, 0x10000},  {BARS, 0x100000},
         {0xa0000, 0x60000},          {0xfed00000, 0x100000}, {RAM - 0x1000, 0x2000},
+        {0xfed40000, 0x5000},
         {MACHINE_SPLIT, 0x100000}, {0xfffff000, 0x2000},   {MACHINE_HIGH_BASE, 0x10000},
 };
 
@@ -352,6 +353,7 @@ static void configure(struct rng *r, struct machine_config *cfg, char *disk)
 	cfg->debugexit_port = 0xf4;
 	cfg->debugexit_size = 4;
 	cfg->rngs = 1;
+	cfg->tpm_option = rng_one_in(r, 2) ? "--tpm" : NULL;
 	cfg->consoles = 1;
 	cfg->console[0] = cfg->serial[0];
 	cfg->disks = 1;

@@ -57,6 +57,33 @@ static u32 from_big(const u8 *p, unsigned size)
 	return v;
 }
 
+/* What is left of an answer. */
+struct rest {
+	const u8 *p;
+	u32 n;
+};
+
+/* The next so many bytes; NULL: the answer has fewer. */
+static const u8 *next(struct rest *r, u32 n)
+{
+	const u8 *p = r->p;
+
+	if (n > r->n)
+		return NULL;
+	r->p += n;
+	r->n -= n;
+	return p;
+}
+
+static bool next_big(struct rest *r, unsigned size, u32 *v)
+{
+	const u8 *p = next(r, size);
+
+	if (p)
+		*v = from_big(p, size);
+	return p;
+}
+
 /* ---- commands ---- */
 
 static void begin(struct bytes *b, u16 tag, u32 code)
@@ -85,22 +112,26 @@ static void sized(struct bytes *b, const void *p, u32 n)
 	add(b, p, n);
 }
 
-/* The response code. */
-static u32 ask(const struct machine *m, struct bytes *b, u8 answer[TPM_BUFFER])
+/* The response code; what follows the header is in rest. */
+static u32 ask(const struct machine *m, struct bytes *b, u8 answer[TPM_BUFFER], struct rest *rest)
 {
 	b->data[4] = (u8)(b->len >> 8);
 	b->data[5] = (u8)b->len;
-	memset(answer, 0, TPM_BUFFER);
-	return tpm_tis_command(m->tis, b->data, b->len, answer) < TPM_HEADER ? TPM_RC_FAILURE : from_big(answer + 6, 4);
+	u32 size = tpm_tis_command(m->tis, b->data, b->len, answer);
+	if (size < TPM_HEADER || size > TPM_BUFFER)
+		return TPM_RC_FAILURE;
+	*rest = (struct rest){.p = answer + TPM_HEADER, .n = size - TPM_HEADER};
+	return from_big(answer + 6, 4);
 }
 
 static u32 startup(const struct machine *m, u16 how, u8 answer[TPM_BUFFER])
 {
 	struct bytes b;
+	struct rest rest;
 
 	begin(&b, NO_SESSIONS, STARTUP);
 	big(&b, how, 2);
-	return ask(m, &b, answer);
+	return ask(m, &b, answer, &rest);
 }
 
 /* ---- the log ---- */
@@ -135,27 +166,40 @@ static void append(struct log *l, const struct bytes *b)
 	l->at += b->len;
 }
 
-/* Banks that have PCRs: TPML_PCR_SELECTION of "TPM2_GetCapability". */
+/* A bank of TPML_PCR_SELECTION. */
+static bool add_bank(struct log *l, struct rest *r)
+{
+	u32 alg, size;
+	const u8 *selected;
+	bool used = false;
+
+	if (!next_big(r, 2, &alg) || !next_big(r, 1, &size) || !(selected = next(r, size)))
+		return false;
+	for (u32 i = 0; i < size; i++)
+		used |= selected[i];
+	if (used && hash_of(alg) < ARRAY_LEN(hashes))
+		l->banks |= 1u << hash_of(alg);
+	return true;
+}
+
+/* Banks that have PCRs: "TPM2_GetCapability". */
 static u32 find_banks(struct log *l)
 {
-	enum { GET_CAPABILITY = 0x17a, CAP_PCRS = 5, FIRST = 19, MOST = 16 };
+	enum { GET_CAPABILITY = 0x17a, CAP_PCRS = 5, MOST = 16 };
 	struct bytes b;
-	const u8 *p = l->answer + FIRST;
+	struct rest r;
+	u32 count = 0;
 
 	begin(&b, NO_SESSIONS, GET_CAPABILITY);
 	big(&b, CAP_PCRS, 4);
 	big(&b, 0, 4);
 	big(&b, MOST, 4);
-	u32 rc = ask(l->m, &b, l->answer);
-	for (u32 n = from_big(p - 4, 4); rc == TPM_RC_SUCCESS && n && n <= MOST; n--, p += 3 + p[2]) {
-		unsigned hash = hash_of(from_big(p, 2));
-		bool used = false;
-
-		for (unsigned i = 0; i < p[2]; i++)
-			used |= p[3 + i];
-		if (used && hash < ARRAY_LEN(hashes))
-			l->banks |= 1u << hash;
-	}
+	u32 rc = ask(l->m, &b, l->answer, &r);
+	if (rc == TPM_RC_SUCCESS && (!next(&r, 1 + 4) || !next_big(&r, 4, &count)))
+		return TPM_RC_FAILURE;
+	for (; rc == TPM_RC_SUCCESS && count; count--)
+		if (!add_bank(l, &r))
+			return TPM_RC_FAILURE;
 	return rc;
 }
 
@@ -187,29 +231,59 @@ static void open_log(struct log *l)
 	append(l, &b);
 }
 
-/* TCG_PCR_EVENT2. digests: TPML_DIGEST_VALUES, which may tell of hashes without a bank. */
-static void write_event(struct log *l, unsigned pcr, u32 type, const u8 *digests, const void *text, u32 n)
+/* TPML_DIGEST_VALUES, which may tell of hashes without a bank, as the log has them. */
+static bool copy_digests(const struct log *l, struct bytes *b, struct rest *r)
+{
+	u32 count, alg;
+
+	if (!next_big(r, 4, &count))
+		return false;
+	for (; count; count--) {
+		const u8 *digest;
+
+		if (!next_big(r, 2, &alg) || hash_of(alg) == ARRAY_LEN(hashes))
+			return false;
+		if (!(digest = next(r, hashes[hash_of(alg)].size)))
+			return false;
+		if (l->banks >> hash_of(alg) & 1) {
+			little(b, alg, 2);
+			add(b, digest, hashes[hash_of(alg)].size);
+		}
+	}
+	return true;
+}
+
+/* TCG_PCR_EVENT2 */
+static u32 write_event(struct log *l, unsigned pcr, u32 type, struct rest *digests, const void *text, u32 n)
 {
 	struct bytes b = {.len = 0};
 
 	little(&b, pcr, 4);
 	little(&b, type, 4);
 	little(&b, (u32)__builtin_popcount(l->banks), 4);
-	const u8 *p = digests + 4;
-	for (u32 count = from_big(digests, 4); count; count--) {
-		unsigned hash = hash_of(from_big(p, 2));
-
-		if (hash == ARRAY_LEN(hashes))
-			return;
-		if (l->banks >> hash & 1) {
-			little(&b, hashes[hash].alg, 2);
-			add(&b, p + 2, hashes[hash].size);
-		}
-		p += 2 + hashes[hash].size;
-	}
+	if (!copy_digests(l, &b, digests))
+		return TPM_RC_FAILURE;
 	little(&b, n, 4);
 	add(&b, text, n);
 	append(l, &b);
+	return TPM_RC_SUCCESS;
+}
+
+/* All but the last kilobyte of what is measured. */
+static u32 feed(struct log *l, u32 sequence, const u8 **p, u64 *size)
+{
+	struct bytes b;
+	struct rest r;
+	u32 rc = TPM_RC_SUCCESS;
+
+	for (; rc == TPM_RC_SUCCESS && *size > DIGEST_BUFFER; *size -= DIGEST_BUFFER, *p += DIGEST_BUFFER) {
+		begin(&b, SESSIONS, SEQUENCE_UPDATE);
+		big(&b, sequence, 4);
+		no_passwords(&b, 1);
+		sized(&b, *p, DIGEST_BUFFER);
+		rc = ask(l->m, &b, l->answer, &r);
+	}
+	return rc;
 }
 
 /* Extend a PCR of every bank with the hash of these bytes, and write down what was measured. */
@@ -217,18 +291,15 @@ static u32 measure(struct log *l, unsigned pcr, u32 type, const void *data, u64 
 {
 	const u8 *p = data;
 	struct bytes b;
+	struct rest r;
+	u32 sequence;
 
 	begin(&b, NO_SESSIONS, HASH_SEQUENCE_START);
 	big(&b, 0, 2);
 	big(&b, ALG_NULL, 2); /* of every bank */
-	u32 rc = ask(l->m, &b, l->answer), sequence = from_big(l->answer + TPM_HEADER, 4);
-	for (; rc == TPM_RC_SUCCESS && size > DIGEST_BUFFER; size -= DIGEST_BUFFER, p += DIGEST_BUFFER) {
-		begin(&b, SESSIONS, SEQUENCE_UPDATE);
-		big(&b, sequence, 4);
-		no_passwords(&b, 1);
-		sized(&b, p, DIGEST_BUFFER);
-		rc = ask(l->m, &b, l->answer);
-	}
+	u32 rc = ask(l->m, &b, l->answer, &r);
+	if (rc == TPM_RC_SUCCESS)
+		rc = next_big(&r, 4, &sequence) ? feed(l, sequence, &p, &size) : TPM_RC_FAILURE;
 	if (rc != TPM_RC_SUCCESS)
 		return rc;
 	begin(&b, SESSIONS, EVENT_SEQUENCE_COMPLETE);
@@ -236,10 +307,10 @@ static u32 measure(struct log *l, unsigned pcr, u32 type, const void *data, u64 
 	big(&b, sequence, 4);
 	no_passwords(&b, 2);
 	sized(&b, p, (u32)size);
-	rc = ask(l->m, &b, l->answer);
-	if (rc == TPM_RC_SUCCESS)
-		write_event(l, pcr, type, l->answer + TPM_HEADER + 4, text, n);
-	return rc;
+	rc = ask(l->m, &b, l->answer, &r);
+	if (rc != TPM_RC_SUCCESS)
+		return rc;
+	return next(&r, 4) ? write_event(l, pcr, type, &r, text, n) : TPM_RC_FAILURE;
 }
 
 /* ---- what is measured ---- */
