@@ -1,21 +1,11 @@
 /* Two processors: INIT and SIPI, IPIs of every delivery mode, code changed by the other processor, locked operations.
  * Run with --smp 2. */
+#include "processors.h"
 #include "t64.h"
 
 #define LAPIC 0xfee00000ull
 enum { ID = 0x20, EOI = 0xb0, LDR = 0xd0, DFR = 0xe0, SVR = 0xf0, ICR = 0x300, ICR_HI = 0x310 };
-#define AP_PAGE 0x8000
 
-/* The application processor: real mode at 8000h, straight to long mode on the tables of the first, then a job loop. */
-asm(".pushsection .rodata\n .globl ap_code, ap_code_end\n ap_code: .code16\n cli; xor %ax, %ax; mov %ax, %ds\n"
-    " mov %cs, 0x8f00; mov %eax, 0x8f04; mov %edx, 0x8f08; pushf; lgdtl 0x8e00; mov 0x8e20, %eax; mov %eax, %cr3; mov "
-    "$0x620, %eax; mov %eax, %cr4\n"
-    " mov $0xc0000080, %ecx; rdmsr; or $0x900, %eax; wrmsr; mov %cr0, %eax; mov %eax, 0x8f0c; and $0x9fffffff, %eax; "
-    "or $0x80010001, %eax; mov %eax, %cr0\n"
-    " ljmpl $8, $0x8e80; ap_code_end:\n .code64\n .globl ap64, ap64_end\n"
-    "ap64: mov $0x10, %eax; mov %eax, %ds; mov %eax, %es; mov %eax, %ss; mov 0x8e28, %rsp; mov 0x8e30, %rax; lidt "
-    "0x8e40; jmp *%rax; ap64_end: .popsection\n");
-extern u8 ap_code[], ap_code_end[], ap64[], ap64_end[];
 static u8 ap_stack[8192] __attribute__((aligned(16)));
 static void (*volatile job)(void);
 static volatile u32 ap_up, ap_apic_id, ap_done;
@@ -67,26 +57,8 @@ static void wait_up(u32 n)
 		relax();
 }
 
-static void prepare(void)
-{
-	u8 *p = (u8 *)AP_PAGE;
-
-	memset(p, 0, 4096);
-	memcpy(p, ap_code, (size_t)(ap_code_end - ap_code));
-	*(u16 *)(p + 0xe00) = 0x7f;
-	*(u32 *)(p + 0xe02) = (u32)(u64)t_gdt;
-	*(u64 *)(p + 0xe20) = read_cr3();
-	*(u64 *)(p + 0xe28) = (u64)(ap_stack + sizeof(ap_stack));
-	*(u64 *)(p + 0xe30) = (u64)ap_main;
-	*(u16 *)(p + 0xe40) = sizeof(idt) - 1;
-	*(u64 *)(p + 0xe42) = (u64)idt;
-	memcpy(p + 0xe80, ap64, (size_t)(ap64_end - ap64));
-}
-
 static void start(void)
 {
-	u8 *p = (u8 *)AP_PAGE;
-
 	mmio_write(LAPIC + SVR, 0x1ff);
 	check("BSP id", mmio_read(LAPIC + ID) >> 24, 0);
 	ipi(0x608);
@@ -102,8 +74,8 @@ static void start(void)
 		relax();
 	check("second SIPI ignored", ap_up, 1);
 	check("AP id", ap_apic_id, 1);
-	check("SIPI CS", *(u16 *)(p + 0xf00), 0x800);
-	check("CR0 after INIT: PE, PG off, CD, NW as they were or set", *(u32 *)(p + 0xf0c) & 0x8000001f, 0x10);
+	check("SIPI CS", *(u16 *)AP_CS, 0x800);
+	check("CR0 after INIT: PE, PG off, CD, NW as they were or set", *(u32 *)AP_CR0 & 0x8000001f, 0x10);
 }
 
 /* ---- IPIs ---- */
@@ -417,7 +389,7 @@ static void mwait_and_init(void)
 	ipi(0x608);
 	wait_up(1);
 	check("started again", ap_up, 1);
-	check("CS again", *(u16 *)(AP_PAGE + 0xf00), 0x800);
+	check("CS again", *(u16 *)AP_CS, 0x800);
 	/* INIT leaves CR0.CD and NW alone, everything else is as after reset */
 	check("EDX after INIT is the signature", *(u32 *)(AP_PAGE + 0xf08) != 0, 1);
 }
@@ -442,7 +414,7 @@ static void tscs(void)
 int main(void)
 {
 	t_setup();
-	prepare();
+	ap_prepare(ap_main, (u64)(ap_stack + sizeof(ap_stack)));
 	start();
 	ipis();
 	atomics();
