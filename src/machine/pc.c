@@ -86,8 +86,8 @@ static bool init_restarts(const struct cpu *c)
 	return !c->guest && c->gif && c->virt->rules.init(c) == INIT_TAKEN;
 }
 
-/* Nothing is prepared: a reset at once, as boot/reset.c would, and also where a processor in VMX operation holds INIT back.
- * A processor with SVM may hold it, leave its guest or take #SX: what it makes of INIT is its monitor's affair. */
+/* Nothing is prepared: a reset at once, as boot/reset.c would, and also where a processor in VMX operation holds INIT
+ * back. A processor with SVM may hold it, leave its guest or take #SX: what it makes of INIT is its monitor's affair. */
 void pc_init(struct machine *m)
 {
 	enum { SHUTDOWN_STATUS = 0x0f };
@@ -101,8 +101,8 @@ void pc_init(struct machine *m)
 		cpu_raise(m->cpus[i], PEND_INIT);
 }
 
-/* A shutdown with GIF = 0 "can only be restarted by means of a RESET". An #SX would have to be delivered by the tables that
- * have just failed. */
+/* A shutdown with GIF = 0 "can only be restarted by means of a RESET". An #SX would have to be delivered by the tables
+ * that have just failed. */
 void pc_shutdown(struct machine *m, const struct cpu *c)
 {
 	if (c->gif && c->virt->rules.init(c) != INIT_REDIRECTED)

@@ -1,7 +1,7 @@
 /*
- * INIT and the Startup IPI on a processor with SVM. INIT: "INIT Support", what becomes of it once GIF and the intercept
- * have let it through. Startup IPI: "Secure Multiprocessor Initialization", what it does to the others once the bootstrap
- * processor has executed SKINIT.
+ * INIT and the Startup IPI on a processor with SVM. INIT: "INIT Support", what becomes of it once GIF and the
+ * intercept have let it through. Startup IPI: "Secure Multiprocessor Initialization", what it does to the others once
+ * the bootstrap processor has executed SKINIT.
  */
 #include "svm/svm.h"
 
@@ -15,8 +15,8 @@ static bool started_securely(const struct cpu *c)
 }
 
 /*
- * A processor in INIT state takes another INIT as ever, since it comes out the same. Behind SKINIT it is one "that asserts
- * after the processor has accepted the INIT IPI": pending through the Startup IPI, until software sets GIF.
+ * A processor in INIT state takes another INIT as ever, since it comes out the same. Behind SKINIT it is one "that
+ * asserts after the processor has accepted the INIT IPI": pending through the Startup IPI, until software sets GIF.
  */
 enum init_answer svm_init_answer(const struct cpu *c)
 {
@@ -44,8 +44,8 @@ bool svm_secure_start(struct cpu *c)
 	return complete;
 }
 
-/* "Aborting MP initialization": a bootstrap processor whose VM_CR is cleared is in normal operation again. What was held
- * for the others in INIT state is theirs now. */
+/* "Aborting MP initialization": a bootstrap processor whose VM_CR is cleared is in normal operation again. What was
+ * held for the others in INIT state is theirs now. */
 void svm_secure_start_check(struct cpu *c)
 {
 	if (!svm_of(c)->secure_start || (c->vm_cr & VM_CR_SECURE))

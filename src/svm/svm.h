@@ -315,9 +315,9 @@ u8 svm_mtrr_type(const struct mtrr_state *m, pa_t pa);
 /* ---- startup.c: "INIT Support", "Secure Multiprocessor Initialization" ---- */
 enum init_answer svm_init_answer(const struct cpu *c);
 void svm_started(struct cpu *c);
-/* SKINIT's part of the protocol, once its processor is initialised: from now on Startup IPIs do as the manual has them do
- * behind SKINIT. false: the protocol is not completed, since c is not the bootstrap processor, or another one is not in
- * INIT state. */
+/* SKINIT's part of the protocol, once its processor is initialised: from now on Startup IPIs do as the manual has them
+ * do behind SKINIT. false: the protocol is not completed, since c is not the bootstrap processor, or another one is not
+ * in INIT state. */
 bool svm_secure_start(struct cpu *c);
 void svm_secure_start_check(struct cpu *c); /* its VM_CR was written */
 

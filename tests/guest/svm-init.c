@@ -1,7 +1,7 @@
 /*
- * INIT on a whole machine of AMD's: table 2-5 of 33047 by every way there is to assert it (keyboard controller, port 92h,
- * reset control register, local APIC), in a host and in a guest; #SX with its monitor, and who may end a shutdown with
- * GIF = 0. Run with --on-triple-fault=reset.
+ * INIT on a whole machine of AMD's: table 2-5 of 33047 by every way there is to assert it (keyboard controller, port
+ * 92h, reset control register, local APIC), in a host and in a guest; #SX with its monitor, and who may end a shutdown
+ * with GIF = 0. Run with --on-triple-fault=reset.
  */
 #include "comeback.h"
 #include "svm.h"

@@ -1,7 +1,8 @@
 /*
- * A secure start with all processors, by the real instructions: "Secure Multiprocessor Initialization" of 33047. The others
- * start as ever; they are idled by INIT IPIs, the first executes SKINIT and starts them again; each finds GIF 0 and its
- * VM_CR protected, sets GIF, and takes what was held; then the start is aborted, and all is as before. Run with --smp 1, 2, 4.
+ * A secure start with all processors, by the real instructions: "Secure Multiprocessor Initialization" of 33047. The
+ * others start as ever; they are idled by INIT IPIs, the first executes SKINIT and starts them again; each finds GIF 0
+ * and its VM_CR protected, sets GIF, and takes what was held; then the start is aborted, and all is as before. Run
+ * with --smp 1, 2, 4.
  */
 #include "comeback.h"
 #include "processors.h"

@@ -1,7 +1,7 @@
 /*
- * Tables 2-3, 2-5 and 2-6 of 33047, "Effect of the GIF on Interrupt Handling", "INIT Handling" and "NMI Handling", cell
- * by cell, on a bare processor: machine checks, INIT, NMI, external SMI, physical interrupts, A20M and IGNNE in a host
- * and in a guest, with the global interrupt flag 0 and 1, intercepted and not. Handlers and programs write a log.
+ * Tables 2-3 and 2-6 of 33047, "Effect of the GIF on Interrupt Handling" and "NMI Handling", cell by cell, on a bare
+ * processor: machine checks, INIT, NMI, external SMI, physical interrupts, A20M and IGNNE in a host and in a guest,
+ * with the global interrupt flag 0 and 1, intercepted and not. Handlers and programs write a log.
  */
 #include "gif_fixture.h"
 #include "report.h"
@@ -195,9 +195,9 @@ static void test_mce_off(void **state)
 	}
 }
 
-/* ---- table 2-5 ---- */
+/* ---- table 2-5: INIT while a guest sleeps with GIF = 0. test_svm_init.c has the whole table ---- */
 
-/* Not redirected: test_svm_init.c has the whole table. A processor that is not the bootstrap one then waits for SIPI. */
+/* A processor that is not the bootstrap one then waits for SIPI. */
 static void expect_init(const struct pc *p)
 {
 	assert_int_equal(p->c->activity, ACT_WAIT_SIPI);
@@ -206,35 +206,7 @@ static void expect_init(const struct pc *p)
 	assert_false(p->c->pend & PEND_INIT);
 	assert_int_equal(p->c->efer, 0);
 	assert_int_equal(p->c->cr0 & (CR0_PE | CR0_PG), 0);
-	proves("svm.2.13.9 svm.2.13.10 svm.2.17.8.11 svm.2.17.8.12 svm.2.17.8.13 svm.2.17.8.15 svm.A.2.1 "
-	       "svm.A.2.4 svm.A.2.5");
-}
-
-static void test_init_in_host(void **state)
-{
-	(void)state;
-	for (size_t n = 0; n < 3 * ARRAY_LEN(models); n++) {
-		struct pc *p = machine(models[n % ARRAY_LEN(models)]);
-		unsigned column = (unsigned)(n / ARRAY_LEN(models));
-
-		p->c->apic.base &= ~BIT(8);
-		if (column == 1)
-			CODE(p, HOST_CODE, 0xb0, 1, 0xaa, 0x0f, 0x01, 0xdc, 0x90, 0xb0, 2, 0xaa, 0xfa, 0xf4);
-		else
-			CODE(p, HOST_CODE, 0xb0, 1, 0xaa, 0x90, 0x90, 0x90, 0x90, 0xb0, 2, 0xaa, 0xfa, 0xf4);
-		p->c->gif = column == 2;
-		cpu_raise(p->c, PEND_INIT);
-		run_from(p, HOST_CODE);
-		if (column == 0) { /* held */
-			assert_int_equal(p->c->activity, ACT_HLT);
-			EXPECT_LOG(p, "GIF 0", 1, 2);
-			assert_true(p->c->pend & PEND_INIT);
-		} else {
-			expect_init(p);
-			assert_int_equal(bus_read_u64(&p->bus, LOG) & 0xffff, column == 1 ? 1 : 0);
-		}
-		pc_free(p);
-	}
+	proves("svm.2.13.9 svm.2.17.8.11");
 }
 
 /* A guest on a processor that INIT leaves waiting for SIPI. */
@@ -245,24 +217,6 @@ static struct vmcb_page *guest_with_init(struct pc *p, bool intercepted)
 	p->c->apic.base &= ~BIT(8);
 	v->control.icpt[3] |= intercepted ? 1u << 3 : 0;
 	return v;
-}
-
-/* Intercept 1: exit, INIT still pending, and the host's when it sets GIF. Intercept 0: taken, out of the guest. */
-static void test_init_in_guest(void **state)
-{
-	(void)state;
-	for (size_t n = 0; n < 2 * ARRAY_LEN(models); n++) {
-		struct pc *p = machine(models[n % ARRAY_LEN(models)]);
-		bool intercepted = n & 2;
-		struct vmcb_page *v = guest_with_init(p, intercepted);
-
-		cpu_raise(p->c, PEND_INIT);
-		run_from(p, HOST_CODE);
-		expect_init(p);
-		assert_int_equal(v->control.exitcode, intercepted ? EXIT_INIT : 0);
-		assert_int_equal(bus_read_u64(&p->bus, LOG) & 0xff, intercepted ? 3 : 0);
-		pc_free(p);
-	}
 }
 
 /* Row GIF = 0 in a guest, whatever the intercept. */
@@ -367,8 +321,6 @@ int main(void)
 	        cmocka_unit_test(test_guest_column),
 	        cmocka_unit_test(test_guest_clgi), cmocka_unit_test(test_last_exception),
 	        cmocka_unit_test(test_mce_off),
-	        cmocka_unit_test(test_init_in_host),
-	        cmocka_unit_test(test_init_in_guest),
 	        cmocka_unit_test(test_init_guest_clgi),
 	        cmocka_unit_test(test_smi),
 	        cmocka_unit_test(test_a20m),

@@ -1,6 +1,6 @@
 /*
- * INIT and #SX of 33047: table 2-5, "INIT Handling in Different Operating Modes", every cell in a host and in a guest, by
- * the pin and by the local APIC; and "Security Exception (#SX)": its frame, its class, its intercept, its injection.
+ * INIT and #SX of 33047: table 2-5, "INIT Handling in Different Operating Modes", every cell in a host and in a guest,
+ * by the pin and by the local APIC; and "Security Exception (#SX)": its frame, its class, its intercept, its injection.
  */
 #include "gif_fixture.h"
 #include "report.h"
@@ -33,7 +33,9 @@ static struct pc *machine_sx(const char *model)
 
 static bool taken(const struct pc *p)
 {
-	return p->c->activity == ACT_WAIT_SIPI && !(p->c->pend & PEND_INIT) && p->c->efer == 0 && !p->c->guest && p->c->gif;
+	const struct cpu *c = p->c;
+
+	return c->activity == ACT_WAIT_SIPI && !(c->pend & PEND_INIT) && c->efer == 0 && !c->guest && c->gif;
 }
 
 /* ---- table 2-5, in a host: GIF = 0; GIF = 0 and then STGI; GIF = 1. R_INIT = 0, 1 ---- */
@@ -303,8 +305,8 @@ static void test_interrupted_delivery(void **state)
 	proves("svm.3.3.1 svm.3.3.3");
 }
 
-/* Without R_INIT nothing makes an #SX: every way out of table 2-5 with R_INIT = 0 above has none; nor has a processor that
- * has no SVM. */
+/* Without R_INIT nothing makes an #SX: every way out of table 2-5 with R_INIT = 0 above has none; nor has a processor
+ * without SVM. */
 static void test_without_svm(void **state)
 {
 	static const char *const others[] = {"amd,-svm", "intel", "plain"};
@@ -331,8 +333,8 @@ static void heard(void *arg)
 	(*(unsigned *)arg)++;
 }
 
-/* The platform is told of an INIT that the bootstrap processor takes: not of one that another takes, that is redirected or
- * that is held. */
+/* The platform is told of an INIT that the bootstrap processor takes: not of one that another takes, that is redirected
+ * or that is held. */
 static void test_platform(void **state)
 {
 	static const struct {

@@ -1,7 +1,8 @@
 /*
- * What RESET and INIT leave, register by register: "Reset Values" and "Action of INIT" of 33047 for what SVM adds, "Initial
- * Processor State" of APM 2 for the rest. Every register holds something else before. The table below has each register of
- * a processor, so that a new one cannot be forgotten: a row of the state tables that is not in it fails.
+ * What RESET and INIT leave, register by register: "Reset Values" and "Action of INIT" of 33047 for what SVM adds,
+ * "Initial Processor State" of APM 2 for the rest. Every register holds something else before. The table below has
+ * each register of a processor, so that a new one cannot be forgotten: a row of the state tables that is not in it
+ * fails.
  */
 #include "report.h"
 #include "world_fixture.h"
@@ -25,39 +26,41 @@ enum { DATA_AR = 0x93, CODE_AR = 0x9b, LDT_AR = 0x82, TSS_AR = 0x8b };
 
 /* clang-format off */
 static const struct want processor[] = {
-	BOTH("rax", 0), BOTH("rcx", 0), BOTH("rdx", FMS), BOTH("rbx", 0), BOTH("rsp", 0), BOTH("rbp", 0), BOTH("rsi", 0),
-	BOTH("rdi", 0), BOTH("r8", 0), BOTH("r9", 0), BOTH("r10", 0), BOTH("r11", 0), BOTH("r12", 0), BOTH("r13", 0),
-	BOTH("r14", 0), BOTH("r15", 0), BOTH("rip", 0xfff0), BOTH("rflags", 2),
-	SEGMENT("es", 0, 0, 0xffff, DATA_AR), SEGMENT("ss", 0, 0, 0xffff, DATA_AR), SEGMENT("ds", 0, 0, 0xffff, DATA_AR),
-	SEGMENT("fs", 0, 0, 0xffff, DATA_AR), SEGMENT("gs", 0, 0, 0xffff, DATA_AR),
-	SEGMENT("cs", 0xf000, 0xffff0000, 0xffff, CODE_AR),
-	SEGMENT("ldtr", 0, 0, 0xffff, LDT_AR), SEGMENT("tr", 0, 0, 0xffff, TSS_AR),
-	BOTH("gdtr.base", 0), BOTH("gdtr.limit", 0xffff), BOTH("idtr.base", 0), BOTH("idtr.limit", 0xffff),
+	BOTH("rax", 0), BOTH("rcx", 0), BOTH("rdx", FMS), BOTH("rbx", 0), BOTH("rsp", 0), BOTH("rbp", 0),
+	BOTH("rsi", 0), BOTH("rdi", 0), BOTH("r8", 0), BOTH("r9", 0), BOTH("r10", 0), BOTH("r11", 0), BOTH("r12", 0),
+	BOTH("r13", 0), BOTH("r14", 0), BOTH("r15", 0), BOTH("rip", 0xfff0), BOTH("rflags", 2),
+	SEGMENT("es", 0, 0, 0xffff, DATA_AR), SEGMENT("ss", 0, 0, 0xffff, DATA_AR),
+	SEGMENT("ds", 0, 0, 0xffff, DATA_AR), SEGMENT("fs", 0, 0, 0xffff, DATA_AR),
+	SEGMENT("gs", 0, 0, 0xffff, DATA_AR), SEGMENT("cs", 0xf000, 0xffff0000, 0xffff, CODE_AR),
+	SEGMENT("ldtr", 0, 0, 0xffff, LDT_AR), SEGMENT("tr", 0, 0, 0xffff, TSS_AR), BOTH("gdtr.base", 0),
+	BOTH("gdtr.limit", 0xffff), BOTH("idtr.base", 0), BOTH("idtr.limit", 0xffff),
 	/* CR0 at INIT: CD and NW stay; they are 1 and 0 here */
 	{"cr0", 0x60000010, 0x40000010},
-	BOTH("cr2", 0), BOTH("cr3", 0), BOTH("cr4", 0), BOTH("efer", 0), BOTH("pdpte", ANY),
-	BOTH("dr0", 0), BOTH("dr1", 0), BOTH("dr2", 0), BOTH("dr3", 0), BOTH("dr6", 0xffff0ff0), BOTH("dr7", 0x400),
-	BOTH("cpl", 0), BOTH("activity", ACT_RUN), BOTH("shadow", 0), BOTH("sipi_vector", ANY), BOTH("nmi_blocked", 0),
+	BOTH("cr2", 0), BOTH("cr3", 0), BOTH("cr4", 0), BOTH("efer", 0), BOTH("pdpte", ANY), BOTH("dr0", 0),
+	BOTH("dr1", 0), BOTH("dr2", 0), BOTH("dr3", 0), BOTH("dr6", 0xffff0ff0), BOTH("dr7", 0x400), BOTH("cpl", 0),
+	BOTH("activity", ACT_RUN), BOTH("shadow", 0), BOTH("sipi_vector", ANY), BOTH("nmi_blocked", 0),
 	BOTH("gif", 1), BOTH("smm", 0), BOTH("halted_by_mwait_if", 0), {"pend", 0, PEND_SIPI}, BOTH("pending_db", 0),
 	/* x87, SSE and what came after: INIT leaves them */
-	STAYS("xcr0", 1), STAYS("xss", 0), STAYS("v", 0), STAYS("mxcsr", 0x1f80), STAYS("fpu.cw", 0x40), STAYS("fpu.sw", 0),
-	STAYS("fpu.top", 0), STAYS("fpu.op", 0), STAYS("fpu.tag", 0xff), STAYS("fpu.ip", 0), STAYS("fpu.dp", 0),
-	STAYS("fpu.cs", 0), STAYS("fpu.ds", 0), STAYS("fpu.st", 0), STAYS("pkru", 0), STAYS("xinuse", 0),
+	STAYS("xcr0", 1), STAYS("xss", 0), STAYS("v", 0), STAYS("mxcsr", 0x1f80), STAYS("fpu.cw", 0x40),
+	STAYS("fpu.sw", 0), STAYS("fpu.top", 0), STAYS("fpu.op", 0), STAYS("fpu.tag", 0xff), STAYS("fpu.ip", 0),
+	STAYS("fpu.dp", 0), STAYS("fpu.cs", 0), STAYS("fpu.ds", 0), STAYS("fpu.st", 0), STAYS("pkru", 0),
+	STAYS("xinuse", 0),
 	/* MSRs */
 	STAYS("star", 0), STAYS("lstar", 0), STAYS("cstar", 0), STAYS("sfmask", 0), STAYS("kernel_gs_base", 0),
 	STAYS("sysenter_cs", 0), STAYS("sysenter_esp", 0), STAYS("sysenter_eip", 0), STAYS("pat", 0x0007040600070406),
-	STAYS("tsc_adjust", 0), STAYS("tsc_aux", 0), BOTH("misc_enable", ANY), BOTH("feature_control", ANY), BOTH("umwait_control", ANY),
-	BOTH("lbr_tos", ANY) /* Intel's */,
-	STAYS("spec_ctrl", 0), STAYS("debugctl", 0), STAYS("lbr_from", 0), STAYS("lbr_to", 0), STAYS("lex_from", 0),
-	STAYS("lex_to", 0), STAYS("lbr_stack_from", 0), STAYS("lbr_stack_to", 0), 
-	STAYS("lbr_select", 0), STAYS("tsc_offset", 0) /* the clock stands at 0 here */,
-	STAYS("mtrr.def_type", 0), STAYS("mtrr.fixed", ANY), STAYS("mtrr.base", ANY), STAYS("mtrr.mask", ANY) /* undefined while off */,
-	STAYS("mcg_status", 0), STAYS("mcg_ctl", 0), BOTH("mc_bank", KEPT) /* a warm reset keeps it */, STAYS("perf_ctr", 0), STAYS("perf_sel", 0),
-	STAYS("perf_fixed", 0), STAYS("perf_fixed_ctrl", 0), STAYS("perf_global_ctrl", 0x3f), STAYS("perf_global_status", 0),
-	STAYS("syscfg", 0), STAYS("top_mem", 0), STAYS("top_mem2", 0), STAYS("osvw", 0), 
+	STAYS("tsc_adjust", 0), STAYS("tsc_aux", 0), BOTH("misc_enable", ANY), BOTH("feature_control", ANY),
+	BOTH("umwait_control", ANY), BOTH("lbr_tos", ANY) /* Intel's */, STAYS("spec_ctrl", 0), STAYS("debugctl", 0),
+	STAYS("lbr_from", 0), STAYS("lbr_to", 0), STAYS("lex_from", 0), STAYS("lex_to", 0),
+	STAYS("lbr_stack_from", 0), STAYS("lbr_stack_to", 0), STAYS("lbr_select", 0),
+	STAYS("tsc_offset", 0) /* the clock stands at 0 here */, STAYS("mtrr.def_type", 0), STAYS("mtrr.fixed", ANY),
+	STAYS("mtrr.base", ANY), STAYS("mtrr.mask", ANY) /* undefined while off */, STAYS("mcg_status", 0),
+	STAYS("mcg_ctl", 0), BOTH("mc_bank", KEPT) /* a warm reset keeps it */, STAYS("perf_ctr", 0),
+	STAYS("perf_sel", 0), STAYS("perf_fixed", 0), STAYS("perf_fixed_ctrl", 0), STAYS("perf_global_ctrl", 0x3f),
+	STAYS("perf_global_status", 0), STAYS("syscfg", 0), STAYS("top_mem", 0), STAYS("top_mem2", 0),
+	STAYS("osvw", 0),
 	STAYS("hwcr", BIT(24) | BIT(4)) /* TscFreqSel, INVDWBINVD: as BIOS and Kernel Developer's Guides have it */,
-	STAYS("msr_misc", ANY) /* each with a row of its own in the model */,
-	BOTH("vm_cr", 0), STAYS("vm_hsave_pa", 0), STAYS("svm_key", 0), STAYS("tsc_ratio", BIT(32)), STAYS("ignne_msr", 0),
+	STAYS("msr_misc", ANY) /* each with a row of its own in the model */, BOTH("vm_cr", 0),
+	STAYS("vm_hsave_pa", 0), STAYS("svm_key", 0), STAYS("tsc_ratio", BIT(32)), STAYS("ignne_msr", 0),
 	/* waits, and what is not a register */
 	BOTH("monitor_addr", UINT64_MAX), BOTH("wake_at", UINT64_MAX), BOTH("rng", ANY), BOTH("insns", ANY),
 	BOTH("guest_insns", ANY), BOTH("exits", ANY), BOTH("perf.base", ANY), BOTH("perf.level", ANY),
@@ -65,26 +68,26 @@ static const struct want processor[] = {
 	BOTH("perf.form_base", ANY),
 	/* virtualisation: no guest, ASID 0, no intercepts, no nested paging, no injected event */
 	BOTH("guest", 0), BOTH("virt_root", 0), BOTH("stage2", 0), BOTH("space", 0), BOTH("icpt", 0), BOTH("mtf", 0),
-	BOTH("pdpte_on_demand", 0), BOTH("trap_page", ~0ull), BOTH("inject.type", EV_NONE), BOTH("inject.vector", ANY),
-	BOTH("inject.has_error", ANY), BOTH("inject.insn_len", ANY), BOTH("inject.error", ANY), BOTH("inject.payload", ANY),
-	BOTH("lock_exits", 0), BOTH("bus_lock", 0), BOTH("guest_since", UINT64_MAX), BOTH("mc_fatal", 0),
-	STAYS("ferr", 0), BOTH("ignne", KEPT) /* a pin */,
+	BOTH("pdpte_on_demand", 0), BOTH("trap_page", ~0ull), BOTH("inject.type", EV_NONE),
+	BOTH("inject.vector", ANY), BOTH("inject.has_error", ANY), BOTH("inject.insn_len", ANY),
+	BOTH("inject.error", ANY), BOTH("inject.payload", ANY), BOTH("lock_exits", 0), BOTH("bus_lock", 0),
+	BOTH("guest_since", UINT64_MAX), BOTH("mc_fatal", 0), STAYS("ferr", 0), BOTH("ignne", KEPT) /* a pin */,
 };
 /* INIT and RESET of the local APIC differ by its base register and its ID. */
 static const struct want lapic[] = {
-	STAYS("base", 0xfee00900), BOTH("id", KEPT) /* wired */, STAYS("xapic_id", 0), BOTH("ldr", 0), BOTH("dfr", ~0u),
-	BOTH("svr", 0xff), BOTH("tpr", 0), BOTH("esr", 0), BOTH("esr_pending", 0), BOTH("icr_hi", 0), BOTH("icr_lo", 0),
-	BOTH("lvt", 0x10000), BOTH("irr", 0), BOTH("isr", 0), BOTH("tmr", 0), BOTH("timer_init", 0), BOTH("timer_div", 0),
-	BOTH("timer_start", 0), BOTH("tsc_deadline", 0), BOTH("ext_ctrl", 0), BOTH("ext_ier", ~0u),
-	BOTH("ext_lvt", 0x10000), BOTH("extint", 0), BOTH("extint_msg", 0), BOTH("lint_level", KEPT) /* pins */,
-	BOTH("timer_expired", 0), BOTH("version", ANY),
+	STAYS("base", 0xfee00900), BOTH("id", KEPT) /* wired */, STAYS("xapic_id", 0), BOTH("ldr", 0),
+	BOTH("dfr", ~0u), BOTH("svr", 0xff), BOTH("tpr", 0), BOTH("esr", 0), BOTH("esr_pending", 0),
+	BOTH("icr_hi", 0), BOTH("icr_lo", 0), BOTH("lvt", 0x10000), BOTH("irr", 0), BOTH("isr", 0), BOTH("tmr", 0),
+	BOTH("timer_init", 0), BOTH("timer_div", 0), BOTH("timer_start", 0), BOTH("tsc_deadline", 0),
+	BOTH("ext_ctrl", 0), BOTH("ext_ier", ~0u), BOTH("ext_lvt", 0x10000), BOTH("extint", 0), BOTH("extint_msg", 0),
+	BOTH("lint_level", KEPT) /* pins */, BOTH("timer_expired", 0), BOTH("version", ANY),
 };
 /* What VMRUN began: V_IRQ and V_INTR_MASKING are in vintr, TSC_OFFSET is in the image. */
 static const struct want svm[] = {
-	BOTH("vmcb_pa", 0), BOTH("vintr", 0), BOTH("pause_left", 0), BOTH("pause_last", 0), BOTH("host", 0), BOTH("cur", 0),
-	BOTH("nested", 0), BOTH("injecting", 0), BOTH("good", 0), BOTH("image", 0), BOTH("recheck", 0),
-	BOTH("cached_pa", ~0ull), BOTH("avic", 0), BOTH("avic_written", 0), BOTH("bus_locks", 0), BOTH("pml_index", 0),
-	BOTH("avic_pending", 0), BOTH("secure_start", 0),
+	BOTH("vmcb_pa", 0), BOTH("vintr", 0), BOTH("pause_left", 0), BOTH("pause_last", 0), BOTH("host", 0),
+	BOTH("cur", 0), BOTH("nested", 0), BOTH("injecting", 0), BOTH("good", 0), BOTH("image", 0),
+	BOTH("recheck", 0), BOTH("cached_pa", ~0ull), BOTH("avic", 0), BOTH("avic_written", 0), BOTH("bus_locks", 0),
+	BOTH("pml_index", 0), BOTH("avic_pending", 0), BOTH("secure_start", 0),
 };
 /* clang-format on */
 
@@ -93,7 +96,10 @@ static const struct table {
 	const struct want *want;
 	size_t wants;
 } tables[] = {
-        {"processor", processor, ARRAY_LEN(processor)}, {"local APIC", lapic, ARRAY_LEN(lapic)}, {"SVM", svm, ARRAY_LEN(svm)}};
+        {"processor", processor, ARRAY_LEN(processor)},
+        {"local APIC", lapic, ARRAY_LEN(lapic)},
+        {"SVM", svm, ARRAY_LEN(svm)},
+};
 
 /* The state behind table n: its rows, and where they lie. */
 static const struct state_row *rows_of(struct cpu *c, size_t n, size_t *count, u8 **owner)
@@ -225,8 +231,8 @@ static void test_init(void **state)
 	(void)state;
 	everything("amd", true);
 	everything("pacifica", true);
-	proves("svm.A.2.4 svm.A.2.5 svm.A.2.6 svm.A.2.7 svm.A.2.8 svm.A.2.9 svm.A.2.10 svm.A.2.11 svm.A.2.12 svm.A.2.14 "
-	       "svm.2.17.8.2 svm.2.17.8.3 svm.2.17.8.5 svm.2.17.8.6");
+	proves("svm.A.2.4 svm.A.2.5 svm.A.2.6 svm.A.2.7 svm.A.2.8 svm.A.2.9 svm.A.2.10 svm.A.2.11 svm.A.2.12 "
+	       "svm.A.2.14 svm.2.17.8.2 svm.2.17.8.3 svm.2.17.8.5 svm.2.17.8.6");
 }
 
 /* "SVM-Lock": INIT leaves what is locked, RESET does not. */
@@ -251,7 +257,7 @@ static void test_locked(void **state)
 	proves("svm.A.1.5 svm.A.2.8");
 }
 
-/* Every MSR that can be read, by number: INIT leaves them, but for those that the tables above have at another value. */
+/* Every MSR that can be read, by number: INIT leaves them, but for those that the tables have at another value. */
 static void test_msrs(void **state)
 {
 	static const u32 runs[][2] = {{0, 0x2000}, {0xc0000000, 0xc0002000}, {0xc0010000, 0xc0012000}};
@@ -276,8 +282,8 @@ static void test_msrs(void **state)
 				continue;
 			assert_true(msr_read(c, index, &v));
 			if (v != before[n])
-				fail_msg("MSR 0x%x: 0x%llx before INIT, 0x%llx behind it", index, (unsigned long long)before[n],
-				         (unsigned long long)v);
+				fail_msg("MSR 0x%x: 0x%llx before INIT, 0x%llx behind it", index,
+				         (unsigned long long)before[n], (unsigned long long)v);
 			kept++;
 		}
 		assert_true(kept > 100);

@@ -1,6 +1,7 @@
 /*
- * "Secure Multiprocessor Initialization" of 33047, with 1, 2 and 4 processors on one bus: what INIT and the Startup IPI do to
- * the others before and behind SKINIT on the bootstrap processor, what is held for them and until when, and how it ends.
+ * "Secure Multiprocessor Initialization" of 33047, with 1, 2 and 4 processors on one bus: what INIT and the Startup
+ * IPI do to the others before and behind SKINIT on the bootstrap processor, what is held for them and until when, and
+ * how it ends.
  */
 #include "gif_fixture.h"
 #include "report.h"
@@ -38,7 +39,8 @@ static void several_new(struct several *s, const char *model, unsigned count)
 		s->all[n]->code = s->pc->code;
 		s->all[n]->decode = s->pc->decode;
 		if (n)
-			assert_int_equal(cpu_init(s->all[n], s->pc->c->model, &s->pc->c->feat, &s->pc->bus, &err), ST_OK);
+			assert_int_equal(cpu_init(s->all[n], s->pc->c->model, &s->pc->c->feat, &s->pc->bus, &err),
+			                 ST_OK);
 	}
 	for (unsigned n = 1; n < count; n++)
 		assert_int_equal(s->all[n]->activity, ACT_WAIT_SIPI); /* since RESET */
@@ -100,7 +102,8 @@ static void start(struct several *s)
 
 /* Every model with 1, 2 and 4 processors, the others in INIT state by an INIT IPI. */
 #define FOR_EACH_MACHINE(s)                                                                                            \
-	for (unsigned n_ = 0; n_ < 3 * ARRAY_LEN(models) && (several_init(&(s), models[n_ % 2], 1u << n_ / 2), true);   \
+	for (unsigned n_ = 0;                                                                                          \
+	     n_ < 3 * ARRAY_LEN(models) && (several_init(&(s), models[n_ % 2], 1u << n_ / 2), true);                    \
 	     several_free(&(s)), n_++)
 
 static void several_init(struct several *s, const char *model, unsigned count)
@@ -178,8 +181,8 @@ static void test_snoops(void **state)
 
 /* ---- SKINIT's part ---- */
 
-/* The protocol is completed by the bootstrap processor alone, and with all others in INIT state; INIT is sensed where it
- * has been taken, not where it has been sent. */
+/* The protocol is completed by the bootstrap processor alone, and with all others in INIT state; INIT is sensed where
+ * it has been taken, not where it has been sent. */
 static void test_handshake(void **state)
 {
 	struct several s;
@@ -281,8 +284,8 @@ static void sets_gif(struct several *s, struct cpu *c, const u8 *want, size_t n)
 }
 #define SETS_GIF(s, c, ...) sets_gif(s, c, (const u8[]){__VA_ARGS__}, sizeof((const u8[]){__VA_ARGS__}))
 
-/* The 8259 pair asks before the INIT IPI, while IF is 0 there; NMI, SMI and INIT come behind it, an interrupt by the local
- * APIC behind the Startup IPI. NMI comes in the handler of #SX, so it logs first. */
+/* The 8259 pair asks before the INIT IPI, while IF is 0 there; NMI, SMI and INIT come behind it, an interrupt by the
+ * local APIC behind the Startup IPI. NMI comes in the handler of #SX, so it logs first. */
 static void test_held(void **state)
 {
 	const u32 pending = PEND_NMI | PEND_SMI | PEND_INIT;
