@@ -388,7 +388,8 @@ static const char *doing(const struct cpu *c)
 	case ACT_WAIT_SIPI: return ", waits for SIPI";
 	case ACT_SHUTDOWN: return c->gif ? ", shut down" : ", shut down with GIF 0";
 	case ACT_OFF: return ", off";
-	default: return c->rflags & FL_IF ? ", halted" : ", halted with interrupts off";
+	default:
+		return !c->gif ? ", halted with GIF 0" : c->rflags & FL_IF ? ", halted" : ", halted with interrupts off";
 	}
 }
 

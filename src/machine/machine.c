@@ -289,6 +289,8 @@ static bool run_turns(struct machine *m, u64 target)
 /* Interrupts cannot reach it where it sleeps. In guest mode the vendor decides, whatever IF says. */
 static bool masked(const struct cpu *c)
 {
+	if (!c->gif)
+		return true;
 	if (c->activity == ACT_WAIT_SIPI || c->activity == ACT_SHUTDOWN || c->activity == ACT_OFF)
 		return true;
 	return !(c->rflags & FL_IF) && !c->guest && !c->halted_by_mwait_if && c->wake_at == UINT64_MAX;

@@ -29,6 +29,9 @@ void svm_started(struct cpu *c)
 {
 	if (!started_securely(c))
 		return;
+	if ((c->pend & PEND_INIT) && c->hooks->note)
+		c->hooks->note(c->hooks->arg, "an INIT IPI behind SKINIT waits for STGI and is #SX then: a Startup IPI alone "
+		                              "starts a processor");
 	c->gif = false;
 	c->vm_cr |= VM_CR_SECURE;
 }

@@ -386,6 +386,35 @@ static void test_end(void **state)
 	proves("svm.3.1.8.20 svm.3.1.8.8");
 }
 
+/* Who starts the others as ever, by INIT and Startup IPI, is told what becomes of that INIT. */
+static void noted(void *arg, const char *text)
+{
+	*(bool *)((struct pc *)arg)->own = strstr(text, "INIT IPI behind SKINIT") != NULL;
+}
+
+static void test_note(void **state)
+{
+	struct several s;
+	bool told = false;
+
+	(void)state;
+	several_init(&s, "amd", 2);
+	s.pc->hooks.note = noted;
+	s.pc->own = &told;
+	assert_true(skinit(&s, 0));
+	start(&s);
+	assert_false(told);
+	s.all[1]->gif = true;
+	assert_true(msr_write(s.all[1], VM_CR, 0));
+	ipi(&s, INIT_IPI);
+	turns(&s, 2);
+	ipi(&s, INIT_IPI);
+	turns(&s, 2);
+	start(&s);
+	assert_true(told);
+	several_free(&s);
+}
+
 /* An INIT that is held in INIT state is taken there when the start is aborted: the Startup IPI finds nothing of it. */
 static void test_held_until_abort(void **state)
 {
@@ -411,7 +440,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(test_as_ever),       cmocka_unit_test(test_snoops), cmocka_unit_test(test_handshake),
 	        cmocka_unit_test(test_behind_skinit), cmocka_unit_test(test_held),   cmocka_unit_test(test_end),
-	        cmocka_unit_test(test_held_until_abort),
+	        cmocka_unit_test(test_note),          cmocka_unit_test(test_held_until_abort),
 	};
 
 	return cmocka_run_group_tests_name("startup", tests, NULL, NULL);
