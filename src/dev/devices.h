@@ -101,6 +101,7 @@ struct northbridge_env {
 	void *arg;
 };
 enum status northbridge_create(struct device **out, const struct dev_env *e, struct northbridge_env env);
+void northbridge_init(struct device *nb); /* INIT of its first processor: the tables protect nothing any more */
 void northbridge_protect(struct device *nb, u64 slb); /* SKINIT: devices are kept out of these 64 KiB */
 bool northbridge_clear_disabled(const struct device *nb); /* DEV_CR.MEM_CLR_DIS before the last reset */
 /* The northbridge's DRAM controller, 1022:1101 and 1022:1102, functions 1 and 2 of `slot`. */

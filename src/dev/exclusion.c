@@ -141,6 +141,12 @@ void exclusion_reset(struct exclusion *x)
 	*x = (struct exclusion){ 0 };
 }
 
+/* "DEV table features are disabled": where the tables are, and a secure loader's region, are no features of theirs. */
+void exclusion_init(struct exclusion *x)
+{
+	x->cr &= ~(u32)DEV_CR_ENABLE;
+}
+
 void exclusion_protect(struct exclusion *x, u64 slb)
 {
 	x->sl_base = slb & ~(SL_REGION - 1);

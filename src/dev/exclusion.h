@@ -46,6 +46,7 @@ struct exclusion {
 	STATE_ARRAY((base) + 7, type, x.cache_bits), STATE_ARRAY((base) + 8, type, x.cache_word)
 
 void exclusion_reset(struct exclusion *x);
+void exclusion_init(struct exclusion *x); /* "Action of INIT" */
 
 /* DEV_DATA as DEV_OP selects. Registers that are not there read as 0 and ignore writes. */
 u32 exclusion_read(const struct exclusion *x, u16 op);

@@ -74,6 +74,11 @@ static bool allow(void *arg, const struct dma_request *r, u64 *at, u64 *len)
 	return false;
 }
 
+void northbridge_init(struct device *d)
+{
+	exclusion_init(&((struct northbridge *)d)->dev);
+}
+
 void northbridge_protect(struct device *d, u64 slb)
 {
 	exclusion_protect(&((struct northbridge *)d)->dev, slb);

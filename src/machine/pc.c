@@ -406,6 +406,13 @@ static void protect(void *arg, u64 slb)
 	northbridge_protect(m->northbridge, slb);
 }
 
+static void northbridge_hears_init(void *arg)
+{
+	const struct machine *m = arg;
+
+	northbridge_init(m->northbridge);
+}
+
 static bool memory_enabled(void *arg)
 {
 	const struct machine *m = arg;
@@ -434,6 +441,7 @@ static enum status northbridge(struct build *b)
 	MAKE("DRAM controller", dram_create(&d, &b->env, NORTHBRIDGE_SLOT, (struct dram_keeper){.keep = keep_memory, .arg = m}));
 	m->dram = d;
 	m->bus.secure.protect = protect;
+	m->bus.secure.init = northbridge_hears_init;
 	m->bus.secure.arg = m;
 	return ST_OK;
 }

@@ -52,14 +52,47 @@ static void expect_sx(const char *name, unsigned want)
 	redirected = 0;
 }
 
+/* ---- the northbridge's DEV, where there is one: function 3 of device 18h ---- */
+
+enum { CONFIG = 0xcf8, DATA = 0xcfc, DEV_OP = 0xf4, DEV_DATA = 0xf8, DEV_CR = 0x400, DEV_ENABLE = 1 };
+
+static void select(u32 reg)
+{
+	outl(CONFIG, 0x8000c300 | reg);
+}
+
+static bool has_dev(void)
+{
+	select(0);
+	return inl(DATA) == 0x11031022;
+}
+
+static u32 dev_cr(void)
+{
+	select(DEV_OP);
+	outl(DATA, DEV_CR);
+	select(DEV_DATA);
+	return inl(DATA);
+}
+
+static void enable_dev(void)
+{
+	if (!has_dev())
+		return;
+	expect("DEV", "enabled", (dev_cr(), outl(DATA, DEV_ENABLE), dev_cr()) & DEV_ENABLE, 1);
+}
+
 /* ---- the host ---- */
 
 static void in_host(void)
 {
 	for (unsigned n = 0; n < WAYS; n++) {
 		wrmsr(VM_CR, R_INIT);
+		enable_dev();
 		ways[n].way();
 		expect_sx(ways[n].name, 1);
+		if (has_dev())
+			expect(ways[n].name, REQ("svm.A.2.2") "DEV is as it was", dev_cr() & DEV_ENABLE, 1);
 		asm volatile("clgi" ::: "memory");
 		ways[n].way();
 		expect(ways[n].name, REQ("svm.2.17.8.11") "held while GIF is 0", redirected, 0);
@@ -77,6 +110,8 @@ static void expect_taken(const char *name)
 	expect(name, REQ("svm.A.2.4") "EFER.SVME", rdmsr(EFER) >> 12 & 1, 0);
 	expect(name, REQ("svm.A.2.8") "VM_CR", rdmsr(VM_CR), 0);
 	expect(name, REQ("svm.2.17.8.3") "VM_HSAVE_PA is kept", rdmsr(HSAVE) != 0, true);
+	if (has_dev())
+		expect(name, REQ("svm.A.2.13") "DEV disabled", dev_cr() & DEV_ENABLE, 0);
 	expect(name, REQ("svm.2.17.8.7") "memory is not cleared", *(volatile u32 *)kept, KEPT);
 	wrmsr(EFER, rdmsr(EFER) | 1 << 12);
 }
@@ -97,6 +132,7 @@ static void out_of_host(void)
 {
 	for (unsigned n = 0; n < WAYS; n++) {
 		come_back_by(0x0a, COMEBACK >> 4 << 16);
+		enable_dev();
 		leave_by(ways[n].way);
 		expect_taken(ways[n].name);
 		way = ways[n].way;

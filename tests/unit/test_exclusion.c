@@ -366,7 +366,7 @@ static void secure_loader(void **state)
 	put(b, CR, 0);
 	assert_int_equal(get(b, CR), 0);
 	assert_true(may(b, 8, 0x30000));
-	proves("svm.2.20.6.12 svm.2.20.8.7");
+	proves("svm.2.20.6.12 svm.2.20.8.7 svm.3.1.8.21");
 	put(b, CR, SL_DEV_EN); /* software cannot set it */
 	assert_int_equal(get(b, CR), 0);
 	proves("svm.2.20.6.21");
@@ -377,6 +377,38 @@ static void secure_loader(void **state)
 	assert_true(may(b, 8, 0x1000));
 	exclusion_reset(&b->x);
 	assert_true(may(b, 8, 0xfff8000));
+}
+
+/* ---- RESET and INIT ---- */
+
+/* INIT ends what the tables do, and leaves where they are, and the secure loader's region; RESET leaves nothing. */
+static void ends(void **state)
+{
+	struct box *b = *state;
+
+	give_table(b, 0, TABLE, 0, V | P);
+	set_bit(b, TABLE, 0x6000, true);
+	put(b, MAP, 0x1234);
+	exclusion_protect(&b->x, 0x30000);
+	put(b, CR, ENABLE | SL_DEV_EN | IOSPEN | MCE | INVALIDATE);
+	assert_false(may(b, 8, 0x6000));
+	assert_false(may(b, 8, 0x30000));
+	exclusion_init(&b->x);
+	assert_int_equal(get(b, CR), SL_DEV_EN | IOSPEN | MCE);
+	assert_true(may(b, 8, 0x6000));
+	proves("svm.A.2.13");
+	assert_int_equal(get(b, BASE_LO), (u32)TABLE | V | P);
+	assert_int_equal(get(b, MAP), 0x1234);
+	assert_false(may(b, 8, 0x30000));
+	proves("svm.A.2.15 svm.A.2.16");
+	put(b, CR, ENABLE | SL_DEV_EN);
+	assert_false(may(b, 8, 0x6000));
+	exclusion_reset(&b->x);
+	assert_int_equal(get(b, CR), 0);
+	assert_int_equal(get(b, BASE_LO), 0);
+	assert_true(may(b, 8, 0x6000));
+	assert_true(may(b, 8, 0x30000));
+	proves("svm.A.1.10");
 }
 
 /* ---- the log ---- */
@@ -498,7 +530,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(formats), TEST(absent), TEST(control), TEST(one_page), TEST(reach), TEST(mmio), TEST(page_by_page),
-		TEST(mapping), TEST(stale), TEST(probes), TEST(secure_loader), TEST(logging), TEST(drawn_walks),
+		TEST(mapping), TEST(stale), TEST(probes), TEST(secure_loader), TEST(ends), TEST(logging), TEST(drawn_walks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
