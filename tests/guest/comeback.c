@@ -116,10 +116,15 @@ u32 dev_cr(void)
 	return select_dev_cr() ? inl(0xcfc) : 0;
 }
 
-bool keep_memory(void)
+bool dev_cr_set(u32 bits)
 {
 	if (!select_dev_cr())
 		return false;
-	outl(0xcfc, inl(0xcfc) | 2);
+	outl(0xcfc, inl(0xcfc) | bits);
 	return true;
+}
+
+bool keep_memory(void)
+{
+	return dev_cr_set(2);
 }

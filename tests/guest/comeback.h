@@ -33,8 +33,9 @@ void by_triple_fault(void);
 
 /* DEV_CR, MemClrDis: the next reset or sleep leaves memory alone. false: there is no northbridge that could clear it. */
 bool keep_memory(void);
-/* DEV_CR; 0 without a northbridge. */
+/* DEV_CR; 0 without a northbridge. Setting bits: false without one. */
 u32 dev_cr(void);
+bool dev_cr_set(u32 bits);
 
 /* ---- what who does so looks at ---- */
 

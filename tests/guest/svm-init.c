@@ -52,34 +52,16 @@ static void expect_sx(const char *name, unsigned want)
 	redirected = 0;
 }
 
-/* ---- the northbridge's DEV, where there is one: function 3 of device 18h ---- */
+/* ---- the northbridge's DEV, where there is one ---- */
 
-enum { CONFIG = 0xcf8, DATA = 0xcfc, DEV_OP = 0xf4, DEV_DATA = 0xf8, DEV_CR = 0x400, DEV_ENABLE = 1 };
-
-static void select(u32 reg)
-{
-	outl(CONFIG, 0x8000c300 | reg);
-}
-
-static bool has_dev(void)
-{
-	select(0);
-	return inl(DATA) == 0x11031022;
-}
-
-static u32 dev_cr(void)
-{
-	select(DEV_OP);
-	outl(DATA, DEV_CR);
-	select(DEV_DATA);
-	return inl(DATA);
-}
+enum { DEV_ENABLE = 1 };
+static bool has_dev;
 
 static void enable_dev(void)
 {
-	if (!has_dev())
-		return;
-	expect("DEV", "enabled", (dev_cr(), outl(DATA, DEV_ENABLE), dev_cr()) & DEV_ENABLE, 1);
+	has_dev = dev_cr_set(DEV_ENABLE);
+	if (has_dev)
+		expect("DEV", "enabled", dev_cr() & DEV_ENABLE, 1);
 }
 
 /* ---- the host ---- */
@@ -91,7 +73,7 @@ static void in_host(void)
 		enable_dev();
 		ways[n].way();
 		expect_sx(ways[n].name, 1);
-		if (has_dev())
+		if (has_dev)
 			expect(ways[n].name, REQ("svm.A.2.2") "DEV is as it was", dev_cr() & DEV_ENABLE, 1);
 		asm volatile("clgi" ::: "memory");
 		ways[n].way();
@@ -110,7 +92,7 @@ static void expect_taken(const char *name)
 	expect(name, REQ("svm.A.2.4") "EFER.SVME", rdmsr(EFER) >> 12 & 1, 0);
 	expect(name, REQ("svm.A.2.8") "VM_CR", rdmsr(VM_CR), 0);
 	expect(name, REQ("svm.2.17.8.3") "VM_HSAVE_PA is kept", rdmsr(HSAVE) != 0, true);
-	if (has_dev())
+	if (has_dev)
 		expect(name, REQ("svm.A.2.13") "DEV disabled", dev_cr() & DEV_ENABLE, 0);
 	expect(name, REQ("svm.2.17.8.7") "memory is not cleared", *(volatile u32 *)kept, KEPT);
 	wrmsr(EFER, rdmsr(EFER) | 1 << 12);
