@@ -7,7 +7,7 @@
 
 #include <errno.h>
 
-enum file_use { READS, CHANGES /* a disk, in place */, WRITES /* from scratch */ };
+enum file_use { READS, CHANGES /* a disk, in place; a TPM's state */, WRITES /* from scratch */ };
 
 struct file {
 	const char *option, *path;
@@ -62,6 +62,18 @@ static void add_initrd(struct files *f, struct options *o)
 	}
 }
 
+/* It is replaced as a whole, by what is prepared beside it. */
+static void add_tpm(struct files *f, struct options *o)
+{
+	const char *path = o->cfg.tpm_state;
+	char *next = path ? os_kept_next(path) : NULL;
+
+	add_path(f, o->cfg.tpm_option, path, CHANGES);
+	if (next)
+		add_path(f, o->cfg.tpm_option, opt_copy(o, next, strlen(next)), CHANGES);
+	base_free(next);
+}
+
 static void add_configured(struct files *f, struct options *o)
 {
 	const struct machine_config *c = &o->cfg;
@@ -78,6 +90,7 @@ static void add_configured(struct files *f, struct options *o)
 	add_channel(f, o, c->debugcon_option, c->debugcon);
 	for (unsigned i = 0; i < c->consoles; i++)
 		add_channel(f, o, c->console_option[i], c->console[i]);
+	add_tpm(f, o);
 	add_path(f, options_given(o, "trace"), o->trace_file, WRITES);
 	add_path(f, options_given(o, "stats"), o->stats_file, WRITES);
 }

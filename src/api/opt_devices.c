@@ -370,7 +370,37 @@ OPT_SET(chardev)
 	if (opt_listed("file socket", c.type) != (*c.path != 0))
 		return BAD(" %s: path=PATH %s", c.type, *c.path ? "belongs to file and socket" : "is needed");
 	b->path = channel_spec(o, c.type, c.path, c.server, c.wait);
+	if (!strcmp(c.type, "socket") && !c.server)
+		b->socket = c.path;
 	return b->path ? check_id(o, b, err) : opt_nomem(err);
+}
+
+/* Another program's TPM; our own is --tpm. */
+OPT_SET(tpmdev)
+{
+	struct named_backend *b = new_backend(o);
+	const char *p = value;
+	char *key, *v, *type = NULL;
+
+	(void)row;
+	if (!b)
+		return BAD(": at most %d drives, networks and channels", OPT_BACKENDS);
+	b->kind = BACKEND_TPM;
+	while (opt_item(o, &p, &key, &v)) {
+		if (!type && (!key || !strcmp(key, "type")))
+			type = v;
+		else if (key && !strcmp(key, "id"))
+			b->id = v;
+		else if (key && !strcmp(key, "chardev"))
+			b->path = v;
+		else
+			return BAD(" %s: unknown key '%s' (id, chardev)", type ? type : "", key ? key : v);
+	}
+	if (!type || strcmp(type, "emulator"))
+		return BAD(" %s: emulator is the only kind; --tpm has a TPM of its own", type ? type : "");
+	if (!b->id || !b->path)
+		return BAD(" %s: id=ID and chardev=ID are needed", type);
+	return check_id(o, b, err);
 }
 
 /* Randomness comes from --seed, RAM from -m; what these objects are given elsewhere has no say here. */
@@ -391,7 +421,7 @@ OPT_SET(object)
 
 /* The keys of one -device; what is not among them is a placement or tuning word without meaning here. */
 struct keys {
-	char *drive, *netdev, *chardev, *serial, *mac;
+	char *drive, *netdev, *chardev, *tpmdev, *serial, *mac;
 	u64 iobase, iosize, dma_mask;
 	int devfn;
 };
@@ -498,12 +528,32 @@ static enum status add_virtconsole(struct options *o, const struct keys *k, stru
 	return ST_OK;
 }
 
+static enum status add_tpm_tis(struct options *o, const struct keys *k, struct err *err)
+{
+	struct named_backend *b = backend(o, BACKEND_TPM, k->tpmdev);
+
+	if (!b || b->used)
+		return BAD(" tpm-tis: tpmdev=%s: no free -tpmdev with this id", k->tpmdev ? k->tpmdev : "");
+	if (o->cfg.tpm_option)
+		return BAD(" tpm-tis: there is a TPM already: %s", o->cfg.tpm_option);
+	struct named_backend *c = backend(o, BACKEND_CHAR, b->path);
+	if (!c || c->used)
+		return BAD(" tpm-tis: chardev=%s: no free -chardev with this id", b->path);
+	if (!c->socket)
+		return BAD(" tpm-tis: chardev=%s: a socket is meant, of a swtpm that listens there", b->path);
+	b->used = c->used = true;
+	o->cfg.tpm_option = b->option;
+	o->cfg.tpm_socket = c->socket;
+	return ST_OK;
+}
+
 /* clang-format off */
 static const struct device_row devices[] = {
 	{"edu", NULL, "PCI", "", "dma_mask addr", add_edu},
 	{"isa-debug-exit", NULL, "ISA", "", "iobase iosize", add_debugexit},
 	{"pc-testdev", NULL, "ISA", "", "", add_testdev},
 	{"pci-testdev", NULL, "PCI", "PCI Test Device", "", add_pcitestdev},
+	{"tpm-tis", NULL, "ISA", "", "tpmdev", add_tpm_tis},
 	{"virtconsole", NULL, "virtio-serial-bus", "", "chardev", add_virtconsole},
 	{"virtio-blk-pci", "virtio-blk", "PCI", "", "drive serial addr", add_virtio_blk},
 	{"virtio-net-pci", "virtio-net", "PCI", "", "netdev mac addr", add_virtio_net},
@@ -553,6 +603,7 @@ static enum status device_key(struct options *o, const struct device_row *d, str
 	char **text = !strcmp(key, "drive")     ? &k->drive
 	              : !strcmp(key, "netdev")  ? &k->netdev
 	              : !strcmp(key, "chardev") ? &k->chardev
+	              : !strcmp(key, "tpmdev")  ? &k->tpmdev
 	              : !strcmp(key, "serial")  ? &k->serial
 	              : !strcmp(key, "mac")     ? &k->mac
 	                                        : NULL;

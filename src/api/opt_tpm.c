@@ -14,7 +14,7 @@ OPT_SET(tpm)
 	if (value && !*value)
 		return BAD(": a value is missing (state=FILE, socket=PATH)");
 	while (p && opt_item(o, &p, &key, &v)) {
-		char **to = !key                    ? NULL
+		const char **to = !key                    ? NULL
 		            : !strcmp(key, "state")  ? &o->cfg.tpm_state
 		            : !strcmp(key, "socket") ? &o->cfg.tpm_socket
 		                                     : NULL;

@@ -64,6 +64,7 @@ static const struct option_row table[] = {
 	{ "drive", NULL, ARG_VALUE | ARG_MANY, PROFILE_BOTH, NULL, NULL, opt_drive, NULL },
 	{ "hda", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_hda, NULL },
 	{ "hdb", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_hda, NULL },
+	{ "tpmdev", NULL, ARG_VALUE | ARG_MANY, PROFILE_BOTH, NULL, NULL, opt_tpmdev, NULL },
 	{ "chardev", NULL, ARG_VALUE | ARG_MANY, PROFILE_BOTH, NULL, NULL, opt_chardev, NULL },
 	{ "object", NULL, ARG_VALUE | ARG_MANY, PROFILE_BOTH, NULL, NULL, opt_object, NULL },
 	/* what is not there yet, or never will be, and what to do instead */

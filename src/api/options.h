@@ -13,9 +13,10 @@ enum profile { PROFILE_TURNSTILE = 1, PROFILE_QEMU = 2, PROFILE_BOTH = 3 };
 /* A -drive or -netdev or -chardev that a later -device refers to by its id. */
 struct named_backend {
 	const char *option; /* as it was typed */
-	enum { BACKEND_DRIVE, BACKEND_NET, BACKEND_CHAR, BACKEND_RNG } kind;
+	enum { BACKEND_DRIVE, BACKEND_NET, BACKEND_CHAR, BACKEND_RNG, BACKEND_TPM } kind;
 	char *id;
-	char *path; /* drive: file; char: channel spec */
+	char *path; /* drive: file; char: channel spec; tpm: the id of its channel */
+	const char *socket; /* char: where the socket is to which it connects; NULL: it is another channel */
 	char *serial;
 	bool readonly, snapshot, used;
 	struct net_config net;
@@ -138,6 +139,7 @@ OPT_SET(device);
 OPT_SET(smbios);
 OPT_SET(uuid);
 OPT_SET(tpm);
+OPT_SET(tpmdev);
 void opt_device_help(FILE *f);
 enum status opt_finish_devices(struct options *o, struct err *err) must_check;
 

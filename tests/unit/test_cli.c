@@ -214,6 +214,24 @@ static void refuses_what_is_not_meant(void **state)
 	        {{"k", "--fw-cfg", "name=opt/x,string=a", "--fw-cfg", "name=opt/x,string=b"},
 	         "--fw-cfg name=opt/x: this file is given already"},
 	        {{"k", "-uuid", "12"}, "-uuid 12: must be 32 hexadecimal digits"},
+	        {{"k", "--tpm", "state=f,socket=s"}, "--tpm state=f,socket=s: a swtpm keeps its own state"},
+	        {{"k", "--tpm=stat=f"}, "--tpm stat=f: 'stat' is unknown (state=FILE, socket=PATH)"},
+	        {{"k", "--tpm="}, "--tpm: a value is missing"},
+	        {{"k", "--tpm=state="}, "state= is empty"},
+	        {{"k", "--tpm=state=f,state=g"}, "two times state="},
+	        {{"k", "--tpm", "--tpm"}, "--tpm: given already"},
+	        {{"k", "-tpmdev", "passthrough,id=t"}, "-tpmdev passthrough: emulator is the only kind"},
+	        {{"k", "-tpmdev", "emulator,id=t"}, "id=ID and chardev=ID are needed"},
+	        {{"k", "-tpmdev", "emulator,id=t,chardev=c,path=x"}, "-tpmdev emulator: unknown key 'path'"},
+	        {{"k", "-device", "tpm-tis,tpmdev=t"}, "-device tpm-tis: tpmdev=t: no free -tpmdev with this id"},
+	        {{"k", "-tpmdev", "emulator,id=t,chardev=c", "-device", "tpm-tis,tpmdev=t"},
+	         "chardev=c: no free -chardev with this id"},
+	        {{"k", "-tpmdev", "emulator,id=t,chardev=c", "-device", "tpm-tis,tpmdev=t", "-chardev", "null,id=c"},
+	         "chardev=c: a socket is meant"},
+	        {{"k", "-tpmdev", "emulator,id=t,chardev=c", "-device", "tpm-tis,tpmdev=t", "-chardev",
+	          "socket,id=c,path=s,server=on", "--tpm"},
+	         "there is a TPM already: --tpm"},
+	        {{"k", "-device", "tpm-crb"}, "no such device"},
 	        {{"k", "-msg", "bogus=on"}, "unknown key 'bogus'"},
 	        {{"k", "-overcommit", "mem-lock=maybe"}, "on or off"},
 	        {{"k", "-global", "bogus"}, "not DRIVER.PROPERTY=VALUE"},
@@ -329,6 +347,42 @@ static void processors_of_other_lists(void **state)
 			assert_non_null(strstr(o.note[0], cases[i].model));
 			assert_int_equal(strncmp(o.note[0], "--cpu ", 6), 0);
 			assert_null(strchr(o.note[0], ','));
+		}
+		options_free(&o);
+	}
+}
+
+/* The TPM's words: alone, with a value behind it or in it, and QEMU's for a swtpm. */
+static void tpm_words(void **state)
+{
+	static const struct {
+		const char *args[MAX_ARGS], *option, *tpm_state, *socket;
+	} cases[] = {
+	        {{"k"}, NULL, NULL, NULL},
+	        {{"--tpm", "k"}, "--tpm", NULL, NULL},
+	        {{"-tpm", "state=f", "k"}, "-tpm", "f", NULL},
+	        {{"--tpm=state=f,,g", "k"}, "--tpm", "f,g", NULL},
+	        {{"k", "--tpm", "socket=s"}, "--tpm", NULL, "s"},
+	        {{"k", "--tpm"}, "--tpm", NULL, NULL},
+	        {{"k", "-device", "tpm-tis,tpmdev=t", "-tpmdev", "emulator,id=t,chardev=c", "-chardev",
+	          "socket,id=c,path=s,,1"},
+	         "-tpmdev", NULL, "s,1"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct options o;
+		struct err err;
+		if (parse(&o, "turnstile", cases[i].args, &err) != ST_OK)
+			fail_msg("%s", err.text);
+		const char *pair[][2] = {{o.cfg.tpm_option, cases[i].option},
+		                         {o.cfg.tpm_state, cases[i].tpm_state},
+		                         {o.cfg.tpm_socket, cases[i].socket},
+		                         {o.cfg.kernel, "k"}};
+		for (size_t n = 0; n < ARRAY_LEN(pair); n++) {
+			assert_int_equal(!pair[n][0], !pair[n][1]);
+			if (pair[n][0])
+				assert_string_equal(pair[n][0], pair[n][1]);
 		}
 		options_free(&o);
 	}
@@ -460,6 +514,7 @@ int main(void)
 	        cmocka_unit_test(repeats_under_qemus_name),
 	        cmocka_unit_test(processors_of_other_lists),
 	        cmocka_unit_test(accepts_what_runners_use),
+	        cmocka_unit_test(tpm_words),
 	        cmocka_unit_test(reads_values),
 	        cmocka_unit_test(splits_lists),
 	        cmocka_unit_test(qemu_name_changes_defaults),

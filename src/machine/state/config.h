@@ -61,7 +61,7 @@ struct machine_config {
 	} fwcfg[MACHINE_FWCFG];
 	unsigned fwcfgs;
 	const char *tpm_option;      /* as on the command line; NULL: no TPM */
-	char *tpm_state, *tpm_socket; /* its file, or the swtpm it is; NULL: neither */
+	const char *tpm_state, *tpm_socket; /* its file, or the swtpm it is; NULL: neither */
 	struct smbios_config smbios;
 	u64 rtc_epoch;
 	bool rtc_host; /* the computer's clock at start */
