@@ -99,10 +99,10 @@ bool dev_refused(u32 *address, u32 *device)
 /* "Aborting MP initialization": SL_DEV_EN falls, and with it whatever we turned on. */
 void dev_open(void)
 {
-	u32 cap = dev_read(CAP, 0);
-
+	if (!block)
+		return;
 	dev_write(CR, 0, CR_INVALIDATE);
-	for (u32 n = 0; n < (cap >> 8 & 0xff); n++)
+	for (u32 n = 0; n < (dev_read(CAP, 0) >> 8 & 0xff); n++)
 		dev_write(BASE_LO, n, 0);
 	dev_write(ERR_STATUS, 0, 0);
 }

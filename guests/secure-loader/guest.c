@@ -40,7 +40,7 @@ _Static_assert(offsetof(struct vmcb, rip) == 0x578 && offsetof(struct vmcb, gpat
 enum { ICPT_INTR = 1 << 0, ICPT_NMI = 1 << 1, ICPT_SMI = 1 << 2, ICPT_INIT = 1 << 3, ICPT_HLT = 1 << 24,
 	ICPT_IOIO = 1 << 27, ICPT_MSR = 1 << 28 };
 #define ICPT_SHUTDOWN (1u << 31)
-enum { ICPT_VMRUN = 1 << 0, ICPT_VMMCALL = 1 << 1, ICPT_ALL_OF_SVM = 0x7f };
+enum { ICPT_ALL_OF_SVM = 0x7f }; /* VMRUN to SKINIT */
 enum { EXIT_IOIO = 0x7b, EXIT_VMMCALL = 0x81, EXIT_NPF = 0x400 };
 enum { PRESENT = 1, WRITABLE = 2, USER = 4, LARGE = 0x80, PAGE = 4096 };
 enum { CONSOLE = 0x20, GOOD = 0x600d };

@@ -128,7 +128,7 @@ void others_release(void)
 {
 	u32 count = 0;
 
-	while (count < AP_MAX && other[count].arrived)
-		other[count++].done = 1;
+	for (; count < AP_MAX && other[count].arrived; count++)
+		other[count].go = other[count].done = 1; /* whatever it waits for */
 	all_at(count, 3);
 }

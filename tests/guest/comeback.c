@@ -1,6 +1,7 @@
 #include "comeback.h"
 
 volatile struct arrival arrival;
+u32 failed;
 u64 comeback_rsp;
 struct {
 	u16 limit;

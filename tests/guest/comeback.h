@@ -37,6 +37,15 @@ bool keep_memory(void);
 u32 dev_cr(void);
 bool dev_cr_set(u32 bits);
 
+/* A check whose failure can be told behind a reset: whoever causes one writes `failed` where it lasts. */
+extern u32 failed;
+#define CHECK(name, got, want)                                                                                         \
+	do {                                                                                                           \
+		u64 got_ = (u64)(got), want_ = (u64)(want);                                                            \
+		failed += got_ != want_;                                                                               \
+		check(name, got_, want_);                                                                              \
+	} while (0)
+
 /* ---- what who does so looks at ---- */
 
 /* Memory at a physical address, low ones included. */

@@ -10,13 +10,6 @@ enum { MAP = 0x8000c100, CONTROL = 0x8000c200 };
 enum { DRAM_LIMIT = 0x44, CONFIG_LOW = 0x90, CONFIG_HIGH = 0x94, MISC = 0xa0, INIT_DRAM = 1 };
 enum { PM1 = 0x600, PM1_EN = 0x602, PM1_CNT = 0x604, RTC_EN = 0x400, SLP_S3 = 1 << 10, SLP_EN = 1 << 13 };
 
-static u32 failed;
-#define CHECK(name, got, want)                                                                                         \
-	do {                                                                                                           \
-		failed += (u64)(got) != (u64)(want);                                                                   \
-		check(name, got, want);                                                                                \
-	} while (0)
-
 static u32 config(u32 function, u32 reg)
 {
 	outl(0xcf8, function | reg);

@@ -8,13 +8,6 @@
 enum { MAGIC_AT = 0x6ff0, FAILED_AT = 0x6ff8, STACK = 0x6f00 };
 #define MAGIC 0x7e57ab1e
 
-static u32 failed;
-#define CHECK(name, got, want)                                                                                         \
-	do {                                                                                                           \
-		failed += (u64)(got) != (u64)(want);                                                                   \
-		check(name, got, want);                                                                                \
-	} while (0)
-
 static volatile u32 *word(u64 a)
 {
 	return (volatile u32 *)at(a);

@@ -20,7 +20,6 @@ static const struct {
 };
 #define WAYS (sizeof(ways) / sizeof(ways[0]))
 
-static unsigned failed;
 static u32 *kept; /* a page behind the image that nothing has written since */
 #define KEPT 0x5ec2e7ed
 static void expect(const char *name, const char *what, u64 got, u64 want)
