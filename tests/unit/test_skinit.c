@@ -1,105 +1,8 @@
 /*
- * SKINIT on a bare processor: "Secure Startup with SKINIT", step by step. Who protects and who measures are doubles that
- * write down when they were asked, and what memory and the processor were then.
+ * SKINIT on a bare processor: the state behind it, which image is measured, and when it faults. "SKINIT Operation", "Secure
+ * Loader Image", "Secure Loader Block".
  */
-#include "report.h"
-#include "world_fixture.h"
-
-#include "svm/svm.h"
-
-enum { SLB = 0x320000, ENTRY = 0x10, LOG = 0x98000, GDT = 0x58000, IDT = 0x59000, HANDLERS = 0x5a000, VECTOR = 0x51 };
-enum { SECURE_BITS = 7 };
-
-static const char *const models[] = {"amd", "pacifica"};
-
-/* What the doubles saw. */
-struct heard {
-	unsigned protects, measures;
-	bool order;       /* measured behind the protection */
-	bool gif, paging; /* when it was protected */
-	u64 slb, size, vm_cr;
-	u8 image[0x10000];
-	u64 late;         /* written to the image by a device, as it were, just before the protection; 0: nothing */
-	u32 raise;        /* events that arise while the image is measured */
-	struct event first; /* exception that was delivered; EV_NONE: none */
-};
-
-static void on_protect(void *arg, u64 slb)
-{
-	struct pc *p = arg;
-	struct heard *h = p->own;
-
-	h->protects++;
-	h->slb = slb;
-	h->gif = p->c->gif;
-	h->paging = p->c->cr0 & CR0_PG;
-	h->vm_cr = p->c->vm_cr;
-	if (h->late)
-		bus_write_u64(&p->bus, slb + 8, h->late);
-}
-
-static void on_measure(void *arg, const void *image, u64 size)
-{
-	struct pc *p = arg;
-	struct heard *h = p->own;
-
-	h->order = h->protects == 1 && !h->measures;
-	h->measures++;
-	h->size = size;
-	memcpy(h->image, image, size);
-	if (h->raise)
-		cpu_raise(p->c, h->raise);
-}
-
-static struct heard *heard(struct pc *p)
-{
-	return p->own;
-}
-
-/* A loader of so many bytes: a pattern, the header, HLT at the entry point. */
-static void put_image(struct pc *p, u64 slb, u16 entry, u16 length)
-{
-	u8 image[0x10000];
-
-	for (unsigned n = 0; n < sizeof(image); n++)
-		image[n] = (u8)(n * 7 + 3);
-	memcpy(image, &entry, 2);
-	memcpy(image + 2, &length, 2);
-	image[entry] = 0xf4;
-	bus_write(&p->bus, slb, image, sizeof(image));
-}
-
-static struct pc *machine(const char *model)
-{
-	struct pc *p = pc_new(model);
-
-	p->own = calloc(1, sizeof(struct heard));
-	assert_non_null(p->own);
-	p->bus.secure = (struct secure_init){.protect = on_protect, .measure = on_measure, .arg = p};
-	bus_write_u64(&p->bus, 0x2000, 0x6007); /* 2005 has no 1 GiB pages */
-	for (u64 n = 0; n < 32; n++)
-		bus_write_u64(&p->bus, 0x6000 + 8 * n, n << 21 | 0xe7);
-	p->c->efer |= EFER_SVME;
-	cpu_update_mode(p->c);
-	put_image(p, SLB, ENTRY, 0x1234);
-	CODE(p, HOST_CODE, 0x0f, 0x01, 0xde);
-	p->c->r[REG_RAX] = SLB;
-	return p;
-}
-
-static void done(struct pc *p)
-{
-	free(p->own);
-	pc_free(p);
-}
-
-static void go_from(struct pc *p, u64 rip)
-{
-	p->c->r[REG_RIP] = rip;
-	p->c->activity = ACT_RUN;
-	for (unsigned slices = 0; slices < 20 && p->c->activity == ACT_RUN && !p->c->stop; slices++)
-		cpu_run(p->c, p->clock.now + 100000);
-}
+#include "skinit_fixture.h"
 
 /* ---- the state behind it ---- */
 
@@ -135,47 +38,6 @@ static void fill(struct cpu *c)
 	c->apic.svr = 0x1ff;
 	c->nmi_blocked = true;
 	cpu_update_mode(c);
-}
-
-static void expect_segment(const struct seg *s, u16 sel, u32 limit, u32 ar)
-{
-	assert_int_equal(s->sel, sel);
-	assert_int_equal(s->base, 0);
-	assert_int_equal(s->limit, limit);
-	assert_int_equal(s->ar, ar);
-}
-
-/* The page's own list, "Action". */
-static void expect_loader(struct pc *p, u32 slb, u16 entry)
-{
-	struct cpu *c = p->c;
-
-	assert_int_equal(c->activity, ACT_HLT);
-	assert_int_equal(c->r[REG_RIP], slb + entry + 1u); /* behind its HLT */
-	assert_int_equal(c->r[REG_RAX], slb);
-	assert_int_equal(c->r[REG_RDX], strcmp(c->model->name, "amd") == 0 ? 0x00a00f11 : 0x00040f12);
-	assert_int_equal(c->r[REG_RSP], (u32)(slb + 0x10000));
-	for (unsigned n = 0; n < 16; n++)
-		if (n != REG_RAX && n != REG_RDX && n != REG_RSP)
-			assert_int_equal(c->r[n], 0);
-	assert_int_equal(flags_get(c), 2);
-	assert_int_equal(c->cr0 & (CR0_PE | CR0_PG), CR0_PE);
-	assert_int_equal(c->mode & (MODE_SIZE | MODE_SS32), MODE_32 | MODE_SS32);
-	assert_int_equal(c->cpl, 0);
-	expect_segment(&c->seg[SEG_CS], 8, ~0u, 0xc09b);
-	expect_segment(&c->seg[SEG_SS], 0x10, ~0u, 0xc093);
-	expect_segment(&c->seg[SEG_DS], 0, 0xffff, 0x93);
-	expect_segment(&c->seg[SEG_ES], 0, 0xffff, 0x93);
-	expect_segment(&c->seg[SEG_FS], 0, 0xffff, 0x93);
-	expect_segment(&c->seg[SEG_GS], 0, 0xffff, 0x93);
-	assert_int_equal(c->efer, 0);
-	assert_int_equal(c->vm_cr, SECURE_BITS);
-	assert_false(c->gif);
-	proves("svm.4.SKINIT.2 svm.4.SKINIT.3 svm.4.SKINIT.4 svm.4.SKINIT.5 svm.4.SKINIT.6 svm.4.SKINIT.7 svm.4.SKINIT.8 "
-	       "svm.4.SKINIT.9 svm.4.SKINIT.10 svm.4.SKINIT.12 svm.4.SKINIT.16 svm.4.SKINIT.17 svm.3.1.3.2 svm.3.1.3.4 "
-	       "svm.3.1.3.6 svm.3.1.3.7 svm.3.1.6.2 svm.3.1.6.3 svm.3.1.6.4 svm.3.1.6.5 svm.3.1.6.6 svm.3.1.6.7 svm.3.1.6.8 "
-	       "svm.3.1.6.9 svm.3.1.6.10 svm.3.1.6.11 svm.3.1.6.16 svm.3.1.6.17 svm.3.1.6.18 svm.3.1.6.19 svm.3.1.6.20 "
-	       "svm.3.1.6.27 svm.3.1.6.31 svm.3.1.6.41");
 }
 
 /* State rows in which INIT and SKINIT differ: what the page lists beside "as for an INIT signal", where and when the
@@ -262,25 +124,6 @@ static void test_stack_and_data(void **state)
 
 /* ---- the image ---- */
 
-static void expect_measured(struct pc *p, u64 slb, u64 length)
-{
-	struct heard *h = heard(p);
-	u8 memory[0x10000];
-
-	bus_read(&p->bus, slb, memory, length);
-	assert_int_equal(h->protects, 1);
-	assert_int_equal(h->measures, 1);
-	assert_true(h->order);
-	assert_int_equal(h->slb, slb);
-	assert_int_equal(h->size, length);
-	assert_memory_equal(h->image, memory, length);
-	assert_false(h->gif); /* one piece: GIF is 0 from the start */
-	assert_false(h->paging);
-	assert_int_equal(h->vm_cr & 7, SECURE_BITS);
-	proves("svm.3.1.2.1 svm.3.1.2.2 svm.3.1.2.3 svm.3.1.2.5 svm.3.1.2.6 svm.3.1.3.1 svm.3.1.3.3 svm.3.1.6.21 svm.3.1.6.24 "
-	       "svm.3.1.6.25 svm.3.1.6.32 svm.4.SKINIT.11 svm.4.SKINIT.13 svm.4.SKINIT.14 svm.4.SKINIT.15 svm.3.0.1 svm.3.1.1.1");
-}
-
 /* Lengths and entry points, those that the manual leaves open among them: as given, and started anyway. */
 static void test_lengths(void **state)
 {
@@ -343,6 +186,24 @@ static void test_protected_before_read(void **state)
 	proves("svm.3.1.6.22");
 	done(p);
 	done(q);
+}
+
+/* A20M asserted: DIS_A20M is set before the image is read, whose address has bit 20. */
+static void test_a20(void **state)
+{
+	(void)state;
+	for (size_t n = 0; n < ARRAY_LEN(models); n++) {
+		struct pc *p = machine(models[n]);
+
+		put_image(p, SLB & ~0x100000u, ENTRY, 0x777); /* what would be read with the bit as 0 */
+		CODE(p, GUEST_CODE, 0x0f, 0x01, 0xde);
+		bus_mask_a20(&p->bus, true);
+		cpu_update_mode(p->c);
+		go_from(p, GUEST_CODE);
+		expect_loader(p, SLB, ENTRY);
+		expect_measured(p, SLB, 0x1234);
+		done(p);
+	}
 }
 
 /* ---- where there is no memory ---- */
@@ -496,331 +357,6 @@ static void test_announced(void **state)
 	}
 }
 
-/* ---- what is pending ---- */
-
-/*
- * A loader that can take interrupts: tables of its own, a log at ES:EDI. EFER.SVME is set for STGI, which needs it in
- * 2005. 32-bit code; each handler writes its vector.
- */
-static void put_loader(struct pc *p)
-{
-	static const u8 tables[] = {0x17, 0, 0, 0x80, 0x05, 0, /* GDT */ 0xff, 7, 0, 0x90, 0x05, 0 /* IDT */};
-	static const u8 code[] = {
-	        0x36, 0x0f, 0x01, 0x90, 0x00, 0x01, 0, 0,    /* SS: LGDT [EAX+100h] */
-	        0x36, 0x0f, 0x01, 0x98, 0x06, 0x01, 0, 0,    /* SS: LIDT [EAX+106h] */
-	        0x66, 0x8c, 0xd3, 0x8e, 0xdb, 0x8e, 0xc3,    /* MOV BX, SS; MOV DS, BX; MOV ES, BX */
-	        0xb9, 0x80, 0x00, 0x00, 0xc0, 0x0f, 0x32, 0x0d, 0x00, 0x10, 0, 0, 0x0f, 0x30, /* EFER.SVME */
-	        0xbf, 0x00, 0x80, 0x09, 0x00,                /* MOV EDI, LOG */
-	        0xfb, 0x90, 0xb0, 1, 0xaa,                   /* STI; NOP; log 1 */
-	        0xb9, 0x14, 0x01, 0x01, 0xc0, 0x31, 0xc0, 0x31, 0xd2, 0x0f, 0x30, /* VM_CR = 0 */
-	        0x0f, 0x01, 0xdc, 0x90, 0xb0, 2, 0xaa,       /* STGI; NOP; log 2 */
-	        0xfa, 0xf4,                                  /* CLI; HLT */
-	};
-
-	bus_write(&p->bus, SLB + ENTRY, code, sizeof(code));
-	bus_write(&p->bus, SLB + 0x100, tables, sizeof(tables));
-	bus_write_u64(&p->bus, GDT + 8, 0x00cf9b000000ffff);
-	bus_write_u64(&p->bus, GDT + 16, 0x00cf93000000ffff);
-	for (u64 n = 0; n < 256; n++) {
-		u64 at = HANDLERS + 16 * n;
-
-		CODE(p, at, 0x50, 0xb0, (u8)n, 0xaa, 0x58, 0xcf);
-		bus_write_u64(&p->bus, IDT + 8 * n, (at & 0xffff) | 8 << 16 | 0x8eull << 40 | (at >> 16) << 48);
-	}
-}
-
-static void expect_log(struct pc *p, const char *what, const u8 *want, size_t n)
-{
-	u8 got[16] = {0};
-
-	bus_read(&p->bus, LOG, got, sizeof(got));
-	if (memcmp(got, want, n) != 0 || got[n])
-		fail_msg("%s: %x %x %x %x", what, got[0], got[1], got[2], got[3]);
-}
-#define EXPECT_LOG(p, what, ...) expect_log(p, what, (const u8[]){__VA_ARGS__}, sizeof((const u8[]){__VA_ARGS__}))
-
-enum { NMI = 2 };
-
-/* Before SKINIT with IF = 0, or while it measures: held until STGI. */
-static void test_pending(void **state)
-{
-	static const u8 vectors[] = {NMI, VECTOR};
-
-	(void)state;
-	for (size_t n = 0; n < 2 * ARRAY_LEN(vectors) * ARRAY_LEN(models); n++) {
-		struct pc *p = machine(models[n % ARRAY_LEN(models)]);
-		u8 vector = vectors[n / ARRAY_LEN(models) / 2];
-		bool during = n / ARRAY_LEN(models) & 1;
-
-		put_loader(p);
-		p->c->apic.svr = 0x1ff;
-		if (vector == VECTOR) { /* IF is 0: the fixture's */
-			apic_msi(p->all, 1, 0xfee00000, VECTOR);
-			if (during) { /* it comes anew */
-				p->c->pend = 0;
-				heard(p)->raise = PEND_INTR;
-			}
-		} else if (during) {
-			heard(p)->raise = PEND_NMI;
-		} else { /* before: GIF is 0 already */
-			p->c->gif = false;
-			cpu_raise(p->c, PEND_NMI);
-		}
-		go_from(p, HOST_CODE);
-		assert_int_equal(p->c->activity, ACT_HLT);
-		EXPECT_LOG(p, models[n % ARRAY_LEN(models)], 1, vector, 2);
-		done(p);
-	}
-	proves("svm.3.1.6.28 svm.3.1.6.36 svm.3.1.6.37 svm.3.1.6.40");
-}
-
-/* SMI and INIT that arise while it measures. The loader has cleared VM_CR before it sets GIF: INIT is INIT again. */
-static void test_pending_init_smi(void **state)
-{
-	(void)state;
-	for (size_t n = 0; n < 2 * ARRAY_LEN(models); n++) {
-		struct pc *p = machine(models[n % ARRAY_LEN(models)]);
-		u32 raised = n / ARRAY_LEN(models) ? PEND_INIT : PEND_SMI;
-
-		put_loader(p);
-		CODE(p, SLB + ENTRY + 58, 0xf4, 0x0f, 0x01, 0xdc, 0x90, 0xfa, 0xf4); /* HLT; STGI; NOP; CLI; HLT */
-		heard(p)->raise = raised;
-		go_from(p, HOST_CODE);
-		assert_int_equal(p->c->activity, ACT_HLT);
-		EXPECT_LOG(p, "held", 1);
-		assert_true(p->c->pend & raised);
-		assert_false(p->c->gif);
-		p->c->apic.base &= ~BIT(8); /* so that INIT waits for SIPI */
-		go_from(p, p->c->r[REG_RIP]);
-		assert_false(p->c->pend & raised);
-		assert_int_equal(p->c->activity, raised == PEND_INIT ? ACT_WAIT_SIPI : ACT_HLT);
-		done(p);
-	}
-	proves("svm.3.1.6.38 svm.3.1.6.39 svm.3.1.7.1");
-}
-
-/* ---- breakpoints and traps ---- */
-
-/* A breakpoint on the loader's entry point, one on the block's data, the single-step trap; and what MOV SS held back. In
- * the loader's world any #DB would end in a shutdown: there is no IDT. */
-static void test_no_breakpoints(void **state)
-{
-	(void)state;
-	for (unsigned n = 0; n < 8; n++) {
-		struct pc *p = machine("amd");
-		struct cpu *c = p->c;
-
-		c->dr[0] = SLB + ENTRY;
-		c->dr[1] = SLB;
-		c->dr7 = 0x400 | (n & 1 ? 2u : 0) | (n & 2 ? 8u | 0xfu << 20 : 0);
-		if (n & 4) {
-			flags_set(c, FL_1 | FL_TF);
-			c->shadow = SHADOW_MOVSS;
-			c->pending_db = 2;
-			cpu_raise(c, PEND_DB);
-		}
-		cpu_update_mode(c);
-		go_from(p, HOST_CODE);
-		expect_loader(p, SLB, ENTRY);
-		assert_int_equal(c->dr7, 0x400);
-		assert_int_equal(c->dr6, 0xffff0ff0);
-		assert_int_equal(c->pending_db, 0);
-		done(p);
-	}
-	proves("svm.3.1.6.34");
-}
-
-static void test_no_trace_trap(void **state)
-{
-	struct pc *p = machine("amd");
-
-	(void)state;
-	flags_set(p->c, FL_1 | FL_TF);
-	cpu_update_mode(p->c);
-	go_from(p, HOST_CODE);
-	expect_loader(p, SLB, ENTRY);
-	proves("svm.3.1.6.35");
-	done(p);
-}
-
-/* ---- shutdown ---- */
-
-/* The loader's first instruction is UD2, and there is no IDT: shutdown with GIF = 0. INIT and NMI do not end it. */
-static void test_shutdown(void **state)
-{
-	(void)state;
-	for (size_t n = 0; n < ARRAY_LEN(models); n++) {
-		struct pc *p = machine(models[n]);
-		struct cpu *c = p->c;
-
-		CODE(p, SLB + ENTRY, 0x0f, 0x0b);
-		go_from(p, HOST_CODE);
-		assert_int_equal(c->activity, ACT_SHUTDOWN);
-		c->stop = 0;
-		cpu_raise(c, PEND_INIT);
-		cpu_raise(c, PEND_NMI);
-		for (unsigned slices = 0; slices < 3; slices++)
-			cpu_run(c, p->clock.now + 1000);
-		assert_int_equal(c->activity, ACT_SHUTDOWN);
-		assert_true((c->pend & (PEND_INIT | PEND_NMI)) == (PEND_INIT | PEND_NMI));
-		cpu_reset(c, false);
-		assert_int_equal(c->activity, ACT_RUN);
-		assert_int_equal(c->vm_cr, 0);
-		assert_true(c->gif);
-		done(p);
-	}
-	proves("svm.3.1.6.29 svm.A.1.5");
-}
-
-/* ---- guests ---- */
-
-static struct vmcb_page *guest(struct pc *p, bool intercepted)
-{
-	struct vmcb_page *v = (struct vmcb_page *)(void *)bus_memory(&p->bus, VMCB_PA);
-	const struct vmcb_seg data = {.sel = 0x10, .attrib = 0xc93, .limit = ~0u};
-
-	memset(v, 0, sizeof(*v));
-	v->control.icpt[4] = 1 | (intercepted ? 1u << 6 : 0);
-	v->control.icpt[3] = 1u << 31 | 1u << 2; /* shutdown; SMI, as 2005 demands */
-	v->control.icpt[2] = 1u << EX_GP | 1u << EX_UD;
-	v->control.asid = 1;
-	v->control.iopm_base_pa = 0x20000;
-	v->control.msrpm_base_pa = 0x24000;
-	v->save.efer = EFER_SVME | EFER_LME | EFER_LMA | EFER_NXE;
-	v->save.cr0 = CR0_PE | CR0_PG | CR0_ET | CR0_NE;
-	v->save.cr4 = CR4_PAE;
-	v->save.cr3 = 0x1000;
-	v->save.es = v->save.ss = v->save.ds = data;
-	v->save.cs = (struct vmcb_seg){.sel = 8, .attrib = 0xa9b, .limit = ~0u};
-	v->save.dr6 = 0xffff0ff0;
-	v->save.dr7 = 0x400;
-	v->save.rflags = FL_1;
-	v->save.rip = GUEST_CODE;
-	v->save.rax = SLB;
-	p->c->vm_hsave_pa = HSAVE_PA;
-	p->c->r[REG_RAX] = VMCB_PA;
-	CODE(p, HOST_CODE, 0x0f, 0x01, 0xd8, 0xf4); /* VMRUN; HLT */
-	CODE(p, GUEST_CODE, 0x0f, 0x01, 0xde);      /* SKINIT */
-	return v;
-}
-
-/* Intercepted: exit 86h and nothing of it happens. Else the loader is out of the guest. CPL 3: #GP before the intercept. */
-static void test_guest(void **state)
-{
-	(void)state;
-	for (size_t n = 0; n < 4 * ARRAY_LEN(models); n++) {
-		struct pc *p = machine(models[n % ARRAY_LEN(models)]);
-		bool intercepted = n / ARRAY_LEN(models) & 1, user = n / ARRAY_LEN(models) & 2;
-		struct vmcb_page *v = guest(p, intercepted);
-
-		if (user) {
-			v->save.cpl = 3;
-			v->save.ss.attrib |= 0x60;
-			v->save.cs.attrib |= 0x60;
-		}
-		go_from(p, HOST_CODE);
-		assert_false(p->c->guest);
-		if (!user && !intercepted) {
-			expect_loader(p, SLB, ENTRY);
-			expect_measured(p, SLB, 0x1234);
-			assert_int_equal(p->c->space, 0);
-			assert_int_equal(p->c->icpt[0] | p->c->icpt[1] | p->c->icpt[2] | p->c->icpt[3] | p->c->icpt[4], 0);
-			assert_int_equal(v->control.exitcode, 0);
-		} else {
-			assert_int_equal(p->c->r[REG_RIP], HOST_CODE + 4);
-			assert_int_equal(v->control.exitcode, user ? 0x4d : 0x86);
-			assert_int_equal(v->control.exitinfo1 | v->control.exitinfo2, 0);
-			assert_int_equal(v->save.rip, GUEST_CODE);
-			assert_int_equal(heard(p)->protects + heard(p)->measures, 0);
-			assert_int_equal(p->c->vm_cr, 0);
-		}
-		done(p);
-	}
-	proves("svm.2.5.26.1 svm.2.5.26.2");
-}
-
-/* A guest that drops EFER.SVME: where SKINIT is announced both instructions are still there, and still intercepted. */
-static void test_guest_without_svme(void **state)
-{
-	(void)state;
-	for (unsigned n = 0; n < 2 * ARRAY_LEN(models); n++) {
-		struct pc *p = machine(models[n % ARRAY_LEN(models)]);
-		struct vmcb_page *v = guest(p, true);
-		bool stgi = n / ARRAY_LEN(models);
-
-		v->control.icpt[4] |= 1u << 4;
-		/* MOV ECX, EFER; RDMSR; BTR EAX, 12; WRMSR; STGI or SKINIT */
-		CODE(p, GUEST_CODE, 0xb9, 0x80, 0, 0, 0xc0, 0x0f, 0x32, 0x0f, 0xba, 0xf0, 12, 0x0f, 0x30, 0x0f, 0x01,
-		     stgi ? 0xdc : 0xde);
-		go_from(p, HOST_CODE);
-		assert_int_equal(v->control.exitcode, n % ARRAY_LEN(models) ? 0x46 : stgi ? 0x84 : 0x86);
-		done(p);
-	}
-}
-
-/* ---- "SVM-Lock" ---- */
-
-/* LOCK and SVMDIS are none of SKINIT's business. With SVM disabled it works by its own bit, and so does STGI. */
-static void test_locked(void **state)
-{
-	(void)state;
-	for (unsigned n = 0; n < 4; n++) {
-		struct pc *p = machine("amd");
-		u64 lock = (u64)n << 3;
-
-		p->c->efer &= ~EFER_SVME;
-		assert_true(msr_write(p->c, 0xc0010118, 0x1234));
-		assert_true(msr_write(p->c, 0xc0010114, lock));
-		CODE(p, SLB + ENTRY, 0x0f, 0x01, 0xdc, 0xf4); /* STGI; HLT */
-		cpu_update_mode(p->c);
-		go_from(p, HOST_CODE);
-		assert_int_equal(p->c->activity, ACT_HLT);
-		assert_int_equal(p->c->r[REG_RIP], SLB + ENTRY + 4);
-		assert_true(p->c->gif);
-		assert_int_equal(p->c->vm_cr, lock | SECURE_BITS);
-		assert_true(msr_write(p->c, 0xc0010114, 0)); /* the loader's abort: only what is locked stays */
-		assert_int_equal(p->c->vm_cr, lock & VM_CR_LOCK ? lock : 0);
-		assert_int_equal(msr_write(p->c, 0xc0000080, EFER_SVME), !(p->c->vm_cr & VM_CR_SVMDIS));
-		done(p);
-	}
-	proves("svm.3.1.6.42");
-}
-
-/* ---- the other processors ---- */
-
-/* "Secure MP initialization": measured only on the bootstrap processor, with every other one waiting for SIPI. */
-static void test_processors(void **state)
-{
-	static const struct {
-		u8 activity;
-		bool bsp, good;
-	} rows[] = {{ACT_WAIT_SIPI, true, true}, {ACT_RUN, true, false}, {ACT_HLT, true, false}, {ACT_SHUTDOWN, true, false},
-	            {ACT_WAIT_SIPI, false, false}};
-
-	(void)state;
-	for (size_t n = 0; n < ARRAY_LEN(rows); n++) {
-		struct pc *p = machine("amd");
-		struct cpu *other = calloc(1, sizeof(*other)), *all[2] = {p->c, other};
-
-		assert_non_null(other);
-		other->index = 1;
-		other->activity = rows[n].activity;
-		p->c->all = all;
-		p->c->count = 2;
-		if (!rows[n].bsp)
-			p->c->apic.base &= ~BIT(8);
-		go_from(p, HOST_CODE);
-		expect_loader(p, SLB, ENTRY);
-		expect_measured(p, SLB, rows[n].good ? 0x1234 : 0);
-		assert_string_equal(p->refused ? p->refused : "", rows[n].good ? "" : "svm.skinit.processors");
-		p->c->all = p->all;
-		p->c->count = 1;
-		free(other);
-		done(p);
-	}
-	proves("svm.3.1.6.23 svm.3.1.6.26 svm.3.1.8.15");
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -829,19 +365,11 @@ int main(void)
 	        cmocka_unit_test(test_lengths),
 	        cmocka_unit_test(test_addresses),
 	        cmocka_unit_test(test_protected_before_read),
+	        cmocka_unit_test(test_a20),
 	        cmocka_unit_test(test_no_memory),
 	        cmocka_unit_test(test_unconditional),
 	        cmocka_unit_test(test_faults),
 	        cmocka_unit_test(test_announced),
-	        cmocka_unit_test(test_pending),
-	        cmocka_unit_test(test_pending_init_smi),
-	        cmocka_unit_test(test_no_breakpoints),
-	        cmocka_unit_test(test_no_trace_trap),
-	        cmocka_unit_test(test_shutdown),
-	        cmocka_unit_test(test_guest),
-	        cmocka_unit_test(test_guest_without_svme),
-	        cmocka_unit_test(test_locked),
-	        cmocka_unit_test(test_processors),
 	};
 
 	return cmocka_run_group_tests_name("skinit", tests, NULL, NULL);

@@ -317,6 +317,37 @@ static void test_ignne(void **state)
 	}
 }
 
+/* "IGNNE MSR": with HWCR.IgnneEm the MSR is the signal, with the pin or without one; else the pin, and none counts as active. */
+static void test_ignne_emulation(void **state)
+{
+	(void)state;
+	for (unsigned n = 0; n < 16 * ARRAY_LEN(models); n++) {
+		struct pc *p = machine(models[n / 16]);
+		bool emulated = n & 1, msr = n & 2, pin = n & 4, wired = n & 8;
+		bool ignored = emulated ? msr : pin || !wired;
+		u64 hwcr;
+
+		CODE(p, HOST_CODE, 0xdb, 0xe3, 0xd9, 0x2c, 0x25, 0x00, 0xa0, 0x09, 0x00, 0xd9, 0xe8, 0xd9, 0xee, 0xde, 0xf9,
+		     0x9b, 0xb0, 1, 0xaa, 0xf4); /* as above */
+		bus_write_u64(&p->bus, DATA, 0x37b);
+		p->c->cr0 &= ~CR0_NE;
+		p->c->ferr_pin = wired ? ferr : NULL;
+		assert_true(msr_read(p->c, 0xc0010015, &hwcr));
+		assert_true(msr_write(p->c, 0xc0010015, hwcr | (emulated ? BIT(8) : 0)));
+		assert_true(msr_write(p->c, 0xc0010115, msr));
+		cpu_update_mode(p->c);
+		cpu_set_ignne(p->c, pin);
+		run_from(p, HOST_CODE);
+		assert_int_equal(p->c->activity, ignored ? ACT_HLT : ACT_FREEZE);
+		if (!ignored) {
+			cpu_set_ignne(p->c, true);
+			assert_int_equal(p->c->activity, emulated ? ACT_FREEZE : ACT_RUN);
+		}
+		pc_free(p);
+	}
+	proves("svm.E.2.1 svm.E.2.3 svm.E.2.4 svm.E.2.5");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -328,6 +359,7 @@ int main(void)
 	        cmocka_unit_test(test_smi),
 	        cmocka_unit_test(test_a20m),
 	        cmocka_unit_test(test_ignne),
+	        cmocka_unit_test(test_ignne_emulation),
 	};
 
 	return cmocka_run_group_tests_name("gif", tests, NULL, NULL);
