@@ -24,7 +24,6 @@ static void reinitialise(struct cpu *c, u32 slb)
 	c->cr0 |= CR0_PE;
 	c->seg[SEG_CS] = (struct seg){.sel = 0x08, .limit = ~0u, .ar = flat | AR_CODE};
 	c->seg[SEG_SS] = (struct seg){.sel = 0x10, .limit = ~0u, .ar = flat};
-	c->cpl = 0;
 	c->r[REG_RAX] = slb;
 	c->r[REG_RSP] = (u32)(slb + SLB_SIZE); /* RDX: as after INIT */
 	c->vm_cr = kept | VM_CR_SECURE;
@@ -101,5 +100,4 @@ void svm_skinit(struct cpu *c, u32 eax, u64 rip)
 		tell_unprepared(c, slb, rip);
 	measure(c, slb, complete ? header(c, slb, SLB_LENGTH) : 0);
 	c->r[REG_RIP] = slb + header(c, slb, SLB_ENTRY);
-	cpu_recheck(c);
 }

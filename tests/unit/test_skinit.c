@@ -188,7 +188,7 @@ static void test_protected_before_read(void **state)
 	done(q);
 }
 
-/* A20M asserted: DIS_A20M is set before the image is read, whose address has bit 20. */
+/* A20M asserted: DIS_A20M is set before the image is read, whose address has bit 20; behind an abort it masks again. */
 static void test_a20(void **state)
 {
 	(void)state;
@@ -202,6 +202,9 @@ static void test_a20(void **state)
 		go_from(p, GUEST_CODE);
 		expect_loader(p, SLB, ENTRY);
 		expect_measured(p, SLB, 0x1234);
+		assert_int_equal(cpu_read_u32(p->c, BY_VIRT, SLB), 0x12340000 | ENTRY);
+		assert_true(msr_write(p->c, 0xc0010114, 0));
+		assert_int_equal(cpu_read_u32(p->c, BY_VIRT, SLB), 0x07770000 | ENTRY);
 		done(p);
 	}
 }

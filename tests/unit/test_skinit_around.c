@@ -82,17 +82,22 @@ static void test_pending(void **state)
 	proves("svm.3.1.6.28 svm.3.1.6.36 svm.3.1.6.37 svm.3.1.6.40");
 }
 
-/* SMI and INIT that arise while it measures. The loader has cleared VM_CR before it sets GIF: INIT is INIT again. */
+/* SMI and INIT, before it with GIF = 0 and while it measures. The loader has cleared VM_CR before it sets GIF: INIT is INIT again. */
 static void test_pending_init_smi(void **state)
 {
 	(void)state;
-	for (size_t n = 0; n < 2 * ARRAY_LEN(models); n++) {
+	for (size_t n = 0; n < 4 * ARRAY_LEN(models); n++) {
 		struct pc *p = machine(models[n % ARRAY_LEN(models)]);
-		u32 raised = n / ARRAY_LEN(models) ? PEND_INIT : PEND_SMI;
+		u32 raised = n / ARRAY_LEN(models) & 1 ? PEND_INIT : PEND_SMI;
 
 		put_loader(p);
 		CODE(p, SLB + ENTRY + 58, 0xf4, 0x0f, 0x01, 0xdc, 0x90, 0xfa, 0xf4); /* HLT; STGI; NOP; CLI; HLT */
-		heard(p)->raise = raised;
+		if (n / ARRAY_LEN(models) & 2) {
+			heard(p)->raise = raised;
+		} else {
+			p->c->gif = false;
+			cpu_raise(p->c, raised);
+		}
 		go_from(p, HOST_CODE);
 		assert_int_equal(p->c->activity, ACT_HLT);
 		EXPECT_LOG(p, "held", 1);
