@@ -288,7 +288,6 @@ static void test_a20m(void **state)
 static void ferr(void *arg, bool active)
 {
 	(void)arg, (void)active;
-	proves("svm.2.13.27 svm.2.13.28");
 }
 
 static void test_ignne(void **state)
@@ -315,6 +314,7 @@ static void test_ignne(void **state)
 		EXPECT_LOG(p, "IGNNE", 1);
 		pc_free(p);
 	}
+	proves("svm.2.13.27 svm.2.13.28");
 }
 
 /* "IGNNE MSR": with HWCR.IgnneEm the MSR is the signal, with the pin or without one; else the pin, and none counts as active. */

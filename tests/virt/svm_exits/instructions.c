@@ -94,7 +94,7 @@ static const struct row rows[] = {
 	{REQ("svm.2.5.2.2") "CR3 read", &r_cr3, CR_READ(3), EXIT_CR_READ + 3, MOVCR(2), STAYS, 0, 0},
 	{"CR4 read", &r_cr4, CR_READ(4), EXIT_CR_READ + 4, MOVCR(9), STAYS, 0, 0},
 	{REQ("svm.2.5.3.2") "CR8 read", &r_cr8, CR_READ(8), EXIT_CR_READ + 8, MOVCR(15), STAYS, 0, 0},
-	{"CR8 read by LOCK", &l_cr8_read, CR_READ(8), EXIT_CR_READ + 8, MOVCR(3), STAYS, 0, 0},
+	{REQ("svm.2.5.3.2") "CR8 read by LOCK", &l_cr8_read, CR_READ(8), EXIT_CR_READ + 8, MOVCR(3), STAYS, 0, 0},
 	{REQ("svm.2.5.1.4") "SMSW", &r_smsw, CR_READ(0), EXIT_CR_READ + 0, 0, STAYS, 0, 0},
 	{REQ("svm.2.5.1.1") "CR0 write", &w_cr0, CR_WRITE(0), EXIT_CR_WRITE + 0, MOVCR(3), STAYS, 0, 0},
 	{"CR2 write", &w_cr2, CR_WRITE(2), EXIT_CR_WRITE + 2, MOVCR(1), STAYS, 0, 0},

@@ -43,7 +43,7 @@ static void paged_real_mode(void)
 	vcheck("paged real mode", "DS base", v->ds.base, 0x12340);
 	vcheck("paged real mode", REQ("svm.2.15.4") "data through the tables", code[0x40], 0x77);
 	vcheck("paged real mode", "frame", v->rsp, 0x5ffa);
-	vcheck("paged real mode", REQ("svm.2.2.1.55") "CPL", v->cpl, 0);
+	vcheck("paged real mode", REQ("svm.2.2.1.55 svm.C.1.125") "CPL", v->cpl, 0);
 
 	table[0x12] = 0;
 	v->rip = 0;
@@ -84,6 +84,7 @@ SNIPPET32(m_iret, "", "iret");
 SNIPPET32(m_lock_cr0, "", ".byte 0xf0; mov %cr0, %ebx");
 SNIPPET32(m_pushf, "", "pushf");
 SNIPPET32(m_int3, "", "int3");
+SNIPPET32(m_outs16, "mov $0x80, %edx; xor %esi, %esi", "addr16 outsb");
 SNIPPET32(m_gp, "mov $0x1234, %ax", "mov %eax, %ds"); /* #GP(1234h) */
 
 static void protected32(const struct snippet *s)
@@ -122,6 +123,7 @@ static const struct {
 	{REQ("svm.2.17.3.4") "LOCK MOV from CR0", &m_lock_cr0, 2, EXIT_CR_READ + 8, 0, 0, true},
 	{"PUSHF", &m_pushf, 2, EXIT_PUSHF, 0, 0, true},
 	{"INT3", &m_int3, 2, EXIT_EXCEPTION + 3, 0, 0, true},
+	{REQ("svm.2.6.26 svm.2.6.34") "A16 OUTSB", &m_outs16, 2, EXIT_IOIO, 0x80 << 16 | 1 << 7 | 1 << 4 | 1 << 2, 0, true},
 };
 
 static void test_32(void)
@@ -133,6 +135,7 @@ static void test_32(void)
 
 		scratch[0] = 0;
 		protected32(at);
+		((u8 *)v->iopm_pa)[0x80 / 8] = 1;
 		v->rflags = rows32[n].rflags;
 		/* TR belongs to VMLOAD: give the guest its own, and ours back afterwards */
 		if (rows32[n].code == EXIT_TASK) {
@@ -155,7 +158,9 @@ static void test_32(void)
 
 		vcheck(rows32[n].name, "RIP", v->rip, (u64)(behind ? at->next : at->at));
 		vcheck(rows32[n].name, "EXITINFO1", v->exitinfo1,
-			code == EXIT_CR_READ + 8 && assists ? 1ull << 63 | 3 : rows32[n].info1);
+			code == EXIT_CR_READ + 8 && assists ? 1ull << 63 | 3
+			: code == EXIT_IOIO && assists	    ? rows32[n].info1 | 3 << 10 /* DS */
+							    : rows32[n].info1);
 		if (code == EXIT_TASK) /* bit 48 tells RFLAGS.RF */
 			vcheck(rows32[n].name, "EXITINFO2", v->exitinfo2 & ~(1ull << 48), rows32[n].info2);
 		if (nrips)

@@ -205,7 +205,7 @@ static void host_mode(void)
 	v->cs.limit = 0xffff;
 	v->cpl = 0;
 	check("from virtual-8086 mode", go(), EXIT_VMMCALL);
-	check(REQ("svm.2.2.1.56 svm.2.2.1.94") "CPL 3 there", v->cpl, 3);
+	check(REQ("svm.2.2.1.56 svm.2.2.1.94 svm.C.1.125") "CPL 3 there", v->cpl, 3);
 	asm volatile("pushf; pop %0" : "=r"(flags));
 	check(REQ("svm.2.3.21") "RFLAGS.VM", flags >> 17 & 1, 0);
 	base_at(0);

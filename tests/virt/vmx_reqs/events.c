@@ -500,8 +500,8 @@ static void external(void)
 	mmio_write(APIC + 0xb0, 0);
 	with_idt(G64, &i_cli_sti_popf);
 	on(VMCS_PIN, PIN_EXT);
-	check(REQ("vmx04.3.1.4.1") "CLI, STI, PUSHF, POPF", go(), R_VMCALL);
-	check("IF follows", (g_out[RAX] >> 9 & 1) == 0 && (g_out[RBX] >> 9 & 1) == 1 && (g_out[RCX] >> 9 & 1) == 0, 1);
+	check("CLI, STI, PUSHF, POPF", go(), R_VMCALL);
+	check(REQ("vmx04.3.1.4.1") "IF follows", (g_out[RAX] >> 9 & 1) == 0 && (g_out[RBX] >> 9 & 1) == 1 && (g_out[RCX] >> 9 & 1) == 0, 1);
 }
 
 static void nmi(void)

@@ -399,6 +399,9 @@ static void every_register(void)
 	guest(G64, &i_mov_rax_cr3);
 	on(VMCS_PROC, P_CR3_LOAD);
 	check(REQ("vmx04.2.8.4.9") "without REX", (go(), vmx_read(VMCS_EXIT_LENGTH)), 3);
+	GUEST_BYTES(G64, 0x66, 0x3e, 0x0f, 0x22, 0xd8);
+	on(VMCS_PROC, P_CR3_LOAD);
+	check(REQ("vmx04.2.8.4.9") "two redundant prefixes", (go(), vmx_read(VMCS_EXIT_LENGTH)), 5);
 	guest(G64, &i_mov_rax_dr7);
 	on(VMCS_PROC, P_DR);
 	check(REQ("vmx04.2.8.4.10") "without REX", (go(), vmx_read(VMCS_EXIT_LENGTH)), 3);
