@@ -33,6 +33,7 @@ SNIPPET(g_gd, "mov %dr7, %rax; nop", "");
 SNIPPET(g_io, "out %al, $0x80; nop", "");
 SNIPPET(g_cpuid, "cpuid", "");
 SNIPPET(g_ud, "ud2", "");
+SNIPPET(g_mov_ss, "mov scratch + 96, %ss", "hlt");
 
 static void host_breakpoint(void)
 {
@@ -150,6 +151,20 @@ static void implicit(void)
 	check(REQ("svm.2.4.0.12") "data trap before VMMCALL's intercept", go(), EXIT_DB);
 }
 
+/* What MOV SS holds back when the next instruction exits goes with the guest: the host has no trap of it. */
+static void held_at_exit(void)
+{
+	base(&g_mov_ss);
+	asm volatile("mov %0, %%dr1" ::"r"(&scratch[12]));
+	scratch[12] = 0x10;
+	v->dr7 = 0x400 | 4 | 0x7u << 20; /* DR1: two bytes, reads and writes */
+	v->intercept1 |= SVM_BIT(EXIT_HLT);
+	hits = 0;
+	check("exit behind MOV SS", go(), EXIT_HLT);
+	asm volatile("nop; nop" ::: "memory");
+	check("exit behind MOV SS: no trap in the host", hits, 0);
+}
+
 /* "GIF = 0": debug matches are lost, single steps are not. */
 static void gif(void)
 {
@@ -177,6 +192,7 @@ void test_debug(void)
 	saved_rf();
 	guest_breakpoint();
 	implicit();
+	held_at_exit();
 	gif();
 	on_exception(1, NULL);
 }

@@ -90,7 +90,7 @@ static void test_accessed_dirty(void)
 
 static void test_pml(void)
 {
-	u64 *log = page_alloc(), hits = 0;
+	u64 *log = page_alloc(), *upper, hits = 0;
 
 	base(&g_write);
 	on(VMCS_EPTP, AD);
@@ -106,7 +106,11 @@ static void test_pml(void)
 	on(VMCS_PROC2, S_PML);
 	vmx_write(VMCS_PML, (u64)log);
 	vmx_write(VMCS_PML_INDEX, 0xffff);
+	upper = (u64 *)(vmx_read(VMCS_EPTP) & ~0xfffull);
+	upper[0] &= ~0x300ull;
 	check("PML full: exits", go(), R_PML);
+	check("PML full: what leads there has not been used", upper[0] & 0x300, 0);
+	check("PML full: what it is about has no flag yet", *vmx_ept_entry(vmx_read(VMCS_GUEST_PHYSICAL)) & 0x300, 0);
 	check("PML full: no flag is set", *vmx_ept_entry(HOLE) & 0x300, 0);
 }
 
@@ -170,6 +174,7 @@ static void test_ve_real_mode(void)
 	vmx_write(VMCS_GUEST_EFER, 0);
 	off(VMCS_GUEST_CR0, 1u << 31 | 1);
 	vmx_write(VMCS_GUEST_CS_AR, 0xc09b);
+	vmx_write(VMCS_GUEST_IDTR_LIMIT, 0); /* no exception finds a way */
 	vmx_write(VMCS_VE, (u64)page_alloc());
 	*vmx_ept_entry(HOLE) = 0;
 	check("#VE in real mode: an exit", go(), R_EPT);

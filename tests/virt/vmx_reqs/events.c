@@ -680,6 +680,14 @@ static void pending_debug(void)
 	check("INT n injected: B1", vmx_read(VMCS_QUALIFICATION), 2);
 	check("INT n injected: in the handler", vmx_read(VMCS_GUEST_RIP), STUB(0x40));
 	with_idt(G64, &i_nop);
+	vmx_write(VMCS_PENDING_DEBUG, 2); /* met, but not enabled */
+	vmx_write(VMCS_GUEST_INTERRUPTIBILITY, 2);
+	vmx_write(VMCS_ENTRY_EVENT, EV(0x40, 4));
+	vmx_write(VMCS_ENTRY_LENGTH, 2);
+	vmx_write(VMCS_EXCEPTIONS, 2);
+	check("INT n injected under MOV-SS blocking, no breakpoint enabled", go(), R_VMCALL);
+	check("INT n injected, no breakpoint enabled: in the handler", vmx_read(VMCS_GUEST_RIP), STUB(0x40));
+	with_idt(G64, &i_nop);
 	vmx_write(VMCS_PENDING_DEBUG, 1 << 12 | 2);
 	vmx_write(VMCS_ENTRY_EVENT, EV(0x40, 4));
 	vmx_write(VMCS_ENTRY_LENGTH, 2);
