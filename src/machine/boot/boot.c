@@ -197,6 +197,8 @@ enum status boot_initrd(struct boot *b, u64 limit, struct err *err)
 		            path, (unsigned long long)f.size);
 	else
 		s = boot_put(b, base, f.data, f.size, "the initrd", err);
+	if (s == ST_OK)
+		boot_measure_file(b, &f, "initrd");
 	b->initrd_base = base;
 	b->initrd_size = f.size;
 	os_file_unmap(&f);
@@ -224,6 +226,8 @@ static enum status one_module(struct boot *b, const char *word, size_t n, struct
 		            path, (unsigned long long)f.size);
 	else
 		s = boot_put(b, mod->base, f.data, f.size, "a module", err);
+	if (s == ST_OK)
+		boot_measure_file(b, &f, "module");
 	os_file_unmap(&f);
 	if (s != ST_OK)
 		return s;
@@ -348,12 +352,16 @@ enum status boot_load(struct machine *m, struct err *err)
 		s = boot_claim(b, MACHINE_EBDA, 0x100000 - MACHINE_EBDA, "the firmware area", err);
 	if (s == ST_OK) {
 		boot_bios_data(m);
+		s = boot_measure_start(b, err);
+	}
+	if (s == ST_OK) {
+		boot_measure_command_line(b);
+		boot_measure_file(b, &b->kernel, "kernel");
 		s = load_by_content(b, err);
 	}
 	if (s == ST_OK)
 		s = boot_platform(b, err);
-	if (s == ST_OK)
-		s = boot_measure(m, b->append, err);
+	boot_measure_end(b);
 	os_file_unmap(&b->kernel);
 	base_free(b);
 	return s;

@@ -36,6 +36,7 @@ struct boot {
 	u64 entry;
 	u64 kernel_base, kernel_end; /* what the image occupies */
 	u64 initrd_base, initrd_size;
+	struct boot_log *log; /* measure.c; NULL: nothing is measured */
 };
 
 struct boot_module {
@@ -52,9 +53,12 @@ void boot_shadow(struct machine *m);
 /* Load everything and set the processors: at machine creation and after every reset. */
 enum status boot_load(struct machine *m, struct err *err) must_check;
 
-/* ---- measure.c: a TPM, if there is one. Starts it and measures; goes on after S3 ---- */
-enum status boot_measure(struct machine *m, const char *command_line, struct err *err) must_check;
-void boot_wake_tpm(struct machine *m);
+/* ---- measure.c: with a TPM. Firmware in PCRs 0 to 7; then, as boot loaders do, the command line in 8 and files in 9 ---- */
+enum status boot_measure_start(struct boot *b, struct err *err) must_check;
+void boot_measure_file(struct boot *b, const struct os_file *f, const char *what); /* "kernel" */
+void boot_measure_command_line(struct boot *b);
+void boot_measure_end(struct boot *b);
+void boot_wake_tpm(struct machine *m); /* behind S3 */
 
 /* ---- boot.c: helpers of the loaders ---- */
 enum status boot_claim(struct boot *b, u64 base, u64 size, const char *what, struct err *err) must_check;

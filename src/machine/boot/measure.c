@@ -1,6 +1,6 @@
 /*
- * What firmware does with a TPM before an operating system has it: starts it, measures itself and what it loads, and
- * leaves a log of that. Trusted Platform Module Library, Part 3: "TPM2_Startup", "TPM2_HashSequenceStart",
+ * What firmware and loader do with a TPM before an operating system has it: start it, measure themselves and what they
+ * load, and leave a log of that. Trusted Platform Module Library, Part 3: "TPM2_Startup", "TPM2_HashSequenceStart",
  * "TPM2_EventSequenceComplete"; PC Client Platform Firmware Profile: "PCR Usage", "Event Logging".
  */
 #include "dev/devices.h"
@@ -141,7 +141,7 @@ static const struct {
 	u16 alg, size;
 } hashes[] = {{0x04, 20}, {0x0b, 32}, {0x0c, 48}, {0x0d, 64}, {0x12, 32}, {0x27, 32}, {0x28, 48}, {0x29, 64}};
 
-struct log {
+struct boot_log {
 	struct machine *m;
 	u64 at;    /* where the next event goes */
 	u32 banks; /* of PCRs: a bit for each of hashes[] */
@@ -158,7 +158,7 @@ static unsigned hash_of(u32 alg)
 	return i;
 }
 
-static void append(struct log *l, const struct bytes *b)
+static void append(struct boot_log *l, const struct bytes *b)
 {
 	if (l->at + b->len > MACHINE_TPM_LOG + MACHINE_TPM_LOG_SIZE)
 		return;
@@ -167,7 +167,7 @@ static void append(struct log *l, const struct bytes *b)
 }
 
 /* A bank of TPML_PCR_SELECTION. */
-static bool add_bank(struct log *l, struct rest *r)
+static bool add_bank(struct boot_log *l, struct rest *r)
 {
 	u32 alg, size;
 	const u8 *selected;
@@ -183,7 +183,7 @@ static bool add_bank(struct log *l, struct rest *r)
 }
 
 /* Banks that have PCRs: "TPM2_GetCapability". */
-static u32 find_banks(struct log *l)
+static u32 find_banks(struct boot_log *l)
 {
 	enum { GET_CAPABILITY = 0x17a, CAP_PCRS = 5, MOST = 16 };
 	struct bytes b;
@@ -204,7 +204,7 @@ static u32 find_banks(struct log *l)
 }
 
 /* "Specification ID Version Event": the log's first says which digests all others have. */
-static void open_log(struct log *l)
+static void open_log(struct boot_log *l)
 {
 	struct bytes b = {.len = 0};
 	const u8 no_digest[20] = {0};
@@ -232,7 +232,7 @@ static void open_log(struct log *l)
 }
 
 /* TPML_DIGEST_VALUES, which may tell of hashes without a bank, as the log has them. */
-static bool copy_digests(const struct log *l, struct bytes *b, struct rest *r)
+static bool copy_digests(const struct boot_log *l, struct bytes *b, struct rest *r)
 {
 	u32 count, alg;
 
@@ -254,7 +254,7 @@ static bool copy_digests(const struct log *l, struct bytes *b, struct rest *r)
 }
 
 /* TCG_PCR_EVENT2 */
-static u32 write_event(struct log *l, unsigned pcr, u32 type, struct rest *digests, const void *text, u32 n)
+static u32 write_event(struct boot_log *l, unsigned pcr, u32 type, struct rest *digests, const void *text, u32 n)
 {
 	struct bytes b = {.len = 0};
 
@@ -270,7 +270,7 @@ static u32 write_event(struct log *l, unsigned pcr, u32 type, struct rest *diges
 }
 
 /* All but the last kilobyte of what is measured. */
-static u32 feed(struct log *l, u32 sequence, const u8 **p, u64 *size)
+static u32 feed(struct boot_log *l, u32 sequence, const u8 **p, u64 *size)
 {
 	struct bytes b;
 	struct rest r;
@@ -287,7 +287,7 @@ static u32 feed(struct log *l, u32 sequence, const u8 **p, u64 *size)
 }
 
 /* Extend a PCR of every bank with the hash of these bytes, and write down what was measured. */
-static u32 measure(struct log *l, unsigned pcr, u32 type, const void *data, u64 size, const void *text, u32 n)
+static u32 measure(struct boot_log *l, unsigned pcr, u32 type, const void *data, u64 size, const void *text, u32 n)
 {
 	const u8 *p = data;
 	struct bytes b;
@@ -316,7 +316,7 @@ static u32 measure(struct log *l, unsigned pcr, u32 type, const void *data, u64 
 /* ---- what is measured ---- */
 
 /* PCR 0: which firmware this is, in UCS-2. PCRs 0 to 7: where firmware ends. */
-static u32 measure_firmware(struct log *l)
+static u32 measure_firmware(struct boot_log *l)
 {
 	static const char version[] = "Turnstile " TS_VERSION;
 	static const u8 separator[4];
@@ -330,15 +330,6 @@ static u32 measure_firmware(struct log *l)
 	return rc;
 }
 
-/* PCR 8: the command line, where boot loaders have it; the log says what it was, as much as fits. */
-static u32 measure_command_line(struct log *l, const char *line)
-{
-	char text[512];
-	int n = snprintf(text, sizeof(text), "kernel_cmdline: %s", line);
-
-	return measure(l, 8, EV_IPL, line, strlen(line), text, n < (int)sizeof(text) ? (u32)n + 1 : sizeof(text));
-}
-
 static void complain(const struct machine *m, u32 rc)
 {
 	char text[96];
@@ -348,27 +339,54 @@ static void complain(const struct machine *m, u32 rc)
 		m->note(m->note_arg, text);
 }
 
-enum status boot_measure(struct machine *m, const char *command_line, struct err *err)
+/* Where that was refused, it was the last. */
+static void go_on(struct boot *b, u32 rc)
 {
-	if (!m->tis)
+	if (rc == TPM_RC_SUCCESS)
+		return;
+	complain(b->m, rc);
+	boot_measure_end(b);
+}
+
+enum status boot_measure_start(struct boot *b, struct err *err)
+{
+	if (!b->m->tis)
 		return ST_OK;
-	struct log *l = base_alloc(sizeof(*l));
+	struct boot_log *l = b->log = base_alloc(sizeof(*l));
 	if (!l)
 		return err_set(err, ST_NOMEM, "out of memory");
-	l->m = m;
+	l->m = b->m;
 	l->at = MACHINE_TPM_LOG;
-	u32 rc = startup(m, SU_CLEAR, l->answer);
+	u32 rc = startup(l->m, SU_CLEAR, l->answer);
 	if (rc == TPM_RC_SUCCESS)
 		rc = find_banks(l);
 	open_log(l);
 	if (rc == TPM_RC_SUCCESS)
 		rc = measure_firmware(l);
-	if (rc == TPM_RC_SUCCESS)
-		rc = measure_command_line(l, command_line);
-	if (rc != TPM_RC_SUCCESS)
-		complain(m, rc);
-	base_free(l);
+	go_on(b, rc);
 	return ST_OK;
+}
+
+void boot_measure_file(struct boot *b, const struct os_file *f, const char *what)
+{
+	if (b->log)
+		go_on(b, measure(b->log, 9, EV_IPL, f->data, f->size, what, (u32)strlen(what) + 1));
+}
+
+void boot_measure_command_line(struct boot *b)
+{
+	char text[512];
+	int n = snprintf(text, sizeof(text), "kernel_cmdline: %s", b->append);
+
+	if (b->log)
+		go_on(b, measure(b->log, 8, EV_IPL, b->append, strlen(b->append), text,
+		                 n < (int)sizeof(text) ? (u32)n + 1 : sizeof(text)));
+}
+
+void boot_measure_end(struct boot *b)
+{
+	base_free(b->log);
+	b->log = NULL;
 }
 
 /* "TPM2_Startup": what TPM2_Shutdown(STATE) kept goes on; without it the TPM starts anew, and its PCRs tell. */
