@@ -344,8 +344,10 @@ static void end(struct several *s, enum ending how)
 			c->gif = true;
 			assert_true(msr_write(c, VM_CR, 0));
 		} else if (how == ABORT) {
-			assert_true(msr_write(c, VM_CR, SECURE & ~VM_CR_R_INIT)); /* not yet the end */
-			assert_true(svm_of(c)->secure_start);
+			for (u64 some = SECURE; some; some--) { /* not yet the end */
+				assert_true(msr_write(c, VM_CR, some));
+				assert_true(svm_of(c)->secure_start);
+			}
 			assert_true(msr_write(c, VM_CR, 0));
 		} else {
 			assert_true(msr_write(c, VM_CR, VM_CR_DIS_A20M)); /* not redirected */
@@ -415,23 +417,47 @@ static void test_note(void **state)
 	several_free(&s);
 }
 
-/* An INIT that is held in INIT state is taken there when the start is aborted: the Startup IPI finds nothing of it. */
-static void test_held_until_abort(void **state)
+/* An INIT that is held in INIT state is taken there when the start ends: the Startup IPI finds nothing of it. */
+static void test_held_until_the_end(void **state)
+{
+	struct several s;
+
+	(void)state;
+	for (unsigned aborted = 0; aborted < 2; aborted++) {
+		several_init(&s, "amd", 2);
+		assert_true(skinit(&s, 0));
+		ipi(&s, INIT_IPI);
+		turns(&s, 2);
+		assert_true(s.all[1]->pend & PEND_INIT);
+		if (aborted)
+			assert_true(msr_write(s.all[0], VM_CR, 0));
+		else
+			cpu_reset(s.all[0], true); /* INIT of the first */
+		s.all[0]->activity = ACT_HLT;
+		turns(&s, 2);
+		assert_false(s.all[1]->pend & PEND_INIT);
+		start(&s);
+		assert_int_equal(s.all[1]->activity, ACT_HLT);
+		assert_true(s.all[1]->gif);
+		several_free(&s);
+	}
+}
+
+/* "SVM-Lock": what is locked of another's VM_CR outlives the INIT IPI and the Startup IPI. */
+static void test_locked(void **state)
 {
 	struct several s;
 
 	(void)state;
 	several_init(&s, "amd", 2);
-	assert_true(skinit(&s, 0));
+	start(&s);
+	assert_true(msr_write(s.all[1], VM_CR, VM_CR_LOCK | VM_CR_SVMDIS));
 	ipi(&s, INIT_IPI);
 	turns(&s, 2);
-	assert_true(s.all[1]->pend & PEND_INIT);
-	assert_true(msr_write(s.all[0], VM_CR, 0));
-	turns(&s, 2);
-	assert_false(s.all[1]->pend & PEND_INIT);
+	assert_int_equal(s.all[1]->vm_cr, VM_CR_LOCK | VM_CR_SVMDIS);
+	assert_true(skinit(&s, 0));
 	start(&s);
-	assert_int_equal(s.all[1]->activity, ACT_HLT);
-	assert_true(s.all[1]->gif);
+	assert_int_equal(s.all[1]->vm_cr, VM_CR_LOCK | VM_CR_SVMDIS | SECURE);
 	several_free(&s);
 }
 
@@ -440,7 +466,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(test_as_ever),       cmocka_unit_test(test_snoops), cmocka_unit_test(test_handshake),
 	        cmocka_unit_test(test_behind_skinit), cmocka_unit_test(test_held),   cmocka_unit_test(test_end),
-	        cmocka_unit_test(test_note),          cmocka_unit_test(test_held_until_abort),
+	        cmocka_unit_test(test_note),          cmocka_unit_test(test_held_until_the_end),
+	        cmocka_unit_test(test_locked),
 	};
 
 	return cmocka_run_group_tests_name("startup", tests, NULL, NULL);
