@@ -1,10 +1,8 @@
 /*
- * The event stress: short instruction sequences in a guest, and an interrupt, NMI, virtual interrupt,
- 	or several of them,
- * arriving at each instruction boundary in turn,
- 	with the guest's first event injected or not. What the handlers log, and
- * where, is compared with a sequential model: nothing is lost, doubled or out of order. Events that the monitor
- * intercepts are injected by it, so the log is the same. Argument: number of sequences.
+ * The event stress: short instruction sequences in a guest, and an interrupt, NMI, virtual interrupt, redirected INIT,
+ * or several of them, arriving at each instruction boundary in turn, with the guest's first event injected or not. What
+ * the handlers log, and where, is compared with a sequential model: nothing is lost, doubled or out of order. Events
+ * that the monitor intercepts are injected by it, so the log is the same. Argument: number of sequences.
  */
 #include "../../proved.h"
 #include "../../unit/bare.h"
@@ -14,7 +12,7 @@ enum {
 	HOST_CODE = 0x100000, GUEST_CODE = 0x200000, VMCB = 0x10000, HSAVE = 0x30000, NCR3 = 0x3000, GDT = 0x58000,
 	IDT = 0x60000, HANDLERS = 0x70000, STACK = 0x90000, LOG = 0x98000, PAE_CR3 = 0x6000,
 };
-enum { VEC_NMI = 2, VEC_INTR = 0x51, VEC_VIRQ = 0x62, VEC_INJECTED = 0x73, PRIORITY = 5 };
+enum { VEC_NMI = 2, VEC_SX = 30, VEC_INTR = 0x51, VEC_VIRQ = 0x62, VEC_INJECTED = 0x73, PRIORITY = 5 };
 
 /* ---- the processor ---- */
 
@@ -25,7 +23,7 @@ struct plan {
 	bool entered, fired, spoil;
 };
 
-enum arrival { INTR = 1, NMI = 2 };
+enum arrival { INTR = 1, NMI = 2, INIT = 4 };
 
 static struct plan *plan(struct pc *p)
 {
@@ -41,6 +39,8 @@ static void on_timer(void *arg)
 		apic_msi(p->all, 1, 0xfee00000, VEC_INTR);
 	if (plan(p)->arrives & NMI)
 		apic_msi(p->all, 1, 0xfee00000, DM_NMI << 8);
+	if (plan(p)->arrives & INIT)
+		apic_msi(p->all, 1, 0xfee00000, DM_INIT << 8);
 }
 
 /* VMRUN is under way: its own cycle comes first. */
@@ -56,6 +56,11 @@ static void on_entry(void *arg, struct cpu *c)
 	cpu_sync_time(c);
 	if (plan(p)->arrives)
 		timer_arm(&plan(p)->timer, p->clock.now + plan(p)->delay);
+}
+
+static u64 handler_of(u64 vector)
+{
+	return HANDLERS + 32 * vector;
 }
 
 static void build_tables(struct pc *p)
@@ -74,9 +79,13 @@ static void build_tables(struct pc *p)
 		/* PUSH RAX; MOV RAX, [RSP+8]; SHL RAX, 8; MOV AL, v; STOSQ; POP RAX; IRETQ */
 		const u8 handler[] = {0x50, 0x48, 0x8b, 0x44, 0x24, 8, 0x48, 0xc1, 0xe0, 8, 0xb0, (u8)v, 0x48, 0xab,
 			0x58, 0x48, 0xcf};
-		u64 at = HANDLERS + 32 * v;
+		/* MOV [RSP], RAX in place of PUSH: over the error code */
+		static const u8 save[] = {0x48, 0x89, 0x04, 0x24};
+		const bool error = v == VEC_SX;
+		const u64 at = handler_of(v);
 
-		bus_write(&p->bus, at, handler, sizeof(handler));
+		bus_write(&p->bus, at, error ? save : handler, error ? sizeof(save) : 1);
+		bus_write(&p->bus, at + (error ? sizeof(save) : 1), handler + 1, sizeof(handler) - 1);
 		bus_write_u64(&p->bus, IDT + 16 * v, (at & 0xffff) | 8 << 16 | 0x8eull << 40 | (at >> 16) << 48);
 		bus_write_u64(&p->bus, IDT + 16 * v + 8, 0);
 	}
@@ -110,6 +119,7 @@ static void host_state(struct pc *p, bool host_if)
 	c->gif = false;
 	c->nmi_blocked = false;
 	c->pend = 0;
+	c->vm_cr = VM_CR_R_INIT;
 	c->apic.svr = 0x1ff;
 	c->apic.tpr = 0;
 	memset(c->apic.irr, 0, sizeof(c->apic.irr));
@@ -181,7 +191,7 @@ static const struct kind {
 	const char *name;
 	u8 arrives;
 	bool virq, injected, masking, host_if;
-	u32 intercepts; /* of 00Ch: INTR bit 0, NMI bit 1, VINTR bit 4 */
+	u32 intercepts; /* of 00Ch: INTR bit 0, NMI bit 1, INIT bit 3, VINTR bit 4; and bit 30: #SX */
 } kinds[] = {
         {"interrupt", INTR, false, false, false, false, 0},
         {"interrupt, intercepted", INTR, false, false, false, false, 1},
@@ -203,13 +213,19 @@ static const struct kind {
         {"injected and virtual, window", 0, true, true, true, false, 1 << 4},
         {"everything", NMI | INTR, true, true, true, true, 0},
         {"everything, intercepted", NMI | INTR, true, true, true, true, 3},
+        {"INIT", INIT, false, false, false, false, 0},
+        {"INIT, intercepted", INIT, false, false, false, false, 8},
+        {"INIT, #SX intercepted", INIT, false, false, false, false, 1u << VEC_SX},
+        {"INIT, NMI and interrupt", INIT | NMI | INTR, false, false, false, false, 0},
+        {"INIT, NMI and interrupt, intercepted", INIT | NMI | INTR, false, false, false, false, 0xb},
+        {"everything and INIT, #SX and NMI intercepted", INIT | NMI | INTR, true, true, true, true, 1u << VEC_SX | 2},
 };
 
 #define LOG_SIZE 16
 struct outcome {
 	u64 log[LOG_SIZE];
 	unsigned n;
-	bool intr_left, nmi_left, virq_left; /* not taken by the end */
+	bool intr_left, nmi_left, virq_left, init_left; /* not taken by the end */
 };
 
 /* ---- the sequential model ---- */
@@ -227,7 +243,7 @@ struct sim {
 	unsigned depth;
 	bool gif, shadow, nmi_blocked;
 	u8 tpr, vtpr;
-	bool intr, nmi, virq;
+	bool intr, nmi, virq, init;
 	struct outcome *out;
 	const struct sequence *q;
 };
@@ -236,7 +252,7 @@ static u64 address(const struct sim *s, const struct frame *f)
 {
 	if (f->vector < 0)
 		return (u64)GUEST_CODE + s->q->at[f->step];
-	return (u64)HANDLERS + 32 * (u64)f->vector + handler_at[f->step];
+	return handler_of((u64)f->vector) + handler_at[f->step] + (f->vector == VEC_SX && f->step ? 3 : 0);
 }
 
 static void deliver(struct sim *s, int vector)
@@ -298,11 +314,15 @@ static bool model(const struct sequence *q, const struct kind *k, unsigned bound
 				arrived = true;
 				s.intr = k->arrives & INTR;
 				s.nmi = k->arrives & NMI;
+				s.init = k->arrives & INIT;
 			}
 
 			bool iflag = s.f[s.depth].iflag, open = s.gif && !s.shadow;
 
-			if (s.nmi && open && !s.nmi_blocked) {
+			if (s.init && s.gif) {
+				s.init = false;
+				deliver(&s, VEC_SX);
+			} else if (s.nmi && open && !s.nmi_blocked) {
 				s.nmi = false;
 				deliver(&s, VEC_NMI);
 			} else if (s.intr && open && (k->masking ? k->host_if : iflag) && s.tpr < PRIORITY) {
@@ -322,6 +342,7 @@ static bool model(const struct sequence *q, const struct kind *k, unsigned bound
 	out->intr_left = s.intr;
 	out->nmi_left = s.nmi;
 	out->virq_left = s.virq;
+	out->init_left = s.init;
 	return arrived;
 }
 
@@ -339,8 +360,8 @@ static void guest_state(struct pc *p, const struct sequence *q, const struct kin
 
 	memset(v, 0, sizeof(*v));
 	v->control.icpt[4] = 3;
-	v->control.icpt[3] = 1u << 31 | k->intercepts;
-	v->control.icpt[2] = ~0u & ~4u;
+	v->control.icpt[3] = 1u << 31 | (k->intercepts & ~(1u << VEC_SX));
+	v->control.icpt[2] = ~(1u << VEC_NMI) & ~(1u << VEC_SX & ~k->intercepts);
 	v->control.asid = 1;
 	v->control.iopm_base_pa = 0x20000;
 	v->control.msrpm_base_pa = 0x24000;
@@ -394,6 +415,13 @@ static bool reinject(struct pc *p, u64 code)
 		p->c->pend &= ~(u32)PEND_NMI;
 		v->control.eventinj = 0x80000202;
 		return true;
+	case 0x63: /* what redirection would have made of it */
+		p->c->pend &= ~(u32)PEND_INIT;
+		v->control.eventinj = 0x80000b00u | VEC_SX | (u64)SX_INIT << 32;
+		return true;
+	case 0x40 + VEC_SX:
+		v->control.eventinj = 0x80000b00u | VEC_SX | v->control.exitinfo1 << 32;
+		return true;
 	case 0x64:
 		v->control.vintr &= ~VINTR_IRQ;
 		v->control.eventinj = 0x80000000u | VEC_VIRQ;
@@ -425,6 +453,7 @@ static u64 real(struct pc *p, const struct sequence *q, const struct kind *k, un
 		out->log[n] = bus_read_u64(&p->bus, LOG + 8 * n);
 	out->intr_left = c->apic.irr[VEC_INTR / 32] >> VEC_INTR % 32 & 1;
 	out->nmi_left = c->pend & PEND_NMI;
+	out->init_left = c->pend & PEND_INIT;
 	out->virq_left = vmcb_of(p)->control.vintr & VINTR_IRQ;
 	return code == 0x81 && vmcb_of(p)->save.rip == (u64)GUEST_CODE + q->at[q->length] ? 0 : code;
 }
@@ -484,6 +513,7 @@ static unsigned test_init_taken(struct pc *p)
 
 	one_nop(p, &q, &k);
 	host_state(p, false);
+	c->vm_cr = 0;
 	guest_state(p, &q, &k);
 	c->apic.base &= ~BIT(8); /* not the bootstrap processor: it waits for SIPI */
 	apic_msi(p->all, 1, 0xfee00000, DM_INIT << 8);
@@ -595,7 +625,8 @@ static void tell(const char *who, const struct outcome *o)
 	printf("  %s:", who);
 	for (unsigned n = 0; n < o->n && n < LOG_SIZE; n++)
 		printf(" %02x at %llx", (unsigned)(u8)o->log[n], (unsigned long long)(o->log[n] >> 8));
-	printf("; left: intr %d nmi %d virq %d\n", o->intr_left, o->nmi_left, o->virq_left);
+	printf("; left: intr %d nmi %d virq %d init %d\n", o->intr_left, o->nmi_left, o->virq_left,
+	       o->init_left);
 }
 
 int main(int argc, char **argv)
@@ -626,6 +657,7 @@ int main(int argc, char **argv)
 				if (!arrived && plan(p)->fired) { /* behind the last instruction: they wait for the host */
 					want.intr_left = kinds[k].arrives & INTR;
 					want.nmi_left = kinds[k].arrives & NMI;
+					want.init_left = kinds[k].arrives & INIT;
 				}
 				if (!bad && !memcmp(&want, &is, sizeof(want)))
 					continue;
@@ -644,7 +676,7 @@ int main(int argc, char **argv)
 	bare_fini(p);
 	if (!failed)
 		proved("svm.2.17.4.15 svm.2.17.4.4 svm.2.13.18 svm.2.13.19 svm.2.13.17 svm.2.17.5.1 svm.2.17.5.2 "
-		       "svm.2.17.5.5");
+		       "svm.2.17.5.5 svm.2.17.8.1 svm.2.17.8.14");
 	proved_report(checks, runs);
 	printf("%lu sequences, %lu runs, %lu failed\n", sequences, runs, failed);
 	return failed != 0;
