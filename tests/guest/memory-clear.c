@@ -234,7 +234,8 @@ int main(void)
 		look(&stage[n - 1], n, none);
 	set_cmos(FAILED, failed ? 1 : 0);
 	if (n == STAGES) {
-		check("what failed before", cmos(FAILED), 0);
+		if (!failed) /* in no stage: every other line of this output is one stage's alone */
+			print("%u resets left of memory what they must\n", STAGES);
 		return guest_verdict();
 	}
 	guest_verdict(); /* of this stage: the next one is another start */
