@@ -33,10 +33,10 @@ u8 model_phys_bits(const char *spec, const struct cpu_model *model);
 
 /* Row sets of every model: the vendor's come on top. */
 #define MODEL_COMMON_INSNS                                                                                             \
-	&exec_far_rows, &exec_system_rows, &exec_sysenter_rows, &exec_tsc_rows, &exec_alu_rows, &exec_shift_rows,      \
-		&exec_muldiv_rows, &exec_move_rows, &exec_string_rows, &exec_branch_rows, &exec_stack_rows,            \
-		&exec_bit_rows, &exec_io_rows, &exec_x87_rows, &exec_xsave_rows, &exec_mmx_rows, &exec_sse_rows,       \
-		&exec_sseint_rows, &exec_avx_rows, &exec_crypto_rows
+	&exec_far_rows, &exec_cregs_rows, &exec_tables_rows, &exec_system_rows, &exec_sysenter_rows, &exec_tsc_rows,   \
+		&exec_alu_rows, &exec_shift_rows, &exec_muldiv_rows, &exec_move_rows, &exec_string_rows, &exec_branch_rows, \
+		&exec_stack_rows, &exec_bit_rows, &exec_io_rows, &exec_x87_rows, &exec_xsave_rows, &exec_mmx_rows,     \
+		&exec_sse_rows, &exec_sseint_rows, &exec_avx_rows, &exec_crypto_rows
 
 /* What Turnstile's processors have in common, whoever made them. */
 #define MODEL_COMMON_FEATURES                                                                                          \

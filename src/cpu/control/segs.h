@@ -1,6 +1,6 @@
 /*
- * Shared by segs.c, tasks.c, exec/far.c and exec/system.c: descriptors before they are believed, and stacks that are
- * written before they are switched to. Nothing here commits processor state unless its name says load or set.
+ * Shared by segs.c, tasks.c, exec/far.c and exec/tables.c: descriptors before they are believed, and stacks
+ * that are written before they are switched to. Nothing here commits processor state unless its name says load or set.
  */
 #ifndef CPU_SEGS_H
 #define CPU_SEGS_H

@@ -185,8 +185,8 @@ enum xr branch_to(struct cpu *c, const struct insn *i, u64 rip) must_check;
 
 /* Every family's rows; collected by the models. */
 extern const struct row_set exec_alu_rows, exec_shift_rows, exec_muldiv_rows, exec_move_rows, exec_string_rows,
-	exec_branch_rows, exec_stack_rows, exec_bit_rows, exec_system_rows, exec_sysenter_rows, exec_tsc_rows, exec_far_rows,
-	exec_io_rows, exec_x87_rows,
-	exec_xsave_rows, exec_mmx_rows, exec_sse_rows, exec_sseint_rows, exec_avx_rows, exec_crypto_rows;
+	exec_branch_rows, exec_stack_rows, exec_bit_rows, exec_cregs_rows, exec_tables_rows, exec_system_rows,
+	exec_sysenter_rows, exec_tsc_rows, exec_far_rows, exec_io_rows, exec_x87_rows, exec_xsave_rows, exec_mmx_rows,
+	exec_sse_rows, exec_sseint_rows, exec_avx_rows, exec_crypto_rows;
 
 #endif

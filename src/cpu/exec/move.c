@@ -410,11 +410,6 @@ static void bind_xlat(struct insn *i, const struct dec *d)
 
 /* ---- CMPXCHG8B, CMPXCHG16B: only ZF changes; memory is always written ---- */
 
-static void set_zf(struct cpu *c, bool zf)
-{
-	cc_set_flags(c, (flags_get(c) & FL_ARITH & ~(u32)FL_ZF) | (zf ? FL_ZF : 0));
-}
-
 HANDLER(cmpxchg8b)
 {
 	u64 expected = (u64)reg32(c, REG_OFF(REG_RDX)) << 32 | reg32(c, REG_OFF(REG_RAX)), v;
@@ -423,7 +418,7 @@ HANDLER(cmpxchg8b)
 
 	TRY(op_load_rmw(c, i, 8, &la, &v));
 	TRY(mem_store(c, la, 8, stack_acc(i), v == expected ? wanted : v));
-	set_zf(c, v == expected);
+	cc_set_zf(c, v == expected);
 	if (v != expected) {
 		set_reg32(c, REG_OFF(REG_RAX), (u32)v);
 		set_reg32(c, REG_OFF(REG_RDX), (u32)(v >> 32));
@@ -448,7 +443,7 @@ HANDLER(cmpxchg16b)
 
 	TRY(mem_store(c, la, 8, stack_acc(i), equal ? c->r[REG_RBX] : v[0]));
 	TRY(mem_store(c, la + 8, 8, stack_acc(i), equal ? c->r[REG_RCX] : v[1]));
-	set_zf(c, equal);
+	cc_set_zf(c, equal);
 	if (!equal) {
 		c->r[REG_RAX] = v[0];
 		c->r[REG_RDX] = v[1];

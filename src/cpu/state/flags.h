@@ -159,6 +159,14 @@ static inline void cc_set_cf(struct cpu *c, bool cf)
 	cc_set_flags(c, (f & FL_ARITH & ~(u32)FL_CF) | (cf ? FL_CF : 0));
 }
 
+/* Only ZF changes. */
+static inline void cc_set_zf(struct cpu *c, bool zf)
+{
+	u32 f = flags_get(c);
+
+	cc_set_flags(c, (f & FL_ARITH & ~(u32)FL_ZF) | (zf ? FL_ZF : 0));
+}
+
 static inline bool af_now(const struct cpu *c)
 {
 	switch (c->cc_op) {
