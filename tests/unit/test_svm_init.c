@@ -363,6 +363,33 @@ static void test_platform(void **state)
 
 /* ---- shutdown ---- */
 
+/* A redirected INIT ends a shutdown, too: in #SX where that can be delivered, else in the next shutdown. */
+static void test_shutdown_redirected(void **state)
+{
+	(void)state;
+	for (unsigned n = 0; n < 2 * ARRAY_LEN(models); n++) {
+		struct pc *p = machine_sx(models[n % 2]);
+		bool mended = n & 2;
+
+		p->c->idtr.limit = 0;
+		CODE(p, HOST_CODE, 0x0f, 0x0b); /* UD2 */
+		CODE(p, HANDLERS + 16 * SX, 0xf4);
+		redirect(p->c, true);
+		run_from(p, HOST_CODE);
+		assert_int_equal(p->c->activity, ACT_SHUTDOWN);
+		p->c->stop = CPU_GO;
+		p->c->idtr.limit = mended ? 0xfff : 0;
+		init_comes(p, PIN);
+		cpu_run(p->c, p->clock.now + 100);
+		assert_int_equal(p->c->activity, mended ? ACT_HLT : ACT_SHUTDOWN);
+		assert_false(p->c->pend & PEND_INIT);
+		if (mended)
+			assert_int_equal(p->c->r[REG_RIP], HANDLERS + 16 * SX + 1);
+		pc_free(p);
+	}
+	proves("svm.2.17.8.14");
+}
+
 /* With GIF = 0 a shutdown ends by RESET alone: NMI, INIT, SMI and interrupts are held. With GIF = 1 INIT ends it. */
 static void test_shutdown(void **state)
 {
@@ -405,6 +432,7 @@ int main(void)
 	        cmocka_unit_test(test_class),         cmocka_unit_test(test_intercepted),
 	        cmocka_unit_test(test_interrupted_delivery), cmocka_unit_test(test_without_svm),
 	        cmocka_unit_test(test_platform),      cmocka_unit_test(test_shutdown),
+	        cmocka_unit_test(test_shutdown_redirected),
 	};
 
 	return cmocka_run_group_tests_name("init", tests, NULL, NULL);
