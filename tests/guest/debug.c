@@ -308,7 +308,13 @@ static void bus_locks(void)
 }
 
 /* "Single-Stepping on Branches": BTF makes TF wait for a branch, near or far, that is taken; the exception clears BTF. */
-LABELS(j1[], j2[], j3[]);
+LABELS(j1[], j2[], j3[], j4[], j5[]);
+static bool go_on(struct regs *r)
+{
+	(void)r;
+	return true;
+}
+
 static void branch_steps(void)
 {
 	set_rf = false;
@@ -324,7 +330,15 @@ static void branch_steps(void)
 	wrmsr(DEBUGCTL, 2);
 	check("BTF: no branch", RUN(TF_ON "nop; j3: " TF_OFF), 0);
 	check("BTF: stays without an exception", rdmsr(DEBUGCTL) & 2, 2);
+	/* INT n clears TF; the IRET that sets it again found it clear; the next branch traps */
+	on_exception(0x60, go_on);
+	wrmsr(DEBUGCTL, 2);
+	check("BTF: INT n and back", RUN(TF_ON "int $0x60; nop; jmp j4; nop; j4: nop"), 1);
+	check("BTF: behind the next JMP", hit[0].rip, L(j4));
 	wrmsr(DEBUGCTL, 0);
+	check("INT n and back", RUN(TF_ON "int $0x60; nop; j5: nop"), 1);
+	check("INT n and back: behind the next instruction", hit[0].rip, L(j5));
+	on_exception(0x60, NULL);
 	clear_tf = false;
 }
 

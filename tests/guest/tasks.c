@@ -154,6 +154,38 @@ static void faults_to_tasks(void)
 }
 asm("u_int90: int $0x90; int $0x80\n");
 
+/* "Single-Stepping on Branches": no switch to another task single-steps, with or without BTF. */
+static unsigned steps;
+static u32 step_eip;
+static bool on_step(struct regs *r)
+{
+	steps++;
+	step_eip = r->eip;
+	r->eflags &= ~0x100u;
+	return true;
+}
+extern char st_1[], st_2[];
+static void single_step(void)
+{
+	on_exception(EX_DB, on_step);
+	for (unsigned btf = 0; btf < 2; btf++) {
+		reset_a(task_a);
+		wrmsr(0x1d9, btf << 1);
+		steps = 0;
+		far_ptr[1] = A_TSS;
+		/* the task's IRET finds its own TF, which is 0; then the next instruction, or branch, is this task's */
+		if (btf)
+			asm volatile("pushf; orl $0x100, (%%esp); popf; lcall *far_ptr; nop; jmp st_2; nop; st_2: nop" ::: "memory", "cc");
+		else
+			asm volatile("pushf; orl $0x100, (%%esp); popf; lcall *far_ptr; nop; st_1: nop" ::: "memory", "cc");
+		check(btf ? "BTF: one step" : "one step", steps, 1);
+		check(btf ? "BTF: behind the branch" : "behind the next instruction", step_eip, L(btf ? st_2 : st_1));
+	}
+	wrmsr(0x1d9, 0);
+	on_exception(EX_DB, NULL);
+	asm volatile("clts");
+}
+
 static void trap_bit(void)
 {
 	on_exception(EX_DB, on_trap);
@@ -323,6 +355,7 @@ int main(void)
 	jumps();
 	gates();
 	faults_to_tasks();
+	single_step();
 	trap_bit();
 	faults();
 	sixteen();

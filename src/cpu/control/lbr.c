@@ -31,11 +31,6 @@ void lbr_branch(struct cpu *c, u64 from, u64 to, enum lbr_kind kind)
 	}
 	if (c->debugctl & DEBUGCTL_LBRSE)
 		push_selected(c, from, to, kind);
-	/* "Single-Stepping on Branches" */
-	if ((c->debugctl & DEBUGCTL_BTF) && (c->rflags & FL_TF)) {
-		c->pending_db |= DR6_BS;
-		cpu_raise(c, PEND_DB);
-	}
 }
 
 /* "These two registers are not updated ... when #DB or #MC exceptions are taken, or the ICEBP instruction is executed"; in

@@ -6,7 +6,7 @@
 
 /* ---- the end of every taken branch ---- */
 
-#define DEBUGCTL_BRANCHES (DEBUGCTL_LBR | DEBUGCTL_BTF | DEBUGCTL_LBRSE)
+#define DEBUGCTL_BRANCHES (DEBUGCTL_LBR | DEBUGCTL_LBRSE)
 
 static enum xr branch_check(struct cpu *c, u64 rip)
 {

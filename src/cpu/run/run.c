@@ -238,31 +238,48 @@ static enum xr code_breakpoint(struct cpu *c)
 	return hit && c->gif ? fault_db(c, hit) : XR_OK;
 }
 
-/* After an instruction completed: RF, shadows and the single-step trap. */
-static void after_insn(struct cpu *c, const struct insn *i, u64 rip, u8 old_shadow, u32 old_flags)
-{
-	bool suspended = (i->flags & (INSN_REP | INSN_REPNE)) && c->r[REG_RIP] == rip;
+/* What an instruction found. */
+struct before {
+	u64 rip;
+	u32 flags, branches;
+	u16 task;
+	u8 shadow;
+};
 
-	if (((old_flags & c->rflags) & FL_RF) && !suspended)
+/* "Single-Step Exception Condition", "Single-Stepping on Branches": TF as the instruction found it; with BTF, only behind
+ * a branch that was taken; a switch to another task never, that is what the T bit is for. */
+static bool single_steps(const struct cpu *c, const struct insn *i, const struct before *b)
+{
+	if (!(b->flags & FL_TF) || (c->shadow & SHADOW_MOVSS) || (i->row->flags & ROW_LOADS_TF))
+		return false;
+	if ((i->row->flags & ROW_BRANCH) && c->seg[SEG_TR].sel != b->task)
+		return false;
+	return !(c->debugctl & DEBUGCTL_BTF) || c->lastbr_n != b->branches;
+}
+
+/* After an instruction completed: RF, shadows and the single-step trap. */
+static void after_insn(struct cpu *c, const struct insn *i, const struct before *b)
+{
+	bool suspended = (i->flags & (INSN_REP | INSN_REPNE)) && c->r[REG_RIP] == b->rip;
+
+	if (((b->flags & c->rflags) & FL_RF) && !suspended)
 		c->rflags &= ~(u32)FL_RF;
-	if (old_shadow)
+	if (b->shadow)
 		c->attention = 1;
-	if ((old_flags & FL_TF) && !(c->shadow & SHADOW_MOVSS) && !(i->row->flags & ROW_LOADS_TF) &&
-	    !(c->debugctl & DEBUGCTL_BTF)) { /* BTF: lbr_branch() */
+	if (single_steps(c, i, b)) {
 		c->pending_db |= DR6_BS;
 		cpu_raise(c, PEND_DB);
 	}
 	if (c->mtf)
 		cpu_raise(c, PEND_MTF);
-	cpu_flags_changed(c, old_flags);
+	cpu_flags_changed(c, b->flags);
 }
 
 static void step(struct cpu *c)
 {
 	struct block *b;
-	u8 shadow = c->shadow;
-	u32 old = c->rflags;
-	u64 rip = c->r[REG_RIP], held = c->pending_db & (shadow & SHADOW_MOVSS ? 0xf | DR6_BS : 0xf);
+	const struct before was = {c->r[REG_RIP], c->rflags, c->lastbr_n, c->seg[SEG_TR].sel, c->shadow};
+	u64 held = c->pending_db & (was.shadow & SHADOW_MOVSS ? 0xf | DR6_BS : 0xf);
 	bool guest = c->guest;
 	enum xr r = code_breakpoint(c);
 
@@ -279,14 +296,14 @@ static void step(struct cpu *c)
 	if (unlikely(c->hooks->trace & TRACE_INSN) && c->hooks->insn)
 		c->hooks->insn(c->hooks->arg, c, i);
 	c->shadow = 0;
-	c->insn_shadow = shadow;
+	c->insn_shadow = was.shadow;
 	c->cur = i;
 	r = insn_run(c, i);
 	c->insn_shadow = 0;
 	if (r != XR_OK) {
-		c->shadow = shadow;
-		if (shadow)
-			cpu_flags_changed(c, old);
+		c->shadow = was.shadow;
+		if (was.shadow)
+			cpu_flags_changed(c, was.flags);
 		c->left = r == XR_EXIT && c->exit.trap ? 1 : 0;
 		account(c);
 		settle(c, r, i, held);
@@ -300,7 +317,7 @@ static void step(struct cpu *c)
 	if (unlikely(c->perf.by_form) && c->guest == guest)
 		perf_retired(c, i);
 	if (c->guest == guest) /* else these are the guest's flags; the exit raises the monitor's own trap */
-		after_insn(c, i, rip, shadow, old);
+		after_insn(c, i, &was);
 	if (unlikely(c->stress.poll_every))
 		c->attention = 1;
 }
