@@ -29,7 +29,7 @@ static void flush(struct machine *m, struct chan *c)
 	if (!c->failed || c->told)
 		return;
 	c->told = true;
-	(c->promised ? pc_lost : pc_note)(m, "%s %s: %s; what the guest writes there from here on is lost",
+	(c->promised ? machine_lost : machine_note)(m, "%s %s: %s; what the guest writes there from here on is lost",
 	                                  c->option ? c->option : "channel", c->spec, strerror(c->failed));
 }
 

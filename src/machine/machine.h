@@ -29,9 +29,11 @@ void pc_sleep(struct machine *m); /* devices lose their power, but for those tha
 /* INIT# of every processor, which a BIOS answers by a reset of everything unless software prepared something else. */
 void pc_init(struct machine *m);
 void pc_shutdown(struct machine *m, const struct cpu *c); /* c has shut down, and the chipset restarts it */
-void pc_note(struct machine *m, const char *fmt, ...) printf_like(2, 3);
-void pc_lost(struct machine *m, const char *fmt, ...) printf_like(2, 3);
 void pc_stop(struct machine *m, enum machine_stop why, u32 value);
+
+/* ---- tell.c ---- */
+void machine_note(struct machine *m, const char *fmt, ...) printf_like(2, 3);
+void machine_lost(struct machine *m, const char *fmt, ...) printf_like(2, 3); /* what was promised */
 
 /* ---- door.c ---- */
 void door_add(struct door *d, struct chan *c);

@@ -7,36 +7,6 @@
 #include "dev/tpm.h"
 #include "machine/machine.h"
 
-#include <stdarg.h>
-#include <stdio.h>
-
-static void tell(const struct machine *m, void (*put)(void *arg, const char *text), const char *fmt, va_list ap)
-{
-	char text[512];
-
-	vsnprintf(text, sizeof(text), fmt, ap);
-	if (put)
-		put(m->note_arg, text);
-}
-
-void pc_note(struct machine *m, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	tell(m, m->note, fmt, ap);
-	va_end(ap);
-}
-
-void pc_lost(struct machine *m, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	tell(m, m->lost, fmt, ap);
-	va_end(ap);
-}
-
 void pc_stop(struct machine *m, enum machine_stop why, u32 value)
 {
 	/* The first reason counts, but an end is not lost to a stop from which the machine could go on. */
@@ -148,7 +118,7 @@ static void a20(void *arg, bool enabled)
 
 static void note(void *arg, const char *text)
 {
-	pc_note(arg, "%s", text);
+	machine_note(arg, "%s", text);
 }
 
 /* ---- interrupt wires ---- */
@@ -364,7 +334,7 @@ static enum status open_chan(struct build *b, const char *option, const char *sp
 	(*out)->spec = spec;
 	door_add(&b->m->door, *out);
 	if ((*out)->note[0])
-		pc_note(b->m, "%s", (*out)->note);
+		machine_note(b->m, "%s", (*out)->note);
 	return ST_OK;
 }
 
@@ -506,7 +476,7 @@ static enum status pci_devices(struct build *b)
 
 static void tpm_lost(void *arg, const char *text)
 {
-	pc_lost(arg, "%s", text);
+	machine_lost(arg, "%s", text);
 }
 
 /* SKINIT's transfer of the image, and nobody else's. */
