@@ -37,6 +37,8 @@ static int prepare(posix_spawn_file_actions_t *files, posix_spawnattr_t *attr, i
 	sigset_t none, all;
 	int e = posix_spawn_file_actions_adddup2(files, input, STDIN_FILENO);
 
+	if (!e) /* what the program that we are part of leaves open, too */
+		e = posix_spawn_file_actions_addclosefrom_np(files, STDERR_FILENO + 1);
 	sigemptyset(&none);
 	sigfillset(&all);
 	if (!e)
@@ -85,6 +87,8 @@ void os_end_process(struct os_process *p, char *how, size_t n)
 	 * its status stays as it was. */
 	if (p->handle >= 0)
 		pidfd_send_signal(p->handle, SIGKILL, NULL, 0);
+	else
+		kill(p->pid, SIGKILL);
 	while (waitpid(p->pid, &status, 0) < 0)
 		if (errno != EINTR)
 			status = -1; /* the program that we are part of has waited for it */

@@ -366,68 +366,89 @@ u32 tpm_reset_established(struct tpm *t, unsigned locality)
 
 /* ---- does a run repeat? ---- */
 
-/* Commands whose answers and effects depend on nothing but what was sent before: TPM 2.0 Part 3. Every other may draw
- * random numbers, as those do that make keys, seeds and nonces. */
-static const u16 repeatable[] = {
-        0x11f, /* NV_UndefineSpaceSpecial */
-        0x120, /* EvictControl */
-        0x121, /* HierarchyControl */
-        0x122, /* NV_UndefineSpace */
-        0x12a, /* NV_DefineSpace */
-        0x12e, /* SetPrimaryPolicy */
-        0x132, /* NV_GlobalWriteLock */
-        0x134, /* NV_Increment */
-        0x135, /* NV_SetBits */
-        0x136, /* NV_Extend */
-        0x137, /* NV_Write */
-        0x138, /* NV_WriteLock */
-        0x13c, /* PCR_Event */
-        0x13d, /* PCR_Reset */
-        0x13e, /* SequenceComplete */
-        0x142, /* IncrementalSelfTest */
-        0x143, /* SelfTest */
-        0x144, /* Startup: the nonces it draws show in sessions alone, whose start counts */
-        0x145, /* Shutdown */
-        0x14e, /* NV_Read */
-        0x14f, /* NV_ReadLock */
-        0x155, /* HMAC */
-        0x157, /* Load */
-        0x15b, /* HMAC_Start */
-        0x15c, /* SequenceUpdate */
-        0x161, /* ContextLoad */
-        0x162, /* ContextSave */
-        0x165, /* FlushContext */
-        0x167, /* LoadExternal */
-        0x169, /* NV_ReadPublic */
-        0x173, /* ReadPublic */
-        0x177, /* VerifySignature */
-        0x17a, /* GetCapability */
-        0x17c, /* GetTestResult */
-        0x17d, /* Hash */
-        0x17e, /* PCR_Read */
-        0x182, /* PCR_Extend */
-        0x185, /* EventSequenceComplete */
-        0x186, /* HashSequenceStart */
-        0x18a, /* TestParms */
+/* What the answer or the effect of a command has in it that another run would not: TPM 2.0 Part 3. Every command that is
+ * not here may draw random numbers, as those do that make keys, seeds, nonces and signatures. Commands in sessions draw
+ * nonces as well: StartAuthSession has drawn before. */
+enum { NOTHING = 0, CLOCK = 1, RANDOM = 2 };
+static const struct {
+	u16 code;
+	u8 has;
+} commands[] = {
+        {0x11f, NOTHING},        /* NV_UndefineSpaceSpecial */
+        {0x120, NOTHING},        /* EvictControl */
+        {0x121, NOTHING},        /* HierarchyControl */
+        {0x122, NOTHING},        /* NV_UndefineSpace */
+        {0x127, NOTHING},        /* ClearControl */
+        {0x128, CLOCK},          /* ClockSet: does it go back? */
+        {0x129, NOTHING},        /* HierarchyChangeAuth */
+        {0x12a, NOTHING},        /* NV_DefineSpace */
+        {0x12b, NOTHING},        /* PCR_Allocate */
+        {0x12c, NOTHING},        /* PCR_SetAuthPolicy */
+        {0x12d, NOTHING},        /* PP_Commands */
+        {0x12e, NOTHING},        /* SetPrimaryPolicy */
+        {0x130, CLOCK},          /* ClockRateAdjust */
+        {0x132, NOTHING},        /* NV_GlobalWriteLock */
+        {0x133, CLOCK | RANDOM}, /* GetCommandAuditDigest: attested, and signed */
+        {0x134, NOTHING},        /* NV_Increment */
+        {0x135, NOTHING},        /* NV_SetBits */
+        {0x136, NOTHING},        /* NV_Extend */
+        {0x137, NOTHING},        /* NV_Write */
+        {0x138, NOTHING},        /* NV_WriteLock */
+        {0x13b, NOTHING},        /* NV_ChangeAuth */
+        {0x13c, NOTHING},        /* PCR_Event */
+        {0x13d, NOTHING},        /* PCR_Reset */
+        {0x13e, NOTHING},        /* SequenceComplete */
+        {0x142, NOTHING},        /* IncrementalSelfTest */
+        {0x143, NOTHING},        /* SelfTest */
+        {0x144, NOTHING},        /* Startup: the nonces it draws show in sessions alone */
+        {0x145, NOTHING},        /* Shutdown */
+        {0x148, CLOCK | RANDOM}, /* Certify */
+        {0x14a, CLOCK | RANDOM}, /* CertifyCreation */
+        {0x14c, CLOCK | RANDOM}, /* GetTime */
+        {0x14d, CLOCK | RANDOM}, /* GetSessionAuditDigest */
+        {0x14e, NOTHING},        /* NV_Read */
+        {0x14f, NOTHING},        /* NV_ReadLock */
+        {0x155, NOTHING},        /* HMAC */
+        {0x157, NOTHING},        /* Load */
+        {0x158, CLOCK | RANDOM}, /* Quote */
+        {0x15b, NOTHING},        /* HMAC_Start */
+        {0x15c, NOTHING},        /* SequenceUpdate */
+        {0x15e, NOTHING},        /* Unseal */
+        {0x161, NOTHING},        /* ContextLoad */
+        {0x162, NOTHING},        /* ContextSave */
+        {0x165, NOTHING},        /* FlushContext */
+        {0x167, NOTHING},        /* LoadExternal */
+        {0x169, NOTHING},        /* NV_ReadPublic */
+        {0x16d, CLOCK | RANDOM}, /* PolicyCounterTimer */
+        {0x173, NOTHING},        /* ReadPublic */
+        {0x177, NOTHING},        /* VerifySignature */
+        {0x178, NOTHING},        /* ECC_Parameters */
+        {0x17a, NOTHING},        /* GetCapability */
+        {0x17c, NOTHING},        /* GetTestResult */
+        {0x17d, NOTHING},        /* Hash */
+        {0x17e, NOTHING},        /* PCR_Read */
+        {0x181, CLOCK},          /* ReadClock */
+        {0x182, NOTHING},        /* PCR_Extend */
+        {0x184, CLOCK | RANDOM}, /* NV_Certify */
+        {0x185, NOTHING},        /* EventSequenceComplete */
+        {0x186, NOTHING},        /* HashSequenceStart */
+        {0x18a, NOTHING},        /* TestParms */
+        {0x197, CLOCK | RANDOM}, /* CertifyX509 */
 };
-/* What tells the time: ReadClock, and the clock in what is attested, which is signed with random numbers as well. */
-static const u16 clocks[] = {0x181, 0x130, 0x129, 0x133, 0x148, 0x14a, 0x14c, 0x14d, 0x158, 0x16d, 0x184, 0x197};
 
-static bool listed(const u16 *list, size_t n, u32 code)
+static u8 has(u32 code)
 {
-	for (size_t i = 0; i < n; i++)
-		if (list[i] == code)
-			return true;
-	return false;
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+		if (commands[i].code == code)
+			return commands[i].has;
+	return RANDOM;
 }
 
 /* A command goes to the engine. */
 static void ask(struct tpm *t, u32 code)
 {
-	if (t->link.caps & WIRE_CAP_REPEATABLE)
-		return;
-	t->clock |= listed(clocks, ARRAY_LEN(clocks), code) && !own(t);
-	t->random |= code != 0x181 && !listed(repeatable, ARRAY_LEN(repeatable), code);
+	t->random |= !(t->link.caps & WIRE_CAP_REPEATABLE) && has(code) & RANDOM;
+	t->clock |= !own(t) && has(code) & CLOCK;
 }
 
 const char *tpm_unrepeatable(const struct tpm *t)
@@ -446,5 +467,6 @@ u64 tpm_hash(struct tpm *t, u64 seed)
 			seed = state_mix(seed, state, size);
 		base_free(state);
 	}
+	alive(t);
 	return seed;
 }

@@ -358,8 +358,10 @@ static void be_quiet(void)
 {
 	int fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
 
-	if (fd >= 0)
+	if (fd >= 0) {
+		dup2(fd, STDOUT_FILENO);
 		dup2(fd, STDERR_FILENO);
+	}
 }
 
 int main(int argc, char **argv)

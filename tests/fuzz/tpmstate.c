@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/os.h"
 #include "dev/tpm.h"
 #include "dev/tpm_state.h"
 
@@ -102,15 +103,15 @@ static void parse(const struct image *m)
 /* With turnstile-tpm, where it was built. Its library is told about what it keeps, not about what our header is for. */
 static void open_tpm(const struct image *m)
 {
-	char path[64], helper[4096];
-	const char *build = getenv("BUILD");
+	char path[64], folder[4000], helper[4096];
 	struct image after = {malloc(m->n + 1), 0};
 	struct err err = {""};
 	struct tpm *t;
 
-	snprintf(helper, sizeof(helper), "%s/turnstile-tpm", build ? build : "build");
+	bool found = os_program_folder(folder, sizeof(folder));
+	snprintf(helper, sizeof(helper), "%s/../../turnstile-tpm", folder);
 	snprintf(path, sizeof(path), "/tmp/fuzz-tpmstate-%d", (int)getpid());
-	FILE *f = access(helper, X_OK) || !after.d ? NULL : fopen(path, "w+");
+	FILE *f = found && os_may_execute(helper) && after.d ? fopen(path, "w+") : NULL;
 	if (!f) {
 		free(after.d);
 		return;

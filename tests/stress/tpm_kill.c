@@ -3,7 +3,6 @@
  * whole machine, or turnstile-tpm alone. The TPM that starts from the file has everything that was acknowledged: the last
  * NV write, the counter, the persistent keys; of what was under way it may have all or nothing.
  */
-#include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -112,28 +111,6 @@ static _Noreturn void machine(const char *file, const char *helper, struct kept 
 
 /* ---- the test ---- */
 
-static pid_t child_of(pid_t parent)
-{
-	DIR *d = opendir("/proc");
-	pid_t found = 0;
-
-	for (struct dirent *e; d && (e = readdir(d));) {
-		char path[300], text[300] = "";
-		snprintf(path, sizeof(path), "/proc/%.200s/stat", e->d_name);
-		FILE *f = e->d_name[0] >= '1' && e->d_name[0] <= '9' ? fopen(path, "r") : NULL;
-		if (!f)
-			continue;
-		text[fread(text, 1, sizeof(text) - 1, f)] = 0;
-		fclose(f);
-		const char *p = strrchr(text, ')');
-		if (p && strlen(p) > 4 && atoi(p + 4) == parent)
-			found = atoi(text);
-	}
-	if (d)
-		closedir(d);
-	return found;
-}
-
 static struct kept read_back(struct tpm_test *x, unsigned trial)
 {
 	struct kept k = {0};
@@ -189,7 +166,7 @@ static unsigned trial(const char *file, const char *helper, struct kept *k, unsi
 		machine(file, helper, *k, fd[1]);
 	close(fd[1]);
 	usleep((useconds_t)moment);
-	pid_t engine = alone ? child_of(pid) : 0;
+	pid_t engine = alone ? tpm_test_child(pid) : 0;
 	kill(engine ? engine : pid, SIGKILL);
 	for (maybe = *k; read(fd[0], &w, sizeof(w)) == sizeof(w);) {
 		maybe = *k;

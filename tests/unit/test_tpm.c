@@ -11,11 +11,11 @@
 #include <string.h>
 
 #include <cmocka.h>
-#include <dirent.h>
 #include <errno.h>
 #include <signal.h>
 #include <unistd.h>
 
+#include "dev/tpm_link.h"
 #include "report.h"
 #include "tpm_fixture.h"
 
@@ -353,30 +353,6 @@ static void resets(void **state)
 
 /* ---- the end of an engine ---- */
 
-/* The only child that this program has. */
-static pid_t child(void)
-{
-	DIR *d = opendir("/proc");
-	pid_t found = 0;
-
-	for (struct dirent *e; d && (e = readdir(d));) {
-		char path[300], text[300] = "";
-		snprintf(path, sizeof(path), "/proc/%.200s/stat", e->d_name);
-		FILE *f = e->d_name[0] >= '1' && e->d_name[0] <= '9' ? fopen(path, "r") : NULL;
-		if (!f)
-			continue;
-		size_t n = fread(text, 1, sizeof(text) - 1, f);
-		fclose(f);
-		text[n] = 0;
-		const char *p = strrchr(text, ')');
-		if (p && strlen(p) > 4 && atoi(p + 4) == getpid() && p[2] != 'Z')
-			found = atoi(text);
-	}
-	if (d)
-		closedir(d);
-	return found;
-}
-
 static void helper_killed(void **state)
 {
 	static const u8 digest[TPM2_SIZE];
@@ -385,7 +361,7 @@ static void helper_killed(void **state)
 
 	(void)state;
 	started(&x, 1);
-	pid_t pid = child();
+	pid_t pid = tpm_test_child(getpid());
 	assert_true(pid > 0);
 	kill(pid, SIGKILL);
 	assert_int_equal(tpm2_get_random(&x, 8), TPM_RC_FAILURE);
@@ -416,7 +392,7 @@ static void helper_ends(void **state)
 
 	(void)state;
 	started(&x, 1);
-	pid_t pid = child();
+	pid_t pid = tpm_test_child(getpid());
 	assert_true(pid > 0);
 	tpm_close(x.t);
 	assert_int_equal(kill(pid, 0), -1);
@@ -442,6 +418,70 @@ static void no_helper(void **state)
 	assert_non_null(strstr(err.text, "--tpm socket=/nowhere/s: No such file or directory; start one: swtpm"));
 }
 
+/* ---- the helper's words, those too that no machine says ---- */
+
+static u32 say(struct tpm_link *l, u32 code, const void *body, size_t n, void *answer, size_t want)
+{
+	u32 result = ~0u;
+
+	assert_true(tpm_link_call(l, (enum wire_command)code, body, n, &result, answer, want));
+	return result;
+}
+
+static void words(void **state)
+{
+	static const u32 powered[] = {WIRE_HASH_START, WIRE_HASH_END, WIRE_CANCEL};
+	static const u8 random[] = {0x80, 0x01, 0, 0, 0, 12, 0, 0, 0x01, 0x7b, 0, 4};
+	const struct tpm_config c = {.option = "--tpm", .helper = helper};
+	u8 body[16] = {0}, answer[TPM_BUFFER], *blob;
+	struct tpm_link l;
+	struct err err;
+	u32 size;
+
+	(void)state;
+	assert_int_equal(tpm_link_open(&l, &c, &err), ST_OK);
+	assert_true(l.caps & WIRE_CAP_OWN && l.caps & WIRE_CAP_REPEATABLE);
+	for (size_t i = 0; i < ARRAY_LEN(powered); i++)
+		assert_int_equal(say(&l, powered[i], NULL, 0, NULL, 0), WIRE_BAD_ORDINAL);
+	assert_int_equal(say(&l, WIRE_STORE_VOLATILE, NULL, 0, NULL, 0), WIRE_BAD_ORDINAL);
+	assert_int_equal(say(&l, 4711, NULL, 0, NULL, 0), WIRE_BAD_ORDINAL);
+	wire_put32(body, 4);
+	assert_int_equal(say(&l, WIRE_HASH_DATA, body, 8, NULL, 0), WIRE_BAD_ORDINAL);
+	assert_int_equal(say(&l, WIRE_GET_CONFIG, NULL, 0, answer, 4), WIRE_OK);
+	/* Without power there is no TPM to answer, and no state. */
+	assert_int_equal(tpm_link_command(&l, random, sizeof(random), answer), TPM_HEADER);
+	assert_int_equal(wire_get32(answer + 6), TPM_RC_FAILURE);
+	tpm_link_get_state(&l, WIRE_PERMANENT, &blob, &size);
+	assert_null(blob);
+	memset(body, 0, sizeof(body));
+	assert_int_equal(say(&l, WIRE_INIT, body, 4, NULL, 0), WIRE_OK);
+	/* The size of its buffer, and that it changes without power alone. */
+	wire_put32(body, 3000);
+	assert_int_equal(say(&l, WIRE_SET_BUFFERSIZE, body, 4, answer, 12), WIRE_OK);
+	assert_int_equal(wire_get32(answer), TPM_BUFFER);
+	assert_int_equal(say(&l, WIRE_CANCEL, NULL, 0, NULL, 0), WIRE_OK);
+	assert_int_equal(tpm_link_command(&l, random, sizeof(random), answer), TPM_HEADER);
+	assert_int_equal(wire_get32(answer + 6), 0x100);
+	body[0] = 5;
+	assert_int_equal(say(&l, WIRE_SET_LOCALITY, body, 4, NULL, 0), WIRE_BAD_LOCALITY);
+	for (unsigned type = WIRE_PERMANENT; type <= WIRE_VOLATILE; type++) {
+		tpm_link_get_state(&l, type, &blob, &size);
+		assert_non_null(blob);
+		assert_true(size > 100);
+		base_free(blob);
+	}
+	/* What it keeps is given to a TPM that is off. */
+	assert_true(tpm_link_set_state(&l, body, 16, &size));
+	assert_int_equal(size, WIRE_FAIL);
+	assert_int_equal(say(&l, WIRE_STOP, NULL, 0, NULL, 0), WIRE_OK);
+	assert_true(tpm_link_set_state(&l, body, 16, &size));
+	assert_int_not_equal(size, WIRE_OK);
+	assert_int_equal(say(&l, WIRE_SHUTDOWN, NULL, 0, NULL, 0), WIRE_OK);
+	assert_false(tpm_link_call(&l, WIRE_STOP, NULL, 0, &size, NULL, 0));
+	assert_string_equal(l.broken, "ended with status 0");
+	tpm_link_close(&l);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -451,7 +491,7 @@ int main(void)
 	        cmocka_unit_test(establishment),    cmocka_unit_test(canceled),
 	        cmocka_unit_test(sizes),            cmocka_unit_test(resets),
 	        cmocka_unit_test(helper_killed),    cmocka_unit_test(helper_ends),
-	        cmocka_unit_test(no_helper),
+	        cmocka_unit_test(no_helper),        cmocka_unit_test(words),
 	};
 
 	if (!tpm_test_helper(helper, sizeof(helper))) {

@@ -2,9 +2,12 @@
 #ifndef TESTS_UNIT_TPM_FIXTURE_H
 #define TESTS_UNIT_TPM_FIXTURE_H
 
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/types.h>
 
+#include "base/os.h"
 #include "dev/tpm.h"
 #include "dev/tpm_wire.h"
 
@@ -210,17 +213,38 @@ static inline u32 tpm2_nv_read(struct tpm_test *x, u32 index, unsigned size)
 	return tpm2_run(x);
 }
 
-/* The helper of the build at hand; NULL: it was not built. */
+/* The child of a process that has one; 0: it has none. */
+static inline pid_t tpm_test_child(pid_t parent)
+{
+	DIR *d = opendir("/proc");
+	pid_t found = 0;
+
+	for (struct dirent *e; d && (e = readdir(d));) {
+		char path[300], text[300] = "";
+		snprintf(path, sizeof(path), "/proc/%.200s/stat", e->d_name);
+		FILE *f = e->d_name[0] >= '1' && e->d_name[0] <= '9' ? fopen(path, "r") : NULL;
+		if (!f)
+			continue;
+		text[fread(text, 1, sizeof(text) - 1, f)] = 0;
+		fclose(f);
+		const char *p = strrchr(text, ')');
+		if (p && strlen(p) > 4 && atoi(p + 4) == parent && p[2] != 'Z')
+			found = atoi(text);
+	}
+	if (d)
+		closedir(d);
+	return found;
+}
+
+/* The helper of the build that this test is of; NULL: it was not built. */
 static inline const char *tpm_test_helper(char *path, size_t n)
 {
-	const char *build = getenv("BUILD");
+	char folder[4000];
 
-	snprintf(path, n, "%s/turnstile-tpm", build ? build : "build");
-	FILE *f = fopen(path, "r");
-	if (!f)
+	if (!os_program_folder(folder, sizeof(folder)))
 		return NULL;
-	fclose(f);
-	return path;
+	snprintf(path, n, "%s/../turnstile-tpm", folder);
+	return os_may_execute(path) ? path : NULL;
 }
 
 #endif
