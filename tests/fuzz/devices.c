@@ -350,6 +350,9 @@ static void configure(struct rng *r, struct machine_config *cfg, char *disk)
 	static char text[] = "opt/fuzz";
 
 	cfg->testdev = cfg->pcitestdev = rng_one_in(r, 2);
+	cfg->edus = (unsigned)rng_below(r, 3);
+	for (unsigned n = 0; n < cfg->edus; n++)
+		cfg->edu[n] = (struct edu_config){.dma_mask = ~0ull, .devfn = -1};
 	cfg->debugexit_port = 0xf4;
 	cfg->debugexit_size = 4;
 	cfg->rngs = 1;

@@ -60,10 +60,18 @@ static unsigned domain(struct pc *p, unsigned unit)
 	return 0;
 }
 
+/* Where the page's bit lies. */
+static u64 bit_at(struct pc *p, unsigned unit, u64 pa)
+{
+	u32 d = domain(p, unit);
+
+	return ((u64)dev(p, BASE_HI | d) << 32 | (dev(p, BASE_LO | d) & 0xfffff000)) + (pa >> 15);
+}
+
 static bool open_to(struct pc *p, unsigned unit, u64 pa)
 {
-	u32 cr = dev(p, CR), d = domain(p, unit), lo = dev(p, BASE_LO | d);
-	u64 table = (u64)dev(p, BASE_HI | d) << 32 | (lo & 0xfffff000), size = lo >> 2 & 31;
+	u32 cr = dev(p, CR), lo = dev(p, BASE_LO | domain(p, unit));
+	u64 table = bit_at(p, unit, pa), size = lo >> 2 & 31;
 
 	if ((cr & SL_DEV_EN) && pa >> 16 == CLOSED >> 16)
 		return false;
@@ -71,7 +79,6 @@ static bool open_to(struct pc *p, unsigned unit, u64 pa)
 		return true;
 	if (pa >> 40 || (size < 8 && pa >> (32 + size)))
 		return !(lo & 2);
-	table += pa >> 15;
 	return table < RAM && !(byte_at(p, table) >> (pa >> 12 & 7) & 1);
 }
 
@@ -131,8 +138,10 @@ static void judged(struct pc *p)
 	u64 pa = rng_one_in(p->r, 3) ? CLOSED - 0x8000 + rng_below(p->r, 0x20000) : 0x4000 + rng_below(p->r, TABLES - 0x4000);
 	u32 status;
 
-	if (pa - 0x80000 < 0x80000)
-		return; /* what the host bridge shows there is its own affair */
+	/* What the host bridge shows below 1 MiB is its own affair; a ROM with a table in it is no table of ours. */
+	u64 table = bit_at(p, unit, pa);
+	if (pa - 0x80000 < 0x80000 || table - 0x80000 < 0x80000 || (table >= RAM && bus_memory(&p->m->bus, table)))
+		return;
 	pci_config_write(p->m->pci, p->edu[k]->devfn, PCI_COMMAND, 2, 7);
 	dev_put(p, CR, (dev(p, CR) & 0x7f) | INVALIDATE);
 	dev_put(p, ERR_STATUS, 0);
