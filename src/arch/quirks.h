@@ -33,6 +33,7 @@
 
 #define QUIRK_LIST_AMD_2005(QUIRK) \
 	QUIRK(SVM_FIRST, "the SVM of 2005: the SMI intercept is required, a TLB flush hits every ASID", "33047 \"TLB Control\"") \
+	QUIRK(DEV_TYPED, "the DEV capability block says type 010b; later ones say 000b, which loaders ask for", "33047 \"DEV Capability Block\"") \
 	QUIRK(LASTEXC_MC, "#MC updates the last-exception addresses like every exception but #DB", "33047 \"LBR Virtualization\"")
 
 #define QUIRK_LIST_INTEL(QUIRK) \

@@ -99,6 +99,7 @@ struct northbridge_env {
 	void (*machine_check)(void *arg, u64 status, u64 addr); /* of the northbridge's bank */
 	bool (*memory_enabled)(void *arg);
 	void *arg;
+	u8 type; /* "DEV Capability Block Type" */
 };
 enum status northbridge_create(struct device **out, const struct dev_env *e, struct northbridge_env env);
 void northbridge_init(struct device *nb); /* INIT of its first processor: the tables protect nothing any more */

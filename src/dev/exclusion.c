@@ -38,9 +38,9 @@ static unsigned domain_of(const struct exclusion *x, u16 requester)
 		if (bits(m, 19, 12) != bus_of(requester))
 			continue;
 		if ((m & BIT(5)) && bits(m, 4, 0) == unit)
-			return (unsigned)bits(m, 25, 20);
+			return (unsigned)bits(m, 25, 20) & DEV_MAP_DOMAIN;
 		if ((m & BIT(11)) && bits(m, 10, 6) == unit)
-			return (unsigned)bits(m, 31, 26);
+			return (unsigned)bits(m, 31, 26) & DEV_MAP_DOMAIN;
 	}
 	return 0;
 }

@@ -9,7 +9,7 @@
 #include "dev/pci.h"
 
 enum { DEV_HDR = 0xf0, DEV_OP = DEV_HDR + 4, DEV_DATA = DEV_HDR + 8, DEV_BLOCK_SIZE = 12 };
-enum { DEV_TYPE = 2 << 0, DEV_HAS_MCE = 1 << 4 }; /* DEV_HDR[31:16]; no interrupt reporting, bit 21 */
+enum { DEV_HAS_MCE = 1 << 4 }; /* DEV_HDR[31:16], over the type; no interrupt reporting, bit 21 */
 enum { CONFIG_ADDRESS = 0xcf8, CONFIG_DATA = 0xcfc };
 
 /* "MCi_STATUS" and the northbridge's error codes: a bus error that it observed, generic level. */
@@ -156,12 +156,12 @@ static const struct device_ops ops = {
 	.rows = rows, .row_count = ARRAY_LEN(rows),
 };
 
-static void misc_registers(struct pci_dev *p)
+static void misc_registers(struct pci_dev *p, u8 type)
 {
 	p->cfg_ops = &misc_ops;
 	p->next_cap = DEV_HDR;
 	unsigned at = pci_add_cap(p, PCI_CAP_DEV, DEV_BLOCK_SIZE);
-	pci_set16(p, at + 2, DEV_TYPE | DEV_HAS_MCE);
+	pci_set16(p, at + 2, type | DEV_HAS_MCE);
 	pci_writable(p, DEV_OP, 2, 0xffff);
 	pci_writable(p, DEV_DATA, 4, ~0u);
 }
@@ -190,7 +190,7 @@ enum status northbridge_create(struct device **out, const struct dev_env *e, str
 		base_free(nb);
 		return s;
 	}
-	misc_registers(&nb->misc);
+	misc_registers(&nb->misc, env.type);
 	pci_ready(&nb->link);
 	pci_ready(&nb->misc);
 	e->bus->guard = (struct dma_guard){ .allow = allow, .arg = nb };

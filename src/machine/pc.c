@@ -401,7 +401,12 @@ static bool keep_memory(void *arg)
 static enum status northbridge(struct build *b)
 {
 	struct machine *m = b->m;
-	struct northbridge_env env = {.machine_check = northbridge_error, .memory_enabled = memory_enabled, .arg = m};
+	struct northbridge_env env = {
+	        .machine_check = northbridge_error,
+	        .memory_enabled = memory_enabled,
+	        .arg = m,
+	        .type = quirk(m->cpus[0], QUIRK_DEV_TYPED) ? 2 : 0,
+	};
 	struct device *d;
 
 	if (!has(m->cpus[0], FEAT_SKINIT))
