@@ -210,34 +210,50 @@ static cold u32 packed_trap(fp_fn *fn, const void *a, const void *b, unsigned by
 
 #define RUN2(INSN, x, y) __asm__ volatile(INSN " %1, %0" : "+x"(x) : "x"(y))
 
-/* Packed and scalar instruction; element size; what may overflow or underflow. */
+/* An instruction as a function: x is its destination and first source. The loops below get it as a constant. */
+typedef x16 run_fn(x16 x, x16 y);
+#define RUN(NAME, INSN)                                                                                                \
+	static inlined x16 NAME(x16 x, x16 y)                                                                          \
+	{                                                                                                              \
+		RUN2(INSN, x, y);                                                                                      \
+		return x;                                                                                              \
+	}
+
+static inlined void run_each(run_fn *run, void *d, const void *a, const void *b, unsigned bytes)
+{
+	for (unsigned k = 0; k < bytes; k += 16)
+		store16((u8 *)d + k, run(load16((const u8 *)a + k), load16((const u8 *)b + k)));
+}
+
+/* Packed and scalar instruction; element size; what may overflow or underflow. self: the kernel, for one element. */
+static inlined u32 arith(run_fn *packed, run_fn *scalar, void *d, const void *a, const void *b, unsigned bytes, u32 csr,
+                         unsigned element, enum exact kind, fp_fn *self)
+{
+	bool loaded = fp_begin(csr);
+	u32 flags;
+
+	do {
+		if (bytes <= 8)
+			store16(d, scalar(load16(a), load16(b)));
+		else
+			run_each(packed, d, a, b, bytes);
+	} while (!fp_end(csr, &loaded, &flags));
+	if (kind == EXACT_NONE || all_masked(csr))
+		return flags;
+	if (!(csr & MXCSR_UM))
+		flags |= tiny_results(d, bytes, kind == EXACT_NARROW ? 4 : element);
+	if (!range_trap(flags, csr))
+		return flags;
+	return bytes <= 8 ? scalar_trap(kind, flags, a, b, element, csr) : packed_trap(self, a, b, bytes, csr, element);
+}
+
 #define ARITH(NAME, PACKED, SCALAR, ELEMENT, KIND)                                                                     \
+	RUN(NAME##_packed, PACKED)                                                                                     \
+	RUN(NAME##_scalar, SCALAR)                                                                                     \
 	u32 hostfp_##NAME(void *d, const void *a, const void *b, unsigned bytes, u32 csr, unsigned imm)                \
 	{                                                                                                              \
-		bool loaded = fp_begin(csr);                                                                           \
-		u32 flags;                                                                                             \
 		(void)imm;                                                                                             \
-		do {                                                                                                   \
-			if (bytes <= 8) {                                                                              \
-				x16 x = load16(a), y = load16(b);                                                      \
-				RUN2(SCALAR, x, y);                                                                    \
-				store16(d, x);                                                                         \
-				continue;                                                                              \
-			}                                                                                              \
-			for (unsigned k = 0; k < bytes; k += 16) {                                                     \
-				x16 x = load16((const u8 *)a + k), y = load16((const u8 *)b + k);                      \
-				RUN2(PACKED, x, y);                                                                    \
-				store16((u8 *)d + k, x);                                                               \
-			}                                                                                              \
-		} while (!fp_end(csr, &loaded, &flags));                                                               \
-		if (KIND == EXACT_NONE || all_masked(csr))                                                             \
-			return flags;                                                                                  \
-		if (!(csr & MXCSR_UM))                                                                                 \
-			flags |= tiny_results(d, bytes, KIND == EXACT_NARROW ? 4 : ELEMENT);                           \
-		if (!range_trap(flags, csr))                                                                           \
-			return flags;                                                                                  \
-		return bytes <= 8 ? scalar_trap(KIND, flags, a, b, ELEMENT, csr) :                                     \
-				    packed_trap(hostfp_##NAME, a, b, bytes, csr, ELEMENT);                             \
+		return arith(NAME##_packed, NAME##_scalar, d, a, b, bytes, csr, ELEMENT, KIND, hostfp_##NAME);         \
 	}
 ARITH(addps, "addps", "addss", 4, EXACT_ADD)
 ARITH(addpd, "addpd", "addsd", 8, EXACT_ADD)
@@ -289,23 +305,24 @@ static cold u32 rearranged(void *d, const void *a, const void *b, unsigned bytes
 	return flags;
 }
 
+static inlined u32 run_rearranged(run_fn *run, void *d, const void *a, const void *b, unsigned bytes, u32 csr)
+{
+	bool loaded = fp_begin(csr);
+	u32 flags;
+
+	do
+		run_each(run, d, a, b, bytes);
+	while (!fp_end(csr, &loaded, &flags));
+	return flags;
+}
+
 #define REARRANGED(NAME, ELEMENT, HORIZONTAL, MINUS)                                                                   \
+	RUN(NAME, #NAME)                                                                                               \
 	u32 hostfp_##NAME(void *d, const void *a, const void *b, unsigned bytes, u32 csr, unsigned imm)                \
 	{                                                                                                              \
-		bool loaded;                                                                                           \
-		u32 flags;                                                                                             \
 		(void)imm;                                                                                             \
-		if (!all_masked(csr))                                                                                  \
-			return rearranged(d, a, b, bytes, csr, ELEMENT, HORIZONTAL, MINUS);                            \
-		loaded = fp_begin(csr);                                                                                \
-		do {                                                                                                   \
-			for (unsigned k = 0; k < bytes; k += 16) {                                                     \
-				x16 x = load16((const u8 *)a + k), y = load16((const u8 *)b + k);                      \
-				RUN2(#NAME, x, y);                                                                     \
-				store16((u8 *)d + k, x);                                                               \
-			}                                                                                              \
-		} while (!fp_end(csr, &loaded, &flags));                                                               \
-		return flags;                                                                                          \
+		return all_masked(csr) ? run_rearranged(NAME, d, a, b, bytes, csr) :                                   \
+					 rearranged(d, a, b, bytes, csr, ELEMENT, HORIZONTAL, MINUS);                  \
 	}
 REARRANGED(haddps, 4, true, 0)
 REARRANGED(haddpd, 8, true, 0)
@@ -337,18 +354,26 @@ ROUND_ONE(round_pd, "roundpd")
 ROUND_ONE(round_ss, "roundss")
 ROUND_ONE(round_sd, "roundsd")
 
+static inlined u32 round_each(x16 (*packed)(x16, x16, unsigned), x16 (*scalar)(x16, x16, unsigned), void *d, const void *a,
+                              const void *b, unsigned bytes, u32 csr, unsigned imm)
+{
+	bool loaded = fp_begin(csr);
+	u32 flags;
+
+	do {
+		for (unsigned k = 0; k < bytes; k += 16) {
+			x16 x = load16((const u8 *)a + k), y = load16((const u8 *)b + k);
+
+			store16((u8 *)d + k, bytes <= 8 ? scalar(x, y, imm) : packed(x, y, imm));
+		}
+	} while (!fp_end(csr, &loaded, &flags));
+	return flags;
+}
+
 #define ROUND(NAME, PACKED, SCALAR)                                                                                    \
 	u32 hostfp_##NAME(void *d, const void *a, const void *b, unsigned bytes, u32 csr, unsigned imm)                \
 	{                                                                                                              \
-		bool loaded = fp_begin(csr);                                                                           \
-		u32 flags;                                                                                             \
-		do {                                                                                                   \
-			for (unsigned k = 0; k < bytes; k += 16) {                                                     \
-				x16 x = load16((const u8 *)a + k), y = load16((const u8 *)b + k);                      \
-				store16((u8 *)d + k, bytes <= 8 ? SCALAR(x, y, imm) : PACKED(x, y, imm));              \
-			}                                                                                              \
-		} while (!fp_end(csr, &loaded, &flags));                                                               \
-		return flags;                                                                                          \
+		return round_each(PACKED, SCALAR, d, a, b, bytes, csr, imm);                                           \
 	}
 ROUND(roundps, round_ps, round_ss)
 ROUND(roundpd, round_pd, round_sd)
@@ -453,98 +478,127 @@ u32 hostfp_dppd(void *d, const void *a, const void *b, unsigned bytes, u32 csr, 
 
 /* ---- conversions that change the width ---- */
 
+static inlined u32 widen(run_fn *run, void *d, const void *b, unsigned bytes, u32 csr)
+{
+	const u64 src[4] = { get64(b, 0), 0, get64(b, 1), 0 };
+	bool loaded = fp_begin(csr);
+	u32 flags;
+
+	do {
+		for (unsigned k = 0; k < bytes; k += 16)
+			store16((u8 *)d + k, run((x16){ 0 }, load16((const u8 *)src + k)));
+	} while (!fp_end(csr, &loaded, &flags));
+	return flags;
+}
+
 #define WIDEN(NAME, INSN)                                                                                              \
+	RUN(NAME, INSN)                                                                                                \
 	u32 hostfp_##NAME(void *d, const void *a, const void *b, unsigned bytes, u32 csr, unsigned imm)                \
 	{                                                                                                              \
-		u64 src[4] = { get64(b, 0), 0, get64(b, 1), 0 };                                                       \
-		bool loaded = fp_begin(csr);                                                                           \
-		u32 flags;                                                                                             \
 		(void)a;                                                                                               \
 		(void)imm;                                                                                             \
-		do {                                                                                                   \
-			for (unsigned k = 0; k < bytes; k += 16) {                                                     \
-				x16 x = { 0 }, y = load16((u8 *)src + k);                                              \
-				RUN2(INSN, x, y);                                                                      \
-				store16((u8 *)d + k, x);                                                               \
-			}                                                                                              \
-		} while (!fp_end(csr, &loaded, &flags));                                                               \
-		return flags;                                                                                          \
+		return widen(NAME, d, b, bytes, csr);                                                                  \
 	}
 WIDEN(cvtps2pd, "cvtps2pd")
 WIDEN(cvtdq2pd, "cvtdq2pd")
 
 /* The result has 8 bytes (16 for 32 bytes of source); the rest of 16 is zero. */
+static inlined u32 narrow(run_fn *run, fp_fn *scalar, void *d, const void *b, unsigned bytes, u32 csr)
+{
+	x16 r[2] = { { 0 }, { 0 } };
+	u64 out[2];
+	bool loaded;
+	u32 flags;
+
+	if (scalar && !all_masked(csr)) {
+		flags = packed_trap(scalar, b, b, bytes, csr, 8);
+		if (flags & ~(csr >> 7))
+			return flags;
+	}
+	loaded = fp_begin(csr);
+	do {
+		for (unsigned k = 0; k < bytes / 16; k++)
+			r[k] = run(r[k], load16((const u8 *)b + 16 * k));
+	} while (!fp_end(csr, &loaded, &flags));
+	out[0] = (u64)r[0][0];
+	out[1] = (u64)r[1][0];
+	memcpy(d, out, 16);
+	return flags;
+}
+
 #define NARROW(NAME, INSN, SCALAR)                                                                                     \
+	RUN(NAME, INSN)                                                                                                \
 	u32 hostfp_##NAME(void *d, const void *a, const void *b, unsigned bytes, u32 csr, unsigned imm)                \
 	{                                                                                                              \
-		fp_fn *scalar = SCALAR;                                                                                \
-		x16 r[2] = { { 0 }, { 0 } };                                                                           \
-		u64 out[2];                                                                                            \
-		bool loaded;                                                                                           \
-		u32 flags;                                                                                             \
 		(void)a;                                                                                               \
 		(void)imm;                                                                                             \
-		if (scalar && !all_masked(csr)) {                                                                      \
-			flags = packed_trap(scalar, b, b, bytes, csr, 8);                                              \
-			if (flags & ~(csr >> 7))                                                                       \
-				return flags;                                                                          \
-		}                                                                                                      \
-		loaded = fp_begin(csr);                                                                                \
-		do {                                                                                                   \
-			for (unsigned k = 0; k < bytes / 16; k++) {                                                    \
-				x16 y = load16((const u8 *)b + 16 * k);                                                \
-				RUN2(INSN, r[k], y);                                                                   \
-			}                                                                                              \
-		} while (!fp_end(csr, &loaded, &flags));                                                               \
-		out[0] = (u64)r[0][0];                                                                                 \
-		out[1] = (u64)r[1][0];                                                                                 \
-		memcpy(d, out, 16);                                                                                    \
-		return flags;                                                                                          \
+		return narrow(NAME, SCALAR, d, b, bytes, csr);                                                         \
 	}
 NARROW(cvtpd2ps, "cvtpd2ps", hostfp_cvtsd2ss)
 NARROW(cvtpd2dq, "cvtpd2dq", NULL)
 NARROW(cvttpd2dq, "cvttpd2dq", NULL)
 
+static inlined u32 from_int(x16 (*from64)(x16, u64), x16 (*from32)(x16, u32), void *d, const void *a, const void *b, u32 csr,
+                            bool wide)
+{
+	const u64 v = get64(b, 0);
+	bool loaded = fp_begin(csr);
+	u32 flags;
+	x16 x;
+
+	do
+		x = wide ? from64(load16(a), v) : from32(load16(a), (u32)v);
+	while (!fp_end(csr, &loaded, &flags));
+	store16(d, x);
+	return flags;
+}
+
+#define RUN_FROM(NAME, INSN, T)                                                                                        \
+	static inlined x16 NAME(x16 x, T v)                                                                            \
+	{                                                                                                              \
+		__asm__ volatile(INSN " %1, %0" : "+x"(x) : "r"(v));                                                   \
+		return x;                                                                                              \
+	}
 #define FROM_INT(NAME, INSN)                                                                                           \
+	RUN_FROM(NAME##_64, INSN "q", u64)                                                                             \
+	RUN_FROM(NAME##_32, INSN "l", u32)                                                                             \
 	u32 hostfp_##NAME(void *d, const void *a, const void *b, unsigned bytes, u32 csr, unsigned imm)                \
 	{                                                                                                              \
-		x16 x;                                                                                                 \
-		u64 v = get64(b, 0);                                                                                   \
-		bool loaded = fp_begin(csr);                                                                           \
-		u32 flags;                                                                                             \
 		(void)bytes;                                                                                           \
-		do {                                                                                                   \
-			x = load16(a);                                                                                 \
-			if (imm == 8)                                                                                  \
-				__asm__ volatile(INSN "q %1, %0" : "+x"(x) : "r"(v));                                  \
-			else                                                                                           \
-				__asm__ volatile(INSN "l %1, %0" : "+x"(x) : "r"((u32)v));                             \
-		} while (!fp_end(csr, &loaded, &flags));                                                               \
-		store16(d, x);                                                                                         \
-		return flags;                                                                                          \
+		return from_int(NAME##_64, NAME##_32, d, a, b, csr, imm == 8);                                         \
 	}
 FROM_INT(cvtsi2ss, "cvtsi2ss")
 FROM_INT(cvtsi2sd, "cvtsi2sd")
 
+static inlined u32 to_int(u64 (*to64)(x16), u32 (*to32)(x16), void *d, const void *b, u32 csr, bool wide)
+{
+	const x16 y = load16(b);
+	bool loaded = fp_begin(csr);
+	u32 flags;
+	u64 v;
+
+	do
+		v = wide ? to64(y) : to32(y);
+	while (!fp_end(csr, &loaded, &flags));
+	memcpy(d, &v, 8);
+	return flags;
+}
+
+#define RUN_TO(NAME, INSN, T)                                                                                          \
+	static inlined T NAME(x16 y)                                                                                   \
+	{                                                                                                              \
+		T v;                                                                                                   \
+		__asm__ volatile(INSN " %1, %0" : "=r"(v) : "x"(y));                                                   \
+		return v;                                                                                              \
+	}
 #define TO_INT(NAME, INSN)                                                                                             \
+	RUN_TO(NAME##_64, INSN, u64)                                                                                   \
+	RUN_TO(NAME##_32, INSN, u32)                                                                                   \
 	u32 hostfp_##NAME(void *d, const void *a, const void *b, unsigned bytes, u32 csr, unsigned imm)                \
 	{                                                                                                              \
-		x16 y = load16(b);                                                                                     \
-		bool loaded = fp_begin(csr);                                                                           \
-		u32 w, flags;                                                                                          \
-		u64 v;                                                                                                 \
 		(void)a;                                                                                               \
 		(void)bytes;                                                                                           \
-		do {                                                                                                   \
-			if (imm == 8) {                                                                                \
-				__asm__ volatile(INSN " %1, %0" : "=r"(v) : "x"(y));                                   \
-				continue;                                                                              \
-			}                                                                                              \
-			__asm__ volatile(INSN " %1, %0" : "=r"(w) : "x"(y));                                           \
-			v = w;                                                                                         \
-		} while (!fp_end(csr, &loaded, &flags));                                                               \
-		memcpy(d, &v, 8);                                                                                      \
-		return flags;                                                                                          \
+		return to_int(NAME##_64, NAME##_32, d, b, csr, imm == 8);                                              \
 	}
 TO_INT(cvtss2si, "cvtss2si")
 TO_INT(cvttss2si, "cvttss2si")
@@ -648,28 +702,43 @@ u32 hostfp_fma_soft(void *d, const void *a, const void *b, unsigned bytes, u32 c
 #define SINGLE_fmaddsub "vfmadd"
 #define SINGLE_fmsubadd "vfmadd"
 
+typedef x16 run3_fn(x16 x, x16 y, x16 z);
+#define RUN_FUSED(NAME, INSN)                                                                                          \
+	static inlined x16 NAME(x16 x, x16 y, x16 z)                                                                   \
+	{                                                                                                              \
+		RUN3(INSN, x, y, z);                                                                                   \
+		return x;                                                                                              \
+	}
+
+static inlined u32 fused(run3_fn *packed, run3_fn *scalar, void *d, const void *a, const void *b, unsigned bytes, u32 csr)
+{
+	bool loaded = fp_begin(csr);
+	u32 flags;
+	u8 r[32];
+
+	do {
+		for (unsigned k = 0; k < bytes; k += 16) {
+			x16 x = load16((u8 *)d + k), y = load16((const u8 *)a + k), z = load16((const u8 *)b + k);
+
+			store16(r + k, bytes <= 8 ? scalar(x, y, z) : packed(x, y, z));
+		}
+	} while (!fp_end(csr, &loaded, &flags));
+	memcpy(d, r, bytes <= 8 ? 16 : bytes);
+	return flags;
+}
+
+static inline bool fused_soft(u32 csr)
+{
+	return !__builtin_cpu_supports("fma") || !all_masked(csr);
+}
+
 #define FMA(NAME, OP, FORM, T)                                                                                         \
+	RUN_FUSED(NAME##_packed, #NAME)                                                                                \
+	RUN_FUSED(NAME##_scalar, SINGLE_##OP #FORM SCALAR_##T)                                                         \
 	u32 hostfp_##NAME(void *d, const void *a, const void *b, unsigned bytes, u32 csr, unsigned imm)                \
 	{                                                                                                              \
-		bool loaded;                                                                                           \
-		u32 flags;                                                                                             \
-		u8 r[32];                                                                                              \
 		(void)imm;                                                                                             \
-		if (!__builtin_cpu_supports("fma") || !all_masked(csr))                                                \
-			return hostfp_fma_soft(d, a, b, bytes, csr, FMA_##OP, FORM, ELEMENT_##T);                      \
-		loaded = fp_begin(csr);                                                                                \
-		do {                                                                                                   \
-			for (unsigned k = 0; k < bytes; k += 16) {                                                     \
-				x16 x = load16((u8 *)d + k), y = load16((const u8 *)a + k);                            \
-				x16 z = load16((const u8 *)b + k);                                                     \
-				if (bytes <= 8)                                                                        \
-					RUN3(SINGLE_##OP #FORM SCALAR_##T, x, y, z);                                   \
-				else                                                                                   \
-					RUN3(#NAME, x, y, z);                                                          \
-				store16(r + k, x);                                                                     \
-			}                                                                                              \
-		} while (!fp_end(csr, &loaded, &flags));                                                               \
-		memcpy(d, r, bytes <= 8 ? 16 : bytes);                                                                 \
-		return flags;                                                                                          \
+		return fused_soft(csr) ? hostfp_fma_soft(d, a, b, bytes, csr, FMA_##OP, FORM, ELEMENT_##T) :           \
+					 fused(NAME##_packed, NAME##_scalar, d, a, b, bytes, csr);                     \
 	}
 HOSTFP_FMA_LIST(FMA)

@@ -166,17 +166,23 @@ static u32 rsqrt(u32 v)
 	return (u32)e << 23 | (r & 0xfff) << 11;
 }
 
+static inlined u32 approximate(u32 (*of)(u32), void *d, const void *a, const void *b, unsigned bytes)
+{
+	u32 r[8], n = bytes < 16 ? 16 : bytes;
+
+	memcpy(r, a, n);
+	for (unsigned k = 0; k < bytes / 4; k++)
+		r[k] = of(get32(b, k));
+	memcpy(d, r, n);
+	return 0;
+}
+
 #define APPROXIMATE(NAME, F)                                                                                           \
 	u32 hostfp_##NAME(void *d, const void *a, const void *b, unsigned bytes, u32 csr, unsigned imm)                \
 	{                                                                                                              \
-		u32 r[8], n = bytes < 16 ? 16 : bytes;                                                                 \
 		(void)csr;                                                                                             \
 		(void)imm;                                                                                             \
-		memcpy(r, a, n);                                                                                       \
-		for (unsigned k = 0; k < bytes / 4; k++)                                                               \
-			r[k] = F(get32(b, k));                                                                         \
-		memcpy(d, r, n);                                                                                       \
-		return 0;                                                                                              \
+		return approximate(F, d, a, b, bytes);                                                                 \
 	}
 APPROXIMATE(rcpps, rcp)
 APPROXIMATE(rsqrtps, rsqrt)

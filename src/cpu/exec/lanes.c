@@ -4,7 +4,6 @@
  */
 #include "cpu/exec/lanes.h"
 
-
 static inlined s8 sat_s8(int v)
 {
 	return (s8)(v < -128 ? -128 : v > 127 ? 127 : v);
@@ -26,20 +25,26 @@ static inlined u16 sat_u16(s32 v)
 }
 
 /* A kernel from a chunk function of 8 or 16 bytes. */
+typedef void chunk_fn(u8 *d, const u8 *a, const u8 *b, unsigned n);
+static inlined void each_chunk(chunk_fn *chunk, u8 *d, const u8 *a, const u8 *b, unsigned bytes)
+{
+	if (bytes == 8) {
+		chunk(d, a, b, 8);
+		return;
+	}
+	for (unsigned k = 0; k < bytes; k += 16)
+		chunk(d + k, a + k, b + k, 16);
+}
 #define KERNEL(NAME)                                                                                                   \
 	void lanes_##NAME(void *d, const void *a, const void *b, unsigned bytes)                                       \
 	{                                                                                                              \
-		if (bytes == 8) {                                                                                      \
-			NAME##_chunk(d, a, b, 8);                                                                      \
-			return;                                                                                        \
-		}                                                                                                      \
-		for (unsigned k = 0; k < bytes; k += 16)                                                               \
-			NAME##_chunk((u8 *)d + k, (const u8 *)a + k, (const u8 *)b + k, 16);                           \
+		each_chunk(NAME##_chunk, d, a, b, bytes);                                                              \
 	}
 
-/* Element by element: x and y are the elements of a and b. */
+/* Element by element: x and y are the elements of a and b. A macro, as those below, because types and expressions are no
+ * parameters of functions. */
 #define MAP(NAME, T, EXPR)                                                                                             \
-	static inlined void NAME##_chunk(u8 *d, const u8 *a, const u8 *b, unsigned n)                                          \
+	static inlined void NAME##_chunk(u8 *d, const u8 *a, const u8 *b, unsigned n)                                  \
 	{                                                                                                              \
 		T p[16 / sizeof(T)], q[16 / sizeof(T)];                                                                \
 		memcpy(p, a, n);                                                                                       \
@@ -82,8 +87,23 @@ MAP(psravd, u32, (s32)x >> (y < 31 ? y : 31))
 /* clang-format on */
 
 /* Shifts: one count for all elements, the low quadword of b or an immediate; large counts clear or fill with signs. */
+typedef void shift_fn(u8 *d, const u8 *a, unsigned n, u64 count);
+static inlined void shift_by(shift_fn *chunk, unsigned width, bool arithmetic, u8 *d, const u8 *a, unsigned bytes, u64 count)
+{
+	if (count >= width && !arithmetic) {
+		memset(d, 0, bytes);
+		return;
+	}
+	count = count >= width ? width - 1 : count;
+	if (bytes == 8) {
+		chunk(d, a, 8, count);
+		return;
+	}
+	for (unsigned k = 0; k < bytes; k += 16)
+		chunk(d + k, a + k, 16, count);
+}
 #define SHIFT(NAME, T, W, EXPR)                                                                                        \
-	static inlined void NAME##_chunk(u8 *d, const u8 *a, unsigned n, u64 count)                                            \
+	static inlined void NAME##_chunk(u8 *d, const u8 *a, unsigned n, u64 count)                                    \
 	{                                                                                                              \
 		T p[16 / sizeof(T)];                                                                                   \
 		memcpy(p, a, n);                                                                                       \
@@ -95,17 +115,7 @@ MAP(psravd, u32, (s32)x >> (y < 31 ? y : 31))
 	}                                                                                                              \
 	static void NAME##_by(u8 *d, const u8 *a, unsigned bytes, u64 count)                                           \
 	{                                                                                                              \
-		const bool arithmetic = (T)-1 < (T)1;                                                                  \
-		if (count >= W && !arithmetic) {                                                                       \
-			memset(d, 0, bytes);                                                                           \
-			return;                                                                                        \
-		}                                                                                                      \
-		count = count >= W ? W - 1 : count;                                                                    \
-		if (bytes == 8)                                                                                        \
-			NAME##_chunk(d, a, 8, count);                                                                  \
-		else                                                                                                   \
-			for (unsigned k = 0; k < bytes; k += 16)                                                       \
-				NAME##_chunk(d + k, a + k, 16, count);                                                 \
+		shift_by(NAME##_chunk, W, (T)-1 < (T)1, d, a, bytes, count);                                           \
 	}                                                                                                              \
 	void lanes_##NAME(void *d, const void *a, const void *b, unsigned bytes)                                       \
 	{                                                                                                              \
@@ -163,7 +173,7 @@ static inlined void psadbw_chunk(u8 *d, const u8 *a, const u8 *b, unsigned n)
 KERNEL(psadbw)
 
 #define PACK(NAME, FROM, TO, SAT)                                                                                      \
-	static inlined void NAME##_chunk(u8 *d, const u8 *a, const u8 *b, unsigned n)                                          \
+	static inlined void NAME##_chunk(u8 *d, const u8 *a, const u8 *b, unsigned n)                                  \
 	{                                                                                                              \
 		FROM x[32 / sizeof(FROM)];                                                                             \
 		TO r[16 / sizeof(TO)];                                                                                 \
@@ -180,7 +190,7 @@ PACK(packuswb, s16, u8, sat_u8)
 PACK(packusdw, s32, u16, sat_u16)
 
 #define UNPACK(NAME, T, HIGH)                                                                                          \
-	static inlined void NAME##_chunk(u8 *d, const u8 *a, const u8 *b, unsigned n)                                          \
+	static inlined void NAME##_chunk(u8 *d, const u8 *a, const u8 *b, unsigned n)                                  \
 	{                                                                                                              \
 		T x[16 / sizeof(T)], y[16 / sizeof(T)], r[16 / sizeof(T)];                                             \
 		unsigned half = n / (unsigned)sizeof(T) / 2, from = HIGH ? half : 0;                                   \
@@ -200,18 +210,26 @@ UNPACK(punpckhbw, u8, 1)
 UNPACK(punpckhwd, u16, 1)
 UNPACK(punpckhdq, u32, 1)
 
-#define UNPACK_QUADS(NAME, HALF)                                                                                       \
-	void lanes_##NAME(void *d, const void *a, const void *b, unsigned bytes)                                       \
-	{                                                                                                              \
-		for (unsigned k = 0; k < bytes; k += 16) {                                                             \
-			u64 r[2];                                                                                      \
-			memcpy(&r[0], (const u8 *)a + k + HALF, 8);                                                    \
-			memcpy(&r[1], (const u8 *)b + k + HALF, 8);                                                    \
-			memcpy((u8 *)d + k, r, 16);                                                                    \
-		}                                                                                                      \
+static inlined void unpack_quads(u8 *d, const u8 *a, const u8 *b, unsigned bytes, unsigned half)
+{
+	for (unsigned k = 0; k < bytes; k += 16) {
+		u64 r[2];
+
+		memcpy(&r[0], a + k + half, 8);
+		memcpy(&r[1], b + k + half, 8);
+		memcpy(d + k, r, 16);
 	}
-UNPACK_QUADS(punpcklqdq, 0)
-UNPACK_QUADS(punpckhqdq, 8)
+}
+
+void lanes_punpcklqdq(void *d, const void *a, const void *b, unsigned bytes)
+{
+	unpack_quads(d, a, b, bytes, 0);
+}
+
+void lanes_punpckhqdq(void *d, const void *a, const void *b, unsigned bytes)
+{
+	unpack_quads(d, a, b, bytes, 8);
+}
 
 static inlined void pshufb_chunk(u8 *d, const u8 *a, const u8 *b, unsigned n)
 {
@@ -224,7 +242,7 @@ static inlined void pshufb_chunk(u8 *d, const u8 *a, const u8 *b, unsigned n)
 KERNEL(pshufb)
 
 #define HORIZONTAL(NAME, T, EXPR)                                                                                      \
-	static inlined void NAME##_chunk(u8 *d, const u8 *a, const u8 *b, unsigned n)                                          \
+	static inlined void NAME##_chunk(u8 *d, const u8 *a, const u8 *b, unsigned n)                                  \
 	{                                                                                                              \
 		T v[32 / sizeof(T)], r[16 / sizeof(T)];                                                                \
 		memcpy(v, a, n);                                                                                       \
@@ -261,7 +279,7 @@ void lanes_phminposuw(void *d, const void *a, const void *b, unsigned bytes)
 
 /* Rearrangements of 16 or 32 bytes: r[k] takes element FROM of b. */
 #define PICK(NAME, T, FROM)                                                                                            \
-	static inlined void NAME##_whole(u8 *d, const u8 *b, unsigned n)                                                       \
+	static inlined void NAME##_whole(u8 *d, const u8 *b, unsigned n)                                               \
 	{                                                                                                              \
 		T x[32 / sizeof(T)], r[32 / sizeof(T)];                                                                \
 		memcpy(x, b, n);                                                                                       \
@@ -393,7 +411,7 @@ void lanes_psrldq(void *d, const void *a, const void *b, unsigned bytes, unsigne
 }
 
 #define SHUFFLE(NAME, T, FROM)                                                                                         \
-	static inlined void NAME##_whole(u8 *d, const u8 *b, unsigned imm, unsigned n)                                         \
+	static inlined void NAME##_whole(u8 *d, const u8 *b, unsigned imm, unsigned n)                                 \
 	{                                                                                                              \
 		T x[32 / sizeof(T)], r[32 / sizeof(T)];                                                                \
 		memcpy(x, b, n);                                                                                       \
