@@ -6,6 +6,7 @@
 #define GUEST_SVM_H
 
 #include "guest.h"
+#include "msr_names.h"
 #include "svm_names.h"
 
 struct vmcb_seg {

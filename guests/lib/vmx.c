@@ -1,9 +1,6 @@
 /* The library behind vmx.h. */
 #include "vmx.h"
 
-enum { MSR_FEATURE_CONTROL = 0x3a, MSR_PAT = 0x277, MSR_BASIC = 0x480, MSR_PIN = 0x481, MSR_CR0_FIXED0 = 0x486,
-       MSR_PROC2 = 0x48b, MSR_TRUE_PIN = 0x48d, MSR_EFER = 0xc0000080 };
-
 #define OUTCOME "setc %b0\n\tsetz %b1\n"
 
 static int outcome(u8 carry, u8 zero)
@@ -52,7 +49,7 @@ static void *region(void)
 {
 	u32 *p = page_alloc();
 
-	p[0] = (u32)rdmsr(MSR_BASIC) & 0x7fffffff;
+	p[0] = (u32)rdmsr(MSR_VMX_BASIC) & 0x7fffffff;
 	return p;
 }
 
@@ -65,8 +62,8 @@ bool vmx_enable(void)
 		return false;
 	if (!(rdmsr(MSR_FEATURE_CONTROL) & 1))
 		wrmsr(MSR_FEATURE_CONTROL, 5);
-	write_cr0((read_cr0() | rdmsr(MSR_CR0_FIXED0)) & rdmsr(MSR_CR0_FIXED0 + 1));
-	write_cr4((read_cr4() | rdmsr(MSR_CR0_FIXED0 + 2)) & rdmsr(MSR_CR0_FIXED0 + 3));
+	write_cr0((read_cr0() | rdmsr(MSR_VMX_CR0_FIXED0)) & rdmsr(MSR_VMX_CR0_FIXED0 + 1));
+	write_cr4((read_cr4() | rdmsr(MSR_VMX_CR0_FIXED0 + 2)) & rdmsr(MSR_VMX_CR0_FIXED0 + 3));
 	return vmxon((u64)region()) == VMX_OK;
 }
 
@@ -86,15 +83,15 @@ static u64 allowed(u32 msr, u64 want)
 
 static void controls(void)
 {
-	bool is_true = rdmsr(MSR_BASIC) >> 55 & 1;
-	u32 first = is_true ? MSR_TRUE_PIN : MSR_PIN;
+	bool is_true = rdmsr(MSR_VMX_BASIC) >> 55 & 1;
+	u32 first = is_true ? MSR_VMX_TRUE_PIN : MSR_VMX_PIN;
 
 	vmx_write(VMCS_PIN, allowed(first, 0));
 	vmx_write(VMCS_PROC, allowed(first + 1, P_HLT | P_SECONDARY));
 	vmx_write(VMCS_EXIT_CONTROLS, allowed(first + 2, X_LONG | X_SAVE_EFER | X_LOAD_EFER));
 	vmx_write(VMCS_ENTRY_CONTROLS, allowed(first + 3, E_LONG | E_EFER));
 	if (vmx_read(VMCS_PROC) & P_SECONDARY)
-		vmx_write(VMCS_PROC2, allowed(MSR_PROC2, S_EPT));
+		vmx_write(VMCS_PROC2, allowed(MSR_VMX_PROC2, S_EPT));
 	vmx_write(VMCS_LINK, ~0ull);
 }
 

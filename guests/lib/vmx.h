@@ -6,6 +6,7 @@
 #define GUEST_VMX_H
 
 #include "guest.h"
+#include "msr_names.h"
 #include "vmx_names.h"
 
 enum { VMX_OK, VMX_FAIL_INVALID, VMX_FAIL_VALID }; /* CF, ZF. "Conventions" of the VMX instruction reference */

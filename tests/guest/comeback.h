@@ -6,6 +6,7 @@
 #define COMEBACK_H
 
 #include "guest.h"
+#include "msr_names.h"
 
 enum { COMEBACK = 0x7000 }; /* the real-mode entry, below 1 MiB */
 

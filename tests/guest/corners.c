@@ -49,7 +49,7 @@ static void descriptors(void)
 	ldt[1] = descriptor(0x1000, 0xfff, 0x92, 4);
 	check("LDT segment", CATCH(asm volatile("mov %0, %%fs" ::"r"(0xc))), -1);
 	check("accessed bit set", ldt[1] >> 40 & 1, 1);
-	check("FS base from the LDT", rdmsr(0xc0000100), 0x1000);
+	check("FS base from the LDT", rdmsr(MSR_FS_BASE), 0x1000);
 	check("beyond the LDT", CATCH(asm volatile("mov %0, %%fs" ::"r"(0x24))), EX_GP);
 	check("beyond the LDT error", last_fault.error, 0x24);
 	asm volatile("mov %0, %%fs" ::"r"(KDATA));
@@ -95,10 +95,10 @@ static void addresses(void)
 	asm volatile("mov %1, %%rcx; bts $40, %%rcx; addr32 mov (%%ecx), %0" : "=r"(v) : "r"(cell) : "rcx");
 	check("address size 32 drops the upper half", v, *(u64 *)cell);
 	/* FS base + 32-bit effective address: the sum has 64 bits */
-	wrmsr(0xc0000100, L(cell) - 0xfffffff0ull);
+	wrmsr(MSR_FS_BASE, L(cell) - 0xfffffff0ull);
 	asm volatile("mov $0xfffffff0, %%ecx; addr32 mov %%fs:(%%ecx), %0" : "=r"(v)::"rcx");
 	check("FS base and a 32-bit address", v, *(u64 *)cell);
-	wrmsr(0xc0000100, 0);
+	wrmsr(MSR_FS_BASE, 0);
 	asm volatile("mov $-16, %%rcx; lea 16(%%rcx), %0" : "=r"(v)::"rcx");
 	check("LEA wraps", v, 0);
 	/* DS, ES and SS bases do not count */

@@ -235,9 +235,9 @@ u64 k_sys_and;
 static void system_calls(void)
 {
 	put_msr_bit(0xc0000080, 0, true);
-	wrmsr(0xc0000081, 0x08ull << 32 | 0x3bull << 48);
-	wrmsr(0xc0000082, L(on_sys_tf));
-	wrmsr(0xc0000084, FL_TF);
+	wrmsr(MSR_STAR, 0x08ull << 32 | 0x3bull << 48);
+	wrmsr(MSR_LSTAR, L(on_sys_tf));
+	wrmsr(MSR_SFMASK, FL_TF);
 	set_rf = clear_tf = false;
 	hits = 0;
 	k_sys_and = ~0ull;
@@ -246,7 +246,7 @@ static void system_calls(void)
 	check("the trap of SYSRET", hit[0].rip, L(u_sys_back));
 	check("the trap of SYSRET, DR6", hit[0].dr6, DR6_INIT | BS);
 	check("the next one", hit[1].rip, L(u_sys_end));
-	wrmsr(0xc0000084, 0);
+	wrmsr(MSR_SFMASK, 0);
 	hits = 0;
 	k_sys_and = ~FL_TF;
 	user((void (*)(void))u_sys_tf, 0);

@@ -325,11 +325,11 @@ LABELS(on_sysenter[], u_sysenter[]);
 
 static void sysenter(void)
 {
-	wrmsr(0x174, 0);
+	wrmsr(MSR_SYSENTER_CS, 0);
 	check("SYSENTER, CS 0", user(u_sysenter, 0), EX_GP);
-	wrmsr(0x174, KCODE);
-	wrmsr(0x175, stack0_top());
-	wrmsr(0x176, L(on_sysenter));
+	wrmsr(MSR_SYSENTER_CS, KCODE);
+	wrmsr(MSR_SYSENTER_ESP, stack0_top());
+	wrmsr(MSR_SYSENTER_EIP, L(on_sysenter));
 	check("SYSENTER, SYSEXIT", user(u_sysenter, 0), 0x80);
 	check("SYSENTER ESP", seen[0], stack0_top());
 	check("SYSENTER CS", seen[1] & 0xffff, KCODE);

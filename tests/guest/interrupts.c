@@ -33,12 +33,12 @@ enum {
 static bool x2apic;
 static u32 apic_get(u32 r)
 {
-	return x2apic ? (u32)rdmsr(0x800 + r / 16) : mmio_read(LAPIC + r);
+	return x2apic ? (u32)rdmsr(MSR_X2APIC + r / 16) : mmio_read(LAPIC + r);
 }
 static void apic_put(u32 r, u32 v)
 {
 	if (x2apic)
-		wrmsr(0x800 + r / 16, v);
+		wrmsr(MSR_X2APIC + r / 16, v);
 	else
 		mmio_write(LAPIC + r, v);
 }
@@ -273,7 +273,7 @@ static void ioapic(void)
 static void self_ipi(u8 vector)
 {
 	if (x2apic)
-		wrmsr(0x83f, vector);
+		wrmsr(MSR_X2APIC_SELF_IPI, vector);
 	else
 		apic_put(ICR, 0x40000u | vector);
 }
@@ -326,7 +326,7 @@ static void errors(void)
 	apic_put(ESR, 0);
 	apic_put(LVT_ERR, 0x4e);
 	if (x2apic) {
-		check("SELF IPI illegal vector", CATCH(wrmsr(0x83f, 5)), -1);
+		check("SELF IPI illegal vector", CATCH(wrmsr(MSR_X2APIC_SELF_IPI, 5)), -1);
 	} else {
 		apic_put(ICR, 0x40005);
 	}
@@ -403,30 +403,30 @@ static void deadline(void)
 
 	cpuid(1, 0, r);
 	if (!(r[2] & 1 << 24)) {
-		check("TSC_DEADLINE MSR is not there", CATCH(rdmsr(0x6e0)), EX_GP);
+		check("TSC_DEADLINE MSR is not there", CATCH(rdmsr(MSR_TSC_DEADLINE)), EX_GP);
 		return;
 	}
 	apic_put(LVT_T, 0x40048);
 	count = 0;
 	u64 when = rdtsc() + 100000;
-	wrmsr(0x6e0, when);
-	check("deadline reads back", rdmsr(0x6e0), when);
+	wrmsr(MSR_TSC_DEADLINE, when);
+	check("deadline reads back", rdmsr(MSR_TSC_DEADLINE), when);
 	check("initial count has no effect", apic_get(T_CUR), 0);
 	wait_for(1);
 	check("deadline", count, 1);
 	check("not early", rdtsc() >= when, 1);
-	check("disarmed", rdmsr(0x6e0), 0);
-	wrmsr(0x6e0, 1);
+	check("disarmed", rdmsr(MSR_TSC_DEADLINE), 0);
+	wrmsr(MSR_TSC_DEADLINE, 1);
 	check("past deadline fires at once", take(), 1);
-	wrmsr(0x6e0, rdtsc() + 50000);
-	wrmsr(0x6e0, 0);
+	wrmsr(MSR_TSC_DEADLINE, rdtsc() + 50000);
+	wrmsr(MSR_TSC_DEADLINE, 0);
 	u64 t = rdtsc();
 	while (rdtsc() - t < 100000)
 		;
 	check("cancelled", take(), 0);
 	apic_put(LVT_T, 0x47);
-	wrmsr(0x6e0, rdtsc() + 100);
-	check("no deadline in another mode", rdmsr(0x6e0), 0);
+	wrmsr(MSR_TSC_DEADLINE, rdtsc() + 100);
+	check("no deadline in another mode", rdmsr(MSR_TSC_DEADLINE), 0);
 }
 
 /* ---- NMI and shadows ---- */
@@ -435,7 +435,7 @@ static unsigned nmis, depth, deepest;
 static void send_nmi(void)
 {
 	if (x2apic)
-		wrmsr(0x830, 0x4400 | 0x40000);
+		wrmsr(MSR_X2APIC_ICR, 0x4400 | 0x40000);
 	else
 		apic_put(ICR, 0x44400);
 }
@@ -463,7 +463,7 @@ static void nmi(void)
 	on_exception(2, on_nmi);
 	/* A self NMI through the ICR is delivered like any other message: physical to ourselves */
 	if (x2apic)
-		wrmsr(0x830, (u64)rdmsr(0x802) << 32 | 0x4400);
+		wrmsr(MSR_X2APIC_ICR, (u64)rdmsr(MSR_X2APIC_ID) << 32 | 0x4400);
 	else {
 		apic_put(ICR_HI, apic_get(ID));
 		apic_put(ICR, 0x4400);
@@ -512,41 +512,41 @@ static void shadows(void)
 
 static void modes(void)
 {
-	u64 base = rdmsr(0x1b);
+	u64 base = rdmsr(MSR_APIC_BASE);
 	u32 r[4], id = mmio_read(LAPIC + ID) >> 24;
 
 	check("BSP and enabled", base & 0xd00, 0x900);
-	check("x2APIC MSR in xAPIC mode", CATCH(rdmsr(0x802)), EX_GP);
-	check("APIC_BASE reserved", CATCH(wrmsr(0x1b, base | 1)), EX_GP);
-	check("EXTD without EN", CATCH(wrmsr(0x1b, (base & ~0x800ull) | 0x400)), EX_GP);
+	check("x2APIC MSR in xAPIC mode", CATCH(rdmsr(MSR_X2APIC_ID)), EX_GP);
+	check("APIC_BASE reserved", CATCH(wrmsr(MSR_APIC_BASE, base | 1)), EX_GP);
+	check("EXTD without EN", CATCH(wrmsr(MSR_APIC_BASE, (base & ~0x800ull) | 0x400)), EX_GP);
 	/* moved */
-	wrmsr(0x1b, (base & 0xfff) | 0xfed90000);
+	wrmsr(MSR_APIC_BASE, (base & 0xfff) | 0xfed90000);
 	check("relocated", mmio_read(0xfed90000 + ID) >> 24, id);
-	wrmsr(0x1b, base);
+	wrmsr(MSR_APIC_BASE, base);
 	/* off and on: as after reset */
-	wrmsr(0x1b, base & ~0x800ull);
+	wrmsr(MSR_APIC_BASE, base & ~0x800ull);
 	cpuid(1, 0, r);
 	check("CPUID.APIC off", r[3] >> 9 & 1, 0);
-	check("disabled to x2APIC", CATCH(wrmsr(0x1b, base | 0x400)), EX_GP);
-	wrmsr(0x1b, base);
+	check("disabled to x2APIC", CATCH(wrmsr(MSR_APIC_BASE, base | 0x400)), EX_GP);
+	wrmsr(MSR_APIC_BASE, base);
 	cpuid(1, 0, r);
 	check("CPUID.APIC on", r[3] >> 9 & 1, 1);
 	check("SVR after off and on", mmio_read(LAPIC + SVR), 0xff);
 	mmio_write(LAPIC + SVR, 0x1ff);
-	wrmsr(0x1b, base | 0x400);
+	wrmsr(MSR_APIC_BASE, base | 0x400);
 	x2apic = true;
-	check("x2APIC id", rdmsr(0x802), id);
-	check("x2APIC LDR", rdmsr(0x80d), (id >> 4) << 16 | 1u << (id & 15));
-	check("x2APIC LDR is read-only", CATCH(wrmsr(0x80d, 1)), EX_GP);
+	check("x2APIC id", rdmsr(MSR_X2APIC_ID), id);
+	check("x2APIC LDR", rdmsr(MSR_X2APIC_LDR), (id >> 4) << 16 | 1u << (id & 15));
+	check("x2APIC LDR is read-only", CATCH(wrmsr(MSR_X2APIC_LDR, 1)), EX_GP);
 	check("DFR is gone", CATCH(rdmsr(0x80e)), EX_GP);
 	check("ICR high is gone", CATCH(rdmsr(0x831)), EX_GP);
-	check("SELF IPI is write-only", CATCH(rdmsr(0x83f)), EX_GP);
-	check("EOI is write-only", CATCH(rdmsr(0x80b)), EX_GP);
-	check("EOI 1", CATCH(wrmsr(0x80b, 1)), EX_GP);
-	check("SVR reserved", CATCH(wrmsr(0x80f, 1u << 31)), EX_GP);
-	check("TPR reserved", CATCH(wrmsr(0x808, 0x100)), EX_GP);
-	check("ESR non-zero", CATCH(wrmsr(0x828, 1)), EX_GP);
-	check("x2APIC to xAPIC", CATCH(wrmsr(0x1b, base)), EX_GP);
+	check("SELF IPI is write-only", CATCH(rdmsr(MSR_X2APIC_SELF_IPI)), EX_GP);
+	check("EOI is write-only", CATCH(rdmsr(MSR_X2APIC_EOI)), EX_GP);
+	check("EOI 1", CATCH(wrmsr(MSR_X2APIC_EOI, 1)), EX_GP);
+	check("SVR reserved", CATCH(wrmsr(MSR_X2APIC_SVR, 1u << 31)), EX_GP);
+	check("TPR reserved", CATCH(wrmsr(MSR_X2APIC_TPR, 0x100)), EX_GP);
+	check("ESR non-zero", CATCH(wrmsr(MSR_X2APIC_ESR, 1)), EX_GP);
+	check("x2APIC to xAPIC", CATCH(wrmsr(MSR_APIC_BASE, base)), EX_GP);
 	check("SVR kept", apic_get(SVR), 0x1ff);
 }
 
@@ -569,7 +569,7 @@ int main(void)
 	timer();
 	deadline();
 	nmi();
-	wrmsr(0x1b, rdmsr(0x1b) & ~0xc00ull);
+	wrmsr(MSR_APIC_BASE, rdmsr(MSR_APIC_BASE) & ~0xc00ull);
 	x2apic = false;
 	return guest_verdict();
 }

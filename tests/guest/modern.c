@@ -121,7 +121,7 @@ static void xsave(void)
 	memset(area, 0, sizeof(area));
 	XS("xsaveopt", 7);
 	check("XSAVEOPT: AVX initial", *(u64 *)(area + 512) & 4, 0);
-	check("XSS reserved", CATCH(wrmsr(0xda0, 1)), EX_GP);
+	check("XSS reserved", CATCH(wrmsr(MSR_XSS, 1)), EX_GP);
 	check("XSAVES with XSS 0", CATCH(XS("xsaves", 7)), -1);
 	check("XSAVES compacts", *(u64 *)(area + 520) >> 63, 1);
 	write_cr0(read_cr0() | 8);
@@ -142,27 +142,27 @@ static void tsc(void)
 			check("RDTSC grows", t, last + 1);
 		last = t;
 	}
-	wrmsr(0x10, 1ull << 40);
+	wrmsr(MSR_TSC, 1ull << 40);
 	u64 t = rdtsc();
 	check("TSC written", t >= 1ull << 40 && t < (1ull << 40) + 1000000, 1);
-	wrmsr(0xc0000103, 0x1234);
+	wrmsr(MSR_TSC_AUX, 0x1234);
 	u32 a, d, c;
 	asm volatile("rdtscp" : "=a"(a), "=d"(d), "=c"(c));
 	check("RDTSCP AUX", c, 0x1234);
 	u64 pid;
 	asm volatile("rdpid %0" : "=r"(pid));
 	check("RDPID", pid, 0x1234);
-	check("TSC_AUX reserved", CATCH(wrmsr(0xc0000103, 1ull << 32)), EX_GP);
+	check("TSC_AUX reserved", CATCH(wrmsr(MSR_TSC_AUX, 1ull << 32)), EX_GP);
 	if (LEAF(7, 0)[1] & 2) {
-		wrmsr(0x3b, 0);
+		wrmsr(MSR_TSC_ADJUST, 0);
 		u64 before = rdtsc();
 
-		wrmsr(0x3b, 1ull << 50);
+		wrmsr(MSR_TSC_ADJUST, 1ull << 50);
 		check("TSC_ADJUST moves the TSC", rdtsc() - before >= 1ull << 50, 1);
-		wrmsr(0x10, 0);
-		check("TSC write moves TSC_ADJUST", rdmsr(0x3b) >> 63, 1);
+		wrmsr(MSR_TSC, 0);
+		check("TSC write moves TSC_ADJUST", rdmsr(MSR_TSC_ADJUST) >> 63, 1);
 	} else {
-		check("TSC_ADJUST absent", CATCH(rdmsr(0x3b)), EX_GP);
+		check("TSC_ADJUST absent", CATCH(rdmsr(MSR_TSC_ADJUST)), EX_GP);
 	}
 	check("RDTSC at CPL 3", USER(u_rdtsc), 0x80);
 	write_cr4(read_cr4() | 4);
@@ -188,14 +188,14 @@ static void bad_msr(const char *name, u32 msr, u64 value)
 
 static void msrs(void)
 {
-	u64 pat = rdmsr(0x277);
+	u64 pat = rdmsr(MSR_PAT);
 
 	check("PAT at reset", pat, 0x0007040600070406ull);
 	bad_msr("PAT type 2", 0x277, 2);
 	bad_msr("PAT reserved", 0x277, 0x08);
-	wrmsr(0x277, 0x0706050401000706ull);
-	check("PAT", rdmsr(0x277), 0x0706050401000706ull);
-	wrmsr(0x277, pat);
+	wrmsr(MSR_PAT, 0x0706050401000706ull);
+	check("PAT", rdmsr(MSR_PAT), 0x0706050401000706ull);
+	wrmsr(MSR_PAT, pat);
 	bad_msr("MTRRcap", 0xfe, 0);
 	bad_msr("MTRR type 2", 0x200, 2);
 	bad_msr("MTRR base reserved", 0x200, 0x100);
@@ -203,10 +203,10 @@ static void msrs(void)
 	bad_msr("MTRR mask beyond MAXPHYADDR", 0x201, 1ull << 60);
 	bad_msr("MTRR default type", 0x2ff, 0xc02);
 	bad_msr("MTRR fixed type", 0x250, 0x0606060606060602ull);
-	bad_msr("EFER reserved", 0xc0000080, rdmsr(0xc0000080) | 1ull << 40);
-	bad_msr("EFER LME under paging", 0xc0000080, rdmsr(0xc0000080) & ~0x100ull);
-	wrmsr(0xc0000080, rdmsr(0xc0000080) ^ 0x400);
-	check("EFER.LMA is ignored", rdmsr(0xc0000080) & 0x400, 0x400);
+	bad_msr("EFER reserved", 0xc0000080, rdmsr(MSR_EFER) | 1ull << 40);
+	bad_msr("EFER LME under paging", 0xc0000080, rdmsr(MSR_EFER) & ~0x100ull);
+	wrmsr(MSR_EFER, rdmsr(MSR_EFER) ^ 0x400);
+	check("EFER.LMA is ignored", rdmsr(MSR_EFER) & 0x400, 0x400);
 	bad_msr("LSTAR", 0xc0000082, 1ull << 62);
 	bad_msr("CSTAR", 0xc0000083, 1ull << 62);
 	bad_msr("GS base", 0xc0000101, 1ull << 62);
@@ -222,20 +222,20 @@ static void msrs(void)
 		bad_msr("MISC_ENABLE reserved", 0x1a0, 1ull << 62);
 		bad_msr("PLATFORM_INFO", 0xce, 0);
 		bad_msr("ARCH_CAPABILITIES", 0x10a, 0);
-		check("VM_CR is AMD's", CATCH(rdmsr(0xc0010114)), EX_GP);
+		check("VM_CR is AMD's", CATCH(rdmsr(MSR_VM_CR)), EX_GP);
 	} else {
-		u64 hwcr = rdmsr(0xc0010015);
+		u64 hwcr = rdmsr(MSR_HWCR);
 
-		check("HWCR", CATCH(rdmsr(0xc0010015)), -1);
-		wrmsr(0xc0010015, hwcr | 1ull << 35); /* CpuidUserDis */
+		check("HWCR", CATCH(rdmsr(MSR_HWCR)), -1);
+		wrmsr(MSR_HWCR, hwcr | 1ull << 35); /* CpuidUserDis */
 		check("CPUID at CPL 3, disabled", USER(u_cpuid), EX_GP);
-		wrmsr(0xc0010015, hwcr);
+		wrmsr(MSR_HWCR, hwcr);
 		check("CPUID at CPL 3, enabled again", USER(u_cpuid), 0x80);
-		check("MISC_ENABLE is Intel's", CATCH(rdmsr(0x1a0)), EX_GP);
-		check("FEATURE_CONTROL is Intel's", CATCH(rdmsr(0x3a)), EX_GP);
+		check("MISC_ENABLE is Intel's", CATCH(rdmsr(MSR_MISC_ENABLE)), EX_GP);
+		check("FEATURE_CONTROL is Intel's", CATCH(rdmsr(MSR_FEATURE_CONTROL)), EX_GP);
 	}
 	check("unknown", CATCH(rdmsr(0xdeadbeef)), EX_GP);
-	check("no x2APIC MSRs", CATCH(rdmsr(0x800)), EX_GP);
+	check("no x2APIC MSRs", CATCH(rdmsr(MSR_X2APIC)), EX_GP);
 }
 
 static void cpuid_leaves(void)

@@ -164,7 +164,7 @@ static void pae(void)
 	pt64[0] |= nx;
 	invlpg((void *)VA);
 	check("NX reserved without NXE", code(rd()), 9);
-	wrmsr(0xc0000080, rdmsr(0xc0000080) | 0x800);
+	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | 0x800);
 	page[0] = 0xc3;
 	check("NX", code(ex()), 0x11);
 	check("NX read", code(rd()), -1);
@@ -202,7 +202,7 @@ static void pae(void)
 	check("PDPTE not present", CATCH(write_cr3(L(pdpt))), -1);
 	check("CR3 bits 11:5 belong to the table", (write_cr3(L(pdpt)), read_cr3()), L(pdpt));
 	/* PAE off under paging reloads; into long mode is impossible without LME: EFER.LME under paging is #GP */
-	check("LME under paging", CATCH(wrmsr(0xc0000080, rdmsr(0xc0000080) | 0x100)), EX_GP);
+	check("LME under paging", CATCH(wrmsr(MSR_EFER, rdmsr(MSR_EFER) | 0x100)), EX_GP);
 	check("MOV CR4 PCIDE outside long mode", CATCH(write_cr4(read_cr4() | 1u << 17)), EX_GP);
 	write_cr0(read_cr0() & ~0x80000000u);
 	write_cr4(read_cr4() & ~0x20u);

@@ -212,7 +212,7 @@ static void big_segments(void)
 static void timer(void)
 {
 	outb(0x20, 0x11), outb(0x21, 8), outb(0x21, 4), outb(0x21, 1), outb(0x21, 0xfe), outb(0xa1, 0xff);
-	wrmsr(0x1b, rdmsr(0x1b) & ~0x800ull); /* no local APIC: INTR straight from the 8259 */
+	wrmsr(MSR_APIC_BASE, rdmsr(MSR_APIC_BASE) & ~0x800ull); /* no local APIC: INTR straight from the 8259 */
 	outb(0x43, 0x34), outb(0x40, 0), outb(0x40, 0x10);
 	fault("HLT and IRQ 0", 8, 2, BYTES(0xfb, 0xf4));
 	check("IF pushed", f->flags & 0x200, 0x200);

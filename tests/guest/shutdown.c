@@ -62,7 +62,7 @@ static void comes_back(void)
 
 	for (unsigned n = 0; n < sizeof(row) / sizeof(row[0]); n++) {
 		u16 cw = 0x27f;
-		u64 types = rdmsr(0x2ff), frames = rdtsc();
+		u64 types = rdmsr(MSR_MTRR_DEF_TYPE), frames = rdtsc();
 
 		serve_irq0();
 		asm volatile("fldcw %0" ::"m"(cw));
@@ -82,7 +82,7 @@ static void comes_back(void)
 		CHECK("the 8259's mask", inb(0x21), 0xa5);
 		CHECK("end of interrupt", in_service() & 1, row[n].code != 5);
 		CHECK("INIT keeps the x87's control word", cw, 0x27f);
-		CHECK("INIT keeps the memory types", rdmsr(0x2ff), types);
+		CHECK("INIT keeps the memory types", rdmsr(MSR_MTRR_DEF_TYPE), types);
 		CHECK("INIT keeps the time-stamp counter", rdtsc() > frames, true);
 		outb(0x20, 0x20);
 	}

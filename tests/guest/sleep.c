@@ -164,14 +164,14 @@ static void vectors(unsigned mode, u64 entry)
 
 static void one_sleep(unsigned mode, u64 entry, u32 others, bool alarm)
 {
-	u64 types = rdmsr(0x2ff);
+	u64 types = rdmsr(MSR_MTRR_DEF_TYPE);
 	u16 cw = 0x27f;
 
 	print("%u-bit vector 0x%lx\n", mode, entry);
 	fill((u8)mode);
 	vectors(mode, entry);
 	outb(0x21, 0xa5);
-	wrmsr(0x2ff, types & ~0x400ull); /* no fixed ranges */
+	wrmsr(MSR_MTRR_DEF_TYPE, types & ~0x400ull); /* no fixed ranges */
 	mmio_write(LAPIC + 0xf0, 0x1ff);
 	asm volatile("fldcw %0" ::"m"(cw));
 	unsigned before = seconds();
@@ -194,7 +194,7 @@ static void one_sleep(unsigned mode, u64 entry, u32 others, bool alarm)
 	check("WAK_STS and who woke", inw(pm1_evt) & (WAK | RTC | PWRBTN), alarm ? WAK | RTC : WAK | PWRBTN);
 	check("slept", !alarm || (seconds() + 60 - before) % 60 == 3, true);
 	check("the 8259 lost its mask", inb(0x21), 0xff);
-	check("memory types as firmware leaves them", rdmsr(0x2ff), types);
+	check("memory types as firmware leaves them", rdmsr(MSR_MTRR_DEF_TYPE), types);
 	check("local APIC as firmware leaves it", mmio_read(LAPIC + 0xf0), 0x10f);
 	check("x87 as firmware leaves it", cw, 0x37f);
 	check("the other processors start again", start_others(), others);

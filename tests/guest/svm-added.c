@@ -197,19 +197,19 @@ static void avic_ipis(void)
 
 static void doorbell(void)
 {
-	check("doorbell: 11:0", CATCH(wrmsr(0xc001011b, 0xfff)), -1);
-	check("doorbell: bit 12 is MBZ", CATCH(wrmsr(0xc001011b, 0x1000)), 13);
-	check("doorbell: write-only", CATCH(rdmsr(0xc001011b)), 13);
+	check("doorbell: 11:0", CATCH(wrmsr(MSR_AVIC_DOORBELL, 0xfff)), -1);
+	check("doorbell: bit 12 is MBZ", CATCH(wrmsr(MSR_AVIC_DOORBELL, 0x1000)), 13);
+	check("doorbell: write-only", CATCH(rdmsr(MSR_AVIC_DOORBELL)), 13);
 }
 
 static void x2_touch(void)
 {
-	out = rdmsr(0x803);
-	wrmsr(0x808, 0x20);
-	wrmsr(0x83f, 0x61);
+	out = rdmsr(MSR_X2APIC_VERSION);
+	wrmsr(MSR_X2APIC_TPR, 0x20);
+	wrmsr(MSR_X2APIC_SELF_IPI, 0x61);
 	asm volatile("sti\n\tnop\n\tcli");
-	wrmsr(0x80b, 0);
-	wrmsr(0x830, 2ull << 32 | 0x71);
+	wrmsr(MSR_X2APIC_EOI, 0);
+	wrmsr(MSR_X2APIC_ICR, 2ull << 32 | 0x71);
 	call();
 }
 
@@ -331,7 +331,7 @@ static void clean_bits(void)
 static void write_cr4_and_efer(void)
 {
 	write_cr4(read_cr4() | 1 << 7);
-	wrmsr(0xc0000080, rdmsr(0xc0000080) & ~1ull);
+	wrmsr(MSR_EFER, rdmsr(MSR_EFER) & ~1ull);
 	call();
 }
 

@@ -45,7 +45,7 @@ static void send_page(void)
 
 static void send_msr(void)
 {
-	wrmsr(0x830, out);
+	wrmsr(MSR_X2APIC_ICR, out);
 	done();
 }
 

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "../../guests/lib/msr_names.h"
 #include "../../guests/lib/proved.h"
 
 typedef uint8_t u8;

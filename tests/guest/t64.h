@@ -4,6 +4,7 @@
 #define TESTS_GUEST_T64_H
 
 #include "guest.h"
+#include "msr_names.h"
 
 #define KCODE    0x08
 #define KDATA    0x10

@@ -170,7 +170,7 @@ static void single_step(void)
 	on_exception(EX_DB, on_step);
 	for (unsigned btf = 0; btf < 2; btf++) {
 		reset_a(task_a);
-		wrmsr(0x1d9, btf << 1);
+		wrmsr(MSR_DEBUGCTL, btf << 1);
 		steps = 0;
 		far_ptr[1] = A_TSS;
 		/* the task's IRET finds its own TF, which is 0; then the next instruction, or branch, is this task's */
@@ -181,7 +181,7 @@ static void single_step(void)
 		check(btf ? "BTF: one step" : "one step", steps, 1);
 		check(btf ? "BTF: behind the branch" : "behind the next instruction", step_eip, L(btf ? st_2 : st_1));
 	}
-	wrmsr(0x1d9, 0);
+	wrmsr(MSR_DEBUGCTL, 0);
 	on_exception(EX_DB, NULL);
 	asm volatile("clts");
 }

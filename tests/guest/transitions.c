@@ -284,9 +284,9 @@ static void syscalls(void)
 	user((void (*)(void))u_syscall, 0);
 	check("SYSCALL without SCE", last_fault.vector, EX_UD);
 	put_msr_bit(0xc0000080, 0, true);
-	wrmsr(0xc0000081, 0x08ull << 32 | 0x3bull << 48);
-	wrmsr(0xc0000082, ADDR(on_syscall));
-	wrmsr(0xc0000084, FL_IF | FL_CF | FL_DF);
+	wrmsr(MSR_STAR, 0x08ull << 32 | 0x3bull << 48);
+	wrmsr(MSR_LSTAR, ADDR(on_syscall));
+	wrmsr(MSR_SFMASK, FL_IF | FL_CF | FL_DF);
 	user((void (*)(void))u_syscall, FL_IF | FL_DF);
 	check("SYSRET came back", last_fault.vector, 0x80);
 	check("SYSCALL RCX", seen[0], ADDR(u_syscall_next));
@@ -311,7 +311,7 @@ static void syscalls(void)
 	/* Intel checks in ring 0, AMD when ring 3 fetches */
 	check("SYSRET non-canonical CS", last_regs.cs, cpu_is_intel() ? KCODE : UCODE);
 	sysret_rcx = 0;
-	wrmsr(0xc0000083, ADDR(on_syscall));
+	wrmsr(MSR_CSTAR, ADDR(on_syscall));
 	sysret32 = 1;
 	user32((void (*)(void))u_syscall32, 0);
 	check("SYSCALL in compatibility mode", last_fault.vector, cpu_is_intel() ? EX_UD : 0x80);
@@ -332,12 +332,12 @@ u64 sysexit_rsp;
 
 static void sysenter(void)
 {
-	wrmsr(0x174, 0);
+	wrmsr(MSR_SYSENTER_CS, 0);
 	user((void (*)(void))u_sysenter, 0);
 	check("SYSENTER in long mode, CS 0", last_fault.vector, cpu_is_intel() ? EX_GP : EX_UD);
-	wrmsr(0x174, KCODE);
-	wrmsr(0x175, stack0_top);
-	wrmsr(0x176, ADDR(on_sysenter));
+	wrmsr(MSR_SYSENTER_CS, KCODE);
+	wrmsr(MSR_SYSENTER_ESP, stack0_top);
+	wrmsr(MSR_SYSENTER_EIP, ADDR(on_sysenter));
 	sysexit_rsp = stack3_top - 64;
 	if (!cpu_is_intel()) {
 		user((void (*)(void))u_sysenter, 0);
@@ -366,22 +366,22 @@ static void sysenter(void)
 
 static void bases(void)
 {
-	wrmsr(0xc0000101, 0x1111);
-	wrmsr(0xc0000102, 0x2222);
+	wrmsr(MSR_GS_BASE, 0x1111);
+	wrmsr(MSR_KERNEL_GS_BASE, 0x2222);
 	asm volatile("swapgs");
-	check("SWAPGS GS base", rdmsr(0xc0000101), 0x2222);
-	check("SWAPGS kernel base", rdmsr(0xc0000102), 0x1111);
+	check("SWAPGS GS base", rdmsr(MSR_GS_BASE), 0x2222);
+	check("SWAPGS kernel base", rdmsr(MSR_KERNEL_GS_BASE), 0x1111);
 	RAISES("RDFSBASE without FSGSBASE", EX_UD, 0, AT, "", "rdfsbase %%rax");
 	write_cr4(read_cr4() | 1 << 16);
-	wrmsr(0xc0000100, 0x7ffffffff123ull);
+	wrmsr(MSR_FS_BASE, 0x7ffffffff123ull);
 	u64 v;
 	asm volatile("rdfsbase %0" : "=r"(v));
 	check("RDFSBASE", v, 0x7ffffffff123ull);
 	asm volatile("wrgsbase %0" ::"r"(0x3333ull));
-	check("WRGSBASE", rdmsr(0xc0000101), 0x3333);
+	check("WRGSBASE", rdmsr(MSR_GS_BASE), 0x3333);
 	RAISES("WRFSBASE non-canonical", EX_GP, 0, AT, "mov $1, %%eax; shl $60, %%rax", "wrfsbase %%rax");
 	asm volatile("mov %0, %%fs" ::"r"(KDATA));
-	check("MOV FS loads the descriptor's base", rdmsr(0xc0000100), 0);
+	check("MOV FS loads the descriptor's base", rdmsr(MSR_FS_BASE), 0);
 	asm volatile("mov %0, %%gs" ::"r"(KDATA));
 }
 
@@ -398,15 +398,15 @@ static void bases_stay(const char *way)
 	vcheck(way, "FS base", last_regs.rcx, ADDR(&behind_fs));
 	vcheck(way, "GS base", last_regs.rdx, 0x7ffff0000000);
 	vcheck(way, "FS base in use", last_regs.rsi, behind_fs);
-	vcheck(way, "FS base back in ring 0", rdmsr(0xc0000100), ADDR(&behind_fs));
-	vcheck(way, "GS base back in ring 0", rdmsr(0xc0000101), 0x7ffff0000000);
+	vcheck(way, "FS base back in ring 0", rdmsr(MSR_FS_BASE), ADDR(&behind_fs));
+	vcheck(way, "GS base back in ring 0", rdmsr(MSR_GS_BASE), 0x7ffff0000000);
 }
 
 static void give_bases(void)
 {
 	asm volatile("mov %0, %%fs; mov %0, %%gs" ::"r"(KDATA));
-	wrmsr(0xc0000100, ADDR(&behind_fs));
-	wrmsr(0xc0000101, 0x7ffff0000000);
+	wrmsr(MSR_FS_BASE, ADDR(&behind_fs));
+	wrmsr(MSR_GS_BASE, 0x7ffff0000000);
 }
 
 static void bases_outwards(void)

@@ -6,6 +6,7 @@
 
 #include "cpu/control/msr.h"
 #include "cpu/control/segs.h"
+#include "msr_names.h"
 
 static void run(struct rig *r, u64 limit)
 {
@@ -496,13 +497,13 @@ static void test_speculation_msrs(void **state)
 		u64 v;
 
 		for (u64 bit = 1; bit <= 4; bit <<= 1) {
-			assert_true(msr_write(r->c, 0x48, bit));
-			assert_true(msr_read(r->c, 0x48, &v));
+			assert_true(msr_write(r->c, MSR_SPEC_CTRL, bit));
+			assert_true(msr_read(r->c, MSR_SPEC_CTRL, &v));
 			assert_int_equal(v, bit);
 		}
-		assert_false(msr_write(r->c, 0x48, BIT(63)));
-		assert_true(msr_write(r->c, 0x49, 1)); /* IBPB */
-		assert_false(msr_read(r->c, 0x49, &v));
+		assert_false(msr_write(r->c, MSR_SPEC_CTRL, BIT(63)));
+		assert_true(msr_write(r->c, MSR_PRED_CMD, 1)); /* IBPB */
+		assert_false(msr_read(r->c, MSR_PRED_CMD, &v));
 		rig_free(r);
 	}
 }
@@ -514,25 +515,25 @@ static void test_msrs(void **state)
 	u64 v;
 
 	(void)state;
-	assert_true(msr_read(c, 0x277, &v) && v == 0x0007040600070406);
-	assert_false(msr_write(c, 0x277, 2));
+	assert_true(msr_read(c, MSR_PAT, &v) && v == 0x0007040600070406);
+	assert_false(msr_write(c, MSR_PAT, 2));
 	assert_false(msr_read(c, 0x12345, &v));
-	assert_false(msr_write(c, 0xc0000082, 1ull << 47));  /* LSTAR: not canonical */
-	assert_true(msr_write(c, 0xc0000082, 0xffff800000000000));
-	assert_false(msr_write(c, 0x2ff, 0x802));            /* default type 2 does not exist */
-	assert_true(msr_write(c, 0x2ff, 0x806));
-	assert_false(msr_write(c, 0x201, 1ull << 48));       /* beyond MAXPHYADDR */
-	assert_false(msr_read(c, 0x49, &v));                 /* PRED_CMD is write-only */
-	assert_true(msr_write(c, 0x49, 1));
-	assert_false(msr_write(c, 0x49, 2));
+	assert_false(msr_write(c, MSR_LSTAR, 1ull << 47));  /* LSTAR: not canonical */
+	assert_true(msr_write(c, MSR_LSTAR, 0xffff800000000000));
+	assert_false(msr_write(c, MSR_MTRR_DEF_TYPE, 0x802));            /* default type 2 does not exist */
+	assert_true(msr_write(c, MSR_MTRR_DEF_TYPE, 0x806));
+	assert_false(msr_write(c, MSR_MTRR_PHYSMASK0, 1ull << 48));       /* beyond MAXPHYADDR */
+	assert_false(msr_read(c, MSR_PRED_CMD, &v));                 /* PRED_CMD is write-only */
+	assert_true(msr_write(c, MSR_PRED_CMD, 1));
+	assert_false(msr_write(c, MSR_PRED_CMD, 2));
 	assert_false(msr_write(c, 0x401, 1));                /* MC0_STATUS takes zero only... */
-	assert_true(msr_read(c, 0xc0010015, &v) && (v & BIT(24)));
-	assert_true(msr_write(c, 0xc0010015, v | BIT(18)));  /* ...unless McStatusWrEn */
+	assert_true(msr_read(c, MSR_HWCR, &v) && (v & BIT(24)));
+	assert_true(msr_write(c, MSR_HWCR, v | BIT(18)));  /* ...unless McStatusWrEn */
 	assert_true(msr_write(c, 0x401, 1));
 	r->clock.now = 1000;
-	assert_true(msr_write(c, 0x10, 5000000));
+	assert_true(msr_write(c, MSR_TSC, 5000000));
 	r->clock.now = 1234;
-	assert_true(msr_read(c, 0x10, &v) && v == 5000234);
+	assert_true(msr_read(c, MSR_TSC, &v) && v == 5000234);
 	rig_free(r);
 }
 
@@ -553,15 +554,15 @@ static void test_misc_enable(void **state)
 		cpuid_query(r->c, 1, 0, out);
 		assert_int_equal(out[EDX] >> 29 & 1, rows[k].tm);
 		assert_int_equal(out[ECX] >> 14 & 1, rows[k].xtpr);
-		assert_true(msr_read(r->c, 0x1a0, &v));
+		assert_true(msr_read(r->c, MSR_MISC_ENABLE, &v));
 		assert_int_equal(v >> 3 & 1, rows[k].tm);
 		assert_int_equal(v >> 23 & 1, rows[k].xtpr);
 		v &= ~(BIT(3) | BIT(23));
-		assert_true(msr_write(r->c, 0x1a0, v));
-		assert_true(msr_read(r->c, 0x1a0, &back) && back == v);
-		assert_int_equal(msr_write(r->c, 0x1a0, v | BIT(3)), rows[k].tm);
-		assert_int_equal(msr_write(r->c, 0x1a0, v | BIT(23)), rows[k].xtpr);
-		assert_true(msr_read(r->c, 0x1a0, &back));
+		assert_true(msr_write(r->c, MSR_MISC_ENABLE, v));
+		assert_true(msr_read(r->c, MSR_MISC_ENABLE, &back) && back == v);
+		assert_int_equal(msr_write(r->c, MSR_MISC_ENABLE, v | BIT(3)), rows[k].tm);
+		assert_int_equal(msr_write(r->c, MSR_MISC_ENABLE, v | BIT(23)), rows[k].xtpr);
+		assert_true(msr_read(r->c, MSR_MISC_ENABLE, &back));
 		assert_true(back == (v | (rows[k].xtpr ? BIT(23) : rows[k].tm ? BIT(3) : 0)));
 		rig_free(r);
 	}
@@ -650,10 +651,10 @@ static void test_architectural_events(void **state)
 		protected_mode(r, 0);
 		bus_write(&r->bus, BASE, code, sizeof(code));
 		r->c->r[REG_RIP] = BASE;
-		assert_true(msr_write(r->c, 0x186, 0x430000 | events[n]));
+		assert_true(msr_write(r->c, MSR_PERFEVTSEL0, 0x430000 | events[n]));
 		run(r, 10000000);
 		assert_int_equal(r->c->activity, ACT_HLT);
-		assert_true(msr_read(r->c, 0xc1, &v));
+		assert_true(msr_read(r->c, MSR_PMC0, &v));
 		assert_int_equal(v == 0, leaf[EBX] >> n & 1);
 		rig_free(r);
 	}

@@ -6,6 +6,7 @@
 
 #include "cpu/mmu/walk.h"
 #include "vmx/vmx.h"
+#include "msr_names.h"
 
 static void vmx_setup(struct pc *p)
 {
@@ -77,8 +78,8 @@ static void test_vmx_slice(void **state)
 
 	(void)state;
 	p->c->cr4 |= CR4_VMXE;
-	assert_true(msr_write(p->c, 0x3a, 5));
-	assert_false(msr_write(p->c, 0x3a, 5));
+	assert_true(msr_write(p->c, MSR_FEATURE_CONTROL, 5));
+	assert_false(msr_write(p->c, MSR_FEATURE_CONTROL, 5));
 	bus_write_u32(&p->bus, 0x40000, VMX_REVISION);
 	assert_int_equal(vmx_step(p, 0x40001, VMXON), FL_CF);
 	assert_int_equal(vmx_step(p, 0x40000, VMXON), 0);
@@ -159,7 +160,7 @@ static struct pc *pc_in_vmx(void)
 	struct pc *p = pc_new("intel");
 
 	p->c->cr4 |= CR4_VMXE;
-	assert_true(msr_write(p->c, 0x3a, 5));
+	assert_true(msr_write(p->c, MSR_FEATURE_CONTROL, 5));
 	bus_write_u32(&p->bus, VMXON_PA, VMX_REVISION);
 	bus_write_u32(&p->bus, VMCS_PA, VMX_REVISION);
 	assert_int_equal(vmx_step(p, VMXON_PA, VMXON), 0);

@@ -258,7 +258,7 @@ static void sixteen_bit_address(const struct tables *nested)
 	*(u64 *)(low + 0x608) = 0x1234567; /* LSTAR */
 	*(u64 *)(high + 0x608) = 0x89;
 	asm volatile("addr16 vmload" ::"a"(high) : "memory");
-	check(named("VMLOAD by AX", "LSTAR"), rdmsr(0xc0000082), 0x1234567);
+	check(named("VMLOAD by AX", "LSTAR"), rdmsr(MSR_LSTAR), 0x1234567);
 	proves("svm.2.2.1.4");
 }
 
@@ -266,7 +266,7 @@ static void sixteen_bit_address(const struct tables *nested)
 
 static void host_mode(const struct tables *t)
 {
-	wrmsr(0xc0000080, 0x1000 | (mode == PAE_NX ? 0x800 : 0));
+	wrmsr(MSR_EFER, 0x1000 | (mode == PAE_NX ? 0x800 : 0));
 	write_cr4((read_cr4() & ~0x30u) | (mode == PSE ? 0x10 : 0) | (wide() ? 0x20 : 0));
 	write_cr3((u32)t->root);
 	write_cr0(read_cr0() | 1u << 31);
@@ -279,8 +279,8 @@ int main(void)
 
 	cpuid(0x8000000a, 0, r);
 	of_2005 = !(r[3] & ~3u);
-	wrmsr(0xc0000080, 0x1000);
-	wrmsr(0xc0010117, (u32)hsave);
+	wrmsr(MSR_EFER, 0x1000);
+	wrmsr(MSR_VM_HSAVE_PA, (u32)hsave);
 	none = build(false);
 	fresh(&none);
 	guest(READ, DATA);

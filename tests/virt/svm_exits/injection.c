@@ -139,7 +139,7 @@ static const struct {
 
 static int efer_fault(u64 value)
 {
-	return CATCH(wrmsr(0xc0000080, value));
+	return CATCH(wrmsr(MSR_EFER, value));
 }
 
 /* EFER's bits that this processor does not define, although others do. 2005: LMSLE is one of its own. */

@@ -279,7 +279,7 @@ static int wrmsr_fault(u32 index, u64 value)
 void test_smm_lock(void)
 {
 	static const u32 regs[] = {0xc0010111, 0xc0010112, 0xc0010113};
-	u64 hwcr = rdmsr(0xc0010015), code;
+	u64 hwcr = rdmsr(MSR_HWCR), code;
 	u32 r[4];
 
 	cpuid(0x80000021, 0, r);
@@ -287,9 +287,9 @@ void test_smm_lock(void)
 	vcheck("SMM_CTL", "and said to be", of_2005 ? 1 : r[0] >> 9 & 1, 1);
 	for (unsigned n = 0; n < COUNT(regs); n++)
 		vcheck("SMMLOCK 0", REQ("svm.2.18.3.2") "WRMSR", (u64)wrmsr_fault(regs[n], n ? 0x20000 : 0x40000), ~0ull);
-	wrmsr(0xc0010015, hwcr | 1);
-	wrmsr(0xc0010015, hwcr);
-	vcheck("SMMLOCK", REQ("svm.2.18.3.3") "stays", rdmsr(0xc0010015), hwcr | 1);
+	wrmsr(MSR_HWCR, hwcr | 1);
+	wrmsr(MSR_HWCR, hwcr);
+	vcheck("SMMLOCK", REQ("svm.2.18.3.3") "stays", rdmsr(MSR_HWCR), hwcr | 1);
 	for (unsigned n = 0; n < COUNT(regs); n++) {
 		vcheck("SMMLOCK 1", "WRMSR", (u64)wrmsr_fault(regs[n], 0), 13);
 		vcheck("SMMLOCK 1", "the value stays", rdmsr(regs[n]), n ? 0x20000 : 0x40000);

@@ -7,15 +7,15 @@ SNIPPET(s_spec, "mov $0x48, %ecx; rdmsr; mov %eax, seen; mov $2, %eax; wrmsr", "
 
 static void spec_ctrl(void)
 {
-	wrmsr(0x48, 1);
+	wrmsr(MSR_SPEC_CTRL, 1);
 	base(&s_spec);
 	v->spec_ctrl = 0;
 	seen[0] = ~0ull;
 	vcheck("SPEC_CTRL", "runs", go(), EXIT_VMMCALL);
 	vcheck("SPEC_CTRL", "the guest's, before and behind its write", seen[0], 2ull << 32);
 	vcheck("SPEC_CTRL", "saved", v->spec_ctrl, 2);
-	vcheck("SPEC_CTRL", "the host's", rdmsr(0x48), 1);
-	wrmsr(0x48, 0);
+	vcheck("SPEC_CTRL", "the host's", rdmsr(MSR_SPEC_CTRL), 1);
+	wrmsr(MSR_SPEC_CTRL, 0);
 }
 
 /* ---- "SVM-Lock": VM_CR.LOCK and SVMDIS, SVM_KEY ---- */

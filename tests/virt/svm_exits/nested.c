@@ -194,7 +194,7 @@ static void order(void)
  */
 static void straddling_fetch(void)
 {
-	u64 efer = rdmsr(0xc0000080), *l2 = page_alloc(), *l3 = page_alloc(), *l4 = page_alloc();
+	u64 efer = rdmsr(MSR_EFER), *l2 = page_alloc(), *l3 = page_alloc(), *l4 = page_alloc();
 
 	base(&straddles);
 	memcpy(l2, (void *)(((u64 *)(user_pml4[0] & ~0xfffull))[0] & ~0xfffull), 4096);
@@ -211,12 +211,12 @@ static void straddling_fetch(void)
 	vcheck("#PF of a fetch", "no bytes", assists ? v->bytes[0] : 0, 0);
 	base(&straddles);
 	split(TABLES)[0] = 6;
-	wrmsr(0xc0000080, efer & ~0x800ull);
+	wrmsr(MSR_EFER, efer & ~0x800ull);
 	vcheck("NPF of a fetch", "code", go(), EXIT_NPF);
 	vcheck("NPF of a fetch", "EXITINFO1", v->exitinfo1, (FINAL | 4) & code_mask());
 	vcheck("NPF of a fetch", "EXITINFO2", v->exitinfo2, TABLES);
 	vcheck("NPF of a fetch", "no bytes", assists ? v->bytes[0] : 0, 0);
-	wrmsr(0xc0000080, efer);
+	wrmsr(MSR_EFER, efer);
 }
 
 void test_nested(void)

@@ -33,7 +33,7 @@ static void look(struct host *h)
 	h->cr0 = read_cr0();
 	h->cr3 = read_cr3();
 	h->cr4 = read_cr4();
-	h->efer = rdmsr(0xc0000080);
+	h->efer = rdmsr(MSR_EFER);
 	asm volatile("sgdt %0" : "=m"(pseudo));
 	h->gdt = pseudo.base;
 	h->gdt_limit = pseudo.limit;
@@ -186,8 +186,8 @@ static void load_and_save(void)
 		memcpy((u8 *)&given + moved[n].offset, &moved[n].value, moved[n].width);
 	asm volatile("vmsave" ::"a"(&mine) : "memory");
 	asm volatile("vmload" ::"a"(&given) : "memory"); /* the selectors are in no table */
-	lstar = rdmsr(0xc0000082);
-	gs_base = rdmsr(0xc0000101);
+	lstar = rdmsr(MSR_LSTAR);
+	gs_base = rdmsr(MSR_GS_BASE);
 	asm volatile("vmsave" ::"a"(&stored) : "memory");
 	asm volatile("vmload" ::"a"(&mine) : "memory");
 	vcheck("VMLOAD", REQ("svm.2.11.1") "LSTAR", lstar, 0xffffffff81000000);
@@ -207,10 +207,10 @@ static void load_and_save(void)
 /* ---- enabling, MSRs, CPUID ---- */
 static void enabling(void)
 {
-	u64 efer = rdmsr(0xc0000080), hsave = rdmsr(0xc0010117), top;
+	u64 efer = rdmsr(MSR_EFER), hsave = rdmsr(MSR_VM_HSAVE_PA), top;
 	u32 r[4];
 
-	wrmsr(0xc0000080, efer & ~0x1000ull);
+	wrmsr(MSR_EFER, efer & ~0x1000ull);
 	vcheck("SVME 0", REQ("svm.2.1.1 svm.2.1.2 svm.2.2.1.9 svm.2.11.18 svm.E.5.1.1 svm.E.5.1.2") "VMRUN", (u64)CATCH(asm volatile("vmrun" ::"a"(v))), 6);
 	vcheck("SVME 0", "VMLOAD", (u64)CATCH(asm volatile("vmload" ::"a"(v))), 6);
 	vcheck("SVME 0", "VMSAVE", (u64)CATCH(asm volatile("vmsave" ::"a"(v))), 6);
@@ -219,18 +219,18 @@ static void enabling(void)
 	vcheck("SVME 0", "STGI", (u64)CATCH(asm volatile("stgi")), r[2] >> 12 & 1 ? ~0ull : 6);
 	vcheck("SVME 0", REQ("svm.4.CLGI.5 svm.4.INVLPGA.10") "CLGI", (u64)CATCH(asm volatile("clgi")), 6);
 	vcheck("SVME 0", "INVLPGA", (u64)CATCH(asm volatile("invlpga" ::"a"(0), "c"(0))), 6);
-	vcheck("SVME 0", REQ("svm.E.0.4 svm.E.0.5") "VM_HSAVE_PA", rdmsr(0xc0010117), hsave);
-	wrmsr(0xc0000080, efer);
+	vcheck("SVME 0", REQ("svm.E.0.4 svm.E.0.5") "VM_HSAVE_PA", rdmsr(MSR_VM_HSAVE_PA), hsave);
+	wrmsr(MSR_EFER, efer);
 	vcheck("VMRUN", "address not aligned", (u64)CATCH(asm volatile("vmrun" ::"a"((u64)v + 8))), 13);
 	vcheck("VMMCALL in the host", "#UD", (u64)CATCH(asm volatile("vmmcall")), 6);
 
 	cpuid(0x80000008, 0, r);
 	top = 1ull << (r[0] & 0xff);
-	wrmsr(0xc0010117, top - 4096);
-	vcheck("VM_HSAVE_PA", REQ("svm.E.4.2 svm.E.4.5") "the highest page", rdmsr(0xc0010117), top - 4096);
-	vcheck("VM_HSAVE_PA", REQ("svm.E.4.4") "beyond", (u64)CATCH(wrmsr(0xc0010117, top)), 13);
-	vcheck("VM_HSAVE_PA", REQ("svm.E.4.3") "not aligned", (u64)CATCH(wrmsr(0xc0010117, hsave | 0x800)), 13);
-	wrmsr(0xc0010117, hsave);
+	wrmsr(MSR_VM_HSAVE_PA, top - 4096);
+	vcheck("VM_HSAVE_PA", REQ("svm.E.4.2 svm.E.4.5") "the highest page", rdmsr(MSR_VM_HSAVE_PA), top - 4096);
+	vcheck("VM_HSAVE_PA", REQ("svm.E.4.4") "beyond", (u64)CATCH(wrmsr(MSR_VM_HSAVE_PA, top)), 13);
+	vcheck("VM_HSAVE_PA", REQ("svm.E.4.3") "not aligned", (u64)CATCH(wrmsr(MSR_VM_HSAVE_PA, hsave | 0x800)), 13);
+	wrmsr(MSR_VM_HSAVE_PA, hsave);
 
 	cpuid(0x80000001, 0, r);
 	vcheck("CPUID", REQ("svm.B.1 svm.B.2") "SVM", r[2] >> 2 & 1, 1);
@@ -372,18 +372,18 @@ static void tsc_ratio(void)
 
 	cpuid(0x8000000a, 0, r);
 	if (!(r[3] >> 4 & 1)) {
-		vcheck("TSC_RATIO", "not there", (u64)CATCH(rdmsr(0xc0000104)), 13);
+		vcheck("TSC_RATIO", "not there", (u64)CATCH(rdmsr(MSR_TSC_RATIO)), 13);
 		return;
 	}
-	vcheck("TSC_RATIO", "reset", rdmsr(0xc0000104), 1ull << 32);
-	vcheck("TSC_RATIO", "63:40 MBZ", (u64)CATCH(wrmsr(0xc0000104, 1ull << 40)), 13);
+	vcheck("TSC_RATIO", "reset", rdmsr(MSR_TSC_RATIO), 1ull << 32);
+	vcheck("TSC_RATIO", "63:40 MBZ", (u64)CATCH(wrmsr(MSR_TSC_RATIO, 1ull << 40)), 13);
 	for (unsigned n = 0; n < COUNT(ratios) * COUNT(rows); n++) {
 		u64 ratio = ratios[n / COUNT(rows)], before, after, got;
 		unsigned k = n % COUNT(rows);
 
 		base(rows[k].s);
 		v->tsc_offset = offset;
-		wrmsr(0xc0000104, ratio);
+		wrmsr(MSR_TSC_RATIO, ratio);
 		before = count(rows[k].offset);
 		vcheck(rows[k].name, "code", go(), EXIT_VMMCALL);
 		after = count(rows[k].offset);
@@ -393,7 +393,7 @@ static void tsc_ratio(void)
 			before = times(before, ratio), after = times(after, ratio);
 		vcheck(rows[k].name, "in proportion", got >= before && got <= after, 1);
 	}
-	wrmsr(0xc0000104, 1ull << 32);
+	wrmsr(MSR_TSC_RATIO, 1ull << 32);
 }
 
 /* "PERF_CTL", GuestOnly: neither VMRUN nor the VMMCALL that leaves is in it. */
@@ -407,14 +407,14 @@ static void guest_counter(void)
 	if (!(r[2] >> 23 & 1))
 		return;
 	base(&few);
-	wrmsr(0xc0010201, 0);
-	wrmsr(0xc0010200, 0x4300c0 | 1ull << 40);
+	wrmsr(MSR_PERF_CTR0, 0);
+	wrmsr(MSR_PERF_CTL0, 0x4300c0 | 1ull << 40);
 	vcheck("PERF_CTL.GuestOnly", "code", go(), EXIT_VMMCALL);
-	vcheck("PERF_CTL.GuestOnly", "the guest's instructions", rdmsr(0xc0010201), 4);
+	vcheck("PERF_CTL.GuestOnly", "the guest's instructions", rdmsr(MSR_PERF_CTR0), 4);
 	v->rip = (u64)few.entry;
 	vcheck("PERF_CTL.GuestOnly", "code", go(), EXIT_VMMCALL);
-	vcheck("PERF_CTL.GuestOnly", "twice", rdmsr(0xc0010201), 8);
-	wrmsr(0xc0010200, 0);
+	vcheck("PERF_CTL.GuestOnly", "twice", rdmsr(MSR_PERF_CTR0), 8);
+	wrmsr(MSR_PERF_CTL0, 0);
 }
 
 void test_state(void)

@@ -322,12 +322,12 @@ static void tsc_ratio(void)
 	cpuid(0x8000000a, 0, r);
 	if (!(r[3] >> 4 & 1))
 		return;
-	wrmsr(0xc0000104, 4ull << 32);
+	wrmsr(MSR_TSC_RATIO, 4ull << 32);
 	before = rdtsc();
 	base(&counter);
 	vcheck("TSC ratio", "code", go(), EXIT_VMMCALL);
 	after = rdtsc();
-	wrmsr(0xc0000104, 1ull << 32);
+	wrmsr(MSR_TSC_RATIO, 1ull << 32);
 	vcheck("TSC ratio", "the host's counter goes on as it was", after > before && after - before < 1000000, 1);
 	vcheck("TSC ratio", "the guest's is four times the host's", seen[0] >= 4 * before && seen[0] <= 4 * after, 1);
 }
@@ -346,13 +346,13 @@ static u64 call_saved(void)
 
 static void save_over_code(void)
 {
-	u64 keep = rdmsr(0xc0000102);
+	u64 keep = rdmsr(MSR_KERNEL_GS_BASE);
 
 	memcpy(code_page + 0x620, "\xb0\x01\xc3", 3); /* MOV AL, 1; RET */
 	vcheck("code in a page for VMSAVE", "as it was", call_saved(), 1);
-	wrmsr(0xc0000102, 0xc302b0); /* KernelGsBase lies at 620h: MOV AL, 2; RET */
+	wrmsr(MSR_KERNEL_GS_BASE, 0xc302b0); /* KernelGsBase lies at 620h: MOV AL, 2; RET */
 	asm volatile("vmsave" ::"a"(code_page) : "memory");
-	wrmsr(0xc0000102, keep);
+	wrmsr(MSR_KERNEL_GS_BASE, keep);
 	vcheck("code in a page for VMSAVE", "as VMSAVE has written it", call_saved(), 2);
 }
 
@@ -360,7 +360,7 @@ static void save_over_code(void)
 
 static void refused(void)
 {
-	u64 old_efer = rdmsr(0xc0000080), hsave = rdmsr(0xc0010117), top;
+	u64 old_efer = rdmsr(MSR_EFER), hsave = rdmsr(MSR_VM_HSAVE_PA), top;
 	u32 r[4];
 
 	cpuid(0x80000008, 0, r);
@@ -368,18 +368,18 @@ static void refused(void)
 	vcheck("VMRUN beyond the physical address", "#GP", (u64)CATCH(asm volatile("vmrun" ::"a"(top))), 13);
 	vcheck("VMLOAD beyond the physical address", "#GP", (u64)CATCH(asm volatile("vmload" ::"a"(top))), 13);
 	vcheck("VMSAVE beyond the physical address", "#GP", (u64)CATCH(asm volatile("vmsave" ::"a"(top))), 13);
-	wrmsr(0xc0000080, old_efer & ~0x1000ull); /* #UD comes before #GP on every model */
+	wrmsr(MSR_EFER, old_efer & ~0x1000ull); /* #UD comes before #GP on every model */
 	vcheck("SVME 0, address not aligned", "VMRUN", (u64)CATCH(asm volatile("vmrun" ::"a"((u64)v + 8))), 6);
 	vcheck("SVME 0, address not aligned", "VMLOAD", (u64)CATCH(asm volatile("vmload" ::"a"((u64)v + 8))), 6);
 	vcheck("SVME 0, address not aligned", "VMSAVE", (u64)CATCH(asm volatile("vmsave" ::"a"((u64)v + 8))), 6);
-	wrmsr(0xc0000080, old_efer);
+	wrmsr(MSR_EFER, old_efer);
 	base(&plain);
-	wrmsr(0xc0010117, 0);
+	wrmsr(MSR_VM_HSAVE_PA, 0);
 	if (of_2005)
 		vcheck("VM_HSAVE_PA 0 in 2005", "VMRUN", go(), EXIT_VMMCALL);
 	else
 		vcheck("VM_HSAVE_PA 0", "VMRUN", (u64)CATCH(asm volatile("vmrun" ::"a"(v))), 13);
-	wrmsr(0xc0010117, hsave);
+	wrmsr(MSR_VM_HSAVE_PA, hsave);
 }
 
 void test_switch(void)

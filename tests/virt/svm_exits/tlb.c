@@ -271,7 +271,7 @@ void test_tlb(void)
 	v->efer |= 0x1000;
 	vcheck("TLB_CONTROL 1 of a refused VMRUN", REQ("svm.4.VMRUN.14") "nothing goes", see(&look, 1, 0), A);
 	stale();
-	wrmsr(0x2ff, rdmsr(0x2ff));
+	wrmsr(MSR_MTRR_DEF_TYPE, rdmsr(MSR_MTRR_DEF_TYPE));
 	vcheck("WRMSR of an MTRR", "all go", see(&look, 1, 0), B);
 	vcheck("WRMSR of an MTRR", "of every ASID", see(&look, 2, 0), B);
 	stale();

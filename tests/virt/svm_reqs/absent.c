@@ -1,6 +1,7 @@
 /* A processor without SVM, and one without the LOCK form of CR8: nothing of it exists. --cpu amd,-svm and --cpu intel.
  */
 #include "guest.h"
+#include "msr_names.h"
 
 #define TRY_IT(bytes) CATCH(asm volatile(".byte " bytes ::"a"(0x100000ull), "c"(0) : "memory"))
 
@@ -17,8 +18,8 @@ int main(void)
 	check(REQ("svm.4.STGI.4"), TRY_IT("0x0f, 0x01, 0xdc"), 6);
 	check(REQ("svm.4.CLGI.4"), TRY_IT("0x0f, 0x01, 0xdd"), 6);
 	check(REQ("svm.4.INVLPGA.9"), TRY_IT("0x0f, 0x01, 0xdf"), 6);
-	check("EFER.SVME", CATCH(wrmsr(0xc0000080, rdmsr(0xc0000080) | 1 << 12)), 13);
-	check("VM_HSAVE_PA", CATCH(rdmsr(0xc0010117)), 13);
+	check("EFER.SVME", CATCH(wrmsr(MSR_EFER, rdmsr(MSR_EFER) | 1 << 12)), 13);
+	check("VM_HSAVE_PA", CATCH(rdmsr(MSR_VM_HSAVE_PA)), 13);
 	if (!(r[2] >> 4 & 1)) {
 		check(REQ("svm.4.MOVCR.13") "read", TRY_IT("0xf0, 0x0f, 0x20, 0xc0"), 6);
 		check(REQ("svm.4.MOVCR.13") "write", TRY_IT("0xf0, 0x0f, 0x22, 0xc0"), 6);

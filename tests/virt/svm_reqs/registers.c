@@ -186,16 +186,16 @@ static void msrs(void)
 	v->efer &= ~0x400ull;
 	check(REQ("svm.2.2.1.116") "EFER.LMA 0 in the VMCB", go(), EXIT_VMMCALL);
 	check(REQ("svm.2.2.1.116") "the guest has LMA by LME and PG", seen[0] >> 10 & 1, 1);
-	was = rdmsr(0x200);
+	was = rdmsr(MSR_MTRR_PHYSBASE0);
 	base(&g_mtrr);
 	check("MTRR", go(), EXIT_VMMCALL);
-	check(REQ("svm.2.21.2.5 svm.2.21.8.5") "the guest's write is the host's", rdmsr(0x200), 0x55000006);
-	wrmsr(0x200, was);
+	check(REQ("svm.2.21.2.5 svm.2.21.8.5") "the guest's write is the host's", rdmsr(MSR_MTRR_PHYSBASE0), 0x55000006);
+	wrmsr(MSR_MTRR_PHYSBASE0, was);
 	cpuid(0x8000000a, 0, r);
 	if (r[3] >> 2 & 1) { /* SVM_KEY is write-only: zero whatever was written */
-		wrmsr(0xc0010118, 0x1234);
-		check(REQ("svm.P.2") "SVM_KEY", rdmsr(0xc0010118), 0);
-		wrmsr(0xc0010118, 0);
+		wrmsr(MSR_SVM_KEY, 0x1234);
+		check(REQ("svm.P.2") "SVM_KEY", rdmsr(MSR_SVM_KEY), 0);
+		wrmsr(MSR_SVM_KEY, 0);
 	}
 }
 

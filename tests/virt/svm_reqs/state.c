@@ -393,7 +393,7 @@ SNIPPET(g_pat_msr,
         "mov $0x277, %ecx; rdmsr; mov %eax, seen; mov %edx, seen + 4; mov $0x01010101, %eax; mov %eax, %edx; wrmsr", "");
 static void pat(void)
 {
-	u64 host = rdmsr(0x277);
+	u64 host = rdmsr(MSR_PAT);
 
 	base(&g_pat_msr);
 	v->g_pat = 0x0006060606060606;
@@ -401,7 +401,7 @@ static void pat(void)
 	check(REQ("svm.2.21.4.3 svm.4.VMRUN.11 svm.2.21.2.1 svm.2.21.2.2") "the guest has G_PAT", seen[0],
 	      0x0006060606060606);
 	check(REQ("svm.2.21.4.6 svm.4.VMRUN.19 svm.2.21.2.2") "its write is saved", v->g_pat, 0x0101010101010101);
-	check(REQ("svm.4.VMRUN.11 svm.2.21.2.3") "the host's stays", rdmsr(0x277), host);
+	check(REQ("svm.4.VMRUN.11 svm.2.21.2.3") "the host's stays", rdmsr(MSR_PAT), host);
 	base(&g_pat_msr);
 	v->np_enable = 0;
 	v->cr3 = read_cr3();
@@ -410,9 +410,9 @@ static void pat(void)
 	check("PAT, no nested paging", go(), EXIT_VMMCALL);
 	check(REQ("svm.2.21.3.2 svm.4.VMRUN.8") "G_PAT and H_CR3 are not used", seen[0], host);
 	check(REQ("svm.4.VMRUN.19") "nor written", v->g_pat, 0xffffffffffffffff);
-	check(REQ("svm.4.VMRUN.31 svm.2.21.2.6") "there is one PAT, and #VMEXIT leaves it", rdmsr(0x277),
+	check(REQ("svm.4.VMRUN.31 svm.2.21.2.6") "there is one PAT, and #VMEXIT leaves it", rdmsr(MSR_PAT),
 	      0x0101010101010101);
-	wrmsr(0x277, host);
+	wrmsr(MSR_PAT, host);
 }
 
 /* GDTR and IDTR limits are 16 bits wide. */

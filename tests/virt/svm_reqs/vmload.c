@@ -57,8 +57,8 @@ void test_vmload(void)
 	             : "memory", "cc");
 	for (unsigned n = 0; n < COUNT(msrs); n++)
 		msr_read[n] = rdmsr(msrs[n].msr);
-	fs_base = rdmsr(0xc0000100);
-	gs_base = rdmsr(0xc0000101);
+	fs_base = rdmsr(MSR_FS_BASE);
+	gs_base = rdmsr(MSR_GS_BASE);
 	asm volatile("str %0; sldt %1; mov %%fs, %2; mov %%gs, %3" : "=r"(tr), "=r"(ldt), "=r"(fs), "=r"(gs));
 	rax = (u64)out;
 	asm volatile("vmsave" : "+a"(rax)::"memory");
@@ -97,16 +97,16 @@ void test_vmload(void)
 	*(u64 *)(host + 0x628) = 0x77;
 	rax = (u64)host | 0xffff000000000000;
 	asm volatile(".byte 0x67; vmload" : "+a"(rax)::"memory");
-	check(REQ("svm.4.VMLOAD.2"), rdmsr(0x174), 0x77);
-	wrmsr(0x174, msr_before[5]);
+	check(REQ("svm.4.VMLOAD.2"), rdmsr(MSR_SYSENTER_CS), 0x77);
+	wrmsr(MSR_SYSENTER_CS, msr_before[5]);
 
 	/* bases are made canonical: bit 47 (or the top one) is copied upward */
 	*(u64 *)(in + 0x448) = 0x00008000000000ff | (read_cr4() >> 12 & 1 ? 0 : 0);
 	asm volatile("vmload" ::"a"(in) : "memory");
-	fs_base = rdmsr(0xc0000100);
+	fs_base = rdmsr(MSR_FS_BASE);
 	asm volatile("vmload" ::"a"(host) : "memory");
 	u32 r[4];
 	cpuid(7, 0, r);
 	check(REQ("svm.2.3.27") "FS base", fs_base, r[2] >> 16 & 1 ? 0x00008000000000ff : 0xffff8000000000ff);
-	wrmsr(0x174, msr_before[5]);
+	wrmsr(MSR_SYSENTER_CS, msr_before[5]);
 }

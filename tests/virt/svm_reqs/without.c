@@ -6,8 +6,8 @@ static u64 seen;
 
 static void guest(void)
 {
-	seen = rdmsr(0x1db);
-	wrmsr(0x1d9, 1);
+	seen = rdmsr(MSR_LAST_BRANCH_FROM);
+	wrmsr(MSR_DEBUGCTL, 1);
 	asm volatile("vmmcall");
 }
 
@@ -28,13 +28,13 @@ int main(void)
 	v->lbrv = 1;
 	v->dbgctl = 0;
 	v->br_from = 0x1111;
-	before = rdmsr(0x1db);
+	before = rdmsr(MSR_LAST_BRANCH_FROM);
 	svm_run(v);
 	check(REQ("svm.4.VMRUN.7") "NP_ENABLE is not read", v->exitcode, EXIT_VMMCALL);
 	check(REQ("svm.2.19.3.2") "not loaded", seen, before);
 	check(REQ("svm.2.19.3.2") "not saved", v->br_from, 0x1111);
 	check(REQ("svm.2.19.3.2") "DBGCTL not saved", v->dbgctl, 0);
-	check(REQ("svm.2.19.3.2") "the host has the guest's", rdmsr(0x1d9), 1);
-	wrmsr(0x1d9, 0);
+	check(REQ("svm.2.19.3.2") "the host has the guest's", rdmsr(MSR_DEBUGCTL), 1);
+	wrmsr(MSR_DEBUGCTL, 0);
 	return guest_verdict();
 }

@@ -164,7 +164,7 @@ static void one_field(u32 field, u32 *highest)
 
 	if (index > *highest)
 		*highest = index;
-	if ((field >> 10 & 3) == 1 && !(rdmsr(0x485) >> 29 & 1)) {
+	if ((field >> 10 & 3) == 1 && !(rdmsr(MSR_VMX_MISC) >> 29 & 1)) {
 		check("VMWRITE of a read-only field", vmx_write(field, 0), VMX_FAIL_VALID);
 		check("VMWRITE of a read-only field", vmx_read(VMCS_ERROR), 13);
 		return;
@@ -202,7 +202,7 @@ static void every_encoding(void)
 	}
 	print("%u fields\n", fields);
 	check("every other encoding is error 12", fields + others, 0x8000);
-	check("IA32_VMX_VMCS_ENUM", rdmsr(0x48a), highest);
+	check("IA32_VMX_VMCS_ENUM", rdmsr(MSR_VMX_VMCS_ENUM), highest);
 	check("bits 63:15 of an encoding", (vmx_write(0x8000, 0), vmx_read(VMCS_ERROR)), 12);
 }
 
@@ -210,7 +210,7 @@ static void every_encoding(void)
 
 static void capabilities(void)
 {
-	u64 basic = rdmsr(0x480), proc = rdmsr(0x482);
+	u64 basic = rdmsr(MSR_VMX_BASIC), proc = rdmsr(MSR_VMX_PROC);
 	u32 r[4];
 
 	cpuid(1, 0, r);
@@ -221,20 +221,20 @@ static void capabilities(void)
 	check(REQ("vmx04.1.6.4.now") "BASIC: no dual-monitor treatment", basic >> 49 & 1, 0);
 	check("BASIC: TRUE MSRs", basic >> 55 & 1, 1);
 	for (u32 n = 0; n < 4; n++) {
-		u64 old = rdmsr(0x481 + n), now = rdmsr(0x48d + n);
+		u64 old = rdmsr(MSR_VMX_PIN + n), now = rdmsr(MSR_VMX_TRUE_PIN + n);
 
 		check("what may be 1 is the same in both", now >> 32, old >> 32);
 		check("what must be 1 may be 1", (u32)old & ~(old >> 32), 0);
 		check("TRUE MSRs only relax", (u32)now & ~(u32)old, 0);
 	}
-	check("secondary controls: none must be 1", (u32)rdmsr(0x48b), 0);
+	check("secondary controls: none must be 1", (u32)rdmsr(MSR_VMX_PROC2), 0);
 	check("secondary controls exist", proc >> 63, 1);
-	check("EFER.LMA is stored, as unrestricted guest needs", rdmsr(0x485) >> 5 & 1, rdmsr(0x48b) >> 39 & 1);
-	check(REQ("vmx04.1.6.3.now") "VMFUNC MSR with its control", CATCH(rdmsr(0x491)) == -1, rdmsr(0x48b) >> 45 & 1);
-	check("tertiary MSR with its control", CATCH(rdmsr(0x492)) == -1, proc >> 49 & 1);
-	check("secondary exit MSR with its control", CATCH(rdmsr(0x493)) == -1, rdmsr(0x483) >> 63);
+	check("EFER.LMA is stored, as unrestricted guest needs", rdmsr(MSR_VMX_MISC) >> 5 & 1, rdmsr(MSR_VMX_PROC2) >> 39 & 1);
+	check(REQ("vmx04.1.6.3.now") "VMFUNC MSR with its control", CATCH(rdmsr(MSR_VMX_VMFUNC)) == -1, rdmsr(MSR_VMX_PROC2) >> 45 & 1);
+	check("tertiary MSR with its control", CATCH(rdmsr(MSR_VMX_PROC3)) == -1, proc >> 49 & 1);
+	check("secondary exit MSR with its control", CATCH(rdmsr(MSR_VMX_EXIT2)) == -1, rdmsr(MSR_VMX_EXIT) >> 63);
 	check("no MSR after them", CATCH(rdmsr(0x494)), 13);
-	check("capability MSRs are read-only", CATCH(wrmsr(0x480, basic)), 13);
+	check("capability MSRs are read-only", CATCH(wrmsr(MSR_VMX_BASIC, basic)), 13);
 }
 
 static void msr_area(void)

@@ -247,7 +247,7 @@ SNIPPET(x_spec, "mov $0x48, %ecx; mov $2, %eax; xor %edx, %edx; wrmsr", "rdmsr; 
 /* "Virtualizing IA32_SPEC_CTRL" */
 static void test_spec_ctrl(void)
 {
-	wrmsr(0x48, 1);
+	wrmsr(MSR_SPEC_CTRL, 1);
 	apic_base(&x_spec, 0);
 	vmx_write(VMCS_MSR_BITMAP, (u64)page_alloc());
 	on(VMCS_PROC, P_TERTIARY | P_MSR_MAP);
@@ -256,8 +256,8 @@ static void test_spec_ctrl(void)
 	vmx_write(VMCS_SPEC_CTRL_SHADOW, 0);
 	stays("IA32_SPEC_CTRL", &x_spec);
 	check("IA32_SPEC_CTRL: the guest reads what it wrote", seen[0], 2);
-	check("IA32_SPEC_CTRL: the masked bit is kept", rdmsr(0x48), 3);
-	wrmsr(0x48, 0);
+	check("IA32_SPEC_CTRL: the masked bit is kept", rdmsr(MSR_SPEC_CTRL), 3);
+	wrmsr(MSR_SPEC_CTRL, 0);
 }
 
 void test_apic(void)

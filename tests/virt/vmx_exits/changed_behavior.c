@@ -114,7 +114,7 @@ static void pauses(void)
 
 static void identities(void)
 {
-	wrmsr(0xc0000103, 0x1234);
+	wrmsr(MSR_TSC_AUX, 0x1234);
 	base(&d_rdpid);
 	on(VMCS_PROC2, S_RDTSCP);
 	stays("RDPID", &d_rdpid);

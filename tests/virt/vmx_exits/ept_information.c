@@ -24,7 +24,7 @@ static void advanced(void)
 	        {"all three", 7 | NX, 7 << 9},
 	};
 
-	check("advanced information", rdmsr(0x48c) >> 22 & 1, 1);
+	check("advanced information", rdmsr(MSR_VMX_EPT_VPID) >> 22 & 1, 1);
 	for (unsigned n = 0; n < COUNT(row); n++) {
 		map_page(pml4, PAGE, HOLE, row[n].flags);
 		invlpg((void *)PAGE);

@@ -118,8 +118,8 @@ static unsigned fields(bool compare)
 void ap_main(void);
 void ap_main(void)
 {
-	if (!(rdmsr(0x3a) & 1))
-		wrmsr(0x3a, 5);
+	if (!(rdmsr(MSR_FEATURE_CONTROL) & 1))
+		wrmsr(MSR_FEATURE_CONTROL, 5);
 	asm volatile("vmxon %0" ::"m"(ap_region) : "cc", "memory");
 	ap_seen[0] = pointer();
 	asm volatile("vmptrld %0" ::"m"(ap_vmcs) : "cc", "memory");
@@ -177,7 +177,7 @@ static void test_second(void)
 	u32 *region = page_alloc();
 	u64 first, own;
 
-	region[0] = (u32)rdmsr(0x480) & 0x7fffffff;
+	region[0] = (u32)rdmsr(MSR_VMX_BASIC) & 0x7fffffff;
 	base(&x_nop);
 	first = pointer();
 	check("VMCS to be moved: launched", go(), R_VMCALL);

@@ -114,14 +114,14 @@ static void test_lists(void)
 	vmx_write(VMCS_STORE_COUNT, 1);
 	stays("MSR lists", &m_read);
 	check("MSR lists: loaded at entry, stored at exit", list[3], list[1]);
-	check("MSR lists: the host keeps the value", rdmsr(0xc0000081), list[1]);
+	check("MSR lists: the host keeps the value", rdmsr(MSR_STAR), list[1]);
 	list[4] = 0xc0000081, list[5] = 0;
 	base(&m_read);
 	msr_bitmap();
 	vmx_write(VMCS_LOAD_ADDR, (u64)(list + 4));
 	vmx_write(VMCS_LOAD_COUNT, 1);
 	stays("MSR lists", &m_read);
-	check("MSR lists: loaded at exit", rdmsr(0xc0000081), 0);
+	check("MSR lists: loaded at exit", rdmsr(MSR_STAR), 0);
 	base(&m_read);
 	list[0] = 0xc0000100; /* FS.base may not be in a list */
 	vmx_write(VMCS_ENTRY_LOAD_ADDR, (u64)list);
@@ -144,7 +144,7 @@ static void perf_global(void)
 {
 	u64 *map = page_alloc();
 
-	wrmsr(0x38f, 0);
+	wrmsr(MSR_PERF_GLOBAL_CTRL, 0);
 	base(&m_perf);
 	on(VMCS_PROC, P_MSR_MAP);
 	vmx_write(VMCS_MSR_BITMAP, (u64)map);
@@ -152,7 +152,7 @@ static void perf_global(void)
 	vmx_write(VMCS_HOST_PERF, 2);
 	stays("IA32_PERF_GLOBAL_CTRL, not loaded", &m_perf);
 	check("IA32_PERF_GLOBAL_CTRL: the guest's", seen[0], 0);
-	check("IA32_PERF_GLOBAL_CTRL: the host's", rdmsr(0x38f), 0);
+	check("IA32_PERF_GLOBAL_CTRL: the host's", rdmsr(MSR_PERF_GLOBAL_CTRL), 0);
 	base(&m_perf);
 	on(VMCS_PROC, P_MSR_MAP);
 	on(VMCS_ENTRY_CONTROLS, E_PERF);
@@ -162,8 +162,8 @@ static void perf_global(void)
 	vmx_write(VMCS_HOST_PERF, 2);
 	stays("IA32_PERF_GLOBAL_CTRL, loaded", &m_perf);
 	check("IA32_PERF_GLOBAL_CTRL: the guest's", seen[0], 1);
-	check("IA32_PERF_GLOBAL_CTRL: the host's", rdmsr(0x38f), 2);
-	wrmsr(0x38f, 0);
+	check("IA32_PERF_GLOBAL_CTRL: the host's", rdmsr(MSR_PERF_GLOBAL_CTRL), 2);
+	wrmsr(MSR_PERF_GLOBAL_CTRL, 0);
 }
 
 /* A counter that runs in the guest only: neither the VMLAUNCH that lets it start nor the VMCALL that leaves is in it. */
@@ -171,21 +171,21 @@ SNIPPET(m_count, "nop; nop; mov $1, %ecx", "dec %ecx");
 
 static void perf_guest_only(void)
 {
-	wrmsr(0x38f, 0);
-	wrmsr(0xc1, 0);
-	wrmsr(0x186, 0x4300c0);
+	wrmsr(MSR_PERF_GLOBAL_CTRL, 0);
+	wrmsr(MSR_PMC0, 0);
+	wrmsr(MSR_PERFEVTSEL0, 0x4300c0);
 	base(&m_count);
 	on(VMCS_ENTRY_CONTROLS, E_PERF);
 	on(VMCS_EXIT_CONTROLS, X_PERF);
 	vmx_write(VMCS_GUEST_PERF, 1);
 	vmx_write(VMCS_HOST_PERF, 0);
 	stays("a counter of the guest's instructions", &m_count);
-	check("a counter of the guest's instructions", rdmsr(0xc1), 4);
+	check("a counter of the guest's instructions", rdmsr(MSR_PMC0), 4);
 	vmx_write(VMCS_GUEST_RIP, (u64)m_count.entry);
 	check("a counter of the guest's instructions, again", again(), R_VMCALL);
-	check("a counter of the guest's instructions, twice", rdmsr(0xc1), 8);
-	wrmsr(0x186, 0);
-	wrmsr(0xc1, 0);
+	check("a counter of the guest's instructions, twice", rdmsr(MSR_PMC0), 8);
+	wrmsr(MSR_PERFEVTSEL0, 0);
+	wrmsr(MSR_PMC0, 0);
 }
 
 /* "Loading MSRs": what an entry of the list may not name. The qualification counts from 1. */

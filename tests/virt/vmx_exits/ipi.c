@@ -220,7 +220,7 @@ static void notifications(bool x2, u32 id)
 			continue;
 		vcheck(note[n].name, "the notification vector", vmx_read(VMCS_EXIT_EVENT), 0x80000061);
 		if (x2)
-			wrmsr(0x80b, 0);
+			wrmsr(MSR_X2APIC_EOI, 0);
 		else
 			mmio_write(APIC + 0xb0, 0);
 	}
@@ -250,13 +250,13 @@ static void round_trip(u32 id)
 
 static void x2apic_host(u32 id)
 {
-	u64 apic_base = rdmsr(0x1b);
+	u64 apic_base = rdmsr(MSR_APIC_BASE);
 
-	wrmsr(0x1b, apic_base | 1 << 10);
-	wrmsr(0x80f, 0x1ff);
+	wrmsr(MSR_APIC_BASE, apic_base | 1 << 10);
+	wrmsr(MSR_X2APIC_SVR, 0x1ff);
 	notifications(true, id);
-	wrmsr(0x1b, apic_base & ~0xc00ull);
-	wrmsr(0x1b, apic_base);
+	wrmsr(MSR_APIC_BASE, apic_base & ~0xc00ull);
+	wrmsr(MSR_APIC_BASE, apic_base);
 	mmio_write(APIC + 0xf0, 0x1ff);
 	mmio_write(APIC + 0x350, 1 << 16);
 }

@@ -115,15 +115,15 @@ static void long_area(void)
 	vmx_write(VMCS_ENTRY_LOAD_ADDR, (u64)area);
 	vmx_write(VMCS_ENTRY_LOAD_COUNT, 512);
 	check("512 MSRs are loaded", go(), R_VMCALL);
-	check("512 MSRs are loaded: the last", rdmsr(0xc0000102), 0x1000 + 511);
-	wrmsr(0xc0000102, 0);
+	check("512 MSRs are loaded: the last", rdmsr(MSR_KERNEL_GS_BASE), 0x1000 + 511);
+	wrmsr(MSR_KERNEL_GS_BASE, 0);
 	base(&m_nop);
 	vmx_write(VMCS_ENTRY_LOAD_ADDR, (u64)area);
 	vmx_write(VMCS_ENTRY_LOAD_COUNT, 513);
 	check(REQ("vmx04.2.6.2.18.now") "513 MSRs", go(), R_BAD_MSR);
 	check(REQ("vmx04.2.6.2.18.now") "513 MSRs: the one that is refused", vmx_read(VMCS_QUALIFICATION), 513);
-	check("513 MSRs: those before it were loaded", rdmsr(0xc0000102), 0x1000 + 511);
-	wrmsr(0xc0000102, 0);
+	check("513 MSRs: those before it were loaded", rdmsr(MSR_KERNEL_GS_BASE), 0x1000 + 511);
+	wrmsr(MSR_KERNEL_GS_BASE, 0);
 	/* the guest would have been under NMI blocking: the host is not */
 	base(&m_nop);
 	vmx_write(VMCS_ENTRY_LOAD_ADDR, (u64)area);
@@ -179,9 +179,9 @@ static void star_rpl(void)
 
 	for (unsigned n = 0; n < 3; n++) {
 		base(&entry);
-		wrmsr(0xc0000081, rows[n].selector << 32);
-		wrmsr(0xc0000082, (u64)m_target);
-		wrmsr(0xc0000084, 0);
+		wrmsr(MSR_STAR, rows[n].selector << 32);
+		wrmsr(MSR_LSTAR, (u64)m_target);
+		wrmsr(MSR_SFMASK, 0);
 		vmx_write(VMCS_GUEST_EFER, vmx_read(VMCS_GUEST_EFER) | 1);
 		check("SYSCALL", go(), R_VMCALL);
 		check("SYSCALL: CS", vmx_read(VMCS_GUEST_CS), 8);
@@ -208,7 +208,7 @@ static void unpaged_efer(void)
 		off(VMCS_ENTRY_CONTROLS, E_LONG | (n ? 0 : E_EFER));
 		if (n) {
 			on(VMCS_ENTRY_CONTROLS, E_EFER);
-			vmx_write(VMCS_GUEST_EFER, rdmsr(0xc0000080) & ~0x500ull);
+			vmx_write(VMCS_GUEST_EFER, rdmsr(MSR_EFER) & ~0x500ull);
 		}
 		vmx_write(VMCS_GUEST_CS_AR, 0xc09b);
 		vmx_write(VMCS_GUEST_CR3, 0);

@@ -47,7 +47,7 @@ static u8 *shadow_base(const struct snippet *s)
 	u8 *maps = page_alloc();
 
 	page_alloc();
-	page[0] = ((u32)rdmsr(0x480) & 0x7fffffff) | 1u << 31;
+	page[0] = ((u32)rdmsr(MSR_VMX_BASIC) & 0x7fffffff) | 1u << 31;
 	inner = (u64)page;
 	base(s);
 	outer = ptrst();

@@ -222,7 +222,7 @@ static void page_faults(void)
 		{0x40000087 | 1ull << 63, &i_jmp_rbx, 0x15},	/* P U I: execute-disable */
 		{0x40002087, &i_mov_rbx_al, 0xd},		/* P U RSVD: bit 13 of a large page */
 	};
-	wrmsr(0xc0000080, rdmsr(0xc0000080) | 1 << 11);
+	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | 1 << 11);
 	for (unsigned n = 0; n < 4; n++) {
 		with_idt(G64_USER, forms[n].code);
 		vmx_write(VMCS_GUEST_EFER, vmx_read(VMCS_GUEST_EFER) | 1 << 11);
@@ -393,7 +393,7 @@ static void injection(void)
 	check(REQ("vmx04.3.2.5.4") "error code, software", vmx_read(VMCS_EXIT_ERROR), 0x41 * 8 + 2);
 	inject(5, G64);
 	vmx_write(VMCS_ENTRY_LENGTH, 0);
-	check(REQ("vmx04.1.6.9.now") "IA32_VMX_MISC: injection with length 0", rdmsr(0x485) >> 30 & 1, 1); /* the rest: life.c */
+	check(REQ("vmx04.1.6.9.now") "IA32_VMX_MISC: injection with length 0", rdmsr(MSR_VMX_MISC) >> 30 & 1, 1); /* the rest: life.c */
 	check("INT n of length 0", go(), R_VMCALL);
 	check("pushed RIP", *(u64 *)vmx_read(VMCS_GUEST_RSP), CODE);
 	inject(2, G64); /* a fault in delivery that the guest handles: #UD then #NP */

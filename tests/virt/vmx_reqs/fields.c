@@ -108,7 +108,7 @@ static void errors(void)
 	check(REQ("vmx04.VMWRITE.8") "VMWRITE of no field", full_write(&e, 5), FAIL_VALID);
 	check("error 12", vmx_read(VMCS_ERROR), 12);
 	check(REQ("vmx04.2.8.0.2.now") "VMsucceed leaves the error", full_read(VMCS_GUEST_RSP, &v) == CLEAR && vmx_read(VMCS_ERROR) == 12, 1);
-	if (rdmsr(0x485) >> 29 & 1) {
+	if (rdmsr(MSR_VMX_MISC) >> 29 & 1) {
 		check(REQ("vmx04.VMWRITE.9.now") "VMWRITE of a read-only field", vmx_write(VMCS_EXIT_REASON, 0x1234), VMX_OK);
 		check("value", vmx_read(VMCS_EXIT_REASON), 0x1234);
 	} else {

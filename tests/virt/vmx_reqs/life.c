@@ -80,8 +80,8 @@ static void root_instructions(void)
 	a = rdtsc();
 	b = rdtsc();
 	check("RDTSC", b > a, 1);
-	wrmsr(0xc0000102, 0x123456);
-	check("WRMSR, RDMSR", rdmsr(0xc0000102), 0x123456);
+	wrmsr(MSR_KERNEL_GS_BASE, 0x123456);
+	check("WRMSR, RDMSR", rdmsr(MSR_KERNEL_GS_BASE), 0x123456);
 	invlpg(&r);
 	asm volatile("mov %1, %%dr0; mov %%dr0, %0" : "=r"(a) : "r"(0x5678ull));
 	check("MOV DR", a, 0x5678);
@@ -266,7 +266,7 @@ static void a20_vmxoff(void)
 /* What announces VMX: "Discovering Support for VMX" */
 static void capabilities(void)
 {
-	u64 basic = rdmsr(0x480), misc = rdmsr(0x485);
+	u64 basic = rdmsr(MSR_VMX_BASIC), misc = rdmsr(MSR_VMX_MISC);
 	u32 r[4];
 
 	check(REQ("vmx04.1.7.10") "region size", (basic >> 32 & 0x1fff) >= 1 && (basic >> 32 & 0x1fff) <= 4096, 1);
@@ -288,7 +288,7 @@ static void capabilities(void)
 		if (!pages && CATCH(write_cr4(was | 1ull << n)) == 13)
 			continue;
 		write_cr4(was);
-		check("no bit that CR4 can hold is fixed to 0", rdmsr(0x489) >> n & 1, 1);
+		check("no bit that CR4 can hold is fixed to 0", rdmsr(MSR_VMX_CR4_FIXED1) >> n & 1, 1);
 	}
 }
 

@@ -1,5 +1,6 @@
 /* IA32_FEATURE_CONTROL refuses VMXON until it allows it; a processor without VMX knows none of the instructions. */
 #include "guest.h"
+#include "msr_names.h"
 
 static u64 region[512] __attribute__((aligned(4096))), slot;
 
@@ -28,18 +29,18 @@ static void without_vmx(void)
 
 static void with_vmx(void)
 {
-	region[0] = (u32)rdmsr(0x480) & 0x7fffffff;
+	region[0] = (u32)rdmsr(MSR_VMX_BASIC) & 0x7fffffff;
 	slot = (u64)region;
 	write_cr0(read_cr0() | 0x20);
 	check("CR4.VMXE", CATCH(write_cr4(read_cr4() | 1 << 13)), -1);
-	check("IA32_FEATURE_CONTROL at reset", rdmsr(0x3a) & 5, 0);
+	check("IA32_FEATURE_CONTROL at reset", rdmsr(MSR_FEATURE_CONTROL) & 5, 0);
 	check(REQ("vmx04.1.7.7.now") "VMXON, not locked", CATCH(asm volatile("vmxon %0" ::"m"(slot))), 13);
 	check("error", last_fault.error, 0);
-	wrmsr(0x3a, 4);
+	wrmsr(MSR_FEATURE_CONTROL, 4);
 	check("VMXON, enabled but not locked", CATCH(asm volatile("vmxon %0" ::"m"(slot))), 13);
-	wrmsr(0x3a, 1);
+	wrmsr(MSR_FEATURE_CONTROL, 1);
 	check(REQ("vmx04.1.7.7.now") "VMXON, locked without bit 2", CATCH(asm volatile("vmxon %0" ::"m"(slot))), 13); /* no SMX: bit 1 has no case */
-	check("WRMSR when locked", CATCH(wrmsr(0x3a, 5)), 13);
+	check("WRMSR when locked", CATCH(wrmsr(MSR_FEATURE_CONTROL, 5)), 13);
 }
 
 int main(void)

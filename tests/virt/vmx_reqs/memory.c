@@ -47,7 +47,7 @@ static void areas(void)
 	check(REQ("vmx04.2.6.2.9") "stored after the guest state", store[1].data, 0x123000);
 	check(REQ("vmx04.2.6.2.8") "no more than the count", store[2].data, ~0ull);
 	check(REQ("vmx04.2.6.2.13") "loaded by exit", rdmsr(KERNEL_GS), 0xddd000);
-	check(REQ("vmx04.2.6.2.14 vmx04.3.3.4.0.1") "over what the host-state area loaded", rdmsr(0x175), 0xeee000);
+	check(REQ("vmx04.2.6.2.14 vmx04.3.3.4.0.1") "over what the host-state area loaded", rdmsr(MSR_SYSENTER_ESP), 0xeee000);
 	/* with the two above: store, host state, load; the first two steps write different fields */
 	check(REQ("vmx04.3.3.0.1 vmx04.3.3.4.4.2 vmx04.3.2.4.1") "not in the load area: the guest's stays", rdmsr(STAR), 0xbbb000);
 	check(REQ("vmx04.2.6.2.8") "neither loaded nor stored", rdmsr(LSTAR), 0x3000);

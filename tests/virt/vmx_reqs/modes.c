@@ -22,7 +22,7 @@ static void guest32(const u8 *code, unsigned length)
 {
 	guest_bytes(G64, code, length);
 	off(VMCS_ENTRY_CONTROLS, E_LONG);
-	vmx_write(VMCS_GUEST_EFER, rdmsr(0xc0000080) & ~0x500ull);
+	vmx_write(VMCS_GUEST_EFER, rdmsr(MSR_EFER) & ~0x500ull);
 	vmx_write(VMCS_GUEST_CR3, (u64)pd32);
 	vmx_write(VMCS_GUEST_CR4, 0x2010);
 	vmx_write(VMCS_GUEST_CS_AR, 0xc09b);
@@ -55,7 +55,7 @@ static void protected_mode(void)
 	on(VMCS_PROC, P_MSR_MAP);
 	check(REQ("vmx04.1.8.11") "32-bit protected mode, one-to-one paging", go(), R_VMCALL);
 	check(REQ("vmx04.2.7.1.3") "EFER.LMA and LME are 0", g_out[RAX] & 0x500, 0);
-	check("the host's EFER is back", rdmsr(0xc0000080) & 0x500, 0x500);
+	check("the host's EFER is back", rdmsr(MSR_EFER) & 0x500, 0x500);
 }
 
 static void v86(const u8 *code, unsigned length)
@@ -332,9 +332,9 @@ static void injected_through(u64 *root)
 
 static void execute_disable(u64 *root, u64 *second)
 {
-	u64 efer = rdmsr(0xc0000080), *area = fresh_page(), *table = (u64 *)A, h = (u64)handlers, kept = pds[1][0];
+	u64 efer = rdmsr(MSR_EFER), *area = fresh_page(), *table = (u64 *)A, h = (u64)handlers, kept = pds[1][0];
 
-	wrmsr(0xc0000080, efer | 0x800);
+	wrmsr(MSR_EFER, efer | 0x800);
 	area[0] = 0xc0000080;
 	area[1] = efer & ~0x800ull;
 	asm("" : "+r"(table));
@@ -351,7 +351,7 @@ static void execute_disable(u64 *root, u64 *second)
 	check("#PF", vmx_read(VMCS_EXIT_EVENT), EV_E(14));
 	check("a reserved bit", vmx_read(VMCS_EXIT_ERROR), 9);
 	check("vectoring", vmx_read(VMCS_VECTORING), EV(0x40, 0));
-	wrmsr(0xc0000080, efer | 0x800);
+	wrmsr(MSR_EFER, efer | 0x800);
 	pds[1][0] = A | 0x87 | 1ull << 63;
 	invlpg((void *)X);
 	check("the host's page", look() == 0, *(volatile u64 *)A == 0);
@@ -361,7 +361,7 @@ static void execute_disable(u64 *root, u64 *second)
 	check("exit", go(), R_VMCALL);
 	check(REQ("vmx04.3.3.4.4.1") "NXE was cleared by the MSR area", CATCH(look()), 14);
 	check("a reserved bit", last_fault.error, 9);
-	wrmsr(0xc0000080, efer);
+	wrmsr(MSR_EFER, efer);
 	pds[1][0] = kept;
 	invlpg((void *)X);
 }

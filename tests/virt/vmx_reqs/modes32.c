@@ -36,7 +36,7 @@ static u32 *fresh(void)
 {
 	u32 *p = page_alloc();
 
-	p[0] = (u32)rdmsr(0x480) & 0x7fffffff;
+	p[0] = (u32)rdmsr(MSR_VMX_BASIC) & 0x7fffffff;
 	return p;
 }
 
@@ -466,7 +466,7 @@ static void setup(void)
 	write_cr4(read_cr4() | 0x10 | VMXE);
 	write_cr3((u32)pd);
 	write_cr0(read_cr0() | 0x80000020);
-	wrmsr(0x3a, 5);
+	wrmsr(MSR_FEATURE_CONTROL, 5);
 	page = page_alloc();
 	region_at = (u32)fresh();
 	vmxon_at = (u32)fresh();

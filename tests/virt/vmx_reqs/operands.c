@@ -123,16 +123,16 @@ static void faults(const struct memory_insn *m)
 
 void test_operands(void)
 {
-	u64 fs = rdmsr(0xc0000100), gs = rdmsr(0xc0000101);
+	u64 fs = rdmsr(MSR_FS_BASE), gs = rdmsr(MSR_GS_BASE);
 
-	wrmsr(0xc0000100, FS_DISTANCE);
-	wrmsr(0xc0000101, 2 * FS_DISTANCE);
+	wrmsr(MSR_FS_BASE, FS_DISTANCE);
+	wrmsr(MSR_GS_BASE, 2 * FS_DISTANCE);
 	for (unsigned n = 0; n < sizeof(insns) / sizeof(insns[0]); n++) {
 		addressing(&insns[n]);
 		faults(&insns[n]);
 	}
-	wrmsr(0xc0000100, fs);
-	wrmsr(0xc0000101, gs);
+	wrmsr(MSR_FS_BASE, fs);
+	wrmsr(MSR_GS_BASE, gs);
 	/* each: segment override, address size, non-canonical, non-canonical through SS, page fault, REX.B and REX.X */
 	proves("vmx04.VMCLEAR.17 vmx04.VMCLEAR.19 vmx04.VMCLEAR.26 vmx04.VMCLEAR.27 vmx04.VMCLEAR.23 "
 	       "vmx04.VMPTRLD.16 vmx04.VMPTRLD.18 vmx04.VMPTRLD.25 vmx04.VMPTRLD.26 vmx04.VMPTRLD.22 "

@@ -310,7 +310,7 @@ static void unrestricted(void)
 	on(VMCS_PROC2, S_UNRESTRICTED);
 	check(REQ("vmx04.1.8.7.now") "MOV to CR0 clearing PG", run1(0x31), R_VMCALL);
 	check("CR0.PG", vmx_read(VMCS_GUEST_CR0) >> 31, 0);
-	check("IA32_VMX_MISC bit 5", rdmsr(0x485) >> 5 & 1, 1);
+	check("IA32_VMX_MISC bit 5", rdmsr(MSR_VMX_MISC) >> 5 & 1, 1);
 	check(REQ("vmx04.2.2.4.now") "IA-32e mode guest follows LMA", vmx_read(VMCS_ENTRY_CONTROLS) >> 9 & 1, 0);
 	/* without REX.R there is no CR8: in compatibility mode 44h is INC ESP and the rest MOV to CR0 */
 	guest(G_COMPAT, &i_inc_esp_mov_eax_cr0_32);

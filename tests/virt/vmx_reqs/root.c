@@ -11,7 +11,7 @@ u64 op_fresh(void)
 {
 	u32 *p = page_alloc();
 
-	p[0] = (u32)rdmsr(0x480) & 0x7fffffff;
+	p[0] = (u32)rdmsr(MSR_VMX_BASIC) & 0x7fffffff;
 	return (u64)p;
 }
 
@@ -341,7 +341,7 @@ int main(void)
 		return 1;
 	t_setup();
 	set_gate(0x80, exception_stubs[0x80], 14, 3, 0);
-	wrmsr(0x3a, 5);
+	wrmsr(MSR_FEATURE_CONTROL, 5);
 	write_cr0(read_cr0() | 0x20);
 	code_page = page_alloc();
 	vmxon_region = op_fresh();

@@ -6,6 +6,7 @@
 #define VMX_REQS_ROOT_H
 
 #include "guest.h"
+#include "msr_names.h"
 
 #ifndef TESTS_GUEST_T64_H /* its objects are the runner's alone */
 #define EX_UD 6

@@ -120,7 +120,7 @@ static void debug_registers(void)
 	check("runs", go(), R_VMCALL);
 	check(REQ("vmx04.2.3.1.42.now") "DEBUGCTL loaded", g_out[RAX] & 0xffffffff, 1);
 	check("DEBUGCTL saved", vmx_read(VMCS_GUEST_DEBUGCTL), 1);
-	check("DEBUGCTL of the host", rdmsr(0x1d9), 0);
+	check("DEBUGCTL of the host", rdmsr(MSR_DEBUGCTL), 0);
 	guest(G64, &i_rdmsr_debugctl);
 	vmx_write(VMCS_MSR_BITMAP, (u64)map);
 	on(VMCS_PROC, P_MSR_MAP);
@@ -155,13 +155,13 @@ static void host(void)
 	asm volatile("mov %%cs, %0; mov %%ss, %1; mov %%ds, %2; mov %%es, %3; mov %%fs, %4; mov %%gs, %5" : "=r"(cs), "=r"(ss), "=r"(ds), "=r"(es), "=r"(fs), "=r"(gs));
 	check(REQ("vmx04.3.3.4.0.2") "CPL 0", (cs & 3) == 0 && cs == 8, 1);
 	check("data selectors", ss == 0x10 && ds == 0 && es == 0 && fs == 0 && gs == 0x10, 1);
-	check(REQ("vmx04.3.3.4.1.1 vmx04.3.3.4.1.5") "IA32_FS_BASE", rdmsr(0xc0000100), 0x7ffff0000000);
-	check("IA32_GS_BASE", rdmsr(0xc0000101), 0x123456789000);
-	check(REQ("vmx04.3.3.4.1.1") "IA32_SYSENTER_EIP", rdmsr(0x176), 0x7fff00001000);
-	check(REQ("vmx04.2.6.1.4 vmx04.2.6.1.5") "IA32_EFER: LMA and LME", rdmsr(0xc0000080) & 0x500, 0x500); /* 64-bit code runs: CS.L */
+	check(REQ("vmx04.3.3.4.1.1 vmx04.3.3.4.1.5") "IA32_FS_BASE", rdmsr(MSR_FS_BASE), 0x7ffff0000000);
+	check("IA32_GS_BASE", rdmsr(MSR_GS_BASE), 0x123456789000);
+	check(REQ("vmx04.3.3.4.1.1") "IA32_SYSENTER_EIP", rdmsr(MSR_SYSENTER_EIP), 0x7fff00001000);
+	check(REQ("vmx04.2.6.1.4 vmx04.2.6.1.5") "IA32_EFER: LMA and LME", rdmsr(MSR_EFER) & 0x500, 0x500); /* 64-bit code runs: CS.L */
 	check(REQ("vmx04.3.3.4.0.2 vmx04.1.3.1") "the VMCS stays current", vmx_read(VMCS_EXIT_REASON), R_VMCALL);
-	wrmsr(0xc0000100, 0);
-	wrmsr(0xc0000101, 0);
+	wrmsr(MSR_FS_BASE, 0);
+	wrmsr(MSR_GS_BASE, 0);
 	asm volatile("mov %0, %%ds; mov %0, %%es; mov %0, %%fs; mov %0, %%gs" ::"r"(0x10));
 }
 
@@ -228,12 +228,12 @@ static void acknowledge(void)
 /* IA32_EFER without the load controls: SCE and NXE stay both ways. */
 static void efer(void)
 {
-	u64 old = rdmsr(0xc0000080), *map = fresh_page();
+	u64 old = rdmsr(MSR_EFER), *map = fresh_page();
 
 	for (unsigned n = 0; n < 4; n++) {
 		u64 want = (old & ~0x801ull) | (n & 1) | (n & 2 ? 0x800 : 0);
 
-		wrmsr(0xc0000080, want);
+		wrmsr(MSR_EFER, want);
 		guest(G64, &i_rdmsr_efer);
 		vmx_write(VMCS_MSR_BITMAP, (u64)map);
 		on(VMCS_PROC, P_MSR_MAP);
@@ -243,9 +243,9 @@ static void efer(void)
 		vmx_write(VMCS_HOST_EFER, ~0ull);
 		check("runs", go(), R_VMCALL);
 		check(REQ("vmx04.3.2.3.2.1") "EFER in the guest", g_out[RAX], want);
-		check(REQ("vmx04.3.3.4.3.1") "EFER after the exit", rdmsr(0xc0000080), want);
+		check(REQ("vmx04.3.3.4.3.1") "EFER after the exit", rdmsr(MSR_EFER), want);
 	}
-	wrmsr(0xc0000080, old);
+	wrmsr(MSR_EFER, old);
 }
 
 /* The host runs on cached descriptors: its table in memory is rubbish at the exit. */
