@@ -66,7 +66,7 @@ struct tpm_tis {
 	struct bus_range range;
 };
 
-/* ---- how long commands take: what boards with a TPM of its own show, to one digit ---- */
+/* ---- how long commands take: as TPMs on real boards, to one digit ---- */
 
 static const struct {
 	u32 code;

@@ -357,6 +357,7 @@ enum status boot_measure_start(struct boot *b, struct err *err)
 		return err_set(err, ST_NOMEM, "out of memory");
 	l->m = b->m;
 	l->at = MACHINE_TPM_LOG;
+	boot_zero(b, MACHINE_TPM_LOG, MACHINE_TPM_LOG_SIZE); /* of an earlier start */
 	u32 rc = startup(l->m, SU_CLEAR, l->answer);
 	if (rc == TPM_RC_SUCCESS)
 		rc = find_banks(l);
