@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Every path that README.md and docs/*.md name is there: in backquotes or plain, with or without a line number. What a build
-makes (below build/) and what stands for several (FILE, *, ...) is not looked at."""
+makes (below build/) and what stands for several (FILE, *, ...) is not looked at. Every row of docs/ERRATA.md has a number
+of its own, and "ERRATA E..." anywhere names one of them."""
 import glob
 import os
 import re
@@ -27,8 +28,24 @@ def tracked():
     return have
 
 
+def errata(files):
+    """What is wrong with the rows' numbers, and how many rows and references there are."""
+    rows = re.findall(r'^\| (E\d+) \|', open(os.path.join(ROOT, 'docs/ERRATA.md'), encoding='utf-8').read(), re.M)
+    wrong = [f'docs/ERRATA.md: {row} is there {rows.count(row)} times' for row in sorted(set(rows)) if rows.count(row) > 1]
+    seen = len(rows)
+    for name in sorted(files):
+        if not os.path.isfile(os.path.join(ROOT, name)):
+            continue
+        for row in re.findall(r'ERRATA(?:\.md)?,? (E\d+)', open(os.path.join(ROOT, name), encoding='utf-8', errors='replace').read()):
+            seen += 1
+            if row not in rows:
+                wrong.append(f'{name}: ERRATA {row} is not there')
+    return wrong, seen
+
+
 def main():
-    have, seen, missing = tracked(), 0, []
+    have = tracked()
+    missing, seen = errata(have)
     for page in ['README.md'] + sorted(glob.glob('docs/*.md', root_dir=ROOT)):
         for number, line in enumerate(open(os.path.join(ROOT, page), encoding='utf-8'), 1):
             if 'ninja -C' in line: # names of targets
@@ -40,7 +57,7 @@ def main():
                 seen += 1
                 if path.rstrip('/') not in have and not any(p.startswith(path) and path.endswith('_') for p in have):
                     missing.append(f'{page}:{number}: {path} is not there')
-    print('\n'.join(missing) or f'{seen} paths, all there')
+    print('\n'.join(missing) or f'{seen} paths and rows, all there')
     print(f'checks: {seen}')
     sys.exit(bool(missing) or not seen)
 
