@@ -157,8 +157,8 @@ enum status dram_create(struct device **out, const struct dev_env *e, u8 slot, s
 	if (!d)
 		return ST_NOMEM;
 	d->keeper = keeper;
-	enum status s = add_function(&d->map, e, slot << 3 | 1u, 0x1101, NULL);
-	if (s == ST_OK && add_function(&d->control, e, slot << 3 | 2u, 0x1102, &control_ops) != ST_OK) {
+	enum status s = add_function(&d->map, e, (unsigned)slot << 3 | 1, 0x1101, NULL);
+	if (s == ST_OK && add_function(&d->control, e, (unsigned)slot << 3 | 2, 0x1102, &control_ops) != ST_OK) {
 		pci_detach(&d->map);
 		s = ST_STATE;
 	}
