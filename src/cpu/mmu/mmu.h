@@ -77,7 +77,7 @@ void tlb_set_space(struct cpu *c, u16 space);                         /* at VM e
 void mmu_update_context(struct cpu *c);
 /* PDPTE registers: MOV CR3 and friends under PAE. XR_FAULT: #GP(0), nothing loaded. */
 enum xr mmu_load_pdptes(struct cpu *c, u64 cr3) must_check;
-enum status mmu_init(struct cpu *c);
+enum status mmu_init(struct cpu *c); /* of a processor that is new: all else of it is zero */
 void mmu_fini(struct cpu *c);
 
 #endif

@@ -450,8 +450,6 @@ enum status mmu_init(struct cpu *c)
 		mmu_fini(c);
 		return ST_NOMEM;
 	}
-	memset(&c->tlb, 0, sizeof(c->tlb));
-	memset(c->l1, 0, sizeof(c->l1));
 	c->trap_page = TRAP_PAGE_NONE;
 	h->maps = (struct observer){.remapped = remapped, .arg = c};
 	bus_observe(c->bus, &h->maps);
