@@ -208,12 +208,9 @@ static void event_idx(void **state)
 static void msix(void **state)
 {
 	struct pc *pc = *state;
-	unsigned cap;
 
 	make_blk(pc, false, false);
-	for (cap = pci_config_read(pc->pci, FN, 0x34, 1); pci_config_read(pc->pci, FN, cap, 1) != 0x11;)
-		cap = pci_config_read(pc->pci, FN, cap + 1, 1);
-	pci_config_write(pc->pci, FN, cap + 2, 2, 0x8000);
+	enable_msix(pc);
 	start(pc, 0, 1);
 	out(pc, REGS + 0x16, 2, 0);
 	assert_int_equal(in(pc, REGS + 0x1a, 2), 0xffff);

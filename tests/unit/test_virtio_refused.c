@@ -151,12 +151,9 @@ static void blk_structures(void **state)
 static void message(void **state)
 {
 	struct pc *pc = *state;
-	unsigned cap;
 
 	make_blk(pc, false, false);
-	for (cap = pci_config_read(pc->pci, FN, 0x34, 1); pci_config_read(pc->pci, FN, cap, 1) != 0x11;)
-		cap = pci_config_read(pc->pci, FN, cap + 1, 1);
-	pci_config_write(pc->pci, FN, cap + 2, 2, 0x8000);
+	enable_msix(pc);
 	start(pc, 0, 1);
 	out(pc, REGS + 0x16, 2, 0);
 	out(pc, REGS + 0x1a, 2, 0);

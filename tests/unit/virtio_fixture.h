@@ -269,6 +269,16 @@ static inline void make_blk(struct pc *pc, bool readonly, bool snapshot)
 	map(pc);
 }
 
+/* Through the capability list to "MSI-X Enable". */
+static inline void enable_msix(struct pc *pc)
+{
+	unsigned cap = pci_config_read(pc->pci, FN, 0x34, 1);
+
+	while (pci_config_read(pc->pci, FN, cap, 1) != 0x11)
+		cap = pci_config_read(pc->pci, FN, cap + 1, 1);
+	pci_config_write(pc->pci, FN, cap + 2, 2, 0x8000);
+}
+
 static inline bool needs_reset(struct pc *pc)
 {
 	return in(pc, REGS + 0x14, 1) & 64;
