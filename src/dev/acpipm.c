@@ -8,7 +8,7 @@
 #define PM_HZ 3579545ull
 #define TMR_MASK 0xffffffu /* 24 bits: TMR_VAL_EXT is clear in the FADT */
 
-enum { PM1 = 0x00, PM1_CNT = 0x04, PM_TMR = 0x08, GPE0_STS = 0x20, GPE0_EN = 0x28, SMI_EN = 0x30, SMI_STS = 0x34 };
+enum { PM1 = 0x00, PM1_CNT = 0x04, PM_TMR = 0x08, GPE0_STS = 0x20, GPE0_EN = 0x28, PM_END = 0x30 };
 enum {
 	TMR = 1 << 0, BM = 1 << 4, GBL = 1 << 5, PWRBTN = 1 << 8, SLPBTN = 1 << 9, RTC = 1 << 10, WAK = 1 << 15,
 	STS_BITS = TMR | BM | GBL | PWRBTN | SLPBTN | RTC | WAK,
@@ -22,7 +22,6 @@ struct acpipm {
 	u16 sts, en;
 	u32 cnt;
 	u64 gpe_sts, gpe_en;
-	u32 smi_en;
 	u8 rst_cnt;
 	u64 half_seen;     /* half periods of the timer's top bit whose status is already in sts */
 	bool asleep;       /* in S3: what may wake the machine does */
@@ -110,7 +109,6 @@ static u32 dword_read(struct acpipm *a, u64 offset)
 	case GPE0_STS + 4: return (u32)(a->gpe_sts >> 32);
 	case GPE0_EN: return (u32)a->gpe_en;
 	case GPE0_EN + 4: return (u32)(a->gpe_en >> 32);
-	case SMI_EN: return a->smi_en;
 	default: return 0;
 	}
 }
@@ -132,7 +130,6 @@ static void dword_write(struct acpipm *a, u64 offset, u32 v)
 	case GPE0_STS + 4: a->gpe_sts &= ~((u64)v << 32); break;
 	case GPE0_EN: a->gpe_en = (a->gpe_en & ~0xffffffffull) | v; break;
 	case GPE0_EN + 4: a->gpe_en = (a->gpe_en & 0xffffffff) | (u64)v << 32; break;
-	case SMI_EN: a->smi_en = v; break;
 	default: break;
 	}
 }
@@ -235,7 +232,7 @@ static void acpipm_reset(struct device *d)
 
 	sync_timer(a);
 	a->sts = a->en = 0;
-	a->cnt = a->smi_en = 0;
+	a->cnt = 0;
 	a->gpe_sts = a->gpe_en = 0;
 	a->rst_cnt = 0;
 	a->asleep = false;
@@ -259,7 +256,6 @@ static void acpipm_sleep(struct device *d)
 	a->sts &= (u16)~CORE;
 	a->en &= (u16)~CORE;
 	a->cnt &= CNT_SLP_TYP;
-	a->smi_en = 0;
 	a->rst_cnt = 0;
 	update(a);
 }
@@ -278,7 +274,7 @@ static void acpipm_destroy(struct device *d)
 /* clang-format off */
 static const struct state_row rows[] = {
 	STATE(1, struct acpipm, sts), STATE(2, struct acpipm, en), STATE(3, struct acpipm, cnt),
-	STATE(4, struct acpipm, gpe_sts), STATE(5, struct acpipm, gpe_en), STATE(6, struct acpipm, smi_en),
+	STATE(4, struct acpipm, gpe_sts), STATE(5, struct acpipm, gpe_en),
 	STATE(7, struct acpipm, rst_cnt), STATE(8, struct acpipm, half_seen), STATE(9, struct acpipm, sci.level),
 	STATE(10, struct acpipm, pm.base), STATE(11, struct acpipm, pm.mapped), STATE(12, struct acpipm, asleep),
 };
@@ -300,7 +296,7 @@ enum status acpipm_create(struct device **out, const struct dev_env *e, u16 pmba
 	a->platform = e->platform;
 	timer_init(&a->timer, e->clock, timer_fired, a);
 	a->half_seen = pm_ticks(a) / ((TMR_MASK + 1) / 2);
-	dev_map(&a->dev, &a->pm, &pm_ops, true, pmbase, 0x80);
+	dev_map(&a->dev, &a->pm, &pm_ops, true, pmbase, PM_END);
 	dev_map(&a->dev, &a->rst, &rst_ops, true, 0xcf9, 1);
 	*out = &a->dev;
 	return ST_OK;

@@ -47,6 +47,7 @@ struct platform {
 	void (*reset)(void *arg);             /* of everything: CF9h */
 	void (*power_cycle)(void *arg);       /* the same with the power off for a while: CF9h with FULL_RST */
 	void (*init)(void *arg);              /* INIT# of the processors: keyboard controller, port 92h, CF9h */
+	void (*smi)(void *arg);               /* SMI# of the processors, all of them */
 	void (*sleep)(void *arg);             /* S3 */
 	void (*wake)(void *arg);
 	void (*debug_exit)(void *arg, u32 v); /* isa-debug-exit */

@@ -69,6 +69,10 @@ void acpipm_power_button(struct device *pm);
 void acpipm_rtc(struct device *pm); /* the RTC raised its interrupt */
 void acpipm_gpe(struct device *pm, unsigned n); /* sets GPE0_STS bit n */
 
+/* ICH9 SMI# logic: SMI_EN and SMI_STS at PMBASE + 30h, APM_CNT and APM_STS at B2h and B3h. */
+enum status smi_create(struct device **out, const struct dev_env *e, u16 pmbase);
+void smi_move(struct device *smi, u16 pmbase, bool enabled); /* with the ACPI block */
+
 /* fw_cfg, ports 510h-51Bh, with DMA. Content is added before the first run. */
 enum status fwcfg_create(struct device **out, const struct dev_env *e);
 enum status fwcfg_add_key(struct device *fw, u16 key, const void *data, u32 len);     /* copied */
@@ -115,8 +119,8 @@ void dram_power_lost(struct device *dram); /* with it the content of memory */
 bool dram_enabled(const struct device *dram); /* since the last reset */
 /* ICH9 LPC 8086:2918 at 00:1F.0: PMBASE, PIRQ routing 60h-6Bh; INTx pins reach irq[16..23] (APIC) and irq[0..15] (PIC). */
 enum status lpc_create(struct device **out, const struct dev_env *e, const struct irq_line irq[24]);
-/* The ACPI block that PMBASE and ACPI_CNTL move. */
-void lpc_set_pm(struct device *lpc, struct device *pm);
+/* The ACPI block and the SMI# logic beside it, which PMBASE and ACPI_CNTL move. */
+void lpc_set_pm(struct device *lpc, struct device *pm, struct device *smi);
 /* 1B36:0005. */
 enum status pcitestdev_create(struct device **out, const struct dev_env *e, int devfn);
 /* 1234:11E8, the educational device; dma_mask: the addresses its DMA engine reaches, 28 bits elsewhere. */

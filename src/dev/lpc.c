@@ -18,7 +18,7 @@ struct lpc {
 	struct pci_dev pci;
 	u8 pirq; /* levels of PIRQA# to PIRQH#, bit 0 is A */
 	struct irq_line irq[24]; /* cache: from pirq and the routing registers */
-	struct device *pm; /* the block PMBASE moves; NULL: it stays where it is */
+	struct device *pm, *smi; /* what PMBASE moves; NULL: it stays where it is */
 };
 
 static unsigned rout(unsigned n)
@@ -51,8 +51,13 @@ static void pirq(void *arg, unsigned n, bool level)
 
 static void update_pm(struct lpc *l)
 {
+	u16 base = pci_get16(&l->pci, PMBASE) & 0xff80;
+	bool on = l->pci.cfg[ACPI_CNTL] & ACPI_EN;
+
 	if (l->pm)
-		acpipm_move(l->pm, pci_get16(&l->pci, PMBASE) & 0xff80, l->pci.cfg[ACPI_CNTL] & ACPI_EN);
+		acpipm_move(l->pm, base, on);
+	if (l->smi)
+		smi_move(l->smi, base, on);
 }
 
 static void cfg_written(struct pci_dev *p, unsigned reg, unsigned size)
@@ -95,11 +100,12 @@ static void registers(struct pci_dev *p)
 	p->cfg[PCI_HEADER_TYPE] = 0x80;
 }
 
-void lpc_set_pm(struct device *lpc, struct device *pm)
+void lpc_set_pm(struct device *lpc, struct device *pm, struct device *smi)
 {
 	struct lpc *l = (struct lpc *)lpc;
 
 	l->pm = pm;
+	l->smi = smi;
 	update_pm(l);
 }
 

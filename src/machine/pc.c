@@ -86,6 +86,17 @@ static void init(void *arg)
 	pc_init(arg);
 }
 
+/* SMI# is one wire to all of them: each one's turn comes soon, and who caused it sees the end of their handlers. */
+static void smi(void *arg)
+{
+	struct machine *m = arg;
+
+	for (unsigned i = 0; i < m->count; i++) {
+		cpu_raise(m->cpus[i], PEND_SMI);
+		m->cpus[i]->yield = m->count > 1;
+	}
+}
+
 static void sleep(void *arg)
 {
 	struct machine *m = arg;
@@ -316,6 +327,8 @@ static enum status platform_devices(struct build *b)
 	m->hpet = d;
 	MAKE("acpi", acpipm_create(&d, &b->env, MACHINE_PMBASE, line(m, IRQSRC_ISA, 9)));
 	m->pm = d;
+	MAKE("smi", smi_create(&d, &b->env, MACHINE_PMBASE));
+	m->smi = d;
 	MAKE("fw_cfg", fwcfg_create(&d, &b->env));
 	m->fwcfg = d;
 	return ST_OK;
@@ -430,7 +443,7 @@ static enum status pci_bridges(struct build *b)
 	b->env.pci = b->m->pci;
 	lines(b->m, IRQSRC_PCI, all);
 	MAKE("lpc", lpc_create(&d, &b->env, all));
-	lpc_set_pm(d, b->m->pm);
+	lpc_set_pm(d, b->m->pm, b->m->smi);
 	return northbridge(b);
 }
 
@@ -565,6 +578,7 @@ enum status pc_build(struct machine *m, struct err *err)
 	        .reset = reset,
 	        .power_cycle = power_cycle,
 	        .init = init,
+	        .smi = smi,
 	        .sleep = sleep,
 	        .wake = wake,
 	        .debug_exit = debug_exit,

@@ -111,6 +111,10 @@ struct bus {
 	struct initiator who;       /* scratch: whose access is under way; a device may ask */
 	struct dma_guard guard;     /* wired; allow NULL: devices may do everything */
 	struct secure_init secure;  /* wired */
+	/* What a processor tells the chipset of system management mode: the SMI acknowledge cycle (active) and the one that
+	 * ends it. NULL: nobody listens. */
+	void (*smi_ack)(void *arg, unsigned cpu, bool active);
+	void *smi_ack_arg; /* wired */
 	/* Told of every device access that was refused or that nobody claims: the requester's status register has a bit for it. */
 	void (*aborted)(void *arg, u16 requester);
 	void *aborted_arg; /* wired */

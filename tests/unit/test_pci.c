@@ -98,7 +98,7 @@ static int setup(void **state)
 	if (lpc_create(&d, &pc->env, pc->irq) != ST_OK)
 		return -1;
 	pc->lpc = keep(pc, d);
-	lpc_set_pm(d, pc->pm);
+	lpc_set_pm(d, pc->pm, NULL);
 	cf_write(pc, 0, 0x60, 4, (u32)ECAM | 1);
 	*state = pc;
 	return 0;
