@@ -4,9 +4,7 @@
  * what the processor reads for itself, and by the walk of its tables, in the space of processors and in that of SMM.
  */
 #include "report.h"
-#include "world_fixture.h"
-
-#include "svm/svm.h"
+#include "svm_guest.h"
 
 enum { LOW = 0x200000, ODD = 0x300000, MARK = 0x800, VM_CR_MSR = 0xc0010114 };
 enum mode { REAL, PROTECTED, LEGACY_PAGED, LONG };
@@ -144,29 +142,11 @@ static void test_switched(void **state)
 static u8 guest_reads(const char *model, bool nested, bool pin, u64 vm_cr, bool gif)
 {
 	struct pc *p = pc_new(model);
-	struct vmcb_page *v = (struct vmcb_page *)(void *)bus_memory(&p->bus, VMCB_PA);
-	const struct vmcb_seg data = {.sel = 0x10, .attrib = 0xc93, .limit = ~0u};
+	struct vmcb_page *v = svm_guest64(p);
 
 	put_memory(p);
-	memset(v, 0, sizeof(*v));
-	v->control.icpt[4] = 3;
-	v->control.icpt[3] = 1u << 31 | 1u << 2;
-	v->control.asid = 1;
-	v->control.iopm_base_pa = 0x20000;
-	v->control.msrpm_base_pa = 0x24000;
 	v->control.nested_ctl = nested;
 	v->control.n_cr3 = 0x1000;
-	v->save.efer = EFER_SVME | EFER_LME | EFER_LMA;
-	v->save.cr0 = CR0_PE | CR0_PG | CR0_ET;
-	v->save.cr4 = CR4_PAE;
-	v->save.cr3 = 0x1000;
-	v->save.g_pat = 0x0007040600070406;
-	v->save.es = v->save.ss = v->save.ds = data;
-	v->save.cs = (struct vmcb_seg){.sel = 8, .attrib = 0xa9b, .limit = ~0u};
-	v->save.dr6 = 0xffff0ff0;
-	v->save.dr7 = 0x400;
-	v->save.rflags = FL_1;
-	v->save.rip = GUEST_CODE;
 	bus_write_u64(&p->bus, 0x1000, 0x2007);
 	CODE(p, LOW + 0x100, 0x0f, 0x01, 0xd8, 0xf4); /* VMRUN; HLT: where bit 20 is 0 */
 	CODE(p, GUEST_CODE, 0x8a, 0x04, 0x25, 0x00, 0x08, 0x30, 0x00, 0x0f, 0x01, 0xd9);

@@ -3,6 +3,7 @@
  * processors. "SKINIT Operation", "SL Abort", "Secure Multiprocessor Initialization".
  */
 #include "skinit_fixture.h"
+#include "svm_guest.h"
 
 /* ---- what is pending ---- */
 
@@ -189,26 +190,10 @@ static void test_shutdown(void **state)
 
 static struct vmcb_page *guest(struct pc *p, bool intercepted)
 {
-	struct vmcb_page *v = (struct vmcb_page *)(void *)bus_memory(&p->bus, VMCB_PA);
-	const struct vmcb_seg data = {.sel = 0x10, .attrib = 0xc93, .limit = ~0u};
+	struct vmcb_page *v = svm_guest64(p);
 
-	memset(v, 0, sizeof(*v));
-	v->control.icpt[4] = 1 | (intercepted ? 1u << 6 : 0);
-	v->control.icpt[3] = 1u << 31 | 1u << 2; /* shutdown; SMI, as 2005 demands */
+	v->control.icpt[4] = ICPT_4_VMRUN | (intercepted ? 1u << 6 : 0);
 	v->control.icpt[2] = 1u << EX_GP | 1u << EX_UD;
-	v->control.asid = 1;
-	v->control.iopm_base_pa = 0x20000;
-	v->control.msrpm_base_pa = 0x24000;
-	v->save.efer = EFER_SVME | EFER_LME | EFER_LMA | EFER_NXE;
-	v->save.cr0 = CR0_PE | CR0_PG | CR0_ET | CR0_NE;
-	v->save.cr4 = CR4_PAE;
-	v->save.cr3 = 0x1000;
-	v->save.es = v->save.ss = v->save.ds = data;
-	v->save.cs = (struct vmcb_seg){.sel = 8, .attrib = 0xa9b, .limit = ~0u};
-	v->save.dr6 = 0xffff0ff0;
-	v->save.dr7 = 0x400;
-	v->save.rflags = FL_1;
-	v->save.rip = GUEST_CODE;
 	v->save.rax = SLB;
 	p->c->vm_hsave_pa = HSAVE_PA;
 	p->c->r[REG_RAX] = VMCB_PA;

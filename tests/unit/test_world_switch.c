@@ -3,44 +3,19 @@
  * #VMEXIT.
  */
 #include "report.h"
-#include "world_fixture.h"
-
-#include "svm/svm.h"
-
-static struct vmcb_page *vmcb_of(struct pc *p)
-{
-	return (struct vmcb_page *)(void *)bus_memory(&p->bus, VMCB_PA);
-}
+#include "svm_guest.h"
 
 /* A 64-bit guest at GUEST_CODE under nested paging that maps the first 16 MiB by 2 MiB pages. */
 static struct vmcb_page *svm_setup(struct pc *p)
 {
-	struct vmcb_page *v = vmcb_of(p);
-	const struct vmcb_seg data = {.sel = 0x10, .attrib = 0xc93, .limit = ~0u};
+	struct vmcb_page *v = svm_guest64(p);
 
 	p->c->efer |= EFER_SVME;
 	p->c->vm_hsave_pa = HSAVE_PA;
-	memset(v, 0, sizeof(*v));
-	v->control.icpt[4] = 3;
-	v->control.icpt[3] = 1u << 24 | 1u << 31;
-	v->control.asid = 1;
+	v->control.icpt[3] = 1u << 24 | ICPT_3_SHUTDOWN; /* HLT */
 	v->control.tlb_control = TLB_CONTROL_ALL;
-	v->control.iopm_base_pa = 0x20000;
-	v->control.msrpm_base_pa = 0x24000;
 	v->control.nested_ctl = NESTED_NP_ENABLE;
 	v->control.n_cr3 = NCR3;
-	v->save.efer = EFER_SVME | EFER_LME | EFER_LMA | EFER_NXE;
-	v->save.cr0 = CR0_PE | CR0_PG | CR0_ET | CR0_NE;
-	v->save.cr4 = CR4_PAE;
-	v->save.cr3 = 0x1000;
-	v->save.es = v->save.ss = v->save.ds = data;
-	v->save.cs = (struct vmcb_seg){.sel = 8, .attrib = 0xa9b, .limit = ~0u};
-	v->save.dr6 = 0xffff0ff0;
-	v->save.dr7 = 0x400;
-	v->save.rflags = 2;
-	v->save.rip = GUEST_CODE;
-	v->save.rsp = 0x90000;
-	v->save.g_pat = 0x0007040600070406;
 	bus_write_u64(&p->bus, NCR3, 0x4007);
 	bus_write_u64(&p->bus, 0x4000, 0x5007);
 	for (u64 n = 0; n < 8; n++)
