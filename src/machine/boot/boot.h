@@ -60,7 +60,7 @@ void boot_measure_command_line(struct boot *b);
 void boot_measure_end(struct boot *b);
 void boot_wake_tpm(struct machine *m); /* behind S3 */
 
-/* ---- boot.c: helpers of the loaders ---- */
+/* ---- place.c ---- */
 enum status boot_claim(struct boot *b, u64 base, u64 size, const char *what, struct err *err) must_check;
 enum status boot_put(struct boot *b, u64 base, const void *data, u64 size, const char *what,
                      struct err *err) must_check;
@@ -73,9 +73,11 @@ u64 boot_place_low(const struct boot *b, u64 size, u64 from);
 enum status boot_area(struct boot *b, struct err *err) must_check;
 /* Append to the lists; 0: no room. */
 u64 boot_list(struct boot *b, const void *data, u64 size, u64 align);
+/* ---- files.c ---- */
 enum status boot_initrd(struct boot *b, u64 limit, struct err *err) must_check; /* one file, as high as possible */
 enum status boot_modules(struct boot *b, struct boot_module *mod, unsigned *n, struct err *err) must_check;
 enum status boot_cmdline(struct boot *b, bool with_path, u64 max, u64 *address, struct err *err) must_check;
+
 static inline u16 get16(const u8 *p)
 {
 	return (u16)(p[0] | p[1] << 8);
