@@ -5,7 +5,7 @@
 #include "cpu/control/cpuid.h"
 #include "cpu/exec/exec.h"
 #include "cpu/control/msr.h"
-#include "model/model.h"
+#include "model/intel.h"
 #include "vmx/vmx.h"
 
 /* ---- MSRs ---- */
@@ -30,11 +30,6 @@
 	(RDCL_NO | IBRS_ALL | SKIP_L1DFL | SSB_NO | MDS_NO | PSCHANGE_MC_NO | TAA_NO | SBDR_SSDP_NO | FBSDP_NO |       \
 	 PSDP_NO | BHI_NO | PBRSB_NO | GDS_NO | RFDS_NO | ITS_NO)
 
-/* IA32_MISC_ENABLE: fast strings, thermal control circuit, performance monitoring, no BTS, no PEBS, MONITOR, no xTPR
- * messages. */
-#define MISC_ENABLE_TCC      BIT(3)
-#define MISC_ENABLE_NO_XTPR  BIT(23)
-#define MISC_ENABLE_RESET    (BIT(0) | MISC_ENABLE_TCC | BIT(7) | BIT(11) | BIT(12) | BIT(18) | MISC_ENABLE_NO_XTPR)
 #define MISC_ENABLE_WRITABLE (BIT(0) | BIT(16) | BIT(18) | BIT(22) | BIT(34))
 #define MISC_ENABLE_IGNORED  (BIT(7) | BIT(11) | BIT(12))
 #define MICROCODE            0x2b0005c0ull
@@ -43,19 +38,19 @@
 /* The bits of IA32_MISC_ENABLE that go with a feature which is not here. */
 static u64 misc_enable_absent(const struct cpu *c)
 {
-	return (has(c, FEAT_TM) ? 0 : MISC_ENABLE_TCC) | (has(c, FEAT_XTPR) ? 0 : MISC_ENABLE_NO_XTPR);
+	return (has(c, FEAT_TM) ? 0 : INTEL_MISC_ENABLE_TCC) | (has(c, FEAT_XTPR) ? 0 : INTEL_MISC_ENABLE_NO_XTPR);
 }
 
-static bool misc_enable_read(struct cpu *c, u32 index, u64 *value)
+bool model_intel_misc_enable_read(struct cpu *c, u32 index, u64 *value)
 {
 	(void)index;
 	*value = c->misc_enable & ~misc_enable_absent(c);
 	return true;
 }
 
-static bool misc_enable_write(struct cpu *c, u32 index, u64 value)
+bool model_intel_misc_enable_write(struct cpu *c, u32 index, u64 value)
 {
-	u64 writable = (MISC_ENABLE_WRITABLE | MISC_ENABLE_TCC | MISC_ENABLE_NO_XTPR) & ~misc_enable_absent(c);
+	u64 writable = (MISC_ENABLE_WRITABLE | INTEL_MISC_ENABLE_TCC | INTEL_MISC_ENABLE_NO_XTPR) & ~misc_enable_absent(c);
 
 	(void)index;
 	if (value & ~(writable | MISC_ENABLE_IGNORED))
@@ -65,7 +60,7 @@ static bool misc_enable_write(struct cpu *c, u32 index, u64 value)
 }
 
 /* LBR, BTF, BUS_LOCK_DETECT, FREEZE_PERFMON_ON_PMI. */
-static bool debugctl_write(struct cpu *c, u32 index, u64 value)
+bool model_intel_debugctl_write(struct cpu *c, u32 index, u64 value)
 {
 	(void)index;
 	if (value & ~(BIT(0) | BIT(1) | BIT(12) | (has(c, FEAT_BUS_LOCK_DETECT) ? DEBUGCTL_BUS_LOCK : 0)))
@@ -86,9 +81,9 @@ static const struct msr_row intel_rows[] = {
 	{.index = 0x10a, .count = 1, .name = "IA32_ARCH_CAPABILITIES", .feature = FEAT_ARCH_CAPABILITIES, .flags = MSR_CONST, .reset = CAPABILITIES},
 	{.index = 0x10b, .count = 1, .name = "IA32_FLUSH_CMD", .feature = FEAT_FLUSH_L1D, .write = msr_command_write},
 	{.index = 0x186, .count = 4, .name = "IA32_PERFEVTSEL#", .read = perf_arch_read, .write = perf_arch_write},
-	{MSR_AT(0x1a0, 1, "IA32_MISC_ENABLE", misc_enable), .read = misc_enable_read, .write = misc_enable_write, .reset = MISC_ENABLE_RESET},
+	{MSR_AT(0x1a0, 1, "IA32_MISC_ENABLE", misc_enable), .read = model_intel_misc_enable_read, .write = model_intel_misc_enable_write, .reset = INTEL_MISC_ENABLE_RESET},
 	{MSR_AT(0x1c9, 1, "MSR_LASTBRANCH_TOS", lbr_tos), .writable = LBR_DEPTH - 1},
-	{MSR_AT(0x1d9, 1, "IA32_DEBUGCTL", debugctl), .write = debugctl_write},
+	{MSR_AT(0x1d9, 1, "IA32_DEBUGCTL", debugctl), .write = model_intel_debugctl_write},
 	{MSR_AT(0x1dd, 1, "MSR_LER_FROM_LIP", lex_from), .writable = ANY},
 	{MSR_AT(0x1de, 1, "MSR_LER_TO_LIP", lex_to), .writable = ANY},
 	{.index = 0x309, .count = 3, .name = "IA32_FIXED_CTR#", .read = perf_arch_read, .write = perf_arch_write},
@@ -102,27 +97,25 @@ static const struct msr_set intel_msrs = {intel_rows, ARRAY_LEN(intel_rows)};
 
 /* ---- CPUID ---- */
 
-/* Leaf 4: caches of one core, and those of the whole package; the package is one power of two of APIC ids. */
-static void fix_core_cache(struct cpu *c, u32 out[4])
+void model_intel_fix_core_cache(struct cpu *c, u32 out[4])
 {
 	out[EAX] |= ((1u << cpuid_core_bits(c)) - 1) << 26;
 }
 
-static void fix_package_cache(struct cpu *c, u32 out[4])
+void model_intel_fix_package_cache(struct cpu *c, u32 out[4])
 {
 	out[EAX] |= ((1u << cpuid_core_bits(c)) - 1) << 14;
-	fix_core_cache(c, out);
+	model_intel_fix_core_cache(c, out);
 }
 
-#define WAYS(n) (((n) - 1u) << 22 | 63)
 /* clang-format off */
 static const struct cpuid_leaf leaves[] = {
 	CPUID_COMMON_LEAVES,
 	{0x02, 0, {0x76036301, 0x00f0b5ff, 0, 0x00c30000}, NULL},  /* TLBs, 64-byte prefetch; caches: leaf 4 */
-	{0x04, 0, {0x121, WAYS(12), 63, 0}, fix_core_cache},       /* L1D 48 KiB */
-	{0x04, 1, {0x122, WAYS(8), 63, 0}, fix_core_cache},        /* L1I 32 KiB */
-	{0x04, 2, {0x143, WAYS(16), 2047, 0}, fix_core_cache},     /* L2 2 MiB */
-	{0x04, 3, {0x163, WAYS(15), 32767, 0}, fix_package_cache}, /* L3 30 MiB */
+	{0x04, 0, {0x121, INTEL_WAYS(12), 63, 0}, model_intel_fix_core_cache},       /* L1D 48 KiB */
+	{0x04, 1, {0x122, INTEL_WAYS(8), 63, 0}, model_intel_fix_core_cache},        /* L1I 32 KiB */
+	{0x04, 2, {0x143, INTEL_WAYS(16), 2047, 0}, model_intel_fix_core_cache},     /* L2 2 MiB */
+	{0x04, 3, {0x163, INTEL_WAYS(15), 32767, 0}, model_intel_fix_package_cache}, /* L3 30 MiB */
 	/* version 2, 4 counters of 48 bits, 7 events, of which cache references, cache misses and mispredicted branches are not
 	 * available, since they would count nothing; 3 fixed */
 	{0x0a, 0, {0x07300402, BIT(3) | BIT(4) | BIT(6), 0, 48 << 5 | 3}, NULL},

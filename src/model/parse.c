@@ -8,13 +8,14 @@
 
 #include "model/model.h"
 
-static const struct cpu_model *const models[] = {&model_amd, &model_intel, &model_plain, &model_pacifica};
+static const struct cpu_model *const models[] = {&model_amd, &model_intel, &model_plain, &model_pacifica, &model_core2};
 
 static const struct model_name list[] = {
 	{"amd", "AMD64 with SVM, Zen 3 class (default)"},
 	{"intel", "Intel 64 with VMX, Sapphire Rapids class"},
 	{"plain", "AMD64 without virtualisation"},
 	{"pacifica", "AMD64 with SVM as first published in 2005"},
+	{"core2", "Intel 64 with the VMX of its first generation, Core 2 class"},
 	{"max", "everything: amd, or intel with +vmx or vendor=GenuineIntel"},
 	{"host", "the same as max"},
 	{"qemu64", "the same as max, for QEMU command lines"},
@@ -36,12 +37,12 @@ static const struct foreign {
 	{"Opteron_G2", &model_amd, false}, {"Opteron_G3", &model_amd, false}, {"Opteron_G4", &model_amd, false},
 	{"Opteron_G5", &model_amd, false},
 	{"486", &model_intel, false}, {"pentium", &model_intel, false}, {"pentium2", &model_intel, false},
-	{"pentium3", &model_intel, false}, {"core2duo", &model_intel, false}, {"coreduo", &model_intel, false},
+	{"pentium3", &model_intel, false}, {"core2duo", &model_core2, false}, {"coreduo", &model_core2, false},
 	{"n270", &model_intel, false}, {"Broadwell", &model_intel, false}, {"Cascadelake-Server", &model_intel, false},
-	{"ClearwaterForest", &model_intel, false}, {"Conroe", &model_intel, false}, {"Cooperlake", &model_intel, false},
+	{"ClearwaterForest", &model_intel, false}, {"Conroe", &model_core2, false}, {"Cooperlake", &model_intel, false},
 	{"Denverton", &model_intel, false}, {"GraniteRapids", &model_intel, false}, {"Haswell", &model_intel, false},
 	{"Icelake-Client", &model_intel, false}, {"Icelake-Server", &model_intel, false}, {"IvyBridge", &model_intel, false},
-	{"KnightsMill", &model_intel, false}, {"Nehalem", &model_intel, false}, {"Penryn", &model_intel, false},
+	{"KnightsMill", &model_intel, false}, {"Nehalem", &model_intel, false}, {"Penryn", &model_core2, false},
 	{"SandyBridge", &model_intel, false}, {"SapphireRapids", &model_intel, false},
 	{"SierraForest", &model_intel, false}, {"Skylake-Client", &model_intel, false},
 	{"Skylake-Server", &model_intel, false}, {"Snowridge", &model_intel, false}, {"Westmere", &model_intel, false},
@@ -79,6 +80,16 @@ static const enum feature amd_optional[] = {
 	FEAT_IDLE_HLT, FEAT_X2AVIC, FEAT_BUS_LOCK_THRESHOLD, FEAT_PML, FEAT_NONE,
 };
 static const enum feature intel_optional[] = {FEAT_HYPERVISOR, FEAT_HTT, FEAT_VMX, FEAT_NONE};
+/* What some processors of that generation had, and its successor at 45 nm. */
+static const enum feature core2_optional[] = {
+	FEAT_HYPERVISOR, FEAT_HTT, FEAT_SSE4_1, FEAT_XSAVE, FEAT_VMX_VNMI, FEAT_VMX_VNMI_PENDING, FEAT_VMX_SECONDARY_CTLS, FEAT_VMX_APICV_XAPIC,
+	FEAT_VMX_WBINVD_EXIT, FEAT_VMX_INS_OUTS, FEAT_VMX_EXIT_LOAD_PERF_GLOBAL_CTRL, FEAT_VMX_ENTRY_LOAD_PERF_GLOBAL_CTRL, FEAT_NONE,
+};
+
+static const struct {
+	const struct cpu_model *model;
+	const enum feature *features;
+} optional_of[] = {{&model_intel, intel_optional}, {&model_core2, core2_optional}};
 
 const struct model_name *model_list(size_t *count)
 {
@@ -103,7 +114,12 @@ static bool in_list(const enum feature *l, enum feature f)
 
 bool model_can(const struct cpu_model *m, enum feature f)
 {
-	return in_list(m->features, f) || in_list(m == &model_intel ? intel_optional : amd_optional, f);
+	const enum feature *optional = amd_optional;
+
+	for (size_t k = 0; k < ARRAY_LEN(optional_of); k++)
+		if (optional_of[k].model == m)
+			optional = optional_of[k].features;
+	return in_list(m->features, f) || in_list(optional, f);
 }
 
 /* ---- words ---- */
@@ -386,6 +402,24 @@ bool model_is_substitute(const char *spec)
 	return f && !f->generic;
 }
 
+/* One of ours for one of the names above: the maker's that vendor= or a switch asks for, and where an old processor is to
+ * have what it cannot, which command lines for other people's systems like to write, the newest. */
+static const struct cpu_model *stand_in(const struct spec *s, const struct foreign *f, const char *vendor)
+{
+	const struct cpu_model *m = f->model;
+
+	if (vendor && strcmp(vendor, m->vendor))
+		m = strcmp(vendor, model_intel.vendor) ? &model_amd : &model_intel;
+	else if (!vendor && switched_on(&model_intel, s, FEAT_VMX) && !model_can(m, FEAT_VMX))
+		m = &model_intel;
+	else if (!vendor && switched_on(&model_amd, s, FEAT_SVM) && !model_can(m, FEAT_SVM))
+		m = &model_amd;
+	for (unsigned feature = 1; feature < FEAT_COUNT && m == &model_core2; feature++)
+		if (!model_can(m, (enum feature)feature) && switched_on(&model_intel, s, (enum feature)feature))
+			m = &model_intel;
+	return m;
+}
+
 static enum status choose_model(const struct spec *s, const struct cpu_model **out, struct err *err)
 {
 	const char *name = s->word[0], *vendor = key_value(s, "vendor");
@@ -407,7 +441,7 @@ static enum status choose_model(const struct spec *s, const struct cpu_model **o
 	const struct foreign *f = find_foreign(name);
 	if (!f)
 		return unknown_model(name, err);
-	*out = vendor ? (intel ? &model_intel : &model_amd) : vmx ? &model_intel : svm ? &model_amd : f->model;
+	*out = stand_in(s, f, vendor);
 	return ST_OK;
 }
 

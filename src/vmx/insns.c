@@ -43,7 +43,7 @@ static enum xr vmxon(struct cpu *c, const struct insn *i)
 		return fault_gp(c, 0);
 	TRY(op_read(c, i, 8, &pa));
 	v->current = VMCS_NONE;
-	if (!pointer_ok(c, pa) || cpu_read_u32(c, BY_VIRT, pa) != VMX_REVISION)
+	if (!pointer_ok(c, pa) || cpu_read_u32(c, BY_VIRT, pa) != vmx_revision(c))
 		return vmx_fail_invalid(c);
 	v->vmxon_pa = pa;
 	c->virt_root = true;
@@ -99,7 +99,7 @@ static enum xr vmptrld(struct cpu *c, const struct insn *i)
 	if (pa == v->vmxon_pa)
 		return vmx_fail(c, 10);
 	revision = cpu_read_u32(c, BY_VIRT, pa);
-	if ((revision & ~VMCS_SHADOW) != VMX_REVISION ||
+	if ((revision & ~VMCS_SHADOW) != vmx_revision(c) ||
 	    ((revision & VMCS_SHADOW) && !has(c, FEAT_VMX_SHADOW_VMCS)))
 		return vmx_fail(c, 11);
 	if (pa != v->current) {

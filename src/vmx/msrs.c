@@ -255,6 +255,8 @@ void vmx_caps_fill(struct cpu *c)
 	struct vmx_caps *p = &vmx_of(c)->caps;
 
 	vmx_caps_of(&c->feat, p);
+	if (c->model->vmcs_revision)
+		p->basic = (p->basic & ~mask(30, 0)) | c->model->vmcs_revision;
 	p->cr0_fixed0 = VMX_CR0_FIXED0;
 	p->cr0_fixed1 = 0xffffffff;
 	p->cr4_fixed0 = VMX_CR4_FIXED0;

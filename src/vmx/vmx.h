@@ -22,7 +22,7 @@ extern const struct virt_ops vmx_ops;
 extern const struct row_set vmx_rows;
 extern const struct msr_set vmx_msrs;
 
-#define VMX_REVISION 0x00545301u
+#define VMX_REVISION 0x00545301u /* unless the model has its own */
 #define VMCS_NONE    (~0ull)
 #define VMCS_SHADOW  0x80000000u /* revision word, bit 31: shadow-VMCS indicator */
 
@@ -179,6 +179,10 @@ void vmx_caps_fill(struct cpu *c); /* at reset, and whenever features or widths 
 static inline const struct vmx_caps *vmx_caps(const struct cpu *c)
 {
 	return &vmx_of(c)->caps;
+}
+static inline u32 vmx_revision(const struct cpu *c)
+{
+	return (u32)bits(vmx_caps(c)->basic, 30, 0);
 }
 struct vmx_control {
 	u8 word, bit; /* enum vmx_word */

@@ -51,6 +51,7 @@ static const struct known common[] = {
 
 static const struct known intel[] = {
 	ONE(0x17, "IA32_PLATFORM_ID"), ONE(0x34, "MSR_SMI_COUNT"), ONE(0x3a, "IA32_FEATURE_CONTROL"),
+	RUN(0x40, 0x43, 1, "MSR_LASTBRANCH_%u_FROM_IP"), RUN(0x60, 0x63, 1, "MSR_LASTBRANCH_%u_TO_IP"), /* 06_0FH */
 	ONE(0x8b, "IA32_BIOS_SIGN_ID"), RUN(0xc1, 0xc4, 1, "IA32_PMC%u"), ONE(0xce, "MSR_PLATFORM_INFO"),
 	ONE(0xe1, "IA32_UMWAIT_CONTROL"), ONE(0x10a, "IA32_ARCH_CAPABILITIES"), ONE(0x10b, "IA32_FLUSH_CMD"),
 	RUN(0x186, 0x189, 1, "IA32_PERFEVTSEL%u"), ONE(0x1a0, "IA32_MISC_ENABLE"), ONE(0x1c9, "MSR_LASTBRANCH_TOS"),
@@ -117,7 +118,8 @@ static void test_names(void **state)
 	static const struct {
 		const struct cpu_model *m;
 		bool intel;
-	} models[] = {{&model_intel, true}, {&model_amd, false}, {&model_plain, false}, {&model_pacifica, false}};
+	} models[] = {{&model_intel, true}, {&model_amd, false}, {&model_plain, false}, {&model_pacifica, false},
+	             {&model_core2, true}};
 	unsigned looked_at = 0;
 
 	(void)state;

@@ -7,7 +7,7 @@
 
 static void push(struct cpu *c, u64 from, u64 to)
 {
-	c->lbr_tos = (c->lbr_tos + 1) % LBR_DEPTH;
+	c->lbr_tos = (c->lbr_tos + 1) % (c->model->lbr_depth ? c->model->lbr_depth : LBR_DEPTH);
 	c->lbr_stack_from[c->lbr_tos] = from;
 	c->lbr_stack_to[c->lbr_tos] = to;
 }

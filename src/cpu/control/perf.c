@@ -21,17 +21,24 @@ enum { SEL_USR = 1 << 16, SEL_OS = 1 << 17, SEL_INT = 1 << 20, SEL_EN = 1 << 22,
 #define STATUS_FIXED   32
 
 /* Architectural monitoring (leaf Ah) has global controls; the other kind has none and six counters at most. */
-static bool architectural(const struct cpu *c)
+static const struct cpuid_leaf *architectural(const struct cpu *c)
 {
 	for (const struct cpuid_leaf *l = c->model->leaves; l->leaf != ~0u; l++)
 		if (l->leaf == 0xa)
-			return true;
-	return false;
+			return l;
+	return NULL;
 }
 
 static unsigned counters(const struct cpu *c)
 {
-	return architectural(c) ? 4 : has(c, FEAT_PERFCTR_CORE) ? 6 : 4;
+	const struct cpuid_leaf *arch = architectural(c);
+
+	return arch ? arch->out[EAX] >> 8 & 0xff : has(c, FEAT_PERFCTR_CORE) ? 6 : 4;
+}
+
+static u64 all_general(const struct cpu *c)
+{
+	return BIT(counters(c)) - 1;
 }
 
 static u64 retired(const struct cpu *c)
@@ -282,7 +289,7 @@ void perf_reset(struct cpu *c)
 	memset(c->perf_sel, 0, sizeof(c->perf_sel));
 	memset(c->perf_fixed, 0, sizeof(c->perf_fixed));
 	c->perf_fixed_ctrl = c->perf_global_status = 0;
-	c->perf_global_ctrl = architectural(c) ? 0xf : 0x3f;
+	c->perf_global_ctrl = architectural(c) ? all_general(c) : 0x3f;
 	c->perf.base = retired(c);
 	c->perf.on = c->perf.by_form = 0;
 	memset(c->perf.form, 0, sizeof(c->perf.form));
@@ -379,9 +386,9 @@ bool perf_arch_read(struct cpu *c, u32 index, u64 *value)
 }
 
 /* Which bits of a write are reserved. */
-static bool arch_write_ok(u32 index, u64 value)
+static bool arch_write_ok(const struct cpu *c, u32 index, u64 value)
 {
-	const u64 global = 0xf | 7ull << STATUS_FIXED;
+	u64 global = all_general(c) | 7ull << STATUS_FIXED;
 
 	switch (index) {
 	case FIXED_CTR_CTRL: return !(value & ~0xbbbull);
@@ -394,7 +401,7 @@ static bool arch_write_ok(u32 index, u64 value)
 
 bool perf_arch_write(struct cpu *c, u32 index, u64 value)
 {
-	if (!arch_write_ok(index, value))
+	if (!arch_write_ok(c, index, value))
 		return false;
 	changes(c);
 	switch (index) {

@@ -39,6 +39,7 @@ struct cpu_model {
 	const char *brand;        /* 48 bytes at most */
 	u32 signature;            /* CPUID 1 EAX */
 	u8 phys_bits;
+	u32 vmcs_revision;        /* IA32_VMX_BASIC[30:0]; 0: the one that VMX has here */
 	u64 quirks;               /* bit n: enum quirk */
 	const struct virt_ops *virt;
 	const enum feature *features; /* FEAT_NONE-terminated */
@@ -46,6 +47,7 @@ struct cpu_model {
 	const struct msr_set { const struct msr_row *rows; size_t count; } *const *msrs; /* NULL-terminated */
 	const struct cpuid_leaf *leaves; /* everything that is not a feature bit; leaf ~0 terminated */
 	u32 max_leaf, max_ext_leaf;
+	u8 lbr_depth;             /* of the stack of last branches; 0: LBR_DEPTH */
 	struct { u16 pause, rdtsc, mmio, port; } cost;
 };
 
