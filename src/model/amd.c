@@ -55,11 +55,12 @@ static bool hwcr_write(struct cpu *c, u32 index, u64 value)
 static bool smm_write(struct cpu *c, u32 index, u64 value)
 {
 	static const u64 writable[] = {0xffffffff, 0xfffffffe0000, 0xfffffffe0000 | 0x773f};
+	u64 *registers[] = {&c->smbase, &c->msr_misc[21], &c->msr_misc[22]};
 	unsigned n = index - 0xc0010111;
 
 	if ((c->hwcr & HWCR_SMMLOCK) || (value & ~writable[n]))
 		return false;
-	c->msr_misc[20 + n] = value;
+	*registers[n] = value;
 	return true;
 }
 
@@ -172,7 +173,7 @@ static const struct msr_row amd_rows[] = {
 	{.index = 0xc0010030, .count = 6, .name = "CPU_NAME#", .read = name_read, .flags = MSR_WRITE_IGNORED},
 	{.index = 0xc0010044, .count = MC_BANKS, .name = "MC#_CTL_MASK", .read = mc_mask_legacy_read, .write = mc_mask_legacy_write},
 	{.index = 0xc0010055, .count = 1, .name = "INTPEND", .flags = MSR_CONST | MSR_WRITE_IGNORED},
-	{MSR_AT(0xc0010111, 1, "SMBASE", msr_misc[20]), .write = smm_write, .reset = 0x30000},
+	{MSR_AT(0xc0010111, 1, "SMBASE", smbase), .write = smm_write, .reset = 0x30000},
 	{MSR_AT(0xc0010112, 1, "SMM_ADDR", msr_misc[21]), .write = smm_write},
 	{MSR_AT(0xc0010113, 1, "SMM_MASK", msr_misc[22]), .write = smm_write},
 	{MSR_AT(0xc0010140, 2, "OSVW_ID_LENGTH|OSVW_STATUS", osvw), .feature = FEAT_OSVW, .writable = ANY},

@@ -75,6 +75,12 @@ const struct virt_ops svm_ops = {
                 .a20_blocked = a20_blocked,
                 .control_ok = control_ok,
         },
+        .smm = {
+                .smi = virt_goes_on,
+                .enter = virt_smm_entered,
+                .leave = virt_smm_left,
+                .rsm = virt_rsm_runs,
+        },
         .guest = {
                 .intercept = svm_intercept,
                 .undefined = virt_all_defined,

@@ -149,6 +149,12 @@ const struct virt_ops vmx_ops = {
                 .a20_blocked = a20_blocked,
                 .root_blocks_init = true,
         },
+        .smm = {
+                .smi = virt_goes_on,
+                .enter = virt_smm_entered,
+                .leave = virt_smm_left,
+                .rsm = virt_rsm_runs,
+        },
         .guest = {
                 .intercept = vmx_intercept,
                 .undefined = vmx_undefined,

@@ -58,20 +58,50 @@ static void io_done(struct cpu *c, const struct io_access *io)
 	io_breakpoints(c, io->port, io->size);
 }
 
-static u64 port_in(struct cpu *c, const struct io_access *io)
+/* An SMI came up during the access: it is taken behind this instruction or iteration, which it may want to know about. */
+static void describe_smi(struct cpu *c, const struct insn *i, const struct io_access *io)
 {
+	struct smi_io *s = &c->smi_io;
+
+	memset(s, 0, sizeof(*s)); /* it is state to the last byte */
+	s->io.port = io->port;
+	s->io.size = io->size;
+	s->io.in = io->in;
+	s->io.string = io->string;
+	s->io.rep = io->rep;
+	s->io.imm = io->imm;
+	s->io.addrsz = io->addrsz;
+	s->io.seg = io->seg;
+	s->io.linear = io->linear;
+	s->rip = insn_rip(c, i);
+	s->rcx = c->r[REG_RCX];
+	s->rsi = c->r[REG_RSI];
+	s->rdi = c->r[REG_RDI];
+	s->valid = true;
+}
+
+static u64 port_in(struct cpu *c, const struct insn *i, const struct io_access *io)
+{
+	u32 before = c->pend;
+
 	cpu_sync_time(c);
 
 	u64 v = bus_port_read(c->bus, io->port, io->size);
 
+	if (unlikely(c->pend & ~before & PEND_SMI))
+		describe_smi(c, i, io);
 	io_done(c, io);
 	return v;
 }
 
-static void port_out(struct cpu *c, const struct io_access *io, u64 v)
+static void port_out(struct cpu *c, const struct insn *i, const struct io_access *io, u64 v)
 {
+	u32 before = c->pend;
+
 	cpu_sync_time(c);
 	bus_port_write(c->bus, io->port, io->size, v);
+	if (unlikely(c->pend & ~before & PEND_SMI))
+		describe_smi(c, i, io);
 	io_done(c, io);
 }
 
@@ -95,7 +125,7 @@ HANDLER(in)
 	struct io_access io = direct_access(c, i, true);
 
 	TRY(io_allowed(c, i, &io));
-	reg_set(c, REG_OFF(REG_RAX), i->opsz, port_in(c, &io));
+	reg_set(c, REG_OFF(REG_RAX), i->opsz, port_in(c, i, &io));
 	return XR_OK;
 }
 
@@ -104,7 +134,7 @@ HANDLER(out)
 	struct io_access io = direct_access(c, i, false);
 
 	TRY(io_allowed(c, i, &io));
-	port_out(c, &io, reg_get(c, REG_OFF(REG_RAX), i->opsz));
+	port_out(c, i, &io, reg_get(c, REG_OFF(REG_RAX), i->opsz));
 	return XR_OK;
 }
 
@@ -147,7 +177,7 @@ HANDLER(ins)
 	TRY(io_allowed(c, i, &io));
 	TRY(linear(c, SEG_ES, addr_reg(c, i, REG_RDI), i->opsz, ACC_WRITE, &la));
 	TRY(mem_span(c, la, i->opsz, ACC_WRITE, &s));
-	TRY(mem_write(c, la, i->opsz, 0, port_in(c, &io)));
+	TRY(mem_write(c, la, i->opsz, 0, port_in(c, i, &io)));
 	string_advance(c, i, REG_RDI);
 	return XR_OK;
 }
@@ -161,7 +191,7 @@ HANDLER(outs)
 	TRY(io_allowed(c, i, &io));
 	TRY(linear(c, i->seg, addr_reg(c, i, REG_RSI), i->opsz, ACC_READ, &la));
 	TRY(mem_read(c, la, i->opsz, stack_acc(i), &v));
-	port_out(c, &io, v);
+	port_out(c, i, &io, v);
 	string_advance(c, i, REG_RSI);
 	return XR_OK;
 }

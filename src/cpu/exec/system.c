@@ -4,6 +4,7 @@
  * "Instruction Intercepts".
  */
 #include "cpu/control/msr.h"
+#include "cpu/control/smm.h"
 #include "cpu/exec/sysop.h"
 
 /* ---- caches and translations ---- */
@@ -275,8 +276,10 @@ static enum xr wrpkru(struct cpu *c, const struct insn *i)
 
 static enum xr rsm(struct cpu *c, const struct insn *i)
 {
-	(void)i;
-	return fault_ud(c); /* outside SMM, and there is no SMM yet */
+	if (!c->smm)
+		return fault_ud(c);
+	TRY(c->virt->smm.rsm(c, i));
+	return smm_rsm(c);
 }
 
 static enum xr serialize(struct cpu *c, const struct insn *i)
@@ -339,7 +342,7 @@ static const struct insn_row rows[] = {
 	{M(MCOMMIT), .form = "MCOMMIT", .fn = mcommit, .feature = FEAT_MCOMMIT, .icpt = ICPT_MCOMMIT, .flags = ROW_LATE_ICPT},
 	{M(RDPKRU), .form = "RDPKRU", .fn = rdpkru, .feature = FEAT_PKU},
 	{M(WRPKRU), .form = "WRPKRU", .fn = wrpkru, .feature = FEAT_PKU},
-	{M(RSM), .form = "RSM", .fn = rsm, .flags = ROW_END, .icpt = ICPT_RSM},
+	{M(RSM), .form = "RSM", .fn = rsm, .flags = ROW_BRANCH | ROW_END, .icpt = ICPT_RSM},
 	{M(SERIALIZE), .form = "SERIALIZE", .fn = serialize, .feature = FEAT_SERIALIZE, .flags = ROW_END},
 };
 /* clang-format on */

@@ -72,9 +72,10 @@ static void reset_registers(struct cpu *c, bool init)
 static void reset_run_state(struct cpu *c, bool init)
 {
 	c->pend &= init ? (u32)PEND_SIPI : 0; /* INIT followed by SIPI at once */
-	c->pending_db = 0;
+	c->pending_db = c->smm_db = 0;
+	memset(&c->smi_io, 0, sizeof(c->smi_io));
 	c->shadow = 0;
-	c->nmi_blocked = c->smm = c->guest = c->virt_root = c->stage2 = c->mtf = c->pdpte_on_demand = false;
+	c->nmi_blocked = c->smm = c->smi_blocked = c->smm_nmi = c->guest = c->virt_root = c->stage2 = c->mtf = c->pdpte_on_demand = false;
 	c->lock_exits = c->bus_lock = c->halted_by_mwait_if = c->mc_fatal = false;
 	c->gif = true;
 	c->space = 0;
@@ -90,6 +91,7 @@ void cpu_reset(struct cpu *c, bool init)
 	reset_registers(c, init);
 	reset_run_state(c, init);
 	if (!init) {
+		c->smbase = 0x30000; /* "SMRAM": INIT leaves it */
 		fpu_reset(c, false);
 		msr_reset(c);
 	}

@@ -6,7 +6,7 @@
 #include "cpu/run/run.h"
 
 #include "cpu/apic/apic.h"
-#include "cpu/control/control.h"
+#include "cpu/control/smm.h"
 
 /* ---- may it be taken now? ---- */
 
@@ -26,9 +26,18 @@ static bool gif_and_awake(struct cpu *c)
 	return c->gif && awake(c);
 }
 
-/* VMX root operation keeps INIT pending, and so may the vendor; a guest that waits for SIPI has no use for it. */
+/* Unlike an interrupt it ends a shutdown ("Interrupt 8: Double Fault Exception"). What an instruction's shadow holds back,
+ * it holds back SMIs, too: no handler runs between STI and HLT. */
+static bool smi_ready(struct cpu *c)
+{
+	return c->gif && !c->smi_blocked && !c->shadow && c->activity != ACT_WAIT_SIPI && c->activity != ACT_OFF;
+}
+
+/* SMM and VMX root operation keep INIT pending, and so may the vendor; a guest that waits for SIPI has no use for it. */
 static bool init_ready(struct cpu *c)
 {
+	if (c->smm)
+		return false;
 	if (c->guest)
 		return c->gif && c->activity != ACT_WAIT_SIPI;
 	return c->gif && !(c->virt_root && c->virt->rules.root_blocks_init) && c->virt->rules.init(c) != INIT_HELD;
@@ -120,14 +129,15 @@ static enum xr act_reset(struct cpu *c)
 	return XR_STOP;
 }
 
+/* The handler decides whether what the SMI found halted goes on with that, so the row does not wake it. */
 static enum xr act_smi(struct cpu *c)
 {
-	if (icpt_on(c, ICPT_SMI))
+	if (icpt_on(c, ICPT_SMI)) {
+		cpu_end_wait(c);
 		return cpu_exit(c, NULL, ICPT_SMI, 0, 0);
+	}
 	c->pend &= ~(u32)PEND_SMI;
-	if (c->hooks->note)
-		c->hooks->note(c->hooks->arg, "SMI dropped: no system-management mode yet");
-	return XR_OK;
+	return smm_smi(c);
 }
 
 static enum xr act_init(struct cpu *c)
@@ -257,7 +267,7 @@ static const struct event_row event_rows[] = {
 	{PEND_RESET, true, always, act_reset},
 	{PEND_MCE, true, gif_and_awake, act_mce},
 	{PEND_VENDOR, false, in_guest, act_vendor},
-	{PEND_SMI, true, gif_and_awake, act_smi},
+	{PEND_SMI, false, smi_ready, act_smi},
 	{PEND_INIT, true, init_ready, act_init},
 	{PEND_SIPI, false, sipi_ready, act_sipi},
 	{PEND_MTF, false, gif_and_awake, act_mtf},

@@ -192,6 +192,8 @@ static void settle(struct cpu *c, enum xr r, const struct insn *i, u64 held)
 	} else if (r == XR_EXIT) {
 		c->exit.insn = i;
 		leave_guest(c, &(struct delivery){.fetching = !i, .held_db = held});
+	} else if (r == XR_STOP && c->activity == ACT_SHUTDOWN) {
+		shut_down(c); /* RSM found an illegal state */
 	}
 }
 
@@ -219,6 +221,7 @@ static void poll(struct cpu *c)
 		leave_guest(c, &d);
 	else if (r == XR_STOP && !c->stop)
 		shut_down(c);
+	c->smi_io.valid = false;
 }
 
 /* ---- the careful loop: breakpoints, single step, shadows, traces, stress ---- */

@@ -55,6 +55,8 @@ const struct state_row cpu_rows[] = {
 	C(197, exits), C(216, trap_page), EVENT(198, "inject", inject), C(210, ferr), C(211, ignne),
 	C(212, lock_exits), C(213, bus_lock), C(214, lbr_select), C(215, guest_since),
 	C(230, mc_fatal),
+	/* system-management mode */
+	C(231, smi_blocked), C(232, smm_nmi), C(233, smbase), C(234, smi_io), C(235, smm_db),
 };
 /* clang-format on */
 

@@ -60,6 +60,18 @@ struct branch_record { /* evidence: a taken branch, whether or not DebugCtl asks
 	u64 from, to;
 };
 
+/*
+ * What the instruction that ended just now did to a port, if an SMI came up while it did: the save-state map, and whoever is
+ * told of the SMI instead, describe it by this. It holds for an SMI that is taken before the next instruction.
+ */
+struct smi_io {
+	struct io_access io;
+	u64 rip;           /* of the instruction */
+	u64 rcx, rsi, rdi; /* before it, or before the iteration */
+	bool valid;
+	bool internal;     /* the processor raised it itself: I/O trapping */
+};
+
 struct cpu_model;
 struct clock;
 struct block;
@@ -115,7 +127,12 @@ struct cpu {
 	u8 sipi_vector;
 	bool nmi_blocked;
 	bool gif;              /* SVM's; always true where the model has none */
-	bool smm;              /* SMM comes later; its place */
+	bool smm;              /* in system-management mode: SMRAM is seen */
+	bool smi_blocked;      /* an SMI stays pending: in SMM, and as long as the vendor wants */
+	bool smm_nmi;          /* SMM was entered with NMIs blocked */
+	u64 smm_db;            /* pending_db when SMM was entered: those traps come behind RSM */
+	u64 smbase;            /* the handler is at 8000h behind it, the save-state map below 10000h behind it */
+	struct smi_io smi_io;
 	bool halted_by_mwait_if; /* MWAIT with the break-on-masked-interrupt extension */
 	u32 pend;              /* enum pend */
 	u64 pending_db;        /* DR6 bits of pending traps */

@@ -15,7 +15,9 @@ struct l1_entry {
 };
 
 /* Space: 0 is the host's (ASID 0, VPID 0 outside guests); others are interned by the vendor: VMX (VPID, EPTP 51:12), SVM
- * the ASID. */
+ * the ASID. The handler in system-management mode has its own, so that what the interrupted program may still use of old
+ * translations does not depend on SMIs. */
+#define TLB_SPACE_SMM 0xffff
 struct tlb_tag {
 	u16 space;
 	u16 pcid;

@@ -12,6 +12,9 @@ bool virt_any_value(const struct cpu *c, enum control_register which, u64 value)
 u64 virt_own_value(struct cpu *c, unsigned n, u64 value)              { (void)c, (void)n; return value; }
 void virt_shares_nothing(struct cpu *c, const struct tlb_match *m)    { (void)c, (void)m; }
 enum xr virt_goes_on(struct cpu *c)                                   { (void)c; return XR_OK; }
+void virt_smm_entered(struct cpu *c, u8 *map)                         { (void)c, (void)map; }
+bool virt_smm_left(struct cpu *c, const u8 *map)                      { (void)c, (void)map; return true; }
+enum xr virt_rsm_runs(struct cpu *c, const struct insn *i)            { (void)c, (void)i; return XR_OK; }
 enum xr virt_intr_exits(struct cpu *c)                                { return cpu_exit(c, NULL, ICPT_INTR, 0, 0); }
 u64 virt_unscaled(struct cpu *c, u64 ticks)                           { (void)c; return ticks; }
 u64 virt_no_block(const struct cpu *c)                                { (void)c; return UINT64_MAX; }
@@ -36,4 +39,10 @@ const struct virt_ops virt_none = {
         .fields = virt_no_fields,
         .life = {.init = none_init, .fini = virt_nothing, .reset = none_reset, .loaded = virt_nothing},
         .rules = {.init = virt_init_taken, .started = virt_nothing, .a20_blocked = virt_a20_masks, .control_ok = virt_any_value},
+        .smm = {
+                .smi = virt_goes_on,
+                .enter = virt_smm_entered,
+                .leave = virt_smm_left,
+                .rsm = virt_rsm_runs,
+        },
 };

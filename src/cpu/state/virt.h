@@ -176,6 +176,18 @@ struct virt_ops {
 		bool root_blocks_init;                         /* while virt_root is set, INIT stays pending */
 	} rules;
 
+	/* System-management mode. `map`: the save-state map from SMBASE + FE00h on, 512 bytes. */
+	struct {
+		/* An SMI is about to be taken: XR_OK by the default treatment, XR_EXIT as an exit. */
+		enum xr (*smi)(struct cpu *c);
+		/* Before the common state is saved: leave the guest and the vendor's operation with the registers as they
+		 * are, keep what RSM brings back. */
+		void (*enter)(struct cpu *c, u8 *map);
+		/* RSM has loaded the common state: back into operation and guest. false: illegal state, a shutdown. */
+		bool (*leave)(struct cpu *c, const u8 *map);
+		enum xr (*rsm)(struct cpu *c, const struct insn *i); /* RSM in SMM, behind its intercept: may it? */
+	} smm;
+
 	/* Called only while cpu->guest, and where flat bits exist only if the bit is set. Each returns XR_OK to go on,
 	 * XR_EXIT with cpu->exit filled. */
 	struct {
@@ -244,6 +256,9 @@ bool virt_any_value(const struct cpu *c, enum control_register which, u64 value)
 u64 virt_own_value(struct cpu *c, unsigned n, u64 value);
 void virt_shares_nothing(struct cpu *c, const struct tlb_match *m);
 enum xr virt_goes_on(struct cpu *c);
+void virt_smm_entered(struct cpu *c, u8 *map);
+bool virt_smm_left(struct cpu *c, const u8 *map);
+enum xr virt_rsm_runs(struct cpu *c, const struct insn *i);
 enum xr virt_intr_exits(struct cpu *c);
 u64 virt_unscaled(struct cpu *c, u64 ticks);
 u64 virt_no_block(const struct cpu *c);
