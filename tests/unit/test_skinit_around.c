@@ -48,7 +48,7 @@ static void expect_log(struct pc *p, const char *what, const u8 *want, size_t n)
 }
 #define EXPECT_LOG(p, what, ...) expect_log(p, what, (const u8[]){__VA_ARGS__}, sizeof((const u8[]){__VA_ARGS__}))
 
-enum { NMI = 2 };
+enum { NMI = 2, SMM_HANDLER = 0x38000 };
 
 /* Before SKINIT with IF = 0, or while it measures: held until STGI. */
 static void test_pending(void **state)
@@ -92,6 +92,7 @@ static void test_pending_init_smi(void **state)
 		u32 raised = n / ARRAY_LEN(models) & 1 ? PEND_INIT : PEND_SMI;
 
 		put_loader(p);
+		CODE(p, SMM_HANDLER, 0x0f, 0xaa); /* RSM */
 		CODE(p, SLB + ENTRY + 58, 0xf4, 0x0f, 0x01, 0xdc, 0x90, 0xfa, 0xf4); /* HLT; STGI; NOP; CLI; HLT */
 		if (n / ARRAY_LEN(models) & 2) {
 			heard(p)->raise = raised;

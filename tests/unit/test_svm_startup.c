@@ -6,7 +6,7 @@
 #include "gif_fixture.h"
 #include "report.h"
 
-enum { VM_CR = 0xc0010114, MOST = 4, AP_PAGE = 0x8000, SIPI_VECTOR = AP_PAGE >> 12 };
+enum { SMM_HANDLER = 0x38000, VM_CR = 0xc0010114, MOST = 4, AP_PAGE = 0x8000, SIPI_VECTOR = AP_PAGE >> 12 };
 enum { SVR = 0xf0, ICR = 0x300, ICR_BUSY = 1 << 12, LVT_LINT0_AT = 0x350 };
 enum { INIT_IPI = 0x4500, STARTUP_IPI = 0x4600 | SIPI_VECTOR, NMI_IPI = 0x4400, SMI_IPI = 0x4200 };
 #define SECURE 7ull /* DPD, R_INIT, DIS_A20M */
@@ -25,6 +25,7 @@ static void several_new(struct several *s, const char *model, unsigned count)
 
 	memset(s, 0, sizeof(*s));
 	s->pc = machine(model);
+	CODE(s->pc, SMM_HANDLER, 0x0f, 0xaa); /* RSM */
 	s->count = count;
 	s->all[0] = s->pc->c;
 	for (unsigned n = 1; n < count; n++) {
