@@ -18,7 +18,7 @@ ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)),
 MARK = re.compile(r'\b(cache|wired|scratch|extra_hash|evidence|statistics)\b')
 # Wires and handles: what they lead to has state of its own.
 WIRES = {'struct device', 'struct platform', 'struct bus_range', 'struct chan', 'struct bus', 'struct clock', 'struct hooks',
-         'struct pci_bus', 'struct ioapic_sink', 'struct ferr_sink', 'struct virtio_class', 'struct pci_cfg_ops',
+         'struct pci_bus', 'struct ioapic_sink', 'struct ferr_sink', 'struct smi_sink', 'struct virtio_class', 'struct pci_cfg_ops',
          'struct device_ops', 'struct code_cache', 'struct decode_index', 'struct cpu', 'struct machine'}
 # Structures that stand inside others: their members are looked up by the path that leads there.
 PARTS = {'struct irq_line': ['level'], 'struct timer': None}

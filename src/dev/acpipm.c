@@ -1,7 +1,7 @@
 /*
  * The ICH9's ACPI fixed hardware at PMBASE (PM1 event and control, PM timer, GPE0) and the reset control register CF9h.
- * ACPI Specification, "ACPI Fixed Hardware"; Intel ICH9 data sheet, "Power Management I/O Registers", "RST_CNT".
- * There is no SMI command port: the machine is in ACPI mode from the start, SCI_EN always reads 1.
+ * ACPI Specification, "ACPI Fixed Hardware"; Intel ICH9 data sheet, "Power Management I/O Registers", "RST_CNT",
+ * "SMI#/SCI Generation". With SCI_EN clear events are SMIs: dev/smi.c.
  */
 #include "dev/devices.h"
 
@@ -13,8 +13,9 @@ enum {
 	TMR = 1 << 0, BM = 1 << 4, GBL = 1 << 5, PWRBTN = 1 << 8, SLPBTN = 1 << 9, RTC = 1 << 10, WAK = 1 << 15,
 	STS_BITS = TMR | BM | GBL | PWRBTN | SLPBTN | RTC | WAK,
 	EN_BITS = TMR | GBL | PWRBTN | SLPBTN | RTC,
+	EITHER_BITS = EN_BITS & ~GBL, /* an SCI or an SMI: SCI_EN says which */
 };
-enum { CNT_SCI_EN = 1, CNT_BM_RLD = 2, CNT_SLP_TYP = 7 << 10, CNT_SLP_EN = 1 << 13 };
+enum { CNT_SCI_EN = 1, CNT_BM_RLD = 2, CNT_GBL_RLS = 4, CNT_SLP_TYP = 7 << 10, CNT_SLP_EN = 1 << 13 };
 enum { RST_SYS = 2, RST_CPU = 4, RST_FULL = 8 };
 
 struct acpipm {
@@ -26,6 +27,7 @@ struct acpipm {
 	u64 half_seen;     /* half periods of the timer's top bit whose status is already in sts */
 	bool asleep;       /* in S3: what may wake the machine does */
 	struct irq_line sci;
+	struct device *smi;
 	const struct platform *platform;
 	struct timer timer; /* cache: the next toggle of the top bit, while its interrupt is enabled */
 	struct bus_range pm, rst;
@@ -59,10 +61,15 @@ static void rearm(struct acpipm *a)
 	}
 }
 
+/* "Causes of SMI# and SCI": SCI_EN must be 1 for an SCI, but for that of BIOS_RLS, and 0 for an SMI#. */
 static void update(struct acpipm *a)
 {
+	bool acpi = a->cnt & CNT_SCI_EN, pm1 = a->sts & a->en & EITHER_BITS, gpe0 = a->gpe_sts & a->gpe_en;
+
 	wake(a);
-	irq_set(&a->sci, (a->sts & a->en & EN_BITS) || (a->gpe_sts & a->gpe_en));
+	irq_set(&a->sci, (a->sts & a->en & GBL) || (acpi && (pm1 || gpe0)));
+	if (a->smi)
+		smi_power_events(a->smi, !acpi && pm1, !acpi && gpe0);
 	rearm(a);
 }
 
@@ -91,6 +98,8 @@ static void sleep_command(struct acpipm *a)
 {
 	unsigned type = (unsigned)bits(a->cnt, 12, 10);
 
+	if (a->smi && smi_traps_sleep(a->smi)) /* "SLP_SMI_EN": the system does not go to sleep by that write */
+		return;
 	if (type == 1 && a->platform && a->platform->sleep) {
 		a->asleep = true;
 		a->platform->sleep(a->platform->arg);
@@ -103,7 +112,7 @@ static u32 dword_read(struct acpipm *a, u64 offset)
 {
 	switch (offset) {
 	case PM1: return (u32)(a->en << 16 | a->sts);
-	case PM1_CNT: return a->cnt | CNT_SCI_EN;
+	case PM1_CNT: return a->cnt;
 	case PM_TMR: return pm_ticks(a) & TMR_MASK;
 	case GPE0_STS: return (u32)a->gpe_sts;
 	case GPE0_STS + 4: return (u32)(a->gpe_sts >> 32);
@@ -122,7 +131,9 @@ static void dword_write(struct acpipm *a, u64 offset, u32 v)
 		a->en = (v >> 16) & EN_BITS;
 		break;
 	case PM1_CNT:
-		a->cnt = v & (CNT_BM_RLD | CNT_SLP_TYP);
+		a->cnt = v & (CNT_SCI_EN | CNT_BM_RLD | CNT_SLP_TYP);
+		if ((v & CNT_GBL_RLS) && a->smi)
+			smi_global_release(a->smi);
 		if (v & CNT_SLP_EN)
 			sleep_command(a);
 		break;
@@ -218,6 +229,14 @@ void acpipm_rtc(struct device *d)
 	update(a);
 }
 
+void acpipm_bios_release(struct device *d)
+{
+	struct acpipm *a = (struct acpipm *)d;
+
+	a->sts |= GBL;
+	update(a);
+}
+
 void acpipm_gpe(struct device *d, unsigned n)
 {
 	struct acpipm *a = (struct acpipm *)d;
@@ -285,7 +304,8 @@ static const struct device_ops ops = {
 	.row_count = ARRAY_LEN(rows),
 };
 
-enum status acpipm_create(struct device **out, const struct dev_env *e, u16 pmbase, struct irq_line sci)
+enum status acpipm_create(struct device **out, const struct dev_env *e, u16 pmbase, struct irq_line sci,
+			  struct device *smi)
 {
 	struct acpipm *a = base_alloc(sizeof(*a));
 
@@ -293,6 +313,7 @@ enum status acpipm_create(struct device **out, const struct dev_env *e, u16 pmba
 		return ST_NOMEM;
 	a->dev = (struct device){ .ops = &ops, .bus = e->bus, .clock = e->clock };
 	a->sci = sci;
+	a->smi = smi;
 	a->platform = e->platform;
 	timer_init(&a->timer, e->clock, timer_fired, a);
 	a->half_seen = pm_ticks(a) / ((TMR_MASK + 1) / 2);

@@ -62,16 +62,38 @@ enum status hpet_create(struct device **out, const struct dev_env *e, const stru
 /* Legacy replacement is on: the machine then keeps the 8254's and the RTC's interrupts away from the controllers. */
 bool hpet_legacy(const struct device *hpet);
 
-/* ICH9 ACPI block: PM1 event/control, PM timer, GPE0, SCI; at PMBASE. Also CF9h. */
-enum status acpipm_create(struct device **out, const struct dev_env *e, u16 pmbase, struct irq_line sci);
+/* ICH9 ACPI block: PM1 event/control, PM timer, GPE0, SCI; at PMBASE. Also CF9h. smi: who hears of events while SCI_EN is
+ * 0, of GBL_RLS and SLP_EN; NULL: nobody. */
+enum status acpipm_create(struct device **out, const struct dev_env *e, u16 pmbase, struct irq_line sci,
+			  struct device *smi);
 void acpipm_move(struct device *pm, u16 pmbase, bool enabled); /* the LPC bridge's PMBASE and ACPI_CNTL changed */
 void acpipm_power_button(struct device *pm);
 void acpipm_rtc(struct device *pm); /* the RTC raised its interrupt */
 void acpipm_gpe(struct device *pm, unsigned n); /* sets GPE0_STS bit n */
+void acpipm_bios_release(struct device *pm); /* sets GBL_STS */
 
 /* ICH9 SMI# logic: SMI_EN and SMI_STS at PMBASE + 30h, APM_CNT and APM_STS at B2h and B3h. */
-enum status smi_create(struct device **out, const struct dev_env *e, u16 pmbase);
+struct smi_sink {
+	void (*bios_release)(void *arg); /* BIOS_RLS was written */
+	void *arg;
+};
+struct smi_config { /* by the LPC bridge's registers */
+	bool smi_lock, microcontroller;
+	u8 per_smi_sel, swsmi_rate_sel;
+};
+enum status smi_create(struct device **out, const struct dev_env *e, u16 pmbase, struct smi_sink sink);
 void smi_move(struct device *smi, u16 pmbase, bool enabled); /* with the ACPI block */
+void smi_configure(struct device *smi, struct smi_config c);
+void smi_power_events(struct device *smi, bool pm1, bool gpe0); /* enabled events of the ACPI block while SCI_EN is 0 */
+void smi_global_release(struct device *smi); /* GBL_RLS was written */
+bool smi_traps_sleep(struct device *smi);    /* SLP_EN was written; true: it is the handler's affair */
+void smi_tco(struct device *smi, bool asserted);
+void smi_lock_tco(struct device *smi, bool locked); /* TCO_EN */
+
+/* ICH9 TCO block at PMBASE + 60h. */
+enum status tco_create(struct device **out, const struct dev_env *e, u16 pmbase, struct device *smi);
+void tco_move(struct device *tco, u16 pmbase, bool enabled); /* with the ACPI block */
+void tco_bios_write(struct device *tco); /* BIOSWE was set although it is locked */
 
 /* fw_cfg, ports 510h-51Bh, with DMA. Content is added before the first run. */
 enum status fwcfg_create(struct device **out, const struct dev_env *e);
@@ -119,8 +141,11 @@ void dram_power_lost(struct device *dram); /* with it the content of memory */
 bool dram_enabled(const struct device *dram); /* since the last reset */
 /* ICH9 LPC 8086:2918 at 00:1F.0: PMBASE, PIRQ routing 60h-6Bh; INTx pins reach irq[16..23] (APIC) and irq[0..15] (PIC). */
 enum status lpc_create(struct device **out, const struct dev_env *e, const struct irq_line irq[24]);
-/* The ACPI block and the SMI# logic beside it, which PMBASE and ACPI_CNTL move. */
-void lpc_set_pm(struct device *lpc, struct device *pm, struct device *smi);
+/* What stands at PMBASE, and whose locks and rates the bridge's registers have; each may be NULL. */
+struct lpc_blocks {
+	struct device *pm, *smi, *tco;
+};
+void lpc_set_blocks(struct device *lpc, struct lpc_blocks blocks);
 /* 1B36:0005. */
 enum status pcitestdev_create(struct device **out, const struct dev_env *e, int devfn);
 /* 1234:11E8, the educational device; dma_mask: the addresses its DMA engine reaches, 28 bits elsewhere. */

@@ -1,13 +1,22 @@
 /*
- * ICH9 LPC bridge, 8086:2918 at 00:1F.0: where the ACPI block sits, and where the PCI interrupt pins go.
- * Intel ICH9 data sheet, "LPC Interface Bridge Registers (D31:F0)". The rule from device and pin to PIRQ: dev/pci.h.
+ * ICH9 LPC bridge, 8086:2918 at 00:1F.0: where the ACPI block sits, where the PCI interrupt pins go, and the locks and
+ * rates of the SMI# logic. Intel ICH9 data sheet, "LPC Interface Bridge Registers (D31:F0)". The rule from device and pin
+ * to PIRQ: dev/pci.h. There is no flash behind BIOS_CNTL: BIOSWE opens nothing, but raises what it raises; a bit for writes
+ * by system management mode alone came with later chipsets.
  */
 #include "dev/pci.h"
 
 enum {
 	PMBASE = 0x40, ACPI_CNTL = 0x44, GPIOBASE = 0x48, GC = 0x4c, PIRQ_ROUT = 0x60, SIRQ_CNTL = 0x64,
 	PIRQ_ROUT2 = 0x68, LPC_IO_DEC = 0x80, LPC_EN = 0x82, GEN1_DEC = 0x84, GEN_PMCON_1 = 0xa0, GEN_PMCON_3 = 0xa4,
-	RCBA = 0xf0,
+	GEN_PMCON_LOCK = 0xa6, BIOS_CNTL = 0xdc, RCBA = 0xf0,
+};
+enum {
+	MC_LPC_EN = 1 << 11, /* LPC_EN */
+	PER_SMI_SEL = 3, SMI_LOCK = 1 << 4, PMCON_1_BITS = 0x0473, PWRBTN_LVL = 1 << 9,
+	SWSMI_RATE_SEL = 3 << 6, /* in the RTC well, as all of GEN_PMCON_3 */
+	ACPI_BASE_LOCK = 1 << 1,
+	BIOSWE = 1 << 0, BLE = 1 << 1, SRC = 3 << 2,
 };
 enum { ACPI_EN = 0x80, PIRQ_OFF = 0x80, RESET_PMBASE = 0x600 };
 
@@ -18,7 +27,8 @@ struct lpc {
 	struct pci_dev pci;
 	u8 pirq; /* levels of PIRQA# to PIRQH#, bit 0 is A */
 	struct irq_line irq[24]; /* cache: from pirq and the routing registers */
-	struct device *pm, *smi; /* what PMBASE moves; NULL: it stays where it is */
+	struct lpc_blocks blocks; /* wired */
+	bool bios_writable; /* cache: BIOSWE */
 };
 
 static unsigned rout(unsigned n)
@@ -54,10 +64,50 @@ static void update_pm(struct lpc *l)
 	u16 base = pci_get16(&l->pci, PMBASE) & 0xff80;
 	bool on = l->pci.cfg[ACPI_CNTL] & ACPI_EN;
 
-	if (l->pm)
-		acpipm_move(l->pm, base, on);
-	if (l->smi)
-		smi_move(l->smi, base, on);
+	if (l->blocks.pm)
+		acpipm_move(l->blocks.pm, base, on);
+	if (l->blocks.smi)
+		smi_move(l->blocks.smi, base, on);
+	if (l->blocks.tco)
+		tco_move(l->blocks.tco, base, on);
+}
+
+/* "SMI_LOCK", "ACPI_BASE_LOCK", "BLE": once set they stay until a reset, and the first two hold others fast. */
+static void update_locks(struct lpc *l)
+{
+	const u8 *cfg = l->pci.cfg;
+	u8 *w = l->pci.wmask;
+
+	w[GEN_PMCON_1] = cfg[GEN_PMCON_1] & SMI_LOCK ? (u8)(PMCON_1_BITS & ~SMI_LOCK) : (u8)PMCON_1_BITS;
+	w[GEN_PMCON_LOCK] = cfg[GEN_PMCON_LOCK] & ACPI_BASE_LOCK ? 0 : ACPI_BASE_LOCK;
+	w[PMBASE] = cfg[GEN_PMCON_LOCK] & ACPI_BASE_LOCK ? 0 : 0x80;
+	w[PMBASE + 1] = cfg[GEN_PMCON_LOCK] & ACPI_BASE_LOCK ? 0 : 0xff;
+	w[BIOS_CNTL] = SRC | BIOSWE | (cfg[BIOS_CNTL] & BLE ? 0 : BLE);
+}
+
+static void update_smi(struct lpc *l)
+{
+	const u8 *cfg = l->pci.cfg;
+
+	update_locks(l);
+	l->bios_writable = cfg[BIOS_CNTL] & BIOSWE;
+	if (!l->blocks.smi)
+		return;
+	smi_configure(l->blocks.smi, (struct smi_config){
+		.smi_lock = cfg[GEN_PMCON_1] & SMI_LOCK,
+		.microcontroller = pci_get16(&l->pci, LPC_EN) & MC_LPC_EN,
+		.per_smi_sel = cfg[GEN_PMCON_1] & PER_SMI_SEL,
+		.swsmi_rate_sel = (cfg[GEN_PMCON_3] & SWSMI_RATE_SEL) >> 6,
+	});
+}
+
+/* "BLE": what sets BIOSWE from then on is an SMI. */
+static void check_bios_lock(const struct lpc *l)
+{
+	u8 v = l->pci.cfg[BIOS_CNTL];
+
+	if ((v & BIOSWE) && !l->bios_writable && (v & BLE) && l->blocks.tco)
+		tco_bios_write(l->blocks.tco);
 }
 
 static void cfg_written(struct pci_dev *p, unsigned reg, unsigned size)
@@ -66,6 +116,9 @@ static void cfg_written(struct pci_dev *p, unsigned reg, unsigned size)
 
 	if (reg < ACPI_CNTL + 1 && reg + size > PMBASE)
 		update_pm(l);
+	if (reg <= BIOS_CNTL && reg + size > BIOS_CNTL)
+		check_bios_lock(l);
+	update_smi(l);
 	update(l);
 }
 
@@ -76,7 +129,6 @@ static void registers(struct pci_dev *p)
 	/* There is no firmware that must run first: the ACPI block is where the tables say it is. */
 	pci_set32(p, PMBASE, RESET_PMBASE | 1);
 	p->cfg[ACPI_CNTL] = ACPI_EN;
-	pci_writable(p, PMBASE, 2, 0xff80);
 	pci_writable(p, ACPI_CNTL, 1, 0x87);
 	pci_set32(p, GPIOBASE, 1);
 	pci_writable(p, GPIOBASE, 2, 0xff80);
@@ -91,7 +143,8 @@ static void registers(struct pci_dev *p)
 	pci_writable(p, LPC_EN, 2, 0x3fff);
 	for (unsigned n = 0; n < 4; n++)
 		pci_writable(p, GEN1_DEC + 4 * n, 4, 0xfcfffd);
-	pci_writable(p, GEN_PMCON_1, 2, 0xffff);
+	pci_set16(p, GEN_PMCON_1, PWRBTN_LVL);
+	pci_writable(p, GEN_PMCON_1 + 1, 1, PMCON_1_BITS >> 8);
 	pci_writable(p, GEN_PMCON_3, 2, 0xffff);
 	pci_writable(p, RCBA, 4, 0xffffc001); /* DEVIATION: the root complex registers behind it are not there */
 	/* "PCICMD": decoding cannot be turned off. */
@@ -100,28 +153,33 @@ static void registers(struct pci_dev *p)
 	p->cfg[PCI_HEADER_TYPE] = 0x80;
 }
 
-void lpc_set_pm(struct device *lpc, struct device *pm, struct device *smi)
+void lpc_set_blocks(struct device *lpc, struct lpc_blocks blocks)
 {
 	struct lpc *l = (struct lpc *)lpc;
 
-	l->pm = pm;
-	l->smi = smi;
+	l->blocks = blocks;
 	update_pm(l);
+	update_smi(l);
 }
 
 static void lpc_reset(struct device *d)
 {
 	struct lpc *l = (struct lpc *)d;
 
+	u16 rtc_well = pci_get16(&l->pci, GEN_PMCON_3);
+
 	pci_reset(&l->pci);
+	pci_set16(&l->pci, GEN_PMCON_3, rtc_well);
 	update(l);
 	update_pm(l);
+	update_smi(l);
 }
 
 static void lpc_loaded(struct device *d)
 {
 	pci_loaded(d);
 	update((struct lpc *)d);
+	update_smi((struct lpc *)d);
 }
 
 static void lpc_destroy(struct device *d)
@@ -158,6 +216,7 @@ enum status lpc_create(struct device **out, const struct dev_env *e, const struc
 		return s;
 	}
 	registers(&l->pci);
+	update_locks(l);
 	pci_ready(&l->pci);
 	e->pci->pirq = pirq;
 	e->pci->pirq_arg = l;

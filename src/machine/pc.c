@@ -190,6 +190,13 @@ static void rtc_changed(void *arg, unsigned n, bool level)
 		acpipm_rtc(s->m->pm);
 }
 
+static void bios_release(void *arg)
+{
+	const struct machine *m = arg;
+
+	acpipm_bios_release(m->pm);
+}
+
 static struct irq_line line(struct machine *m, unsigned source, unsigned n)
 {
 	return (struct irq_line){.set = irq_changed, .arg = &m->irqs[source], .n = n};
@@ -325,10 +332,12 @@ static enum status platform_devices(struct build *b)
 	lines(m, IRQSRC_HPET, all);
 	MAKE("hpet", hpet_create(&d, &b->env, all));
 	m->hpet = d;
-	MAKE("acpi", acpipm_create(&d, &b->env, MACHINE_PMBASE, line(m, IRQSRC_ISA, 9)));
-	m->pm = d;
-	MAKE("smi", smi_create(&d, &b->env, MACHINE_PMBASE));
+	MAKE("smi", smi_create(&d, &b->env, MACHINE_PMBASE, (struct smi_sink){.bios_release = bios_release, .arg = m}));
 	m->smi = d;
+	MAKE("acpi", acpipm_create(&d, &b->env, MACHINE_PMBASE, line(m, IRQSRC_ISA, 9), m->smi));
+	m->pm = d;
+	MAKE("tco", tco_create(&d, &b->env, MACHINE_PMBASE, m->smi));
+	m->tco = d;
 	MAKE("fw_cfg", fwcfg_create(&d, &b->env));
 	m->fwcfg = d;
 	return ST_OK;
@@ -443,7 +452,7 @@ static enum status pci_bridges(struct build *b)
 	b->env.pci = b->m->pci;
 	lines(b->m, IRQSRC_PCI, all);
 	MAKE("lpc", lpc_create(&d, &b->env, all));
-	lpc_set_pm(d, b->m->pm, b->m->smi);
+	lpc_set_blocks(d, (struct lpc_blocks){.pm = b->m->pm, .smi = b->m->smi, .tco = b->m->tco});
 	return northbridge(b);
 }
 

@@ -180,6 +180,14 @@ static unsigned assign_bar(struct machine *m, unsigned devfn, unsigned n, struct
 	return wide ? 2 : 1;
 }
 
+/* The machine is in ACPI mode from the start: the FADT has no SMI_CMD. */
+static void set_acpi_mode(struct machine *m)
+{
+	enum { PM1_CNT = 4, SCI_EN = 1 };
+
+	bus_port_write(&m->bus, MACHINE_PMBASE + PM1_CNT, 2, bus_port_read(&m->bus, MACHINE_PMBASE + PM1_CNT, 2) | SCI_EN);
+}
+
 /* (slot + pin) & 7 chooses PIRQA..H; PIRQs A, B, E, F are IRQ 10, the others 11. See acpi/dsdt.asl. */
 static u8 pirq_irq(unsigned pirq)
 {
@@ -238,6 +246,7 @@ void boot_firmware(struct machine *m)
 	set_virtual_wire(m->cpus[0]);
 	set_legacy(m);
 	set_pci(m);
+	set_acpi_mode(m);
 }
 
 /* ---- fw_cfg: what the loader knows, under the keys software reads ---- */

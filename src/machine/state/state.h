@@ -62,7 +62,7 @@ struct machine {
 	const struct decode_index *decode;
 
 	struct device *devices; /* every one, for reset, state and destruction */
-	struct device *pic, *ioapic, *rtc, *hpet, *pm, *smi, *fwcfg;
+	struct device *pic, *ioapic, *rtc, *hpet, *pm, *smi, *tco, *fwcfg;
 	struct device *tis, *northbridge, *dram; /* NULL: none */
 	struct pci_bus *pci;
 	struct tpm *tpm; /* wired: the engine behind the TPM; NULL: there is none */
