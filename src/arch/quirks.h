@@ -54,9 +54,12 @@
 	QUIRK(XRSTOR_HEADER_FIRST, "XRSTOR reads XCOMP_BV before the rest of its area is looked at", SPR) \
 	QUIRK(VCVTPS2PH_DENORMAL_PE, "VCVTPS2PH with underflow unmasked reports a denormal source as inexact", SPR) \
 	QUIRK(VCVTPS2PH_RAISES_FIRST, "VCVTPS2PH raises its exceptions before the destination is looked at", SPR)
+
+#define QUIRK_LIST_INTEL_2004(QUIRK) \
+	QUIRK(VMX_FIRST, "the VMX of 2004: what its text lacks does not exist, and what later texts added to it or changed in it is as it was", "C97063")
 /* clang-format on */
 
-#define QUIRK_LIST(QUIRK) QUIRK_LIST_AMD(QUIRK) QUIRK_LIST_AMD_2005(QUIRK) QUIRK_LIST_INTEL(QUIRK)
+#define QUIRK_LIST(QUIRK) QUIRK_LIST_AMD(QUIRK) QUIRK_LIST_AMD_2005(QUIRK) QUIRK_LIST_INTEL(QUIRK) QUIRK_LIST_INTEL_2004(QUIRK)
 
 enum quirk {
 #define QUIRK(id, about, source) QUIRK_##id,

@@ -7,7 +7,7 @@
 
 #include "cpu/cpu.h"
 
-extern const struct cpu_model model_amd, model_intel, model_plain, model_pacifica, model_core2;
+extern const struct cpu_model model_amd, model_intel, model_plain, model_pacifica, model_core2, model_vanderpool;
 
 /* What --cpu help lists. */
 struct model_name {

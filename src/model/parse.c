@@ -8,7 +8,8 @@
 
 #include "model/model.h"
 
-static const struct cpu_model *const models[] = {&model_amd, &model_intel, &model_plain, &model_pacifica, &model_core2};
+static const struct cpu_model *const models[] = {&model_amd, &model_intel, &model_plain, &model_pacifica, &model_core2,
+						&model_vanderpool};
 
 static const struct model_name list[] = {
 	{"amd", "AMD64 with SVM, Zen 3 class (default)"},
@@ -16,6 +17,7 @@ static const struct model_name list[] = {
 	{"plain", "AMD64 without virtualisation"},
 	{"pacifica", "AMD64 with SVM as first published in 2005"},
 	{"core2", "Intel 64 with the VMX of its first generation, Core 2 class"},
+	{"vanderpool", "Intel EM64T with VMX as first published in 2004"},
 	{"max", "everything: amd, or intel with +vmx or vendor=GenuineIntel"},
 	{"host", "the same as max"},
 	{"qemu64", "the same as max, for QEMU command lines"},
@@ -89,7 +91,7 @@ static const enum feature core2_optional[] = {
 static const struct {
 	const struct cpu_model *model;
 	const enum feature *features;
-} optional_of[] = {{&model_intel, intel_optional}, {&model_core2, core2_optional}};
+} optional_of[] = {{&model_intel, intel_optional}, {&model_core2, core2_optional}, {&model_vanderpool, intel_optional}};
 
 const struct model_name *model_list(size_t *count)
 {

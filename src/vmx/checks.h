@@ -18,8 +18,10 @@ struct vmx_caps {
 	u64 basic, misc, ept_vpid, vmfunc;             /* as the MSRs report them */
 	u64 cr0_fixed0, cr0_fixed1, cr4_fixed0, cr4_fixed1;
 	u64 efer, debugctl, perf_global; /* bits of these MSRs that may be 1 */
+	u64 cr0_ignored; /* bits of CR0 that no check and no load looks at, although no register has them */
 	u8 phys_bits, la_bits;
 	bool sgx, rtm, bus_lock;
+	bool first; /* QUIRK_VMX_FIRST */
 	u64 fields[16]; /* by VMX_FIELD_KEY: this field exists */
 };
 #define VMX_FIELD_KEY(encoding) (((encoding) >> 13 & 3) << 8 | ((encoding) >> 10 & 3) << 6 | ((encoding) >> 1 & 63))
@@ -98,9 +100,12 @@ struct vmx_check {
 	const char *implied_by;      /* whenever this row fails, one of these (comma-separated) fails too */
 };
 
+/* first.c: the processor of 2004 does not make this check. */
+bool vmx_first_lacks(const struct vmx_check *k, const struct vmx_caps *p);
+
 static inline bool vmx_check_fails(const struct vmx_check *k, const struct vmx_image *g)
 {
-	return k->bad ? k->bad(g) : k->bad_at(g, k->at);
+	return (k->bad ? k->bad(g) : k->bad_at(g, k->at)) && !(g->caps->first && vmx_first_lacks(k, g->caps));
 }
 
 /* The rows of one file. Sets and rows stand in the order of groups. */
@@ -126,8 +131,9 @@ void vmx_check_readers(u16 readers[VMCS_SLOTS]); /* by slot: the groups that rea
 /* ---- checks_msr.c: "Loading MSRs" ---- */
 struct vmx_msr_entry {
 	u32 index, reserved;
-	u64 value;
+	u64 value, efer; /* efer: as it is */
 	bool smm;
+	bool first;    /* QUIRK_VMX_FIRST */
 	bool accepted; /* WRMSR at CPL 0 would not fault */
 };
 struct vmx_msr_check {
@@ -150,6 +156,11 @@ const char *vmx_input_name(unsigned input);
 static inline u64 vmx_in(const struct vmx_image *g, unsigned input)
 {
 	return g->in[input - VMX_IN];
+}
+/* Access rights as a segment register has them. In 2004 bits 31:16 are reserved, and what is not present is unusable. */
+static inline u64 vmx_rights(const struct vmx_caps *p, u64 field)
+{
+	return p->first ? (field & 0xffff) | (field & AR_P ? 0 : AR_UNUSABLE) : field;
 }
 static inline u64 vmx_value(const struct vmx_image *g, unsigned field)
 {

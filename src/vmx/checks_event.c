@@ -31,8 +31,9 @@ static bool has_code(const struct vmx_image *g)
 static bool type(const struct vmx_image *g)
 {
 	bool mtf = (g->caps->allowed1[VMX_PROC] & PROC_MTF) != 0;
+	unsigned last = g->caps->first ? KIND_HW : mtf ? KIND_OTHER : KIND_SWEX; /* 2004, table 2-4: 4 to 7 are reserved */
 
-	return injects(g) && (inject_kind(g) == KIND_RESERVED || (inject_kind(g) == KIND_OTHER && !mtf));
+	return injects(g) && (inject_kind(g) == KIND_RESERVED || inject_kind(g) > last);
 }
 
 static bool vector_nmi(const struct vmx_image *g)

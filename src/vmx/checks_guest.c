@@ -8,7 +8,7 @@ static bool cr0_fixed(const struct vmx_image *g)
 
 	if (proc2(g, PROC2_UNRESTRICTED))
 		need &= ~(CR0_PE | CR0_PG);
-	return (~v & need) || (v & ~g->caps->cr0_fixed1);
+	return (~v & need) || (v & ~(g->caps->cr0_fixed1 | g->caps->cr0_ignored));
 }
 
 static bool pg_without_pe(const struct vmx_image *g)

@@ -6,7 +6,7 @@ static bool cr0_fixed(const struct vmx_image *g)
 {
 	u64 v = F(HOST_CR0);
 
-	return (~v & g->caps->cr0_fixed0) || (v & ~g->caps->cr0_fixed1);
+	return (~v & g->caps->cr0_fixed0) || (v & ~(g->caps->cr0_fixed1 | g->caps->cr0_ignored));
 }
 
 static bool cr4_fixed(const struct vmx_image *g)

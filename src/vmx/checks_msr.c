@@ -4,8 +4,11 @@
  */
 #include "vmx/checks_rows.h"
 
+/* The text of 2004 excludes no MSR and ignores bits 63:32 of an entry; but IA32_EFER is not for changing LMA and LME. */
 static bool segment_base(const struct vmx_msr_entry *e)
 {
+	if (e->first)
+		return false;
 	return e->index == 0xc0000100 || e->index == 0xc0000101;
 }
 
@@ -23,7 +26,12 @@ static bool smm_only(const struct vmx_msr_entry *e)
 
 static bool reserved(const struct vmx_msr_entry *e)
 {
-	return e->reserved != 0;
+	return e->reserved != 0 && !e->first;
+}
+
+static bool efer_mode(const struct vmx_msr_entry *e)
+{
+	return e->first && e->index == 0xc0000080 && ((e->value ^ e->efer) & (EFER_LMA | EFER_LME));
 }
 
 static bool refused(const struct vmx_msr_entry *e)
@@ -37,6 +45,7 @@ const struct vmx_msr_check vmx_msr_checks[] = {
 	{"vmx.msr-load.x2apic", x2apic, "the MSRs of the x2APIC, 0x800 to 0x8ff, cannot be loaded from an MSR area"},
 	{"vmx.msr-load.smm", smm_only, "outside SMM an MSR that only SMM may write cannot be loaded"},
 	{"vmx.msr-load.reserved", reserved, "bits 63:32 of an entry's index must be 0"},
+	{"vmx.msr-load.efer-mode", efer_mode, "2004: LMA and LME of IA32_EFER are what the controls say"},
 	{"vmx.msr-load.refused", refused, "a value that WRMSR would refuse at CPL 0 cannot be loaded"},
 };
 /* clang-format on */

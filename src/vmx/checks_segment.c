@@ -18,7 +18,7 @@ static u64 limit(const struct vmx_image *g, unsigned s)
 
 static u64 rights(const struct vmx_image *g, unsigned s)
 {
-	return g->f[vmcs_slot(VMCS_GUEST_ES_AR) + s];
+	return vmx_rights(g->caps, g->f[vmcs_slot(VMCS_GUEST_ES_AR) + s]);
 }
 
 static unsigned type(const struct vmx_image *g, unsigned s)

@@ -122,7 +122,7 @@ static cold enum xr refuse(struct cpu *c, const struct insn *i, const struct vmx
 {
 	vmx_explain(c, g, k, insn_rip(c, i));
 	if (k->outcome == VMX_EXIT_33)
-		return entry_failure(c, 33, k->qualification);
+		return entry_failure(c, 33, quirk(c, QUIRK_VMX_FIRST) ? 0 : k->qualification);
 	c->r[REG_RIP] = next_rip(c, i);
 	return vmx_fail(c, k->outcome);
 }
@@ -145,6 +145,8 @@ static void open_windows(struct cpu *c, struct vmx *v)
 static void commit(struct cpu *c, struct vmx *v, const u64 pdpte[4])
 {
 	vmx_guest_load(c, pdpte);
+	if (quirk(c, QUIRK_VMX_FIRST))
+		vmx_first_guest_loaded(c);
 	c->pend &= ~(u32)PEND_DB;
 	c->monitor_addr = UINT64_MAX;
 	vmx_compile_intercepts(c);
@@ -171,6 +173,8 @@ enum xr vmx_enter(struct cpu *c, const struct insn *i, bool resume)
 	u32 failed, groups;
 	bool nmi_blocked = c->nmi_blocked;
 
+	if (quirk(c, QUIRK_VMX_FIRST))
+		vmx_first_hide(c);
 	image_fill(c, resume, &g);
 	groups = groups_to_check(v, &g);
 	k = groups ? vmx_check_next(&g, &row, groups) : NULL;

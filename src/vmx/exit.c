@@ -77,7 +77,12 @@ static struct event original_event(const struct exit_request *x)
 /* Real-address mode pushes no error code. */
 static u64 event_info(const struct cpu *c, const struct event *e)
 {
-	return vmx_info_from_event(e) & ~(real_mode(c) ? BIT(11) : 0);
+	struct event told = *e;
+
+	/* 2004, tables 2-8 and 2-9: one type for exceptions, whatever caused them */
+	if (quirk(c, QUIRK_VMX_FIRST) && (e->type == EV_SWEX || e->type == EV_PRIVSW))
+		told.type = EV_HW;
+	return vmx_info_from_event(&told) & ~(real_mode(c) ? BIT(11) : 0);
 }
 
 /* "NMI unblocking due to IRET" */
@@ -86,6 +91,8 @@ static void record_unblocking(struct cpu *c, const struct exit_request *x, const
 	struct vmx *v = vmx_of(c);
 	u64 pin = vmcs_get(v, VMCS_PIN_CONTROLS);
 
+	if (quirk(c, QUIRK_VMX_FIRST)) /* 2004: bits 30:12 are always 0 */
+		return;
 	if (!x->nmi_unblocked || x->vectoring.type != EV_NONE || (pin & (PIN_NMI | PIN_VIRTUAL_NMI)) == PIN_NMI)
 		return;
 	if (x->id >= ICPT_EXC && x->id < ICPT_EXC + 32 && x->id != ICPT_EXC + EX_DF)
@@ -155,6 +162,7 @@ static u64 record(struct cpu *c, const struct exit_request *x)
 	const struct vmx_exit_row *row = &vmx_exit_rows[reason];
 	const struct event e = exiting_event(c, x), original = original_event(x);
 	const bool io_string = x->id == ICPT_IOIO && x->has_linear;
+	const bool linear = io_string || !quirk(c, QUIRK_VMX_FIRST); /* 2004: the field is of string instructions alone */
 
 	if (c->bus_lock)
 		reason |= BUS_LOCK_ASSERTED;
@@ -185,7 +193,11 @@ void vmx_load_host(struct cpu *c)
 	vmx_timer_stop(c);
 	vmx_apic_leave(c);
 	c->mtf = c->lock_exits = c->bus_lock = false;
+	if (quirk(c, QUIRK_VMX_FIRST))
+		vmx_first_hide(c);
 	vmx_host_load(c, host64);
+	if (quirk(c, QUIRK_VMX_FIRST))
+		vmx_first_host_loaded(c);
 	c->shadow = 0;
 	c->activity = ACT_RUN;
 	c->pending_db = 0;
@@ -208,6 +220,8 @@ void vmx_exit(struct cpu *c, const struct exit_request *x)
 	u64 reason = record(c, x);
 
 	vmx_guest_save(c, x);
+	if (quirk(c, QUIRK_VMX_FIRST))
+		vmx_first_guest_saved(c, x);
 	if (has(c, FEAT_VMX_STORE_LMA))
 		vmcs_set(v, VMCS_ENTRY_CONTROLS,
 		         (vmcs_get(v, VMCS_ENTRY_CONTROLS) & ~(u64)ENTRY_GUEST64) | (long_mode(c) ? ENTRY_GUEST64 : 0));

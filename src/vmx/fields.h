@@ -33,6 +33,7 @@ static inline unsigned vmcs_slot(u32 encoding)
 /* The controls whose support decides whether a field exists: word << 5 | bit. */
 enum vmx_word { VMX_PIN, VMX_PROC, VMX_PROC2, VMX_EXIT, VMX_ENTRY, VMX_PROC3, VMX_EXIT2, VMX_WORDS };
 #define VMX_IF(word, bit) ((u8)(VMX_##word << 5 | (bit)))
+#define VMX_LATER         0xfe /* every processor but the first, which knew no such field */
 #define VMX_ALWAYS        0xff
 
 struct vmcs_field {

@@ -22,10 +22,17 @@ static bool pointer_ok(const struct cpu *c, u64 pa)
 
 /* ---- entering and leaving VMX operation ---- */
 
+/* In 2004 neither an MSR nor the A20 gate is asked. */
 static bool may_vmxon(const struct cpu *c)
 {
-	return c->cpl == 0 && (c->cr0 & VMX_CR0_FIXED0) == VMX_CR0_FIXED0 && !cpu_sees(c)->a20_masked &&
-	       (c->feature_control & 5) == 5;
+	return c->cpl == 0 && (c->cr0 & VMX_CR0_FIXED0) == VMX_CR0_FIXED0 &&
+	       (quirk(c, QUIRK_VMX_FIRST) || (!cpu_sees(c)->a20_masked && (c->feature_control & 5) == 5));
+}
+
+/* What the first doubleword of a region says. In 2004 software writes none: "Memory Region Provided to VMXON". */
+static u32 revision_at(struct cpu *c, u64 pa)
+{
+	return quirk(c, QUIRK_VMX_FIRST) ? vmx_revision(c) : cpu_read_u32(c, BY_VIRT, pa);
 }
 
 static enum xr vmxon(struct cpu *c, const struct insn *i)
@@ -43,10 +50,12 @@ static enum xr vmxon(struct cpu *c, const struct insn *i)
 		return fault_gp(c, 0);
 	TRY(op_read(c, i, 8, &pa));
 	v->current = VMCS_NONE;
-	if (!pointer_ok(c, pa) || cpu_read_u32(c, BY_VIRT, pa) != vmx_revision(c))
+	if (!pointer_ok(c, pa) || revision_at(c, pa) != vmx_revision(c))
 		return vmx_fail_invalid(c);
-	v->vmxon_pa = pa;
+	v->vmxon_pa = quirk(c, QUIRK_VMX_FIRST) ? VMCS_NONE : pa; /* 2004: it may become a VMCS */
 	c->virt_root = true;
+	if (cpu_sees(c)->a20_masked)
+		tlb_flush_all(c); /* A20M is blocked from here on */
 	return vmx_succeed(c);
 }
 
@@ -98,7 +107,7 @@ static enum xr vmptrld(struct cpu *c, const struct insn *i)
 		return vmx_fail(c, 9);
 	if (pa == v->vmxon_pa)
 		return vmx_fail(c, 10);
-	revision = cpu_read_u32(c, BY_VIRT, pa);
+	revision = revision_at(c, pa);
 	if ((revision & ~VMCS_SHADOW) != vmx_revision(c) ||
 	    ((revision & VMCS_SHADOW) && !has(c, FEAT_VMX_SHADOW_VMCS)))
 		return vmx_fail(c, 11);
@@ -183,12 +192,14 @@ static enum xr vmwrite(struct cpu *c, const struct insn *i)
 
 	TRY(gate(c, i, ICPT_VMWRITE));
 	encoding = reg_get(c, i->r0, size);
-	if (no_target(c))
+	if (no_target(c) && !quirk(c, QUIRK_VMX_FIRST)) /* 2004 leaves the order open: operands first */
 		return vmx_fail_invalid(c);
 	if (i->flags & INSN_MEM)
 		TRY(op_read(c, i, size, &value));
 	else
 		value = reg_get(c, i->r1, size);
+	if (no_target(c))
+		return vmx_fail_invalid(c);
 	if (encoding >> 15 || !vmx_field_exists(vmx_caps(c), (u32)encoding))
 		return vmx_fail(c, 12);
 	if ((encoding >> 10 & 3) == 1 && !has(c, FEAT_VMX_VMWRITE_VMEXIT_FIELDS))
@@ -221,13 +232,13 @@ static enum xr vmresume(struct cpu *c, const struct insn *i)
 	return launch(c, i, ICPT_VMRESUME, true);
 }
 
-/* A guest may call from every mode. No dual-monitor treatment: in root operation it fails. */
+/* A guest may call from every mode. No dual-monitor treatment: in root operation it fails; in 2004 it is not there. */
 static enum xr vmcall(struct cpu *c, const struct insn *i)
 {
 	if (!c->virt_root)
 		return fault_ud(c);
 	TRY(icpt_test(c, i, ICPT_VMCALL, 0));
-	if (v86_mode(c) || (long_mode(c) && !mode64(c)))
+	if (quirk(c, QUIRK_VMX_FIRST) || v86_mode(c) || (long_mode(c) && !mode64(c)))
 		return fault_ud(c);
 	return c->cpl ? fault_gp(c, 0) : vmx_fail(c, 1);
 }

@@ -7,14 +7,13 @@
 #include "vmx/vmx.h"
 
 /* clang-format off */
-/* What always exits, and what a control adds. */
+/* What always exits, what does so since the first processors that were sold, and what a control adds. */
 static const u16 always[] = {
-	ICPT_CPUID, ICPT_GETSEC, ICPT_INVD, ICPT_XSETBV, ICPT_INVEPT, ICPT_INVVPID, ICPT_VMCALL, ICPT_VMCLEAR,
-	 ICPT_VMLAUNCH,
-	ICPT_VMPTRLD, ICPT_VMPTRST, ICPT_VMREAD, ICPT_VMWRITE, ICPT_VMRESUME, ICPT_VMXOFF, ICPT_VMXON, ICPT_INIT,
-	 ICPT_SIPI,
-	ICPT_TASK_SWITCH, ICPT_SHUTDOWN, ICPT_XSAVES, ICPT_XRSTORS, ICPT_UMWAIT, ICPT_TPAUSE,
+	ICPT_CPUID, ICPT_GETSEC, ICPT_XSETBV, ICPT_INVEPT, ICPT_INVVPID, ICPT_VMCALL, ICPT_VMCLEAR, ICPT_VMLAUNCH,
+	ICPT_VMPTRLD, ICPT_VMPTRST, ICPT_VMREAD, ICPT_VMWRITE, ICPT_VMRESUME, ICPT_VMXOFF, ICPT_VMXON,
+	ICPT_TASK_SWITCH, ICPT_XSAVES, ICPT_XRSTORS, ICPT_UMWAIT, ICPT_TPAUSE,
 };
+static const u16 later[] = {ICPT_INVD, ICPT_INIT, ICPT_SIPI, ICPT_SHUTDOWN};
 static const struct { u8 word; u32 bit; u16 icpt; } by_control[] = {
 	{VMX_PIN, PIN_EXT_INT, ICPT_INTR}, {VMX_PIN, PIN_NMI, ICPT_NMI},
 	{VMX_PROC, PROC_HLT, ICPT_HLT}, {VMX_PROC, PROC_INVLPG, ICPT_INVLPG}, {VMX_PROC, PROC_MWAIT, ICPT_MWAIT},
@@ -44,6 +43,8 @@ static void compile(struct cpu *c, const u32 words[VMX_WORDS], u32 exceptions)
 	memset(c->icpt, 0, sizeof(c->icpt));
 	for (size_t n = 0; n < ARRAY_LEN(always); n++)
 		turn_on(c, always[n]);
+	for (size_t n = 0; n < ARRAY_LEN(later) && !quirk(c, QUIRK_VMX_FIRST); n++)
+		turn_on(c, later[n]);
 	for (size_t n = 0; n < ARRAY_LEN(by_control); n++)
 		if (words[by_control[n].word] & by_control[n].bit)
 			turn_on(c, by_control[n].icpt);
@@ -227,6 +228,12 @@ enum xr vmx_msr(struct cpu *c, const struct insn *i, u32 index, bool write)
 
 /* ---- control registers: guest/host masks and read shadows ---- */
 
+/* In 2004 bits 7:6 of the qualification are 0. */
+static u64 lmsw_memory(const struct cpu *c, const struct insn *i)
+{
+	return (i->flags & INSN_MEM) && !quirk(c, QUIRK_VMX_FIRST) ? BIT(6) : 0;
+}
+
 static enum xr cr_exit(struct cpu *c, const struct insn *i, const struct cr_write *w)
 {
 	u64 q = w->n;
@@ -234,7 +241,7 @@ static enum xr cr_exit(struct cpu *c, const struct insn *i, const struct cr_writ
 	if (w->op == CR_CLTS)
 		q |= 2ull << 4;
 	else if (w->op == CR_LMSW)
-		q |= 3ull << 4 | (u64)w->operand << 16 | (i->flags & INSN_MEM ? BIT(6) : 0);
+		q |= 3ull << 4 | (u64)w->operand << 16 | lmsw_memory(c, i);
 	else
 		q |= (u64)gpr(i->r1) << 8;
 
@@ -319,5 +326,5 @@ enum xr vmx_event(struct cpu *c, const struct event *e)
 
 bool vmx_shutdown(struct cpu *c)
 {
-	return cpu_exit(c, NULL, ICPT_SHUTDOWN, 0, 0) == XR_EXIT;
+	return icpt_on(c, ICPT_SHUTDOWN) && cpu_exit(c, NULL, ICPT_SHUTDOWN, 0, 0) == XR_EXIT;
 }

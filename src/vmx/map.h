@@ -47,7 +47,7 @@
 	FIELD(EXIT_MSR_STORE_ADDR,    0x2006, VMX_ALWAYS,        "VM-exit MSR-store address") \
 	FIELD(EXIT_MSR_LOAD_ADDR,     0x2008, VMX_ALWAYS,        "VM-exit MSR-load address") \
 	FIELD(ENTRY_MSR_LOAD_ADDR,    0x200a, VMX_ALWAYS,        "VM-entry MSR-load address") \
-	FIELD(EXECUTIVE_VMCS,         0x200c, VMX_ALWAYS,        "Executive-VMCS pointer") \
+	FIELD(EXECUTIVE_VMCS,         0x200c, VMX_LATER,         "Executive-VMCS pointer") \
 	FIELD(PML_ADDR,               0x200e, VMX_IF(PROC2, 17), "PML address") \
 	FIELD(TSC_OFFSET,             0x2010, VMX_ALWAYS,        "TSC offset") \
 	FIELD(VIRTUAL_APIC_ADDR,      0x2012, VMX_IF(PROC, 21),  "Virtual-APIC address") \
@@ -74,8 +74,8 @@
 	FIELD(SPEC_CTRL_MASK,         0x204a, VMX_IF(PROC3, 7),  "IA32_SPEC_CTRL mask") \
 	FIELD(SPEC_CTRL_SHADOW,       0x204c, VMX_IF(PROC3, 7),  "IA32_SPEC_CTRL shadow") \
 	TOLD( GUEST_PHYSICAL,         0x2400, VMX_IF(PROC2, 1),  "Guest-physical address",            true, x->gpa) \
-	FIELD(LINK_POINTER,           0x2800, VMX_ALWAYS,        "VMCS link pointer") \
-	GUEST(GUEST_DEBUGCTL,         0x2802, VMX_ALWAYS,        "Guest IA32_DEBUGCTL",             debugctl,           entry & ENTRY_LOAD_DEBUG, x, exit & EXIT_SAVE_DEBUG, x) \
+	FIELD(LINK_POINTER,           0x2800, VMX_LATER,         "VMCS link pointer") \
+	GUEST(GUEST_DEBUGCTL,         0x2802, VMX_LATER,         "Guest IA32_DEBUGCTL",             debugctl,           entry & ENTRY_LOAD_DEBUG, x, exit & EXIT_SAVE_DEBUG, x) \
 	GUEST(GUEST_PAT,              0x2804, VMX_IF(ENTRY, 14), "Guest IA32_PAT",                  pat,                entry & ENTRY_LOAD_PAT, x, exit & EXIT_SAVE_PAT, x) \
 	GUEST(GUEST_EFER,             0x2806, VMX_IF(ENTRY, 15), "Guest IA32_EFER",                 efer,               true, guest_efer(c, v, x), exit & EXIT_SAVE_EFER, x) \
 	GUEST(GUEST_PERF_GLOBAL_CTRL, 0x2808, VMX_IF(ENTRY, 13), "Guest IA32_PERF_GLOBAL_CTRL",     perf_global_ctrl,   entry & ENTRY_LOAD_PERF, perf_written(c, x), false, x) \
@@ -104,19 +104,19 @@
 	FIELD(ENTRY_MSR_LOAD_COUNT,   0x4014, VMX_ALWAYS,        "VM-entry MSR-load count") \
 	TOLD( ENTRY_INTR_INFO,        0x4016, VMX_ALWAYS,        "VM-entry interruption information", true, was & ~BIT(31)) \
 	FIELD(ENTRY_ERROR_CODE,       0x4018, VMX_ALWAYS,        "VM-entry exception error code") \
-	FIELD(ENTRY_INSN_LEN,         0x401a, VMX_ALWAYS,        "VM-entry instruction length") \
+	FIELD(ENTRY_INSN_LEN,         0x401a, VMX_LATER,         "VM-entry instruction length") \
 	FIELD(TPR_THRESHOLD,          0x401c, VMX_IF(PROC, 21),  "TPR threshold") \
 	FIELD(PROC2_CONTROLS,         0x401e, VMX_IF(PROC, 31),  "Secondary processor-based controls") \
 	FIELD(PLE_GAP,                0x4020, VMX_IF(PROC2, 10), "PLE_Gap") \
 	FIELD(PLE_WINDOW,             0x4022, VMX_IF(PROC2, 10), "PLE_Window") \
-	FIELD(INSN_ERROR,             0x4400, VMX_ALWAYS,        "VM-instruction error") \
+	FIELD(INSN_ERROR,             0x4400, VMX_LATER,         "VM-instruction error") \
 	TOLD( EXIT_REASON,            0x4402, VMX_ALWAYS,        "Exit reason",                       true, reason) \
 	TOLD( EXIT_INTR_INFO,         0x4404, VMX_ALWAYS,        "VM-exit interruption information",  true, event_info(c, &e)) \
 	TOLD( EXIT_INTR_ERROR,        0x4406, VMX_ALWAYS,        "VM-exit interruption error code",   true, e.error) \
 	TOLD( IDT_VECTORING,          0x4408, VMX_ALWAYS,        "IDT-vectoring information",         true, event_info(c, &original)) \
 	TOLD( IDT_VECTORING_ERROR,    0x440a, VMX_ALWAYS,        "IDT-vectoring error code",          true, original.error) \
 	TOLD( EXIT_INSN_LEN,          0x440c, VMX_ALWAYS,        "VM-exit instruction length",        true, insn_length(x, row)) \
-	TOLD( EXIT_INSN_INFO,         0x440e, VMX_ALWAYS,        "VM-exit instruction information",   true, insn_information(c, x)) \
+	TOLD( EXIT_INSN_INFO,         0x440e, VMX_LATER,         "VM-exit instruction information",   true, insn_information(c, x)) \
 	GUEST(GUEST_ES_LIMIT,         0x4800, VMX_ALWAYS,        "Guest ES limit",                  seg[SEG_ES].limit,  true, x, true, x) \
 	GUEST(GUEST_CS_LIMIT,         0x4802, VMX_ALWAYS,        "Guest CS limit",                  seg[SEG_CS].limit,  true, x, true, x) \
 	GUEST(GUEST_SS_LIMIT,         0x4804, VMX_ALWAYS,        "Guest SS limit",                  seg[SEG_SS].limit,  true, x, true, x) \
@@ -136,11 +136,11 @@
 	GUEST(GUEST_LDTR_AR,          0x4820, VMX_ALWAYS,        "Guest LDTR access rights",        seg[SEG_LDTR].ar,   true, x & AR_IN_VMCS, true, x & AR_IN_VMCS) \
 	GUEST(GUEST_TR_AR,            0x4822, VMX_ALWAYS,        "Guest TR access rights",          seg[SEG_TR].ar,     true, x & AR_IN_VMCS, true, x & AR_IN_VMCS) \
 	GUEST(GUEST_INTERRUPTIBILITY, 0x4824, VMX_ALWAYS,        "Guest interruptibility state",    shadow,             true, guest_blocking(c, x), true, saved_blocking(c)) \
-	GUEST(GUEST_ACTIVITY,         0x4826, VMX_ALWAYS,        "Guest activity state",            activity,           true, guest_activity(x), true, saved_activity(why)) \
-	FIELD(GUEST_SMBASE,           0x4828, VMX_ALWAYS,        "Guest SMBASE") \
-	GUEST(GUEST_SYSENTER_CS,      0x482a, VMX_ALWAYS,        "Guest IA32_SYSENTER_CS",          sysenter_cs,        true, x, true, x) \
+	GUEST(GUEST_ACTIVITY,         0x4826, VMX_LATER,         "Guest activity state",            activity,           true, guest_activity(x), true, saved_activity(why)) \
+	FIELD(GUEST_SMBASE,           0x4828, VMX_LATER,         "Guest SMBASE") \
+	GUEST(GUEST_SYSENTER_CS,      0x482a, VMX_LATER,         "Guest IA32_SYSENTER_CS",          sysenter_cs,        true, x, true, x) \
 	FIELD(PREEMPTION_TIMER,       0x482e, VMX_IF(PIN, 6),    "VMX-preemption timer value") \
-	HOST( HOST_SYSENTER_CS,       0x4c00, VMX_ALWAYS,        "Host IA32_SYSENTER_CS",           sysenter_cs,        true, x) \
+	HOST( HOST_SYSENTER_CS,       0x4c00, VMX_LATER,         "Host IA32_SYSENTER_CS",           sysenter_cs,        true, x) \
 	FIELD(CR0_MASK,               0x6000, VMX_ALWAYS,        "CR0 guest/host mask") \
 	FIELD(CR4_MASK,               0x6002, VMX_ALWAYS,        "CR4 guest/host mask") \
 	FIELD(CR0_SHADOW,             0x6004, VMX_ALWAYS,        "CR0 read shadow") \
@@ -150,11 +150,11 @@
 	FIELD(CR3_TARGET2,            0x600c, VMX_ALWAYS,        "CR3-target value 2") \
 	FIELD(CR3_TARGET3,            0x600e, VMX_ALWAYS,        "CR3-target value 3") \
 	TOLD( EXIT_QUALIFICATION,     0x6400, VMX_ALWAYS,        "Exit qualification",                true, mode64(c) ? x->q[0] : (u32)x->q[0]) \
-	TOLD( IO_RCX,                 0x6402, VMX_ALWAYS,        "I/O RCX",                           io_string, c->r[REG_RCX]) \
-	TOLD( IO_RSI,                 0x6404, VMX_ALWAYS,        "I/O RSI",                           io_string, c->r[REG_RSI]) \
-	TOLD( IO_RDI,                 0x6406, VMX_ALWAYS,        "I/O RDI",                           io_string, c->r[REG_RDI]) \
-	TOLD( IO_RIP,                 0x6408, VMX_ALWAYS,        "I/O RIP",                           io_string, c->r[REG_RIP]) \
-	TOLD( GUEST_LINEAR,           0x640a, VMX_ALWAYS,        "Guest-linear address",              true, x->has_linear ? x->linear : 0) \
+	TOLD( IO_RCX,                 0x6402, VMX_LATER,         "I/O RCX",                           io_string, c->r[REG_RCX]) \
+	TOLD( IO_RSI,                 0x6404, VMX_LATER,         "I/O RSI",                           io_string, c->r[REG_RSI]) \
+	TOLD( IO_RDI,                 0x6406, VMX_LATER,         "I/O RDI",                           io_string, c->r[REG_RDI]) \
+	TOLD( IO_RIP,                 0x6408, VMX_LATER,         "I/O RIP",                           io_string, c->r[REG_RIP]) \
+	TOLD( GUEST_LINEAR,           0x640a, VMX_ALWAYS,        "Guest-linear address",              linear, x->has_linear ? x->linear : 0) \
 	GUEST(GUEST_CR0,              0x6800, VMX_ALWAYS,        "Guest CR0",                       cr0,                true, (x & ~CR0_KEPT) | (c->cr0 & CR0_KEPT), true, x) \
 	GUEST(GUEST_CR3,              0x6802, VMX_ALWAYS,        "Guest CR3",                       cr3,                true, x, true, x) \
 	GUEST(GUEST_CR4,              0x6804, VMX_ALWAYS,        "Guest CR4",                       cr4,                true, x, true, x) \
@@ -172,13 +172,13 @@
 	GUEST(GUEST_RSP,              0x681c, VMX_ALWAYS,        "Guest RSP",                       r[REG_RSP],         true, x, true, x) \
 	GUEST(GUEST_RIP,              0x681e, VMX_ALWAYS,        "Guest RIP",                       r[REG_RIP],         true, x, true, x) \
 	GUEST(GUEST_RFLAGS,           0x6820, VMX_ALWAYS,        "Guest RFLAGS",                    rflags,             true, exact_flags(c, x), true, saved_flags(c, why)) \
-	GUEST(GUEST_PENDING_DEBUG,    0x6822, VMX_ALWAYS,        "Guest pending debug exceptions",  pending_db,         true, 0, true, saved_pending_debug(c, why)) \
-	GUEST(GUEST_SYSENTER_ESP,     0x6824, VMX_ALWAYS,        "Guest IA32_SYSENTER_ESP",         sysenter_esp,       true, x, true, x) \
-	GUEST(GUEST_SYSENTER_EIP,     0x6826, VMX_ALWAYS,        "Guest IA32_SYSENTER_EIP",         sysenter_eip,       true, x, true, x) \
+	GUEST(GUEST_PENDING_DEBUG,    0x6822, VMX_LATER,         "Guest pending debug exceptions",  pending_db,         true, 0, true, saved_pending_debug(c, why)) \
+	GUEST(GUEST_SYSENTER_ESP,     0x6824, VMX_LATER,         "Guest IA32_SYSENTER_ESP",         sysenter_esp,       true, x, true, x) \
+	GUEST(GUEST_SYSENTER_EIP,     0x6826, VMX_LATER,         "Guest IA32_SYSENTER_EIP",         sysenter_eip,       true, x, true, x) \
 	FIELD(GUEST_S_CET,            0x6828, VMX_IF(ENTRY, 20), "Guest IA32_S_CET") \
 	FIELD(GUEST_SSP,              0x682a, VMX_IF(ENTRY, 20), "Guest SSP") \
 	FIELD(GUEST_SSP_TABLE,        0x682c, VMX_IF(ENTRY, 20), "Guest IA32_INTERRUPT_SSP_TABLE_ADDR") \
-	HOST( HOST_CR0,               0x6c00, VMX_ALWAYS,        "Host CR0",                        cr0,                true, (x & ~CR0_KEPT & 0xffffffff) | (c->cr0 & CR0_KEPT)) \
+	HOST( HOST_CR0,               0x6c00, VMX_ALWAYS,        "Host CR0",                        cr0,                true, (x & ~CR0_KEPT) | (c->cr0 & CR0_KEPT)) \
 	HOST( HOST_CR3,               0x6c02, VMX_ALWAYS,        "Host CR3",                        cr3,                true, x) \
 	HOST( HOST_CR4,               0x6c04, VMX_ALWAYS,        "Host CR4",                        cr4,                true, host64 ? x | CR4_PAE : x & ~CR4_PCIDE) \
 	HOST( HOST_FS_BASE,           0x6c06, VMX_ALWAYS,        "Host FS base",                    seg[SEG_FS].base,   true, x) \
@@ -186,8 +186,8 @@
 	HOST( HOST_TR_BASE,           0x6c0a, VMX_ALWAYS,        "Host TR base",                    seg[SEG_TR].base,   true, x) \
 	HOST( HOST_GDTR_BASE,         0x6c0c, VMX_ALWAYS,        "Host GDTR base",                  gdtr.base,          true, x) \
 	HOST( HOST_IDTR_BASE,         0x6c0e, VMX_ALWAYS,        "Host IDTR base",                  idtr.base,          true, x) \
-	HOST( HOST_SYSENTER_ESP,      0x6c10, VMX_ALWAYS,        "Host IA32_SYSENTER_ESP",          sysenter_esp,       true, x) \
-	HOST( HOST_SYSENTER_EIP,      0x6c12, VMX_ALWAYS,        "Host IA32_SYSENTER_EIP",          sysenter_eip,       true, x) \
+	HOST( HOST_SYSENTER_ESP,      0x6c10, VMX_LATER,         "Host IA32_SYSENTER_ESP",          sysenter_esp,       true, x) \
+	HOST( HOST_SYSENTER_EIP,      0x6c12, VMX_LATER,         "Host IA32_SYSENTER_EIP",          sysenter_eip,       true, x) \
 	HOST( HOST_RSP,               0x6c14, VMX_ALWAYS,        "Host RSP",                        r[REG_RSP],         true, x) \
 	HOST( HOST_RIP,               0x6c16, VMX_ALWAYS,        "Host RIP",                        r[REG_RIP],         true, x) \
 	FIELD(HOST_S_CET,             0x6c18, VMX_IF(EXIT, 28),  "Host IA32_S_CET") \

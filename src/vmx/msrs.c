@@ -213,13 +213,20 @@ static bool exists(const struct vmx_caps *p, const struct vmcs_field *k)
 	case VMCS_GUEST_PAT: return may_be_1(p, VMX_ENTRY, 14) || may_be_1(p, VMX_EXIT, 18);
 	case VMCS_GUEST_EFER: return may_be_1(p, VMX_ENTRY, 15) || may_be_1(p, VMX_EXIT, 20);
 	case VMCS_EPTP_LIST: return p->vmfunc & VMX_VMFUNC_EPTP_SWITCHING;
-	default: return k->condition == VMX_ALWAYS || may_be_1(p, k->condition >> 5, k->condition & 31);
+	default: break;
 	}
+	if (k->condition >= VMX_LATER)
+		return k->condition == VMX_ALWAYS || !p->first;
+	return may_be_1(p, k->condition >> 5, k->condition & 31);
 }
 
-void vmx_caps_of(const struct feature_set *f, struct vmx_caps *p)
+void vmx_caps_of(const struct feature_set *f, const struct cpu_model *m, struct vmx_caps *p)
 {
-	*p = (struct vmx_caps){.basic = what_is_left(f, 0x480, BASIC), .misc = what_is_left(f, 0x485, MISC)};
+	*p = (struct vmx_caps){
+	        .basic = what_is_left(f, 0x480, BASIC),
+	        .misc = what_is_left(f, 0x485, MISC),
+	        .first = model_quirk(m, QUIRK_VMX_FIRST),
+	};
 	for (unsigned w = 0; w < VMX_WORDS; w++) {
 		u32 flexible = p->basic & TRUE_MSRS ? defaults[w].flexible & ~missing(f, announced[w].precise, EAX) : 0;
 
@@ -254,11 +261,12 @@ void vmx_caps_fill(struct cpu *c)
 {
 	struct vmx_caps *p = &vmx_of(c)->caps;
 
-	vmx_caps_of(&c->feat, p);
+	vmx_caps_of(&c->feat, c->model, p);
 	if (c->model->vmcs_revision)
 		p->basic = (p->basic & ~mask(30, 0)) | c->model->vmcs_revision;
 	p->cr0_fixed0 = VMX_CR0_FIXED0;
 	p->cr0_fixed1 = 0xffffffff;
+	p->cr0_ignored = p->first ? mask(63, 32) : 0; /* 2004, "State Loaded from the Guest-State Area" */
 	p->cr4_fixed0 = VMX_CR4_FIXED0;
 	p->cr4_fixed1 = cr4_fixed1(c);
 	p->efer = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE;

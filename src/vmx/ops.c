@@ -99,7 +99,7 @@ static void reset(struct cpu *c, bool is_init)
 	vmx_of(c)->preempt_end = ~0ull;
 	vmx_of(c)->current = vmx_of(c)->shadow = VMCS_NONE;
 	if (!is_init)
-		c->feature_control = 0;
+		c->feature_control = quirk(c, QUIRK_VMX_FIRST) ? 5 : 0; /* 2004 names no such MSR: locked, with VMX on */
 }
 
 static void loaded(struct cpu *c)
@@ -129,6 +129,12 @@ static bool a20_blocked(const struct cpu *c)
 	return c->virt_root;
 }
 
+/* In 2004 INIT exits from no guest: it stays pending from VMXON to VMXOFF. */
+static enum init_answer init_answer(const struct cpu *c)
+{
+	return c->guest && quirk(c, QUIRK_VMX_FIRST) ? INIT_HELD : INIT_TAKEN;
+}
+
 const struct virt_ops vmx_ops = {
         .name = "vmx",
         .block = "VMCS",
@@ -143,7 +149,7 @@ const struct virt_ops vmx_ops = {
                 .row_count = ARRAY_LEN(state_rows),
         },
         .rules = {
-                .init = virt_init_taken,
+                .init = init_answer,
                 .started = virt_nothing,
                 .control_ok = control_ok,
                 .a20_blocked = a20_blocked,

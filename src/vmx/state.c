@@ -11,7 +11,7 @@
 #define UNUSED        __attribute__((unused)) /* by some rows' expressions */
 
 #define EFER_MODE  (EFER_LMA | EFER_LME)
-#define CR0_KEPT   (CR0_ET | CR0_NW | CR0_CD | mask(15, 6) | BIT(17) | mask(28, 19)) /* at entry and exit */
+#define CR0_KEPT   (CR0_ET | CR0_NW | CR0_CD | mask(15, 6) | BIT(17) | mask(28, 19) | mask(63, 32)) /* at entry and exit */
 #define AR_IN_VMCS 0x1f0ffu /* unusable segments are not checked */
 
 /* ---- what the rows say, of the guest to be loaded ---- */

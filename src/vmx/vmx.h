@@ -6,8 +6,8 @@
  * reason; intercepts.c: controls to intercepts, and what decides beside them; ept.c: the second stage and the TLB spaces; vapic.c: the virtual APIC; spp.c:
  * sub-page write permissions; paging_write.c: who may write paging structures; timing.c: the preemption timer, TSC,
  * PAUSE loops; vmfunc.c: VM functions; insns.c: the instructions; region.c: the VMCS in memory; msrs.c: capability
- * MSRs from the table of controls; conventions.c: how an instruction tells its outcome; ops.c: the table of all that the
- * processor calls. No file leads back to one that leads to it. What CPUID and the capability MSRs announce works;
+ * MSRs from the table of controls; conventions.c: how an instruction tells its outcome; first.c: what the processor of
+ * 2004 does in another way; ops.c: the table of all that the processor calls. No file leads back to one that leads to it. What CPUID and the capability MSRs announce works;
  * everything else reads as unsupported. May call: base, arch, mem, cpu. Called by: the processor through cpu->virt, and
  * the models that join the rows below.
  */
@@ -173,8 +173,8 @@ static inline bool vmx_virtual_nmis(const struct vmx *v)
 }
 
 /* ---- msrs.c: what is supported ---- */
-/* What a processor with these features reports and obeys; the widths and control-register bits are the caller's. */
-void vmx_caps_of(const struct feature_set *f, struct vmx_caps *p);
+/* What this model with these features reports and obeys; the widths and control-register bits are the caller's. */
+void vmx_caps_of(const struct feature_set *f, const struct cpu_model *m, struct vmx_caps *p);
 void vmx_caps_fill(struct cpu *c); /* at reset, and whenever features or widths may have changed */
 static inline const struct vmx_caps *vmx_caps(const struct cpu *c)
 {
@@ -227,6 +227,12 @@ u64 vmx_info_from_event(const struct event *e);
 void vmx_guest_load(struct cpu *c, const u64 pdpte[4]); /* the PDPTEs that were checked */
 void vmx_guest_save(struct cpu *c, const struct exit_request *why);
 void vmx_host_load(struct cpu *c, bool host64);
+
+/* ---- first.c: QUIRK_VMX_FIRST, after what the function's name says and before the next step ---- */
+void vmx_first_hide(struct cpu *c); /* before checks and loads */
+void vmx_first_guest_loaded(struct cpu *c);
+void vmx_first_guest_saved(struct cpu *c, const struct exit_request *why);
+void vmx_first_host_loaded(struct cpu *c);
 
 /* ---- msr_areas.c ---- */
 /* 0, or the 1-based entry that failed. */

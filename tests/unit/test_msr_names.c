@@ -49,6 +49,13 @@ static const struct known common[] = {
 	ONE(0xc0000102, "KERNEL_GS_BASE"), ONE(0xc0000103, "TSC_AUX"),
 };
 
+/* "MSRs in the Pentium 4 and Intel Xeon Processors", models 3 and 4; what is not here is as in the next list. */
+static const struct known family_f[] = {
+	ONE(0x2a, "MSR_EBC_HARD_POWERON"), ONE(0x2c, "MSR_EBC_FREQUENCY_ID"), ONE(0x1d7, "MSR_LER_FROM_LIP"),
+	ONE(0x1d8, "MSR_LER_TO_LIP"), ONE(0x1d9, "MSR_DEBUGCTLA"), ONE(0x1da, "MSR_LASTBRANCH_TOS"),
+	RUN(0x680, 0x68f, 1, "MSR_LASTBRANCH_%u_FROM_LIP"), RUN(0x6c0, 0x6cf, 1, "MSR_LASTBRANCH_%u_TO_LIP"),
+};
+
 static const struct known intel[] = {
 	ONE(0x17, "IA32_PLATFORM_ID"), ONE(0x34, "MSR_SMI_COUNT"), ONE(0x3a, "IA32_FEATURE_CONTROL"),
 	RUN(0x40, 0x43, 1, "MSR_LASTBRANCH_%u_FROM_IP"), RUN(0x60, 0x63, 1, "MSR_LASTBRANCH_%u_TO_IP"), /* 06_0FH */
@@ -104,10 +111,14 @@ static const char *known_name(const struct known *list, size_t n, u32 index, cha
 	return NULL;
 }
 
-static const char *expected(bool is_intel, u32 index, char text[MSR_NAME_MAX])
-{
-	const char *s = is_intel ? known_name(intel, ARRAY_LEN(intel), index, text) : known_name(amd, ARRAY_LEN(amd), index, text);
+enum maker { AMD, INTEL, FAMILY_F };
 
+static const char *expected(enum maker maker, u32 index, char text[MSR_NAME_MAX])
+{
+	const char *s = maker == FAMILY_F ? known_name(family_f, ARRAY_LEN(family_f), index, text) : NULL;
+
+	if (!s)
+		s = maker ? known_name(intel, ARRAY_LEN(intel), index, text) : known_name(amd, ARRAY_LEN(amd), index, text);
 	if (!s)
 		s = known_name(common, ARRAY_LEN(common), index, text);
 	return !s && index >= 0x800 && index <= 0x8ff ? NAMELESS : s; /* the rest of x2APIC's range */
@@ -117,9 +128,9 @@ static void test_names(void **state)
 {
 	static const struct {
 		const struct cpu_model *m;
-		bool intel;
-	} models[] = {{&model_intel, true}, {&model_amd, false}, {&model_plain, false}, {&model_pacifica, false},
-	             {&model_core2, true}};
+		enum maker maker;
+	} models[] = {{&model_intel, INTEL}, {&model_amd, AMD}, {&model_plain, AMD}, {&model_pacifica, AMD},
+	              {&model_core2, INTEL}, {&model_vanderpool, FAMILY_F}};
 	unsigned looked_at = 0;
 
 	(void)state;
@@ -128,7 +139,7 @@ static void test_names(void **state)
 			for (const struct msr_row *r = (*s)->rows; r < (*s)->rows + (*s)->count; r++)
 				for (u32 n = 0; n < r->count; n++) {
 					char got[MSR_NAME_MAX], text[MSR_NAME_MAX];
-					const char *want = expected(models[k].intel, r->index + n, text);
+					const char *want = expected(models[k].maker, r->index + n, text);
 
 					if (!want)
 						fail_msg("%s: %x is in no list", models[k].m->name, r->index + n);

@@ -39,7 +39,7 @@ static bool init_ready(struct cpu *c)
 	if (c->smm)
 		return false;
 	if (c->guest)
-		return c->gif && c->activity != ACT_WAIT_SIPI;
+		return c->gif && c->activity != ACT_WAIT_SIPI && (icpt_on(c, ICPT_INIT) || c->virt->rules.init(c) != INIT_HELD);
 	return c->gif && !(c->virt_root && c->virt->rules.root_blocks_init) && c->virt->rules.init(c) != INIT_HELD;
 }
 

@@ -415,7 +415,7 @@ static struct vmx_caps model_caps(void)
 	struct vmx_caps caps;
 
 	model_features(&model_intel, &f);
-	vmx_caps_of(&f, &caps);
+	vmx_caps_of(&f, &model_intel, &caps);
 	return caps;
 }
 
@@ -435,7 +435,7 @@ static void test_controls(void)
 	}
 	for (size_t n = 0; n < vmcs_field_count; n++) {
 		const struct vmcs_field *f = &vmcs_fields[n];
-		bool here = f->condition == VMX_ALWAYS ||
+		bool here = f->condition >= VMX_LATER ||
 		            (caps.allowed1[f->condition >> 5] >> (f->condition & 31) & 1);
 
 		check(vmx_field_exists(&caps, f->encoding) == here, "exists with its control", f->name);
@@ -489,7 +489,13 @@ static void test_msr_rows(void)
 	        {"vmx.msr-load.x2apic", {.index = 0x8ff, .accepted = true}},
 	        {"vmx.msr-load.smm", {.index = 0x9b, .accepted = true}},
 	        {"vmx.msr-load.reserved", {.index = 0x277, .reserved = 1, .accepted = true}},
+	        {"vmx.msr-load.efer-mode",
+	         {.index = 0xc0000080, .value = 0x100, .efer = 0x500, .first = true, .accepted = true}},
 	        {"vmx.msr-load.refused", {.index = 0x277}},
+	        /* 2004 reserves and excludes nothing */
+	        {NULL, {.index = 0xc0000100, .reserved = 1, .first = true, .accepted = true}},
+	        {NULL, {.index = 0xc0000080, .value = 0xd01, .efer = 0x500, .first = true, .accepted = true}},
+	        {NULL, {.index = 0xc0000080, .value = 0x100, .efer = 0x500, .accepted = true}},
 	};
 
 	for (size_t row = 0; row < vmx_msr_check_count; row++) {

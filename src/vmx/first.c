@@ -1,0 +1,89 @@
+/*
+ * The VMX of 2004 where it differs in kind from every later one: C97063-001, "Intel Vanderpool Technology Preliminary
+ * Specification for IA-32 Processors". Which fields and controls it lacks, the rows of map.h and the model's features
+ * say; here is what the processor does about it. The rest of QUIRK_VMX_FIRST stands where a manual's listing does.
+ */
+#include "vmx/vmx.h"
+
+/* ---- checks: "Checks on Contents of the Virtual-Machine Control Structure" ---- */
+
+/* Rows of later texts whose fields the first has, too. */
+static const char *const later[] = {
+	"vmx.basic.mov-ss",
+	"vmx.control.tpr-threshold.reserved", /* "Controls for CR8 Accesses": bits 3:0 count */
+	"vmx.control.tpr-threshold.above-tpr",
+	"vmx.control.inject.error-code", /* "VM-Entry Controls for Event Injection": whatever it is, it is pushed */
+	"vmx.host.address-space.legacy-host64",
+	"vmx.host.address-space.long-host32",
+	"vmx.guest.rflags.if-extint", /* "Injection of Vectoring Events": what blocks events does not block these */
+	"vmx.guest.interruptibility.extint",
+	"vmx.guest.interruptibility.nmi-mov-ss",
+	"vmx.guest.interruptibility.nmi-sti",
+};
+
+/* A row is about its first field. */
+bool vmx_first_lacks(const struct vmx_check *k, const struct vmx_caps *p)
+{
+	if (k->field[0] < VMX_IN && !vmx_field_exists(p, k->field[0]))
+		return true;
+	for (size_t n = 0; n < ARRAY_LEN(later); n++)
+		if (!strcmp(later[n], k->id))
+			return true;
+	return false;
+}
+
+/* ---- state without a field ---- */
+
+/* What no field holds stays in the processor: the fields have it, so that loading them changes nothing; or they have what
+ * is without effect. A VMCS comes from memory that software need not have initialised. */
+void vmx_first_hide(struct cpu *c)
+{
+	struct vmx *v = vmx_of(c);
+
+	vmcs_set(v, VMCS_LINK_POINTER, VMCS_NONE);
+	vmcs_set(v, VMCS_ENTRY_INSN_LEN, 0);
+	vmcs_set(v, VMCS_GUEST_ACTIVITY, 0);
+	vmcs_set(v, VMCS_GUEST_PENDING_DEBUG, 0);
+	vmcs_set(v, VMCS_GUEST_DEBUGCTL, c->debugctl);
+	vmcs_set(v, VMCS_GUEST_SYSENTER_CS, c->sysenter_cs);
+	vmcs_set(v, VMCS_GUEST_SYSENTER_ESP, c->sysenter_esp);
+	vmcs_set(v, VMCS_GUEST_SYSENTER_EIP, c->sysenter_eip);
+	vmcs_set(v, VMCS_HOST_SYSENTER_CS, c->sysenter_cs);
+	vmcs_set(v, VMCS_HOST_SYSENTER_ESP, c->sysenter_esp);
+	vmcs_set(v, VMCS_HOST_SYSENTER_EIP, c->sysenter_eip);
+}
+
+/* ---- "Guest Register State": access rights have no unusable bit. A register that is not present is unusable. ---- */
+
+void vmx_first_guest_loaded(struct cpu *c)
+{
+	const struct vmx *v = vmx_of(c);
+
+	for (unsigned s = SEG_ES; s <= SEG_TR; s++)
+		c->seg[s].ar = ~0xf00u & (u32)vmx_rights(vmx_caps(c), v->f[vmcs_slot(VMCS_GUEST_ES_AR) + s]);
+}
+
+/* An exit by INT3, INTO or INT1 has done with the instruction: an injection, which knows no length, goes on behind it. */
+void vmx_first_guest_saved(struct cpu *c, const struct exit_request *why)
+{
+	struct vmx *v = vmx_of(c);
+
+	for (unsigned s = SEG_ES; s <= SEG_TR; s++) {
+		u64 *ar = &v->f[vmcs_slot(VMCS_GUEST_ES_AR) + s];
+
+		*ar &= *ar & AR_UNUSABLE ? 0xffff & ~(u64)AR_P : 0xffff;
+	}
+	if (why->event.type == EV_SWEX || why->event.type == EV_PRIVSW)
+		vmcs_set(v, VMCS_GUEST_RIP, (c->r[REG_RIP] + why->event.insn_len) & ip_mask(c));
+}
+
+/* ---- "State Forced to Specific Values": segments are usable with null selectors, too, and limits are as printed ---- */
+
+void vmx_first_host_loaded(struct cpu *c)
+{
+	for (unsigned s = SEG_ES; s <= SEG_GS; s++)
+		if (s != SEG_CS)
+			c->seg[s].ar = AR_P | AR_S | 3 | AR_DB | AR_G;
+	c->gdtr.limit = c->idtr.limit = 0xfffff;
+	c->debugctl = vmcs_get(vmx_of(c), VMCS_GUEST_DEBUGCTL);
+}
