@@ -10,7 +10,7 @@ enum {
 	TSEGMB = 0xac, TOLUD = 0xb0, SKPD = 0xdc,
 };
 enum { G_SMRAME = 1 << 3, D_LCK = 1 << 4, D_CLS = 1 << 5, D_OPEN = 1 << 6 }; /* SMRAM */
-enum { T_EN = 1 << 0, TSEG_SZ = 3 << 1, H_SMRAME = 1 << 7 };                 /* ESMRAMC */
+enum { T_EN = 1 << 0, TSEG_SZ = 3 << 1, E_SMERR = 1 << 6, H_SMRAME = 1 << 7 }; /* ESMRAMC */
 enum { CONFIG_ADDRESS = 0xcf8, RST_CNT = 0xcf9, CONFIG_DATA = 0xcfc };
 
 #define CONFIG_ENABLE 0x80000000u
@@ -27,6 +27,8 @@ struct q35 {
 	u32 address; /* CF8h */
 	struct bus_range address_range, data_range, ecam; /* cache, of ecam: PCIEXBAR */
 	struct space_overlay pam[PAM_SEGMENTS], compatible, high, tseg; /* cache: update_memory() */
+	struct bus_range high_closed, tseg_closed; /* cache: update_smram() */
+	bool bad_access; /* E_SMERR */
 	u64 low_top; /* wired: where RAM below 4 GiB ends */
 };
 
@@ -138,6 +140,39 @@ static void show(struct space_overlay *o, u64 base, u64 size, u64 memory, u8 pro
 		o->to[s].outside = (u8)(USE_ALL & ~o->to[s].memory);
 }
 
+/* Where extended SMRAM is not seen there is nobody else, but a processor that comes there has done wrong: "E_SMERR". */
+static u64 closed_read(void *dev, u64 offset, unsigned size)
+{
+	struct q35 *q = dev;
+	u8 by = q->pci.dev.bus->who.by;
+
+	(void)offset;
+	q->bad_access |= by == BY_CPU || by == BY_WALK || by == BY_VIRT;
+	return low_bytes(~0ull, size);
+}
+
+static void closed_write(void *dev, u64 offset, unsigned size, u64 v)
+{
+	(void)v;
+	(void)closed_read(dev, offset, size);
+}
+
+static const struct bus_ops closed_ops = { .read = closed_read, .write = closed_write };
+
+static void watch(struct q35 *q, struct bus_range *r, const struct space_overlay *o, bool on)
+{
+	struct bus *b = q->pci.dev.bus;
+
+	if (r->mapped && on && r->base == o->base && r->size == o->size)
+		return;
+	bus_unmap(b, r);
+	*r = (struct bus_range){.ops = &closed_ops, .dev = q, .name = "q35", .no_devices = true};
+	r->base = o->base;
+	r->size = o->size;
+	if (on)
+		bus_map(b, r);
+}
+
 /* "SMRAM", "ESMRAMC", "SMM Space Decode and Transaction Handling": who sees the memory of system management mode, and
  * where. Devices never do. DEVIATION: a TSEGMB of 0 stands for the place below TOLUD at which firmware puts it. */
 static void update_smram(struct q35 *q)
@@ -155,6 +190,8 @@ static void update_smram(struct q35 *q)
 		base = q->low_top - size;
 	size = base < q->low_top ? min_u64(size, q->low_top - base) : 0;
 	show(&q->tseg, base, size, base, open ? USE_ALL : 0, USE_ALL);
+	watch(q, &q->high_closed, &q->high, high);
+	watch(q, &q->tseg_closed, &q->tseg, size);
 }
 
 /* "D_LCK": D_OPEN falls, and what decides about SMRAM is read-only until the next reset, but for D_CLS. */
@@ -165,7 +202,7 @@ static void update_lock(struct q35 *q)
 	if (locked)
 		q->pci.cfg[SMRAM] &= (u8)~D_OPEN;
 	q->pci.wmask[SMRAM] = locked ? D_CLS : D_OPEN | D_CLS | D_LCK | G_SMRAME;
-	q->pci.wmask[ESMRAMC] = locked ? 0 : H_SMRAME | TSEG_SZ | T_EN;
+	q->pci.wmask[ESMRAMC] = E_SMERR | (locked ? 0 : H_SMRAME | TSEG_SZ | T_EN);
 	q->pci.wmask[TSEGMB + 2] = locked ? 0 : 0xf0;
 	q->pci.wmask[TSEGMB + 3] = locked ? 0 : 0xff;
 }
@@ -205,19 +242,32 @@ static bool touches(unsigned reg, unsigned size, unsigned first, unsigned last)
 	return reg <= last && reg + size > first;
 }
 
+/* "E_SMERR" is R/WC among bits that are written: a one clears it, and what is read is the event. */
+static void before_read(struct pci_dev *p, unsigned reg, unsigned size)
+{
+	const struct q35 *q = (struct q35 *)p;
+
+	if (touches(reg, size, ESMRAMC, ESMRAMC))
+		p->cfg[ESMRAMC] = (u8)((p->cfg[ESMRAMC] & ~E_SMERR) | (q->bad_access ? E_SMERR : 0));
+}
+
 static void cfg_written(struct pci_dev *p, unsigned reg, unsigned size)
 {
 	struct q35 *q = (struct q35 *)p;
 
+	if (touches(reg, size, ESMRAMC, ESMRAMC) && (p->cfg[ESMRAMC] & E_SMERR)) {
+		q->bad_access = false;
+		p->cfg[ESMRAMC] &= (u8)~E_SMERR;
+	}
 	if (touches(reg, size, PCIEXBAR, PCIEXBAR + 7))
 		update_ecam(q);
 	if (touches(reg, size, PAM0, PAM6) || touches(reg, size, SMRAM, ESMRAMC) || touches(reg, size, TSEGMB, TSEGMB + 3))
 		update_memory(q);
 }
 
-static const struct pci_cfg_ops cfg_ops = { .written = cfg_written };
+static const struct pci_cfg_ops cfg_ops = { .before_read = before_read, .written = cfg_written };
 
-/* The other register blocks are not there. DEVIATION: E_SMERR stays 0. */
+/* The other register blocks are not there. */
 static void registers(struct pci_dev *p)
 {
 	p->cfg[PCI_COMMAND] = PCI_CMD_MEMORY | PCI_CMD_MASTER; /* "PCICMD": hardwired */
@@ -268,6 +318,7 @@ static void q35_reset(struct device *d)
 	struct q35 *q = (struct q35 *)d;
 
 	pci_reset(&q->pci);
+	q->bad_access = false;
 	q->address = 0;
 	update_ecam(q);
 	update_memory(q);
@@ -291,11 +342,14 @@ static void q35_destroy(struct device *d)
 	bus_unmap(d->bus, &q->address_range);
 	bus_unmap(d->bus, &q->data_range);
 	bus_unmap(d->bus, &q->ecam);
+	bus_unmap(d->bus, &q->high_closed);
+	bus_unmap(d->bus, &q->tseg_closed);
 	lift_overlays(q);
 	base_free(q);
 }
 
-static const struct state_row rows[] = { PCI_ROWS(1, struct q35, pci), STATE(10, struct q35, address) };
+static const struct state_row rows[] = { PCI_ROWS(1, struct q35, pci), STATE(10, struct q35, address),
+	STATE(11, struct q35, bad_access) };
 
 static const struct device_ops ops = {
 	.name = "q35", .reset = q35_reset, .loaded = q35_loaded, .destroy = q35_destroy, .rows = rows, .row_count = ARRAY_LEN(rows),

@@ -143,7 +143,7 @@ static u64 dma_piece(struct bus *b, const struct dma *d, u64 at, u64 len, u64 *p
 		return 0;
 	if (!space_memory(&b->space[SPACE_DMA], *pa, d->ask.use, &room)) {
 		const struct bus_range *r = d->memory_only ? NULL : bus_device(b, *pa);
-		room = r ? r->base + r->size - *pa : 0;
+		room = r && !r->no_devices ? r->base + r->size - *pa : 0;
 	}
 	return min_u64(len, room);
 }

@@ -55,6 +55,7 @@ struct bus_range { /* owned by the device; linked into the bus while mapped */
 	const char *name;
 	u64 base, size;
 	bool port, mapped;
+	bool no_devices; /* of memory: there is nothing here for the cycles of devices */
 	struct bus_range *next;
 };
 

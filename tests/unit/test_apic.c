@@ -281,6 +281,129 @@ static void ipis(void **state)
 	assert_int_equal(r->cpu[1]->pend & PEND_NMI, PEND_NMI);
 }
 
+/* The processors that an SMI has reached since the last time somebody asked. */
+static unsigned smis(struct rig *r)
+{
+	unsigned set = 0;
+
+	for (unsigned i = 0; i < CPUS; i++) {
+		set |= r->cpu[i]->pend & PEND_SMI ? 1u << i : 0;
+		r->cpu[i]->pend &= ~(u32)PEND_SMI;
+	}
+	return set;
+}
+
+/* "Interrupt Command Register", delivery mode 010b: with a destination or to all but the sender; a level is taken for an
+ * edge; the vector "must be 00h", which nobody looks at. */
+static void smi_ipis(void **state)
+{
+	struct rig *r = *state;
+	struct cpu *c = r->cpu[0];
+
+	enable(r);
+	apic_mmio_write(c, ICR2, 0x02000000);
+	apic_mmio_write(c, ICR, 0x04200);
+	assert_int_equal(smis(r), 4);
+	assert_true(c->yield);
+	apic_mmio_write(c, ICR, 0x0c200); /* level, assert */
+	assert_int_equal(smis(r), 4);
+	apic_mmio_write(c, ICR, 0x00205); /* a vector below 16 is no error of this mode */
+	assert_int_equal(smis(r), 4);
+	apic_mmio_write(c, ESR, 0);
+	assert_int_equal(apic_mmio_read(c, ESR), 0);
+	apic_mmio_write(c, ICR2, 0x00000000);
+	apic_mmio_write(c, ICR, 0x04200); /* itself, by its number */
+	assert_int_equal(smis(r), 1);
+	apic_mmio_write(c, ICR2, 0xff000000);
+	apic_mmio_write(c, ICR, 0x04200);
+	assert_int_equal(smis(r), 7);
+	apic_mmio_write(r->cpu[1], LDR, 0x02000000);
+	apic_mmio_write(r->cpu[2], LDR, 0x04000000);
+	apic_mmio_write(c, ICR2, 0x06000000);
+	apic_mmio_write(c, ICR, 0x04a00); /* logical */
+	assert_int_equal(smis(r), 6);
+	apic_mmio_write(c, ICR, 0xc4200); /* all but self */
+	assert_int_equal(smis(r), 6);
+	apic_mmio_write(c, ICR, 0x44200); /* self, and all with self: no such combinations */
+	apic_mmio_write(c, ICR, 0x84200);
+	assert_int_equal(smis(r), 0);
+	apic_mmio_write(r->cpu[1], SVR, 0xff); /* "software disabled": it still hears SMIs */
+	apic_mmio_write(c, ICR, 0xc4200);
+	assert_int_equal(smis(r), 6);
+	assert_true(apic_base_write(r->cpu[1], EN & ~BIT(11)));
+	apic_mmio_write(c, ICR, 0xc4200);
+	assert_int_equal(smis(r), 4);
+	assert_true(apic_base_write(c, X2 | BIT(8)));
+	assert_true(apic_base_write(r->cpu[2], X2));
+	assert_true(apic_msr_write(c, 0x830, 0x200004200ull));
+	assert_int_equal(smis(r), 4);
+}
+
+/* From outside: an I/O APIC's message and an MSI, whose level is no level. */
+static void smi_messages(void **state)
+{
+	struct rig *r = *state;
+	struct apic_msg m = {.delivery = DM_SMI, .dest = 1, .assert = true};
+
+	enable(r);
+	apic_bus_send(r->cpu, CPUS, &m, NULL, 0);
+	assert_int_equal(smis(r), 2);
+	m.vector = 0x40;
+	m.dest = 0xff;
+	apic_bus_send(r->cpu, CPUS, &m, NULL, 0);
+	assert_int_equal(smis(r), 7);
+	for (unsigned v = 0; v < 256; v++)
+		assert_int_equal(r->cpu[0]->apic.irr[v / 32] >> v % 32 & 1, 0);
+	apic_msi(r->cpu, CPUS, 0xfee02000, 0x0200);
+	assert_int_equal(smis(r), 4);
+	apic_msi(r->cpu, CPUS, 0xfee02000, 0xc200);
+	assert_int_equal(smis(r), 4);
+	apic_mmio_write(r->cpu[0], LDR, 0x01000000);
+	apic_mmio_write(r->cpu[2], LDR, 0x04000000);
+	apic_msi(r->cpu, CPUS, 0xfee05004, 0x0200);
+	assert_int_equal(smis(r), 5);
+}
+
+/* "Local Vector Table": entries that have a delivery mode, on each rising edge of a pin, whatever its trigger mode. */
+static void smi_lvt(void **state)
+{
+	static const struct {
+		unsigned reg;
+		enum apic_lvt n;
+	} entry[] = {{0x330, LVT_THERMAL}, {LVTPC, LVT_PERF}, {LVT0, LVT_LINT0}, {LVT1, LVT_LINT1}, {0x2f0, LVT_CMCI}};
+	struct rig *r = *state;
+	struct cpu *c = r->cpu[0];
+
+	c->apic.version = (c->apic.version & ~0xff0000u) | LVT_CMCI << 16;
+	enable(r);
+	for (size_t k = 0; k < sizeof(entry) / sizeof(*entry); k++) {
+		apic_mmio_write(c, entry[k].reg, 0x10200);
+		apic_post_lvt(c, entry[k].n);
+		assert_int_equal(smis(r), 0);
+		apic_mmio_write(c, entry[k].reg, 0x200);
+		apic_post_lvt(c, entry[k].n);
+		assert_int_equal(smis(r), 1);
+	}
+	assert_int_equal(apic_mmio_read(c, LVTPC), 0x10200); /* masks itself, as for other modes */
+	for (unsigned n = 0; n < 2; n++) {
+		apic_mmio_write(c, n ? LVT1 : LVT0, 0x8200); /* level: has no meaning here */
+		apic_lint(c, n, true);
+		assert_int_equal(smis(r), 1);
+		apic_lint(c, n, true);
+		assert_int_equal(smis(r), 0);
+		apic_lint(c, n, false);
+		assert_int_equal(smis(r), 0);
+		apic_lint(c, n, true);
+		assert_int_equal(smis(r), 1);
+		assert_int_equal(apic_mmio_read(c, n ? LVT1 : LVT0) & 0x5000, 0);
+		apic_lint(c, n, false);
+	}
+	apic_mmio_write(c, LVTT, 0x10230); /* the timer's and the error's have none: fixed */
+	assert_int_equal(apic_mmio_read(c, LVTT), 0x10030);
+	apic_mmio_write(c, LVTERR, 0x10231);
+	assert_int_equal(apic_mmio_read(c, LVTERR), 0x10031);
+}
+
 static void errors(void **state)
 {
 	struct rig *r = *state;
@@ -482,6 +605,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(reset_state), TEST(priorities), TEST(directed_eoi), TEST(addressing), TEST(lowest_priority), TEST(ipis),
+		TEST(smi_ipis), TEST(smi_messages), TEST(smi_lvt),
 		TEST(errors), TEST(timer_counts), TEST(timer_deadline), TEST(pins), TEST(base_transitions), TEST(x2apic),
 	};
 

@@ -831,6 +831,35 @@ static void ioapic_edges(void **state)
 	assert_int_equal(pc->sent.dest, 3);
 }
 
+/* "Delivery Mode", SMI: edge triggered whatever the trigger mode says, with a vector that nobody looks at. */
+static void ioapic_smi(void **state)
+{
+	struct pc *pc = *state;
+	struct device *d = make_ioapic(pc);
+
+	for (unsigned n = 0; n < 2; n++) {
+		u8 reg = (u8)(0x10 + 2 * n);
+		ioapic_put(pc, (u8)(reg + 1), 0x01000000);
+		ioapic_put(pc, reg, n ? 0x08200 : 0x00200);
+		pc->sent.n = 0;
+		for (unsigned k = 1; k < 3; k++) {
+			ioapic_set_irq(d, n, true);
+			assert_int_equal(pc->sent.n, k);
+			assert_int_equal(pc->sent.delivery, 2);
+			assert_int_equal(pc->sent.vector, 0);
+			assert_int_equal(pc->sent.dest, 1);
+			assert_false(pc->sent.level);
+			assert_int_equal(ioapic_get(pc, reg), n ? 0x08200 : 0x00200); /* no remote IRR */
+			ioapic_set_irq(d, n, false);
+		}
+		ioapic_put(pc, reg, 0x10200);
+		ioapic_set_irq(d, n, true);
+		assert_int_equal(pc->sent.n, 2);
+		ioapic_put(pc, reg, 0x00200); /* an edge is not remembered */
+		assert_int_equal(pc->sent.n, 2);
+	}
+}
+
 static void ioapic_levels(void **state)
 {
 	struct pc *pc = *state;
@@ -1189,6 +1218,7 @@ int main(void)
 		TEST(rtc_calendar), TEST(rtc_long_jumps), TEST(rtc_far_epochs), TEST(rtc_set_and_formats), TEST(rtc_interrupts),
 		TEST(kbc_controller), TEST(kbc_devices),
 		TEST(uart_transmit), TEST(uart_receive), TEST(uart_loopback), TEST(ioapic_edges), TEST(ioapic_levels),
+		TEST(ioapic_smi),
 		TEST(hpet_counter), TEST(hpet_legacy_periodic), TEST(hpet_one_shot), TEST(pm_timer), TEST(pm_sleep), TEST(pm_events),
 		TEST(fwcfg_ports), TEST(fwcfg_dma), TEST(debug_devices), TEST(test_device),
 	};

@@ -174,13 +174,20 @@ void apic_post_lvt(struct cpu *c, enum apic_lvt n)
 	}
 }
 
+/* "Trigger Mode": it counts for fixed interrupts; an SMI, NMI or INIT is one edge, whatever the bit says. */
+static bool level_sensitive(const struct lapic *a)
+{
+	u32 lvt = a->lvt[LVT_LINT0];
+
+	return (lvt & LVT_LEVEL) && bits(lvt, 10, 8) == DM_FIXED;
+}
+
 /* A level-triggered LINT0 that is asserted and not in service is sent (again). */
 static void lint_level_check(struct cpu *c)
 {
-	u32 lvt = c->apic.lvt[LVT_LINT0];
+	const struct lapic *a = &c->apic;
 
-	if (c->apic.lint_level[0] && (lvt & LVT_LEVEL) && !(lvt & (LVT_REMOTE_IRR | LVT_MASKED)) &&
-	    bits(lvt, 10, 8) == DM_FIXED)
+	if (a->lint_level[0] && level_sensitive(a) && !(a->lvt[LVT_LINT0] & (LVT_REMOTE_IRR | LVT_MASKED)))
 		apic_post_lvt(c, LVT_LINT0);
 }
 
@@ -193,7 +200,7 @@ void apic_lint(struct cpu *c, unsigned n, bool level)
 	if (mode_of(a) == APIC_DISABLED) {
 		if (n == 1 && rising)
 			cpu_raise(c, PEND_NMI);
-	} else if (n == 0 && (a->lvt[LVT_LINT0] & LVT_LEVEL)) {
+	} else if (n == 0 && level_sensitive(a)) {
 		lint_level_check(c);
 	} else if (rising) {
 		apic_post_lvt(c, (enum apic_lvt)(LVT_LINT0 + n));
@@ -498,7 +505,7 @@ static void send_icr(struct cpu *c, u32 v)
 		.x2apic_dest = x2,
 		.dest = x2 ? a->icr_hi : a->icr_hi >> 24,
 	};
-	bool start_up = m.delivery == DM_INIT || m.delivery == DM_SIPI;
+	bool to_others = m.delivery == DM_INIT || m.delivery == DM_SIPI || m.delivery == DM_SMI;
 
 	a->icr_lo = v;
 	if (m.delivery == DM_RESERVED3 || m.delivery == DM_EXTINT)
@@ -506,7 +513,7 @@ static void send_icr(struct cpu *c, u32 v)
 	/* INIT level de-assert is not supported by processors with an xAPIC: nothing happens. */
 	if (m.delivery == DM_INIT && (v & ICR_LEVEL) && !m.assert)
 		return;
-	if (start_up && (shorthand == SHORT_SELF || shorthand == SHORT_ALL))
+	if (to_others && (shorthand == SHORT_SELF || shorthand == SHORT_ALL))
 		return;
 	if ((m.delivery == DM_FIXED || m.delivery == DM_LOWEST) && m.vector < 16) {
 		error(c, ESR_SEND_ILLEGAL);
