@@ -1,5 +1,5 @@
 /* Exceptions, interrupts and NMIs in a guest: what exits, what is delivered, what is injected, and what they record. */
-#include "reqs.h"
+#include "idt.h"
 
 /* clang-format off */
 SNIPPET(i_div_ecx, "", "div %ecx");
@@ -36,29 +36,7 @@ SNIPPET(i_send_nmi, "", "movl $0, 0x10(%rbx); movl $0x400, (%rbx); nop; nop; nop
 SNIPPET(i_send_init, "", "movl $0, 0x10(%rbx); movl $0x4500, (%rbx); nop; nop; nop");
 /* clang-format on */
 
-#define STUB(n) ((u64)stubs + 16 * (n)) /* the guest's handler of vector n: VMCALL */
 #define ACK	0x8000u
-
-static u8 *stubs;
-static struct idt_gate *gates;
-static u8 handler_stack[4096] __attribute__((aligned(16)));
-
-static void gate(unsigned n, u64 to, unsigned type)
-{
-	gates[n].lo = (to & 0xffff) | 0x08 << 16 | (u64)(0x80 | type) << 40 | (to >> 16 & 0xffff) << 48;
-	gates[n].hi = to >> 32;
-}
-
-/* A guest with an IDT of its own. */
-static void with_idt(enum guest_mode m, const struct snippet *code)
-{
-	guest(m, code);
-	for (unsigned n = 0; n < 256; n++)
-		gate(n, STUB(n), 0x6e);
-	vmx_write(VMCS_GUEST_IDTR_BASE, (u64)gates);
-	*(u64 *)(tss + 4) = (u64)(handler_stack + sizeof(handler_stack));
-	memset(g_in, 0, sizeof(g_in));
-}
 
 /* ---- exceptions ---- */
 
@@ -725,11 +703,7 @@ static void iret_unblocks(void)
 
 void test_events(void)
 {
-	stubs = (u8 *)fresh_page(); /* 256 of 16 bytes: one page */
-
-	gates = (struct idt_gate *)fresh_page();
-	for (unsigned n = 0; n < 256; n++)
-		memcpy(stubs + 16 * n, (u8[]){0x0f, 0x01, 0xc1, 0x90, 0x90, 0x90, 0x0f, 0x01, 0xc1}, 9);
+	idt_begin();
 	mmio_write(APIC + 0xf0, 0x1ff);
 	test_exceptions();
 	software_interrupts();

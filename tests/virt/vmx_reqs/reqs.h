@@ -22,6 +22,8 @@ extern u8 *code_page;
 extern u64 scratch[512]; /* a page of its own */
 #define CODE (u64)code_page
 
+bool runner_begin(void); /* VMXON and what the rows need; false: no VMX */
+
 enum guest_mode { G64, G64_USER, G_COMPAT, G_COMPAT_USER };
 /* A fresh VMCS whose guest starts at `code` followed by VMCALL; MSR bitmaps are off, HLT exiting on. */
 void guest(enum guest_mode m, const struct snippet *code);

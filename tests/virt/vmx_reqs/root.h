@@ -40,6 +40,7 @@ struct op_registers {
 	u64 rbx, rcx, rdx, rbp, r9, r11;
 };
 
+bool op_begin(void); /* false: no VMX */
 void op_to(enum op_state state);
 u64 op_fresh(void);
 u64 op_current(void); /* VMPTRST */
@@ -48,6 +49,15 @@ int op_run(enum op_mode mode, const u8 *code, unsigned length, const struct op_r
 extern u64 op_at;	 /* where the bytes lay */
 bool op_unharmed(void); /* after a fault: RIP at the instruction, no flag changed */
 void op_rows(const struct op_row *row, unsigned count);
+
+#define RUN(table) op_rows(table, sizeof(table) / sizeof((table)[0]))
+
+/* A row of the usual kinds: #UD, #GP(0), success, VMfailInvalid, VMfailValid. */
+#define UD_(name, state, mode, ...)  {name, state, mode, B(__VA_ARGS__), P_FRESH, EX_UD, 0, 0, A_SAME}
+#define GP_(name, state, mode, ...)  {name, state, mode, B(__VA_ARGS__), P_UNMAPPED, EX_GP, 0, 0, A_SAME}
+#define OK_(name, state, after, ...) {name, state, K64, B(__VA_ARGS__), P_FRESH, DONE, CLEAR, 0, after}
+#define FI_(name, state, pointer, ...) {name, state, K64, B(__VA_ARGS__), pointer, DONE, FAIL_INVALID, 0, A_SAME}
+#define FV_(name, pointer, error, ...) {name, CURRENT, K64, B(__VA_ARGS__), pointer, DONE, FAIL_VALID, error, A_SAME}
 
 void test_operands(void);
 void test_fields(void);
