@@ -24,7 +24,7 @@ u64 vmx_read(u32 field)
 {
 	u64 value = 0;
 
-	asm volatile("vmread %1, %0" : "=r"(value) : "r"((u64)field) : "cc");
+	asm volatile("vmread %1, %0" : "+r"(value) : "r"((u64)field) : "cc"); /* 0 if there is no such field */
 	return value;
 }
 

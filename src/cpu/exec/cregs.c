@@ -147,8 +147,11 @@ static enum xr dr_gate(struct cpu *c, const struct insn *i, unsigned *n, unsigne
 
 	if (*n > 7)
 		return fault_ud(c);
-	if (c->guest && c->virt->guest.intercept_first)
+	if (c->guest && c->virt->guest.intercept_first) {
+		if (quirk(c, QUIRK_VMX_FIRST)) /* 2004, "Relative Priority of IA-32 Faults and VM Exits" */
+			TRY(dr_check(c, *n));
 		TRY(icpt_test(c, i, icpt + number, 0));
+	}
 	TRY(dr_check(c, *n));
 	if ((*n & 6) == 4)
 		*n += 2;
