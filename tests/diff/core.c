@@ -204,7 +204,6 @@ static void load_fpu(struct cpu *c, const struct diff_state *s)
 	for (unsigned n = 0; n < 8; n++)
 		memcpy(c->fpu.st[(c->fpu.top + n) & 7], s->st[n], 16);
 	c->mxcsr = s->mxcsr;
-	c->xinuse = 7;
 	memcpy(c->v, s->v, sizeof(c->v));
 }
 

@@ -45,7 +45,6 @@ static const struct want processor[] = {
 	STAYS("xcr0", 1), STAYS("xss", 0), STAYS("v", 0), STAYS("mxcsr", 0x1f80), STAYS("fpu.cw", 0x40),
 	STAYS("fpu.sw", 0), STAYS("fpu.top", 0), STAYS("fpu.op", 0), STAYS("fpu.tag", 0xff), STAYS("fpu.ip", 0),
 	STAYS("fpu.dp", 0), STAYS("fpu.cs", 0), STAYS("fpu.ds", 0), STAYS("fpu.st", 0), STAYS("pkru", 0),
-	STAYS("xinuse", 0),
 	/* MSRs */
 	STAYS("star", 0), STAYS("lstar", 0), STAYS("cstar", 0), STAYS("sfmask", 0), STAYS("kernel_gs_base", 0),
 	STAYS("sysenter_cs", 0), STAYS("sysenter_esp", 0), STAYS("sysenter_eip", 0), STAYS("pat", 0x0007040600070406),

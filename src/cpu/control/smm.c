@@ -13,9 +13,11 @@ const struct smm_map *smm_map_of(const struct cpu *c)
 
 /* ---- between the image and the state ---- */
 
+#define SMM_UNUSABLE 0x8000u /* in a reserved bit: a null selector has left the rest of the descriptor as it was */
+
 static u32 attributes(u64 ar)
 {
-	return (u32)((ar & 0xff) | (ar >> 4 & 0xf00));
+	return (u32)((ar & 0xff) | (ar >> 4 & 0xf00)) | (ar & AR_UNUSABLE ? SMM_UNUSABLE : 0);
 }
 
 /* Segments without the present bit are as unusable as a null selector makes them. */
@@ -23,7 +25,7 @@ static u32 access_rights(u64 attrib)
 {
 	u32 ar = (u32)((attrib & 0xff) | (attrib & 0xf00) << 4);
 
-	return ar & AR_P ? ar : ar | AR_UNUSABLE;
+	return (ar & AR_P) && !(attrib & SMM_UNUSABLE) ? ar : ar | AR_UNUSABLE;
 }
 
 static u64 to_map(unsigned form, u64 v)
@@ -194,6 +196,7 @@ enum xr smm_rsm(struct cpu *c)
 	load_image(m, image, &s);
 	resume(c, &s);
 	c->nmi_blocked = c->smm_nmi;
+	c->smm_nmi = false;
 	c->smi_blocked = false;
 	smm_set(c, false);
 	tlb_set_space(c, 0);
@@ -203,6 +206,7 @@ enum xr smm_rsm(struct cpu *c)
 		return XR_STOP;
 	}
 	c->pending_db |= c->smm_db;
+	c->smm_db = 0;
 	if (c->pending_db)
 		c->pend |= PEND_DB;
 	cpu_update_mode(c);

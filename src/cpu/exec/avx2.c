@@ -117,7 +117,6 @@ enum xr avx_gather(struct cpu *c, const struct insn *i)
 
 	if (i->r0 == i->r2 || i->r0 == i->aux || i->r2 == i->aux)
 		return fault_ud(c);
-	c->xinuse |= XINUSE_SSE | XINUSE_AVX;
 	/* The mask's sign bits spread over its elements, so that it reads right after a fault. */
 	for (unsigned k = 0; k < n * element; k += element)
 		memset(&m->b[k], m->b[k + element - 1] & 0x80 ? 0xff : 0, element);
@@ -199,8 +198,6 @@ enum xr avx_zeroall(struct cpu *c, const struct insn *i)
 {
 	(void)i;
 	memset(c->v, 0, mode64(c) ? sizeof(c->v) : sizeof(c->v) / 2);
-	if (mode64(c))
-		c->xinuse &= ~(u64)(XINUSE_SSE | XINUSE_AVX);
 	return XR_OK;
 }
 
@@ -209,7 +206,5 @@ enum xr avx_zeroupper(struct cpu *c, const struct insn *i)
 	(void)i;
 	for (unsigned n = 0; n < (mode64(c) ? 16u : 8u); n++)
 		c->v[n].q[2] = c->v[n].q[3] = 0;
-	if (mode64(c))
-		c->xinuse &= ~(u64)XINUSE_AVX;
 	return XR_OK;
 }

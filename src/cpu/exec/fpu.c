@@ -120,7 +120,6 @@ void fpu_reset(struct cpu *c, bool init)
 	c->xcr0 = XC_X87;
 	c->xss = 0;
 	c->pkru = 0;
-	c->xinuse = 0;
 }
 
 bool fpu_is_initial(const struct cpu *c)

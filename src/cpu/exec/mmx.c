@@ -157,7 +157,6 @@ static enum xr mm_movq2dq(struct cpu *c, const struct insn *i)
 {
 	c->v[i->r0].q[0] = mm_get(c, i->r1);
 	c->v[i->r0].q[1] = 0;
-	c->xinuse |= XINUSE_SSE;
 	mm_touch(c);
 	return XR_OK;
 }
@@ -230,7 +229,6 @@ static enum xr mm_to_fp(struct cpu *c, const struct insn *i)
 		mm_touch(c);
 	TRY(vec_fp_flags(c, op->fp(&r, &c->v[i->r0], &t, 16, c->mxcsr, 0)));
 	memcpy(&c->v[i->r0], &r, op->element);
-	c->xinuse |= XINUSE_SSE;
 	return XR_OK;
 }
 

@@ -14,9 +14,6 @@
 #include "cpu/exec/hostfp.h"
 #include "cpu/exec/lanes.h"
 
-/* XINUSE bits of the vector state. */
-enum { XINUSE_SSE = 2, XINUSE_AVX = 4 };
-
 struct vop {
 	union {
 		lane_fn *lane;
@@ -149,13 +146,8 @@ static inline enum xr vec_source(struct cpu *c, const struct insn *i, union vec 
 /* After the low bytes of v[n] were written: what becomes of the rest. */
 static inline void vec_finish(struct cpu *c, const struct insn *i, unsigned n)
 {
-	if (i->flags & INSN_VEX) {
-		if (i->cc == 16)
-			c->v[n].q[2] = c->v[n].q[3] = 0;
-		c->xinuse |= XINUSE_SSE | XINUSE_AVX;
-	} else {
-		c->xinuse |= XINUSE_SSE;
-	}
+	if ((i->flags & INSN_VEX) && i->cc == 16)
+		c->v[n].q[2] = c->v[n].q[3] = 0;
 }
 
 static inline void vec_write_reg(struct cpu *c, const struct insn *i, unsigned n, const union vec *t)

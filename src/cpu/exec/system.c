@@ -267,7 +267,6 @@ static enum xr wrpkru(struct cpu *c, const struct insn *i)
 	if ((u32)c->r[REG_RCX] || (u32)c->r[REG_RDX])
 		return fault_gp(c, 0);
 	c->pkru = (u32)c->r[REG_RAX];
-	c->xinuse = c->pkru ? c->xinuse | BIT(9) : c->xinuse & ~BIT(9);
 	mmu_update_context(c);
 	return XR_OK;
 }

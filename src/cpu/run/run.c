@@ -20,7 +20,7 @@ static inline void account(struct cpu *c)
 	u32 n = c->left;
 
 	c->clock->now += n - c->charged;
-	c->insns += n;
+	c->insns += unlikely(c->frozen) ? 0 : n;
 	c->charged = 0;
 }
 
@@ -317,7 +317,7 @@ static void step(struct cpu *c)
 	c->left = 1;
 	account(c);
 	c->cur = NULL;
-	if (unlikely(c->perf.by_form) && c->guest == guest)
+	if (unlikely(c->perf.by_form) && c->guest == guest && !c->frozen)
 		perf_retired(c, i);
 	if (c->guest == guest) /* else these are the guest's flags; the exit raises the monitor's own trap */
 		after_insn(c, i, &was);
@@ -454,11 +454,50 @@ static void run_resumed(struct cpu *c, u64 end)
 	c->cur = NULL;
 }
 
+/* A test's system management mode: it begins and ends at the same moment, and in the same turn. */
+static void run_frozen(struct cpu *c)
+{
+	const u64 now = c->clock->now, insns = c->insns;
+	const bool yield = c->yield;
+
+	c->frozen = true;
+	while (c->smm && c->activity == ACT_RUN && !c->stop) {
+		if (c->attention)
+			poll(c);
+		else
+			step(c);
+	}
+	c->frozen = false;
+	c->clock->now = now;
+	c->insns = insns;
+	c->yield = yield;
+}
+
+static void run_on(struct cpu *c, u64 until)
+{
+	c->until = until;
+	c->kick = c->block_mode_changed = 0;
+	if (c->careful)
+		step(c);
+	else if (unlikely(c->rflags & FL_RF))
+		run_resumed(c, until);
+	else
+		run_blocks(c, until);
+}
+
+/* As run_on(), up to the next SMI. */
+static void run_in_storm(struct cpu *c, u64 until)
+{
+	const u64 now = c->clock->now;
+
+	run_on(c, storm_bound(c, until));
+	storm_passed(c, c->clock->now - now);
+}
+
 void cpu_run(struct cpu *c, u64 until)
 {
 	c->yield = false;
 	c->cur = NULL;
-	c->until = until;
 	while (c->clock->now < horizon(c, until) && !c->stop && !c->yield) {
 		if (c->attention || c->inject.type != EV_NONE)
 			poll(c);
@@ -466,12 +505,11 @@ void cpu_run(struct cpu *c, u64 until)
 			return;
 		if (c->attention)
 			continue;
-		c->kick = c->block_mode_changed = 0;
-		if (c->careful)
-			step(c);
-		else if (unlikely(c->rflags & FL_RF))
-			run_resumed(c, until);
+		if (unlikely(c->smm && c->stress.freeze_smm))
+			run_frozen(c);
+		else if (unlikely(c->stress.smi_bits))
+			run_in_storm(c, until);
 		else
-			run_blocks(c, until);
+			run_on(c, until);
 	}
 }

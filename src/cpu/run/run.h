@@ -1,6 +1,6 @@
 /*
  * run: the loop and what it consists of. run.c: read it first; events.c: what is pending, and which comes first; deliver.c:
- * how it arrives; cpu.c: a processor's life. May call: all of cpu/. Called by: the machine, and a vendor's entry and exit.
+ * how it arrives; cpu.c: a processor's life; storm.c: SMIs for tests. May call: all of cpu/. Called by: the machine, and a vendor's entry and exit.
  */
 #ifndef CPU_RUN_RUN_H
 #define CPU_RUN_RUN_H
@@ -19,6 +19,10 @@ void cpu_set_ignne(struct cpu *c, bool active); /* the IGNNE# pin */
 /* ---- run.c ---- */
 /* Run until the clock reaches `until`, the processor sleeps, or stop is set. */
 void cpu_run(struct cpu *c, u64 until);
+
+/* ---- storm.c: a test's SMIs ---- */
+u64 storm_bound(const struct cpu *c, u64 until); /* the clock when the next one is due, `until` at the latest */
+void storm_passed(struct cpu *c, u64 ticks);     /* so many since then: is it due? */
 
 /* ---- events.c ---- */
 enum xr event_poll(struct cpu *c, struct delivery *d); /* d: what it finds out about the event that it returns */

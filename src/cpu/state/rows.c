@@ -37,7 +37,7 @@ const struct state_row cpu_rows[] = {
 	C(79, gif), C(80, smm), C(81, halted_by_mwait_if), C(82, pend), C(83, pending_db),
 	/* vector and x87 */
 	CA(90, v), C(91, mxcsr), C(92, fpu.cw), C(93, fpu.sw), C(94, fpu.top), C(95, fpu.op), C(96, fpu.tag),
-	C(97, fpu.ip), C(98, fpu.dp), C(99, fpu.cs), C(100, fpu.ds), CA(101, fpu.st), C(102, pkru), C(103, xinuse),
+	C(97, fpu.ip), C(98, fpu.dp), C(99, fpu.cs), C(100, fpu.ds), CA(101, fpu.st), C(102, pkru),
 	/* MSRs */
 	C(120, star), C(121, lstar), C(122, cstar), C(123, sfmask), C(124, kernel_gs_base), C(125, sysenter_cs),
 	C(126, sysenter_esp), C(127, sysenter_eip), C(128, pat), C(129, tsc_adjust), C(130, tsc_aux), C(131, misc_enable),

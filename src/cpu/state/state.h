@@ -101,7 +101,8 @@ struct cpu {
 			u8 block_mode_changed; /* the mode key or translation context changed: no block linking */
 			u8 stop;       /* enum cpu_stop */
 			bool yield;    /* end the slice after this instruction: PAUSE, HLT, an IPI was sent */
-			u8 spare[2];
+			bool frozen;   /* a test has stopped time for this processor: its instructions do not count */
+			u8 spare[1];
 		};
 		u64 interrupted; /* any of them: the fast loop looks closer */
 	};
@@ -141,7 +142,6 @@ struct cpu {
 	struct x87 fpu;
 	struct x87_pointers { u64 dp; u16 ds, op; bool mem; } fpu_now; /* cache: of the running x87 instruction */
 	u32 pkru;
-	u64 xinuse;            /* XINUSE: components not in their initial state */
 	bool ferr, ignne;      /* FERR# as driven; IGNNE# as received */
 	struct lapic apic;
 
@@ -229,6 +229,9 @@ struct cpu {
 	void *ferr_pin_arg;
 	struct stress {        /* run-time knobs: tests turn them on and expect the same state */
 		bool tiny_tlb, no_blocks, split_access, poll_every;
+		bool freeze_smm; /* no time passes in system management mode, and nobody else runs */
+		u8 smi_bits;     /* SMIs at random, up to 2 to this power ticks apart; 0: none (run/storm.c) */
+		u64 smi_left, smi_random; /* ticks of its own until the next; what the one after it is drawn from */
 	} stress;
 };
 
