@@ -72,16 +72,21 @@
 	FEATURE(VMX_EXIT_SAVE_PREEMPTION_TIMER, 0x483, 0, EDX, 22, "vmx-exit-save-preemption-timer") \
 	FEATURE(VMX_EXIT_NOSAVE_DEBUGCTL, 0x48f, 0, EAX, 2, "vmx-exit-nosave-debugctl") \
 	FEATURE(VMX_ENTRY_IA32E_MODE, 0x484, 0, EDX, 9, "vmx-entry-ia32e-mode") \
+	FEATURE(VMX_ENTRY_TO_SMM, 0x484, 0, EDX, 10, "vmx-entry-to-smm") \
+	FEATURE(VMX_ENTRY_NO_DUAL_MONITOR, 0x484, 0, EDX, 11, "vmx-entry-deactivate-dual-monitor") \
 	FEATURE(VMX_ENTRY_LOAD_PERF_GLOBAL_CTRL, 0x484, 0, EDX, 13, "vmx-entry-load-perf-global-ctrl") \
 	FEATURE(VMX_ENTRY_LOAD_PAT, 0x484, 0, EDX, 14, "vmx-entry-load-pat") \
 	FEATURE(VMX_ENTRY_LOAD_EFER, 0x484, 0, EDX, 15, "vmx-entry-load-efer") \
 	FEATURE(VMX_ENTRY_NOLOAD_DEBUGCTL, 0x490, 0, EAX, 2, "vmx-entry-noload-debugctl") \
+	FEATURE(VMX_DUAL_MONITOR, 0x480, 0, EDX, 17, "vmx-dual-monitor") \
 	FEATURE(VMX_INS_OUTS, 0x480, 0, EDX, 22, "vmx-ins-outs") \
 	FEATURE(VMX_TRUE_CTLS, 0x480, 0, EDX, 23, "vmx-true-ctls") \
 	FEATURE(VMX_STORE_LMA, 0x485, 0, EAX, 5, "vmx-store-lma") \
 	FEATURE(VMX_ACTIVITY_HLT, 0x485, 0, EAX, 6, "vmx-activity-hlt") \
 	FEATURE(VMX_ACTIVITY_SHUTDOWN, 0x485, 0, EAX, 7, "vmx-activity-shutdown") \
 	FEATURE(VMX_ACTIVITY_WAIT_SIPI, 0x485, 0, EAX, 8, "vmx-activity-wait-sipi") \
+	FEATURE(VMX_SMBASE_MSR, 0x485, 0, EAX, 15, "vmx-smbase-msr") \
+	FEATURE(VMX_VMXOFF_KEEPS_SMI, 0x485, 0, EAX, 28, "vmx-vmxoff-keeps-smi") \
 	FEATURE(VMX_VMWRITE_VMEXIT_FIELDS, 0x485, 0, EAX, 29, "vmx-vmwrite-vmexit-fields") \
 	FEATURE(VMX_ZERO_LEN_INJECT, 0x485, 0, EAX, 30, "vmx-zero-len-inject") \
 	FEATURE(VMX_EPT_EXECONLY, 0x48c, 0, EAX, 0, "vmx-ept-execonly") \

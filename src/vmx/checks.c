@@ -2,8 +2,8 @@
 #include "vmx/checks_rows.h"
 
 static const struct vmx_check_set *const sets[] = {
-        &vmx_basic_checks, &vmx_control_checks, &vmx_event_checks, &vmx_host_checks,
-        &vmx_guest_checks, &vmx_segment_checks, &vmx_state_checks,
+        &vmx_basic_checks, &vmx_executive_checks, &vmx_control_checks, &vmx_event_checks,
+        &vmx_host_checks,  &vmx_guest_checks,     &vmx_segment_checks, &vmx_state_checks,
 };
 
 size_t vmx_check_count(void)
@@ -48,10 +48,13 @@ const struct vmx_check *vmx_check_next(const struct vmx_image *g, size_t *n, u32
 u32 vmx_check_apply(const struct vmx_image *g)
 {
 	const u64 *in = g->in;
-	u32 groups = 1u << VMX_GROUP_CONTROL | 1u << VMX_GROUP_HOST | 1u << VMX_GROUP_GUEST | 1u << VMX_GROUP_SEGMENT;
+	u32 groups = 1u << VMX_GROUP_CONTROL | 1u << VMX_GROUP_TRANSFER | 1u << VMX_GROUP_HOST | 1u << VMX_GROUP_GUEST |
+	             1u << VMX_GROUP_SEGMENT;
 
 	if (in[VMX_IN_MOVSS - VMX_IN] || !in[VMX_IN_RESUME - VMX_IN] != !in[VMX_IN_LAUNCHED - VMX_IN])
 		groups |= 1u << VMX_GROUP_BASIC;
+	if (unlikely(returns(g)))
+		groups |= 1u << VMX_GROUP_EXECUTIVE;
 	if (F(PROC_CONTROLS) & PROC_TPR_SHADOW)
 		groups |= 1u << VMX_GROUP_THRESHOLD;
 	if (injects(g))
@@ -63,6 +66,13 @@ u32 vmx_check_apply(const struct vmx_image *g)
 	if ((F(GUEST_CR0) & CR0_PG) && (F(GUEST_CR4) & CR4_PAE) && !(F(ENTRY_CONTROLS) & ENTRY_GUEST64))
 		groups |= 1u << VMX_GROUP_PDPTE;
 	return groups;
+}
+
+u8 vmx_check_outcome(const struct vmx_image *g, const struct vmx_check *k)
+{
+	bool execution = k->group == VMX_GROUP_CONTROL || k->group == VMX_GROUP_THRESHOLD;
+
+	return execution && returns(g) ? VMX_FAIL_25 : k->outcome;
 }
 
 void vmx_check_readers(u16 readers[VMCS_SLOTS])

@@ -46,6 +46,10 @@ enum vmx_input {
 	VMX_IN_RESUME,       /* VMRESUME, not VMLAUNCH */
 	VMX_IN_LAUNCHED,     /* the current VMCS's launch state */
 	VMX_IN_CURRENT,      /* the current VMCS pointer */
+	VMX_IN_VMXON,        /* the VMXON pointer */
+	VMX_IN_EXEC_WORD,    /* first doubleword at the executive-VMCS pointer, 0 if that is no address or nobody asks */
+	VMX_IN_EXEC_LAUNCHED, /* launch state of the executive VMCS */
+	VMX_IN_EXEC_EXIT,    /* VM-exit controls of the executive VMCS */
 	VMX_IN_LINK_WORD,    /* first doubleword at the link pointer, 0 if that is no address */
 	VMX_IN_VTPR,         /* byte 80h of the virtual-APIC page */
 	VMX_IN_PDPTE0,       /* the PDPTEs that would be loaded: from fields with EPT, otherwise from memory */
@@ -55,6 +59,7 @@ enum vmx_input {
 	VMX_IN_END,
 };
 
+/* An entry that returns from SMM looks at two VMCSs, which vmx_image_merge() makes one. */
 struct vmx_image {
 	const u64 *f; /* the current VMCS, by slot */
 	const struct vmx_caps *caps;
@@ -63,8 +68,10 @@ struct vmx_image {
 
 enum vmx_group {
 	VMX_GROUP_BASIC,     /* "Basic VM-Entry Checks" */
-	VMX_GROUP_CONTROL,   /* "Checks on VMX Controls" */
+	VMX_GROUP_EXECUTIVE, /* "VM Entries that Return from SMM": the executive-VMCS pointer */
+	VMX_GROUP_CONTROL,   /* "Checks on VMX Controls": VM-execution controls */
 	VMX_GROUP_THRESHOLD, /* ... with a value in memory */
+	VMX_GROUP_TRANSFER,  /* ... VM-exit and VM-entry controls */
 	VMX_GROUP_EVENT,     /* ... of event injection */
 	VMX_GROUP_HOST,      /* "Checks on the Host-State Area" */
 	VMX_GROUP_GUEST,     /* "Checks on the Guest-State Area": registers */
@@ -81,6 +88,10 @@ enum vmx_outcome {
 	VMX_FAIL_5 = 5,
 	VMX_FAIL_7 = 7,
 	VMX_FAIL_8 = 8,
+	VMX_FAIL_16 = 16,
+	VMX_FAIL_17 = 17,
+	VMX_FAIL_18 = 18,
+	VMX_FAIL_25 = 25, /* no row has it: vmx_check_outcome() */
 	VMX_FAIL_26 = 26,
 	VMX_EXIT_33 = 33, /* exit reason, bit 31 set */
 	VMX_EXIT_34 = 34,
@@ -114,8 +125,8 @@ struct vmx_check_set {
 	size_t count;
 	u32 groups; /* of its rows: bit n for group n */
 };
-extern const struct vmx_check_set vmx_basic_checks, vmx_control_checks, vmx_event_checks, vmx_host_checks,
-        vmx_guest_checks, vmx_segment_checks, vmx_state_checks;
+extern const struct vmx_check_set vmx_basic_checks, vmx_executive_checks, vmx_control_checks, vmx_event_checks,
+        vmx_host_checks, vmx_guest_checks, vmx_segment_checks, vmx_state_checks;
 
 /* ---- checks.c: the runner ---- */
 size_t vmx_check_count(void);
@@ -123,10 +134,12 @@ const struct vmx_check *vmx_check_at(size_t n);
 /* The first row from number *n on, within these groups, that fails; *n becomes the number after it. NULL: none. */
 const struct vmx_check *vmx_check_next(const struct vmx_image *g, size_t *n, u32 groups);
 u32 vmx_check_apply(const struct vmx_image *g);  /* groups with anything to say about this image */
+/* The row's, but that VM-execution controls which an entry from SMM finds in the executive VMCS have an error of their own. */
+u8 vmx_check_outcome(const struct vmx_image *g, const struct vmx_check *k);
 void vmx_check_readers(u16 readers[VMCS_SLOTS]); /* by slot: the groups that read it, bit n for group n */
 #define VMX_GROUPS_EACH_ENTRY                                                                                          \
-	(1u << VMX_GROUP_BASIC | 1u << VMX_GROUP_THRESHOLD | 1u << VMX_GROUP_EVENT | 1u << VMX_GROUP_STATE |           \
-	 1u << VMX_GROUP_INJECT | 1u << VMX_GROUP_LINK | 1u << VMX_GROUP_PDPTE)
+	(1u << VMX_GROUP_BASIC | 1u << VMX_GROUP_EXECUTIVE | 1u << VMX_GROUP_THRESHOLD | 1u << VMX_GROUP_EVENT |       \
+	 1u << VMX_GROUP_STATE | 1u << VMX_GROUP_INJECT | 1u << VMX_GROUP_LINK | 1u << VMX_GROUP_PDPTE)
 
 /* ---- checks_msr.c: "Loading MSRs" ---- */
 struct vmx_msr_entry {
@@ -148,6 +161,8 @@ const struct vmx_msr_check *vmx_msr_refused(const struct vmx_msr_entry *e); /* N
 /* ---- explain.c ---- */
 void vmx_explain(struct cpu *c, const struct vmx_image *g, const struct vmx_check *k, u64 rip);
 void vmx_explain_msr(struct cpu *c, const struct vmx_msr_check *k, u32 number, const struct vmx_msr_entry *e);
+/* A VMCALL that does not activate the dual-monitor treatment; k: of error 20, the row of VM entry that fails. */
+void vmx_explain_call(struct cpu *c, u64 rip, unsigned error, const struct vmx_check *k, u64 value);
 /* Bits of a field as people read them; "" where the number says it all. */
 void vmx_decode_field(char *out, size_t size, u32 encoding, u64 value);
 const char *vmx_input_name(unsigned input);

@@ -1,5 +1,5 @@
 /*
- * "Checks on VMX Controls": error 7. The VM-execution controls, the VM-exit controls and the VM-entry controls without
+ * "Checks on VMX Controls": error 7, or 25. The VM-execution controls, the VM-exit controls and the VM-entry controls without
  * event injection, which is in checks_event.c.
  */
 #include "vmx/checks_rows.h"
@@ -153,9 +153,12 @@ static bool posted_virtual_int(const struct vmx_image *g)
 	return pin(g, PIN_POSTED_INT) && !proc2(g, PROC2_VIRTUAL_INT);
 }
 
+/* The guest's exits are those of the executive VMCS. */
 static bool posted_ack(const struct vmx_image *g)
 {
-	return pin(g, PIN_POSTED_INT) && !exits(g, EXIT_ACK_INT);
+	u64 controls = returns(g) ? vmx_in(g, VMX_IN_EXEC_EXIT) : F(EXIT_CONTROLS);
+
+	return pin(g, PIN_POSTED_INT) && !(controls & EXIT_ACK_INT);
 }
 
 static bool posted_vector(const struct vmx_image *g)
@@ -251,9 +254,10 @@ static bool ept_address(const struct vmx_image *g)
 
 /* ---- "VM-Exit Control Fields", "VM-Entry Control Fields" ---- */
 
+/* "Checks on VM-Execution Control Fields" of entries that return from SMM has the exception. */
 static bool save_timer(const struct vmx_image *g)
 {
-	return exits(g, EXIT_SAVE_TIMER) && !pin(g, PIN_PREEMPTION_TIMER);
+	return exits(g, EXIT_SAVE_TIMER) && !pin(g, PIN_PREEMPTION_TIMER) && !returns(g);
 }
 
 /* Aligned, and first and last byte within the width. A count of 0 makes the address meaningless. */
@@ -289,13 +293,13 @@ static bool smm_both(const struct vmx_image *g)
 }
 
 /* clang-format off */
-#define ABOUT(ROW, id, section, ...) ROW(CONTROL, FAIL_7, "control." id, section, __VA_ARGS__)
-#define EXEC(id, fn, ...)         ABOUT(ROW, id, "VM-Execution Control Fields", fn, __VA_ARGS__)
-#define EXIT(id, fn, ...)         ABOUT(ROW, id, "VM-Exit Control Fields", fn, __VA_ARGS__)
-#define ENTRY(id, fn, ...)        ABOUT(ROW, id, "VM-Entry Control Fields", fn, __VA_ARGS__)
-#define EXEC_AT(id, fn, at, ...)  ABOUT(ROW_AT, id, "VM-Execution Control Fields", fn, at, __VA_ARGS__)
-#define EXIT_AT(id, fn, at, ...)  ABOUT(ROW_AT, id, "VM-Exit Control Fields", fn, at, __VA_ARGS__)
-#define ENTRY_AT(id, fn, at, ...) ABOUT(ROW_AT, id, "VM-Entry Control Fields", fn, at, __VA_ARGS__)
+#define ABOUT(ROW, group, id, section, ...) ROW(group, FAIL_7, "control." id, section, __VA_ARGS__)
+#define EXEC(id, fn, ...)         ABOUT(ROW, CONTROL, id, "VM-Execution Control Fields", fn, __VA_ARGS__)
+#define EXIT(id, fn, ...)         ABOUT(ROW, TRANSFER, id, "VM-Exit Control Fields", fn, __VA_ARGS__)
+#define ENTRY(id, fn, ...)        ABOUT(ROW, TRANSFER, id, "VM-Entry Control Fields", fn, __VA_ARGS__)
+#define EXEC_AT(id, fn, at, ...)  ABOUT(ROW_AT, CONTROL, id, "VM-Execution Control Fields", fn, at, __VA_ARGS__)
+#define EXIT_AT(id, fn, at, ...)  ABOUT(ROW_AT, TRANSFER, id, "VM-Exit Control Fields", fn, at, __VA_ARGS__)
+#define ENTRY_AT(id, fn, at, ...) ABOUT(ROW_AT, TRANSFER, id, "VM-Entry Control Fields", fn, at, __VA_ARGS__)
 #define PAGE(id, fn, name, what, ...) \
 	EXEC_AT(id, fn, V(name), what " must be page-aligned and within the physical address width", V(name), __VA_ARGS__)
 #define AREA(macro, id, fn, name, what, count) \
@@ -331,7 +335,8 @@ static const struct vmx_check rows[] = {
 	     V(PIN_CONTROLS), V(PROC_CONTROLS), V(PROC2_CONTROLS)),
 	EXEC("posted.virtual-interrupts", posted_virtual_int, "posted interrupts need virtual-interrupt delivery",
 	     V(PIN_CONTROLS), V(PROC_CONTROLS), V(PROC2_CONTROLS)),
-	EXEC("posted.acknowledge", posted_ack, "posted interrupts need acknowledge interrupt on exit", V(PIN_CONTROLS), V(EXIT_CONTROLS)),
+	EXEC("posted.acknowledge", posted_ack, "posted interrupts need acknowledge interrupt on exit", V(PIN_CONTROLS), V(EXIT_CONTROLS), VMX_IN_EXEC_EXIT,
+	     RETURNS),
 	EXEC("posted.vector", posted_vector, "bits 15:8 of the posted-interrupt notification vector must be 0", V(POSTED_INT_VECTOR), V(PIN_CONTROLS)),
 	EXEC("posted.descriptor", posted_descriptor, "the posted-interrupt descriptor must be 64-byte aligned and within the physical address width",
 	     V(PI_DESCRIPTOR), V(PIN_CONTROLS)),
@@ -356,25 +361,26 @@ static const struct vmx_check rows[] = {
 	EXEC("vmfunc.reserved", vmfunc_reserved, "reserved VM-function controls must be 0", V(VMFUNC_CONTROLS), V(PROC_CONTROLS), V(PROC2_CONTROLS)),
 	EXEC("vmfunc.ept", switching_without_ept, "EPTP switching needs EPT", V(VMFUNC_CONTROLS), V(PROC_CONTROLS), V(PROC2_CONTROLS)),
 	EXEC("tsc-multiplier", tsc_multiplier, "the TSC multiplier must not be 0", V(TSC_MULTIPLIER), V(PROC_CONTROLS), V(PROC2_CONTROLS)),
+
+	ROW(THRESHOLD, FAIL_7, "control.tpr-threshold.above-tpr", "VM-Execution Control Fields", threshold_above,
+	    "bits 3:0 of the TPR threshold must not exceed VTPR[7:4] without virtual APIC accesses and interrupts",
+	    V(TPR_THRESHOLD), VMX_IN_VTPR, V(PROC_CONTROLS), V(PROC2_CONTROLS)),
+
 	EXIT("exit.reserved", exit_reserved, "reserved bits of the VM-exit controls must have their fixed values", V(EXIT_CONTROLS)),
 	EXIT("exit2.reserved", exit2_reserved, "reserved bits of the secondary VM-exit controls must be 0", V(EXIT2_CONTROLS), V(EXIT_CONTROLS)),
-	EXIT("exit.save-timer", save_timer, "saving the VMX-preemption timer needs the timer", V(EXIT_CONTROLS), V(PIN_CONTROLS)),
+	EXIT("exit.save-timer", save_timer, "saving the VMX-preemption timer needs the timer", V(EXIT_CONTROLS), V(PIN_CONTROLS), RETURNS),
 	AREA(EXIT_AT, "exit.msr-store", store_area, EXIT_MSR_STORE_ADDR, "the VM-exit MSR-store area", EXIT_MSR_STORE_COUNT),
 	AREA(EXIT_AT, "exit.msr-load", load_area, EXIT_MSR_LOAD_ADDR, "the VM-exit MSR-load area", EXIT_MSR_LOAD_COUNT),
 	ENTRY("entry.reserved", entry_reserved, "reserved bits of the VM-entry controls must have their fixed values", V(ENTRY_CONTROLS)),
 	AREA(ENTRY_AT, "entry.msr-load", entry_area, ENTRY_MSR_LOAD_ADDR, "the VM-entry MSR-load area", ENTRY_MSR_LOAD_COUNT),
-	{.id = "vmx.control.entry.smm", .group = VMX_GROUP_CONTROL, .outcome = VMX_FAIL_7, .at = 10, .bad_at = smm_outside,
+	{.id = "vmx.control.entry.smm", .group = VMX_GROUP_TRANSFER, .outcome = VMX_FAIL_7, .at = 10, .bad_at = smm_outside,
 	 .rule = "entry to SMM is for the SMM-transfer monitor alone", .manual = "SDM 3C \"VM-Entry Control Fields\"",
 	 .field = {V(ENTRY_CONTROLS), VMX_IN_SMM, VMX_FIELDS_END},
 	 .implied_by = "vmx.guest.interruptibility.smi,vmx.guest.interruptibility.smi-entry"},
 	ENTRY_AT("entry.dual-monitor", smm_outside, 11, "only the SMM-transfer monitor may deactivate dual-monitor treatment", V(ENTRY_CONTROLS), VMX_IN_SMM),
 	ENTRY("entry.smm-and-dual", smm_both, "entry to SMM excludes deactivating dual-monitor treatment", V(ENTRY_CONTROLS)),
-
-	ROW(THRESHOLD, FAIL_7, "control.tpr-threshold.above-tpr", "VM-Execution Control Fields", threshold_above,
-	    "bits 3:0 of the TPR threshold must not exceed VTPR[7:4] without virtual APIC accesses and interrupts",
-	    V(TPR_THRESHOLD), VMX_IN_VTPR, V(PROC_CONTROLS), V(PROC2_CONTROLS)),
 };
 /* clang-format on */
 const struct vmx_check_set vmx_control_checks = {
-	rows, ARRAY_LEN(rows), 1u << VMX_GROUP_CONTROL | 1u << VMX_GROUP_THRESHOLD,
+	rows, ARRAY_LEN(rows), 1u << VMX_GROUP_CONTROL | 1u << VMX_GROUP_TRANSFER | 1u << VMX_GROUP_THRESHOLD,
 };

@@ -107,6 +107,12 @@ static bool length(const struct vmx_image *g)
 	       (len > 15 || (len == 0 && !(g->caps->misc & BIT(30))));
 }
 
+/* "Checks on VM-Entry Control Fields" of entries that return from SMM. Its text forbids the opposite: ERRATA E181 */
+static bool mtf_in_root(const struct vmx_image *g)
+{
+	return injects(g) && inject_kind(g) == KIND_OTHER && inject_vector(g) == 0 && returns_to_root(g);
+}
+
 /* clang-format off */
 #define BASIC(id, outcome, fn, rule, ...) ROW(BASIC, outcome, "basic." id, "Basic VM-Entry Checks", fn, rule, __VA_ARGS__)
 #define EVENT(id, fn, rule, ...) \
@@ -132,6 +138,7 @@ static const struct vmx_check rows[] = {
 	EVENT("reserved", reserved, "reserved bits 30:12 of the interruption information must be 0", V(ENTRY_INTR_INFO)),
 	EVENT("error-code", code_upper, "bits 31:16 of a delivered error code must be 0", V(ENTRY_ERROR_CODE), V(ENTRY_INTR_INFO)),
 	EVENT("length", length, "the instruction length of a software event must be supported and at most 15", V(ENTRY_INSN_LEN), V(ENTRY_INTR_INFO)),
+	EVENT("mtf-root", mtf_in_root, "a return from SMM to VMX root operation cannot inject a pending MTF VM exit", V(ENTRY_INTR_INFO), RETURNS_TO_ROOT),
 };
 /* clang-format on */
 const struct vmx_check_set vmx_basic_checks = {basic, ARRAY_LEN(basic), 1u << VMX_GROUP_BASIC};

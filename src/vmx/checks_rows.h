@@ -44,6 +44,17 @@ static inline bool enters(const struct vmx_image *g, u64 bit)
 {
 	return (F(ENTRY_CONTROLS) & bit) != 0;
 }
+/* "VM Entries that Return from SMM"; with the VMXON pointer to root operation. */
+static inline bool returns(const struct vmx_image *g)
+{
+	return vmx_in(g, VMX_IN_SMM) && !enters(g, ENTRY_SMM);
+}
+static inline bool returns_to_root(const struct vmx_image *g)
+{
+	return returns(g) && F(EXECUTIVE_VMCS) == vmx_in(g, VMX_IN_VMXON);
+}
+#define RETURNS         V(ENTRY_CONTROLS), VMX_IN_SMM
+#define RETURNS_TO_ROOT RETURNS, V(EXECUTIVE_VMCS), VMX_IN_VMXON
 static inline bool v86(const struct vmx_image *g)
 {
 	return (F(GUEST_RFLAGS) & FL_VM) != 0;

@@ -32,6 +32,11 @@ static bool activity_smm(const struct vmx_image *g)
 	return F(GUEST_ACTIVITY) == WAIT_SIPI && enters(g, ENTRY_SMM);
 }
 
+static bool wait_in_root(const struct vmx_image *g)
+{
+	return F(GUEST_ACTIVITY) == WAIT_SIPI && returns_to_root(g);
+}
+
 static bool wakes_hlt(const struct vmx_image *g)
 {
 	switch (inject_kind(g)) {
@@ -187,9 +192,10 @@ static bool link_revision(const struct vmx_image *g)
 	return has_link(g) && !bad_page(g, F(LINK_POINTER)) && vmx_in(g, VMX_IN_LINK_WORD) != word;
 }
 
+/* An entry that returns from SMM is not to make one VMCS two things. */
 static bool link_current(const struct vmx_image *g)
 {
-	return has_link(g) && F(LINK_POINTER) == vmx_in(g, VMX_IN_CURRENT);
+	return has_link(g) && F(LINK_POINTER) == (returns(g) ? F(EXECUTIVE_VMCS) : vmx_in(g, VMX_IN_CURRENT));
 }
 
 /* ---- PDPTEs ---- */
@@ -221,6 +227,7 @@ static const struct vmx_check rows[] = {
 	STATE_("activity.hlt-dpl", hlt_dpl, "a guest in HLT must have SS.DPL 0", V(GUEST_ACTIVITY), V(GUEST_SS_AR)),
 	STATE_("activity.blocking", activity_blocking, "a guest under STI or MOV-SS blocking must be active", V(GUEST_ACTIVITY), BLOCKING),
 	STATE_("activity.smm", activity_smm, "entry to SMM must not wait for a SIPI", V(GUEST_ACTIVITY), V(ENTRY_CONTROLS)),
+	STATE_("activity.wait-root", wait_in_root, "a return from SMM to VMX root operation must not wait for a SIPI", V(GUEST_ACTIVITY), RETURNS_TO_ROOT),
 	STATE_("interruptibility.reserved", blocking_reserved, "bits 31:5 of the interruptibility state must be 0", BLOCKING),
 	STATE_("interruptibility.sti-mov-ss", sti_and_mov_ss, "STI and MOV-SS blocking exclude each other", BLOCKING),
 	STATE_("interruptibility.sti-if", sti_without_if, "STI blocking needs RFLAGS.IF", BLOCKING, V(GUEST_RFLAGS)),
@@ -251,7 +258,8 @@ static const struct vmx_check rows[] = {
 	LINK("address", link_address, "the VMCS link pointer must be ~0, or page-aligned and within the physical address width", VMX_FIELDS_END),
 	LINK("revision", link_revision, "the linked VMCS must have the revision identifier, and be a shadow exactly under VMCS shadowing",
 	     VMX_IN_LINK_WORD, V(PROC_CONTROLS), V(PROC2_CONTROLS), VMX_FIELDS_END),
-	LINK("current", link_current, "the VMCS link pointer must not be the current VMCS", VMX_IN_CURRENT, VMX_FIELDS_END),
+	LINK("current", link_current, "the VMCS link pointer must not be the current VMCS; returning from SMM, the executive VMCS", VMX_IN_CURRENT,
+	     RETURNS, V(EXECUTIVE_VMCS), VMX_FIELDS_END),
 
 	PDPTE(0), PDPTE(1), PDPTE(2), PDPTE(3),
 };

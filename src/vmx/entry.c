@@ -5,7 +5,7 @@
 #include "vmx/vmx.h"
 
 /* "Event Injection", or what was pending. */
-static void inject_event(struct cpu *c, struct vmx *v)
+void vmx_inject(struct cpu *c, struct vmx *v)
 {
 	u64 info = vmcs_get(v, VMCS_ENTRY_INTR_INFO), pending = vmcs_get(v, VMCS_GUEST_PENDING_DEBUG);
 	bool movss = (c->shadow & SHADOW_MOVSS) != 0;
@@ -42,41 +42,42 @@ static void inject_event(struct cpu *c, struct vmx *v)
 /* ---- what the checks look at ---- */
 
 /* "Checks on Guest Page-Directory-Pointer-Table Entries": from the VMCS with EPT, otherwise from memory. */
-static void image_pdptes(struct cpu *c, const struct vmx *v, u64 pdpte[4])
+#define F(name) (f[vmcs_slot(VMCS_##name)])
+static void image_pdptes(struct cpu *c, const u64 *f, u64 pdpte[4])
 {
-	bool pae = (vmcs_get(v, VMCS_GUEST_CR0) & CR0_PG) && (vmcs_get(v, VMCS_GUEST_CR4) & CR4_PAE) &&
-	           !(vmcs_get(v, VMCS_ENTRY_CONTROLS) & ENTRY_GUEST64);
-	u64 cr3 = vmcs_get(v, VMCS_GUEST_CR3) & 0xffffffe0;
+	bool pae = (F(GUEST_CR0) & CR0_PG) && (F(GUEST_CR4) & CR4_PAE) && !(F(ENTRY_CONTROLS) & ENTRY_GUEST64);
+	bool ept = (F(PROC_CONTROLS) & PROC_SECONDARY) && (F(PROC2_CONTROLS) & PROC2_EPT);
+	u64 cr3 = F(GUEST_CR3) & 0xffffffe0;
 
 	for (unsigned n = 0; n < 4 && pae; n++)
-		pdpte[n] = vmx_proc2(v) & PROC2_EPT ? vmcs_get(v, VMCS_GUEST_PDPTE0 + 2 * n)
-		                                    : cpu_read_u64(c, BY_VIRT, cr3 + 8 * n);
+		pdpte[n] = ept ? f[vmcs_slot(VMCS_GUEST_PDPTE0) + n] : cpu_read_u64(c, BY_VIRT, cr3 + 8 * n);
 }
 
-static void image_memory(struct cpu *c, const struct vmx *v, u64 *in)
+static void image_memory(struct cpu *c, const u64 *f, u64 *in)
 {
-	u64 link = vmcs_get(v, VMCS_LINK_POINTER), page = vmcs_get(v, VMCS_VIRTUAL_APIC_ADDR);
+	u64 link = F(LINK_POINTER), page = F(VIRTUAL_APIC_ADDR);
 
 	if (link != VMCS_NONE && is_aligned(link, PAGE_SIZE) && !(link >> c->phys_bits))
 		in[VMX_IN_LINK_WORD - VMX_IN] = cpu_read_u32(c, BY_VIRT, link);
-	if ((vmcs_get(v, VMCS_PROC_CONTROLS) & PROC_TPR_SHADOW) && is_aligned(page, PAGE_SIZE) &&
-	    !(page >> c->phys_bits))
+	if ((F(PROC_CONTROLS) & PROC_TPR_SHADOW) && is_aligned(page, PAGE_SIZE) && !(page >> c->phys_bits))
 		in[VMX_IN_VTPR - VMX_IN] = cpu_read_u32(c, BY_VIRT, page + 0x80) & 0xff;
-	image_pdptes(c, v, &in[VMX_IN_PDPTE0 - VMX_IN]);
+	image_pdptes(c, f, &in[VMX_IN_PDPTE0 - VMX_IN]);
 }
+#undef F
 
-static void image_fill(struct cpu *c, bool resume, struct vmx_image *g)
+void vmx_image_fill(struct cpu *c, const u64 *f, bool resume, struct vmx_image *g)
 {
 	const struct vmx *v = vmx_of(c);
 
-	*g = (struct vmx_image){.f = v->f, .caps = vmx_caps(c)};
+	*g = (struct vmx_image){.f = f, .caps = vmx_caps(c)};
 	g->in[VMX_IN_LMA - VMX_IN] = long_mode(c);
 	g->in[VMX_IN_SMM - VMX_IN] = c->smm;
 	g->in[VMX_IN_MOVSS - VMX_IN] = (c->insn_shadow & SHADOW_MOVSS) != 0;
 	g->in[VMX_IN_RESUME - VMX_IN] = resume;
 	g->in[VMX_IN_LAUNCHED - VMX_IN] = v->launched != 0;
 	g->in[VMX_IN_CURRENT - VMX_IN] = v->current;
-	image_memory(c, v, g->in);
+	g->in[VMX_IN_VMXON - VMX_IN] = v->vmxon_pa;
+	image_memory(c, f, g->in);
 }
 
 /* Groups to look at: those that apply, less those that passed before and of whose fields nothing has changed since. An
@@ -105,7 +106,7 @@ static void groups_passed(struct vmx *v, const struct vmx_image *g)
 /* ---- outcomes ---- */
 
 /* "VM-Entry Failures During or After Loading Guest State": only reason and qualification are written. */
-static enum xr entry_failure(struct cpu *c, unsigned reason, u64 qualification)
+enum xr vmx_entry_failure(struct cpu *c, unsigned reason, u64 qualification)
 {
 	struct vmx *v = vmx_of(c);
 	u64 rip = vmcs_get(v, VMCS_GUEST_RIP);
@@ -118,17 +119,17 @@ static enum xr entry_failure(struct cpu *c, unsigned reason, u64 qualification)
 	return XR_OK;
 }
 
-static cold enum xr refuse(struct cpu *c, const struct insn *i, const struct vmx_image *g, const struct vmx_check *k)
+cold enum xr vmx_refuse(struct cpu *c, const struct insn *i, const struct vmx_image *g, const struct vmx_check *k)
 {
 	vmx_explain(c, g, k, insn_rip(c, i));
 	if (k->outcome == VMX_EXIT_33)
-		return entry_failure(c, 33, quirk(c, QUIRK_VMX_FIRST) ? 0 : k->qualification);
+		return vmx_entry_failure(c, 33, quirk(c, QUIRK_VMX_FIRST) ? 0 : k->qualification);
 	c->r[REG_RIP] = next_rip(c, i);
-	return vmx_fail(c, k->outcome);
+	return vmx_fail(c, vmx_check_outcome(g, k));
 }
 
 /* What the controls make pending or watched from the first instruction on. */
-static void open_windows(struct cpu *c, struct vmx *v)
+static void open_windows(struct cpu *c, const struct vmx *v)
 {
 	u64 proc = vmcs_get(v, VMCS_PROC_CONTROLS);
 
@@ -138,8 +139,20 @@ static void open_windows(struct cpu *c, struct vmx *v)
 		c->pend |= PEND_INTR_WINDOW;
 	if (proc & PROC_NMI_WINDOW)
 		c->pend |= PEND_NMI_WINDOW;
-	v->ple_last = 0;
-	vmx_timer_start(c);
+}
+
+void vmx_guest_begin(struct cpu *c)
+{
+	const struct vmx *v = vmx_of(c);
+
+	vmx_compile_intercepts(c);
+	c->guest = true;
+	c->stage2 = (vmx_proc2(v) & PROC2_EPT) != 0;
+	vmx_stage2_enter(c);
+	c->pdpte_on_demand = false;
+	vmx_apic_enter(c);
+	open_windows(c, v);
+	c->space = vmx_space(c); /* the context follows in cpu_update_mode() */
 }
 
 static void commit(struct cpu *c, struct vmx *v, const u64 pdpte[4])
@@ -149,16 +162,11 @@ static void commit(struct cpu *c, struct vmx *v, const u64 pdpte[4])
 		vmx_first_guest_loaded(c);
 	c->pend &= ~(u32)PEND_DB;
 	c->monitor_addr = UINT64_MAX;
-	vmx_compile_intercepts(c);
-	c->guest = true;
-	c->stage2 = (vmx_proc2(v) & PROC2_EPT) != 0;
-	vmx_stage2_enter(c);
-	c->pdpte_on_demand = false;
 	if (!(vmx_proc2(v) & PROC2_VPID))
 		vmx_flush_vpid(c, 0, false, false);
-	vmx_apic_enter(c);
-	open_windows(c, v);
-	c->space = vmx_space(c); /* the context follows in cpu_update_mode() */
+	vmx_guest_begin(c);
+	v->ple_last = 0;
+	vmx_timer_start(c, vmcs_get(v, VMCS_PREEMPTION_TIMER));
 	cpu_update_mode(c);
 }
 
@@ -175,21 +183,21 @@ enum xr vmx_enter(struct cpu *c, const struct insn *i, bool resume)
 
 	if (quirk(c, QUIRK_VMX_FIRST))
 		vmx_first_hide(c);
-	image_fill(c, resume, &g);
+	vmx_image_fill(c, v->f, resume, &g);
 	groups = groups_to_check(v, &g);
 	k = groups ? vmx_check_next(&g, &row, groups) : NULL;
 	if (unlikely(k))
-		return refuse(c, i, &g, k);
+		return vmx_refuse(c, i, &g, k);
 	groups_passed(v, &g);
 	v->entry_rip = insn_rip(c, i);
 	commit(c, v, &g.in[VMX_IN_PDPTE0 - VMX_IN]);
 	failed = vmx_msr_area(c, VMCS_ENTRY_MSR_LOAD_ADDR, VMCS_ENTRY_MSR_LOAD_COUNT, vmx_load_msrs);
 	if (failed) {
 		c->nmi_blocked = nmi_blocked;
-		return entry_failure(c, 34, failed);
+		return vmx_entry_failure(c, 34, failed);
 	}
 	v->launched = true;
-	inject_event(c, v);
+	vmx_inject(c, v);
 	c->attention = 1;
 	if (c->hooks->vm_entry)
 		c->hooks->vm_entry(c->hooks->arg, c);

@@ -154,18 +154,28 @@ static u64 insn_information(struct cpu *c, const struct exit_request *x)
 	return x->insn && x->id != ICPT_STAGE2 ? insn_information_field(x->insn) : 0;
 }
 
+static u64 basic_reason(const struct exit_request *x)
+{
+	u64 reason = vmx_exit_reason(x->id);
+
+	switch (x->id) {
+	case ICPT_MSR: return reason + x->q[1]; /* 31 RDMSR, 32 WRMSR */
+	case ICPT_SMI: return reason - x->q[1]; /* 6, or 5 of an I/O instruction */
+	default: return reason;
+	}
+}
+
 /* Each field of the map that tells of the exit. Addresses have 32 bits outside 64-bit mode. */
-static u64 record(struct cpu *c, const struct exit_request *x)
+static u64 record(struct cpu *c, const struct exit_request *x, u64 marks)
 {
 	struct vmx *v = vmx_of(c);
-	u64 reason = vmx_exit_reason(x->id) + (x->id == ICPT_MSR ? x->q[1] : 0); /* 31 RDMSR, 32 WRMSR */
+	u64 reason = basic_reason(x);
 	const struct vmx_exit_row *row = &vmx_exit_rows[reason];
 	const struct event e = exiting_event(c, x), original = original_event(x);
-	const bool io_string = x->id == ICPT_IOIO && x->has_linear;
+	const bool io_smi = x->id == ICPT_SMI && x->q[1], io_string = x->id == ICPT_IOIO && x->has_linear;
 	const bool linear = io_string || !quirk(c, QUIRK_VMX_FIRST); /* 2004: the field is of string instructions alone */
 
-	if (c->bus_lock)
-		reason |= BUS_LOCK_ASSERTED;
+	reason |= marks | (c->bus_lock ? BUS_LOCK_ASSERTED : 0);
 #define NOTHING(...)
 #define TOLD(name, encoding, condition, text, told, value)                                                             \
 	if (told) {                                                                                                    \
@@ -181,18 +191,25 @@ static u64 record(struct cpu *c, const struct exit_request *x)
 
 /* ---- "Loading Host State" ---- */
 
+void vmx_guest_end(struct cpu *c)
+{
+	c->guest = c->stage2 = c->pdpte_on_demand = false;
+	memset(c->icpt, 0, sizeof(c->icpt));
+	c->inject.type = EV_NONE;
+	vmx_of(c)->injecting = false;
+	vmx_apic_leave(c);
+	c->mtf = c->lock_exits = c->bus_lock = false;
+	c->pend &= ~(u32)(PEND_MTF | PEND_PREEMPT | PEND_NMI_WINDOW | PEND_INTR_WINDOW);
+	c->space = 0;
+}
+
 void vmx_load_host(struct cpu *c)
 {
 	struct vmx *v = vmx_of(c);
 	bool host64 = (vmcs_get(v, VMCS_EXIT_CONTROLS) & EXIT_HOST64) != 0;
 
-	c->guest = c->stage2 = c->pdpte_on_demand = false;
-	memset(c->icpt, 0, sizeof(c->icpt));
-	c->inject.type = EV_NONE;
-	v->injecting = false;
 	vmx_timer_stop(c);
-	vmx_apic_leave(c);
-	c->mtf = c->lock_exits = c->bus_lock = false;
+	vmx_guest_end(c);
 	if (quirk(c, QUIRK_VMX_FIRST))
 		vmx_first_hide(c);
 	vmx_host_load(c, host64);
@@ -201,11 +218,10 @@ void vmx_load_host(struct cpu *c)
 	c->shadow = 0;
 	c->activity = ACT_RUN;
 	c->pending_db = 0;
-	c->pend &= ~(u32)(PEND_DB | PEND_MTF | PEND_PREEMPT | PEND_NMI_WINDOW | PEND_INTR_WINDOW);
+	c->pend &= ~(u32)PEND_DB;
 	c->monitor_addr = c->wake_at = UINT64_MAX;
 	if (!(vmx_proc2(v) & PROC2_VPID))
 		vmx_flush_vpid(c, 0, false, false);
-	c->space = 0;
 	cpu_update_mode(c);
 	c->attention = 1;
 	if (!host64 && (c->cr4 & CR4_PAE) && mmu_load_pdptes(c, c->cr3) != XR_OK)
@@ -214,10 +230,10 @@ void vmx_load_host(struct cpu *c)
 		vmx_abort(c, 4);
 }
 
-void vmx_exit(struct cpu *c, const struct exit_request *x)
+u64 vmx_exit_save(struct cpu *c, const struct exit_request *x, u64 marks)
 {
 	struct vmx *v = vmx_of(c);
-	u64 reason = record(c, x);
+	u64 reason = record(c, x, marks);
 
 	vmx_guest_save(c, x);
 	if (quirk(c, QUIRK_VMX_FIRST))
@@ -225,19 +241,31 @@ void vmx_exit(struct cpu *c, const struct exit_request *x)
 	if (has(c, FEAT_VMX_STORE_LMA))
 		vmcs_set(v, VMCS_ENTRY_CONTROLS,
 		         (vmcs_get(v, VMCS_ENTRY_CONTROLS) & ~(u64)ENTRY_GUEST64) | (long_mode(c) ? ENTRY_GUEST64 : 0));
+	return reason;
+}
+
+void vmx_exit_load(struct cpu *c)
+{
+	const struct vmx *v = vmx_of(c);
+
+	c->guest = false; /* the lists hold what RDMSR and WRMSR would, without offsets and virtualisation */
+	if (vmx_msr_area(c, VMCS_EXIT_MSR_STORE_ADDR, VMCS_EXIT_MSR_STORE_COUNT, vmx_store_msrs))
+		vmx_abort(c, 1);
+	else if (long_mode(c) && !(vmcs_get(v, VMCS_EXIT_CONTROLS) & EXIT_HOST64))
+		vmx_abort(c, 6); /* the guest went there by itself: entry refuses an IA-32e mode guest of such a host */
+	else
+		vmx_load_host(c);
+}
+
+void vmx_exit(struct cpu *c, const struct exit_request *x)
+{
+	const struct vmx *v = vmx_of(c);
+	u64 reason = vmx_exit_save(c, x, 0);
+
 	/* "Blocking by NMI": virtual blocking is the guest's own; an exit by NMI blocks. After the save. */
 	if (x->id == ICPT_NMI || vmx_virtual_nmis(v))
 		c->nmi_blocked = x->id == ICPT_NMI;
 	vmx_timer_stop(c);
 	vmx_record_exit(c, reason, x->q[0], c->r[REG_RIP]);
-	c->guest = false; /* the lists hold what RDMSR and WRMSR would, without offsets and virtualisation */
-	if (vmx_msr_area(c, VMCS_EXIT_MSR_STORE_ADDR, VMCS_EXIT_MSR_STORE_COUNT, vmx_store_msrs)) {
-		vmx_abort(c, 1);
-		return;
-	}
-	if (long_mode(c) && !(vmcs_get(v, VMCS_EXIT_CONTROLS) & EXIT_HOST64)) {
-		vmx_abort(c, 6); /* the guest went there by itself: entry refuses an IA-32e mode guest of such a host */
-		return;
-	}
-	vmx_load_host(c);
+	vmx_exit_load(c);
 }

@@ -71,6 +71,7 @@ static u64 wbnoinvd(const struct vmx_asked *a)
 	EXIT(2,      "triple fault",                        EVENT,  0,      NULL,            SHUTDOWN, SHUTDOWN) \
 	EXIT(3,      "INIT",                                EVENT,  D,      NULL,            INIT, INIT) \
 	EXIT(4,      "SIPI",                                EVENT,  0,      given,           SIPI, SIPI) \
+	OTHER(5,      "I/O SMI",                             EVENT,  D,      given) /* SMI, with q[1] */ \
 	EXIT(6,      "SMI",                                 EVENT,  D,      NULL,            SMI, SMI) \
 	EXIT(7,      "interrupt window",                    EVENT,  0,      NULL,            VINTR, VINTR) \
 	EXIT(8,      "NMI window",                          EVENT,  0,      NULL,            NMI_WINDOW, NMI_WINDOW) \

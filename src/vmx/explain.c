@@ -150,6 +150,10 @@ const char *vmx_input_name(unsigned input)
 	        "instruction, 1 for VMRESUME",
 	        "launch state of the current VMCS",
 	        "current VMCS pointer",
+	        "VMXON pointer",
+	        "first doubleword at the executive-VMCS pointer",
+	        "launch state of the executive VMCS",
+	        "VM-exit controls of the executive VMCS",
 	        "first doubleword at the VMCS link pointer",
 	        "VTPR in the virtual-APIC page",
 	        "PDPTE0",
@@ -243,14 +247,19 @@ static void name_event(struct line *l, const struct vmx_image *g, const struct v
 	        [VMX_FAIL_5] = "VMRESUME with non-launched VMCS",
 	        [VMX_FAIL_7] = "VM entry with invalid control field(s)",
 	        [VMX_FAIL_8] = "VM entry with invalid host-state field(s)",
+	        [VMX_FAIL_16] = "VM entry with invalid executive-VMCS pointer",
+	        [VMX_FAIL_17] = "VM entry with non-launched executive VMCS",
+	        [VMX_FAIL_18] = "VM entry with executive-VMCS pointer not VMXON pointer",
+	        [VMX_FAIL_25] = "VM entry with invalid VM-execution control fields in executive VMCS",
 	        [VMX_FAIL_26] = "VM entry with events blocked by MOV SS",
 	};
 	const char *insn = vmx_in(g, VMX_IN_RESUME) ? "VMRESUME" : "VMLAUNCH";
+	const u8 outcome = vmx_check_outcome(g, k);
 
-	if (k->outcome == VMX_EXIT_33)
+	if (outcome == VMX_EXIT_33)
 		add(l, "%s failed: exit reason 0x80000021 (33, VM-entry failure, invalid guest state)", insn);
 	else
-		add(l, "%s refused: VMfailValid, error %u: %s", insn, k->outcome, errors[k->outcome]);
+		add(l, "%s refused: VMfailValid, error %u: %s", insn, outcome, errors[outcome]);
 }
 
 cold void vmx_explain(struct cpu *c, const struct vmx_image *g, const struct vmx_check *k, u64 rip)
@@ -270,7 +279,7 @@ cold void vmx_explain(struct cpu *c, const struct vmx_image *g, const struct vmx
 	if (!c->hooks->refused)
 		return;
 	name_event(&e, g, k);
-	r.code = k->outcome;
+	r.code = vmx_check_outcome(g, k);
 	if (k->outcome == VMX_EXIT_33) {
 		r.code = VMX_EXIT_33 | BIT(31);
 		r.info[0] = k->qualification;
@@ -315,5 +324,51 @@ cold void vmx_explain_msr(struct cpu *c, const struct vmx_msr_check *k, u32 numb
 	r.field[2] = (struct check_field){.name = "MSR value", .value = e->value, .width = 8};
 	snprintf(r.field[1].decoded, sizeof(r.field[1].decoded), "entry %u", number);
 	r.fields = 3;
+	c->hooks->refused(c->hooks->arg, c, &r);
+}
+
+/* ---- VMCALL ---- */
+
+struct call_refusal {
+	const char *id, *words, *rule, *field, *manual;
+};
+
+/* clang-format off */
+static const struct call_refusal calls[] = {
+	[19] = {"vmx.vmcall.not-clear", "VMCALL with non-clear VMCS", "the VMCS that activates dual-monitor treatment must have a clear launch state",
+	        "launch state of the current VMCS", "Initial Checks"},
+	[20] = {NULL, "VMCALL with invalid VM-exit control fields", NULL, NULL, "Initial Checks"},
+	[22] = {"vmx.vmcall.mseg-revision", "VMCALL with incorrect MSEG revision identifier",
+	        "MSEG must begin with the revision identifier in bits 63:32 of IA32_VMX_MISC", "MSEG revision identifier", "MSEG Checking"},
+	[24] = {"vmx.vmcall.mseg-features", "VMCALL with invalid SMM-monitor features",
+	        "of the monitor features in MSEG bits 31:1 must be 0, and bit 0, IA-32e mode, be 1 for VMCALL in 64-bit mode",
+	        "SMM-transfer monitor features", "MSEG Checking"},
+};
+/* clang-format on */
+
+cold void vmx_explain_call(struct cpu *c, u64 rip, unsigned error, const struct vmx_check *k, u64 value)
+{
+	const struct call_refusal *w = &calls[error];
+	char event[128], manual[64];
+	struct refusal r = {.event = event,
+	                    .check = k ? k->id : w->id,
+	                    .rule = k ? k->rule : w->rule,
+	                    .manual = manual,
+	                    .then = "dual-monitor treatment stays inactive",
+	                    .also = "none",
+	                    .fields = 1,
+	                    .guest = vmx_of(c)->current,
+	                    .code = error,
+	                    .rip = rip,
+	                    .insn = c->insns,
+	                    .cpu = c->index};
+
+	if (!c->hooks->refused)
+		return;
+	snprintf(event, sizeof(event), "VMCALL refused: VMfailValid, error %u: %s", error, w->words);
+	snprintf(manual, sizeof(manual), "SDM 3C \"%s\"", w->manual);
+	r.field[0] = (struct check_field){.name = k ? vmcs_field_at(k->field[0])->name : w->field, .value = value, .width = 4};
+	if (k)
+		vmx_decode_field(r.field[0].decoded, sizeof(r.field[0].decoded), k->field[0], value);
 	c->hooks->refused(c->hooks->arg, c, &r);
 }

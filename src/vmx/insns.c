@@ -64,9 +64,13 @@ static enum xr vmxoff(struct cpu *c, const struct insn *i)
 	struct vmx *v = vmx_of(c);
 
 	TRY(gate(c, i, ICPT_VMXOFF));
+	if (v->dual)
+		return vmx_fail(c, 23);
 	vmx_region_leave(c);
 	vmx_shadow_leave(c, v->shadow);
 	c->virt_root = false;
+	if (!(v->smm_ctl & SMM_CTL_KEEPS_BLOCKING))
+		c->smi_blocked = false;
 	cpu_recheck(c); /* INIT is no longer blocked */
 	if (cpu_sees(c)->a20_masked)
 		tlb_flush_all(c); /* nor is A20M */
@@ -216,10 +220,13 @@ static enum xr launch(struct cpu *c, const struct insn *i, enum icpt id, bool re
 	struct vmx *v = vmx_of(c);
 
 	TRY(gate(c, i, id));
-	if (v->current != VMCS_NONE && !v->is_shadow)
-		return vmx_enter(c, i, resume);
-	c->r[REG_RIP] = next_rip(c, i);
-	return vmx_fail_invalid(c);
+	if (v->current == VMCS_NONE || v->is_shadow) {
+		c->r[REG_RIP] = next_rip(c, i);
+		return vmx_fail_invalid(c);
+	}
+	if (unlikely(c->smm) && !(vmcs_get(v, VMCS_ENTRY_CONTROLS) & ENTRY_SMM))
+		return vmx_smm_return(c, i, resume);
+	return vmx_enter(c, i, resume);
 }
 
 static enum xr vmlaunch(struct cpu *c, const struct insn *i)
@@ -232,7 +239,7 @@ static enum xr vmresume(struct cpu *c, const struct insn *i)
 	return launch(c, i, ICPT_VMRESUME, true);
 }
 
-/* A guest may call from every mode. No dual-monitor treatment: in root operation it fails; in 2004 it is not there. */
+/* A guest may call from every mode; in root operation it is the monitor in SMM that is called. In 2004 it is not there. */
 static enum xr vmcall(struct cpu *c, const struct insn *i)
 {
 	if (!c->virt_root)
@@ -240,7 +247,7 @@ static enum xr vmcall(struct cpu *c, const struct insn *i)
 	TRY(icpt_test(c, i, ICPT_VMCALL, 0));
 	if (quirk(c, QUIRK_VMX_FIRST) || v86_mode(c) || (long_mode(c) && !mode64(c)))
 		return fault_ud(c);
-	return c->cpl ? fault_gp(c, 0) : vmx_fail(c, 1);
+	return c->cpl ? fault_gp(c, 0) : vmx_smm_call(c, i);
 }
 
 /* ---- INVEPT, INVVPID ---- */

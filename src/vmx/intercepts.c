@@ -82,11 +82,13 @@ void vmx_compile_intercepts(struct cpu *c)
 
 	if (memcmp(now, v->compiled_for, sizeof(now)) == 0) {
 		memcpy(c->icpt, v->compiled, sizeof(c->icpt));
-		return;
+	} else {
+		compile(c, now, now[VMX_WORDS]);
+		memcpy(v->compiled, c->icpt, sizeof(v->compiled));
+		memcpy(v->compiled_for, now, sizeof(now));
 	}
-	compile(c, now, now[VMX_WORDS]);
-	memcpy(v->compiled, c->icpt, sizeof(v->compiled));
-	memcpy(v->compiled_for, now, sizeof(now));
+	if (unlikely(c->smm))
+		turn_on(c, ICPT_RSM); /* outside SMM it is #UD, in a guest too */
 }
 
 /* ---- what a flat bit does not settle ---- */

@@ -150,10 +150,10 @@
 	FIELD(CR3_TARGET2,            0x600c, VMX_ALWAYS,        "CR3-target value 2") \
 	FIELD(CR3_TARGET3,            0x600e, VMX_ALWAYS,        "CR3-target value 3") \
 	TOLD( EXIT_QUALIFICATION,     0x6400, VMX_ALWAYS,        "Exit qualification",                true, mode64(c) ? x->q[0] : (u32)x->q[0]) \
-	TOLD( IO_RCX,                 0x6402, VMX_LATER,         "I/O RCX",                           io_string, c->r[REG_RCX]) \
-	TOLD( IO_RSI,                 0x6404, VMX_LATER,         "I/O RSI",                           io_string, c->r[REG_RSI]) \
-	TOLD( IO_RDI,                 0x6406, VMX_LATER,         "I/O RDI",                           io_string, c->r[REG_RDI]) \
-	TOLD( IO_RIP,                 0x6408, VMX_LATER,         "I/O RIP",                           io_string, c->r[REG_RIP]) \
+	TOLD( IO_RCX,                 0x6402, VMX_LATER,         "I/O RCX",                           io_smi || io_string, io_smi ? c->smi_io.rcx : c->r[REG_RCX]) \
+	TOLD( IO_RSI,                 0x6404, VMX_LATER,         "I/O RSI",                           io_smi || io_string, io_smi ? c->smi_io.rsi : c->r[REG_RSI]) \
+	TOLD( IO_RDI,                 0x6406, VMX_LATER,         "I/O RDI",                           io_smi || io_string, io_smi ? c->smi_io.rdi : c->r[REG_RDI]) \
+	TOLD( IO_RIP,                 0x6408, VMX_LATER,         "I/O RIP",                           io_smi || io_string, io_smi ? c->smi_io.rip : c->r[REG_RIP]) \
 	TOLD( GUEST_LINEAR,           0x640a, VMX_ALWAYS,        "Guest-linear address",              linear, x->has_linear ? x->linear : 0) \
 	GUEST(GUEST_CR0,              0x6800, VMX_ALWAYS,        "Guest CR0",                       cr0,                true, (x & ~CR0_KEPT) | (c->cr0 & CR0_KEPT), true, x) \
 	GUEST(GUEST_CR3,              0x6802, VMX_ALWAYS,        "Guest CR3",                       cr3,                true, x, true, x) \

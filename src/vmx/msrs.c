@@ -86,8 +86,8 @@ enum { ABSENT, HERE };
 	ROW(A, EXIT, 31, ABSENT, "activate secondary controls") \
 	ROW(A, ENTRY, 2, HERE, "load debug controls") \
 	ROW(A, ENTRY, 9, HERE, "IA-32e mode guest") \
-	ROW(A, ENTRY, 10, ABSENT, "entry to SMM") \
-	ROW(A, ENTRY, 11, ABSENT, "deactivate dual-monitor treatment") \
+	ROW(A, ENTRY, 10, HERE, "entry to SMM") \
+	ROW(A, ENTRY, 11, HERE, "deactivate dual-monitor treatment") \
 	ROW(A, ENTRY, 13, HERE, "load IA32_PERF_GLOBAL_CTRL") \
 	ROW(A, ENTRY, 14, HERE, "load IA32_PAT") \
 	ROW(A, ENTRY, 15, HERE, "load IA32_EFER") \
@@ -146,12 +146,14 @@ static const struct {
         [VMX_ENTRY] = {0x484, 0x490, EDX},
 };
 
-/* 4 KiB regions, write-back, INS/OUTS information, TRUE MSRs. */
+/* 4 KiB regions, dual-monitor treatment, write-back, INS/OUTS information, TRUE MSRs. */
 #define TRUE_MSRS BIT(55)
-#define BASIC     (VMX_REVISION | BIT(44) | 6ull << 50 | BIT(54) | TRUE_MSRS)
-/* EFER.LMA to "IA-32e mode guest"; HLT, shutdown and wait-for-SIPI activity states; four CR3 targets; VMWRITE to any
- * field; injection with instruction length 0. */
-#define MISC (VMX_TIMER_SHIFT | BIT(5) | 7ull << 6 | 4ull << 16 | BIT(29) | BIT(30))
+#define BASIC     (VMX_REVISION | BIT(44) | BIT(49) | 6ull << 50 | BIT(54) | TRUE_MSRS)
+/* EFER.LMA to "IA-32e mode guest"; HLT, shutdown and wait-for-SIPI activity states; IA32_SMBASE; four CR3 targets; bit 2
+ * of IA32_SMM_MONITOR_CTL; VMWRITE to any field; injection with instruction length 0; the revision of MSEG. */
+#define MISC                                                                                                           \
+	(VMX_TIMER_SHIFT | BIT(5) | 7ull << 6 | BIT(15) | 4ull << 16 | BIT(28) | BIT(29) | BIT(30) |                   \
+	 (u64)VMX_MSEG_REVISION << 32)
 /* Execute-only, 4 and 5 levels, UC, WB, 2 MiB, 1 GiB, INVEPT (single, all), accessed/dirty, advanced exit information;
  * INVVPID of all four types. */
 #define EPT_CAPS                                                                                                       \
@@ -227,6 +229,8 @@ void vmx_caps_of(const struct feature_set *f, const struct cpu_model *m, struct 
 	        .misc = what_is_left(f, 0x485, MISC),
 	        .first = model_quirk(m, QUIRK_VMX_FIRST),
 	};
+	if (!feat_has(f, FEAT_VMX_DUAL_MONITOR))
+		p->misc &= mask(31, 0);
 	for (unsigned w = 0; w < VMX_WORDS; w++) {
 		u32 flexible = p->basic & TRUE_MSRS ? defaults[w].flexible & ~missing(f, announced[w].precise, EAX) : 0;
 
@@ -252,9 +256,9 @@ static u64 cr4_fixed1(struct cpu *c)
 	u64 v = 0;
 
 	for (unsigned n = 0; n < 32; n++)
-		if (cr4_valid(c, BIT(n) | CR4_VMXE))
+		if (cr4_valid(c, BIT(n) | (c->virt_root ? CR4_VMXE : 0)))
 			v |= BIT(n);
-	return v;
+	return v | CR4_VMXE; /* reserved in SMM for the while */
 }
 
 void vmx_caps_fill(struct cpu *c)
@@ -355,6 +359,33 @@ static bool feature_control_write(struct cpu *c, u32 index, u64 value)
 	return true;
 }
 
+/* ---- "Enabling the Dual-Monitor Treatment": IA32_SMM_MONITOR_CTL, IA32_SMBASE ---- */
+
+static bool smm_ctl_read(struct cpu *c, u32 index, u64 *value)
+{
+	(void)index;
+	*value = vmx_of(c)->smm_ctl;
+	return true;
+}
+
+static bool smm_ctl_write(struct cpu *c, u32 index, u64 value)
+{
+	const u64 keeps = has(c, FEAT_VMX_VMXOFF_KEEPS_SMI) ? SMM_CTL_KEEPS_BLOCKING : 0;
+
+	(void)index;
+	if (!c->smm || (value & ~(SMM_CTL_BASE | SMM_CTL_VALID | keeps)))
+		return false;
+	vmx_of(c)->smm_ctl = value;
+	return true;
+}
+
+static bool smbase_read(struct cpu *c, u32 index, u64 *value)
+{
+	(void)index;
+	*value = c->smbase;
+	return c->smm;
+}
+
 static bool read_only(struct cpu *c, u32 index, u64 value)
 {
 	(void)c, (void)index, (void)value;
@@ -366,6 +397,9 @@ static const struct msr_row rows[] = {
 	{.index = 0x03a, .count = 1, .name = "IA32_FEATURE_CONTROL", .feature = FEAT_VMX,
 	 .read = feature_control_read,
 	 .write = feature_control_write},
+	{.index = 0x09b, .count = 1, .name = "IA32_SMM_MONITOR_CTL", .feature = FEAT_VMX_DUAL_MONITOR,
+	 .read = smm_ctl_read, .write = smm_ctl_write},
+	{.index = 0x09e, .count = 1, .name = "IA32_SMBASE", .feature = FEAT_VMX_SMBASE_MSR, .read = smbase_read, .write = read_only},
 	{.index = 0x480, .count = 0x14, .name = "IA32_VMX_BASIC|IA32_VMX_PINBASED_CTLS|IA32_VMX_PROCBASED_CTLS|IA32_VMX_EXIT_CTLS|IA32_VMX_ENTRY_CTLS|"
 		 "IA32_VMX_MISC|IA32_VMX_CR0_FIXED0|IA32_VMX_CR0_FIXED1|IA32_VMX_CR4_FIXED0|IA32_VMX_CR4_FIXED1|"
 		 "IA32_VMX_VMCS_ENUM|IA32_VMX_PROCBASED_CTLS2|IA32_VMX_EPT_VPID_CAP|IA32_VMX_TRUE_PINBASED_CTLS|"

@@ -59,8 +59,8 @@ static bool control_ok(const struct cpu *c, enum control_register which, u64 val
 {
 	u64 fixed0 = VMX_CR0_FIXED0;
 
-	if (!c->virt_root)
-		return true;
+	if (!c->virt_root) /* "Protection of CR4.VMXE in SMM" */
+		return !(c->smm && which == CONTROL_CR4 && (value & CR4_VMXE));
 	if (c->guest && (vmx_proc2(vmx_of(c)) & PROC2_UNRESTRICTED))
 		fixed0 &= ~(CR0_PE | CR0_PG);
 	switch (which) {
@@ -68,6 +68,15 @@ static bool control_ok(const struct cpu *c, enum control_register which, u64 val
 	case CONTROL_CR4: return (value & VMX_CR4_FIXED0) == VMX_CR4_FIXED0;
 	default: return true;
 	}
+}
+
+/* The one door out: of the guest, or into SMM. */
+static void leave(struct cpu *c, const struct exit_request *x)
+{
+	if (unlikely(x->id == ICPT_SMI || !c->guest))
+		vmx_smm_exit(c, x);
+	else
+		vmx_exit(c, x);
 }
 
 static u64 block_at(const struct cpu *c)
@@ -92,8 +101,11 @@ static void fini(struct cpu *c)
 
 static void reset(struct cpu *c, bool is_init)
 {
+	const u64 smm_ctl = is_init ? vmx_of(c)->smm_ctl : 0;
+
 	timer_disarm(&vmx_of(c)->preempt);
 	memset(c->virt_state, 0, sizeof(struct vmx));
+	vmx_of(c)->smm_ctl = smm_ctl;
 	vmx_timer_init(c);
 	vmx_caps_fill(c);
 	vmx_of(c)->preempt_end = ~0ull;
@@ -120,6 +132,10 @@ static const struct state_row state_rows[] = {
 	STATE(8, struct vmx, preempt_end), STATE(9, struct vmx, ple_first), STATE(10, struct vmx, ple_last),
 	STATE(11, struct vmx, apic_todo), STATE(12, struct vmx, virq), STATE(13, struct vmx, apic_offset),
 	STATE(14, struct vmx, is_shadow), STATE(15, struct vmx, shadow), STATE_ARRAY(16, struct vmx, shadow_f),
+	STATE(17, struct vmx, smm_ctl), STATE(18, struct vmx, transfer), STATE(19, struct vmx, dual),
+	STATE(20, struct vmx, smi_from), STATE(21, struct vmx, smi_vmxe), STATE(22, struct vmx, smi_cpl),
+	STATE(24, struct vmx, smi_v86), STATE(25, struct vmx, smi_virtual_nmi),
+	STATE(26, struct vmx, smi_mtf), STATE_ARRAY(27, struct vmx, smi_pdpte),
 };
 /* clang-format on */
 
@@ -156,10 +172,10 @@ const struct virt_ops vmx_ops = {
                 .root_blocks_init = true,
         },
         .smm = {
-                .smi = virt_goes_on,
-                .enter = virt_smm_entered,
-                .leave = virt_smm_left,
-                .rsm = virt_rsm_runs,
+                .smi = vmx_smm_smi,
+                .enter = vmx_smm_enter,
+                .leave = vmx_smm_leave,
+                .rsm = vmx_smm_rsm,
         },
         .guest = {
                 .intercept = vmx_intercept,
@@ -173,7 +189,7 @@ const struct virt_ops vmx_ops = {
                 .bus_lock = virt_goes_on,
                 .completed = vmx_trap,
                 .shutdown = vmx_shutdown,
-                .exit = vmx_exit,
+                .exit = leave,
                 .lock_traps = true,
                 .intercept_first = true,
         },

@@ -37,6 +37,19 @@ void vmx_region_leave(struct cpu *c)
 	v->current = VMCS_NONE;
 }
 
+void vmx_region_peek(struct cpu *c, u64 pa, u64 f[VMCS_SLOTS], bool *launched)
+{
+	const struct vmx *v = vmx_of(c);
+
+	if (pa == v->current) {
+		*launched = v->launched != 0;
+		memcpy(f, v->f, sizeof(v->f));
+		return;
+	}
+	*launched = cpu_read_u32(c, BY_VIRT, pa + VMCS_REGION_LAUNCHED) & 1;
+	load(c, pa, f);
+}
+
 u64 *vmx_shadow(struct cpu *c)
 {
 	struct vmx *v = vmx_of(c);

@@ -55,9 +55,11 @@ static inline u64 guest_activity(u64 x)
 
 /* ---- ... and to be saved ---- */
 
+/* Blocking by SMI: of exits that end in SMM. */
 static inline u64 saved_blocking(const struct cpu *c)
 {
-	return (c->shadow & SHADOW_STI ? 1u : 0) | (c->shadow & SHADOW_MOVSS ? 2u : 0) | (c->nmi_blocked ? 8u : 0);
+	return (c->shadow & SHADOW_STI ? 1u : 0) | (c->shadow & SHADOW_MOVSS ? 2u : 0) |
+	       (c->smm && c->smi_blocked ? 4u : 0) | (c->nmi_blocked ? 8u : 0);
 }
 
 static u64 saved_activity(const struct exit_request *x)

@@ -46,7 +46,7 @@ void vmx_timer_init(struct cpu *c)
 	timer_init(&vmx_of(c)->preempt, c->clock, expired, c);
 }
 
-void vmx_timer_start(struct cpu *c)
+void vmx_timer_start(struct cpu *c, u64 value)
 {
 	struct vmx *v = vmx_of(c);
 	u64 now, ticks;
@@ -55,9 +55,9 @@ void vmx_timer_start(struct cpu *c)
 	if (!(vmcs_get(v, VMCS_PIN_CONTROLS) & PIN_PREEMPTION_TIMER))
 		return;
 	now = physical_tsc(c);
-	v->preempt_end = (now >> VMX_TIMER_SHIFT) + vmcs_get(v, VMCS_PREEMPTION_TIMER);
+	v->preempt_end = (now >> VMX_TIMER_SHIFT) + value;
 	ticks = (v->preempt_end << VMX_TIMER_SHIFT) - now;
-	if (!vmcs_get(v, VMCS_PREEMPTION_TIMER)) {
+	if (!value) {
 		cpu_raise(c, PEND_PREEMPT);
 		return;
 	}
@@ -74,10 +74,10 @@ void vmx_timer_rearm(struct cpu *c)
 	timer_disarm(&v->preempt);
 	if (v->preempt_end == ~0ull)
 		return;
-	if (end <= now)
-		cpu_raise(c, PEND_PREEMPT);
-	else
+	if (end > now)
 		timer_arm(&v->preempt, c->clock->now + (end - now));
+	else if (v->smi_from == VMX_SMI_OUTSIDE) /* in SMM: RSM looks */
+		cpu_raise(c, PEND_PREEMPT);
 }
 
 /* At a VM exit. The value goes back to the field only with "save VMX-preemption timer value". */

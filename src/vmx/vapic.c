@@ -461,7 +461,7 @@ void vmx_apic_enter(struct cpu *c)
 	if (virtual_interrupts(v)) {
 		update_ppr(c);
 		evaluate(c);
-	} else if (tpr_shadow(v) && vmcs_get(v, VMCS_GUEST_ACTIVITY) < 2 && !quirk(c, QUIRK_VMX_FIRST)) {
+	} else if (tpr_shadow(v) && (c->activity == ACT_RUN || c->activity == ACT_HLT) && !quirk(c, QUIRK_VMX_FIRST)) {
 		leave_todo(c, VMX_TODO_TPR, 0);
 	}
 }

@@ -3,7 +3,8 @@
  * as rows, checks.c: their runner, explain.c: a refusal in words; exit.c: VM exits; map.h: the state map, a row for each
  * field of the VMCS; state.c, fields.h, fields.c: the loads and saves, the encodings and the field table that come from
  * it; events.c: events as the VMCS has them; msr_areas.c: lists of MSRs; exits.c: a row for each exit
- * reason; intercepts.c: controls to intercepts, and what decides beside them; ept.c: the second stage and the TLB spaces; vapic.c: the virtual APIC; spp.c:
+ * reason; smm_default.c: SMI and RSM without a monitor in SMM; smm_monitor.c, smm_entry.c: the dual-monitor treatment,
+ * into SMM and out of it; intercepts.c: controls to intercepts, and what decides beside them; ept.c: the second stage and the TLB spaces; vapic.c: the virtual APIC; spp.c:
  * sub-page write permissions; paging_write.c: who may write paging structures; timing.c: the preemption timer, TSC,
  * PAUSE loops; vmfunc.c: VM functions; insns.c: the instructions; region.c: the VMCS in memory; msrs.c: capability
  * MSRs from the table of controls; conventions.c: how an instruction tells its outcome; first.c: what the processor of
@@ -126,6 +127,15 @@ struct vmx {
 	u32 compiled_for[VMX_WORDS + 1]; /* cache: the controls and exception bitmap behind `compiled`; all 0: not compiled */
 	u64 compiled[5];         /* cache: cpu->icpt for them */
 	u64 entry_rip;           /* cache: of the VMLAUNCH or VMRESUME under way, for explanations */
+	u64 smm_ctl;         /* IA32_SMM_MONITOR_CTL */
+	u64 transfer;        /* the SMM-transfer VMCS pointer; valid while `dual` */
+	bool dual;           /* the dual-monitor treatment is active */
+	/* "Default Treatment of SMI Delivery": kept inside the processor until RSM; the current VMCS stays where it is */
+	u8 smi_from;         /* enum vmx_smi_from */
+	bool smi_vmxe;       /* CR4.VMXE */
+	u8 smi_cpl;          /* "VMX-critical state": SS.DPL. No SMI is taken under blocking by STI or MOV SS */
+	bool smi_v86, smi_virtual_nmi, smi_mtf; /* ... RFLAGS.VM, virtual-NMI blocking, a pending MTF VM exit */
+	u64 smi_pdpte[4];    /* of a guest under EPT, whose CR3 is no physical address */
 	u8 injecting;
 	u8 apic_todo;    /* enum vmx_apic_todo: left by the instruction for its end */
 	u8 virq;         /* a virtual interrupt is recognised */
@@ -139,6 +149,7 @@ struct vmx {
 /* IA32_VMX_MISC bits 4:0. Every cycle counts: a world switch costs no more than an instruction here, and a guest of a few
  * instructions is to see the timer move. */
 #define VMX_TIMER_SHIFT 0
+enum vmx_smi_from { VMX_SMI_OUTSIDE, VMX_SMI_ROOT, VMX_SMI_GUEST }; /* where it found the processor */
 enum vmx_apic_todo { VMX_TODO_NONE, VMX_TODO_TPR, VMX_TODO_WRITE, VMX_TODO_EOI, VMX_TODO_X2APIC_ICR, VMX_TODO_SELF_IPI };
 
 static inline struct vmx *vmx_of(const struct cpu *c)
@@ -212,12 +223,38 @@ void vmx_region_enter(struct cpu *c, u64 pa, bool is_shadow); /* becomes the cur
 void vmx_region_leave(struct cpu *c);                         /* the current one goes back to memory */
 u64 *vmx_shadow(struct cpu *c); /* in a guest: the shadow VMCS at the link pointer, by slot */
 void vmx_shadow_leave(struct cpu *c, u64 pa); /* goes back to memory if it is the one at pa */
+void vmx_region_peek(struct cpu *c, u64 pa, u64 f[VMCS_SLOTS], bool *launched); /* of one that may be the current one */
 #define VMCS_REGION_ABORT    4
 #define VMCS_REGION_LAUNCHED 8
 #define VMCS_REGION_FIELDS   16
 
 /* ---- entry.c ---- */
 enum xr vmx_enter(struct cpu *c, const struct insn *i, bool resume);
+void vmx_guest_begin(struct cpu *c); /* non-root operation as the controls of the current VMCS have it */
+void vmx_image_fill(struct cpu *c, const u64 *f, bool resume, struct vmx_image *g);
+enum xr vmx_refuse(struct cpu *c, const struct insn *i, const struct vmx_image *g, const struct vmx_check *k);
+enum xr vmx_entry_failure(struct cpu *c, unsigned reason, u64 qualification);
+void vmx_inject(struct cpu *c, struct vmx *v);
+
+/* ---- smm_default.c ---- */
+void vmx_smm_enter(struct cpu *c, u8 *map);
+bool vmx_smm_leave(struct cpu *c, const u8 *map);
+enum xr vmx_smm_rsm(struct cpu *c, const struct insn *i);
+
+/* ---- smm_monitor.c ---- */
+/* The MSEG revision identifier of this processor, IA32_VMX_MISC bits 63:32. */
+#define VMX_MSEG_REVISION 0x0054534du
+#define SMM_CTL_VALID          BIT(0)
+#define SMM_CTL_KEEPS_BLOCKING BIT(2) /* VMXOFF leaves SMIs blocked */
+#define SMM_CTL_BASE           mask(31, 12)
+enum xr vmx_smm_smi(struct cpu *c);
+enum xr vmx_smm_call(struct cpu *c, const struct insn *i); /* VMCALL in root operation, behind its faults */
+void vmx_smm_exit(struct cpu *c, const struct exit_request *x); /* by SMI, or from root operation */
+
+/* ---- smm_entry.c ---- */
+enum xr vmx_smm_return(struct cpu *c, const struct insn *i, bool resume);
+/* The current VMCS with the VM-execution controls of the executive VMCS; NULL: the return is to root operation. */
+void vmx_image_merge(u64 out[VMCS_SLOTS], const u64 *current, const u64 *executive, const struct vmx_caps *caps);
 
 /* ---- events.c ---- */
 struct event vmx_event_from_info(u64 info, u32 error, unsigned len);
@@ -252,6 +289,10 @@ static inline u32 vmx_msr_area(struct cpu *c, u32 addr, u32 count, u32 (*move)(s
 /* ---- exit.c ---- */
 void vmx_exit(struct cpu *c, const struct exit_request *x);
 void vmx_load_host(struct cpu *c);
+void vmx_guest_end(struct cpu *c); /* all that non-root operation has switched on goes off, but for the timer */
+/* The two halves of an exit: what it tells and what it saves (marks: bits of the exit reason), and what is loaded. */
+u64 vmx_exit_save(struct cpu *c, const struct exit_request *x, u64 marks);
+void vmx_exit_load(struct cpu *c);
 void vmx_record_exit(struct cpu *c, u64 reason, u64 qualification, u64 rip);
 void vmx_abort(struct cpu *c, u32 indicator);
 
@@ -316,7 +357,7 @@ bool vmx_x2apic(struct cpu *c, u32 index, bool write, u64 *value, enum xr *r);
 u64 vmx_tsc(struct cpu *c, u64 value);
 u64 vmx_delay(struct cpu *c, u64 ticks);
 void vmx_timer_init(struct cpu *c);
-void vmx_timer_start(struct cpu *c);
+void vmx_timer_start(struct cpu *c, u64 value);
 void vmx_timer_stop(struct cpu *c);
 void vmx_timer_rearm(struct cpu *c);
 bool vmx_pause_loop(struct cpu *c);

@@ -48,8 +48,7 @@ static void leave_guest(struct cpu *c, const struct delivery *d)
 	c->block_mode_changed = 1;
 	c->wake_at = UINT64_MAX; /* a wait of the guest's ends with it */
 	c->virt->guest.exit(c, x);
-	c->guest_insns += c->insns - c->guest_since;
-	c->guest_since = UINT64_MAX;
+	cpu_guest_ends(c);
 	c->exits++;
 	c->attention = 1;
 }

@@ -58,6 +58,15 @@ static inline void guest_flushed(struct cpu *c, const struct tlb_match *m)
 		c->virt->memory.flushed(c, m);
 }
 
+/* Instructions from here on are not a guest's. */
+static inline void cpu_guest_ends(struct cpu *c)
+{
+	if (c->guest_since == UINT64_MAX)
+		return;
+	c->guest_insns += c->insns - c->guest_since;
+	c->guest_since = UINT64_MAX;
+}
+
 /* Test an intercept by hand (ROW_LATE_ICPT rows, operand-dependent ids). */
 static inline enum xr icpt_test(struct cpu *c, const struct insn *i, unsigned id, u64 q)
 {

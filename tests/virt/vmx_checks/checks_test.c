@@ -33,7 +33,7 @@ static void judge(const struct table *t, const struct state *s, size_t off, stru
 			continue;
 		v->ids[t->id[n] / 64] |= BIT(t->id[n] % 64);
 		if (!v->outcome) {
-			v->outcome = t->row[n]->outcome;
+			v->outcome = vmx_check_outcome(&g, t->row[n]);
 			v->qualification = t->row[n]->qualification;
 		}
 	}
@@ -391,8 +391,10 @@ static void random_states(const struct table *t, const struct vmx_caps *caps, u6
 			unsigned field = random_field(seed);
 
 			mutate(&s, field, seed);
-			written |= field < VMX_IN ? readers[vmcs_slot(field)] : field == VMX_IN_LMA ? ~0u : 0;
+			written |= field < VMX_IN ? readers[vmcs_slot(field)] : field == VMX_IN_LMA || field == VMX_IN_SMM ? ~0u : 0;
 		}
+		if (returns_from_smm(&s)) /* nothing is taken as known, nor across an SMI or a VMCALL */
+			written = ~0u;
 		mutate_caps(&s, seed);
 		judge(t, &s, t->count, &rows);
 		evaluate(&s, &text);

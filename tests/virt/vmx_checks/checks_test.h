@@ -21,8 +21,8 @@ unsigned id_number(const char *id);
 /* evaluator.c: the conditions of the manual, in its order. */
 void evaluate(const struct state *s, struct verdict *out);
 
-/* templates.c: states that pass every check. */
-#define TEMPLATES 16
+/* templates.c: states that pass every check. Of an entry that returns from SMM it is the merged VMCS. */
+#define TEMPLATES 18
 void template_state(unsigned n, const struct vmx_caps *caps,
                     struct state *s); /* caps: NULL: a processor with everything */
 static inline u64 *field_of(struct state *s, unsigned field)
@@ -39,17 +39,18 @@ struct expectation {
 extern const struct expectation expected[];
 extern const unsigned expected_count;
 struct table {
-	const struct vmx_check *row[256];
-	u16 id[256];
+	const struct vmx_check *row[320];
+	u16 id[320];
 	size_t count;
 };
 void fill_table(struct table *t);
 struct vmx_image image_of(const struct state *s);
 size_t failing_rows(const struct table *t, const struct state *s, size_t *only); /* how many; *only: the last of them */
 unsigned field_bits(unsigned field);
+bool returns_from_smm(const struct state *s);
 u64 fit(unsigned field, u64 value);
 /* Values worth trying: every bit turned, small numbers, types and vectors of events, other fields' values. */
-#define CANDIDATES (64 + 40 + 16 + 256)
+#define CANDIDATES (64 + 41 + 16 + 256)
 unsigned candidates(const struct state *s, unsigned field, u64 out[CANDIDATES]);
 /* A valid state, and the same with one field changed so that this row alone fails. caps: as for template_state(). */
 bool find_alone(const struct table *t, const struct vmx_caps *caps, size_t row, struct state *bad, struct state *good,

@@ -60,6 +60,22 @@ static void put_memory(struct pc *p, const struct state *s)
 	}
 }
 
+/* The executive VMCS: the merged one, as far as it is that. */
+static void put_executive(struct pc *p, const struct state *s)
+{
+	u64 pa = s->f[vmcs_slot(VMCS_EXECUTIVE_VMCS)], f[VMCS_SLOTS];
+
+	vmx_of(p->c)->vmxon_pa = s->in[VMX_IN_VMXON - VMX_IN];
+	if (!in_ram(pa) || !returns_from_smm(s))
+		return;
+	memcpy(f, s->f, sizeof(f));
+	f[vmcs_slot(VMCS_EXIT_CONTROLS)] = s->in[VMX_IN_EXEC_EXIT - VMX_IN];
+	for (unsigned n = 0; n < VMCS_SLOTS; n++)
+		bus_write_u64(&p->bus, pa + VMCS_REGION_FIELDS + 8 * n, f[n]);
+	bus_write_u32(&p->bus, pa, (u32)s->in[VMX_IN_EXEC_WORD - VMX_IN]);
+	bus_write_u32(&p->bus, pa + VMCS_REGION_LAUNCHED, (u32)s->in[VMX_IN_EXEC_LAUNCHED - VMX_IN]);
+}
+
 static void put(struct pc *p, const struct state *s)
 {
 	struct vmx *v = vmx_of(p->c);
@@ -71,6 +87,7 @@ static void put(struct pc *p, const struct state *s)
 	p->c->insn_shadow = s->in[VMX_IN_MOVSS - VMX_IN] ? SHADOW_MOVSS : 0;
 	p->c->smm = s->in[VMX_IN_SMM - VMX_IN] != 0;
 	put_memory(p, s);
+	put_executive(p, s);
 	/* no MSR of the areas is loaded: the checks come before them */
 	vmcs_set(v, VMCS_INSN_ERROR, 0);
 	vmcs_set(v, VMCS_EXIT_REASON, 0);
@@ -82,7 +99,17 @@ static void enter(struct pc *p, const struct state *s)
 {
 	static const struct insn insn = {.len = 3};
 
-	check(vmx_enter(p->c, &insn, s->in[VMX_IN_RESUME - VMX_IN] != 0) == XR_OK, "completes", "vmx_enter");
+	bool resume = s->in[VMX_IN_RESUME - VMX_IN] != 0;
+
+	check((returns_from_smm(s) ? vmx_smm_return : vmx_enter)(p->c, &insn, resume) == XR_OK, "completes", "vmx_enter");
+}
+
+/* In the guest, or, where an entry returns from SMM, outside SMM. */
+static bool entered(const struct pc *p, const struct state *s)
+{
+	bool root = s->f[vmcs_slot(VMCS_EXECUTIVE_VMCS)] == s->in[VMX_IN_VMXON - VMX_IN];
+
+	return returns_from_smm(s) ? !p->c->smm && p->c->guest == !root : p->c->guest;
 }
 
 /* Back to the monitor after an entry that succeeded. */
@@ -95,12 +122,12 @@ static void leave(struct pc *p)
 	p->c->space = 0;
 }
 
-static void refused_as_documented(struct pc *p, const struct vmx_check *k, const char *which)
+static void refused_as_documented(struct pc *p, const struct vmx_check *k, bool smm, const char *which)
 {
 	const struct expectation *e = &expected[id_number(k->id)];
 	struct vmx *v = vmx_of(p->c);
 
-	check(!p->c->guest, "does not enter", which);
+	check(!p->c->guest && p->c->smm == smm, "does not enter", which);
 	check(p->refused && !strcmp(p->refused, k->id), "names the check", which);
 	if (e->outcome == 33) {
 		check(vmcs_get(v, VMCS_EXIT_REASON) == (33 | BIT(31)), "exit reason 33", which);
@@ -132,13 +159,15 @@ static bool one_row(struct pc *p, const struct table *t, size_t row, const struc
 	v->checked = 0;
 	put(p, &bad);
 	enter(p, &bad);
-	refused_as_documented(p, t->row[row], which);
+	refused_as_documented(p, t->row[row], bad.in[VMX_IN_SMM - VMX_IN] != 0, which);
 	/* 2: put right */
 	put(p, &good);
 	vmcs_set(v, VMCS_ENTRY_MSR_LOAD_COUNT, 0);
 	enter(p, &good);
-	check(p->c->guest && !p->refused, "enters when put right", which);
+	check(entered(p, &good) && !p->refused, "enters when put right", which);
 	leave(p);
+	if (returns_from_smm(&good)) /* nothing is taken as known */
+		goto proved;
 	/* 3: after that entry, one VMWRITE of the same field makes it fail again */
 	put(p, &good);
 	check(v->checked != 0, "groups that passed are known", which);
@@ -147,7 +176,8 @@ static bool one_row(struct pc *p, const struct table *t, size_t row, const struc
 		vmcs_written(v, changed);
 	vmcs_written(v, VMCS_ENTRY_MSR_LOAD_COUNT);
 	enter(p, &bad);
-	refused_as_documented(p, t->row[row], which);
+	refused_as_documented(p, t->row[row], bad.in[VMX_IN_SMM - VMX_IN] != 0, which);
+proved:
 	if (!failed && expected[t->id[row]].proves)
 		proved(expected[t->id[row]].proves);
 	return true;
@@ -324,7 +354,7 @@ static void test_changed_modes(struct pc *p, const struct table *t, const struct
 			bad = failing_rows(t, &s, &only) != 0;
 			put(p, &s);
 			enter(p, &s);
-			check(p->c->guest == !bad, "another mode", bit == 63 ? "EFER.LMA of the monitor" : "CR0 of the guest");
+			check(entered(p, &s) == !bad, "another mode", bit == 63 ? "EFER.LMA of the monitor" : "CR0 of the guest");
 			refused += bad;
 			leave(p);
 		}

@@ -14,6 +14,8 @@ struct judge {
 	struct verdict *out;
 	/* the controls in force: a vector that is not activated counts as 0 */
 	u64 pin, proc, sec, ter, xit, ent;
+	int from_smm, to_root;    /* "VM Entries that Return from SMM" */
+	u8 invalid_control;       /* 7, or 25 of the executive VMCS */
 };
 
 static void refuse(struct judge *j, unsigned id, u8 outcome, u8 qualification)
@@ -34,7 +36,7 @@ static void refuse(struct judge *j, unsigned id, u8 outcome, u8 qualification)
 			refuse(j, (unsigned)number, outcome, q);                                                       \
 	} while (0)
 #define FAIL(condition, id, outcome) FAIL_Q(j, condition, id, outcome, 0)
-#define E7(condition, id)            FAIL(condition, "vmx.control." id, 7)
+#define E7(condition, id)            FAIL(condition, "vmx.control." id, j->invalid_control)
 #define E8(condition, id)            FAIL(condition, "vmx.host." id, 8)
 #define X33(condition, id)           FAIL(condition, "vmx.guest." id, 33)
 
@@ -84,6 +86,25 @@ static void basic(struct judge *j)
 		FAIL(!INPUT(VMX_IN_LAUNCHED), "vmx.basic.not-launched", 5);
 	else
 		FAIL(INPUT(VMX_IN_LAUNCHED), "vmx.basic.not-clear", 4);
+}
+
+/* ---- "Checks on the Executive-VMCS Pointer Field" ---- */
+
+static void executive_pointer(struct judge *j)
+{
+	const struct state *s = j->s;
+	u64 pointer = GET(0x200c), word = INPUT(VMX_IN_EXEC_WORD);
+	int ok = !bad_4k(s, pointer) && word == s->caps.basic % 0x80000000;
+
+	if (!j->from_smm)
+		return;
+	FAIL(bad_4k(s, pointer), "vmx.smm.executive.address", 16);
+	if (!bad_4k(s, pointer))
+		FAIL(!ok, "vmx.smm.executive.revision", 16);
+	if (B(j->ent, 11))
+		FAIL(!j->to_root, "vmx.smm.executive.vmxon", 18);
+	else if (ok && !j->to_root)
+		FAIL(!INPUT(VMX_IN_EXEC_LAUNCHED), "vmx.smm.executive.launched", 17);
 }
 
 /* ---- "VM-Execution Control Fields" ---- */
@@ -154,7 +175,7 @@ static void execution_apic(struct judge *j)
 		E7(!B(j->pin, 0), "virtual-interrupts.external");
 	if (B(j->pin, 7)) {
 		E7(!B(j->sec, 9), "posted.virtual-interrupts");
-		E7(!B(j->xit, 15), "posted.acknowledge");
+		E7(!B(j->from_smm ? INPUT(VMX_IN_EXEC_EXIT) : j->xit, 15), "posted.acknowledge");
 		E7(GET(0x0002) > 255, "posted.vector");
 		E7(GET(0x2016) % 64 != 0 || beyond(s, GET(0x2016)), "posted.descriptor");
 	}
@@ -212,7 +233,7 @@ static void exit_and_entry(struct judge *j)
 	E7(!reserved_ok(s, VMX_EXIT, GET(0x400c)), "exit.reserved");
 	if (B(j->xit, 31))
 		E7(!reserved_ok(s, VMX_EXIT2, GET(0x2044)), "exit2.reserved");
-	if (!B(j->pin, 6))
+	if (!B(j->pin, 6) && !j->from_smm)
 		E7(B(j->xit, 22), "exit.save-timer");
 	E7(bad_msr_area(s, GET(0x2006), GET(0x400e)), "exit.msr-store");
 	E7(bad_msr_area(s, GET(0x2008), GET(0x4010)), "exit.msr-load");
@@ -257,6 +278,8 @@ static void injection(struct judge *j)
 		E7(vector >= 32, "inject.vector.exception");
 	if (type == 7)
 		E7(vector, "inject.vector.other");
+	if (type == 7 && vector == 0)
+		E7(j->to_root, "inject.mtf-root");
 	if (deliver) {
 		E7(type != 3, "inject.error-flag.type");
 		E7(real, "inject.error-flag.real-mode");
@@ -547,6 +570,8 @@ static void activity(struct judge *j)
 		X33(state != 0, "activity.blocking");
 	if (B(j->ent, 10))
 		X33(state == 3, "activity.smm");
+	if (j->to_root)
+		X33(state == 3, "activity.wait-root");
 	if (!B(info, 31))
 		return;
 	if (state == 1) {
@@ -615,7 +640,7 @@ static void link_pointer(struct judge *j)
 	if (!bad_4k(s, link))
 		FAIL_Q(j, word % 0x80000000 != s->caps.basic % 0x80000000 || word >> 31 != B(j->sec, 14),
 		       "vmx.guest.link-pointer.revision", 33, 4);
-	FAIL_Q(j, link == INPUT(VMX_IN_CURRENT), "vmx.guest.link-pointer.current", 33, 4);
+	FAIL_Q(j, link == (j->from_smm ? GET(0x200c) : INPUT(VMX_IN_CURRENT)), "vmx.guest.link-pointer.current", 33, 4);
 }
 
 /* ---- "Checks on Guest Page-Directory-Pointer-Table Entries" ---- */
@@ -644,11 +669,16 @@ void evaluate(const struct state *s, struct verdict *out)
 	j->ter = B(j->proc, 17) ? GET(0x2034) : 0;
 	j->xit = GET(0x400c);
 	j->ent = GET(0x4012);
+	j->from_smm = INPUT(VMX_IN_SMM) && !B(j->ent, 10);
+	j->to_root = j->from_smm && GET(0x200c) == INPUT(VMX_IN_VMXON);
 	basic(j);
+	executive_pointer(j);
+	j->invalid_control = j->from_smm ? 25 : 7;
 	execution_reserved(j);
 	execution_addresses(j);
 	execution_apic(j);
 	execution_ept(j);
+	j->invalid_control = 7;
 	exit_and_entry(j);
 	injection(j);
 	host_registers(j);

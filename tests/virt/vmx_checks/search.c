@@ -38,6 +38,11 @@ struct vmx_image image_of(const struct state *s)
 	return g;
 }
 
+bool returns_from_smm(const struct state *s)
+{
+	return s->in[VMX_IN_SMM - VMX_IN] && !(s->f[vmcs_slot(VMCS_ENTRY_CONTROLS)] & ENTRY_SMM);
+}
+
 size_t failing_rows(const struct table *t, const struct state *s, size_t *only)
 {
 	struct vmx_image g = image_of(s);
@@ -79,6 +84,7 @@ unsigned candidates(const struct state *s, unsigned field, u64 out[CANDIDATES])
 	out[n++] = ~0ull;
 	out[n++] = 0x11000;
 	out[n++] = s->f[vmcs_slot(VMCS_LINK_POINTER)];
+	out[n++] = s->f[vmcs_slot(VMCS_EXECUTIVE_VMCS)];
 	for (u64 v = 0; v < 16; v++)
 		out[n++] = (now & ~15ull) | v;
 	for (unsigned kind = 0; kind < 8 && field == VMCS_ENTRY_INTR_INFO; kind++)

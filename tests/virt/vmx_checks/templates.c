@@ -231,6 +231,36 @@ static void with_smm(struct state *s)
 	s->caps.rtm = true;
 }
 
+/* 16: the monitor of SMM goes back to a guest of the executive monitor's. */
+static void with_return(struct state *s)
+{
+	OR(PIN_CONTROLS, BIT(7));
+	OR(PROC_CONTROLS, BIT(21));
+	OR(PROC2_CONTROLS, BIT(9) | BIT(5) | BIT(4));
+	OR(EXIT_CONTROLS, BIT(22)); /* the executive VMCS has no preemption timer */
+	SET(VIRTUAL_APIC_ADDR, 0x52000);
+	SET(PI_DESCRIPTOR, 0x51000);
+	SET(EXECUTIVE_VMCS, 0x44000);
+	SET(GUEST_INTERRUPTIBILITY, 4);
+	SET(LINK_POINTER, 0x43000);
+	IN(LINK_WORD) = IN(EXEC_WORD) = REVISION;
+	IN(EXEC_LAUNCHED) = IN(SMM) = IN(RESUME) = IN(LAUNCHED) = 1;
+	IN(EXEC_EXIT) = BIT(15);
+	IN(VMXON) = 0x45000;
+}
+
+/* 17: ... to that monitor itself, which no VM-execution control governs, and ends the treatment. */
+static void with_return_to_root(struct state *s)
+{
+	SET(PIN_CONTROLS, s->caps.required1[VMX_PIN]);
+	SET(PROC_CONTROLS, s->caps.required1[VMX_PROC]);
+	OR(ENTRY_CONTROLS, BIT(11));
+	SET(EXECUTIVE_VMCS, 0x45000);
+	IN(EXEC_WORD) = REVISION;
+	IN(SMM) = 1;
+	IN(VMXON) = 0x45000;
+}
+
 /* 15: limits counted in bytes where others count pages and the other way round, behind MOV SS. */
 static void with_limits(struct state *s)
 {
@@ -280,6 +310,8 @@ static void variant(unsigned n, struct state *s)
 	case 12: without_paging(s); break;
 	case 13: with_smm(s); break;
 	case 15: with_limits(s); break;
+	case 16: with_return(s); break;
+	case 17: with_return_to_root(s); break;
 	default:
 		v86_guest(s);
 		OR(PROC2_CONTROLS, BIT(1) | BIT(7));

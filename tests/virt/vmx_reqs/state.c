@@ -305,6 +305,8 @@ static void control_bits(u32 field, u32 msr, const char *name)
 {
 	u64 allowed = rdmsr(msr) >> 32;
 
+	if (field == VMCS_ENTRY_CONTROLS) /* "entry to SMM" and "deactivate dual-monitor treatment": in SMM only */
+		allowed &= ~(3ull << 10);
 	for (unsigned n = 0; n < 32; n++) {
 		u64 r;
 
