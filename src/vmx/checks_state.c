@@ -68,7 +68,7 @@ static bool inject_wait(const struct vmx_image *g)
 
 static bool blocking_reserved(const struct vmx_image *g)
 {
-	return F(GUEST_INTERRUPTIBILITY) >> 5 != 0;
+	return F(GUEST_INTERRUPTIBILITY) >> (g->caps->first ? 4 : 5) != 0;
 }
 
 static bool sti_and_mov_ss(const struct vmx_image *g)

@@ -258,6 +258,8 @@ static void name_event(struct line *l, const struct vmx_image *g, const struct v
 
 	if (outcome == VMX_EXIT_33)
 		add(l, "%s failed: exit reason 0x80000021 (33, VM-entry failure, invalid guest state)", insn);
+	else if (g->caps->first) /* no field tells a number */
+		add(l, "%s refused: ZF is 1: %s", insn, errors[k->outcome]);
 	else
 		add(l, "%s refused: VMfailValid, error %u: %s", insn, outcome, errors[outcome]);
 }

@@ -19,6 +19,8 @@ static const char *const later[] = {
 	"vmx.guest.interruptibility.extint",
 	"vmx.guest.interruptibility.nmi-mov-ss",
 	"vmx.guest.interruptibility.nmi-sti",
+	"vmx.guest.interruptibility.enclave", /* bit 4 is reserved */
+	"vmx.guest.interruptibility.enclave-mov-ss",
 };
 
 /* A row is about its first field. */

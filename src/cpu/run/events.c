@@ -54,9 +54,12 @@ static bool db_ready(struct cpu *c)
 	return awake(c) && !(c->shadow & SHADOW_MOVSS);
 }
 
+/* The text of 2004 leaves open whether STI holds NMIs back, too. */
 static bool nmi_awake(const struct cpu *c)
 {
-	return c->gif && !c->shadow && c->activity != ACT_WAIT_SIPI && c->activity != ACT_OFF;
+	u8 shadow = c->shadow & (quirk(c, QUIRK_VMX_FIRST) ? SHADOW_MOVSS : SHADOW_MOVSS | SHADOW_STI);
+
+	return c->gif && !shadow && c->activity != ACT_WAIT_SIPI && c->activity != ACT_OFF;
 }
 
 static bool nmi_ready(struct cpu *c)

@@ -5,7 +5,7 @@ u64 g_flags, g_in[16], g_out[16], scratch[512] __attribute__((aligned(4096)));
 u8 *code_page;
 static u8 stack[8192] __attribute__((aligned(16)));
 
-asm("run_guest: push %rbp; push %rbx; push %r12; push %r13; push %r14; push %r15\n"
+asm(".globl run_guest\nrun_guest: push %rbp; push %rbx; push %r12; push %r13; push %r14; push %r15\n"
     " mov $0x6c14, %eax; vmwrite %rsp, %rax; mov $0x6c16, %eax; lea 1f(%rip), %rcx; vmwrite %rcx, %rax\n"
     " mov g_in+8(%rip), %rcx; mov g_in+16(%rip), %rdx; mov g_in+24(%rip), %rbx; mov g_in+40(%rip), %rbp\n"
     " mov g_in+48(%rip), %rsi; mov g_in+64(%rip), %r8; mov g_in+72(%rip), %r9; mov g_in+80(%rip), %r10\n"
