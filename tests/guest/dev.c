@@ -3,10 +3,11 @@
  * becomes of every kind of access that a malicious device can make. 33047 "External Access Protection". Run with two
  * educational devices whose DMA engines reach all addresses and a virtio random number generator.
  */
+#include "masters.h"
 #include "svm.h"
 
 enum { EDU = 0x11e81234, RNG = 0x10441af4, NORTHBRIDGE = 0x11031022 };
-enum { COMMAND = 4, STATUS = 6, MASTER_ABORT = 1 << 13, BUS_MASTER = 4 };
+enum { STATUS = 6, MASTER_ABORT = 1 << 13 };
 /* Table 2-10, table 2-11, figure 2-10. */
 enum { BASE_LO = 0x000, BASE_HI = 0x100, MAP = 0x200, CAP = 0x300, CR = 0x400, ERR_STATUS = 0x500, ADDR_LO = 0x600, ADDR_HI = 0x700 };
 enum { ENABLE = 1, IOSPEN = 4, MCE = 8, INVALIDATE = 16, SL_DEV_EN = 32 };
@@ -19,27 +20,6 @@ static unsigned nb, block, edu_fn[2], rng_fn;
 static u64 edu[2];
 
 /* ---- configuration space ---- */
-
-static u32 cfg(unsigned fn, unsigned reg)
-{
-	outl(0xcf8, 0x80000000u | fn << 8 | (reg & 0xfc));
-	return inl(0xcfc);
-}
-
-static void cfg_put(unsigned fn, unsigned reg, u32 v)
-{
-	outl(0xcf8, 0x80000000u | fn << 8 | (reg & 0xfc));
-	outl(0xcfc, v);
-}
-
-static unsigned capability(unsigned fn, unsigned id)
-{
-	unsigned at = cfg(fn, COMMAND) >> 20 & 1 ? cfg(fn, 0x34) & 0xff : 0;
-
-	while (at && (cfg(fn, at) & 0xff) != id)
-		at = cfg(fn, at) >> 8 & 0xff;
-	return at;
-}
 
 static void find_devices(void)
 {
@@ -497,38 +477,9 @@ static void reports(void)
 
 /* ---- drivers whose device is refused ---- */
 
-/* The common configuration of a modern virtio function, at the start of BAR 4. */
-static u64 common;
-
-static void start_generator(u64 ring)
-{
-	common = cfg(rng_fn, 0x20) & ~15u;
-	cfg_put(rng_fn, COMMAND, BUS_MASTER | 3);
-	*(volatile u8 *)(common + 0x14) = 0;
-	*(volatile u8 *)(common + 0x14) = 3;
-	mmio_write(common + 0x08, 1);
-	mmio_write(common + 0x0c, 1); /* VERSION_1 */
-	*(volatile u8 *)(common + 0x14) = 11;
-	*(volatile u16 *)(common + 0x16) = 0;
-	*(volatile u16 *)(common + 0x18) = 8;
-	mmio_write(common + 0x20, (u32)ring);
-	mmio_write(common + 0x28, (u32)ring + 0x400);
-	mmio_write(common + 0x30, (u32)ring + 0x800);
-	*(volatile u16 *)(common + 0x1c) = 1;
-	*(volatile u8 *)(common + 0x14) = 15;
-}
-
-/* One buffer of 16 bytes; what the driver then sees of the device's status. */
 static u8 ask_generator(u64 ring, u64 buffer)
 {
-	memset((void *)ring, 0, 4096);
-	*(u64 *)ring = buffer;
-	*(u32 *)(ring + 8) = 16;
-	*(u16 *)(ring + 12) = 2; /* the device writes */
-	start_generator(ring);
-	*(volatile u16 *)(ring + 0x402) = 1;
-	*(volatile u16 *)(common + 0x3000) = 0;
-	return *(volatile u8 *)(common + 0x14);
+	return generator_ask(rng_fn, ring, buffer);
 }
 
 static void refused_rings(void)
