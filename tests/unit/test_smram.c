@@ -324,6 +324,27 @@ static void test_remembered(void **state)
 	unmake(p, &q);
 }
 
+/* A processor that waits in SMM for a store to SMRAM, put back from its rows, still sees the store. */
+static void test_monitored(void **state)
+{
+	const u64 pa = TSEG + 0x6000;
+	struct bridge q;
+	struct pc *p = make(&q);
+	struct cpu *c = p->c;
+
+	(void)state;
+	set(&q, G_SMRAME, T_EN);
+	c->smm = true;
+	c->monitor_addr = pa;
+	c->activity = ACT_MWAIT;
+	cpu_loaded(c);
+	access(p, (struct initiator){.by = BY_CPU, .id = 1}, pa);
+	assert_int_equal(c->activity, ACT_MWAIT);
+	access(p, (struct initiator){.by = BY_CPU, .smm = true, .id = 1}, pa);
+	assert_int_equal(c->activity, ACT_RUN);
+	unmake(p, &q);
+}
+
 /* Without a table of handlers every exception ends so. */
 static void run_to_shutdown(struct pc *p)
 {
@@ -354,7 +375,9 @@ static void test_decoded(void **state)
 	}
 	for (unsigned lock = 0; lock < 2; lock++) {
 		put(&q, SMRAM, G_SMRAME | (lock ? D_LCK : 0));
+		put(&q, ESMRAMC, T_EN | E_SMERR);
 		run_to_shutdown(p);
+		assert_int_equal(get(&q, ESMRAMC) & E_SMERR, E_SMERR); /* the fetch */
 		assert_int_equal(c->r[REG_RAX], 0);
 		assert_int_equal(c->chain_from.vector, EX_UD);
 		enter(c, true); /* where it belongs it runs, and it is the same block */
@@ -401,7 +424,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(test_states),     cmocka_unit_test(test_tseg),    cmocka_unit_test(test_lock),
 	        cmocka_unit_test(test_invalid_access), cmocka_unit_test(test_remembered), cmocka_unit_test(test_decoded),
-	        cmocka_unit_test(test_closes_itself),
+	        cmocka_unit_test(test_closes_itself), cmocka_unit_test(test_monitored),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

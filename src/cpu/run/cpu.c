@@ -4,6 +4,7 @@
 #include "cpu/apic/apic.h"
 #include "cpu/decode/decode.h"
 #include "cpu/exec/fpu.h"
+#include "cpu/state/phys.h"
 
 /* ---- creation ---- */
 
@@ -125,7 +126,7 @@ void cpu_restart(struct cpu *c)
 /* A processor between two instructions. What it remembered of translations and of code was another's. */
 void cpu_loaded(struct cpu *c)
 {
-	const u8 *line = c->monitor_addr == UINT64_MAX ? NULL : bus_memory(c->bus, c->monitor_addr);
+	const struct space_part *line = space_find(cpu_sees(c), c->monitor_addr, USE_READ);
 
 	c->cc_op = CC_FLAGS;
 	c->cur = NULL;
@@ -143,7 +144,7 @@ void cpu_loaded(struct cpu *c)
 	timer_disarm(&c->wake_timer);
 	cpu_arm_wait(c);
 	if (line)
-		*mem_flag(c->bus, line) |= PAGE_WATCHED;
+		*mem_flag(c->bus, space_host(line, c->monitor_addr)) |= PAGE_WATCHED;
 	cpu_recheck(c);
 }
 
