@@ -129,3 +129,19 @@ bool keep_memory(void)
 {
 	return dev_cr_set(2);
 }
+
+void by_sleep(void)
+{
+	enum { PM1 = 0x600, PM1_EN = 0x602, PM1_CNT = 0x604, SCI_EN = 1, RTC_EN = 0x400, SLP_S3 = 1 << 10, SLP_EN = 1 << 13 };
+	u8 second = cmos(0), next = (u8)((second >> 4) * 10 + (second & 15) + 2) % 60;
+
+	set_cmos(1, (u8)(next / 10 << 4 | next % 10));
+	set_cmos(3, 0xff);
+	set_cmos(5, 0xff);
+	cmos(0x0c);
+	set_cmos(0x0b, cmos(0x0b) | 0x20);
+	outw(PM1, 0xffff);
+	outw(PM1_EN, RTC_EN);
+	outw(PM1_CNT, SCI_EN | SLP_S3);
+	outw(PM1_CNT, SCI_EN | SLP_S3 | SLP_EN);
+}

@@ -31,6 +31,8 @@ void by_port_92(void);
 void by_reset_control(void);
 void by_init_message(void);
 void by_triple_fault(void);
+/* S3 until the RTC's alarm. Nobody leaves a waking vector that would outlive it: firmware starts the program anew. */
+void by_sleep(void);
 
 /* DEV_CR, MemClrDis: the next reset or sleep leaves memory alone. false: there is no northbridge that could clear it. */
 bool keep_memory(void);

@@ -8,7 +8,6 @@
 enum { STAGE = 0x60, FAILED = 0x61 };
 enum { MAP = 0x8000c100, CONTROL = 0x8000c200 };
 enum { DRAM_LIMIT = 0x44, CONFIG_LOW = 0x90, CONFIG_HIGH = 0x94, MISC = 0xa0, INIT_DRAM = 1 };
-enum { PM1 = 0x600, PM1_EN = 0x602, PM1_CNT = 0x604, RTC_EN = 0x400, SLP_S3 = 1 << 10, SLP_EN = 1 << 13 };
 
 static u32 config(u32 function, u32 reg)
 {
@@ -87,22 +86,6 @@ static void cold(void)
 static void by_acpi(void)
 {
 	outb(0xcf9, 0x0f); /* RESET_VALUE of the FADT: the power goes as well */
-}
-
-/* S3 until the RTC's alarm; nobody left a waking vector that would outlive it. */
-static void by_sleep(void)
-{
-	u8 second = cmos(0), next = (u8)((second >> 4) * 10 + (second & 15) + 2) % 60;
-
-	set_cmos(1, (u8)(next / 10 << 4 | next % 10));
-	set_cmos(3, 0xff);
-	set_cmos(5, 0xff);
-	cmos(0x0c);
-	set_cmos(0x0b, cmos(0x0b) | 0x20);
-	outw(PM1, 0xffff);
-	outw(PM1_EN, RTC_EN);
-	outw(PM1_CNT, SLP_S3);
-	outw(PM1_CNT, SLP_S3 | SLP_EN);
 }
 
 /* ---- changes of the DRAM configuration: the shadows follow when DRAM is initialised ---- */
