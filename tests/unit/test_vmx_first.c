@@ -212,6 +212,21 @@ static void test_aborts(void **state)
 	proves("vmx04.2.6.2.15");
 }
 
+/* ---- "State Forced to Specific Values": what SGDT and SIDT do not show ---- */
+
+static void test_limits(void **state)
+{
+	struct pc *p = in_vmx();
+
+	(void)state;
+	launch(p);
+	assert_int_equal(p->c->activity, ACT_HLT);
+	assert_int_equal(p->c->gdtr.limit, 0xfffff);
+	assert_int_equal(p->c->idtr.limit, 0xfffff);
+	pc_free(p);
+	proves("vmx04.3.3.4.2.3 vmx04.3.3.4.2.4");
+}
+
 /* ---- "Other Causes of VM Exits": a triple fault is none ---- */
 
 static void test_triple_fault(void **state)
@@ -234,6 +249,7 @@ int main(void)
 	        cmocka_unit_test(test_init),
 	        cmocka_unit_test(test_a20),
 	        cmocka_unit_test(test_aborts),
+	        cmocka_unit_test(test_limits),
 	        cmocka_unit_test(test_triple_fault),
 	};
 

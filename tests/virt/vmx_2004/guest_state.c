@@ -344,6 +344,20 @@ static void entry_controls(void)
 		check(REQ("vmx04.2.2.4") "the other VM-entry controls", vmx_read(field[n]), before[n]);
 }
 
+/* "Launch State": behind VMXOFF and VMXON, without VMCLEAR. */
+static void launch_state(void)
+{
+	static u64 region;
+	u64 vmcs;
+
+	fresh_guest();
+	check("launched", go(), R_VMCALL);
+	region = (u64)fresh_page();
+	asm volatile("vmptrst %0; vmxoff; vmxon %1; vmptrld %0" : "=m"(vmcs) : "m"(region) : "cc", "memory");
+	refused(REQ("vmx04.2.10.6") "it is not clear");
+	check(REQ("vmx04.2.10.6") "but still launched", again(), R_VMCALL);
+}
+
 void test_guest_state(void)
 {
 	absent_fields();
@@ -357,4 +371,5 @@ void test_guest_state(void)
 	blocking();
 	nmi_and_blocking();
 	entry_controls();
+	launch_state();
 }
