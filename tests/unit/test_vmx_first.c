@@ -1,6 +1,6 @@
 /*
  * The VMX of 2004 on a bare processor: what no program in the machine can tell, because the processor ends or starts anew:
- * INIT, A20M, VMX aborts, shutdown of a guest. Section titles are C97063's.
+ * INIT, SMI, A20M, VMX aborts, shutdown of a guest. Section titles are C97063's.
  */
 #include "world_fixture.h"
 
@@ -175,6 +175,49 @@ static void test_a20(void **state)
 	proves("vmx04.1.8.14");
 }
 
+/* ---- SMI, of which the text says nothing: it exits from no guest, SMM is outside VMX operation, RSM leads back ---- */
+
+static void until_smm(struct pc *p, bool smm)
+{
+	for (unsigned n = 0; n < 100 && p->c->smm != smm; n++)
+		cpu_run(p->c, p->clock.now + 1);
+	assert_int_equal(p->c->smm, smm);
+}
+
+static void interrupt_for_a_while(struct pc *p)
+{
+	cpu_raise(p->c, PEND_SMI);
+	until_smm(p, true);
+	assert_false(p->c->virt_root || p->c->guest);
+	assert_int_equal(p->c->cr4 & CR4_VMXE, 0);
+	until_smm(p, false);
+	assert_true(p->c->virt_root);
+	assert_int_equal(p->c->cr4 & CR4_VMXE, CR4_VMXE);
+	assert_int_equal(vmx_of(p->c)->current, VMCS_PA);
+}
+
+static void test_smi(void **state)
+{
+	struct pc *p = in_vmx();
+	u64 exits = p->c->exits;
+
+	(void)state;
+	CODE(p, 0x38000, 0x90, 0x90, 0x90, 0x0f, 0xaa); /* NOPs, RSM */
+	CODE(p, GUEST_CODE, 0xeb, 0xfe);
+	CODE(p, HOST_CODE, 0xeb, 0xfe);
+	p->c->r[REG_RIP] = HOST_CODE;
+	p->c->activity = ACT_RUN;
+	interrupt_for_a_while(p);
+	assert_false(p->c->guest);
+	launch(p);
+	interrupt_for_a_while(p);
+	assert_true(p->c->guest);
+	assert_int_equal(p->c->r[REG_RIP], GUEST_CODE);
+	assert_int_equal(p->c->exits, exits);
+	pc_free(p);
+	proves("vmx04.1.8.15 vmx04.3.1.3.30");
+}
+
 /* ---- "VM-Exit Controls for MSRs": a list that cannot be processed ---- */
 
 static void aborts(u32 address, u32 count, u64 index, u64 value, u32 indicator)
@@ -248,6 +291,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(test_init),
 	        cmocka_unit_test(test_a20),
+	        cmocka_unit_test(test_smi),
 	        cmocka_unit_test(test_aborts),
 	        cmocka_unit_test(test_limits),
 	        cmocka_unit_test(test_triple_fault),

@@ -36,6 +36,7 @@ static void capabilities(void)
 	check(REQ("vmx04.1.6.4") "basic: bits 63:54", basic >> 54, 0);
 	check(REQ("vmx04.1.6.9") "misc: activity states", misc >> 6 & 7, 0);
 	check(REQ("vmx04.1.6.9") "misc: CR3-target values", misc >> 16 & 0x1ff, 4);
+	check(REQ("vmx04.1.6.9") "misc: nothing else", misc & ~31ull, 4 << 16);
 	check(REQ("vmx04.1.6.9") "misc: MSR lists, VMWRITE to exit information, MSEG", misc >> 25, 0);
 	for (u32 n = MSR_VMX_BASIC; n <= MSR_VMX_VMCS_ENUM; n++) {
 		u64 now = 0;
