@@ -174,7 +174,8 @@ static void watch(struct q35 *q, struct bus_range *r, const struct space_overlay
 }
 
 /* "SMRAM", "ESMRAMC", "SMM Space Decode and Transaction Handling": who sees the memory of system management mode, and
- * where. Devices never do. Its content is DRAM's, which a reset leaves alone. DEVIATION: a TSEGMB of 0 stands for the place below TOLUD at which firmware puts it. */
+ * where. Devices never do. Its content is DRAM's, which a reset leaves alone. DEVIATION: a TSEGMB of 0 stands for the place
+ * below TOLUD at which firmware puts it. */
 static void update_smram(struct q35 *q)
 {
 	u8 smram = q->pci.cfg[SMRAM], extended = q->pci.cfg[ESMRAMC];
