@@ -142,7 +142,7 @@ static void through_host32(bool pae)
 	for (unsigned n = 0; n < 4; n++)
 		asm volatile("mov %0, %%ds; mov %0, %%es; mov %0, %%fs; mov %0, %%gs" ::"r"(0x10));
 	if (pae)
-		proves("vmx04.3.3.4.1.8"); /* it ran at all; reserved bits: shutdown.c */
+		proves("vmx04.3.3.4.1.8"); /* it ran at all; reserved bits: ../vmx_reqs/host_state.c */
 }
 
 void test_transitions(void)

@@ -234,6 +234,46 @@ static void records(struct pc *p)
 	check("exit record: RIP", e->rip, 0x5678);
 }
 
+/* The processor of 2004: "State Forced to Specific Values", "State Loaded from the Host-State Area". */
+static void first(void)
+{
+	static const u32 field[] = {VMCS_HOST_SS_SEL, VMCS_HOST_DS_SEL, VMCS_HOST_ES_SEL, VMCS_HOST_FS_SEL, VMCS_HOST_GS_SEL};
+	static const unsigned seg[] = {SEG_SS, SEG_DS, SEG_ES, SEG_FS, SEG_GS};
+	struct pc p;
+	struct cpu *c;
+
+	if (!bare_init(&p, "vanderpool")) {
+		check("a processor of 2004", 0, 1);
+		return;
+	}
+	c = p.c;
+	for (unsigned n = 0; n < 10; n++) { /* with null selectors, too, but for SS, which a 32-bit host may not have so */
+		bool host64 = n < 5;
+
+		guest(&p, host64);
+		if (host64 || seg[n - 5] != SEG_SS)
+			vmcs_set(vmx_of(c), field[n % 5], 0);
+		vmx_load_host(c);
+		for (unsigned k = 0; k < 5; k++)
+			check(REQ("vmx04.3.3.4.2.14 vmx04.3.3.4.2.17") "data segment: AVL 0, present", c->seg[seg[k]].ar, 0xc093);
+		check(REQ("vmx04.3.3.4.2.17") "CS: AVL 0", c->seg[SEG_CS].ar, host64 ? 0xa09b : 0xc09b);
+		check(REQ("vmx04.3.3.4.2.17") "TR: AVL 0", c->seg[SEG_TR].ar, 0x8b);
+		check(REQ("vmx04.3.3.4.2.7") "LDTR: unusable", c->seg[SEG_LDTR].ar >> 16 & 1, 1);
+		check(REQ("vmx04.3.3.4.2.18") "no blocking by STI or MOV SS", c->shadow, 0);
+		check(REQ("vmx04.3.3.4.2.3 vmx04.3.3.4.2.5") "GDTR limit", c->gdtr.limit, 0xfffff);
+		check(REQ("vmx04.3.3.4.2.4 vmx04.3.3.4.2.5") "IDTR limit", c->idtr.limit, 0xfffff);
+	}
+	guest(&p, false);
+	bus_write_u64(&p.bus, 0x2008, 0x3003);
+	vmx_load_host(c);
+	check(REQ("vmx04.3.3.4.1.8") "bad host PDPTE: abort 2", bus_read_u32(&p.bus, CURRENT + 4), 2);
+	check("shut down", c->activity == ACT_RUN && c->stop == CPU_GO, 0);
+	guest(&p, false);
+	vmx_load_host(c);
+	check(REQ("vmx04.3.3.4.1.8") "good host PDPTEs are loaded", c->pdpte[2], 0x3001);
+	bare_fini(&p);
+}
+
 int main(void)
 {
 	struct pc p;
@@ -247,6 +287,7 @@ int main(void)
 	areas(&p);
 	records(&p);
 	bare_fini(&p);
+	first();
 	proved_report(passed + failed, 0);
 	printf("%u passed, %u failed\n", passed, failed);
 	return failed != 0;
