@@ -341,6 +341,105 @@ static void quirks_page(FILE *f)
 	fprintf(f, "\n%u rows.\n", (unsigned)QUIRK_COUNT);
 }
 
+/* ---- VMX as it was, and is ---- */
+
+enum { GENERATIONS = 3 };
+static const struct cpu_model *const generations[GENERATIONS] = {&model_vanderpool, &model_core2, &model_intel};
+#define GENERATION_HEAD "vanderpool | core2 | intel |\n"
+
+static void generation_caps(struct vmx_caps caps[GENERATIONS])
+{
+	for (unsigned n = 0; n < GENERATIONS; n++) {
+		struct feature_set f;
+
+		model_features(generations[n], &f);
+		vmx_caps_of(&f, generations[n], &caps[n]);
+		if (generations[n]->vmcs_revision)
+			caps[n].basic = (caps[n].basic & ~mask(30, 0)) | generations[n]->vmcs_revision;
+	}
+}
+
+static void generations_words(FILE *f, const struct vmx_caps caps[GENERATIONS])
+{
+	fprintf(f, "\n## Capability MSRs\n\n| | " GENERATION_HEAD "|---|---|---|---|\n");
+	fprintf(f, "| IA32_VMX_BASIC | %016llx | %016llx | %016llx |\n", (unsigned long long)caps[0].basic,
+	        (unsigned long long)caps[1].basic, (unsigned long long)caps[2].basic);
+	fprintf(f, "| IA32_VMX_MISC | %016llx | %016llx | %016llx |\n", (unsigned long long)caps[0].misc,
+	        (unsigned long long)caps[1].misc, (unsigned long long)caps[2].misc);
+	fprintf(f, "| IA32_VMX_EPT_VPID_CAP | none | none | %016llx |\n", (unsigned long long)caps[2].ept_vpid);
+	for (size_t w = 0; w < ARRAY_LEN(word_order); w++) {
+		fprintf(f, "| %s: must be 1, may be 1 |", word_names[word_order[w]]);
+		for (unsigned n = 0; n < GENERATIONS; n++)
+			if (caps[n].allowed1[word_order[w]])
+				fprintf(f, " %08x, %08x |", (unsigned)caps[n].required1[word_order[w]],
+				        (unsigned)caps[n].allowed1[word_order[w]]);
+			else
+				fprintf(f, " none |");
+		fprintf(f, "\n");
+	}
+}
+
+static void generations_controls(FILE *f, const struct vmx_caps caps[GENERATIONS])
+{
+	fprintf(f, "\n## Controls\n\n| control | " GENERATION_HEAD "|---|---|---|---|\n");
+	for (size_t w = 0; w < ARRAY_LEN(word_order); w++)
+		for (size_t k = 0; k < vmx_control_count; k++) {
+			const struct vmx_control *c = &vmx_controls[k];
+
+			if (c->word != word_order[w] || !c->here)
+				continue;
+			fprintf(f, "| %.*s %u, %s |", (int)strcspn(word_names[c->word], " "), word_names[c->word], c->bit, c->name);
+			for (unsigned n = 0; n < GENERATIONS; n++)
+				fprintf(f, " %s |", caps[n].required1[c->word] >> c->bit & 1 ? "always 1" :
+				                    caps[n].allowed1[c->word] >> c->bit & 1  ? "yes" :
+				                                                               "no");
+			fprintf(f, "\n");
+		}
+}
+
+static void generations_fields(FILE *f, const struct vmx_caps caps[GENERATIONS])
+{
+	unsigned count[GENERATIONS] = {0};
+
+	fprintf(f, "\n## Fields\n\n| field | " GENERATION_HEAD "|---|---|---|---|\n");
+	for (size_t k = 0; k < vmcs_field_count; k++) {
+		if (!vmx_field_exists(&caps[GENERATIONS - 1], vmcs_fields[k].encoding))
+			continue;
+		fprintf(f, "| %04x %.*s |", vmcs_fields[k].encoding, (int)strcspn(vmcs_fields[k].name, "("), vmcs_fields[k].name);
+		for (unsigned n = 0; n < GENERATIONS; n++) {
+			bool here = vmx_field_exists(&caps[n], vmcs_fields[k].encoding);
+
+			count[n] += here;
+			fprintf(f, " %s |", here ? "yes" : "no");
+		}
+		fprintf(f, "\n");
+	}
+	fprintf(f, "\n%u, %u and %u fields.\n", count[0], count[1], count[2]);
+}
+
+/* The rest of the rows is in all three, and silent where a control is missing. */
+static void generations_page(FILE *f)
+{
+	struct vmx_caps caps[GENERATIONS];
+	const char *last = "";
+
+	generation_caps(caps);
+	fprintf(f, "# Three generations of VMX\n\n" GENERATED);
+	fprintf(f, "The models `vanderpool` (the preliminary specification of 2004), `core2` (the first generation that was sold with\n"
+	           "64 bits) and `intel` (today) by their tables. What differs besides: docs/vanderpool.md.\n");
+	generations_words(f, caps);
+	generations_controls(f, caps);
+	generations_fields(f, caps);
+	fprintf(f, "\n## Checks of VM entry that `vanderpool` does not make\n\n| check | rule |\n|---|---|\n");
+	for (size_t n = 0; n < vmx_check_count(); n++) {
+		const struct vmx_check *k = vmx_check_at(n);
+
+		if (vmx_first_lacks(k, &caps[0]) && strcmp(last, k->id))
+			fprintf(f, "| `%s` | %s |\n", k->id, k->rule);
+		last = k->id;
+	}
+}
+
 static const struct page {
 	const char *name;
 	void (*write)(FILE *f);
@@ -349,6 +448,7 @@ static const struct page {
         {"vmx-controls.md", controls_page},
         {"vmx-checks.md", checks_page},
         {"vmx-exits.md", exits_page},
+        {"vmx-generations.md", generations_page},
         {"svm-fields.md", svm_fields_page},
         {"svm-checks.md", svm_checks_page},
         {"svm-intercepts.md", svm_intercepts_page},

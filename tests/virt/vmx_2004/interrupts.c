@@ -8,6 +8,7 @@ SNIPPET(i_hlt, "", "hlt");
 SNIPPET(i_popf_sets_if, "", "pushf; orb $2, 0x1(%rsp); popf; nop");
 SNIPPET(i_send_nmi, "", "movl $0, 0x10(%rbx); movl $0x400, (%rbx); nop; nop; nop"); /* the ICR at RBX */
 SNIPPET(i_send_init, "", "movl $0, 0x10(%rbx); movl $0x4500, (%rbx); nop; nop; nop");
+SNIPPET(i_out_0xb2, "", "out %al, $0xb2");
 SNIPPET(i_send_sipi, "", "movl $0, 0x10(%rbx); movl $0x4610, (%rbx); nop; nop; nop");
 /* clang-format on */
 
@@ -110,6 +111,23 @@ static void nmi(void)
 	asm volatile(IRET_HERE ::: "rax", "memory", "cc");
 }
 
+/* An SMI goes to its handler at 38000h, which leaves a mark and returns into the guest. */
+static void smi(void)
+{
+	static const u8 handler[] = {0x2e, 0xc6, 0x06, 0x00, 0x81, 0x5a, 0x0f, 0xaa}; /* movb $0x5a, %cs:0x8100; rsm */
+	volatile u8 *mark = (u8 *)0x38100;
+	u8 *code = (u8 *)0x38000;
+
+	asm("" : "+r"(mark), "+r"(code));
+	memcpy(code, handler, sizeof(handler));
+	*mark = 0;
+	outl(0x630, inl(0x630) | 1 | 2 | 1 << 5); /* SMI_EN: GBL_SMI_EN, EOS, APMC_EN */
+	with_idt(G64, &i_out_0xb2);
+	check(REQ("vmx04.3.1.3.30 vmx04.2.8.1.22") "SMI in a guest", go(), R_VMCALL);
+	check(REQ("vmx04.3.1.3.30") "handled in SMM", *mark, 0x5a);
+	check("RIP behind the OUT", vmx_read(VMCS_GUEST_RIP), CODE + 2);
+}
+
 /* INIT waits for VMXOFF: the last thing to be tested here. */
 static void no_causes(void)
 {
@@ -130,5 +148,6 @@ void test_interrupts(void)
 	external();
 	window();
 	nmi();
+	smi();
 	no_causes();
 }
