@@ -381,20 +381,23 @@ static void generations_words(FILE *f, const struct vmx_caps caps[GENERATIONS])
 
 static void generations_controls(FILE *f, const struct vmx_caps caps[GENERATIONS])
 {
-	fprintf(f, "\n## Controls\n\n| control | " GENERATION_HEAD "|---|---|---|---|\n");
-	for (size_t w = 0; w < ARRAY_LEN(word_order); w++)
+	for (size_t w = 0; w < ARRAY_LEN(word_order); w++) {
+		if (!caps[GENERATIONS - 1].allowed1[word_order[w]])
+			continue;
+		fprintf(f, "\n## %s\n\n| control | " GENERATION_HEAD "|---|---|---|---|\n", word_names[word_order[w]]);
 		for (size_t k = 0; k < vmx_control_count; k++) {
 			const struct vmx_control *c = &vmx_controls[k];
 
 			if (c->word != word_order[w] || !c->here)
 				continue;
-			fprintf(f, "| %.*s %u, %s |", (int)strcspn(word_names[c->word], " "), word_names[c->word], c->bit, c->name);
+			fprintf(f, "| %u, %s |", c->bit, c->name);
 			for (unsigned n = 0; n < GENERATIONS; n++)
 				fprintf(f, " %s |", caps[n].required1[c->word] >> c->bit & 1 ? "always 1" :
 				                    caps[n].allowed1[c->word] >> c->bit & 1  ? "yes" :
 				                                                               "no");
 			fprintf(f, "\n");
 		}
+	}
 }
 
 static void generations_fields(FILE *f, const struct vmx_caps caps[GENERATIONS])
