@@ -323,8 +323,7 @@ static void the_rest(const struct state *s)
 	GUEST(flags >> 22 || (flags & 0x8028) || !(flags & 2), "rflags.reserved");
 	GUEST(BIT_OF(flags, 17) && wide, "rflags.vm-ia32e");
 	/* "Interruptibility State": STI, MOV SS, SMI, NMI */
-	GUEST(blocking >> 5 != 0, "interruptibility.reserved");
-	GUEST(BIT_OF(blocking, 4), "interruptibility.enclave"); /* by its later name */
+	GUEST(blocking >> 4 != 0, "interruptibility.reserved");
 	GUEST((blocking & 3) == 3, "interruptibility.sti-mov-ss");
 	GUEST(BIT_OF(blocking, 0) && !BIT_OF(flags, 9), "interruptibility.sti-if");
 	GUEST(BIT_OF(blocking, 2), "interruptibility.smi"); /* no entry is made in SMM */
