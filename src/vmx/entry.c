@@ -157,9 +157,10 @@ void vmx_guest_begin(struct cpu *c)
 
 static void commit(struct cpu *c, struct vmx *v, const u64 pdpte[4])
 {
-	vmx_guest_load(c, pdpte);
-	if (quirk(c, QUIRK_VMX_FIRST))
-		vmx_first_guest_loaded(c);
+	if (unlikely(quirk(c, QUIRK_VMX_FIRST)))
+		vmx_first_guest_load(c, pdpte);
+	else
+		vmx_guest_load(c, pdpte);
 	c->pend &= ~(u32)PEND_DB;
 	c->monitor_addr = UINT64_MAX;
 	if (!(vmx_proc2(v) & PROC2_VPID))
@@ -181,8 +182,6 @@ enum xr vmx_enter(struct cpu *c, const struct insn *i, bool resume)
 	u32 failed, groups;
 	bool nmi_blocked = c->nmi_blocked;
 
-	if (quirk(c, QUIRK_VMX_FIRST))
-		vmx_first_hide(c);
 	vmx_image_fill(c, v->f, resume, &g);
 	groups = groups_to_check(v, &g);
 	k = groups ? vmx_check_next(&g, &row, groups) : NULL;

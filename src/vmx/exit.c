@@ -74,15 +74,14 @@ static struct event original_event(const struct exit_request *x)
 	return x->vectoring;
 }
 
-/* Real-address mode pushes no error code. */
+/* Real-address mode pushes no error code. In 2004, tables 2-8 and 2-9, exceptions have one type, whatever caused them. */
 static u64 event_info(const struct cpu *c, const struct event *e)
 {
-	struct event told = *e;
+	u64 info = vmx_info_from_event(e) & ~(real_mode(c) ? BIT(11) : 0);
 
-	/* 2004, tables 2-8 and 2-9: one type for exceptions, whatever caused them */
-	if (quirk(c, QUIRK_VMX_FIRST) && (e->type == EV_SWEX || e->type == EV_PRIVSW))
-		told.type = EV_HW;
-	return vmx_info_from_event(&told) & ~(real_mode(c) ? BIT(11) : 0);
+	if ((e->type == EV_SWEX || e->type == EV_PRIVSW) && quirk(c, QUIRK_VMX_FIRST))
+		info = (info & ~mask(10, 8)) | (u64)EV_HW << 8;
+	return info;
 }
 
 /* "NMI unblocking due to IRET" */
@@ -91,9 +90,9 @@ static void record_unblocking(struct cpu *c, const struct exit_request *x, const
 	struct vmx *v = vmx_of(c);
 	u64 pin = vmcs_get(v, VMCS_PIN_CONTROLS);
 
-	if (quirk(c, QUIRK_VMX_FIRST)) /* 2004: bits 30:12 are always 0 */
-		return;
 	if (!x->nmi_unblocked || x->vectoring.type != EV_NONE || (pin & (PIN_NMI | PIN_VIRTUAL_NMI)) == PIN_NMI)
+		return;
+	if (quirk(c, QUIRK_VMX_FIRST)) /* 2004, tables 2-8 and 2-9: bits 30:12 are always 0 */
 		return;
 	if (x->id >= ICPT_EXC && x->id < ICPT_EXC + 32 && x->id != ICPT_EXC + EX_DF)
 		vmcs_set(v, VMCS_EXIT_INTR_INFO, vmcs_get(v, VMCS_EXIT_INTR_INFO) | BIT(12));
@@ -173,7 +172,8 @@ static u64 record(struct cpu *c, const struct exit_request *x, u64 marks)
 	const struct vmx_exit_row *row = &vmx_exit_rows[reason];
 	const struct event e = exiting_event(c, x), original = original_event(x);
 	const bool io_smi = x->id == ICPT_SMI && x->q[1], io_string = x->id == ICPT_IOIO && x->has_linear;
-	const bool linear = io_string || !quirk(c, QUIRK_VMX_FIRST); /* 2004: the field is of string instructions alone */
+	/* 2004, "I/O instruction initial linear address": other exits leave it as it is */
+	const bool linear = io_string || !quirk(c, QUIRK_VMX_FIRST);
 
 	reason |= marks | (c->bus_lock ? BUS_LOCK_ASSERTED : 0);
 #define NOTHING(...)
@@ -210,11 +210,10 @@ void vmx_load_host(struct cpu *c)
 
 	vmx_timer_stop(c);
 	vmx_guest_end(c);
-	if (quirk(c, QUIRK_VMX_FIRST))
-		vmx_first_hide(c);
-	vmx_host_load(c, host64);
-	if (quirk(c, QUIRK_VMX_FIRST))
-		vmx_first_host_loaded(c);
+	if (unlikely(quirk(c, QUIRK_VMX_FIRST)))
+		vmx_first_host_load(c, host64);
+	else
+		vmx_host_load(c, host64);
 	c->shadow = 0;
 	c->activity = ACT_RUN;
 	c->pending_db = 0;
@@ -235,9 +234,10 @@ u64 vmx_exit_save(struct cpu *c, const struct exit_request *x, u64 marks)
 	struct vmx *v = vmx_of(c);
 	u64 reason = record(c, x, marks);
 
-	vmx_guest_save(c, x);
-	if (quirk(c, QUIRK_VMX_FIRST))
-		vmx_first_guest_saved(c, x);
+	if (unlikely(quirk(c, QUIRK_VMX_FIRST)))
+		vmx_first_guest_save(c, x);
+	else
+		vmx_guest_save(c, x);
 	if (has(c, FEAT_VMX_STORE_LMA))
 		vmcs_set(v, VMCS_ENTRY_CONTROLS,
 		         (vmcs_get(v, VMCS_ENTRY_CONTROLS) & ~(u64)ENTRY_GUEST64) | (long_mode(c) ? ENTRY_GUEST64 : 0));

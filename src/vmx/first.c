@@ -34,16 +34,27 @@ bool vmx_first_lacks(const struct vmx_check *k, const struct vmx_caps *p)
 	return false;
 }
 
-/* ---- state without a field ---- */
+/* ---- fields that came later ---- */
 
-/* What no field holds stays in the processor: the fields have it, so that loading them changes nothing; or they have what
- * is without effect. A VMCS comes from memory that software need not have initialised. */
-void vmx_first_hide(struct cpu *c)
+/* Software need not have initialised the memory of a VMCS: every field has its width, and those that there are not yet
+ * have what is without effect. */
+void vmx_first_region(struct cpu *c)
+{
+	static const u64 width[4] = {0xffff, ~0ull, 0xffffffff, ~0ull};
+	struct vmx *v = vmx_of(c);
+
+	for (const struct vmcs_field *f = vmcs_fields; f < vmcs_fields + vmcs_field_count; f++)
+		v->f[vmcs_slot(f->encoding)] &=
+		        vmx_field_exists(vmx_caps(c), f->encoding) ? width[f->encoding >> 13 & 3] : 0;
+	vmcs_set(v, VMCS_LINK_POINTER, VMCS_NONE);
+}
+
+/* Registers without a field stay in the processor: the fields that later ones have are given their values, so that loading
+ * them changes nothing. Nothing that was pending or halted is loaded. */
+static void hide(struct cpu *c)
 {
 	struct vmx *v = vmx_of(c);
 
-	vmcs_set(v, VMCS_LINK_POINTER, VMCS_NONE);
-	vmcs_set(v, VMCS_ENTRY_INSN_LEN, 0);
 	vmcs_set(v, VMCS_GUEST_ACTIVITY, 0);
 	vmcs_set(v, VMCS_GUEST_PENDING_DEBUG, 0);
 	vmcs_set(v, VMCS_GUEST_DEBUGCTL, c->debugctl);
@@ -57,19 +68,22 @@ void vmx_first_hide(struct cpu *c)
 
 /* ---- "Guest Register State": access rights have no unusable bit. A register that is not present is unusable. ---- */
 
-void vmx_first_guest_loaded(struct cpu *c)
+void vmx_first_guest_load(struct cpu *c, const u64 pdpte[4])
 {
 	const struct vmx *v = vmx_of(c);
 
+	hide(c);
+	vmx_guest_load(c, pdpte);
 	for (unsigned s = SEG_ES; s <= SEG_TR; s++)
 		c->seg[s].ar = ~0xf00u & (u32)vmx_rights(vmx_caps(c), v->f[vmcs_slot(VMCS_GUEST_ES_AR) + s]);
 }
 
 /* An exit by INT3, INTO or INT1 has done with the instruction: an injection, which knows no length, goes on behind it. */
-void vmx_first_guest_saved(struct cpu *c, const struct exit_request *why)
+void vmx_first_guest_save(struct cpu *c, const struct exit_request *why)
 {
 	struct vmx *v = vmx_of(c);
 
+	vmx_guest_save(c, why);
 	for (unsigned s = SEG_ES; s <= SEG_TR; s++) {
 		u64 *ar = &v->f[vmcs_slot(VMCS_GUEST_ES_AR) + s];
 
@@ -81,11 +95,15 @@ void vmx_first_guest_saved(struct cpu *c, const struct exit_request *why)
 
 /* ---- "State Forced to Specific Values": segments are usable with null selectors, too, and limits are as printed ---- */
 
-void vmx_first_host_loaded(struct cpu *c)
+void vmx_first_host_load(struct cpu *c, bool host64)
 {
+	u64 debugctl = c->debugctl;
+
+	hide(c);
+	vmx_host_load(c, host64);
 	for (unsigned s = SEG_ES; s <= SEG_GS; s++)
 		if (s != SEG_CS)
 			c->seg[s].ar = AR_P | AR_S | 3 | AR_DB | AR_G;
 	c->gdtr.limit = c->idtr.limit = 0xfffff;
-	c->debugctl = vmcs_get(vmx_of(c), VMCS_GUEST_DEBUGCTL);
+	c->debugctl = debugctl;
 }

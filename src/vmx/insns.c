@@ -189,6 +189,16 @@ static enum xr vmread(struct cpu *c, const struct insn *i)
 	return vmx_succeed(c);
 }
 
+/* The text of 2004 leaves the order open: there the operand is read first. */
+static cold enum xr vmwrite_nowhere(struct cpu *c, const struct insn *i, unsigned size)
+{
+	u64 value;
+
+	if ((i->flags & INSN_MEM) && quirk(c, QUIRK_VMX_FIRST))
+		TRY(op_read(c, i, size, &value));
+	return vmx_fail_invalid(c);
+}
+
 static enum xr vmwrite(struct cpu *c, const struct insn *i)
 {
 	unsigned size = mode64(c) ? 8 : 4;
@@ -196,14 +206,12 @@ static enum xr vmwrite(struct cpu *c, const struct insn *i)
 
 	TRY(gate(c, i, ICPT_VMWRITE));
 	encoding = reg_get(c, i->r0, size);
-	if (no_target(c) && !quirk(c, QUIRK_VMX_FIRST)) /* 2004 leaves the order open: operands first */
-		return vmx_fail_invalid(c);
+	if (no_target(c))
+		return vmwrite_nowhere(c, i, size);
 	if (i->flags & INSN_MEM)
 		TRY(op_read(c, i, size, &value));
 	else
 		value = reg_get(c, i->r1, size);
-	if (no_target(c))
-		return vmx_fail_invalid(c);
 	if (encoding >> 15 || !vmx_field_exists(vmx_caps(c), (u32)encoding))
 		return vmx_fail(c, 12);
 	if ((encoding >> 10 & 3) == 1 && !has(c, FEAT_VMX_VMWRITE_VMEXIT_FIELDS))

@@ -24,6 +24,8 @@ void vmx_region_enter(struct cpu *c, u64 pa, bool is_shadow)
 	v->is_shadow = is_shadow;
 	v->launched = cpu_read_u32(c, BY_VIRT, pa + VMCS_REGION_LAUNCHED) & 1;
 	load(c, pa, v->f);
+	if (quirk(c, QUIRK_VMX_FIRST))
+		vmx_first_region(c);
 }
 
 void vmx_region_leave(struct cpu *c)

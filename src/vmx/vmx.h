@@ -265,11 +265,11 @@ void vmx_guest_load(struct cpu *c, const u64 pdpte[4]); /* the PDPTEs that were 
 void vmx_guest_save(struct cpu *c, const struct exit_request *why);
 void vmx_host_load(struct cpu *c, bool host64);
 
-/* ---- first.c: QUIRK_VMX_FIRST, after what the function's name says and before the next step ---- */
-void vmx_first_hide(struct cpu *c); /* before checks and loads */
-void vmx_first_guest_loaded(struct cpu *c);
-void vmx_first_guest_saved(struct cpu *c, const struct exit_request *why);
-void vmx_first_host_loaded(struct cpu *c);
+/* ---- first.c: in place of the functions of state.c with QUIRK_VMX_FIRST ---- */
+void vmx_first_region(struct cpu *c); /* a VMCS has become the current one */
+void vmx_first_guest_load(struct cpu *c, const u64 pdpte[4]);
+void vmx_first_guest_save(struct cpu *c, const struct exit_request *why);
+void vmx_first_host_load(struct cpu *c, bool host64);
 
 /* ---- msr_areas.c ---- */
 /* 0, or the 1-based entry that failed. */

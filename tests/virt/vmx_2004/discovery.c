@@ -122,6 +122,10 @@ static void regions(void)
 		check(REQ("vmx04.2.1.9") "VMCLEAR", on_region(true, (u64)vmcs), VMX_OK);
 		check(REQ("vmx04.2.1.9") "VMPTRLD", on_region(false, (u64)vmcs), VMX_OK);
 		check(REQ("vmx04.2.1.9") "it is current", current(), (u64)vmcs);
+		check("a field of 16 bits", vmx_read(VMCS_GUEST_CS) >> 16, 0);
+		check("a field of 32 bits", vmx_read(VMCS_EXIT_REASON) >> 32, 0);
+		check(REQ("vmx04.2.1.9") "a field can be written", vmx_write(VMCS_TSC_OFFSET, 0x123456789abcdef0), VMX_OK);
+		check(REQ("vmx04.2.1.9") "and read", vmx_read(VMCS_TSC_OFFSET), 0x123456789abcdef0);
 		asm volatile("vmxoff" ::: "cc");
 		check(REQ("vmx04.2.1.7") "VMXOFF, VMXON", vmxon((u64)region), VMX_OK);
 		check(REQ("vmx04.2.1.7") "and it is not any more", current(), ~0ull);
