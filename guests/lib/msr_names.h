@@ -33,8 +33,12 @@ enum {
 #define MSR_TSC_AUX        0xc0000103
 #define MSR_TSC_RATIO      0xc0000104
 #define MSR_HWCR           0xc0010015
+#define MSR_IO_TRAP0       0xc0010050
+#define MSR_IO_TRAP_CTL    0xc0010054
+#define MSR_SMM_BASE       0xc0010111
 #define MSR_VM_CR          0xc0010114
 #define MSR_IGNNE          0xc0010115
+#define MSR_SMM_CTL        0xc0010116
 #define MSR_VM_HSAVE_PA    0xc0010117
 #define MSR_SVM_KEY        0xc0010118
 #define MSR_AVIC_DOORBELL  0xc001011b

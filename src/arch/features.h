@@ -183,6 +183,7 @@
 	FEATURE(AMD_LBR_V2, 0x80000022, 0, EAX, 1, "amd-lbr-v2") \
 	FEATURE(PML,        0x8000000a, 0, ECX, 4, "svm-pml") \
 	FEATURE(LFENCE_SERIAL, 0x80000021, 0, EAX, 2, "lfence-always-serializing") \
+	FEATURE(NO_SMM_CTL, 0x80000021, 0, EAX, 9, "no-smm-ctl") \
 	FEATURE(NULL_SEL_CLR, 0x80000021, 0, EAX, 6, "null-sel-clr-base") FEATURE(AUTO_IBRS, 0x80000021, 0, EAX, 8, "auto-ibrs") \
 	FEATURE(CPUID_USER_DIS, 0x80000021, 0, EAX, 17, "cpuid-user-dis") FEATURE(SRSO_NO, 0x80000021, 0, EAX, 29, "srso-no") \
 	VMX_FEATURE_LIST(FEATURE)

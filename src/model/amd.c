@@ -6,6 +6,7 @@
 #include "model/amd.h"
 
 #include "cpu/control/cpuid.h"
+#include "cpu/control/io_trap.h"
 #include "cpu/exec/exec.h"
 #include "cpu/control/msr.h"
 #include "svm/svm.h"
@@ -172,6 +173,8 @@ static const struct msr_row amd_rows[] = {
 	{.index = 0xc0010020, .count = 1, .name = "PATCH_LOADER", .flags = MSR_WRITE_IGNORED},
 	{.index = 0xc0010030, .count = 6, .name = "CPU_NAME#", .read = name_read, .flags = MSR_WRITE_IGNORED},
 	{.index = 0xc0010044, .count = MC_BANKS, .name = "MC#_CTL_MASK", .read = mc_mask_legacy_read, .write = mc_mask_legacy_write},
+	{MSR_AT(0xc0010050, 4, "SMI_ON_IO_TRAP_#", io_trap), .writable = IO_TRAP_BITS},
+	{MSR_AT(0xc0010054, 1, "SMI_ON_IO_TRAP_CTL_STS", io_trap_ctl), .writable = IO_TRAP_CTL_BITS, .ignored = ~IO_TRAP_CTL_BITS},
 	{.index = 0xc0010055, .count = 1, .name = "INTPEND", .flags = MSR_CONST | MSR_WRITE_IGNORED},
 	{MSR_AT(0xc0010111, 1, "SMBASE", smbase), .write = smm_write, .reset = 0x30000},
 	{MSR_AT(0xc0010112, 1, "SMM_ADDR", msr_misc[21]), .write = smm_write},
@@ -274,7 +277,7 @@ const struct cpuid_leaf model_amd_leaves[] = {
 	{0x8000001d, 2, {0x143, WAYS(8), 1023, 2}, fix_cache},
 	{0x8000001d, 3, {0x163, WAYS(16), 32767, 1}, fix_l3},
 	{0x8000001e, 0, {0}, fix_topology},
-	{0x80000021, 0, {1u << 9, 0, 0x6, 0}, NULL},                             /* NoSmmCtlMSR; TSA_SQ_NO, TSA_L1_NO */
+	{0x80000021, 0, {0, 0, 0x6, 0}, NULL},                                   /* TSA_SQ_NO, TSA_L1_NO */
 	{0x80000022, 0, {0}, fix_lbr},
 	{~0u, 0, {0}, NULL},
 };

@@ -79,7 +79,7 @@ static const char *const ignored_keys[] = {
 /* What a model can do beyond its defaults. */
 static const enum feature amd_optional[] = {
 	FEAT_HYPERVISOR, FEAT_HTT, FEAT_LA57, FEAT_TSC_DEADLINE, FEAT_TSC_ADJUST, FEAT_SERIALIZE, FEAT_GMET, FEAT_VNMI,
-	FEAT_IDLE_HLT, FEAT_X2AVIC, FEAT_BUS_LOCK_THRESHOLD, FEAT_PML, FEAT_NONE,
+	FEAT_IDLE_HLT, FEAT_X2AVIC, FEAT_BUS_LOCK_THRESHOLD, FEAT_PML, FEAT_NO_SMM_CTL, FEAT_NONE,
 };
 static const enum feature intel_optional[] = {FEAT_HYPERVISOR, FEAT_HTT, FEAT_VMX, FEAT_NONE};
 /* What some processors of that generation had, and its successor at 45 nm. */

@@ -153,7 +153,7 @@ static void load_rest(struct cpu *c, const struct svm_image *v)
 
 /* ---- "Control Bits" ---- */
 
-static void load_control(struct cpu *c, struct svm *s, const struct vmcb_control *ctl)
+void svm_control_load(struct cpu *c, struct svm *s, const struct vmcb_control *ctl)
 {
 	if (memcmp(ctl->icpt, s->compiled_for, sizeof(s->compiled_for)) != 0) {
 		u32 words[6];
@@ -253,7 +253,7 @@ enum xr svm_enter(struct cpu *c, const struct insn *i, pa_t vmcb)
 	s->good = true;
 	s->recheck = 0;
 	s->vmcb_pa = s->cached_pa = vmcb;
-	load_control(c, s, &v->control);
+	svm_control_load(c, s, &v->control);
 	svm_state_load(c, s, v, svm_state_parts(c, s, &v->control));
 	svm_avic_enter(c);
 	load_rest(c, v);

@@ -76,8 +76,6 @@ static void describe(struct cpu *c, const struct exit_request *x, struct svm_tol
 		o->info1 = row->info == INFO_TASK ? x->q[0] & 0xffff : x->q[0];
 		o->info2 = x->q[1];
 	}
-	if (x->id == ICPT_SMI)
-		o->info1 |= 1; /* "SMI Intercept": asserted externally; there are no internal ones yet */
 	o->intinfo = svm_intinfo_from_event(&x->vectoring);
 	o->vintr = VINTR_TPR_MASK | VINTR_IRQ | (svm_of(c)->vintr & VINTR_GIF_EN ? VINTR_GIF : 0) |
 	           (svm_vnmi_on(c) ? VINTR_NMI | VINTR_NMI_MASK : 0);
@@ -108,19 +106,15 @@ void svm_leave(struct cpu *c, u32 parts)
 {
 	const struct svm_host *h = &svm_of(c)->host;
 
-	c->guest = c->stage2 = c->pdpte_on_demand = c->lock_exits = false;
-	memset(c->icpt, 0, sizeof(c->icpt));
+	svm_guest_off(c);
 	c->gif = false;
-	c->inject.type = EV_NONE;
 	svm_host_load(c, h, parts);
 	c->dr7 = DR7_RESET;
 	c->cpl = 0;
 	c->shadow = 0;
 	c->activity = ACT_RUN;
-	c->pend &= ~(u32)(PEND_VIRQ | PEND_DB | PEND_VENDOR);
-	c->trap_page = TRAP_PAGE_NONE;
+	c->pend &= ~(u32)PEND_DB;
 	c->pending_db = 0;
-	c->space = 0; /* the context follows in cpu_update_mode(), once */
 	cpu_update_mode(c);
 	if ((h->cr0 & CR0_PG) && (h->cr4 & CR4_PAE) && !(h->efer & EFER_LMA) && mmu_load_pdptes(c, h->cr3) != XR_OK)
 		shut_down(c);

@@ -187,6 +187,27 @@ static bool monitor_armed(const struct cpu *c)
 	return c->monitor_addr != ~0ull;
 }
 
+/*
+ * "SMI Intercept": bit 0 tells an external SMI; the rest describes the I/O instruction behind which it came, whose own
+ * address is EXITINFO2. SEG, TF and the breakpoints that matched have been added since 2005.
+ */
+static enum xr smi(struct cpu *c, u64 source)
+{
+	const struct smi_io *s = &c->smi_io;
+	u64 info = source;
+
+	if (!s->valid)
+		return cpu_exit(c, NULL, ICPT_SMI, info, 0);
+	info |= (u64)s->io.in << 32 | BIT(33) | (u64)s->io.string << 34 | (u64)s->io.rep << 35;
+	info |= (u64)s->io.size << 36 | (u64)(s->io.addrsz / 2) << 39 | (u64)s->io.port << 48;
+	if (!quirk(c, QUIRK_SVM_FIRST)) {
+		info |= (u64)((c->rflags & FL_TF) != 0) << 43 | (c->pending_db & 15) << 44;
+		if (s->io.string)
+			info |= (u64)(s->io.in ? SEG_ES : s->io.seg) << 10;
+	}
+	return cpu_exit(c, NULL, ICPT_SMI, info, s->rip);
+}
+
 enum xr svm_intercept(struct cpu *c, const struct insn *i, enum icpt id, u64 q)
 {
 	u64 q0 = 0;
@@ -197,6 +218,7 @@ enum xr svm_intercept(struct cpu *c, const struct insn *i, enum icpt id, u64 q)
 		return cpu_exit(c, i, id, assist_register(c, i, read, id < ICPT_DR0_READ), 0);
 	}
 	switch (id) {
+	case ICPT_SMI: return smi(c, q);
 	case ICPT_PAUSE:
 		if (pause_filtered(c))
 			return XR_OK;

@@ -60,6 +60,17 @@ static bool key_write(struct cpu *c, u32 index, u64 value)
 	return true;
 }
 
+/* The same scheme for HWCR.SMMLOCK. */
+static bool smm_key_write(struct cpu *c, u32 index, u64 value)
+{
+	(void)index;
+	if (!(c->hwcr & HWCR_SMMLOCK))
+		c->smm_key = value;
+	else if (value && value == c->smm_key)
+		c->hwcr &= ~(u64)HWCR_SMMLOCK;
+	return true;
+}
+
 static bool ratio_read(struct cpu *c, u32 index, u64 *value)
 {
 	(void)index;
@@ -93,10 +104,13 @@ static const struct msr_row rows[] = {
 	{.index = 0xc0010114, .count = 1, .name = "VM_CR", .feature = FEAT_SVM, .read = vm_cr_read,
 	 .write = vm_cr_write},
 	{MSR_AT(0xc0010115, 1, "IGNNE", ignne_msr), .feature = FEAT_SVM, .writable = 1},
+	{.index = 0xc0010116, .count = 1, .name = "SMM_CTL", .feature = FEAT_SVM, .write = svm_smm_ctl_write},
 	{.index = 0xc0010117, .count = 1, .name = "VM_HSAVE_PA", .feature = FEAT_SVM, .read = hsave_read,
 	 .write = hsave_write},
 	{.index = 0xc0010118, .count = 1, .name = "SVM_KEY", .feature = FEAT_SVM_LOCK, .read = key_read,
 	 .write = key_write},
+	{.index = 0xc0010119, .count = 1, .name = "SMM_KEY", .feature = FEAT_SVM_LOCK, .read = key_read,
+	 .write = smm_key_write},
 	{.index = 0xc001011b, .count = 1, .name = "AVIC_DOORBELL", .feature = FEAT_AVIC, .write = doorbell_write},
 };
 /* clang-format on */

@@ -41,7 +41,7 @@ static void reset(struct cpu *c, bool is_init)
 	c->gif = true;
 	if (is_init)
 		return;
-	c->vm_hsave_pa = c->svm_key = 0;
+	c->vm_hsave_pa = c->svm_key = c->smm_key = 0;
 	c->tsc_ratio = BIT(32);
 }
 
@@ -53,6 +53,7 @@ static const struct state_row rows[] = {
 	STATE_ARRAY(10, struct svm, image), STATE(11, struct svm, recheck), STATE(12, struct svm, cached_pa),
 	STATE(13, struct svm, avic), STATE(14, struct svm, avic_written), STATE(15, struct svm, bus_locks),
 	STATE(16, struct svm, pml_index), STATE(17, struct svm, avic_pending), STATE(18, struct svm, secure_start),
+	STATE(19, struct svm, behind),
 };
 /* clang-format on */
 
@@ -77,8 +78,8 @@ const struct virt_ops svm_ops = {
         },
         .smm = {
                 .smi = virt_goes_on,
-                .enter = virt_smm_entered,
-                .leave = virt_smm_left,
+                .enter = svm_smm_enter,
+                .leave = svm_smm_leave,
                 .rsm = virt_rsm_runs,
         },
         .guest = {

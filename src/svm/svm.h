@@ -4,7 +4,7 @@
  * table that come from it; events.c: events as the VMCB has them; vmcb.c: the VMCB in memory; intercepts.c: the
  * intercept table and the decisions taken in the guest; npt.c: nested paging; virq.c: virtual interrupts and NMIs, TPR,
  * GIF; avic.c: the virtual APIC page; memtype.c: memory types; startup.c: INIT and the Startup IPI; skinit.c: the secure
- * start; insns.c and msrs.c: the vendor's rows;
+ * start; smm.c: system-management mode; insns.c and msrs.c: the vendor's rows;
  * ops.c: the table of all that the processor calls. No file leads back to one that leads to it. May call: base, arch,
  * mem, cpu. Called by: the processor through cpu->virt, and the models that join the rows below.
  *
@@ -86,6 +86,18 @@ struct svm_place {
 
 enum svm_avic { SVM_AVIC_OFF, SVM_AVIC_X1, SVM_AVIC_X2 };
 
+/* A guest that system-management mode has interrupted: what RSM takes up again. */
+struct svm_behind {
+	u64 vmcb_pa, vintr, pause_left, pause_last, bus_locks, pml_index; /* as in struct svm */
+	u64 pat, spec_ctrl;
+	u16 space;
+	bool guest;          /* there is one */
+	u8 nested, recheck;
+	u8 unused[3];        /* no padding, so that the state hash repeats */
+	struct svm_host host;
+	struct svm_image image;
+};
+
 /* cpu->virt_state */
 struct svm {
 	u64 vmcb_pa;                /* of the guest that runs, or ran last */
@@ -106,6 +118,7 @@ struct svm {
 	u64 cached_pa;    /* whose fields image[cur] caches, for clean bits; ~0: nobody's */
 	struct svm_image
 	        image[2];    /* the current one, and room for the next: group comparison needs the last good one */
+	struct svm_behind behind;
 	u32 compiled_for[6]; /* cache: the intercept words behind compiled[] */
 	u64 compiled[5];     /* cache: cpu->icpt for them */
 	struct walk_mode walk; /* cache: nested paging in the host's mode behind walk_key */
@@ -291,15 +304,31 @@ size_t svm_fields(const struct cpu *c, struct block_field *out, size_t room);
 
 /* ---- entry.c ---- */
 enum xr svm_enter(struct cpu *c, const struct insn *i, pa_t vmcb);
+void svm_control_load(struct cpu *c, struct svm *s, const struct vmcb_control *ctl); /* in guest mode from here on */
 
 /* ---- exit.c ---- */
 void svm_exit(struct cpu *c, const struct exit_request *x);
 void svm_record_exit(struct cpu *c, u64 code, u64 info1, u64 info2, u64 rip);
 /* #VMEXIT's last part, also for a VMRUN that never entered: registers of the host, GIF 0, DR7. */
 void svm_leave(struct cpu *c, u32 parts);
+/* Not in guest mode any more: nothing is intercepted, translated or trapped. cpu_update_mode() follows. */
+static inline void svm_guest_off(struct cpu *c)
+{
+	c->guest = c->stage2 = c->pdpte_on_demand = c->lock_exits = false;
+	memset(c->icpt, 0, sizeof(c->icpt));
+	c->inject.type = EV_NONE;
+	c->pend &= ~(u32)(PEND_VIRQ | PEND_VENDOR);
+	c->trap_page = TRAP_PAGE_NONE;
+	c->space = 0;
+}
 
 /* ---- skinit.c ---- */
 void svm_skinit(struct cpu *c, u32 eax, u64 rip); /* rip: of the instruction, for who is told what went wrong */
+
+/* ---- smm.c ---- */
+void svm_smm_enter(struct cpu *c, u8 *map);
+bool svm_smm_leave(struct cpu *c, const u8 *map);
+bool svm_smm_ctl_write(struct cpu *c, u32 index, u64 value);
 
 /* ---- npt.c ---- */
 enum xr svm_stage2(struct cpu *c, const struct stage2_req *q, struct stage2_res *r);

@@ -61,6 +61,7 @@ static const struct want processor[] = {
 	STAYS("hwcr", BIT(24) | BIT(4)) /* TscFreqSel, INVDWBINVD: as BIOS and Kernel Developer's Guides have it */,
 	STAYS("msr_misc", ANY) /* each with a row of its own in the model */, BOTH("vm_cr", 0),
 	STAYS("vm_hsave_pa", 0), STAYS("svm_key", 0), STAYS("tsc_ratio", BIT(32)), STAYS("ignne_msr", 0),
+	STAYS("smm_key", 0), STAYS("io_trap", 0), STAYS("io_trap_ctl", 0),
 	/* waits, and what is not a register */
 	BOTH("monitor_addr", UINT64_MAX), BOTH("wake_at", UINT64_MAX), BOTH("rng", ANY), BOTH("insns", ANY),
 	BOTH("guest_insns", ANY), BOTH("exits", ANY), BOTH("perf.base", ANY), BOTH("perf.level", ANY),
@@ -87,7 +88,7 @@ static const struct want svm[] = {
 	BOTH("vmcb_pa", 0), BOTH("vintr", 0), BOTH("pause_left", 0), BOTH("pause_last", 0), BOTH("host", 0),
 	BOTH("cur", 0), BOTH("nested", 0), BOTH("injecting", 0), BOTH("good", 0), BOTH("image", 0),
 	BOTH("recheck", 0), BOTH("cached_pa", ~0ull), BOTH("avic", 0), BOTH("avic_written", 0), BOTH("bus_locks", 0),
-	BOTH("pml_index", 0), BOTH("avic_pending", 0), BOTH("secure_start", 0),
+	BOTH("pml_index", 0), BOTH("avic_pending", 0), BOTH("secure_start", 0), BOTH("behind", 0),
 };
 /* clang-format on */
 

@@ -118,15 +118,28 @@ static void load_handler(struct cpu *c)
 	c->shadow = 0;
 }
 
-void smm_set(struct cpu *c, bool on)
+void smm_see(struct cpu *c, bool on)
 {
 	if (c->smm == on)
 		return;
 	c->smm = on;
-	if (c->bus->smi_ack)
-		c->bus->smi_ack(c->bus->smi_ack_arg, c->index, on);
 	mmu_update_context(c);
 	cpu_recheck(c);
+}
+
+void smm_cycle(struct cpu *c, bool entered)
+{
+	if (c->bus->smi_ack)
+		c->bus->smi_ack(c->bus->smi_ack_arg, c->index, entered);
+}
+
+void smm_set(struct cpu *c, bool on)
+{
+	const bool changes = c->smm != on;
+
+	smm_see(c, on);
+	if (changes)
+		smm_cycle(c, on);
 }
 
 void smm_enter(struct cpu *c)

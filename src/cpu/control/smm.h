@@ -12,5 +12,7 @@ enum xr smm_smi(struct cpu *c) must_check; /* between instructions: an SMI is ta
 void smm_enter(struct cpu *c);             /* the default treatment */
 enum xr smm_rsm(struct cpu *c) must_check; /* RSM in SMM. XR_STOP with ACT_SHUTDOWN: the state is illegal */
 void smm_set(struct cpu *c, bool on);      /* SMRAM is seen, or not any more, and the chipset is told; nothing else */
+void smm_see(struct cpu *c, bool on);      /* the one without the other */
+void smm_cycle(struct cpu *c, bool entered);
 
 #endif

@@ -1,4 +1,5 @@
 /* IN OUT INS OUTS: permission, intercept, the bus, I/O breakpoints; in that order. */
+#include "cpu/control/io_trap.h"
 #include "cpu/exec/rep.h"
 
 #define HANDLER(NAME) static inline enum xr NAME(struct cpu *c, const struct insn *i)
@@ -80,6 +81,20 @@ static void describe_smi(struct cpu *c, const struct insn *i, const struct io_ac
 	s->valid = true;
 }
 
+/* I/O trapping: the instruction does nothing, and behind it comes an SMI of the processor's own. */
+static bool trapped(struct cpu *c, const struct insn *i, const struct io_access *io)
+{
+	const u8 traps = io_traps(c, io);
+
+	if (likely(!traps))
+		return false;
+	describe_smi(c, i, io);
+	c->smi_io.internal = true;
+	c->smi_io.traps = traps;
+	cpu_raise(c, PEND_IO_TRAP);
+	return true;
+}
+
 static u64 port_in(struct cpu *c, const struct insn *i, const struct io_access *io)
 {
 	u32 before = c->pend;
@@ -125,6 +140,8 @@ HANDLER(in)
 	struct io_access io = direct_access(c, i, true);
 
 	TRY(io_allowed(c, i, &io));
+	if (trapped(c, i, &io))
+		return XR_OK;
 	reg_set(c, REG_OFF(REG_RAX), i->opsz, port_in(c, i, &io));
 	return XR_OK;
 }
@@ -134,6 +151,8 @@ HANDLER(out)
 	struct io_access io = direct_access(c, i, false);
 
 	TRY(io_allowed(c, i, &io));
+	if (trapped(c, i, &io))
+		return XR_OK;
 	port_out(c, i, &io, reg_get(c, REG_OFF(REG_RAX), i->opsz));
 	return XR_OK;
 }

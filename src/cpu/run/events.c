@@ -132,15 +132,27 @@ static enum xr act_reset(struct cpu *c)
 	return XR_STOP;
 }
 
+/* Who is told of an SMI instead of the handler: was it external? */
+static enum xr smi_exit(struct cpu *c, bool external)
+{
+	cpu_end_wait(c);
+	return c->virt->guest.intercept(c, NULL, ICPT_SMI, external);
+}
+
 /* The handler decides whether what the SMI found halted goes on with that, so the row does not wake it. */
 static enum xr act_smi(struct cpu *c)
 {
-	if (icpt_on(c, ICPT_SMI)) {
-		cpu_end_wait(c);
-		return cpu_exit(c, NULL, ICPT_SMI, 0, 0);
-	}
+	if (icpt_on(c, ICPT_SMI))
+		return smi_exit(c, true);
 	c->pend &= ~(u32)PEND_SMI;
 	return smm_smi(c);
+}
+
+/* Intercepted or not, an SMI by I/O trapping is not pending afterwards. */
+static enum xr act_io_trap(struct cpu *c)
+{
+	c->pend &= ~(u32)PEND_IO_TRAP;
+	return icpt_on(c, ICPT_SMI) ? smi_exit(c, false) : smm_smi(c);
 }
 
 static enum xr act_init(struct cpu *c)
@@ -270,6 +282,7 @@ static const struct event_row event_rows[] = {
 	{PEND_RESET, true, always, act_reset},
 	{PEND_MCE, true, gif_and_awake, act_mce},
 	{PEND_VENDOR, false, in_guest, act_vendor},
+	{PEND_IO_TRAP, false, smi_ready, act_io_trap},
 	{PEND_SMI, false, smi_ready, act_smi},
 	{PEND_INIT, true, init_ready, act_init},
 	{PEND_SIPI, false, sipi_ready, act_sipi},

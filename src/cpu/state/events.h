@@ -13,6 +13,7 @@ enum pend {
 	PEND_DB = 1 << 5 /* trap: single step, data and I/O breakpoints; bits in pending_db */,
 	PEND_PREEMPT = 1 << 6, PEND_NMI = 1 << 7, PEND_NMI_WINDOW = 1 << 8, PEND_INTR = 1 << 9 /* APIC or ExtINT */,
 	PEND_INTR_WINDOW = 1 << 10, PEND_VIRQ = 1 << 11, PEND_VNMI = 1 << 12, PEND_MCE = 1 << 13, PEND_VENDOR = 1 << 14,
+	PEND_IO_TRAP = 1 << 15 /* an SMI of the processor's own, by I/O trapping */,
 };
 
 /* ---- pending ---- */

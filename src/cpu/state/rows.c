@@ -57,6 +57,7 @@ const struct state_row cpu_rows[] = {
 	C(230, mc_fatal),
 	/* system-management mode */
 	C(231, smi_blocked), C(232, smm_nmi), C(233, smbase), C(234, smi_io), C(235, smm_db),
+	CA(244, io_trap), C(245, io_trap_ctl), C(246, smm_key),
 };
 /* clang-format on */
 

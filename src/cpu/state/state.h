@@ -70,6 +70,7 @@ struct smi_io {
 	u64 rcx, rsi, rdi; /* before it, or before the iteration */
 	bool valid;
 	bool internal;     /* the processor raised it itself: I/O trapping */
+	u8 traps;          /* which of its registers did */
 };
 
 struct cpu_model;
@@ -164,7 +165,8 @@ struct cpu {
 		struct timer timer;    /* cache: the next overflow */
 	} perf;
 	struct timer wake_timer;       /* cache: armed for wake_at by cpu_arm_wait() */
-	u64 hwcr, syscfg, top_mem, top_mem2, vm_cr, ignne_msr, vm_hsave_pa, svm_key, tsc_ratio, osvw[2], msr_misc[32], umwait_control;
+	u64 hwcr, syscfg, top_mem, top_mem2, vm_cr, ignne_msr, vm_hsave_pa, svm_key, smm_key, tsc_ratio, osvw[2], msr_misc[32], umwait_control;
+	u64 io_trap[4], io_trap_ctl; /* SMI_ON_IO_TRAP_0.., SMI_ON_IO_TRAP_CTL_STS */
 	u64 monitor_addr;      /* physical line being monitored, UINT64_MAX: none */
 	u64 wake_at;           /* TPAUSE, MWAITX with a timer: clock time, UINT64_MAX: none */
 	u64 rng;               /* RDRAND, RDSEED: seeded state */

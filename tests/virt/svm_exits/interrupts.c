@@ -209,11 +209,21 @@ static void nmi(void)
 	unblock_nmi();
 }
 
+/* Behind RESET the handler is at 38000h: INC dword [39000h]; RSM. */
+static volatile u32 *const smis = (u32 *)0x39000;
+static void smm_handler(void)
+{
+	memcpy((void *)0x38000, (const u8[]){0x66, 0x67, 0xff, 0x05, 0x00, 0x90, 0x03, 0x00, 0x0f, 0xaa}, 10);
+	*smis = 0;
+}
+
 /* ---- table 2-3: physical interrupts and SMIs while GIF is 0, and "SMI Intercept" ---- */
 static void gif(void)
 {
 	unsigned before = irqs;
 	u64 code;
+
+	smm_handler();
 
 	asm volatile("clgi; sti" ::: "memory");
 	self_ipi(0x51);
@@ -231,8 +241,9 @@ static void gif(void)
 	vcheck("external SMI, intercepted", "EXITINFO1: external", v->exitinfo1 & 1, 1);
 	vcheck("external SMI, intercepted", "before the first instruction", v->rip, (u64)nops.entry);
 	vcheck("external SMI, GIF 0", "still pending", go_gif0(), EXIT_SMI);
-	asm volatile("stgi; nop" ::: "memory"); /* the host's: there is no SMM yet */
-	vcheck("external SMI, GIF 1", "taken", go(), EXIT_VMMCALL);
+	asm volatile("stgi; nop" ::: "memory"); /* the host's handler runs */
+	vcheck("external SMI, GIF 1", REQ("svm.2.18.2.4 svm.2.18.2.6") "taken", *smis, 1);
+	vcheck("external SMI, GIF 1", "no more", go(), EXIT_VMMCALL);
 }
 
 /* Injected NMIs block nothing */
@@ -283,8 +294,10 @@ void test_smm_lock(void)
 	u32 r[4];
 
 	cpuid(0x80000021, 0, r);
-	vcheck("SMM_CTL", "absent", (u64)rdmsr_fault(0xc0010116), 13);
-	vcheck("SMM_CTL", "and said to be", of_2005 ? 1 : r[0] >> 9 & 1, 1);
+	vcheck("SMM_CTL", REQ("svm.E.0.3 svm.E.3.23") "RDMSR", (u64)rdmsr_fault(MSR_SMM_CTL), 13);
+	vcheck("SMM_CTL", "not said to be absent", of_2005 ? 0 : r[0] >> 9 & 1, 0);
+	vcheck("SMM_CTL", REQ("svm.E.3.17") "DISMISS", (u64)wrmsr_fault(MSR_SMM_CTL, 1), ~0ull);
+	vcheck("SMM_CTL", REQ("svm.E.3.10") "bit 5", (u64)wrmsr_fault(MSR_SMM_CTL, 0x20), 13);
 	for (unsigned n = 0; n < COUNT(regs); n++)
 		vcheck("SMMLOCK 0", REQ("svm.2.18.3.2") "WRMSR", (u64)wrmsr_fault(regs[n], n ? 0x20000 : 0x40000), ~0ull);
 	wrmsr(MSR_HWCR, hwcr | 1);
@@ -294,11 +307,15 @@ void test_smm_lock(void)
 		vcheck("SMMLOCK 1", "WRMSR", (u64)wrmsr_fault(regs[n], 0), 13);
 		vcheck("SMMLOCK 1", "the value stays", rdmsr(regs[n]), n ? 0x20000 : 0x40000);
 	}
+	vcheck("SMMLOCK 1", REQ("svm.2.18.3.10 svm.E.3.11") "SMM_CTL", (u64)wrmsr_fault(MSR_SMM_CTL, 1), 13);
+	memcpy((void *)0x48000, (const void *)0x38000, 16); /* SMBASE is 40000h by now */
+	*smis = 0;
 	base(&nops);
 	asm volatile("clgi" ::: "memory");
 	self_ipi(0x200);
 	code = go_gif0();
 	asm volatile("stgi; nop" ::: "memory");
 	vcheck("SMMLOCK", "SMI, intercepted", code, of_2005 ? 0x62 : EXIT_VMMCALL);
+	vcheck("SMMLOCK", "the handler ran", *smis, 1);
 	proves("svm.2.18.3.4");
 }

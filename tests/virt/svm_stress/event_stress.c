@@ -1,5 +1,5 @@
 /*
- * The event stress: short instruction sequences in a guest, and an interrupt, NMI, virtual interrupt, redirected INIT,
+ * The event stress: short instruction sequences in a guest, and an interrupt, NMI, virtual interrupt, redirected INIT, SMI,
  * or several of them, arriving at each instruction boundary in turn, with the guest's first event injected or not. What
  * the handlers log, and where, is compared with a sequential model: nothing is lost, doubled or out of order. Events
  * that the monitor intercepts are injected by it, so the log is the same. Argument: number of sequences.
@@ -11,6 +11,7 @@
 enum {
 	HOST_CODE = 0x100000, GUEST_CODE = 0x200000, VMCB = 0x10000, HSAVE = 0x30000, NCR3 = 0x3000, GDT = 0x58000,
 	IDT = 0x60000, HANDLERS = 0x70000, STACK = 0x90000, LOG = 0x98000, PAE_CR3 = 0x6000,
+	SMM_HANDLER = 0x38000, SMM_COUNT = 0x9a000,
 };
 enum { VEC_NMI = 2, VEC_SX = 30, VEC_INTR = 0x51, VEC_VIRQ = 0x62, VEC_INJECTED = 0x73, PRIORITY = 5 };
 
@@ -23,7 +24,7 @@ struct plan {
 	bool entered, fired, spoil;
 };
 
-enum arrival { INTR = 1, NMI = 2, INIT = 4 };
+enum arrival { INTR = 1, NMI = 2, INIT = 4, SMI = 8 };
 
 static struct plan *plan(struct pc *p)
 {
@@ -41,6 +42,8 @@ static void on_timer(void *arg)
 		apic_msi(p->all, 1, 0xfee00000, DM_NMI << 8);
 	if (plan(p)->arrives & INIT)
 		apic_msi(p->all, 1, 0xfee00000, DM_INIT << 8);
+	if (plan(p)->arrives & SMI)
+		apic_msi(p->all, 1, 0xfee00000, DM_SMI << 8);
 }
 
 /* VMRUN is under way: its own cycle comes first. */
@@ -66,6 +69,7 @@ static u64 handler_of(u64 vector)
 static void build_tables(struct pc *p)
 {
 	static const u8 host[] = {0x0f, 0x01, 0xd8, 0xf4}; /* VMRUN; HLT */
+	static const u8 smm[] = {0x66, 0x67, 0xff, 0x05, 0x00, 0xa0, 0x09, 0x00, 0x0f, 0xaa}; /* INC dword [SMM_COUNT]; RSM */
 
 	bus_write_u64(&p->bus, 0x1000, 0x2007);
 	bus_write_u64(&p->bus, 0x2000, 0xe7);
@@ -90,6 +94,7 @@ static void build_tables(struct pc *p)
 		bus_write_u64(&p->bus, IDT + 16 * v + 8, 0);
 	}
 	bus_write(&p->bus, HOST_CODE, host, sizeof(host));
+	bus_write(&p->bus, SMM_HANDLER, smm, sizeof(smm));
 }
 
 static void start(struct pc *p, struct plan *own)
@@ -191,7 +196,7 @@ static const struct kind {
 	const char *name;
 	u8 arrives;
 	bool virq, injected, masking, host_if;
-	u32 intercepts; /* of 00Ch: INTR bit 0, NMI bit 1, INIT bit 3, VINTR bit 4; and bit 30: #SX */
+	u32 intercepts; /* of 00Ch: INTR bit 0, NMI bit 1, SMI bit 2, INIT bit 3, VINTR bit 4; and bit 30: #SX */
 } kinds[] = {
         {"interrupt", INTR, false, false, false, false, 0},
         {"interrupt, intercepted", INTR, false, false, false, false, 1},
@@ -218,6 +223,11 @@ static const struct kind {
         {"INIT, #SX intercepted", INIT, false, false, false, false, 1u << VEC_SX},
         {"INIT, NMI and interrupt", INIT | NMI | INTR, false, false, false, false, 0},
         {"INIT, NMI and interrupt, intercepted", INIT | NMI | INTR, false, false, false, false, 0xb},
+        {"SMI", SMI, false, false, false, false, 0},
+        {"SMI, intercepted", SMI, false, false, false, false, 4},
+        {"SMI, NMI and interrupt", SMI | NMI | INTR, false, false, false, false, 0},
+        {"everything and SMI", SMI | INIT | NMI | INTR, true, true, true, true, 0},
+        {"everything and SMI, intercepted", SMI | INIT | NMI | INTR, true, true, true, true, 0xf},
         {"everything and INIT, #SX and NMI intercepted", INIT | NMI | INTR, true, true, true, true, 1u << VEC_SX | 2},
 };
 
@@ -225,7 +235,8 @@ static const struct kind {
 struct outcome {
 	u64 log[LOG_SIZE];
 	unsigned n;
-	bool intr_left, nmi_left, virq_left, init_left; /* not taken by the end */
+	unsigned smis; /* the handler ran, or the monitor was told */
+	bool intr_left, nmi_left, virq_left, init_left, smi_left; /* not taken by the end */
 };
 
 /* ---- the sequential model ---- */
@@ -243,7 +254,7 @@ struct sim {
 	unsigned depth;
 	bool gif, shadow, nmi_blocked;
 	u8 tpr, vtpr;
-	bool intr, nmi, virq, init;
+	bool intr, nmi, virq, init, smi;
 	struct outcome *out;
 	const struct sequence *q;
 };
@@ -315,9 +326,15 @@ static bool model(const struct sequence *q, const struct kind *k, unsigned bound
 				s.intr = k->arrives & INTR;
 				s.nmi = k->arrives & NMI;
 				s.init = k->arrives & INIT;
+				s.smi = k->arrives & SMI;
 			}
 
 			bool iflag = s.f[s.depth].iflag, open = s.gif && !s.shadow;
+
+			if (s.smi && open) { /* before all others; RSM leaves everything as it was */
+				s.smi = false;
+				out->smis++;
+			}
 
 			if (s.init && s.gif) {
 				s.init = false;
@@ -343,6 +360,7 @@ static bool model(const struct sequence *q, const struct kind *k, unsigned bound
 	out->nmi_left = s.nmi;
 	out->virq_left = s.virq;
 	out->init_left = s.init;
+	out->smi_left = s.smi;
 	return arrived;
 }
 
@@ -430,6 +448,15 @@ static bool reinject(struct pc *p, u64 code)
 	}
 }
 
+/* A monitor that dismisses the SMIs it intercepts. */
+static unsigned dismissed(struct pc *p, u64 code)
+{
+	if (code != 0x62)
+		return 0;
+	p->c->pend &= ~(u32)PEND_SMI;
+	return 1;
+}
+
 static u64 real(struct pc *p, const struct sequence *q, const struct kind *k, unsigned boundary, struct outcome *out)
 {
 	struct cpu *c = p->c;
@@ -445,8 +472,12 @@ static u64 real(struct pc *p, const struct sequence *q, const struct kind *k, un
 	c->r[REG_RBX] = 9;
 	c->r[REG_RSI] = 0;
 	c->r[REG_RDI] = LOG;
-	while (reinject(p, code = vmrun(p)))
-		;
+	bus_write_u64(&p->bus, SMM_COUNT, 0);
+	do {
+		code = vmrun(p);
+		out->smis += dismissed(p, code);
+	} while (code == 0x62 || reinject(p, code));
+	out->smis += (unsigned)bus_read_u64(&p->bus, SMM_COUNT);
 	timer_disarm(&plan(p)->timer);
 	out->n = (unsigned)((c->r[REG_RDI] - LOG) / 8);
 	for (unsigned n = 0; n < out->n && n < LOG_SIZE; n++)
@@ -454,6 +485,7 @@ static u64 real(struct pc *p, const struct sequence *q, const struct kind *k, un
 	out->intr_left = c->apic.irr[VEC_INTR / 32] >> VEC_INTR % 32 & 1;
 	out->nmi_left = c->pend & PEND_NMI;
 	out->init_left = c->pend & PEND_INIT;
+	out->smi_left = c->pend & PEND_SMI;
 	out->virq_left = vmcb_of(p)->control.vintr & VINTR_IRQ;
 	return code == 0x81 && vmcb_of(p)->save.rip == (u64)GUEST_CODE + q->at[q->length] ? 0 : code;
 }
@@ -542,7 +574,7 @@ static const struct {
         {"NMI, intercepted", PEND_NMI, 1 << 1, 0, false, 0x61, true},
         {"NMI, not intercepted", PEND_NMI, 0, 0, false, 0x81, false},
         {"external SMI, intercepted", PEND_SMI, 1 << 2, 0, false, 0x62, true},
-        {"external SMI, not intercepted: no SMM", PEND_SMI, 0, 0, false, 0x81, false},
+        {"external SMI, not intercepted", PEND_SMI, 0, 0, false, 0x81, false},
         {"machine check, intercepted", PEND_MCE, 0, 1 << 18, true, 0x52, false},
         {"machine check, CR4.MCE = 0", PEND_MCE, 1u << 31, 1 << 18, false, 0x7f, false},
         {"machine check, not intercepted", PEND_MCE, 0, 0, true, 0x81, false},
@@ -625,8 +657,8 @@ static void tell(const char *who, const struct outcome *o)
 	printf("  %s:", who);
 	for (unsigned n = 0; n < o->n && n < LOG_SIZE; n++)
 		printf(" %02x at %llx", (unsigned)(u8)o->log[n], (unsigned long long)(o->log[n] >> 8));
-	printf("; left: intr %d nmi %d virq %d init %d\n", o->intr_left, o->nmi_left, o->virq_left,
-	       o->init_left);
+	printf("; SMIs %u; left: intr %d nmi %d virq %d init %d smi %d\n", o->smis, o->intr_left, o->nmi_left, o->virq_left,
+	       o->init_left, o->smi_left);
 }
 
 int main(int argc, char **argv)
@@ -658,6 +690,7 @@ int main(int argc, char **argv)
 					want.intr_left = kinds[k].arrives & INTR;
 					want.nmi_left = kinds[k].arrives & NMI;
 					want.init_left = kinds[k].arrives & INIT;
+					want.smi_left = kinds[k].arrives & SMI;
 				}
 				if (!bad && !memcmp(&want, &is, sizeof(want)))
 					continue;
@@ -676,7 +709,7 @@ int main(int argc, char **argv)
 	bare_fini(p);
 	if (!failed)
 		proved("svm.2.17.4.15 svm.2.17.4.4 svm.2.13.18 svm.2.13.19 svm.2.13.17 svm.2.17.5.1 svm.2.17.5.2 "
-		       "svm.2.17.5.5 svm.2.17.8.1 svm.2.17.8.14");
+		       "svm.2.17.5.5 svm.2.17.8.1 svm.2.17.8.14 svm.2.13.13 svm.2.13.14 svm.2.18.2.6");
 	proved_report(checks, runs);
 	printf("%lu sequences, %lu runs, %lu failed\n", sequences, runs, failed);
 	return failed != 0;
