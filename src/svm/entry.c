@@ -186,6 +186,7 @@ static void tlb_control(struct cpu *c, const struct vmcb_control *ctl)
 		tlb_flush_all(c);
 	else if (by_asid && (ctl->tlb_control == TLB_CONTROL_ASID || ctl->tlb_control == TLB_CONTROL_ASID_NON_GLOBAL))
 		tlb_flush_space(c, space, ctl->tlb_control == TLB_CONTROL_ASID_NON_GLOBAL);
+	svm_of(c)->host_space = c->space;
 	c->space = space; /* cpu_update_mode() follows and takes the context from it, once */
 }
 

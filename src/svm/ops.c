@@ -53,7 +53,7 @@ static const struct state_row rows[] = {
 	STATE_ARRAY(10, struct svm, image), STATE(11, struct svm, recheck), STATE(12, struct svm, cached_pa),
 	STATE(13, struct svm, avic), STATE(14, struct svm, avic_written), STATE(15, struct svm, bus_locks),
 	STATE(16, struct svm, pml_index), STATE(17, struct svm, avic_pending), STATE(18, struct svm, secure_start),
-	STATE(19, struct svm, behind),
+	STATE(19, struct svm, behind), STATE(20, struct svm, host_space),
 };
 /* clang-format on */
 

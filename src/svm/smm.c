@@ -49,7 +49,7 @@ static void describe(const struct cpu *c, u8 *map)
 
 /* What a VMRUN within SMM would replace. */
 #define KEPT(X)                                                                                                        \
-	X(vmcb_pa) X(vintr) X(pause_left) X(pause_last) X(bus_locks) X(pml_index) X(nested) X(recheck) X(host)
+	X(vmcb_pa) X(vintr) X(pause_left) X(pause_last) X(bus_locks) X(pml_index) X(nested) X(recheck) X(host_space) X(host)
 
 static void keep(const struct cpu *c, const struct svm *s, struct svm_behind *b)
 {
@@ -109,6 +109,7 @@ bool svm_smm_leave(struct cpu *c, const u8 *map)
 	(void)map;
 	if (c->guest)
 		svm_guest_off(c);
+	c->space = 0;
 	if (!s->behind.guest)
 		return true;
 	if (!(c->efer & EFER_SVME)) /* the handler has cleared it, and RSM does not set it: no guest can go on */

@@ -90,10 +90,10 @@ enum svm_avic { SVM_AVIC_OFF, SVM_AVIC_X1, SVM_AVIC_X2 };
 struct svm_behind {
 	u64 vmcb_pa, vintr, pause_left, pause_last, bus_locks, pml_index; /* as in struct svm */
 	u64 pat, spec_ctrl;
-	u16 space;
+	u16 space, host_space;
 	bool guest;          /* there is one */
 	u8 nested, recheck;
-	u8 unused[3];        /* no padding, so that the state hash repeats */
+	u8 unused;           /* no padding, so that the state hash repeats */
 	struct svm_host host;
 	struct svm_image image;
 };
@@ -113,6 +113,7 @@ struct svm {
 	u8 recheck;       /* check groups whose fields the guest has changed since: 1 << enum svm_group */
 	u8 avic;          /* enum svm_avic */
 	u16 avic_written; /* register written by the instruction under way: offset | 1; 0: none */
+	u16 host_space;   /* TLB space of the host: another one in SMM */
 	u8 avic_pending;  /* a deliverable vector was seen in IRR */
 	u8 secure_start;  /* the bootstrap processor's: it has executed SKINIT, and its VM_CR was not cleared since */
 	u64 cached_pa;    /* whose fields image[cur] caches, for clean bits; ~0: nobody's */
@@ -319,7 +320,7 @@ static inline void svm_guest_off(struct cpu *c)
 	c->inject.type = EV_NONE;
 	c->pend &= ~(u32)(PEND_VIRQ | PEND_VENDOR);
 	c->trap_page = TRAP_PAGE_NONE;
-	c->space = 0;
+	c->space = svm_of(c)->host_space;
 }
 
 /* ---- skinit.c ---- */

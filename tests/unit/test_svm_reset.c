@@ -88,7 +88,7 @@ static const struct want svm[] = {
 	BOTH("vmcb_pa", 0), BOTH("vintr", 0), BOTH("pause_left", 0), BOTH("pause_last", 0), BOTH("host", 0),
 	BOTH("cur", 0), BOTH("nested", 0), BOTH("injecting", 0), BOTH("good", 0), BOTH("image", 0),
 	BOTH("recheck", 0), BOTH("cached_pa", ~0ull), BOTH("avic", 0), BOTH("avic_written", 0), BOTH("bus_locks", 0),
-	BOTH("pml_index", 0), BOTH("avic_pending", 0), BOTH("secure_start", 0), BOTH("behind", 0),
+	BOTH("pml_index", 0), BOTH("avic_pending", 0), BOTH("secure_start", 0), BOTH("behind", 0), BOTH("host_space", 0),
 };
 /* clang-format on */
 
