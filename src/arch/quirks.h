@@ -32,7 +32,7 @@
 	QUIRK(PAUSE_WITHOUT_REX_B, "F3 90 with REX.B exchanges R8 and rAX", "APM 3 \"XCHG\"; " AMDS)
 
 #define QUIRK_LIST_AMD_2005(QUIRK) \
-	QUIRK(SVM_FIRST, "the SVM of 2005: the SMI intercept is required, a TLB flush hits every ASID", "33047 \"TLB Control\"") \
+	QUIRK(SVM_FIRST, "the SVM of 2005: the SMI intercept is required and tells less, a TLB flush hits every ASID", "33047 \"TLB Control\"") \
 	QUIRK(DEV_TYPED, "the DEV capability block says type 010b; later ones say 000b, which loaders ask for", "33047 \"DEV Capability Block\"") \
 	QUIRK(LASTEXC_MC, "#MC updates the last-exception addresses like every exception but #DB", "33047 \"LBR Virtualization\"")
 

@@ -180,6 +180,8 @@ static void test_in_smm(void **state)
 	assert_true(p->c->smi_blocked);
 	assert_true(p->c->nmi_blocked);
 	assert_int_equal(p->c->efer, EFER_SVME);
+	assert_int_equal(p->c->guest_insns, 0); /* the SMI came before the first instruction */
+	assert_int_equal(p->c->guest_since, UINT64_MAX);
 	assert_int_equal(p->c->cr0 & (CR0_PE | CR0_PG), 0);
 	assert_int_equal(around(p)->cycles, 1);
 	memcpy(saved(p, 0xffe0), &(u64){0x1122334455667788}, 8); /* RBX */

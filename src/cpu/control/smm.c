@@ -149,6 +149,10 @@ void smm_enter(struct cpu *c)
 	const struct smm_map *m = smm_map_of(c);
 
 	c->virt->smm.enter(c, image + SMM_VENDOR);
+	if (!c->guest && c->guest_since != UINT64_MAX) { /* what the handler does is not the guest's */
+		c->guest_insns += c->insns - c->guest_since;
+		c->guest_since = UINT64_MAX;
+	}
 	collect(c, &s);
 	save_image(m, &s, image);
 	c->smm_nmi = c->nmi_blocked;
