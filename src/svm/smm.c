@@ -116,6 +116,7 @@ bool svm_smm_leave(struct cpu *c, const u8 *map)
 		return false;
 	take_up(c, s, &s->behind);
 	svm_control_load(c, s, &s->image[s->cur].control);
+	s->pause_last = s->behind.pause_last;
 	svm_avic_enter(c);
 	c->space = s->behind.space;
 	c->gif = true;
