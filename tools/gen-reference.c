@@ -152,7 +152,8 @@ static void checks_page(FILE *f)
 	fprintf(f, "# VM-entry checks\n\n" GENERATED);
 	fprintf(f, "In the order in which outcomes count. The first field is the one a check is about; rows that say "
 	           "the same of\n"
-	           "different fields share an id.\n");
+	           "different fields share an id. Of a VM entry that returns from SMM the VM-execution controls are those of the\n"
+	           "executive VMCS, and their errors are 25 instead of 7.\n");
 	for (size_t n = 0; n < count; n++) {
 		const struct vmx_check *k = vmx_check_at(n);
 
@@ -167,6 +168,12 @@ static void checks_page(FILE *f)
 		fprintf(f,
 		        "| `%s` | %s | exit reason 34, qualification: the entry's number; on VM exit a VMX abort |\n",
 		        vmx_msr_checks[n].id, vmx_msr_checks[n].rule);
+	fprintf(f, "\n## SDM 3C \"Activating the Dual-Monitor Treatment\"\n\nBy VMCALL in VMX root operation, in this order; error 20: the rows of\n"
+	           "reserved VM-exit controls and of the VM-exit MSR-store area above.\n\n| check | rule | outcome |\n|---|---|---|\n");
+	for (size_t n = 0; n < vmx_call_check_count; n++)
+		if (vmx_call_checks[n].id)
+			fprintf(f, "| `%s` | %s | error %u |\n", vmx_call_checks[n].id, vmx_call_checks[n].rule,
+			        vmx_call_checks[n].error);
 	fprintf(f, "\n%zu rows, and %zu of the MSR-load areas.\n", count, vmx_msr_check_count);
 }
 

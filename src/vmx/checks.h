@@ -161,7 +161,14 @@ const struct vmx_msr_check *vmx_msr_refused(const struct vmx_msr_entry *e); /* N
 /* ---- explain.c ---- */
 void vmx_explain(struct cpu *c, const struct vmx_image *g, const struct vmx_check *k, u64 rip);
 void vmx_explain_msr(struct cpu *c, const struct vmx_msr_check *k, u32 number, const struct vmx_msr_entry *e);
-/* A VMCALL that does not activate the dual-monitor treatment; k: of error 20, the row of VM entry that fails. */
+/* What VMCALL looks at before it activates the dual-monitor treatment, but for VM-exit controls, whose rows VM entry has. */
+struct vmx_call_check {
+	u8 error;
+	const char *id, *words, *rule, *field, *manual;
+};
+extern const struct vmx_call_check vmx_call_checks[];
+extern const size_t vmx_call_check_count;
+/* A VMCALL that does not activate it; k: of error 20, the row of VM entry that fails. */
 void vmx_explain_call(struct cpu *c, u64 rip, unsigned error, const struct vmx_check *k, u64 value);
 /* Bits of a field as people read them; "" where the number says it all. */
 void vmx_decode_field(char *out, size_t size, u32 encoding, u64 value);

@@ -43,7 +43,7 @@ void vmx_inject(struct cpu *c, struct vmx *v)
 
 /* "Checks on Guest Page-Directory-Pointer-Table Entries": from the VMCS with EPT, otherwise from memory. */
 #define F(name) (f[vmcs_slot(VMCS_##name)])
-static void image_pdptes(struct cpu *c, const u64 *f, u64 pdpte[4])
+static inlined void image_pdptes(struct cpu *c, const u64 *f, u64 pdpte[4])
 {
 	bool pae = (F(GUEST_CR0) & CR0_PG) && (F(GUEST_CR4) & CR4_PAE) && !(F(ENTRY_CONTROLS) & ENTRY_GUEST64);
 	bool ept = (F(PROC_CONTROLS) & PROC_SECONDARY) && (F(PROC2_CONTROLS) & PROC2_EPT);
@@ -53,7 +53,7 @@ static void image_pdptes(struct cpu *c, const u64 *f, u64 pdpte[4])
 		pdpte[n] = ept ? f[vmcs_slot(VMCS_GUEST_PDPTE0) + n] : cpu_read_u64(c, BY_VIRT, cr3 + 8 * n);
 }
 
-static void image_memory(struct cpu *c, const u64 *f, u64 *in)
+static inlined void image_memory(struct cpu *c, const u64 *f, u64 *in)
 {
 	u64 link = F(LINK_POINTER), page = F(VIRTUAL_APIC_ADDR);
 
@@ -65,7 +65,7 @@ static void image_memory(struct cpu *c, const u64 *f, u64 *in)
 }
 #undef F
 
-void vmx_image_fill(struct cpu *c, const u64 *f, bool resume, struct vmx_image *g)
+static inlined void image_fill(struct cpu *c, const u64 *f, bool resume, struct vmx_image *g)
 {
 	const struct vmx *v = vmx_of(c);
 
@@ -141,7 +141,7 @@ static void open_windows(struct cpu *c, const struct vmx *v)
 		c->pend |= PEND_NMI_WINDOW;
 }
 
-void vmx_guest_begin(struct cpu *c)
+static inlined void guest_begin(struct cpu *c)
 {
 	const struct vmx *v = vmx_of(c);
 
@@ -165,7 +165,7 @@ static void commit(struct cpu *c, struct vmx *v, const u64 pdpte[4])
 	c->monitor_addr = UINT64_MAX;
 	if (!(vmx_proc2(v) & PROC2_VPID))
 		vmx_flush_vpid(c, 0, false, false);
-	vmx_guest_begin(c);
+	guest_begin(c);
 	v->ple_last = 0;
 	vmx_timer_start(c, vmcs_get(v, VMCS_PREEMPTION_TIMER));
 	cpu_update_mode(c);
@@ -182,7 +182,7 @@ enum xr vmx_enter(struct cpu *c, const struct insn *i, bool resume)
 	u32 failed, groups;
 	bool nmi_blocked = c->nmi_blocked;
 
-	vmx_image_fill(c, v->f, resume, &g);
+	image_fill(c, v->f, resume, &g);
 	groups = groups_to_check(v, &g);
 	k = groups ? vmx_check_next(&g, &row, groups) : NULL;
 	if (unlikely(k))
@@ -201,4 +201,16 @@ enum xr vmx_enter(struct cpu *c, const struct insn *i, bool resume)
 	if (c->hooks->vm_entry)
 		c->hooks->vm_entry(c->hooks->arg, c);
 	return XR_OK;
+}
+
+/* ---- for returns from SMM, and RSM. MEASURED: the steps are built into vmx_enter(). ---- */
+
+cold void vmx_image_fill(struct cpu *c, const u64 *f, bool resume, struct vmx_image *g)
+{
+	image_fill(c, f, resume, g);
+}
+
+cold void vmx_guest_begin(struct cpu *c)
+{
+	guest_begin(c);
 }

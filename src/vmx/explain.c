@@ -331,26 +331,32 @@ cold void vmx_explain_msr(struct cpu *c, const struct vmx_msr_check *k, u32 numb
 
 /* ---- VMCALL ---- */
 
-struct call_refusal {
-	const char *id, *words, *rule, *field, *manual;
-};
-
 /* clang-format off */
-static const struct call_refusal calls[] = {
-	[19] = {"vmx.vmcall.not-clear", "VMCALL with non-clear VMCS", "the VMCS that activates dual-monitor treatment must have a clear launch state",
-	        "launch state of the current VMCS", "Initial Checks"},
-	[20] = {NULL, "VMCALL with invalid VM-exit control fields", NULL, NULL, "Initial Checks"},
-	[22] = {"vmx.vmcall.mseg-revision", "VMCALL with incorrect MSEG revision identifier",
-	        "MSEG must begin with the revision identifier in bits 63:32 of IA32_VMX_MISC", "MSEG revision identifier", "MSEG Checking"},
-	[24] = {"vmx.vmcall.mseg-features", "VMCALL with invalid SMM-monitor features",
-	        "of the monitor features in MSEG bits 31:1 must be 0, and bit 0, IA-32e mode, be 1 for VMCALL in 64-bit mode",
-	        "SMM-transfer monitor features", "MSEG Checking"},
+const struct vmx_call_check vmx_call_checks[] = {
+	{19, "vmx.vmcall.not-clear", "VMCALL with non-clear VMCS", "the VMCS that activates dual-monitor treatment must have a clear launch state",
+	 "launch state of the current VMCS", "Initial Checks"},
+	{20, NULL, "VMCALL with invalid VM-exit control fields", NULL, NULL, "Initial Checks"},
+	{22, "vmx.vmcall.mseg-revision", "VMCALL with incorrect MSEG revision identifier",
+	 "MSEG must begin with the revision identifier in bits 63:32 of IA32_VMX_MISC", "MSEG revision identifier", "MSEG Checking"},
+	{24, "vmx.vmcall.mseg-features", "VMCALL with invalid SMM-monitor features",
+	 "of the monitor features in MSEG bits 31:1 must be 0, and bit 0, IA-32e mode, be 1 for VMCALL in 64-bit mode",
+	 "SMM-transfer monitor features", "MSEG Checking"},
 };
 /* clang-format on */
+const size_t vmx_call_check_count = ARRAY_LEN(vmx_call_checks);
+
+static const struct vmx_call_check *call_check(unsigned error)
+{
+	const struct vmx_call_check *w = vmx_call_checks;
+
+	while (w->error != error)
+		w++;
+	return w;
+}
 
 cold void vmx_explain_call(struct cpu *c, u64 rip, unsigned error, const struct vmx_check *k, u64 value)
 {
-	const struct call_refusal *w = &calls[error];
+	const struct vmx_call_check *w = call_check(error);
 	char event[128], manual[64];
 	struct refusal r = {.event = event,
 	                    .check = k ? k->id : w->id,

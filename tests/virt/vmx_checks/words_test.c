@@ -203,6 +203,42 @@ static void test_msr_entry(struct pc *p)
 	p->c->guest = false;
 }
 
+/* "VM-Instruction Error Numbers" 19 to 24: a VMCALL that activates nothing. */
+static void test_calls(struct pc *p)
+{
+	static const struct {
+		unsigned error;
+		u64 value;
+		const char *told;
+	} calls[] = {
+	        {19, 1,
+	         "VMCALL refused: VMfailValid, error 19: VMCALL with non-clear VMCS\nvmx.vmcall.not-clear\n"
+	         "launch state of the current VMCS = 00000001: \n"},
+	        {22, 0x1234,
+	         "VMCALL refused: VMfailValid, error 22: VMCALL with incorrect MSEG revision identifier\n"
+	         "vmx.vmcall.mseg-revision\nMSEG revision identifier = 00001234: \n"},
+	        {24, 2,
+	         "VMCALL refused: VMfailValid, error 24: VMCALL with invalid SMM-monitor features\n"
+	         "vmx.vmcall.mseg-features\nSMM-transfer monitor features = 00000002: \n"},
+	};
+	const struct vmx_check *k = vmx_control_checks.rows;
+	char want[512];
+
+	for (unsigned n = 0; n < ARRAY_LEN(calls); n++) {
+		vmx_explain_call(p->c, 0x1234, calls[n].error, NULL, calls[n].value);
+		snprintf(want, sizeof(want), "%salso none\nthen dual-monitor treatment stays inactive\ncode %x info 0", calls[n].told,
+		         calls[n].error);
+		same("VMCALL", told, want);
+	}
+	while (strcmp(k->id, "vmx.control.exit.reserved"))
+		k++;
+	vmx_explain_call(p->c, 0x1234, 20, k, BIT(9));
+	same("VMCALL, error 20", told,
+	     "VMCALL refused: VMfailValid, error 20: VMCALL with invalid VM-exit control fields\nvmx.control.exit.reserved\n"
+	     "VM-exit controls (0x400c) = 00000200: host address-space size\n"
+	     "also none\nthen dual-monitor treatment stays inactive\ncode 14 info 0");
+}
+
 int main(void)
 {
 	static struct table t;
@@ -216,6 +252,7 @@ int main(void)
 	test_fields();
 	test_refusals(&p, &t);
 	test_msr_entry(&p);
+	test_calls(&p);
 	bare_fini(&p);
 	proved_report(passed + failed, 0);
 	printf("vmx_words: %u passed, %u failed\n", passed, failed);
