@@ -80,6 +80,25 @@ static void back_into_guest(struct cpu *c, struct vmx *v)
 		cpu_raise(c, PEND_PREEMPT);
 }
 
+/* What an SMI had kept is nobody's state any more. */
+static void forget(struct vmx *v)
+{
+	v->smi_vmxe = v->smi_v86 = v->smi_virtual_nmi = v->smi_mtf = false;
+	v->smi_cpl = 0;
+	memset(v->smi_pdpte, 0, sizeof(v->smi_pdpte));
+}
+
+static void back_into_operation(struct cpu *c, struct vmx *v, u8 from)
+{
+	c->virt_root = true;
+	restore_critical_state(c, v);
+	force_fixed_bits(c, from == VMX_SMI_GUEST && (vmx_proc2(v) & PROC2_UNRESTRICTED));
+	if (from == VMX_SMI_GUEST)
+		back_into_guest(c, v);
+	if (cpu_sees(c)->a20_masked)
+		tlb_flush_all(c); /* A20M is blocked again */
+}
+
 bool vmx_smm_leave(struct cpu *c, const u8 *map)
 {
 	struct vmx *v = vmx_of(c);
@@ -92,15 +111,9 @@ bool vmx_smm_leave(struct cpu *c, const u8 *map)
 	vmx_flush_vpid(c, 0, false, false);
 	v->smi_from = VMX_SMI_OUTSIDE;
 	c->cr4 |= v->smi_vmxe ? CR4_VMXE : 0;
-	if (from == VMX_SMI_OUTSIDE)
-		return true;
-	c->virt_root = true;
-	restore_critical_state(c, v);
-	force_fixed_bits(c, from == VMX_SMI_GUEST && (vmx_proc2(v) & PROC2_UNRESTRICTED));
-	if (from == VMX_SMI_GUEST)
-		back_into_guest(c, v);
-	if (cpu_sees(c)->a20_masked)
-		tlb_flush_all(c); /* A20M is blocked again */
+	if (from != VMX_SMI_OUTSIDE)
+		back_into_operation(c, v, from);
+	forget(v);
 	return true;
 }
 

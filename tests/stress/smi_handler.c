@@ -8,6 +8,7 @@ enum {
 	COUNT = 0x9000,   /* SMIs handled */
 	WRONG = 0x9004,
 	WORK = 0x9008,    /* enum smi_work */
+	/* 900Ch: DebugCtl */
 	GDTR = 0x9010,    /* of 64-bit mode */
 	IDTR = 0x9018,    /* of the handler's own INT3 */
 	FAR = 0x9020,     /* where 64-bit mode begins */
@@ -25,6 +26,12 @@ asm(".pushsection .rodata\n"
     "smi_code:\n"
     ".code16\n"
     "	incl %cs:0x9000\n"
+    /* Nor must its branches be recorded. */
+    "	mov $0x1d9, %ecx\n"
+    "	rdmsr\n"
+    "	mov %eax, %cs:0x900c\n"
+    "	xor %eax, %eax\n"
+    "	wrmsr\n"
     "	cmpb $0, %cs:0x9008\n"
     "	je leave\n"
     "	testb $3, %cs:0x9000\n"
@@ -97,6 +104,10 @@ asm(".pushsection .rodata\n"
     "	mov %eax, %cr0\n"
     "	ljmpl *0x9020\n"
     "leave:\n"
+    "	mov $0x1d9, %ecx\n"
+    "	xor %edx, %edx\n"
+    "	mov %cs:0x900c, %eax\n"
+    "	wrmsr\n"
     "	rsm\n"
     "smi_int3:\n"
     "	mov $0x1234, %bp\n"
@@ -152,6 +163,10 @@ asm(".pushsection .rodata\n"
     "	xor %r13d, %r13d\n"
     "	xor %r14d, %r14d\n"
     "	xor %r15d, %r15d\n"
+    "	mov $0x1d9, %ecx\n"
+    "	xor %edx, %edx\n"
+    "	mov 0x100c(%rbx), %eax\n"
+    "	wrmsr\n"
     "	rsm\n"
     "smi_code_end:\n"
     ".popsection");
@@ -240,6 +255,17 @@ u32 smi_wrong(struct machine *m)
 	return sum;
 }
 
+/* How many SMIs there were, and what the last one found under way. */
+static void forget_rows(struct cpu *c)
+{
+	static const char *const names[] = {"smi_count", "smi_io"};
+
+	for (size_t r = 0; r < cpu_row_count; r++)
+		for (size_t n = 0; n < ARRAY_LEN(names); n++)
+			if (!strcmp(cpu_rows[r].name, names[n]))
+				memset((u8 *)c + cpu_rows[r].offset, 0, (size_t)cpu_rows[r].width * cpu_rows[r].count);
+}
+
 void smi_forget(struct machine *m)
 {
 	for (unsigned k = 0; k < m->count; k++) {
@@ -248,5 +274,6 @@ void smi_forget(struct machine *m)
 		mem_written(&m->bus, (struct initiator){.by = BY_LOADER}, from, base_of(k) + ENTRY, MAP_END - ENTRY);
 		memset(from, 0, MAP_END - ENTRY);
 		m->cpus[k]->pend &= ~(u32)PEND_SMI;
+		forget_rows(m->cpus[k]);
 	}
 }

@@ -52,7 +52,7 @@ static u64 retired(const struct cpu *c)
  */
 static void retire_running(struct cpu *c)
 {
-	if (c->cur)
+	if (c->cur && !c->frozen)
 		c->perf.ahead = c->insns + c->cur->idx + 1;
 }
 
