@@ -152,7 +152,7 @@ static enum feature find_feature(const char *word)
 	return FEAT_NONE;
 }
 
-/* "ept" is short for "vmx-ept" where the processor has VMX and no feature of CPUID has the name. */
+/* "ept" is short for "vmx-ept" where the processor has VMX, be it an older one, and no feature of CPUID has the name. */
 static enum feature feature_by_name(const struct cpu_model *m, const char *word)
 {
 	enum feature f = find_feature(word);
@@ -162,7 +162,9 @@ static enum feature feature_by_name(const struct cpu_model *m, const char *word)
 		return f;
 	snprintf(name, sizeof(name), "vmx-%s", word);
 	enum feature vmx = find_feature(name);
-	return vmx != FEAT_NONE && model_can(m, vmx) ? vmx : f;
+	bool meant = vmx != FEAT_NONE && (model_can(m, vmx) || (f == FEAT_NONE && model_can(m, FEAT_VMX)));
+
+	return meant ? vmx : f;
 }
 
 bool model_any(enum feature f)

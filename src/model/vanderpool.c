@@ -50,8 +50,8 @@ static bool debugctl_write(struct cpu *c, u32 index, u64 value)
 static const struct msr_row rows[] = {
 	{.index = 0x017, .count = 1, .name = "IA32_PLATFORM_ID", .flags = MSR_CONST},
 	{.index = 0x02a, .count = 1, .name = "MSR_EBC_HARD_POWERON", .flags = MSR_CONST},
-	/* 1 GHz: ten times a bus of 100 MHz */
-	{.index = 0x02c, .count = 1, .name = "MSR_EBC_FREQUENCY_ID", .flags = MSR_CONST, .reset = 10ull << 24},
+	/* 1 GHz: five times a bus of 200 MHz */
+	{.index = 0x02c, .count = 1, .name = "MSR_EBC_FREQUENCY_ID", .flags = MSR_CONST, .reset = 5ull << 24 | 2ull << 16},
 	{.index = 0x08b, .count = 1, .name = "IA32_BIOS_SIGN_ID", .flags = MSR_CONST | MSR_WRITE_IGNORED, .reset = MICROCODE << 32},
 	{MSR_AT(0x1a0, 1, "IA32_MISC_ENABLE", misc_enable), .writable = MISC_ENABLE_WRITABLE, .ignored = MISC_ENABLE_IGNORED, .reset = MISC_ENABLE_RESET},
 	{MSR_AT(0x1d7, 1, "MSR_LER_FROM_LIP", lex_from), .flags = MSR_CONST},

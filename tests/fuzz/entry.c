@@ -18,6 +18,7 @@ enum { ENTRIES = 60 };
 #define HSAVE_PA   0x32000ull
 #define BITMAPS    0x34000ull /* 16 KiB */
 #define TABLES2    0x40000ull /* second stage: four pages */
+#define SMALL_PAGES 0x3000ull /* where the model has no pages of 1 GiB: a directory of the host */
 
 static u64 spoiled(struct rng *r, u64 old)
 {
@@ -253,6 +254,18 @@ static void good_vmcs(struct rng *r, struct vmx *v)
 	vmcs_set(v, VMCS_GUEST_RIP, 0);
 }
 
+/* A processor without these controls. */
+static void within_caps(struct vmx *v)
+{
+	static const struct { u8 word; u16 field; } words[] = {
+	        {VMX_PIN, VMCS_PIN_CONTROLS}, {VMX_PROC, VMCS_PROC_CONTROLS}, {VMX_EXIT, VMCS_EXIT_CONTROLS}, {VMX_ENTRY, VMCS_ENTRY_CONTROLS},
+	};
+
+	for (unsigned n = 0; n < ARRAY_LEN(words); n++)
+		vmcs_set(v, words[n].field,
+		         (vmcs_get(v, words[n].field) & v->caps.allowed1[words[n].word]) | v->caps.required1[words[n].word]);
+}
+
 static void spoil_vmcs(struct rng *r, struct vmx *v)
 {
 	if (rng_one_in(r, 3))
@@ -284,6 +297,8 @@ static void prepare_vmx(struct rng *r, struct machine *m, struct vmx *v)
 	second_stage(r, &m->bus, 7, 0xb7);
 	if (rng_one_in(r, 4))
 		good_vmcs(r, v);
+	if (v->caps.first)
+		within_caps(v);
 	spoil_vmcs(r, v);
 	v->checked = 0; /* fields changed behind its back */
 }
@@ -319,11 +334,11 @@ static void leave(struct cpu *c)
 
 static void one(struct rng *r)
 {
-	bool amd = rng_one_in(r, 2);
+	bool amd = rng_one_in(r, 2), first = !amd && rng_one_in(r, 3);
 	struct machine_config cfg;
 	struct vmcb_page vmcb;
 
-	fuzz_config(&cfg, amd ? "amd" : "intel", 16 << 20);
+	fuzz_config(&cfg, amd ? "amd" : first ? "vanderpool" : "intel", 16 << 20);
 	fuzz_knobs(r, &cfg);
 	struct machine *m = fuzz_machine(&cfg);
 	struct cpu *c = m->cpus[0];
@@ -337,6 +352,11 @@ static void one(struct rng *r)
 	for (unsigned n = 0; n < ENTRIES; n++) {
 		leave(c);
 		fuzz_long_mode(c);
+		if (first) { /* no pages of 1 GiB */
+			bus_write_u64(&m->bus, 0x2000, SMALL_PAGES | 7);
+			for (u64 k = 0; k < 512; k++)
+				bus_write_u64(&m->bus, SMALL_PAGES + 8 * k, k << 21 | 0xe7);
+		}
 		host_registers(r, c);
 		guest_code(r, &m->bus);
 		if (amd)
