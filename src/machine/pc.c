@@ -93,7 +93,7 @@ static void smi(void *arg)
 
 	for (unsigned i = 0; i < m->count; i++) {
 		cpu_raise(m->cpus[i], PEND_SMI);
-		m->cpus[i]->yield = m->count > 1;
+		m->cpus[i]->yield |= m->count > 1;
 	}
 }
 
