@@ -478,19 +478,21 @@ static enum status machine_key(struct options *o, const char *key, const char *v
 {
 	static const char silent[] = "kernel-irqchip kernel_irqchip vmport dump-guest-core mem-merge graphics "
 	                             "suppress-vmdesc memory-backend kvm-shadow-mem max-fw-size nvdimm-persistence";
-	static const char off[] = "smm usb nvdimm iommu igd-passthru sev memory-encryption sata xen-platform-dev",
+	static const char off[] = "usb nvdimm iommu igd-passthru sev memory-encryption sata xen-platform-dev",
 	                  on[] = "acpi pit pic hpet i8042 rtc";
-	bool is_on;
+	bool is_on, smm = !strcmp(key, "smm");
 
 	if (opt_listed(silent, key))
 		return ST_OK;
-	if (!opt_listed(off, key) && !opt_listed(on, key))
+	if (!opt_listed(off, key) && !opt_listed(on, key) && !smm)
 		return BAD(" %s=%s: unknown key (accel)", key, v);
 	if (!strcmp(v, "auto"))
-		return ST_OK;
-	if (!opt_bool(v, &is_on))
+		is_on = smm || opt_listed(on, key);
+	else if (!opt_bool(v, &is_on))
 		return BAD(" %s=%s: on or off", key, v);
-	if (is_on == (opt_listed(on, key) != 0))
+	if (smm)
+		o->cfg.no_smi = !is_on;
+	if (smm || is_on == (opt_listed(on, key) != 0))
 		return ST_OK;
 	return BAD(" %s=%s: %s", key, v, is_on ? "this machine has none" : "this machine always has it");
 }

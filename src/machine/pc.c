@@ -587,7 +587,7 @@ enum status pc_build(struct machine *m, struct err *err)
 	        .reset = reset,
 	        .power_cycle = power_cycle,
 	        .init = init,
-	        .smi = smi,
+	        .smi = m->cfg.no_smi ? NULL : smi,
 	        .sleep = sleep,
 	        .wake = wake,
 	        .debug_exit = debug_exit,

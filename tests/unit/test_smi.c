@@ -8,7 +8,12 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <stdio.h>
+#include <stdlib.h>
+
 #include "dev/pci.h"
+#include "machine/machine.h"
+#include "model/model.h"
 
 #define MS 1000000ull
 #define SECOND 1000000000ull
@@ -665,6 +670,31 @@ static void restored(void **state)
 	assert_int_equal(teardown(&other), 0);
 }
 
+/* ---- the wire ---- */
+
+/* SMI# reaches every processor; with -machine smm=off it is not connected, and the registers are as ever. */
+static void wire(void **state)
+{
+	const char *build = getenv("BUILD");
+	char path[4096];
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/guests/hello.elf", build ? build : "build");
+	for (unsigned off = 0; off < 2; off++) {
+		struct machine_config cfg = {.ram = 64 << 20, .cpus = 3, .kernel = path, .no_smi = off};
+		struct machine *m;
+		struct err err;
+		assert_int_equal(model_parse("amd", &cfg.model, &cfg.feat, &err), ST_OK);
+		assert_int_equal(machine_create(&m, &cfg, &err), ST_OK);
+		bus_port_write(&m->bus, SMI_EN, 4, GBL | APMC);
+		bus_port_write(&m->bus, APM_CNT, 1, 1);
+		for (unsigned n = 0; n < 3; n++)
+			assert_int_equal(m->cpus[n]->pend & PEND_SMI, off ? 0 : PEND_SMI);
+		assert_int_equal(bus_port_read(&m->bus, SMI_STS, 4), APMC);
+		machine_destroy(m);
+	}
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -673,7 +703,7 @@ int main(void)
 	        TEST(apm),           TEST(end_of_smi),     TEST(bits_kept),    TEST(status_clears), TEST(smi_lock),
 	        TEST(base_lock),     TEST(releases),       TEST(sleep_trap),   TEST(software_timer), TEST(periodic_timer),
 	        TEST(microcontroller), TEST(power_events), TEST(acpi_mode),    TEST(bios_lock),     TEST(tco_software),
-	        TEST(tco_timer),     TEST(wells),          TEST(restored),
+	        TEST(tco_timer),     TEST(wells),          TEST(restored), cmocka_unit_test(wire),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -69,6 +69,7 @@ struct machine_config {
 	u64 max_insns, max_time_ns, timeout_ns; /* 0: no limit */
 	enum machine_idle idle;
 	bool no_reboot, triple_fault_resets;
+	bool no_smi; /* the chipset's SMI# is not connected */
 	struct stress stress; /* every processor's knobs */
 	bool testdev, pcitestdev;
 	u16 debugexit_port, debugexit_size;        /* size 0: none */
