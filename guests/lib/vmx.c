@@ -9,16 +9,16 @@ static int outcome(u8 carry, u8 zero)
 }
 
 #define ON_REGION(name, insn)                                                                                          \
-	static int name(u64 region)                                                                                    \
+	int name(u64 region)                                                                                           \
 	{                                                                                                              \
 		u8 carry, zero;                                                                                        \
                                                                                                                        \
 		asm volatile(insn " %2\n\t" OUTCOME : "=q"(carry), "=q"(zero) : "m"(region) : "cc", "memory");        \
 		return outcome(carry, zero);                                                                           \
 	}
-ON_REGION(vmxon, "vmxon")
-ON_REGION(vmclear, "vmclear")
-ON_REGION(vmptrld, "vmptrld")
+ON_REGION(vmx_on, "vmxon")
+ON_REGION(vmx_clear, "vmclear")
+ON_REGION(vmx_load, "vmptrld")
 
 u64 vmx_read(u32 field)
 {
@@ -45,7 +45,7 @@ int vmx_invept(void)
 	return outcome(carry, zero);
 }
 
-static void *region(void)
+void *vmx_region(void)
 {
 	u32 *p = page_alloc();
 
@@ -64,7 +64,7 @@ bool vmx_enable(void)
 		wrmsr(MSR_FEATURE_CONTROL, 5);
 	write_cr0((read_cr0() | rdmsr(MSR_VMX_CR0_FIXED0)) & rdmsr(MSR_VMX_CR0_FIXED0 + 1));
 	write_cr4((read_cr4() | rdmsr(MSR_VMX_CR0_FIXED0 + 2)) & rdmsr(MSR_VMX_CR0_FIXED0 + 3));
-	return vmxon((u64)region()) == VMX_OK;
+	return vmx_on((u64)vmx_region()) == VMX_OK;
 }
 
 void vmx_disable(void)
@@ -95,7 +95,7 @@ static void controls(void)
 	vmx_write(VMCS_LINK, ~0ull);
 }
 
-static void host(void)
+void vmx_host(void)
 {
 	static const u32 data[] = {VMCS_HOST_ES, VMCS_HOST_SS, VMCS_HOST_DS, VMCS_HOST_FS, VMCS_HOST_GS};
 
@@ -159,12 +159,12 @@ u64 *vmx_ept_entry(u64 gpa)
 
 void *vmx_guest(void (*entry)(void), u64 stack)
 {
-	void *vmcs = region();
+	void *vmcs = vmx_region();
 
-	if (vmclear((u64)vmcs) || vmptrld((u64)vmcs))
+	if (vmx_clear((u64)vmcs) || vmx_load((u64)vmcs))
 		return NULL;
 	controls();
-	host();
+	vmx_host();
 	segments();
 	ept();
 	vmx_write(VMCS_GUEST_CR0, read_cr0());

@@ -14,6 +14,11 @@ enum { VMX_OK, VMX_FAIL_INVALID, VMX_FAIL_VALID }; /* CF, ZF. "Conventions" of t
 /* Feature control, CR0 and CR4, VMXON. false: this processor has no VMX, or it refuses. */
 bool vmx_enable(void);
 void vmx_disable(void); /* VMXOFF */
+void *vmx_region(void); /* a page with the revision identifier */
+int vmx_on(u64 region); /* VMXON, VMCLEAR, VMPTRLD alone: one of VMX_* */
+int vmx_clear(u64 region);
+int vmx_load(u64 region);
+void vmx_host(void); /* the host of the current VMCS: this program, but for RSP and RIP */
 /* A VMCS, current and filled for a 64-bit guest that starts at `entry`; HLT and VMCALL leave it. NULL: refused. */
 void *vmx_guest(void (*entry)(void), u64 stack);
 u64 *vmx_ept_entry(u64 gpa); /* of the current guest: its page directory entry (2 MiB) */

@@ -2,16 +2,8 @@
 #ifndef SECURE_LOADER_H
 #define SECURE_LOADER_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
 #include "agree.h"
-
-typedef uint8_t u8;
-typedef uint16_t u16;
-typedef uint32_t u32;
-typedef uint64_t u64;
+#include "print.h"
 
 #define MSR_EFER        0xc0000080
 #define MSR_VM_CR       0xc0010114
@@ -19,10 +11,6 @@ typedef uint64_t u64;
 #define EFER_SVME       (1u << 12)
 enum { VM_CR_DPD = 1 << 0, VM_CR_R_INIT = 1 << 1, VM_CR_DIS_A20M = 1 << 2 };
 
-static inline void outb(u16 p, u8 v) { __asm__ volatile("outb %0, %1" ::"a"(v), "Nd"(p)); }
-static inline void outl(u16 p, u32 v) { __asm__ volatile("outl %0, %1" ::"a"(v), "Nd"(p)); }
-static inline u8 inb(u16 p) { u8 v; __asm__ volatile("inb %1, %0" : "=a"(v) : "Nd"(p)); return v; }
-static inline u32 inl(u16 p) { u32 v; __asm__ volatile("inl %1, %0" : "=a"(v) : "Nd"(p)); return v; }
 static inline u32 rdmsr(u32 i) { u32 a, d; __asm__ volatile("rdmsr" : "=a"(a), "=d"(d) : "c"(i)); return a; }
 static inline void wrmsr(u32 i, u32 v) { __asm__ volatile("wrmsr" ::"c"(i), "a"(v), "d"(0) : "memory"); }
 static inline void pause(void) { __asm__ volatile("pause" ::: "memory"); }
@@ -30,10 +18,6 @@ static inline void stgi(void) { __asm__ volatile("stgi" ::: "memory"); }
 
 #pragma GCC visibility push(hidden) /* all in one image: no table of addresses */
 
-void *memset(void *d, int v, size_t n);
-void *memcpy(void *d, const void *s, size_t n);
-
-void print(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* %s, %c, %u, %x */
 void sha256(const u8 *data, u32 size, u8 digest[32]);
 
 /* dev.c: "External Access Protection" */

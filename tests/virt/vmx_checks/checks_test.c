@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 #include "../../proved.h"
-#include "checks_test.h"
+#include "judge.h"
 #include "model/model.h"
 
 static unsigned passed, failed;
@@ -18,62 +18,6 @@ static void check(bool ok, const char *what, const char *which)
 	failed += !ok;
 	if (!ok)
 		printf("FAILED: %s: %s\n", which, what);
-}
-
-/* ---- the rows on a state ---- */
-
-/* All rows, one by one; `off`: a row that is left out, or t->count. */
-static void judge(const struct table *t, const struct state *s, size_t off, struct verdict *v)
-{
-	struct vmx_image g = image_of(s);
-
-	memset(v, 0, sizeof(*v));
-	for (size_t n = 0; n < t->count; n++) {
-		if (n == off || !vmx_check_fails(t->row[n], &g))
-			continue;
-		v->ids[t->id[n] / 64] |= BIT(t->id[n] % 64);
-		if (!v->outcome) {
-			v->outcome = vmx_check_outcome(&g, t->row[n]);
-			v->qualification = t->row[n]->qualification;
-		}
-	}
-}
-
-static unsigned ids_set(const struct verdict *v)
-{
-	unsigned n = 0;
-
-	for (unsigned w = 0; w < MAX_IDS / 64; w++)
-		n += (unsigned)__builtin_popcountll(v->ids[w]);
-	return n;
-}
-
-static bool same(const struct verdict *a, const struct verdict *b)
-{
-	return !memcmp(a->ids, b->ids, sizeof(a->ids)) && a->outcome == b->outcome &&
-	       (ids_set(a) != 1 || a->qualification == b->qualification);
-}
-
-static void print_difference(const struct verdict *rows, const struct verdict *text)
-{
-	printf("rows: outcome %u; text: outcome %u;", rows->outcome, text->outcome);
-	for (unsigned n = 0; n < expected_count; n++) {
-		bool a = rows->ids[n / 64] >> (n % 64) & 1, b = text->ids[n / 64] >> (n % 64) & 1;
-
-		if (a != b)
-			printf(" %s by %s only;", expected[n].id, a ? "rows" : "text");
-	}
-	printf("\n");
-}
-
-/* ---- values worth trying ---- */
-
-static u64 random_next(u64 *x)
-{
-	*x ^= *x << 13;
-	*x ^= *x >> 7;
-	*x ^= *x << 17;
-	return *x;
 }
 
 /* ---- each row alone ---- */
@@ -137,16 +81,16 @@ static void prove_alone(const struct table *t, size_t row, unsigned *killed)
 		return;
 	}
 	check(about_first(k), "what is wrong is its first field", which);
-	judge(t, &bad, t->count, &v);
+	judge_state(t, &bad, t->count, &v);
 	evaluate(&bad, &text);
 	check(v.outcome == e->outcome && v.qualification == e->qualification && ids_set(&v) == 1,
 	      "fails alone as documented", which);
-	check(same(&v, &text), "the evaluator agrees", which);
+	check(same_verdict(&v, &text), "the evaluator agrees", which);
 	*field_of(&bad, changed) = *field_of(&good, changed);
-	judge(t, &bad, t->count, &v);
+	judge_state(t, &bad, t->count, &v);
 	check(!v.outcome, "passes when put right", which);
 	find_alone(t, NULL, row, &bad, &good, &changed);
-	judge(t, &bad, row, &without);
+	judge_state(t, &bad, row, &without);
 	*killed += without.outcome == 0;
 }
 
@@ -159,7 +103,7 @@ static void test_templates(const struct table *t)
 	for (unsigned n = 0; n < TEMPLATES; n++) {
 		snprintf(name, sizeof(name), "template %u", n);
 		template_state(n, NULL, &s);
-		judge(t, &s, t->count, &v);
+		judge_state(t, &s, t->count, &v);
 		evaluate(&s, &text);
 		check(!v.outcome, "passes every row", name);
 		if (v.outcome || text.outcome)
@@ -227,10 +171,10 @@ static unsigned turn_bits(const struct table *t, struct state *s, unsigned field
 		struct verdict rows, text;
 
 		*field_of(s, field) ^= BIT(n);
-		judge(t, s, t->count, &rows);
+		judge_state(t, s, t->count, &rows);
 		evaluate(s, &text);
 		*field_of(s, field) ^= BIT(n);
-		if (same(&rows, &text))
+		if (same_verdict(&rows, &text))
 			continue;
 		if (different++ < 3) {
 			printf("field %04x, bit %u: ", field, n);
@@ -313,18 +257,6 @@ static unsigned random_field(u64 *seed)
 	return vmcs_fields[(r >> 8) % vmcs_field_count].encoding;
 }
 
-static void mutate(struct state *s, unsigned field, u64 *seed)
-{
-	u64 r = random_next(seed), values[CANDIDATES], *f = field_of(s, field);
-
-	if (r % 8 == 0)
-		*f = fit(field, random_next(seed));
-	else if (r % 8 == 1)
-		*f = fit(field, s->f[(r >> 8) % VMCS_SLOTS]);
-	else
-		*f = fit(field, values[(r >> 8) % candidates(s, field, values)]);
-}
-
 /* A processor now and then with other widths and capabilities. */
 static void mutate_caps(struct state *s, u64 *seed)
 {
@@ -396,10 +328,10 @@ static void random_states(const struct table *t, const struct vmx_caps *caps, u6
 		if (returns_from_smm(&s)) /* nothing is taken as known, nor across an SMI or a VMCALL */
 			written = ~0u;
 		mutate_caps(&s, seed);
-		judge(t, &s, t->count, &rows);
+		judge_state(t, &s, t->count, &rows);
 		evaluate(&s, &text);
 		count(c, &rows);
-		if (!same(&rows, &text) && c->disagreements++ < 10)
+		if (!same_verdict(&rows, &text) && c->disagreements++ < 10)
 			print_difference(&rows, &text);
 		if (!caps && !memcmp(&s.caps, &valid[0].caps, sizeof(s.caps)))
 			judge_groups(t, &s, written, c);
@@ -466,7 +398,7 @@ static void test_vectors(const struct table *t)
 	template_state(7, NULL, &s);
 	for (u64 n = 0; n < 256; n++) {
 		*field_of(&s, VMCS_ENTRY_INTR_INFO) = BIT(31) | n;
-		judge(t, &s, t->count, &v);
+		judge_state(t, &s, t->count, &v);
 		check(!v.outcome, "every vector is accepted", "external interrupt");
 	}
 	if (!failed)

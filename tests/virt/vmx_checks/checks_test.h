@@ -20,6 +20,8 @@ unsigned id_number(const char *id);
 
 /* evaluator.c: the conditions of the manual, in its order. */
 void evaluate(const struct state *s, struct verdict *out);
+/* Of an entry that returns from SMM: s has the current VMCS as it is, x the executive VMCS, with the inputs of s. */
+void evaluate_return(const struct state *s, const struct state *x, struct verdict *out);
 
 /* templates.c: states that pass every check. Of an entry that returns from SMM it is the merged VMCS. */
 #define TEMPLATES 18

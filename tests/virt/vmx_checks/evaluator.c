@@ -10,7 +10,7 @@
 #define B(v, n)  ((unsigned)((v) >> (n)) & 1u)
 
 struct judge {
-	const struct state *s;
+	const struct state *s, *x; /* x: the VMCS whose VM-execution controls count */
 	struct verdict *out;
 	/* the controls in force: a vector that is not activated counts as 0 */
 	u64 pin, proc, sec, ter, xit, ent;
@@ -111,7 +111,7 @@ static void executive_pointer(struct judge *j)
 
 static void execution_reserved(struct judge *j)
 {
-	const struct state *s = j->s;
+	const struct state *s = j->x;
 
 	E7(!reserved_ok(s, VMX_PIN, GET(0x4000)), "pin.reserved");
 	E7(!reserved_ok(s, VMX_PROC, GET(0x4002)), "proc.reserved");
@@ -124,7 +124,7 @@ static void execution_reserved(struct judge *j)
 
 static void execution_addresses(struct judge *j)
 {
-	const struct state *s = j->s;
+	const struct state *s = j->x;
 
 	if (B(j->proc, 25)) {
 		E7(bad_4k(s, GET(0x2000)), "io-bitmap");
@@ -152,7 +152,7 @@ static void execution_addresses(struct judge *j)
 
 static void execution_apic(struct judge *j)
 {
-	const struct state *s = j->s;
+	const struct state *s = j->x;
 
 	if (!B(j->pin, 3))
 		E7(B(j->pin, 5), "virtual-nmis");
@@ -189,7 +189,7 @@ static void execution_apic(struct judge *j)
 
 static void execution_ept(struct judge *j)
 {
-	const struct state *s = j->s;
+	const struct state *s = j->x;
 	u64 eptp = GET(0x201a), cap = s->caps.ept_vpid;
 
 	if (B(j->sec, 5))
@@ -658,27 +658,26 @@ static void pdptes(struct judge *j)
 	}
 }
 
-void evaluate(const struct state *s, struct verdict *out)
+static void controls_in_force(struct judge *j, const struct state *s)
 {
-	struct judge judge = {.s = s, .out = out}, *j = &judge;
-
-	memset(out, 0, sizeof(*out));
 	j->pin = GET(0x4000);
 	j->proc = GET(0x4002);
 	j->sec = B(j->proc, 31) ? GET(0x401e) : 0;
 	j->ter = B(j->proc, 17) ? GET(0x2034) : 0;
-	j->xit = GET(0x400c);
-	j->ent = GET(0x4012);
-	j->from_smm = INPUT(VMX_IN_SMM) && !B(j->ent, 10);
-	j->to_root = j->from_smm && GET(0x200c) == INPUT(VMX_IN_VMXON);
-	basic(j);
-	executive_pointer(j);
+}
+
+static void execution(struct judge *j)
+{
 	j->invalid_control = j->from_smm ? 25 : 7;
 	execution_reserved(j);
 	execution_addresses(j);
 	execution_apic(j);
 	execution_ept(j);
 	j->invalid_control = 7;
+}
+
+static void behind_execution(struct judge *j)
+{
 	exit_and_entry(j);
 	injection(j);
 	host_registers(j);
@@ -692,4 +691,42 @@ void evaluate(const struct state *s, struct verdict *out)
 	pending_debug(j);
 	link_pointer(j);
 	pdptes(j);
+}
+
+static struct judge judge_of(const struct state *s, const struct state *x, struct verdict *out)
+{
+	struct judge j = {.s = s, .x = x, .out = out, .invalid_control = 7};
+
+	memset(out, 0, sizeof(*out));
+	j.xit = GET(0x400c);
+	j.ent = GET(0x4012);
+	j.from_smm = INPUT(VMX_IN_SMM) && !B(j.ent, 10);
+	j.to_root = j.from_smm && GET(0x200c) == INPUT(VMX_IN_VMXON);
+	return j;
+}
+
+void evaluate(const struct state *s, struct verdict *out)
+{
+	struct judge judge = judge_of(s, s, out), *j = &judge;
+
+	controls_in_force(j, s);
+	basic(j);
+	executive_pointer(j);
+	execution(j);
+	behind_execution(j);
+}
+
+/* "Checks on VM-Execution Control Fields": to root operation none is made, otherwise those of the executive VMCS are looked
+ * at. "Checks on the Guest State Area": as if all relevant VM-execution controls were 0, or as that VMCS has them. */
+void evaluate_return(const struct state *s, const struct state *x, struct verdict *out)
+{
+	struct judge judge = judge_of(s, x, out), *j = &judge;
+
+	if (!j->to_root)
+		controls_in_force(j, x);
+	basic(j);
+	executive_pointer(j);
+	if (!j->to_root)
+		execution(j);
+	behind_execution(j);
 }

@@ -1,7 +1,7 @@
-/* Words to the serial line, and the two functions that compilers call by themselves. */
-#include <stdarg.h>
+/* The library behind print.h. */
+#include "print.h"
 
-#include "loader.h"
+#include <stdarg.h>
 
 void *memset(void *d, int v, size_t n)
 {
