@@ -1,6 +1,6 @@
 /*
- * SMIs by the default treatment in VMX operation, on a bare processor: what leaves it, what RSM brings back, what happens
- * in between. "Default Treatment of SMIs and SMM with VMX Operation and SMX Operation".
+ * SMIs in VMX operation, on a bare processor: by the default treatment what leaves it, what RSM brings back, what happens
+ * in between; by the dual-monitor treatment what no register holds.  "Default Treatment of SMIs and SMM with VMX Operation and SMX Operation".
  */
 #include "report.h"
 #include "vmx_fixture.h"
@@ -306,6 +306,117 @@ static void test_vmxoff(void **state)
 	}
 }
 
+/* ---- the dual-monitor treatment ---- */
+
+enum { MSEG = 0x70000, STM_CODE = 0x71000, GUEST_VMCS = 0x42000 };
+
+static void run_until(struct pc *p, bool smm)
+{
+	for (unsigned n = 0; n < 8 && p->c->smm != smm; n++)
+		run_one(p);
+	assert_int_equal(p->c->smm, smm);
+}
+
+/* The monitor's tables and code lie before and behind MSEG; it waits for what is to come. */
+static void activate(struct pc *p)
+{
+	const u32 header[] = {VMX_MSEG_REVISION, 1, 0xffff, 0, 8, STM_CODE - MSEG, 0x8000, 0x1000u - MSEG};
+
+	bus_write(&p->bus, MSEG, header, sizeof(header));
+	p->c->smm = true;
+	assert_true(msr_write(p->c, 0x9b, MSEG | 1));
+	p->c->smm = false;
+	CODE(p, HOST_CODE, 0x0f, 0x01, 0xc1);
+	CODE(p, STM_CODE, 0xeb, 0xfe);
+	p->c->r[REG_RIP] = HOST_CODE;
+	p->c->activity = ACT_RUN;
+	run_until(p, true);
+	assert_true(vmx_of(p->c)->dual);
+	assert_int_equal(p->c->r[REG_RIP], STM_CODE);
+}
+
+/* A VMCS in memory for a guest with virtual interrupts and a page-modification log, launched. */
+static void guest_vmcs(struct pc *p)
+{
+	u64 f[VMCS_SLOTS];
+
+	memcpy(f, vmx_of(p->c)->f, sizeof(f));
+	f[vmcs_slot(VMCS_PIN_CONTROLS)] = 0x16 | PIN_EXT_INT;
+	f[vmcs_slot(VMCS_PROC_CONTROLS)] |= PROC_TPR_SHADOW;
+	f[vmcs_slot(VMCS_PROC2_CONTROLS)] |= PROC2_VIRTUAL_INT | PROC2_PML;
+	f[vmcs_slot(VMCS_VIRTUAL_APIC_ADDR)] = 0x43000;
+	f[vmcs_slot(VMCS_PML_ADDR)] = 0x44000;
+	f[vmcs_slot(VMCS_PML_INDEX)] = 1;
+	f[vmcs_slot(VMCS_LINK_POINTER)] = ~0ull;
+	bus_write_u32(&p->bus, GUEST_VMCS, VMX_REVISION);
+	bus_write_u32(&p->bus, GUEST_VMCS + VMCS_REGION_LAUNCHED, 1);
+	bus_write(&p->bus, GUEST_VMCS + VMCS_REGION_FIELDS, f, sizeof(f));
+}
+
+/* What a guest keeps in its VMCS goes along into SMM and back, and the link pointer tells the current-VMCS pointer. */
+static void test_carried(void **state)
+{
+	struct pc *p = machine();
+	struct vmx *v = vmx_of(p->c);
+
+	(void)state;
+	activate(p);
+	assert_int_equal(vmcs_get(v, VMCS_EXIT_REASON), BIT(29) | 18);
+	assert_int_equal(vmcs_get(v, VMCS_EXECUTIVE_VMCS), VMXON_PA);
+	assert_int_equal(vmcs_get(v, VMCS_LINK_POINTER), VMCS_PA);
+	proves("vmcall.44 vmcall.46");
+	guest_vmcs(p);
+	vmcs_set(v, VMCS_EXECUTIVE_VMCS, GUEST_VMCS);
+	vmcs_set(v, VMCS_LINK_POINTER, ~0ull);
+	vmcs_set(v, VMCS_GUEST_RIP, GUEST_CODE);
+	vmcs_set(v, VMCS_GUEST_INT_STATUS, 0x2030);
+	vmcs_set(v, VMCS_PML_INDEX, 77);
+	vmcs_set(v, VMCS_HOST_RIP, STM_CODE + 0x100);
+	CODE(p, STM_CODE, 0x0f, 0x01, 0xc2); /* VMLAUNCH */
+	CODE(p, STM_CODE + 0x100, 0xeb, 0xfe);
+	run_until(p, false);
+	assert_true(p->c->guest && v->current == GUEST_VMCS && v->transfer == VMCS_PA);
+	assert_int_equal(vmcs_get(v, VMCS_GUEST_INT_STATUS), 0x2030);
+	assert_int_equal(vmcs_get(v, VMCS_PML_INDEX), 77);
+	vmcs_set(v, VMCS_GUEST_INT_STATUS, 0x2040);
+	vmcs_set(v, VMCS_PML_INDEX, 76);
+	cpu_raise(p->c, PEND_SMI);
+	run_until(p, true);
+	assert_true(!p->c->guest && v->current == VMCS_PA);
+	assert_int_equal(vmcs_get(v, VMCS_EXIT_REASON), 6);
+	assert_int_equal(vmcs_get(v, VMCS_EXECUTIVE_VMCS), GUEST_VMCS);
+	assert_int_equal(vmcs_get(v, VMCS_LINK_POINTER), ~0ull);
+	assert_int_equal(vmcs_get(v, VMCS_GUEST_INT_STATUS), 0x2040);
+	assert_int_equal(vmcs_get(v, VMCS_PML_INDEX), 76);
+	assert_int_equal(vmcs_get(v, VMCS_GUEST_SMBASE), SMBASE);
+	proves("vmcall.45 vmx04.2.3.1.46.now vmx04.3.1.3.30.now");
+	pc_free(p);
+}
+
+/* A list that an entry from SMM cannot load leaves the processor with the monitor, in SMM: exit reason 34. */
+static void test_failed_return(void **state)
+{
+	struct pc *p = machine();
+	struct vmx *v = vmx_of(p->c);
+
+	(void)state;
+	activate(p);
+	bus_write_u64(&p->bus, 0x60000, 0x9e); /* IA32_SMBASE */
+	vmcs_set(v, VMCS_ENTRY_MSR_LOAD_ADDR, 0x60000);
+	vmcs_set(v, VMCS_ENTRY_MSR_LOAD_COUNT, 1);
+	vmcs_set(v, VMCS_GUEST_RIP, HOST_CODE + 0x80);
+	vmcs_set(v, VMCS_HOST_RIP, STM_CODE + 0x100);
+	CODE(p, STM_CODE, 0x0f, 0x01, 0xc2);
+	CODE(p, STM_CODE + 0x100, 0xeb, 0xfe);
+	run_one(p);
+	run_one(p);
+	assert_true(p->c->smm && v->dual && v->current == VMCS_PA);
+	assert_int_equal(vmcs_get(v, VMCS_EXIT_REASON), BIT(31) | 34);
+	assert_int_equal(p->c->r[REG_RIP], STM_CODE + 0x100);
+	assert_string_equal(p->refused, "vmx.msr-load.refused");
+	pc_free(p);
+}
+
 /* "The dual-monitor treatment may not be supported by all processors" */
 static void test_absent(void **state)
 {
@@ -331,7 +442,7 @@ int main(void)
 	        cmocka_unit_test(test_root),        cmocka_unit_test(test_outside), cmocka_unit_test(test_guest),
 	        cmocka_unit_test(test_virtual_nmi), cmocka_unit_test(test_mtf),     cmocka_unit_test(test_timer),
 	        cmocka_unit_test(test_window),      cmocka_unit_test(test_vmxe_in_map), cmocka_unit_test(test_vmxoff),
-	        cmocka_unit_test(test_absent),
+	        cmocka_unit_test(test_absent),      cmocka_unit_test(test_carried), cmocka_unit_test(test_failed_return),
 	};
 
 	return cmocka_run_group_tests_name("vmx-smm", tests, NULL, NULL);
