@@ -123,7 +123,7 @@ cold enum xr vmx_refuse(struct cpu *c, const struct insn *i, const struct vmx_im
 {
 	vmx_explain(c, g, k, insn_rip(c, i));
 	if (k->outcome == VMX_EXIT_33)
-		return vmx_entry_failure(c, 33, quirk(c, QUIRK_VMX_FIRST) ? 0 : k->qualification);
+		return vmx_entry_failure(c, 33, quirk(c, QUIRK_VMX_FIRST) ? 0 : k->qualification); /* 2004 has none: ERRATA E203 */
 	c->r[REG_RIP] = next_rip(c, i);
 	return vmx_fail(c, vmx_check_outcome(g, k));
 }

@@ -13,7 +13,9 @@ static const u16 always[] = {
 	ICPT_VMPTRLD, ICPT_VMPTRST, ICPT_VMREAD, ICPT_VMWRITE, ICPT_VMRESUME, ICPT_VMXOFF, ICPT_VMXON,
 	ICPT_TASK_SWITCH, ICPT_XSAVES, ICPT_XRSTORS, ICPT_UMWAIT, ICPT_TPAUSE,
 };
-static const u16 later[] = {ICPT_INVD, ICPT_INIT, ICPT_SIPI, ICPT_SHUTDOWN};
+static const u16 later[] = { /* 2004, "Instructions That Cause VM Exits Unconditionally", "Other Causes of VM Exits" */
+	ICPT_INVD, ICPT_INIT, ICPT_SIPI, ICPT_SHUTDOWN,
+};
 static const struct { u8 word; u32 bit; u16 icpt; } by_control[] = {
 	{VMX_PIN, PIN_EXT_INT, ICPT_INTR}, {VMX_PIN, PIN_NMI, ICPT_NMI},
 	{VMX_PROC, PROC_HLT, ICPT_HLT}, {VMX_PROC, PROC_INVLPG, ICPT_INVLPG}, {VMX_PROC, PROC_MWAIT, ICPT_MWAIT},

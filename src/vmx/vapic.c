@@ -450,7 +450,8 @@ bool vmx_x2apic(struct cpu *c, u32 index, bool write, u64 *value, enum xr *r)
 
 /* ---- the edges ---- */
 
-/* VM entry: "VM Entries and ... Virtual Interrupts"; the TPR threshold is looked at once the guest is there. */
+/* VM entry: "VM Entries and ... Virtual Interrupts"; the TPR threshold is looked at once the guest is there;
+ * in 2004 MOV to CR8 alone does that. */
 void vmx_apic_enter(struct cpu *c)
 {
 	struct vmx *v = vmx_of(c);

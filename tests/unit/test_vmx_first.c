@@ -2,19 +2,10 @@
  * The VMX of 2004 on a bare processor: what no program in the machine can tell, because the processor ends or starts anew:
  * INIT, SMI, A20M, VMX aborts, shutdown of a guest. Section titles are C97063's.
  */
-#include "world_fixture.h"
-
 #include "report.h"
-#include "vmx/vmx.h"
+#include "vmx_fixture.h"
 
-#define VMXON_PA 0x40000ull
-#define VMCS_PA  0x41000ull
-#define LIST_PA  0x60000ull
-
-#define VMXON    0x33c70ff3
-#define VMCLEAR  0x33c70f66
-#define VMPTRLD  0x9033c70f
-#define VMLAUNCH 0x90c2010f
+#define LIST_PA 0x60000ull
 
 /* The model has no pages of 1 GiB: the first one by pages of 2 MiB. */
 static struct pc *first_new(void)
@@ -27,64 +18,22 @@ static struct pc *first_new(void)
 	return p;
 }
 
-/* One instruction with RBX pointing at a pointer, up to the HLT behind it; CF and ZF come back. */
-static u64 step(struct pc *p, u64 pointer, u32 bytes)
-{
-	bus_write_u64(&p->bus, 0x50000, pointer);
-	bus_write_u32(&p->bus, HOST_CODE, bytes);
-	CODE(p, HOST_CODE + 4, 0xf4);
-	p->c->r[REG_RBX] = 0x50000;
-	run_host(p);
-	return flags_get(p->c) & (FL_CF | FL_ZF);
-}
-
-/* Every field of the text that is not 0. */
-static void fill(struct vmx *v, const struct cpu *c)
-{
-	const u64 fields[][2] = {
-	        {VMCS_PIN_CONTROLS, 0x16},
-	        {VMCS_PROC_CONTROLS, 0x0401e172},
-	        {VMCS_EXIT_CONTROLS, 0x36dff | EXIT_HOST64},
-	        {VMCS_ENTRY_CONTROLS, 0x11ff | ENTRY_GUEST64},
-	        {VMCS_HOST_CR0, c->cr0},
-	        {VMCS_HOST_CR3, 0x1000},
-	        {VMCS_HOST_CR4, c->cr4},
-	        {VMCS_HOST_CS_SEL, 8},
-	        {VMCS_HOST_SS_SEL, 16},
-	        {VMCS_HOST_TR_SEL, 24},
-	        {VMCS_HOST_RSP, 0x80000},
-	        {VMCS_HOST_RIP, HOST_CODE + 0x80},
-	        {VMCS_GUEST_CR0, c->cr0},
-	        {VMCS_GUEST_CR3, 0x1000},
-	        {VMCS_GUEST_CR4, c->cr4},
-	        {VMCS_GUEST_CS_AR, 0xa09b},
-	        {VMCS_GUEST_CS_LIMIT, 0xffffffff},
-	        {VMCS_GUEST_CS_SEL, 8},
-	        {VMCS_GUEST_SS_AR, 0xc093},
-	        {VMCS_GUEST_SS_LIMIT, 0xffffffff},
-	        {VMCS_GUEST_TR_AR, 0x8b},
-	        {VMCS_GUEST_TR_LIMIT, 0x67},
-	        {VMCS_GUEST_RSP, 0x90000},
-	        {VMCS_GUEST_RIP, GUEST_CODE},
-	        {VMCS_GUEST_RFLAGS, 2},
-	};
-
-	for (size_t n = 0; n < ARRAY_LEN(fields); n++)
-		vmcs_set(v, (u32)fields[n][0], fields[n][1]);
-}
-
-/* In VMX operation with a guest whose code is VMCALL. */
+/* In VMX operation with a guest whose code is VMCALL, and the controls of the text. */
 static struct pc *in_vmx(void)
 {
 	struct pc *p = first_new();
+	struct vmx *v = vmx_of(p->c);
 
 	p->c->cr4 |= CR4_VMXE;
-	assert_int_equal(step(p, VMXON_PA, VMXON), 0);
-	assert_int_equal(step(p, VMCS_PA, VMCLEAR), 0);
-	assert_int_equal(step(p, VMCS_PA, VMPTRLD), 0);
-	fill(vmx_of(p->c), p->c);
+	assert_int_equal(vmx_step(p, VMXON_PA, VMXON), 0);
+	assert_int_equal(vmx_step(p, VMCS_PA, VMCLEAR), 0);
+	assert_int_equal(vmx_step(p, VMCS_PA, VMPTRLD), 0);
+	vmx_setup(p);
+	vmcs_set(v, VMCS_PROC_CONTROLS, 0x0401e172);
+	vmcs_set(v, VMCS_EXIT_CONTROLS, 0x36dff | EXIT_HOST64);
+	vmcs_set(v, VMCS_ENTRY_CONTROLS, 0x11ff | ENTRY_GUEST64);
+	vmcs_set(v, VMCS_GUEST_RIP, GUEST_CODE);
 	CODE(p, GUEST_CODE, 0x0f, 0x01, 0xc1);
-	CODE(p, HOST_CODE + 0x80, 0xf4);
 	return p;
 }
 
@@ -106,7 +55,7 @@ static void test_init(void **state)
 	(void)state;
 	CODE(p, GUEST_CODE, 0xeb, 0xfe); /* JMP to itself */
 	cpu_raise(p->c, PEND_INIT);
-	assert_int_equal(step(p, 0, 0x90909090), 0);
+	assert_int_equal(vmx_step(p, 0, 0x90909090), 0);
 	assert_true(p->c->pend & PEND_INIT); /* in root operation */
 	launch(p);
 	assert_true(p->c->guest);

@@ -61,7 +61,7 @@ static u32 vmx_step(struct pc *p, u64 pointer, u32 bytes)
 #define VMCS_PA  0x41000ull
 
 /* In VMX operation with a guest that halts. */
-static struct pc *pc_in_vmx(void)
+static inline struct pc *pc_in_vmx(void)
 {
 	struct pc *p = pc_new("intel");
 
