@@ -213,6 +213,7 @@ extern const struct feature_info arch_features[FEAT_COUNT];
 
 struct feature_set {
 	u64 w[(FEAT_COUNT + 63) / 64];
+	bool smm_map_amd64; /* smm-map=amd64: the save-state map as firmware for emulators expects it, whoever's processor it is */
 };
 
 /* What a feature is nothing without; a feature may have several rows. */

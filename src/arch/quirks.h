@@ -37,6 +37,7 @@
 	QUIRK(LASTEXC_MC, "#MC updates the last-exception addresses like every exception but #DB", "33047 \"LBR Virtualization\"")
 
 #define QUIRK_LIST_INTEL(QUIRK) \
+	QUIRK(SMM_MAP_INTEL, "system-management mode saves the state in Intel's layout, not in AMD64's", "SDM 3C \"SMRAM State Save Map\"") \
 	QUIRK(SYSCALL_LONG_ONLY, "SYSCALL and SYSRET are #UD outside 64-bit mode", "SDM 2 \"SYSCALL\"") \
 	QUIRK(BRANCH_IGNORE_66, "66h is ignored on near branches in 64-bit mode", "SDM 2 \"CALL\", \"JMP\", \"RET\"") \
 	QUIRK(CPUID_LAST_LEAF, "a leaf above the maximum reads as the highest basic leaf", "SDM 2 \"CPUID\"") \

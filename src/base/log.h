@@ -20,6 +20,7 @@ struct hooks {
 	u32 trace; /* enum trace_kind bits wanted; senders test before they build anything */
 	void (*insn)(void *arg, struct cpu *c, const struct insn *i);
 	void (*event)(void *arg, struct cpu *c, const struct event *e);      /* being delivered */
+	void (*smm)(void *arg, struct cpu *c, bool entered);                 /* by an SMI; left by RSM; before the state moves */
 	void (*io)(void *arg, bool mmio, bool write, u64 addr, unsigned size, u64 value);
 	void (*msr)(void *arg, struct cpu *c, bool write, u32 index, u64 value, bool ok);
 	void (*vm_entry)(void *arg, struct cpu *c);

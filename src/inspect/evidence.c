@@ -204,11 +204,23 @@ static void note_stack(const struct cpu *c, struct text *t)
 	}
 }
 
+/* RSM met a save-state map that it refuses. */
+static void refused_rsm(const struct rsm_refused *r, struct text *t)
+{
+	text_label(t, "check", "%s", r->check);
+	text_label(t, "rule", "%s", r->rule);
+	if (r->field)
+		text_label(t, "field", "%s (SMRAM 0x%" PRIx64 ") = %s", r->field, r->at, hex(r->value, r->width).s);
+	text_label(t, "manual", "%s", r->manual);
+}
+
 static void notes(const struct cpu *c, struct text *t)
 {
 	const char *block = c->virt->block;
 
-	if (c->chain_n >= ARRAY_LEN(c->chain)) {
+	if (c->rsm.check) {
+		refused_rsm(&c->rsm, t);
+	} else if (c->chain_n >= ARRAY_LEN(c->chain)) {
 		note_idt(c, t);
 		note_stack(c, t);
 	} else {
@@ -426,7 +438,10 @@ static const char *outcome(const struct inspect *i)
 void evidence_block(struct inspect *i, struct cpu *c, struct text *t)
 {
 	text_add(t, "%s: cpu %u shut down, %s, CPL %u, insn %s; %s\n",
-	         c->chain_n >= ARRAY_LEN(c->chain) ? "triple fault" : "shutdown", c->index, evidence_mode(c), c->cpl,
+	         c->rsm.check                      ? "RSM refused"
+	         : c->chain_n >= ARRAY_LEN(c->chain) ? "triple fault"
+	                                             : "shutdown",
+	         c->index, evidence_mode(c), c->cpl,
 	         commas(c->insns).s, outcome(i));
 	if (c->chain_n >= ARRAY_LEN(c->chain))
 		chain(c, t);
@@ -471,6 +486,8 @@ void evidence_json(struct inspect *i, struct cpu *c, struct text *t)
 		text_add(t, "%s{\"vector\":%u,\"error\":%u,\"address\":\"0x%" PRIx64 "\"}", n ? "," : "",
 		         c->chain[n].vector, c->chain[n].error, c->chain[n].payload);
 	text_add(t, "]");
+	if (c->rsm.check)
+		text_add(t, ",\"check\":\"%s\",\"value\":\"%s\"", c->rsm.check, hex(c->rsm.value, c->rsm.width).s);
 	json_block(c, t);
 	text_add(t, "}");
 }

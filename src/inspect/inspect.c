@@ -62,6 +62,14 @@ static void on_event(void *arg, struct cpu *c, const struct event *e)
 		trace_event(i, c, e);
 }
 
+static void on_smm(void *arg, struct cpu *c, bool entered)
+{
+	struct inspect *i = arg;
+
+	if (i->o.trace & TRACE_INT)
+		trace_smm(i, c, entered);
+}
+
 static void on_io(void *arg, bool mmio, bool write, u64 addr, unsigned size, u64 value)
 {
 	trace_io(arg, mmio, write, addr, size, value);
@@ -150,6 +158,7 @@ static void set_hooks(struct inspect *i)
 	        .trace = i->o.trace | (i->o.stats ? (u32)TRACE_INT : 0),
 	        .insn = on_insn,
 	        .event = on_event,
+	        .smm = on_smm,
 	        .io = on_io,
 	        .msr = on_msr,
 	        .vm_entry = vm ? on_entry : NULL,

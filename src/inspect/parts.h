@@ -92,6 +92,7 @@ void trace_close(struct inspect *i);
 void trace_flush(struct inspect *i);
 void trace_insn(struct inspect *i, struct cpu *c, const struct insn *in);
 void trace_event(struct inspect *i, struct cpu *c, const struct event *e);
+void trace_smm(struct inspect *i, struct cpu *c, bool entered);
 void trace_io(struct inspect *i, bool mmio, bool write, u64 addr, unsigned size, u64 value);
 void trace_msr(struct inspect *i, struct cpu *c, bool write, u32 index, u64 value, bool ok);
 void trace_entry(struct inspect *i, struct cpu *c);

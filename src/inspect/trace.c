@@ -174,6 +174,15 @@ void trace_event(struct inspect *i, struct cpu *c, const struct event *e)
 	text_free(&t);
 }
 
+void trace_smm(struct inspect *i, struct cpu *c, bool entered)
+{
+	char text[64], args[64];
+
+	snprintf(text, sizeof(text), "%s, SMBASE 0x%" PRIx64, entered ? "SMM entered" : "RSM", c->smbase);
+	snprintf(args, sizeof(args), "\"smm\":%s,\"smbase\":\"0x%" PRIx64 "\"", entered ? "true" : "false", c->smbase);
+	write_event(i, &(struct moment){"int", c, rip_now(c)}, text, args);
+}
+
 /* Whose access it is: processors take turns, and the turn already points to the next one. */
 static struct cpu *running(struct machine *m)
 {

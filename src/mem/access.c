@@ -26,9 +26,8 @@ static void device_write(struct bus *b, struct initiator who, u64 pa, const void
 	b->who = before;
 }
 
-void phys_read(struct bus *b, struct initiator who, u64 pa, void *buf, u64 len)
+void space_read(struct bus *b, const struct space *s, struct initiator who, u64 pa, void *buf, u64 len)
 {
-	const struct space *s = bus_space(b, who);
 	u8 *to = buf;
 
 	while (len) {
@@ -43,9 +42,8 @@ void phys_read(struct bus *b, struct initiator who, u64 pa, void *buf, u64 len)
 	}
 }
 
-void phys_write(struct bus *b, struct initiator who, u64 pa, const void *buf, u64 len)
+void space_write(struct bus *b, const struct space *s, struct initiator who, u64 pa, const void *buf, u64 len)
 {
-	const struct space *s = bus_space(b, who);
 	const u8 *from = buf;
 
 	while (len) {
@@ -60,6 +58,16 @@ void phys_write(struct bus *b, struct initiator who, u64 pa, const void *buf, u6
 		}
 		from += now, pa += now, len -= now;
 	}
+}
+
+void phys_read(struct bus *b, struct initiator who, u64 pa, void *buf, u64 len)
+{
+	space_read(b, bus_space(b, who), who, pa, buf, len);
+}
+
+void phys_write(struct bus *b, struct initiator who, u64 pa, const void *buf, u64 len)
+{
+	space_write(b, bus_space(b, who), who, pa, buf, len);
 }
 
 /* ---- by who plays firmware ---- */

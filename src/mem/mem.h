@@ -153,6 +153,8 @@ bool bus_overlay(struct bus *b, struct space_overlay *o) must_check;
 void bus_lift(struct bus *b, struct space_overlay *o);
 void bus_remap(struct bus *b);
 void bus_mask_a20(struct bus *b, bool masked);
+/* *out is what `from` shows, but for what the veils hide; its generation is a new one. */
+void bus_veil(struct bus *b, const struct space *from, const struct space_veil *veil, unsigned veils, struct space *out);
 /* What this initiator sees. */
 static inline const struct space *bus_space(const struct bus *b, struct initiator who)
 {
@@ -180,7 +182,10 @@ u64 bus_port_read(struct bus *b, u16 port, unsigned size);
 void bus_port_write(struct bus *b, u16 port, unsigned size, u64 value);
 
 /* ---- access.c ---- */
-/* Any length, memory or devices. */
+/* Any length, memory or devices, as s shows them. */
+void space_read(struct bus *b, const struct space *s, struct initiator who, u64 pa, void *buf, u64 len);
+void space_write(struct bus *b, const struct space *s, struct initiator who, u64 pa, const void *buf, u64 len);
+/* As the bus shows them to this initiator. */
 void phys_read(struct bus *b, struct initiator who, u64 pa, void *buf, u64 len);
 void phys_write(struct bus *b, struct initiator who, u64 pa, const void *buf, u64 len);
 

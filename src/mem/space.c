@@ -213,3 +213,44 @@ void bus_mask_a20(struct bus *b, bool masked)
 	}
 	tell_remapped(b);
 }
+
+/* ---- veils ---- */
+
+/* Is it hidden, and up to where is the answer the same? */
+static bool hides(const struct space_veil *v, u64 at, u64 *until)
+{
+	u64 base = v->base & v->mask, size = v->mask & (0 - v->mask), stop;
+	bool inside = (at & v->mask) == base, one_piece = !(~v->mask & (~v->mask + 1));
+
+	if (!one_piece)
+		stop = (at & ~(size - 1)) + size;
+	else if (inside)
+		stop = base + size;
+	else
+		stop = at < base ? base : UINT64_MAX;
+	*until = min_u64(*until, stop);
+	return inside;
+}
+
+/* A map with more pieces than there is room for shows less, not more. */
+void bus_veil(struct bus *b, const struct space *from, const struct space_veil *veil, unsigned veils, struct space *out)
+{
+	memset(out, 0, sizeof(*out));
+	for (unsigned n = 0; n < from->count; n++) {
+		const struct space_part *p = &from->part[n];
+
+		for (u64 at = p->base, until; at < p->base + p->size && out->count < SPACE_PARTS; at = until) {
+			u8 uses = p->uses;
+
+			until = p->base + p->size;
+			for (unsigned k = 0; k < veils; k++)
+				if (hides(&veil[k], at, &until))
+					uses &= (u8)~veil[k].uses;
+			if (uses)
+				add(out, at, until - at, space_host(p, at), uses);
+		}
+	}
+	qsort(out->part, out->count, sizeof(out->part[0]), compare_parts);
+	out->a20_masked = from->a20_masked;
+	out->generation = ++b->generations;
+}

@@ -61,6 +61,12 @@ struct space_overlay {
 	} to[SPACES];
 };
 
+/* Addresses that lead nowhere: those that equal the base where the mask is 1, for these uses. */
+struct space_veil {
+	u64 base, mask; /* page aligned; bits above the physical-address width are 1 in the mask */
+	u8 uses;        /* enum use */
+};
+
 static inline const struct space_part *space_find(const struct space *s, u64 pa, unsigned use)
 {
 	for (unsigned n = 0; n < s->count; n++)

@@ -9,6 +9,7 @@
 #include "cpu/control/io_trap.h"
 #include "cpu/exec/exec.h"
 #include "cpu/control/msr.h"
+#include "cpu/control/smm.h"
 #include "svm/svm.h"
 
 /* ---- MSRs ---- */
@@ -56,12 +57,13 @@ static bool hwcr_write(struct cpu *c, u32 index, u64 value)
 static bool smm_write(struct cpu *c, u32 index, u64 value)
 {
 	static const u64 writable[] = {0xffffffff, 0xfffffffe0000, 0xfffffffe0000 | 0x773f};
-	u64 *registers[] = {&c->smbase, &c->msr_misc[21], &c->msr_misc[22]};
+	u64 *registers[] = {&c->smbase, &c->smm_addr, &c->smm_mask};
 	unsigned n = index - 0xc0010111;
 
 	if ((c->hwcr & HWCR_SMMLOCK) || (value & ~writable[n]))
 		return false;
 	*registers[n] = value;
+	smm_ranges_changed(c);
 	return true;
 }
 
@@ -177,8 +179,8 @@ static const struct msr_row amd_rows[] = {
 	{MSR_AT(0xc0010054, 1, "SMI_ON_IO_TRAP_CTL_STS", io_trap_ctl), .writable = IO_TRAP_CTL_BITS, .ignored = ~IO_TRAP_CTL_BITS},
 	{.index = 0xc0010055, .count = 1, .name = "INTPEND", .flags = MSR_CONST | MSR_WRITE_IGNORED},
 	{MSR_AT(0xc0010111, 1, "SMBASE", smbase), .write = smm_write, .reset = 0x30000},
-	{MSR_AT(0xc0010112, 1, "SMM_ADDR", msr_misc[21]), .write = smm_write},
-	{MSR_AT(0xc0010113, 1, "SMM_MASK", msr_misc[22]), .write = smm_write},
+	{MSR_AT(0xc0010112, 1, "SMM_ADDR", smm_addr), .write = smm_write},
+	{MSR_AT(0xc0010113, 1, "SMM_MASK", smm_mask), .write = smm_write},
 	{MSR_AT(0xc0010140, 2, "OSVW_ID_LENGTH|OSVW_STATUS", osvw), .feature = FEAT_OSVW, .writable = ANY},
 	{.index = 0xc0010200, .count = 12, .name = "PERF_CTL#|PERF_CTR#", .feature = FEAT_PERFCTR_CORE, .read = perf_pair_read, .write = perf_pair_write},
 	/* the offset is for RESET: both arrays, one behind the other */

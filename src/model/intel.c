@@ -5,6 +5,7 @@
 #include "cpu/control/cpuid.h"
 #include "cpu/exec/exec.h"
 #include "cpu/control/msr.h"
+#include "cpu/control/smm.h"
 #include "model/intel.h"
 #include "vmx/vmx.h"
 
@@ -70,10 +71,31 @@ bool model_intel_debugctl_write(struct cpu *c, u32 index, u64 value)
 	return true;
 }
 
+#define MSR_SMRR_BASE 0x1f2u
+
+static bool smrr_type(unsigned type)
+{
+	return type == MT_UC || type == MT_WC || type == MT_WT || type == MT_WP || type == MT_WB;
+}
+
+/* "System-Management Range Register Interface": written in SMM alone. */
+static bool smrr_write(struct cpu *c, u32 index, u64 value)
+{
+	u64 writable = index == MSR_SMRR_BASE ? mask(31, 12) | 7 : mask(31, 11);
+
+	if (!c->smm || (value & ~writable))
+		return false;
+	if (index == MSR_SMRR_BASE && !smrr_type((unsigned)(value & 7)))
+		return false;
+	*(index == MSR_SMRR_BASE ? &c->smrr_base : &c->smrr_mask) = value;
+	smm_ranges_changed(c);
+	return true;
+}
+
 /* clang-format off */
 static const struct msr_row intel_rows[] = {
 	{.index = 0x017, .count = 1, .name = "IA32_PLATFORM_ID", .flags = MSR_CONST, .reset = 0},
-	{.index = 0x034, .count = 1, .name = "MSR_SMI_COUNT", .flags = MSR_CONST},
+	{MSR_AT(0x034, 1, "MSR_SMI_COUNT", smi_count)},
 	{.index = 0x08b, .count = 1, .name = "IA32_BIOS_SIGN_ID", .flags = MSR_CONST | MSR_WRITE_IGNORED, .reset = MICROCODE << 32},
 	{.index = 0x0c1, .count = 4, .name = "IA32_PMC#", .read = perf_arch_read, .write = perf_arch_write},
 	{.index = 0x0ce, .count = 1, .name = "MSR_PLATFORM_INFO", .flags = MSR_CONST, .reset = 10ull << 40 | 10ull << 8},
@@ -86,6 +108,7 @@ static const struct msr_row intel_rows[] = {
 	{MSR_AT(0x1d9, 1, "IA32_DEBUGCTL", debugctl), .write = model_intel_debugctl_write},
 	{MSR_AT(0x1dd, 1, "MSR_LER_FROM_LIP", lex_from), .writable = ANY},
 	{MSR_AT(0x1de, 1, "MSR_LER_TO_LIP", lex_to), .writable = ANY},
+	{MSR_AT(0x1f2, 2, "IA32_SMRR_PHYSBASE|IA32_SMRR_PHYSMASK", smrr_base), .write = smrr_write},
 	{.index = 0x309, .count = 3, .name = "IA32_FIXED_CTR#", .read = perf_arch_read, .write = perf_arch_write},
 	{.index = 0x38d, .count = 4, .name = "IA32_FIXED_CTR_CTRL|IA32_PERF_GLOBAL_STATUS|IA32_PERF_GLOBAL_CTRL|IA32_PERF_GLOBAL_OVF_CTRL", .read = perf_arch_read, .write = perf_arch_write},
 	{MSR_AT(0x680, LBR_DEPTH, "MSR_LASTBRANCH_#_FROM_IP", lbr_stack_from), .writable = ANY},

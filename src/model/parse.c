@@ -272,6 +272,7 @@ static enum status unknown_key(const char *word, struct err *err)
 	consider(&n, "phys-bits");
 	consider(&n, "host-phys-bits");
 	consider(&n, "migratable");
+	consider(&n, "smm-map");
 	for (unsigned f = 1; f < FEAT_COUNT; f++)
 		consider(&n, arch_features[f].name);
 	suggestion(&n, hint, sizeof(hint));
@@ -479,6 +480,19 @@ static bool phys_bits_ok(const char *v, unsigned long *bits_out)
 	return !*end && *bits_out >= 36 && *bits_out <= 52;
 }
 
+/* "SMRAM State Save Map": amd64 is what stock firmware for emulators reads and writes, on whichever processor it runs. */
+static enum status apply_smm_map(const struct cpu_model *m, const char *value, struct feature_set *f, struct err *err)
+{
+	bool own_is_intel = model_quirk(m, QUIRK_SMM_MAP_INTEL);
+
+	if (!strcmp(value, "intel") && !own_is_intel)
+		return err_set(err, ST_ARG, "smm-map=intel: model '%s' has AMD64's save-state map; use --cpu intel", m->name);
+	if (strcmp(value, "intel") && strcmp(value, "amd64"))
+		return err_set(err, ST_ARG, "smm-map=%s: amd64 or intel", value);
+	f->smm_map_amd64 = !strcmp(value, "amd64");
+	return ST_OK;
+}
+
 static enum status apply_word(const struct cpu_model *m, const char *word, struct feature_set *f, struct err *err)
 {
 	char name[64];
@@ -496,6 +510,8 @@ static enum status apply_word(const struct cpu_model *m, const char *word, struc
 			return ST_OK;
 		return err_set(err, ST_ARG, "phys-bits=%s: 36 to 52", eq + 1);
 	}
+	if (!strcmp(name, "smm-map") && eq)
+		return apply_smm_map(m, eq + 1, f, err);
 	if (among(ignored_keys, ARRAY_LEN(ignored_keys), name)) {
 		if (!eq || read_switch(eq + 1, &on) || isdigit((unsigned char)eq[1]))
 			return ST_OK;

@@ -164,8 +164,11 @@ static struct outcome run(const struct settings *set, struct steps *steps, bool 
 		ts_run(t, set->step, &o.why, &o.value);
 		look(steps, m, storm);
 	}
-	for (unsigned k = 0; k < m->count; k++)
+	for (unsigned k = 0; k < m->count; k++) {
 		o.smis += smi_handled(m, k);
+		m->cpus[k]->smi_count = 0; /* the hash is over what does not stand apart() */
+		memset(&m->cpus[k]->smi_io, 0, sizeof(m->cpus[k]->smi_io));
+	}
 	o.wrong = smi_wrong(m);
 	smi_forget(m);
 	ts_report(t, "hash", text, o.hash);

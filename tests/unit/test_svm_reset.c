@@ -39,7 +39,8 @@ static const struct want processor[] = {
 	BOTH("cr2", 0), BOTH("cr3", 0), BOTH("cr4", 0), BOTH("efer", 0), BOTH("pdpte", ANY), BOTH("dr0", 0),
 	BOTH("dr1", 0), BOTH("dr2", 0), BOTH("dr3", 0), BOTH("dr6", 0xffff0ff0), BOTH("dr7", 0x400), BOTH("cpl", 0),
 	BOTH("activity", ACT_RUN), BOTH("shadow", 0), BOTH("sipi_vector", ANY), BOTH("nmi_blocked", 0),
-	BOTH("gif", 1), BOTH("smm", 0), BOTH("smi_blocked", 0), BOTH("smm_nmi", 0), BOTH("smm_db", 0), BOTH("smi_io", 0),
+	BOTH("gif", 1), BOTH("smm", 0), BOTH("smi_blocked", 0), BOTH("smm_nmi", 0), BOTH("smm_db", 0), BOTH("smm_shutdown", 0), BOTH("smm_pdpte", 0), STAYS("smi_count", 0), STAYS("smm_addr", 0),
+	STAYS("smm_mask", 0), STAYS("smrr_base", 0), STAYS("smrr_mask", 0), BOTH("smi_io", 0),
 	STAYS("smbase", 0x30000), BOTH("halted_by_mwait_if", 0), {"pend", 0, PEND_SIPI}, BOTH("pending_db", 0),
 	/* x87, SSE and what came after: INIT leaves them */
 	STAYS("xcr0", 1), STAYS("xss", 0), STAYS("v", 0), STAYS("mxcsr", 0x1f80), STAYS("fpu.cw", 0x40),

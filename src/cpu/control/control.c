@@ -137,7 +137,7 @@ static const struct {
 	{CR4_PKE, FEAT_PKU},
 };
 
-static u64 cr4_defined(const struct cpu *c)
+u64 cr4_defined(const struct cpu *c)
 {
 	u64 m = 0;
 
@@ -208,7 +208,7 @@ enum xr cr0_write(struct cpu *c, u64 v)
 	}
 	if (pae_paging(v, c->cr4, efer) && (!pae_paging(old, c->cr4, c->efer) || ((v ^ old) & (CR0_CD | CR0_NW))))
 		TRY(mmu_load_pdptes(c, c->cr3));
-	c->cr0 = v & (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG);
+	c->cr0 = v & CR0_DEFINED;
 	c->efer = efer;
 	if ((v ^ old) & CR0_PG)
 		flush_translations(c, false);

@@ -13,6 +13,7 @@
 void cpu_flags_changed(struct cpu *c, u32 old); /* after TF, IF, AC, VM, RF may have changed */
 void cpu_update_mode(struct cpu *c);   /* recompute mode, la_bits, careful, segment base cache, L1 context */
 bool cr0_valid(const struct cpu *c, u64 v);
+u64 cr4_defined(const struct cpu *c); /* the bits that its features define */
 bool cr4_valid(const struct cpu *c, u64 v);
 bool efer_valid(const struct cpu *c, u64 v);
 /* MOV CRn semantics with every check and flush: XR_FAULT on #GP. The vendor hooks are the caller's business. */

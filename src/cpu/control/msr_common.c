@@ -292,6 +292,17 @@ static bool xss_write(struct cpu *c, u32 index, u64 value)
 	"X2APIC_LVT_LINT0|X2APIC_LVT_LINT1|X2APIC_LVT_ERROR|X2APIC_INIT_COUNT|X2APIC_CUR_COUNT|||||X2APIC_DIV_CONF|"   \
 	"X2APIC_SELF_IPI"
 
+#define MSR_SMRR_PHYSBASE 0x1f2u
+#define MTRRCAP_SMRR      BIT(11)
+
+/* Eight variable ranges, fixed ones, write combining; and whether the model has system-management ranges. */
+static bool mtrrcap_read(struct cpu *c, u32 index, u64 *value)
+{
+	(void)index;
+	*value = 0x508 | (msr_find(c, MSR_SMRR_PHYSBASE) ? MTRRCAP_SMRR : 0);
+	return true;
+}
+
 /* clang-format off */
 static const struct msr_row rows[] = {
 	{.index = 0x010, .count = 1, .name = "IA32_TIME_STAMP_COUNTER", .feature = FEAT_TSC, .read = tsc_read, .write = tsc_write},
@@ -299,7 +310,7 @@ static const struct msr_row rows[] = {
 	{MSR_AT(0x03b, 1, "IA32_TSC_ADJUST", tsc_adjust), .feature = FEAT_TSC_ADJUST, .write = tsc_adjust_write},
 	{MSR_AT(0x048, 1, "IA32_SPEC_CTRL", spec_ctrl), .read = spec_ctrl_read, .write = spec_ctrl_write},
 	{.index = 0x049, .count = 1, .name = "IA32_PRED_CMD", .write = pred_cmd_write},
-	{.index = 0x0fe, .count = 1, .name = "IA32_MTRRCAP", .feature = FEAT_MTRR, .flags = MSR_CONST, .reset = 0x508},
+	{.index = 0x0fe, .count = 1, .name = "IA32_MTRRCAP", .feature = FEAT_MTRR, .read = mtrrcap_read},
 	{MSR_AT(0x174, 1, "IA32_SYSENTER_CS", sysenter_cs), .feature = FEAT_SEP, .writable = ~0ull},
 	{MSR_AT(0x175, 1, "IA32_SYSENTER_ESP", sysenter_esp), .feature = FEAT_SEP, .writable = ~0ull, .flags = MSR_CANONICAL},
 	{MSR_AT(0x176, 1, "IA32_SYSENTER_EIP", sysenter_eip), .feature = FEAT_SEP, .writable = ~0ull, .flags = MSR_CANONICAL},

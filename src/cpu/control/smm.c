@@ -1,36 +1,39 @@
 /* SMM entry and RSM by the default treatment. */
 #include "cpu/control/smm.h"
 
+#include "cpu/control/msr.h"
 #include "cpu/control/smm_map.h"
 #include "cpu/mmu/mmu.h"
 #include "cpu/state/phys.h"
 
 const struct smm_map *smm_map_of(const struct cpu *c)
 {
-	(void)c;
-	return &smm_map_amd64;
+	if (c->feat.smm_map_amd64)
+		return &smm_map_firmware;
+	if (!quirk(c, QUIRK_SMM_MAP_INTEL))
+		return &smm_map_amd64;
+	return has(c, FEAT_LM) ? &smm_map_intel64 : &smm_map_ia32;
 }
 
 /* ---- between the image and the state ---- */
 
-#define SMM_UNUSABLE 0x8000u /* in a reserved bit: a null selector has left the rest of the descriptor as it was */
+#define ATTRIBUTES_UNUSABLE 0x8000u
 
-static u32 attributes(u64 ar)
+static u64 attributes(u64 ar)
 {
-	return (u32)((ar & 0xff) | (ar >> 4 & 0xf00)) | (ar & AR_UNUSABLE ? SMM_UNUSABLE : 0);
+	return (ar & 0xff) | (ar >> 4 & 0xf00) | (ar & AR_UNUSABLE ? ATTRIBUTES_UNUSABLE : 0);
 }
 
-/* Segments without the present bit are as unusable as a null selector makes them. */
-static u32 access_rights(u64 attrib)
+static u64 access_rights(u64 attrib)
 {
-	u32 ar = (u32)((attrib & 0xff) | (attrib & 0xf00) << 4);
+	u64 ar = (attrib & 0xff) | (attrib & 0xf00) << 4;
 
-	return (ar & AR_P) && !(attrib & SMM_UNUSABLE) ? ar : ar | AR_UNUSABLE;
+	return ar & AR_P && !(attrib & ATTRIBUTES_UNUSABLE) ? ar : ar | AR_UNUSABLE;
 }
 
 static u64 to_map(unsigned form, u64 v)
 {
-	switch (form & (SMM_SAVED - 1)) {
+	switch (form) {
 	case SMM_ATTRIBUTES: return attributes(v);
 	case SMM_HIGH: return v >> 32;
 	default: return v;
@@ -39,7 +42,7 @@ static u64 to_map(unsigned form, u64 v)
 
 static u64 from_map(unsigned form, u64 before, u64 v)
 {
-	switch (form & (SMM_SAVED - 1)) {
+	switch (form) {
 	case SMM_ATTRIBUTES: return access_rights(v);
 	case SMM_LOW: return (before & ~0xffffffffull) | v;
 	case SMM_HIGH: return (before & 0xffffffffull) | v << 32;
@@ -65,8 +68,6 @@ static void load_image(const struct smm_map *m, const u8 image[SMM_BYTES], struc
 		const struct smm_row *r = &m->rows[n];
 		u64 v = 0, now = 0;
 
-		if (r->form & SMM_SAVED)
-			continue;
 		memcpy(&v, image + (r->at - SMM_IMAGE), r->width);
 		memcpy(&now, (u8 *)s + r->offset, r->size);
 		now = from_map(r->form, now, v);
@@ -76,7 +77,21 @@ static void load_image(const struct smm_map *m, const u8 image[SMM_BYTES], struc
 
 /* ---- entry ---- */
 
-static void collect(struct cpu *c, struct smm_state *s)
+static void collect_io(struct cpu *c, const struct smm_map *m, struct smm_state *s)
+{
+	const struct smi_io *io = &c->smi_io;
+
+	if (!io->valid)
+		return;
+	s->io_trap = m->io_trap(c, io);
+	s->io_address = io->io.string ? io->io.linear : 0;
+	s->io_rip = io->rip;
+	s->io_rcx = io->rcx;
+	s->io_rsi = io->rsi;
+	s->io_rdi = io->rdi;
+}
+
+static void collect(struct cpu *c, const struct smm_map *m, struct smm_state *s)
 {
 	memset(s, 0, sizeof(*s));
 	memcpy(s->r, c->r, sizeof(s->r));
@@ -94,18 +109,19 @@ static void collect(struct cpu *c, struct smm_state *s)
 	s->dr6 = c->dr6;
 	s->dr7 = c->dr7;
 	s->smbase = c->smbase;
-	s->revision = smm_map_of(c)->revision;
+	s->revision = m->revision;
 	s->halted = c->activity == ACT_HLT;
 	s->nmi_masked = c->nmi_blocked;
+	collect_io(c, m, s);
 }
 
-/* "SMI Handler Execution Environment", "SMM Execution Environment": like real mode, with limits of 4 GiB. */
+/* "SMI Handler Execution Environment", "SMM Operating-Environment": like real mode, with limits of 4 GiB. */
 static void load_handler(struct cpu *c)
 {
-	const u32 data = AR_S | AR_P | AR_W | AR_A;
+	const u32 data = AR_S | AR_P | AR_W | AR_A | AR_G;
 
 	for (unsigned n = SEG_ES; n <= SEG_GS; n++)
-		c->seg[n] = (struct seg){.limit = ~0u, .ar = data | AR_G};
+		c->seg[n] = (struct seg){.limit = ~0u, .ar = data};
 	c->seg[SEG_CS].sel = (u16)(c->smbase >> 4);
 	c->seg[SEG_CS].base = c->smbase;
 	flags_set(c, FL_1);
@@ -115,7 +131,12 @@ static void load_handler(struct cpu *c)
 	c->efer &= EFER_SVME; /* "Changes to RSM Instruction": neither way changes it */
 	c->dr7 = DR7_RESET;
 	c->activity = ACT_RUN;
-	c->shadow = 0;
+}
+
+static void tell(struct cpu *c, bool entered)
+{
+	if (unlikely(c->hooks->trace & TRACE_INT) && c->hooks->smm)
+		c->hooks->smm(c->hooks->arg, c, entered);
 }
 
 void smm_see(struct cpu *c, bool on)
@@ -142,26 +163,36 @@ void smm_set(struct cpu *c, bool on)
 		smm_cycle(c, on);
 }
 
+/* "I/O Instruction Restart", "Debug ... in SMM": traps of the instruction before wait for RSM. */
+static void hold_traps(struct cpu *c)
+{
+	c->smm_db = c->pending_db;
+	c->pending_db = 0;
+	c->pend &= ~(u32)PEND_DB;
+}
+
 void smm_enter(struct cpu *c)
 {
+	const struct smm_map *m = smm_map_of(c);
 	u8 image[SMM_BYTES] = {0};
 	struct smm_state s;
-	const struct smm_map *m = smm_map_of(c);
 
+	tell(c, true);
+	hold_traps(c);
 	c->virt->smm.enter(c, image + SMM_VENDOR);
 	if (!c->guest && c->guest_since != UINT64_MAX) { /* what the handler does is not the guest's */
 		c->guest_insns += c->insns - c->guest_since;
 		c->guest_since = UINT64_MAX;
 	}
-	collect(c, &s);
+	collect(c, m, &s);
 	save_image(m, &s, image);
 	c->smm_nmi = c->nmi_blocked;
-	c->smm_db = c->pending_db;
-	c->pending_db = 0;
-	c->pend &= ~(u32)PEND_DB;
+	c->smm_shutdown = c->activity == ACT_SHUTDOWN;
+	memcpy(c->smm_pdpte, c->pdpte, sizeof(c->smm_pdpte));
 	c->nmi_blocked = c->smi_blocked = true;
 	smm_set(c, true);
 	cpu_write(c, BY_CPU, (u32)(c->smbase + m->first), image + (m->first - SMM_IMAGE), 0x10000 - m->first);
+	cpu_end_wait(c);
 	load_handler(c);
 	tlb_flush_space(c, TLB_SPACE_SMM, false);
 	tlb_set_space(c, TLB_SPACE_SMM);
@@ -171,8 +202,10 @@ void smm_enter(struct cpu *c)
 
 enum xr smm_smi(struct cpu *c)
 {
-	enum xr r = c->virt->smm.smi(c);
+	enum xr r;
 
+	c->smi_count++;
+	r = c->virt->smm.smi(c);
 	if (r == XR_OK)
 		smm_enter(c);
 	return r;
@@ -180,12 +213,48 @@ enum xr smm_smi(struct cpu *c)
 
 /* ---- RSM ---- */
 
+/* What is illegal in the map without being refused: APM 2 "Leaving SMM". */
+static void mend(const struct cpu *c, struct smm_state *s)
+{
+	static const u8 canonical[] = {SEG_FS, SEG_GS, SEG_LDTR, SEG_TR};
+	unsigned width = msr_la_bits(c);
+	bool lma = (s->efer & EFER_LME) && (s->cr0 & CR0_PG) && (s->cr4 & CR4_PAE);
+
+	s->efer = (s->efer & ~(EFER_LMA | EFER_SVME)) | (lma ? EFER_LMA : 0) | (c->efer & EFER_SVME);
+	if (lma || !(s->cr0 & CR0_PE))
+		s->rflags &= ~(u64)FL_VM;
+	s->rflags = (s->rflags & FL_ALL) | FL_1;
+	s->cr0 = (s->cr0 & CR0_DEFINED) | CR0_ET;
+	s->dr6 = (s->dr6 & ~BIT(12)) | dr6_fixed(c);
+	s->dr7 = (s->dr7 & ~(BIT(12) | BIT(14) | BIT(15))) | DR7_RESET;
+	for (size_t n = 0; n < ARRAY_LEN(canonical); n++)
+		s->seg[canonical[n]].base = (u64)sign_extend(s->seg[canonical[n]].base, width);
+	s->gdtr.base = (u64)sign_extend(s->gdtr.base, width);
+	s->idtr.base = (u64)sign_extend(s->idtr.base, width);
+	for (unsigned n = SEG_ES; n <= SEG_DS; n++)
+		s->seg[n].base = (u32)s->seg[n].base;
+}
+
+/* "I/O Instruction Restart": the access is made once more, and its traps with it. */
+static void restart_io(struct cpu *c, const struct smm_map *m, struct smm_state *s)
+{
+	bool asked = m->restart ? s->io_restart == m->restart : s->io_restart != 0;
+
+	if (!asked || !(s->io_trap & m->io_valid))
+		return;
+	s->rip = s->io_rip;
+	s->r[REG_RCX] = s->io_rcx;
+	s->r[REG_RSI] = s->io_rsi;
+	s->r[REG_RDI] = s->io_rdi;
+	c->smm_db = 0;
+}
+
 static void resume(struct cpu *c, const struct smm_state *s)
 {
 	memcpy(c->r, s->r, sizeof(s->r));
 	memcpy(c->seg, s->seg, sizeof(s->seg));
 	c->r[REG_RIP] = s->rip;
-	flags_set(c, (u32)s->rflags | FL_1);
+	flags_set(c, (u32)s->rflags);
 	c->gdtr.base = s->gdtr.base;
 	c->gdtr.limit = (u32)s->gdtr.limit;
 	c->idtr.base = s->idtr.base;
@@ -198,35 +267,85 @@ static void resume(struct cpu *c, const struct smm_state *s)
 	c->dr7 = s->dr7;
 	c->smbase = s->smbase;
 	c->cpl = (u8)ar_dpl(c->seg[SEG_SS].ar);
-	if (s->halted)
-		c->activity = ACT_HLT;
+	c->activity = c->smm_shutdown ? ACT_SHUTDOWN : s->halted ? ACT_HLT : ACT_RUN;
+	c->nmi_blocked = s->nmi_masked & 1;
+	c->smi_blocked = false;
+}
+
+/* Evidence: which field of the map, and the rule. */
+static enum xr refuse(struct cpu *c, const struct smm_map *m, const struct smm_check *k, const u8 image[SMM_BYTES])
+{
+	const struct smm_row *r = smm_check_field(m, k);
+
+	c->rsm = (struct rsm_refused){.check = k->id, .rule = k->rule, .manual = k->manual};
+	if (r) {
+		c->rsm.field = r->name;
+		c->rsm.at = (u32)(c->smbase + r->at);
+		c->rsm.width = r->width;
+		memcpy(&c->rsm.value, image + (r->at - SMM_IMAGE), r->width);
+	}
+	c->chain_n = 0;
+	c->activity = ACT_SHUTDOWN;
+	return XR_STOP;
+}
+
+static const struct smm_check vendor_state = {
+	.id = "rsm.vendor",
+	.rule = "what the vendor keeps in the map must lead back to where the SMI came",
+	.manual = "SDM 3C \"Default Treatment of RSM\", APM 2 \"RSM in a Guest\"",
+	.offset = UINT16_MAX,
+};
+static const struct smm_check bad_pdptes = {
+	.id = "rsm.pdpte.reserved",
+	.rule = "with PAE paging the page-directory-pointer entries at CR3 must have no reserved bit",
+	.manual = "33047 \"Changes to RSM Instruction\"",
+	.offset = offsetof(struct smm_state, cr3),
+};
+
+/* "Changes to RSM Instruction": read anew with EFER.SVME, else they are what they were. A guest's own, behind a second
+ * stage, are the vendor's. */
+static bool restore_pdptes(struct cpu *c)
+{
+	bool pae = (c->cr0 & CR0_PG) && (c->cr4 & CR4_PAE) && !(c->efer & EFER_LMA);
+
+	if (c->stage2)
+		return true;
+	memcpy(c->pdpte, c->smm_pdpte, sizeof(c->pdpte));
+	return !pae || !(c->efer & EFER_SVME) || mmu_load_pdptes(c, c->cr3) == XR_OK;
 }
 
 enum xr smm_rsm(struct cpu *c)
 {
+	const struct smm_map *m = smm_map_of(c);
+	const struct smm_check *bad;
 	u8 image[SMM_BYTES] = {0};
 	struct smm_state s;
-	const struct smm_map *m = smm_map_of(c);
 
 	cpu_read(c, BY_CPU, (u32)(c->smbase + m->first), image + (m->first - SMM_IMAGE), 0x10000 - m->first);
-	collect(c, &s);
+	memset(&s, 0, sizeof(s));
+	s.nmi_masked = c->smm_nmi;
 	load_image(m, image, &s);
+	bad = smm_check_state(c, &s);
+	if (bad)
+		return refuse(c, m, bad, image);
+	mend(c, &s);
+	restart_io(c, m, &s);
+	tell(c, false);
 	resume(c, &s);
-	c->nmi_blocked = c->smm_nmi;
-	c->smm_nmi = false;
-	c->smi_blocked = false;
 	smm_set(c, false);
 	tlb_set_space(c, 0);
 	cpu_update_mode(c);
-	if (!c->virt->smm.leave(c, image + SMM_VENDOR)) {
-		c->activity = ACT_SHUTDOWN;
-		return XR_STOP;
-	}
-	c->pending_db |= c->smm_db;
+	if (!c->virt->smm.leave(c, image + SMM_VENDOR))
+		return refuse(c, m, &vendor_state, image);
+	cpu_update_mode(c);
+	if (!restore_pdptes(c))
+		return refuse(c, m, &bad_pdptes, image);
+	c->pending_db = c->smm_db;
 	c->smm_db = 0;
 	if (c->pending_db)
 		c->pend |= PEND_DB;
-	cpu_update_mode(c);
+	c->smm_nmi = c->smm_shutdown = false;
+	memset(c->smm_pdpte, 0, sizeof(c->smm_pdpte));
 	cpu_recheck(c);
 	return XR_OK;
 }

@@ -341,7 +341,7 @@ static const struct insn_row rows[] = {
 	{M(MCOMMIT), .form = "MCOMMIT", .fn = mcommit, .feature = FEAT_MCOMMIT, .icpt = ICPT_MCOMMIT, .flags = ROW_LATE_ICPT},
 	{M(RDPKRU), .form = "RDPKRU", .fn = rdpkru, .feature = FEAT_PKU},
 	{M(WRPKRU), .form = "WRPKRU", .fn = wrpkru, .feature = FEAT_PKU},
-	{M(RSM), .form = "RSM", .fn = rsm, .flags = ROW_BRANCH | ROW_END, .icpt = ICPT_RSM},
+	{M(RSM), .form = "RSM", .fn = rsm, .flags = ROW_BRANCH | ROW_END | ROW_LOADS_TF, .icpt = ICPT_RSM},
 	{M(SERIALIZE), .form = "SERIALIZE", .fn = serialize, .feature = FEAT_SERIALIZE, .flags = ROW_END},
 };
 /* clang-format on */

@@ -75,6 +75,9 @@ void tlb_set_space(struct cpu *c, u16 space);                         /* at VM e
 /* Recompute the context number after anything that changes how addresses translate: CPL, CR0, CR3, CR4, EFER, RFLAGS.AC,
  * PKRU, space, second stage on or off, DR7, alignment checking. Cheap. */
 void mmu_update_context(struct cpu *c);
+/* What the processor itself hides of physical memory, outside SMM or in it, from its instructions, walks and fetches. */
+#define MMU_VEILS 3
+void mmu_veil(struct cpu *c, bool smm, const struct space_veil *veil, unsigned veils);
 /* PDPTE registers: MOV CR3 and friends under PAE. XR_FAULT: #GP(0), nothing loaded. */
 enum xr mmu_load_pdptes(struct cpu *c, u64 cr3) must_check;
 enum status mmu_init(struct cpu *c); /* of a processor that is new: all else of it is zero */

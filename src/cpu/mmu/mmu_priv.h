@@ -80,6 +80,11 @@ struct l1_contexts {
 	struct walk_mode walk;  /* of the paging mode behind walk_key; 0: none yet */
 	u64 walk_key;
 	struct observer maps; /* told when what is seen of physical memory has changed */
+	struct {              /* what this processor sees of it outside and in SMM where that is not what the bus shows */
+		struct space_veil veil[MMU_VEILS];
+		unsigned veils;
+		struct space seen;
+	} own[2];
 	struct walk_memo memo[WALK_MEMOS];
 	u32 large_sizes;        /* bit n: pages of 2^n bytes were put into tlb.large since the last full flush */
 };

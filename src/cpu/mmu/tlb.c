@@ -159,11 +159,38 @@ void mmu_update_context(struct cpu *c)
 		c->block_mode_changed = 1;
 }
 
+static void see(struct cpu *c, bool smm)
+{
+	struct l1_contexts *h = c->l1_contexts;
+	const struct space *s = &c->bus->space[smm ? SPACE_SMM : SPACE_CPU];
+
+	c->seen[smm] = s;
+	if (likely(!h->own[smm].veils))
+		return;
+	bus_veil(c->bus, s, h->own[smm].veil, h->own[smm].veils, &h->own[smm].seen);
+	c->seen[smm] = &h->own[smm].seen;
+}
+
+void mmu_veil(struct cpu *c, bool smm, const struct space_veil *veil, unsigned veils)
+{
+	struct l1_contexts *h = c->l1_contexts;
+
+	if (!veils && !h->own[smm].veils)
+		return;
+	memcpy(h->own[smm].veil, veil, veils * sizeof(*veil));
+	h->own[smm].veils = veils;
+	see(c, smm);
+	mmu_update_context(c);
+	c->block_mode_changed = 1;
+}
+
 /* What was translated stays; the numbers under which the computer's pointers are found do not. */
 static void remapped(void *arg)
 {
 	struct cpu *c = arg;
 
+	see(c, false);
+	see(c, true);
 	mmu_update_context(c);
 	c->block_mode_changed = 1;
 }
@@ -451,6 +478,8 @@ enum status mmu_init(struct cpu *c)
 		return ST_NOMEM;
 	}
 	c->trap_page = TRAP_PAGE_NONE;
+	see(c, false);
+	see(c, true);
 	h->maps = (struct observer){.remapped = remapped, .arg = c};
 	bus_observe(c->bus, &h->maps);
 	mmu_update_context(c);

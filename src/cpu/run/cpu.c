@@ -2,6 +2,7 @@
 #include "cpu/run/run.h"
 
 #include "cpu/apic/apic.h"
+#include "cpu/control/smm.h"
 #include "cpu/decode/decode.h"
 #include "cpu/exec/fpu.h"
 #include "cpu/state/phys.h"
@@ -55,6 +56,7 @@ static void reset_segments(struct cpu *c)
 	c->gdtr.limit = c->idtr.limit = 0xffff;
 	c->lidt = false;
 	c->chain_n = 0;
+	c->rsm.check = NULL;
 }
 
 static void reset_registers(struct cpu *c, bool init)
@@ -74,9 +76,10 @@ static void reset_run_state(struct cpu *c, bool init)
 {
 	c->pend &= init ? (u32)PEND_SIPI : 0; /* INIT followed by SIPI at once */
 	c->pending_db = c->smm_db = 0;
+	memset(c->smm_pdpte, 0, sizeof(c->smm_pdpte));
 	memset(&c->smi_io, 0, sizeof(c->smi_io));
 	c->shadow = 0;
-	c->nmi_blocked = c->smm = c->smi_blocked = c->smm_nmi = c->guest = c->virt_root = c->stage2 = c->mtf = c->pdpte_on_demand = false;
+	c->nmi_blocked = c->smm = c->smi_blocked = c->smm_nmi = c->smm_shutdown = c->guest = c->virt_root = c->stage2 = c->mtf = c->pdpte_on_demand = false;
 	c->lock_exits = c->bus_lock = c->halted_by_mwait_if = c->mc_fatal = false;
 	c->gif = true;
 	c->space = 0;
@@ -92,9 +95,11 @@ void cpu_reset(struct cpu *c, bool init)
 	reset_registers(c, init);
 	reset_run_state(c, init);
 	if (!init) {
+		c->smi_count = c->smrr_base = c->smrr_mask = 0;
 		c->smbase = 0x30000; /* "SMRAM": INIT leaves it */
 		fpu_reset(c, false);
 		msr_reset(c);
+		smm_ranges_changed(c);
 	}
 	apic_reset(c, init);
 	c->virt->life.reset(c, init);
@@ -110,6 +115,7 @@ void cpu_restart(struct cpu *c)
 	const u32 pins = PEND_RESET | PEND_MCE | PEND_SMI | PEND_INIT | PEND_SIPI | PEND_NMI | PEND_INTR;
 	const u32 held = c->pend & pins;
 
+	smm_set(c, false); /* the loader does not see SMRAM */
 	reset_segments(c);
 	reset_registers(c, true);
 	reset_run_state(c, true);
@@ -138,6 +144,7 @@ void cpu_loaded(struct cpu *c)
 	if (c->virt->life.loaded)
 		c->virt->life.loaded(c);
 	code_cache_flush(c->code);
+	smm_ranges_changed(c);
 	tlb_flush_all(c);
 	cpu_update_mode(c); /* arms the overflow timer, too */
 	apic_rearm(c);

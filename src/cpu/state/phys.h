@@ -9,7 +9,7 @@
 
 static inline const struct space *cpu_sees(const struct cpu *c)
 {
-	return &c->bus->space[c->smm ? SPACE_SMM : SPACE_CPU];
+	return c->seen[c->smm];
 }
 
 /* Who the processor is on the bus; by: BY_CPU, BY_WALK, BY_VIRT. */
@@ -33,11 +33,11 @@ static inline pa_t cpu_phys(const struct cpu *c, pa_t pa)
 /* Any length that does not leave its MiB, for A20M. */
 static inline void cpu_read(const struct cpu *c, enum by by, pa_t pa, void *buf, u64 len)
 {
-	phys_read(c->bus, cpu_as(c, by), cpu_phys(c, pa), buf, len);
+	space_read(c->bus, cpu_sees(c), cpu_as(c, by), cpu_phys(c, pa), buf, len);
 }
 static inline void cpu_write(const struct cpu *c, enum by by, pa_t pa, const void *buf, u64 len)
 {
-	phys_write(c->bus, cpu_as(c, by), cpu_phys(c, pa), buf, len);
+	space_write(c->bus, cpu_sees(c), cpu_as(c, by), cpu_phys(c, pa), buf, len);
 }
 static inline u64 cpu_read_u64(const struct cpu *c, enum by by, pa_t pa)
 {
@@ -47,7 +47,7 @@ static inline u64 cpu_read_u64(const struct cpu *c, enum by by, pa_t pa)
 	if (likely(p && pa - p->base <= p->size - sizeof(v)))
 		memcpy(&v, space_host(p, pa), sizeof(v));
 	else
-		phys_read(c->bus, cpu_as(c, by), pa, &v, sizeof(v));
+		space_read(c->bus, cpu_sees(c), cpu_as(c, by), pa, &v, sizeof(v));
 	return v;
 }
 static inline u32 cpu_read_u32(const struct cpu *c, enum by by, pa_t pa)

@@ -56,7 +56,8 @@ const struct state_row cpu_rows[] = {
 	C(212, lock_exits), C(213, bus_lock), C(214, lbr_select), C(215, guest_since),
 	C(230, mc_fatal),
 	/* system-management mode */
-	C(231, smi_blocked), C(232, smm_nmi), C(233, smbase), C(234, smi_io), C(235, smm_db),
+	C(231, smi_blocked), C(232, smm_nmi), C(233, smbase), C(234, smi_io), C(235, smm_db), C(236, smi_count),
+	C(237, smm_shutdown), CA(242, smm_pdpte), C(238, smm_addr), C(239, smm_mask), C(240, smrr_base), C(241, smrr_mask),
 	CA(244, io_trap), C(245, io_trap_ctl), C(246, smm_key),
 };
 /* clang-format on */

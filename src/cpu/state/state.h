@@ -73,6 +73,13 @@ struct smi_io {
 	u8 traps;          /* which of its registers did */
 };
 
+/* Why RSM ended in a shutdown: a row of its checks, and the field of the save-state map. */
+struct rsm_refused {
+	const char *check, *rule, *manual, *field; /* check NULL: it did not; field NULL: none has it */
+	u64 at, value;
+	u8 width;
+};
+
 struct cpu_model;
 struct clock;
 struct block;
@@ -132,9 +139,13 @@ struct cpu {
 	bool smm;              /* in system-management mode: SMRAM is seen */
 	bool smi_blocked;      /* an SMI stays pending: in SMM, and as long as the vendor wants */
 	bool smm_nmi;          /* SMM was entered with NMIs blocked */
+	bool smm_shutdown;     /* SMM was entered from shutdown, and RSM returns there */
+	u64 smm_pdpte[4];      /* PDPTE registers when SMM was entered; no map has them */
 	u64 smm_db;            /* pending_db when SMM was entered: those traps come behind RSM */
 	u64 smbase;            /* the handler is at 8000h behind it, the save-state map below 10000h behind it */
 	struct smi_io smi_io;
+	u64 smi_count;         /* SMIs taken since RESET */
+	u64 smm_addr, smm_mask, smrr_base, smrr_mask; /* who hides SMRAM from what is not in SMM: AMD's MSRs, Intel's */
 	bool halted_by_mwait_if; /* MWAIT with the break-on-masked-interrupt extension */
 	u32 pend;              /* enum pend */
 	u64 pending_db;        /* DR6 bits of pending traps */
@@ -205,6 +216,7 @@ struct cpu {
 	struct event chain[3]; /* evidence: the exceptions that led to a shutdown */
 	u8 chain_n;            /* evidence */
 	struct event chain_from; /* evidence: what was being delivered when chain[0] arose; EV_NONE: nothing */
+	struct rsm_refused rsm; /* evidence */
 	bool lidt;             /* evidence: LIDT ran since RESET */
 	struct l1_entry l1[1 << L1_BITS]; /* cache: filled from the TLB */
 	struct tlb tlb;        /* cache: filled by walks; flushed by cpu_loaded() */
@@ -219,6 +231,7 @@ struct cpu {
 	struct cpu *const *all; /* every processor of the machine */
 	unsigned count;
 	struct bus *bus;
+	const struct space *seen[2]; /* cache: physical memory outside and in SMM: the bus's, or by mmu_veil() */
 	struct observer stores; /* of the stores that may end a wait at a monitored line */
 	struct hooks *hooks;
 	const struct cpu_model *model;
