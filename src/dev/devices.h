@@ -89,10 +89,12 @@ void smi_global_release(struct device *smi); /* GBL_RLS was written */
 bool smi_traps_sleep(struct device *smi);    /* SLP_EN was written; true: it is the handler's affair */
 void smi_tco(struct device *smi, bool asserted);
 void smi_lock_tco(struct device *smi, bool locked); /* TCO_EN */
+bool smi_awaited(const struct device *smi); /* a timer of its own goes on that will ask for an SMI */
 
 /* ICH9 TCO block at PMBASE + 60h. */
 enum status tco_create(struct device **out, const struct dev_env *e, u16 pmbase, struct device *smi);
 void tco_move(struct device *tco, u16 pmbase, bool enabled); /* with the ACPI block */
+bool tco_runs(const struct device *tco); /* the watchdog counts */
 void tco_bios_write(struct device *tco); /* BIOSWE was set although it is locked */
 
 /* fw_cfg, ports 510h-51Bh, with DMA. Content is added before the first run. */

@@ -257,6 +257,14 @@ void smi_lock_tco(struct device *d, bool locked)
 	((struct smi *)d)->tco_lock = locked;
 }
 
+bool smi_awaited(const struct device *d)
+{
+	const struct smi *s = (const struct smi *)d;
+
+	return (s->en & GBL_SMI_EN) && s->platform && s->platform->smi &&
+	       (s->sw_start != UINT64_MAX || ((s->en & PERIODIC) && !(s->sts & PERIODIC)));
+}
+
 static void decode(struct bus *b, struct bus_range *r, bool on)
 {
 	if (on != r->mapped)

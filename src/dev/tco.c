@@ -164,6 +164,11 @@ void tco_bios_write(struct device *d)
 	update(t);
 }
 
+bool tco_runs(const struct device *d)
+{
+	return runs((const struct tco *)d);
+}
+
 void tco_move(struct device *d, u16 pmbase, bool enabled)
 {
 	struct tco *t = (struct tco *)d;

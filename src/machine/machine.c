@@ -304,6 +304,12 @@ static bool all_masked(const struct machine *m)
 	return true;
 }
 
+/* Nothing but a reset from outside can go on from here: no interrupt, no SMI, no watchdog. */
+static bool hopeless(const struct machine *m)
+{
+	return all_masked(m) && !m->asleep && !smi_awaited(m->smi) && !tco_runs(m->tco);
+}
+
 /* Real time for virtual time, in pieces the computer can sleep for. */
 static void sleep_for(struct machine *m, u64 ns)
 {
@@ -325,8 +331,8 @@ static void idle(struct machine *m)
 
 	if (m->idle_since == UINT64_MAX)
 		m->idle_since = now;
-	if (all_masked(m) && !m->asleep ? next == UINT64_MAX || now - m->idle_since > IDLE_LIMIT_MASKED
-	                                : !live && (next == UINT64_MAX || now - m->idle_since > IDLE_LIMIT)) {
+	if (hopeless(m) ? next == UINT64_MAX || now - m->idle_since > IDLE_LIMIT_MASKED
+	                : !live && (next == UINT64_MAX || now - m->idle_since > IDLE_LIMIT)) {
 		pc_stop(m, MSTOP_DEADLOCK, 0);
 		return;
 	}
