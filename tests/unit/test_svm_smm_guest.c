@@ -149,7 +149,7 @@ static void test_guest_goes_on(void **state)
 			fail_msg("shape %u: %u and %u events, %x %x", shape, o[0].n, o[1].n, o[0].log[0], o[1].log[0]);
 		assert_int_equal(o[0].log[0], shape == AVIC || shape == MASKED ? VECTOR : 1);
 	}
-	proves("svm.2.18.2.6 svm.4.1.2");
+	proves("svm.2.18.2.6");
 }
 
 /* An SMI at the boundary behind an instruction: HLT waits, and then goes on waiting or not, as the handler wants. */
@@ -241,12 +241,111 @@ static void test_vmrun_in_smm(void **state)
 	proves("svm.2.18.3.1");
 }
 
+/* ---- "Changes to RSM Instruction" ---- */
+
+/* In SMM from a host, stopped: the area is there to be changed; RSM, and what the host does next. */
+static struct pc *stopped_host(const char *model, bool svme)
+{
+	struct pc *p = smm_machine(model);
+
+	p->c->efer = svme ? p->c->efer | EFER_SVME : p->c->efer & ~(u64)EFER_SVME;
+	cpu_update_mode(p->c);
+	stop_in_handler(p);
+	CODE(p, HOST_CODE, 0x90, 0xfa, 0xf4);
+	cpu_raise(p->c, PEND_SMI);
+	run_from(p, HOST_CODE);
+	assert_true(p->c->smm);
+	return p;
+}
+
+static void set64(struct pc *p, unsigned offset, u64 v)
+{
+	memcpy(saved(p, offset), &v, 8);
+}
+
+static void test_rsm_svme(void **state)
+{
+	(void)state;
+	for (unsigned n = 0; n < 2 * ARRAY_LEN(models); n++) {
+		const bool svme = n & 1;
+		struct pc *p = stopped_host(models[n / 2], svme);
+
+		set64(p, 0xfed0, saved64(p, 0xfed0) ^ EFER_SVME);
+		go_on(p);
+		assert_int_equal(p->c->activity, ACT_HLT);
+		assert_false(p->c->smm);
+		assert_int_equal(p->c->efer & EFER_SVME, svme ? EFER_SVME : 0);
+		smm_free(p);
+	}
+	proves("svm.4.1.1");
+}
+
+/* CR0.PE 0 with CR0.PG 1. With SVM: real mode with paging; 16-bit code at linear address 100000h is stored by page tables at
+ * GUEST_CODE. Without: shutdown. */
+static void test_rsm_paged_real(void **state)
+{
+	(void)state;
+	for (unsigned n = 0; n < 2 * ARRAY_LEN(models); n++) {
+		const bool svme = n & 1;
+		struct pc *p = stopped_host(models[n / 2], svme);
+
+		for (u64 k = 0; k < 1024; k++) /* 4 KiB pages of the first 4 MiB, 20000h at GUEST_CODE */
+			bus_write(&p->bus, 0x8000 + 4 * k, &(u32){(u32)(k == 0x20 ? GUEST_CODE : k << 12) | 0x67}, 4);
+		bus_write(&p->bus, 0x9000, &(u32){0x8067}, 4);
+		CODE(p, GUEST_CODE, 0x66, 0x0f, 0x20, 0xc0, 0xa8, 1, 0x75, 2, 0xb0, 7, 0xf4); /* MOV EAX, CR0; TEST AL, 1; JNZ; MOV AL, 7 */
+		set64(p, 0xff58, CR0_PG | CR0_ET);
+		set64(p, 0xff50, 0x9000);
+		set64(p, 0xff48, 0);
+		set64(p, 0xfed0, svme ? EFER_SVME : 0);
+		set64(p, 0xff70, FL_1);
+		set64(p, 0xff78, 0);
+		memcpy(saved(p, 0xfe10), (const u16[]){0x2000, 0x9b}, 4);
+		memcpy(saved(p, 0xfe14), &(u32){0xffff}, 4);
+		set64(p, 0xfe18, 0x20000);
+		go_on(p);
+		if (svme) {
+			assert_int_equal(p->c->activity, ACT_HLT);
+			assert_int_equal(p->c->cr0 & (CR0_PE | CR0_PG), CR0_PG);
+			assert_int_equal(p->c->r[REG_RAX] & 0xff, 7);
+		} else {
+			assert_int_equal(p->c->activity, ACT_SHUTDOWN);
+		}
+		smm_free(p);
+	}
+	proves("svm.2.15.2 svm.4.1.3 svm.4.1.4");
+}
+
+/* The PDPEs that RSM finds at CR3 count, not those from before the SMI. */
+static void test_rsm_pdpes(void **state)
+{
+	(void)state;
+	for (unsigned n = 0; n < ARRAY_LEN(models); n++) {
+		struct pc *p = stopped_host(models[n], true);
+
+		for (u64 k = 0; k < 4; k++)
+			bus_write_u64(&p->bus, 0x7000 + 8 * k, k ? 0 : 0x6001);
+		set64(p, 0xff50, 0x7000);
+		set64(p, 0xfed0, EFER_SVME | EFER_NXE);
+		memcpy(saved(p, 0xfe12), &(u16){0xc9b}, 2); /* 32-bit code */
+		p->c->pdpte[0] = p->c->pdpte[1] = 0x1234001;
+		go_on(p);
+		assert_int_equal(p->c->activity, ACT_HLT);
+		assert_int_equal(p->c->pdpte[0], 0x6001);
+		assert_int_equal(p->c->pdpte[1], 0);
+		smm_free(p);
+	}
+	proves("svm.4.1.2");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(test_guest_goes_on),
 	        cmocka_unit_test(test_in_smm),
 	        cmocka_unit_test(test_vmrun_in_smm),
+	        cmocka_unit_test(test_rsm_svme),
+	        cmocka_unit_test(test_rsm_paged_real),
+	        cmocka_unit_test(test_rsm_pdpes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
