@@ -179,7 +179,7 @@ static void checks(void)
 	if (of_2005) {
 		base(&plain);
 		v->intercept1 &= ~4u;
-		vcheck("SMI intercept", REQ("svm.2.2.1.113") "code", go(), ~0ull);
+		vcheck("SMI intercept", REQ("svm.2.2.1.113 svm.2.9.3.22") "code", go(), ~0ull);
 	}
 }
 
