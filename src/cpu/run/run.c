@@ -472,27 +472,6 @@ static void run_frozen(struct cpu *c)
 	c->yield = yield;
 }
 
-static void run_on(struct cpu *c, u64 until)
-{
-	c->until = until;
-	c->kick = c->block_mode_changed = 0;
-	if (c->careful)
-		step(c);
-	else if (unlikely(c->rflags & FL_RF))
-		run_resumed(c, until);
-	else
-		run_blocks(c, until);
-}
-
-/* As run_on(), up to the next SMI. */
-static void run_in_storm(struct cpu *c, u64 until)
-{
-	const u64 now = c->clock->now;
-
-	run_on(c, storm_bound(c, until));
-	storm_passed(c, c->clock->now - now);
-}
-
 void cpu_run(struct cpu *c, u64 until)
 {
 	c->yield = false;
@@ -504,11 +483,22 @@ void cpu_run(struct cpu *c, u64 until)
 			return;
 		if (c->attention)
 			continue;
-		if (unlikely(c->smm && c->stress.freeze_smm))
+		if (unlikely(c->smm && c->stress.freeze_smm)) {
 			run_frozen(c);
-		else if (unlikely(c->stress.smi_bits))
-			run_in_storm(c, until);
+			continue;
+		}
+
+		const u64 now = c->clock->now, end = unlikely(c->stress.smi_bits) ? storm_bound(c, until) : until;
+
+		c->until = end;
+		c->kick = c->block_mode_changed = 0;
+		if (c->careful)
+			step(c);
+		else if (unlikely(c->rflags & FL_RF))
+			run_resumed(c, end);
 		else
-			run_on(c, until);
+			run_blocks(c, end);
+		if (unlikely(c->stress.smi_bits))
+			storm_passed(c, c->clock->now - now);
 	}
 }
