@@ -127,6 +127,7 @@ static struct machine *restore(const char *model, const char *program, struct ma
 	copy_cpu(m->cpus[0], from->cpus[0]);
 	for (; d && s; d = d->next, s = s->next)
 		copy_rows(s->ops->rows, s->ops->row_count, d, s);
+	pc_loaded(m);
 	cpu_loaded(m->cpus[0]);
 	return m;
 }
@@ -149,14 +150,14 @@ static void cut(const char *model, const char *program, struct machine *whole, e
 	machine_destroy(second);
 }
 
-/* After how many instructions the program is in a guest, or waits. Returns how many such counts there are. */
+/* After how many instructions the program is in a guest, in system-management mode, or waits. Returns how many such counts there are. */
 static unsigned find_special(const char *model, const char *program, u64 n, u64 *at, unsigned max)
 {
 	struct machine *m = make(model, program);
 	unsigned found = 0;
 
 	for (u64 k = 1; k < n - 1 && run(m, 1) == MSTOP_LIMIT; k++)
-		if ((m->cpus[0]->guest || m->cpus[0]->activity != ACT_RUN) && found < max)
+		if ((m->cpus[0]->guest || m->cpus[0]->smm || m->cpus[0]->activity != ACT_RUN) && found < max)
 			at[found++] = k;
 	machine_destroy(m);
 	return found;
@@ -187,6 +188,14 @@ static void test_guests(void **state)
 	everywhere("amd", "tests/virt/both/both-svm.elf", 16, 4);
 	everywhere("intel", "tests/virt/both/both-vmx.elf", 16, 4);
 	everywhere("intel", "guests/vmx-exits.elf", 16, 4);
+}
+
+/* In a handler of system-management mode, in a guest within one, and in a guest with one behind it. */
+static void test_smm(void **state)
+{
+	(void)state;
+	everywhere("amd", "guests/smm-container.elf", 24, 4);
+	everywhere("intel", "guests/stm.elf", 24, 4);
 }
 
 /* The local APIC's timer, in its three modes. */
@@ -236,7 +245,7 @@ static void test_preemption(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(test_guests), cmocka_unit_test(test_timers), cmocka_unit_test(test_waits),
+	        cmocka_unit_test(test_guests), cmocka_unit_test(test_smm), cmocka_unit_test(test_timers), cmocka_unit_test(test_waits),
 	        cmocka_unit_test(test_preemption)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
