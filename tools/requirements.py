@@ -14,7 +14,7 @@ import os
 import sys
 
 ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'))
-FINISHED = ('2004', 'core', 'secure', 'svm', 'vmx')
+FINISHED = ('2004', 'core', 'secure', 'smm', 'svm', 'vmx')
 STATES = ('proved', 'excused', 'open', 'absent')
 
 
