@@ -5,7 +5,7 @@
 #include "vmx/vmx.h"
 
 /* "Event Injection", or what was pending. */
-void vmx_inject(struct cpu *c, struct vmx *v)
+static inlined void inject(struct cpu *c, struct vmx *v)
 {
 	u64 info = vmcs_get(v, VMCS_ENTRY_INTR_INFO), pending = vmcs_get(v, VMCS_GUEST_PENDING_DEBUG);
 	bool movss = (c->shadow & SHADOW_MOVSS) != 0;
@@ -196,7 +196,7 @@ enum xr vmx_enter(struct cpu *c, const struct insn *i, bool resume)
 		return vmx_entry_failure(c, 34, failed);
 	}
 	v->launched = true;
-	vmx_inject(c, v);
+	inject(c, v);
 	c->attention = 1;
 	if (c->hooks->vm_entry)
 		c->hooks->vm_entry(c->hooks->arg, c);
@@ -208,6 +208,11 @@ enum xr vmx_enter(struct cpu *c, const struct insn *i, bool resume)
 cold void vmx_image_fill(struct cpu *c, const u64 *f, bool resume, struct vmx_image *g)
 {
 	image_fill(c, f, resume, g);
+}
+
+cold void vmx_inject(struct cpu *c, struct vmx *v)
+{
+	inject(c, v);
 }
 
 cold void vmx_guest_begin(struct cpu *c)

@@ -38,7 +38,7 @@ cold void vmx_abort(struct cpu *c, u32 indicator)
 /* ---- "Recording VM-Exit Information and Updating VM-entry Control Fields" ---- */
 
 /* An external interrupt is acknowledged only on demand; an NMI or INIT that exits is consumed by the exit. */
-static struct event exiting_event(struct cpu *c, const struct exit_request *x)
+static inlined struct event exiting_event(struct cpu *c, const struct exit_request *x)
 {
 	struct event e = x->event;
 	int vector;

@@ -89,7 +89,7 @@ static inline void cc_restore(struct cpu *c, const struct cc_state *s)
 static inline void rep_suspend(struct cpu *c, const struct insn *i, u64 done)
 {
 	c->clock->now += done - 1;
-	c->insns -= !c->frozen;
+	c->insns--;
 	c->rflags |= FL_RF; /* "Resume Flag": what comes between two iterations pushes it */
 	c->r[REG_RIP] = insn_rip(c, i);
 }

@@ -20,7 +20,7 @@ static inline void account(struct cpu *c)
 	u32 n = c->left;
 
 	c->clock->now += n - c->charged;
-	c->insns += unlikely(c->frozen) ? 0 : n;
+	c->insns += n;
 	c->charged = 0;
 }
 
@@ -197,7 +197,7 @@ static void settle(struct cpu *c, enum xr r, const struct insn *i, u64 held)
 }
 
 /* Events between instructions. */
-static void poll(struct cpu *c)
+static inlined void poll(struct cpu *c)
 {
 	if (c->guest && c->guest_since == UINT64_MAX) /* every entry asks for attention */
 		c->guest_since = c->insns;
@@ -453,8 +453,34 @@ static void run_resumed(struct cpu *c, u64 end)
 	c->cur = NULL;
 }
 
-/* A test's system management mode: it begins and ends at the same moment, and in the same turn. */
-static void run_frozen(struct cpu *c)
+/* Until the clock reaches `until`, or something else comes up; in a test that freezes it, also when SMM begins. */
+static void run_on(struct cpu *c, u64 until)
+{
+	c->until = until;
+	while (c->clock->now < horizon(c, until) && !c->stop && !c->yield) {
+		if (c->attention || c->inject.type != EV_NONE) {
+			poll(c);
+			if (unlikely(c->smm && c->stress.freeze_smm))
+				return;
+		}
+		if (c->activity != ACT_RUN)
+			return;
+		if (c->attention)
+			continue;
+		c->kick = c->block_mode_changed = 0;
+		if (c->careful)
+			step(c);
+		else if (unlikely(c->rflags & FL_RF))
+			run_resumed(c, until);
+		else
+			run_blocks(c, until);
+	}
+}
+
+/* ---- a test's SMIs ---- */
+
+/* Its system management mode begins and ends at the same moment, and in the same turn. */
+static cold void run_frozen(struct cpu *c)
 {
 	const u64 now = c->clock->now, insns = c->insns;
 	const bool yield = c->yield;
@@ -465,40 +491,35 @@ static void run_frozen(struct cpu *c)
 			poll(c);
 		else
 			step(c);
+		c->insns = insns; /* at once: counters are brought up to date from it */
 	}
 	c->frozen = false;
 	c->clock->now = now;
-	c->insns = insns;
 	c->yield = yield;
+}
+
+static cold void run_stormed(struct cpu *c, u64 until)
+{
+	while (c->clock->now < horizon(c, until) && !c->stop && !c->yield && (c->activity == ACT_RUN || c->attention)) {
+		if (c->smm && c->stress.freeze_smm) {
+			run_frozen(c);
+			continue;
+		}
+
+		const u64 now = c->clock->now;
+
+		run_on(c, c->stress.smi_bits ? storm_bound(c, until) : until);
+		if (c->stress.smi_bits)
+			storm_passed(c, c->clock->now - now);
+	}
 }
 
 void cpu_run(struct cpu *c, u64 until)
 {
 	c->yield = false;
 	c->cur = NULL;
-	while (c->clock->now < horizon(c, until) && !c->stop && !c->yield) {
-		if (c->attention || c->inject.type != EV_NONE)
-			poll(c);
-		if (c->activity != ACT_RUN)
-			return;
-		if (c->attention)
-			continue;
-		if (unlikely(c->smm && c->stress.freeze_smm)) {
-			run_frozen(c);
-			continue;
-		}
-
-		const u64 now = c->clock->now, end = unlikely(c->stress.smi_bits) ? storm_bound(c, until) : until;
-
-		c->until = end;
-		c->kick = c->block_mode_changed = 0;
-		if (c->careful)
-			step(c);
-		else if (unlikely(c->rflags & FL_RF))
-			run_resumed(c, end);
-		else
-			run_blocks(c, end);
-		if (unlikely(c->stress.smi_bits))
-			storm_passed(c, c->clock->now - now);
-	}
+	if (unlikely(c->stress.smi_bits || c->stress.freeze_smm))
+		run_stormed(c, until);
+	else
+		run_on(c, until);
 }

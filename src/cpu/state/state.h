@@ -218,7 +218,7 @@ struct cpu {
 	struct event chain_from; /* evidence: what was being delivered when chain[0] arose; EV_NONE: nothing */
 	struct rsm_refused rsm; /* evidence */
 	bool lidt;             /* evidence: LIDT ran since RESET */
-	struct l1_entry l1[1 << L1_BITS]; /* cache: filled from the TLB */
+	struct l1_entry l1[1 << L1_BITS] __attribute__((aligned(32))); /* cache: filled from the TLB; none in two cache lines */
 	struct tlb tlb;        /* cache: filled by walks; flushed by cpu_loaded() */
 	struct l1_contexts *l1_contexts; /* cache: mmu's interning of (space, pcid, view) */
 	struct branch_record lastbr[16]; /* evidence */
