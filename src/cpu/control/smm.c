@@ -180,10 +180,8 @@ void smm_enter(struct cpu *c)
 	tell(c, true);
 	hold_traps(c);
 	c->virt->smm.enter(c, image + SMM_VENDOR);
-	if (!c->guest && c->guest_since != UINT64_MAX) { /* what the handler does is not the guest's */
-		c->guest_insns += c->insns - c->guest_since;
-		c->guest_since = UINT64_MAX;
-	}
+	if (!c->guest) /* what the handler does is not the guest's */
+		cpu_guest_ends(c);
 	collect(c, m, &s);
 	save_image(m, &s, image);
 	c->smm_nmi = c->nmi_blocked;
@@ -218,7 +216,7 @@ static void mend(const struct cpu *c, struct smm_state *s)
 {
 	static const u8 canonical[] = {SEG_FS, SEG_GS, SEG_LDTR, SEG_TR};
 	unsigned width = msr_la_bits(c);
-	bool lma = (s->efer & EFER_LME) && (s->cr0 & CR0_PG) && (s->cr4 & CR4_PAE);
+	bool lma = smm_long_mode(s);
 
 	s->efer = (s->efer & ~(EFER_LMA | EFER_SVME)) | (lma ? EFER_LMA : 0) | (c->efer & EFER_SVME);
 	if (lma || !(s->cr0 & CR0_PE))

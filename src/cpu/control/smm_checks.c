@@ -42,15 +42,10 @@ static bool vmx_enabled(const struct cpu *c, const struct smm_state *s)
 	return has(c, FEAT_VMX) && (s->cr4 & CR4_VMXE);
 }
 
-static bool long_state(const struct smm_state *s)
-{
-	return (s->efer & EFER_LME) && (s->cr0 & CR0_PG) && (s->cr4 & CR4_PAE);
-}
-
 static bool pcid_legacy(const struct cpu *c, const struct smm_state *s)
 {
 	(void)c;
-	return (s->cr4 & CR4_PCIDE) && !long_state(s);
+	return (s->cr4 & CR4_PCIDE) && !smm_long_mode(s);
 }
 
 static bool efer_reserved(const struct cpu *c, const struct smm_state *s)
@@ -69,7 +64,7 @@ static bool code_size(const struct cpu *c, const struct smm_state *s)
 	u32 ar = s->seg[SEG_CS].ar;
 
 	(void)c;
-	return long_state(s) && (ar & AR_L) && (ar & AR_DB);
+	return smm_long_mode(s) && (ar & AR_L) && (ar & AR_DB);
 }
 
 static bool dr6_high(const struct cpu *c, const struct smm_state *s)

@@ -25,6 +25,12 @@ struct smm_state {
 	u64 io_rip, io_rcx, io_rsi, io_rdi; /* where it is restarted */
 };
 
+/* The state is one of long mode, whatever EFER.LMA says. */
+static inline bool smm_long_mode(const struct smm_state *s)
+{
+	return (s->efer & EFER_LME) && (s->cr0 & CR0_PG) && (s->cr4 & CR4_PAE);
+}
+
 /* How a field stands in the map. */
 enum smm_form {
 	SMM_PLAIN,
