@@ -3,7 +3,7 @@ BUILD  ?= build
 PREFIX ?= /usr/local
 CC     ?= cc
 
-.PHONY: all build demo check check-long mutate bench install clean help
+.PHONY: all build demo check check-long mutate bench install deb container clean help
 
 all: build
 
@@ -15,6 +15,8 @@ help:
 	@echo 'make mutate      random mutants of the sources against the tests that reach them (ARGS="--count 300 --seed 2 --files src/vmx")'
 	@echo 'make bench       speed ratios against Bochs and QEMU/TCG where they are installed'
 	@echo 'make install     DESTDIR= PREFIX=$(PREFIX)'
+	@echo 'make deb         a Debian source package and its packages, in $(BUILD)/deb; checked by lintian'
+	@echo 'make container   an image of Debian with Turnstile in it, for CI: $(BUILD)/container/turnstile.tar (as root)'
 	@echo 'make clean       remove $(BUILD)/'
 
 deps-%:
@@ -48,6 +50,12 @@ bench: deps-build build
 
 install: build
 	@meson configure $(BUILD) -Dprefix=$(PREFIX) && DESTDIR='$(DESTDIR)' meson install -C $(BUILD) --quiet
+
+deb: deps-deb
+	@tools/deb $(BUILD)
+
+container: deps-container deb
+	@tools/container $(BUILD)
 
 clean:
 	@rm -rf $(BUILD)

@@ -6,9 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cpu/control/smm_map.h"
 #include "cpu/state/model.h"
 #include "cpu/state/virt.h"
 #include "model/model.h"
+#include "sanitize/sanitize.h"
 #include "svm/svm.h"
 #include "vmx/vmx.h"
 
@@ -168,13 +170,37 @@ static void checks_page(FILE *f)
 		fprintf(f,
 		        "| `%s` | %s | exit reason 34, qualification: the entry's number; on VM exit a VMX abort |\n",
 		        vmx_msr_checks[n].id, vmx_msr_checks[n].rule);
-	fprintf(f, "\n## SDM 3C \"Activating the Dual-Monitor Treatment\"\n\nBy VMCALL in VMX root operation, in this order; error 20: the rows of\n"
-	           "reserved VM-exit controls and of the VM-exit MSR-store area above.\n\n| check | rule | outcome |\n|---|---|---|\n");
-	for (size_t n = 0; n < vmx_call_check_count; n++)
-		if (vmx_call_checks[n].id)
-			fprintf(f, "| `%s` | %s | error %u |\n", vmx_call_checks[n].id, vmx_call_checks[n].rule,
-			        vmx_call_checks[n].error);
 	fprintf(f, "\n%zu rows, and %zu of the MSR-load areas.\n", count, vmx_msr_check_count);
+}
+
+static void insn_outcome(char out[64], unsigned outcome)
+{
+	switch (outcome) {
+	case VMX_WHY_UD: snprintf(out, 64, "#UD"); break;
+	case VMX_WHY_GP: snprintf(out, 64, "#GP(0)"); break;
+	case VMX_WHY_INVALID: snprintf(out, 64, "VMfailInvalid"); break;
+	default: snprintf(out, 64, "error %u", outcome); break;
+	}
+}
+
+static void instructions_page(FILE *f)
+{
+	fprintf(f, "# Instructions of VMX that fail\n\n" GENERATED);
+	fprintf(f, "What makes an instruction of VMX fail, in the order in which each looks; the checks of VM entry, which VMLAUNCH and\n"
+	           "VMRESUME make behind these, are in vmx-checks.md. An error is VMfailValid with this number in the VM-instruction error\n"
+	           "field, and VMfailInvalid where there is no current VMCS. VMCALL that would activate dual-monitor treatment has error 20 by\n"
+	           "the rows of vmx-checks.md about the VM-exit controls and the VM-exit MSR-store area. A guest's instruction that exits is\n"
+	           "no failure. Sections are those of SDM 3C.\n\n");
+	fprintf(f, "| check | instructions | rule | looks at | outcome | section |\n|---|---|---|---|---|---|\n");
+	for (size_t n = 0; n < VMX_WHYS; n++) {
+		const struct vmx_insn_check *k = &vmx_insn_checks[n];
+		char outcome[64];
+
+		insn_outcome(outcome, k->outcome);
+		fprintf(f, "| `%s` | %s | %s | %s%s%s | %s | %s |\n", k->id, k->insns, k->rule, k->value, k->operand ? "; " : "",
+		        k->operand ? k->operand : "", outcome, k->manual + strlen("SDM 3C "));
+	}
+	fprintf(f, "\n%u rows.\n", (unsigned)VMX_WHYS);
 }
 
 static void exits_page(FILE *f)
@@ -277,6 +303,43 @@ static void svm_checks_page(FILE *f)
 	fprintf(f, "\n%zu checks.\n", svm_check_count);
 }
 
+static void cause_row(FILE *f, const char *id, const char *outcome, const char *rule, const char *manual)
+{
+	fprintf(f, "| `%s` | %s | %s | %s |\n", id, rule, outcome, manual);
+}
+
+static const char *cause_outcome(const struct svm_cause_row *k)
+{
+	return k->vector == EX_UD ? "#UD" : k->vector == EX_GP ? "#GP(0)" : "the loader runs, unmeasured";
+}
+
+static void svm_insns_page(FILE *f)
+{
+	const char *insn = "";
+
+	fprintf(f, "# Why instructions of SVM fail\n\n" GENERATED_SVM);
+	fprintf(f, "A row for each cause; a failure is told by it. What a guest's monitor intercepts is no failure, what faults in a\n"
+	           "guest is. VMRUN of a VMCB that is refused: svm-checks.md.\n");
+	for (unsigned n = 0; n < SVM_CAUSES; n++) {
+		const struct svm_cause_row *k = &svm_causes[n];
+
+		if (strcmp(insn, k->insn))
+			fprintf(f, "\n## %s\n\n| cause | rule | outcome | manual |\n|---|---|---|---|\n", insn = k->insn);
+		cause_row(f, k->id, cause_outcome(k), k->rule, k->manual);
+	}
+	fprintf(f, "\n## RSM, on both makers' processors\n\n| cause | rule | outcome | manual |\n|---|---|---|---|\n");
+	cause_row(f, smm_check_outside.id, "#UD", smm_check_outside.rule, smm_check_outside.manual);
+	for (size_t n = 0; n < smm_check_count; n++)
+		cause_row(f, smm_checks[n].id, "shutdown", smm_checks[n].rule, smm_checks[n].manual);
+	cause_row(f, smm_check_vendor.id, "shutdown", smm_check_vendor.rule, smm_check_vendor.manual);
+	cause_row(f, smm_check_pdptes.id, "shutdown", smm_check_pdptes.rule, smm_check_pdptes.manual);
+	fprintf(f, "\n## Nested page tables\n\n| cause | rule | outcome | manual |\n|---|---|---|---|\n");
+	for (unsigned n = 0; n < SVM_PAGING_CAUSES; n++)
+		cause_row(f, svm_paging_checks[n].id, "#VMEXIT(NPF), RSV", svm_paging_checks[n].rule, svm_paging_checks[n].manual);
+	fprintf(f, "\n%u causes, %zu of RSM, %u of nested page tables.\n", (unsigned)SVM_CAUSES, smm_check_count + 3,
+	        (unsigned)SVM_PAGING_CAUSES);
+}
+
 static void svm_intercepts_page(FILE *f)
 {
 	unsigned count = 0;
@@ -346,6 +409,23 @@ static void quirks_page(FILE *f)
 		fprintf(f, " | %s | %s |\n", arch_quirks[q].about, arch_quirks[q].source);
 	}
 	fprintf(f, "\n%u rows.\n", (unsigned)QUIRK_COUNT);
+}
+
+/* ---- what the sanitizer looks for ---- */
+
+static void sanitizer_page(FILE *f)
+{
+	fprintf(f, "# The sanitizer's kinds\n\nGenerated by tools/gen-reference from src/sanitize/kinds.c; do not edit.\n\n"
+	           "`--sanitize` looks for all but those that are looked for only by name, `--sanitize=KIND,...` for these. "
+	           "[sanitizer.md](../sanitizer.md) tells how\nit is known, and what stock monitors are reported for.\n\n"
+	           "| kind | rule | manual | usual fix |\n|---|---|---|---|\n");
+	for (unsigned k = 0; k < WATCH_KINDS; k++) {
+		const struct sanitize_kind *row = &sanitize_kinds[k];
+
+		fprintf(f, "| `%s`%s | %s | %s | %s |\n", sanitize_name((enum watch_kind)k), row->asked ? " (by name)" : "",
+		        row->rule, row->manual, row->fix ? row->fix : "");
+	}
+	fprintf(f, "\n%u kinds.\n", (unsigned)WATCH_KINDS);
 }
 
 /* ---- VMX as it was, and is ---- */
@@ -457,13 +537,16 @@ static const struct page {
         {"vmx-fields.md", fields_page},
         {"vmx-controls.md", controls_page},
         {"vmx-checks.md", checks_page},
+        {"vmx-instructions.md", instructions_page},
         {"vmx-exits.md", exits_page},
         {"vmx-generations.md", generations_page},
         {"svm-fields.md", svm_fields_page},
         {"svm-checks.md", svm_checks_page},
+        {"svm-instructions.md", svm_insns_page},
         {"svm-intercepts.md", svm_intercepts_page},
         {"svm-exits.md", svm_exits_page},
         {"quirks.md", quirks_page},
+        {"sanitizer.md", sanitizer_page},
 };
 
 static bool same_as_file(const char *path, const char *text, size_t len)

@@ -239,6 +239,21 @@ static void write_controls(bool guest64)
 	}
 }
 
+/* "Initializing a VMCS": a field that the processor reads and nobody has written may hold anything. These are 0 here; the oldest
+ * processors lack some of them. */
+static void write_zeros(void)
+{
+	static const u16 fields[] = {
+		0x4004, 0x4006, 0x4008, 0x400a, 0x400e, 0x4010, 0x4014, 0x4016, /* exception bitmap to interruption information */
+		CR0_MASK, 0x6002, 0x6008, 0x600a, 0x600c, 0x600e,               /* and CR4's, CR3-target values */
+		0x2802, 0x4824, 0x4826, 0x482a, 0x6822, 0x6824, 0x6826,         /* guest: DEBUGCTL, what blocks it, activity, SYSENTER */
+		0x4c00, 0x6c06, 0x6c08, 0x6c10, 0x6c12,                         /* host: SYSENTER, FS and GS base */
+	};
+
+	for (unsigned n = 0; n < sizeof(fields) / sizeof(fields[0]); n++)
+		vmwrite_if_there(fields[n], 0);
+}
+
 /* "Host-State Area": where the processor stands after a VM exit. RSP and RIP are written just before entry. */
 static void write_host(void)
 {
@@ -404,6 +419,7 @@ static bool guest(const char *name, unsigned bits, u64 entry)
 	print("%s\n", name);
 	if (!vmclear(vmcs) || !vmptrld(vmcs)) /* its launch state is now clear, and it is the current VMCS */
 		return false;
+	write_zeros();
 	write_controls(bits == 64);
 	write_host();
 	write_guest(bits, entry, bits == 16 ? 0x1000 : (u64)page_alloc() + 4096 - 8);

@@ -157,12 +157,29 @@ u64 *vmx_ept_entry(u64 gpa)
 	return &((u64 *)(l3[gpa >> 30] & ~0xfffull))[gpa >> 21 & 511];
 }
 
+/* "Initializing a VMCS": what has no other value here is read all the same. */
+static void zeros(void)
+{
+	static const u16 field[] = {
+		VMCS_EXCEPTIONS, VMCS_PF_MASK, VMCS_PF_MATCH, VMCS_CR3_COUNT, VMCS_STORE_COUNT, VMCS_LOAD_COUNT,
+		VMCS_ENTRY_LOAD_COUNT, VMCS_ENTRY_EVENT, VMCS_CR0_MASK, VMCS_CR4_MASK, VMCS_GUEST_DEBUGCTL, VMCS_GUEST_INTERRUPTIBILITY,
+		VMCS_GUEST_ACTIVITY, VMCS_PENDING_DEBUG, VMCS_GUEST_SYSENTER_CS, VMCS_GUEST_SYSENTER_ESP,
+		VMCS_GUEST_SYSENTER_EIP, VMCS_GUEST_ES_BASE, VMCS_GUEST_CS_BASE, VMCS_GUEST_SS_BASE, VMCS_GUEST_DS_BASE,
+		VMCS_GUEST_FS_BASE, VMCS_GUEST_GS_BASE, VMCS_GUEST_LDTR_BASE, VMCS_HOST_FS_BASE, VMCS_HOST_GS_BASE,
+		VMCS_HOST_SYSENTER_CS, VMCS_HOST_SYSENTER_ESP, VMCS_HOST_SYSENTER_EIP,
+	};
+
+	for (unsigned n = 0; n < sizeof(field) / sizeof(field[0]); n++)
+		vmx_write(field[n], 0);
+}
+
 void *vmx_guest(void (*entry)(void), u64 stack)
 {
 	void *vmcs = vmx_region();
 
 	if (vmx_clear((u64)vmcs) || vmx_load((u64)vmcs))
 		return NULL;
+	zeros();
 	controls();
 	vmx_host();
 	segments();

@@ -19,9 +19,20 @@ static void touching_guest(void)
 		asm volatile("hlt");
 }
 
+static u64 vmcs; /* of the guest at hand, 0: none yet */
+
+/* A VMCS that is done with is cleared, so that none is active at VMXOFF. */
+static void stop(void)
+{
+	if (vmcs)
+		vmx_clear(vmcs);
+}
+
 static bool start(const char *name, void (*entry)(void))
 {
-	if (vmx_guest(entry, (u64)page_alloc() + 4096 - 8))
+	stop();
+	vmcs = (u64)vmx_guest(entry, (u64)page_alloc() + 4096 - 8);
+	if (vmcs)
 		return true;
 	check(name, 0, 1);
 	return false;
@@ -81,6 +92,7 @@ int main(void)
 	}
 	halt();
 	ept_violation();
+	stop();
 	vmx_disable();
 	return guest_verdict();
 }

@@ -2,6 +2,7 @@
 
 #include "api/options.h"
 #include "base/os.h"
+#include "sanitize/sanitize.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -12,23 +13,17 @@ struct ts_machine {
 	struct options o;
 	struct machine *m;
 	struct inspect *inspect;
+	struct sanitize *sanitize; /* NULL: not asked for */
+	struct gdb *gdb;           /* NULL: nobody debugs */
+	bool cored;                /* --core is written */
 	uint32_t mask;
 	ts_hook_fn *hook;
 	void *hook_arg;
 	char *early[EARLY_NOTES]; /* notes from before there was a hook */
 	unsigned early_count;
+	char failed[256]; /* what --fail-on ended the run by */
 	struct err error;
 };
-
-static ts_status status_of(enum status s)
-{
-	static const ts_status map[] = {
-	        [ST_OK] = TS_OK,  [ST_ARG] = TS_EARG,     [ST_NOMEM] = TS_ENOMEM,
-	        [ST_IO] = TS_EIO, [ST_FAULT] = TS_EFAULT, [ST_STATE] = TS_ESTATE,
-	};
-
-	return map[s];
-}
 
 /* ---- events ---- */
 
@@ -79,24 +74,41 @@ static void note(void *arg, const char *text)
 		t->early_count++;
 }
 
+static void judge(ts_machine *t, const struct inspect_event *e)
+{
+	const struct condition *k = condition_met(&t->o.fail_on, &t->o.expect, e);
+
+	if (!k || t->failed[0])
+		return;
+	snprintf(t->failed, sizeof(t->failed), "%s %s: %s%srip 0x%" PRIx64 ", cpu %u", k->option, k->id,
+	         strcmp(k->id, e->id) ? e->id : "", strcmp(k->id, e->id) ? ", " : "", e->rip, e->cpu->index);
+	pc_stop(t->m, MSTOP_FAILED, 0);
+}
+
 static void put(void *arg, const struct inspect_event *e)
 {
 	static const uint32_t kind[] = {
 	        [INSPECT_DEATH] = TS_ON_DEATH,
 	        [INSPECT_REFUSED] = TS_ON_REFUSED,
+	        [INSPECT_SANITIZE] = TS_ON_SANITIZE,
 	        [INSPECT_TRACE] = TS_ON_TRACE,
 	        [INSPECT_NOTE] = TS_ON_NOTE,
 	};
 
+	ts_machine *t = arg;
+
 	if (e->kind == INSPECT_NOTE && !strcmp(e->id, "note"))
 		note(arg, e->text);
-	else
+	else if (!e->followed)
 		emit(arg, kind[e->kind], e);
+	if (t->gdb)
+		gdb_told(t->gdb, e);
+	judge(arg, e);
 }
 
 ts_status ts_hook(ts_machine *t, uint32_t mask, ts_hook_fn *fn, void *arg)
 {
-	const uint32_t served = TS_ON_REFUSED | TS_ON_DEATH | TS_ON_NOTE | TS_ON_TRACE;
+	const uint32_t served = TS_ON_REFUSED | TS_ON_SANITIZE | TS_ON_DEATH | TS_ON_NOTE | TS_ON_TRACE;
 
 	if ((mask & ~served) || (mask && !fn))
 		return TS_EARG;
@@ -108,6 +120,39 @@ ts_status ts_hook(ts_machine *t, uint32_t mask, ts_hook_fn *fn, void *arg)
 	if (mask & TS_ON_NOTE)
 		t->early_count = 0;
 	return TS_OK;
+}
+
+/* ---- who looks inside ---- */
+
+static bool wants_gdb(const struct options *o)
+{
+	return o->gdb.listen || o->gdb.stops || o->gdb.magic;
+}
+
+static void switched(void *arg, struct cpu *c, const struct exit_record *x)
+{
+	ts_machine *t = arg;
+
+	if (t->gdb)
+		gdb_switched(t->gdb, c, x);
+}
+
+/* What died leaves a core where one was asked for. */
+static void leave_core(ts_machine *t, enum machine_stop why)
+{
+	const struct gdb_options *o = &t->o.gdb;
+	u32 at = why == MSTOP_SHUTDOWN ? t->m->stop_value : 0;
+	struct err err;
+
+	if (!o->core || t->cored)
+		return;
+	if (why != MSTOP_SHUTDOWN && why != MSTOP_DEADLOCK && why != MSTOP_INTERNAL && why != MSTOP_FAILED)
+		return;
+	t->cored = true;
+	if (gdb_core(t->m, api_cpu(t, at), o->core_option, o->core, &err) == ST_OK)
+		machine_note(t->m, "%s %s: the machine's memory and registers are in it", o->core_option, o->core);
+	else
+		machine_lost(t->m, "%s", err.text);
 }
 
 /* ---- life ---- */
@@ -128,15 +173,27 @@ static enum status build(ts_machine *t, int argc, const char *const argv[], stru
 		s = machine_create(&t->m, &t->o.cfg, err);
 	if (s != ST_OK)
 		return s;
-	const struct inspect_options io = {
+	struct inspect_options io = {
+	        .symbol_files = t->o.symbol_files,
 	        .trace = t->o.trace,
 	        .trace_option = options_given(&t->o, "trace"),
 	        .trace_file = t->o.trace_file,
-	        .stats = t->o.stats,
+	        .explain_option = options_given(&t->o, "explain"),
+	        .explain_file = t->o.explain_file,
+	        .writers = t->o.tell == TELL_ALL,
+	        .filter = t->o.filter,
+	        .ring = t->o.ring,
+	        .ring_option = options_given(&t->o, "ring"),
+	        .stats = t->o.stats || wants_gdb(&t->o),
+	        .switched = wants_gdb(&t->o) ? switched : NULL,
 	        .put = put,
 	        .arg = t,
 	};
-	return inspect_new(&t->inspect, t->m, &io, err);
+	memcpy(io.symbols, t->o.symbols, sizeof(io.symbols));
+	s = inspect_new(&t->inspect, t->m, &io, err);
+	if (s == ST_OK && t->o.sanitize)
+		s = sanitize_new(&t->sanitize, &t->m->bus, t->m->cpus, t->m->count, t->o.sanitize, err);
+	return s == ST_OK && wants_gdb(&t->o) ? gdb_new(&t->gdb, t->m, t->inspect, &t->o.gdb, err) : s;
 }
 
 ts_status ts_create(int argc, const char *const argv[], ts_machine **out, char *err, size_t err_len)
@@ -150,7 +207,7 @@ ts_status ts_create(int argc, const char *const argv[], ts_machine **out, char *
 		if (err && err_len)
 			snprintf(err, err_len, "turnstile: %s", e.text);
 		ts_destroy(t);
-		return status_of(s);
+		return api_status(s);
 	}
 	*out = t;
 	return TS_OK;
@@ -162,6 +219,8 @@ void ts_destroy(ts_machine *t)
 		return;
 	if (t->m)
 		door_flush(t->m);
+	gdb_free(t->gdb);
+	sanitize_free(t->sanitize);
 	inspect_free(t->inspect);
 	machine_destroy(t->m);
 	options_free(&t->o);
@@ -174,6 +233,7 @@ ts_status ts_run(ts_machine *t, uint64_t max, ts_stop *why, uint32_t *value)
 	        [MSTOP_NONE] = TS_FAULT,  [MSTOP_POWEROFF] = TS_POWEROFF, [MSTOP_EXIT_PORT] = TS_EXIT_PORT,
 	        [MSTOP_RESET] = TS_RESET, [MSTOP_SHUTDOWN] = TS_SHUTDOWN, [MSTOP_DEADLOCK] = TS_DEADLOCK,
 	        [MSTOP_LIMIT] = TS_LIMIT, [MSTOP_REQUEST] = TS_STOPPED,   [MSTOP_INTERNAL] = TS_FAULT,
+	        [MSTOP_FAILED] = TS_FAILED, [MSTOP_DEBUG] = TS_LIMIT,
 	};
 	enum machine_stop stop;
 
@@ -181,11 +241,12 @@ ts_status ts_run(ts_machine *t, uint64_t max, ts_stop *why, uint32_t *value)
 		return TS_EARG;
 	if (!machine_ended(t->m->stop))
 		t->error.text[0] = 0;
-	stop = machine_run(t->m, max, &t->error);
+	stop = t->gdb ? gdb_run(t->gdb, max, &t->error) : machine_run(t->m, max, &t->error);
+	leave_core(t, stop);
 	inspect_flush(t->inspect);
 	*why = map[stop];
 	if (value)
-		*value = t->m->stop_value;
+		*value = stop == MSTOP_DEBUG ? LIMIT_BREAK : t->m->stop_value;
 	return TS_OK;
 }
 
@@ -216,7 +277,7 @@ ts_status ts_help(int argc, const char *const argv[], ts_put_fn *fn, void *arg)
 	if (asked && n)
 		fn(arg, text, n);
 	free(text);
-	return asked ? status_of(s) : TS_ESTATE;
+	return asked ? api_status(s) : TS_ESTATE;
 }
 
 static bool reads_terminal(const ts_machine *t)
@@ -235,6 +296,10 @@ const char *ts_option(ts_machine *t, const char *name)
 		return t->o.stats ? t->o.stats_file ? t->o.stats_file : "" : NULL;
 	if (!strcmp(name, "terminal"))
 		return reads_terminal(t) ? "raw" : NULL;
+	if (!strcmp(name, "gdb"))
+		return gdb_address(t->gdb);
+	if (!strcmp(name, "explain"))
+		return opt_tell_name(&t->o);
 	/* "NAME-option": how it was typed. */
 	const char *suffix = strstr(name, "-option");
 	char row[32];
@@ -269,6 +334,12 @@ ts_status ts_report(ts_machine *t, const char *what, ts_put_fn *fn, void *arg)
 		inspect_stats_json(t->inspect, f);
 	else if (!strcmp(what, "where"))
 		inspect_where(t->inspect, f);
+	else if (!strcmp(what, "failed"))
+		fprintf(f, "%s", t->failed);
+	else if (!strcmp(what, "unmet"))
+		conditions_unmet(&t->o.expect, f);
+	else if (!strcmp(what, "ring"))
+		inspect_ring(t->inspect, f);
 	else if (!strcmp(what, "hash"))
 		fprintf(f, "%016" PRIx64 "\n", inspect_hash(t->inspect));
 	else if (!strcmp(what, "status"))
@@ -300,44 +371,23 @@ struct cpu *api_cpu(ts_machine *t, unsigned cpu)
 
 /* ---- memory ---- */
 
-/* Where [addr, ...) lies in RAM, and how much of it up to the page's end. NULL: nowhere. */
-static const u8 *locate(struct cpu *c, ts_space s, uint64_t addr, u64 *pa)
-{
-	u64 room;
-
-	*pa = addr;
-	if (s != TS_PHYS && !mmu_peek(c, addr, pa))
-		return NULL;
-	return space_memory(cpu_sees(c), *pa, USE_READ, &room);
-}
-
 static ts_status access_memory(ts_machine *t, unsigned cpu, ts_space s, uint64_t addr, void *in, const void *from,
                                size_t len, size_t *done)
 {
-	size_t n = 0;
+	static const enum gdb_space space[] = {
+	        [TS_PHYS] = GDB_PHYS, [TS_LINEAR] = GDB_LINEAR, [TS_GUEST_PHYS] = GDB_GUEST_PHYS, [TS_GUEST_LINEAR] = GDB_GUEST_LINEAR};
+	struct cpu *c = api_cpu(t, cpu);
 
 	if (done)
 		*done = 0;
-	if (cpu >= t->m->count || (unsigned)s > TS_GUEST_LINEAR)
+	if (!c || (unsigned)s >= ARRAY_LEN(space))
 		return TS_EARG;
-	struct cpu *c = t->m->cpus[cpu];
-	/* A guest's own view exists only inside one; its physical space alone has no name in the walker yet. */
-	if (s == TS_GUEST_PHYS || (s == TS_GUEST_LINEAR && !c->guest))
+	if (!gdb_sees(c, space[s]))
 		return TS_ESTATE;
-	while (n < len) {
-		u64 pa, piece = min_u64(len - n, PAGE_SIZE - ((addr + n) & (PAGE_SIZE - 1)));
-		const u8 *host = locate(c, s, addr + n, &pa);
-		if (!host)
-			return TS_EFAULT;
-		if (in)
-			memcpy((u8 *)in + n, host, piece);
-		else
-			phys_write(&t->m->bus, cpu_as(c, BY_DEBUGGER), pa, (const u8 *)from + n, piece);
-		n += piece;
-		if (done)
-			*done = n;
-	}
-	return TS_OK;
+	size_t n = in ? gdb_read(c, space[s], addr, in, len) : gdb_write(c, space[s], addr, from, len);
+	if (done)
+		*done = n;
+	return n == len ? TS_OK : TS_EFAULT;
 }
 
 ts_status ts_read(ts_machine *t, unsigned cpu, ts_space s, uint64_t addr, void *buf, size_t len, size_t *done)

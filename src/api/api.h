@@ -4,7 +4,10 @@
 
 #include <turnstile/turnstile.h>
 
+#include "base/base.h"
+
 struct cpu;
+ts_status api_status(enum status s);
 struct cpu *api_cpu(ts_machine *t, unsigned cpu); /* NULL: no such processor */
 
 #endif

@@ -92,6 +92,8 @@ static void add_configured(struct files *f, struct options *o)
 		add_channel(f, o, c->console_option[i], c->console[i]);
 	add_tpm(f, o);
 	add_path(f, options_given(o, "trace"), o->trace_file, WRITES);
+	add_path(f, options_given(o, "explain"), o->explain_file, WRITES);
+	add_path(f, o->gdb.core_option, o->gdb.core, WRITES);
 	add_path(f, options_given(o, "stats"), o->stats_file, WRITES);
 }
 

@@ -302,6 +302,8 @@ OPT_SET(flag)
 		o->nodefaults = true;
 	else if (!strcmp(row->name, "snapshot"))
 		o->snapshot_all = true;
+	else if (!strcmp(row->name, "no-debug-exit"))
+		o->no_debug_exit = true;
 	else if (!strcmp(row->name, "rng"))
 		o->cfg.rngs++;
 	return ST_OK;
@@ -313,47 +315,14 @@ OPT_SET(seed)
 	return opt_number(value, &o->cfg.seed) ? ST_OK : BAD(" %s: not a number", value);
 }
 
-/* ---- what is told ---- */
-
-static const struct {
-	const char *name;
-	u32 bit;
-} kinds[] = {
-        {"vm", TRACE_VM},     {"insn", TRACE_INSN}, {"int", TRACE_INT},
-        {"mmio", TRACE_MMIO}, {"io", TRACE_IO},     {"msr", TRACE_MSR},
-};
-
-static const char *kind_name(unsigned i, const void *arg)
+OPT_SET(jitter)
 {
-	(void)arg;
-	return i < ARRAY_LEN(kinds) ? kinds[i].name : NULL;
-}
-
-OPT_SET(trace)
-{
-	char *colon = strchr(value, ':'), *v, *key;
-	const char *p = value;
-
 	(void)row;
-	if (colon) {
-		*colon = 0;
-		o->trace_file = colon + 1;
-		if (!*o->trace_file)
-			return BAD(" %s: the file name is empty", value);
-	}
-	while (opt_item(o, &p, &key, &v)) {
-		size_t i = 0;
-		while (i < ARRAY_LEN(kinds) && (key || strcmp(kinds[i].name, v)))
-			i++;
-		if (i == ARRAY_LEN(kinds)) {
-			const char *near = opt_nearest(v, kind_name, NULL);
-			return BAD(" %s: unknown kind%s%s%s (vm, insn, int, mmio, io, msr)", v,
-			           near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
-		}
-		o->trace |= kinds[i].bit;
-	}
-	return o->trace ? ST_OK : BAD(": a kind is missing (vm, insn, int, mmio, io, msr)");
+	o->cfg.jitter = true;
+	return opt_number(value, &o->cfg.jitter_seed) ? ST_OK : BAD(" %s: not a number", value);
 }
+
+/* ---- what is told ---- */
 
 OPT_SET(stats)
 {

@@ -269,34 +269,13 @@ bool opt_date(const char *s, u64 *epoch)
 
 /* ---- nearest names ---- */
 
-/* Levenshtein distance, bounded by the words' length. */
-static unsigned distance(const char *a, const char *b)
-{
-	unsigned row[65], n = (unsigned)strlen(b);
-
-	if (strlen(a) > 64 || n > 64)
-		return 99;
-	for (unsigned j = 0; j <= n; j++)
-		row[j] = j;
-	for (unsigned i = 0; a[i]; i++) {
-		unsigned diagonal = row[0];
-		row[0] = i + 1;
-		for (unsigned j = 0; j < n; j++) {
-			unsigned cost = diagonal + (a[i] != b[j]), best = row[j] < row[j + 1] ? row[j] : row[j + 1];
-			diagonal = row[j + 1];
-			row[j + 1] = cost < best + 1 ? cost : best + 1;
-		}
-	}
-	return row[n];
-}
-
 const char *opt_nearest(const char *word, const char *(*name)(unsigned i, const void *arg), const void *arg)
 {
 	unsigned best = 1 + (unsigned)strlen(word) / 3;
 	const char *found = NULL, *s;
 
 	for (unsigned i = 0; (s = name(i, arg)); i++) {
-		unsigned d = distance(word, s);
+		unsigned d = base_distance(word, s);
 		if (d <= best && !(found && d == best)) {
 			best = d;
 			found = s;

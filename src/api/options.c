@@ -1,14 +1,15 @@
-/* The one option table of the command line: parsing, help and QEMU's spelling derive from it. */
+/* The one option table of the command line: parsing and QEMU's spelling derive from it, help and manual as well. */
 #include "api/options.h"
 
-#include "model/model.h"
+#include <stdlib.h>
 
-#include <turnstile/turnstile.h>
+#include "api/commands.h"
+#include "model/model.h"
 
 /* clang-format off */
 static const struct option_row table[] = {
 	/* what is built */
-	{ "cpu", NULL, ARG_VALUE, PROFILE_BOTH, "NAME[,+FEATURE|-FEATURE|KEY=VALUE...]", "processor model; --cpu help lists them (amd)", opt_cpu, NULL },
+	{ "cpu", NULL, ARG_VALUE, PROFILE_BOTH, "NAME|like:FILE[,+FEATURE|-FEATURE|KEY=VALUE...]", "processor model; --cpu help lists them (amd); like:FILE: see turnstile caps", opt_cpu, NULL },
 	{ "m", NULL, ARG_VALUE, PROFILE_BOTH, "SIZE", "RAM in MiB, or with K, M, G, T; at most 1 TiB (512M)", opt_memory, NULL },
 	{ "smp", NULL, ARG_VALUE, PROFILE_BOTH, "N", "processors, 1 to 32 (1)", opt_smp, NULL },
 	{ "kernel", NULL, ARG_VALUE, PROFILE_BOTH, "FILE", "bzImage, ELF with a PVH note, Multiboot 1 or 2", opt_kernel, NULL },
@@ -20,6 +21,7 @@ static const struct option_row table[] = {
 	{ "net", NULL, ARG_VALUE | ARG_MANY, PROFILE_BOTH, "user[,hostfwd=...]|none", "a virtio network card in a user-mode network (none)", opt_net, NULL },
 	{ "rng", NULL, ARG_NONE | ARG_MANY, PROFILE_TURNSTILE, "", "a virtio entropy source, seeded by --seed", opt_flag, NULL },
 	{ "fw-cfg", "fw_cfg", ARG_VALUE | ARG_MANY, PROFILE_BOTH, "name=NAME,file=FILE|string=TEXT", "a file for fw_cfg", opt_fwcfg, NULL },
+	{ "no-debug-exit", NULL, ARG_NONE | ARG_MANY, PROFILE_TURNSTILE, "", "no debug-exit port F4h (a value V written there ends with status 2V+1)", opt_flag, NULL },
 	{ "device", NULL, ARG_VALUE | ARG_MANY, PROFILE_BOTH, "NAME[,KEY=VALUE...]", "one more device; --device help lists them", opt_device, NULL },
 	{ "smbios", NULL, ARG_VALUE | ARG_MANY, PROFILE_BOTH, "type=N,KEY=VALUE...", "names that SMBIOS gives the machine, in QEMU's words", opt_smbios, NULL },
 	{ "uuid", NULL, ARG_VALUE, PROFILE_BOTH, "UUID", "the machine's UUID: -smbios type=1,uuid=UUID", opt_uuid, NULL },
@@ -27,6 +29,7 @@ static const struct option_row table[] = {
 	/* how it runs */
 	{ "rtc", NULL, ARG_VALUE, PROFILE_BOTH, "base=DATE|utc", "the clock's date at power-on (2024-01-01)", opt_rtc, NULL },
 	{ "seed", NULL, ARG_VALUE, PROFILE_BOTH, "N", "seeds everything that is random to the guest (0)", opt_seed, NULL },
+	{ "jitter", NULL, ARG_VALUE, PROFILE_BOTH, "SEED", "draw the turns of processors and the lateness of devices from SEED", opt_jitter, NULL },
 	{ "max-insns", NULL, ARG_VALUE, PROFILE_BOTH, "N", "stop after N instructions, status 6", opt_max_insns, NULL },
 	{ "max-time", NULL, ARG_VALUE, PROFILE_BOTH, "TIME", "stop after this virtual time (10s, 500ms), status 6", opt_max_time, NULL },
 	{ "timeout", NULL, ARG_VALUE, PROFILE_BOTH, "TIME", "stop after this real time, status 6", opt_timeout, NULL },
@@ -35,8 +38,21 @@ static const struct option_row table[] = {
 	{ "on-triple-fault", NULL, ARG_VALUE, PROFILE_BOTH, "stop|reset", "what a triple fault does (stop)", opt_triple, NULL },
 	{ "stress", NULL, ARG_VALUE, PROFILE_TURNSTILE, "KNOB[,KNOB...]", NULL, opt_stress, NULL }, /* for tests */
 	/* what is told */
-	{ "trace", NULL, ARG_VALUE, PROFILE_BOTH, "KIND[,KIND...][:FILE]", "vm, insn, int, mmio, io, msr; FILE.txt, .jsonl or .json (Perfetto)", opt_trace, NULL },
+	{ "explain", NULL, ARG_VALUE, PROFILE_BOTH, "once|block|line|all|off[,FILE]", "what fails: a block on a terminal, else one line (once); FILE.txt or .jsonl", opt_explain, NULL },
+	{ "fail-on", NULL, ARG_VALUE | ARG_MANY, PROFILE_BOTH, "refused|sanitize|CHECK[,...]", "end at that event, status 14", opt_fail_on, NULL },
+	{ "expect", NULL, ARG_VALUE | ARG_MANY, PROFILE_BOTH, "CHECK[,...]", "take one such refusal off; status 14 if it never comes", opt_expect, NULL },
+	{ "trace", NULL, ARG_VALUE, PROFILE_BOTH, "KIND[,KIND...][,KEY=VALUE...][:FILE]", "vm, insn, int, mmio, io, msr, vmread, vmwrite; only where cpu=N, rip=FROM-TO, insns=FROM-TO, reason=EXIT, in=guest|monitor; limit=SIZE keeps the last; FILE.txt, .jsonl or .json (Perfetto)", opt_trace, NULL },
+	{ "ring", NULL, ARG_VALUE, PROFILE_BOTH, "N", "keep the last N instructions, for when the machine dies (slow, as --trace=insn is)", opt_ring, NULL },
 	{ "stats", NULL, ARG_OPTIONAL, PROFILE_BOTH, "[=FILE]", "counts at the end; as JSON in FILE.json and FILE.jsonl", opt_stats, NULL },
+	{ "symbols", NULL, ARG_VALUE | ARG_MANY, PROFILE_BOTH, "FILE[@ADDRESS][,for=monitor|guest]", "names and source lines from an ELF or PE file; may be given several times", opt_symbols, NULL },
+	{ "sanitize", NULL, ARG_OPTIONAL, PROFILE_BOTH, "[=KIND,...]", "report a monitor's mistakes that silicon forgives; --sanitize=help lists the kinds", opt_sanitize, NULL },
+	/* who looks inside */
+	{ "gdb", NULL, ARG_OPTIONAL, PROFILE_BOTH, "[=tcp:HOST:PORT|unix:PATH]", "listen for gdb (tcp:127.0.0.1:1234)", opt_gdb, "tcp: unix:" },
+	{ "s", NULL, ARG_NONE | ARG_MANY, PROFILE_BOTH, "", "the same as --gdb", opt_gdb, NULL },
+	{ "S", NULL, ARG_NONE | ARG_MANY, PROFILE_BOTH, "", "run nothing before gdb says so", opt_wait_for_gdb, NULL },
+	{ "break-on", NULL, ARG_VALUE | ARG_MANY, PROFILE_BOTH, "WHAT[,...]", "stop for gdb, else end, status 6: refused, entry, exit[=REASON], triple-fault, sanitize, CHECK", opt_break_on, NULL },
+	{ "magic-break", NULL, ARG_NONE, PROFILE_BOTH, "", "the same at xchg bx,bx", opt_magic_break, NULL },
+	{ "core", NULL, ARG_VALUE, PROFILE_BOTH, "FILE", "an ELF core of the machine for gdb and crash, when it dies", opt_core, NULL },
 	{ "version", NULL, ARG_NONE, PROFILE_BOTH, "", "print the version", opt_accept, "*" },
 	{ "help", "h", ARG_NONE, PROFILE_BOTH, "", "print this", opt_accept, "*" },
 	/* QEMU's words */
@@ -72,9 +88,6 @@ static const struct option_row table[] = {
 	{ "pflash", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_refuse, "no firmware yet; use --kernel" },
 	{ "cdrom", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_refuse, "no CD drive; use --disk FILE,ro" },
 	{ "fda", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_refuse, "no floppy drive; use --disk" },
-	{ "s", NULL, ARG_NONE, PROFILE_BOTH, NULL, NULL, opt_refuse, "no gdb server yet; use --trace" },
-	{ "S", NULL, ARG_NONE, PROFILE_BOTH, NULL, NULL, opt_refuse, "no gdb server yet; use --max-insns" },
-	{ "gdb", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_refuse, "no gdb server yet; use --trace" },
 	{ "qmp", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_refuse, "no monitor protocol; use signals and the exit status" },
 	{ "mon", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_refuse, "no monitor; use --serial mon:stdio and Ctrl-A" },
 	{ "daemonize", NULL, ARG_NONE, PROFILE_BOTH, NULL, NULL, opt_refuse, "it stays in the foreground; use the shell's &" },
@@ -83,9 +96,6 @@ static const struct option_row table[] = {
 	{ "usb", NULL, ARG_NONE, PROFILE_BOTH, NULL, NULL, opt_refuse, "no USB; use virtio devices" },
 	{ "icount", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_refuse, "not needed: time is always counted in instructions" },
 	{ "d", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_refuse, "use --trace=vm,insn,int,mmio,io,msr" },
-	{ "explain", NULL, ARG_OPTIONAL, PROFILE_BOTH, NULL, NULL, opt_refuse, "comes later; evidence of a death is always printed" },
-	{ "fail-on", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_refuse, "comes later" },
-	{ "expect", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_refuse, "comes later" },
 };
 /* clang-format on */
 
@@ -101,7 +111,7 @@ enum profile options_profile(const char *argv0)
 
 _Static_assert(ARRAY_LEN(table) <= OPT_ROWS, "struct options.given has a place for every row");
 
-static const struct option_row *find(const char *name, size_t n, enum profile p)
+const struct option_row *options_find(const char *name, size_t n, enum profile p)
 {
 	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
 		const struct option_row *r = &table[i];
@@ -131,9 +141,14 @@ static enum status unknown(const char *word, const char *name, size_t n, struct 
 	return err_set(err, ST_ARG, "%s: unknown option; --help lists them", word);
 }
 
+const struct option_row *options_row(size_t n)
+{
+	return n < ARRAY_LEN(table) ? &table[n] : NULL;
+}
+
 const char *options_given(const struct options *o, const char *name)
 {
-	const struct option_row *r = find(name, strlen(name), PROFILE_BOTH);
+	const struct option_row *r = options_find(name, strlen(name), PROFILE_BOTH);
 
 	return r ? o->given[r - table] : NULL;
 }
@@ -161,13 +176,12 @@ static enum status apply(struct options *o, const struct option_row *r, char *ty
 static enum status positional(struct options *o, const char *word, struct err *err)
 {
 	const struct option_row *r =
-	        o->profile == PROFILE_QEMU ? find("hda", 3, o->profile) : find("kernel", 6, o->profile);
+	        o->profile == PROFILE_QEMU ? options_find("hda", 3, o->profile) : options_find("kernel", 6, o->profile);
 
 	return apply(o, r, opt_copy(o, "FILE", 4), word, err);
 }
 
-/* Is `word`, behind an option without a value, that value all the same? */
-static bool belongs(const struct option_row *r, const char *word)
+bool options_belongs(const struct option_row *r, const char *word)
 {
 	const char *p = (r->arg & ARG_KIND) == ARG_OPTIONAL && r->accepts && word ? r->accepts : "";
 
@@ -183,7 +197,7 @@ static enum status one_option(struct options *o, int argc, const char *const arg
 {
 	const char *word = argv[*at], *name = word + (word[1] == '-' ? 2 : 1);
 	size_t n = strcspn(name, "=");
-	const struct option_row *r = find(name, n, o->profile);
+	const struct option_row *r = options_find(name, n, o->profile);
 	const char *value = name[n] ? name + n + 1 : NULL;
 
 	if (!r)
@@ -199,17 +213,38 @@ static enum status one_option(struct options *o, int argc, const char *const arg
 			               r->help ? r->argname : "");
 		value = argv[++*at];
 	}
-	if (!value && *at + 1 < argc && belongs(r, argv[*at + 1]))
+	if (!value && *at + 1 < argc && options_belongs(r, argv[*at + 1]))
 		value = argv[++*at];
 	return apply(o, r, typed, value, err);
+}
+
+/* like:FILE: the model and the words that make it so, and one line about what cannot be. */
+static enum status likeness(struct options *o, struct err *err)
+{
+	char *spec, *lacks;
+	enum status s = opt_cpu_like(o->cpu, &spec, &lacks, err);
+
+	if (s == ST_OK && *lacks)
+		s = opt_note(o, err, " %s: this machine lacks %s", o->cpu, lacks);
+	if (s == ST_OK) {
+		o->cpu = opt_copy(o, spec, strlen(spec));
+		s = o->cpu ? ST_OK : opt_nomem(err);
+	}
+	free(spec);
+	free(lacks);
+	return s;
 }
 
 static enum status processor(struct options *o, struct err *err)
 {
 	const char *typed = options_given(o, "cpu");
-	enum status s = model_parse(o->cpu, &o->cfg.model, &o->cfg.feat, err);
+	enum status s = ST_OK;
 
 	o->option = typed ? typed : "--cpu";
+	if (!strncmp(o->cpu, "like:", 5))
+		s = likeness(o, err);
+	if (s == ST_OK)
+		s = model_parse(o->cpu, &o->cfg.model, &o->cfg.feat, err);
 	if (s != ST_OK)
 		return err_in(err, s, o->option);
 	o->cfg.phys_bits = model_phys_bits(o->cpu, o->cfg.model);
@@ -222,6 +257,15 @@ static enum status processor(struct options *o, struct err *err)
 	                o->cfg.model->name);
 }
 
+/* Under QEMU's name it is there if -device asks for it. */
+static void debug_exit_port(struct options *o)
+{
+	if (o->profile == PROFILE_QEMU || o->no_debug_exit || o->cfg.debugexit_size)
+		return;
+	o->cfg.debugexit_port = 0xf4;
+	o->cfg.debugexit_size = 4;
+}
+
 static enum status finish(struct options *o, struct err *err)
 {
 	if (!o->serials && !o->nodefaults) {
@@ -229,8 +273,11 @@ static enum status finish(struct options *o, struct err *err)
 		o->cfg.serial_option[0] = "--serial";
 	}
 	enum status s = opt_finish_devices(o, err);
+	if (s == ST_OK)
+		s = opt_finish_tell(o, err);
 	if (s != ST_OK)
 		return s;
+	debug_exit_port(o);
 	if (!o->cfg.kernel)
 		return err_set(err, ST_ARG, "no kernel: give FILE or --kernel FILE");
 	o->cfg.kernel_option = options_given(o, "kernel");
@@ -238,6 +285,8 @@ static enum status finish(struct options *o, struct err *err)
 	o->cfg.append_option = options_given(o, "append");
 	if (o->cfg.debugcon && o->cfg.testdev)
 		return err_set(err, ST_ARG, "--debugcon and -device pc-testdev both want port E9h; use one of them");
+	if (opt_finish_debug(o, err) != ST_OK)
+		return ST_ARG;
 	return processor(o, err);
 }
 
@@ -274,131 +323,4 @@ enum status options_parse(struct options *o, int argc, const char *const argv[],
 	defaults(o);
 	enum status s = parse(o, argc, argv, err);
 	return o->out_of_memory ? opt_nomem(err) : s;
-}
-
-/* ---- help ---- */
-
-static void usage(FILE *f, enum profile p)
-{
-	if (p == PROFILE_QEMU)
-		fprintf(f,
-		        "Turnstile %s, under a name that takes QEMU's options\nusage: turnstile-system-x86_64 "
-		        "[options]\n\n",
-		        TS_VERSION);
-	else
-		fprintf(f,
-		        "usage: turnstile run [options] [FILE]\nAn x86-64 PC in software with Intel VMX and AMD SVM. "
-		        "FILE is a kernel.\n\n");
-	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
-		const struct option_row *r = &table[i];
-		char left[96];
-		if (!(r->profiles & p) || !r->help)
-			continue;
-		snprintf(left, sizeof(left), "%s%s%s%s", p == PROFILE_QEMU || !r->name[1] ? "-" : "--", r->name,
-		         (r->arg & ARG_KIND) == ARG_VALUE ? " " : "", r->argname);
-		if (strlen(left) < 27)
-			fprintf(f, "  %-27s %s\n", left, r->help);
-		else
-			fprintf(f, "  %s\n  %27s %s\n", left, "", r->help);
-	}
-	fprintf(f,
-	        "\nOne or two dashes. QEMU's words that test runners use are accepted too; what means something else\n"
-	        "here, or nothing, is said in one line.\n");
-}
-
-static void version(FILE *f, enum profile p)
-{
-	/* Scripts look for "QEMU emulator version N"; the rest of the line says what this is. */
-	if (p == PROFILE_QEMU)
-		fprintf(f, "QEMU emulator version 7.2.0 (answered by Turnstile %s, which is not QEMU)\n", TS_VERSION);
-	else
-		fprintf(f, "turnstile %s\n", TS_VERSION);
-}
-
-static void machine_help(FILE *f)
-{
-	fprintf(f, "Supported machines are:\nq35                  Standard PC (Q35 + ICH9, 2009) (default)\n"
-	           "pc                   Standard PC (alias of q35)\n");
-}
-
-/* In the form scripts for QEMU cut apart: "x86 NAME  text", then the flags. */
-static void cpu_help(FILE *f, enum profile p)
-{
-	size_t n, column = 0;
-	const struct model_name *m = model_list(&n);
-
-	fprintf(f, p == PROFILE_QEMU ? "Available CPUs:\n" : "Models:\n");
-	for (size_t i = 0; i < n; i++)
-		fprintf(f, "%s%-20s  %s\n", p == PROFILE_QEMU ? "x86 " : "  ", m[i].name, m[i].about);
-	const struct cpu_model *stands_in;
-	const char *foreign;
-	for (size_t i = 0; (foreign = model_foreign(i, &stands_in)); i++)
-		fprintf(f, "%s%-20s  the model %s stands in\n", p == PROFILE_QEMU ? "x86 " : "  ", foreign,
-		        stands_in->name);
-	fprintf(f, p == PROFILE_QEMU ? "\nRecognized CPUID flags:\n" : "\nFeatures:\n");
-	for (unsigned i = 1; i < FEAT_COUNT; i++) {
-		const char *name = arch_features[i].name;
-
-		if (!model_any((enum feature)i))
-			continue;
-		if (column && column + 1 + strlen(name) > 75) {
-			fputc('\n', f);
-			column = 0;
-		}
-		column += (size_t)fprintf(f, "%s%s", column ? " " : "  ", name);
-	}
-	fputc('\n', f);
-}
-
-static bool is_word(const char *value, const char *word)
-{
-	return value && (!strcmp(value, word) || !strcmp(value, "?"));
-}
-
-static bool answer(const char *name, size_t n, const char *value, enum profile p, FILE *f)
-{
-	const struct option_row *r = find(name, n, p);
-
-	if (!r)
-		return false;
-	if (!strcmp(r->name, "help"))
-		usage(f, p);
-	else if (!strcmp(r->name, "version"))
-		version(f, p);
-	else if (!strcmp(r->name, "cpu") && is_word(value, "help"))
-		cpu_help(f, p);
-	else if (!strcmp(r->name, "device") && is_word(value, "help"))
-		opt_device_help(f);
-	else if (!strcmp(r->name, "machine") && is_word(value, "help"))
-		machine_help(f);
-	else if (!strcmp(r->name, "accel") && is_word(value, "help"))
-		fprintf(f, "Accelerators supported in QEMU binary:\ntcg\n");
-	else
-		return false;
-	return true;
-}
-
-bool options_help(int argc, const char *const argv[], FILE *f, enum status *s, struct err *err)
-{
-	enum profile p = options_profile(argc > 0 ? argv[0] : NULL);
-
-	*s = ST_OK;
-	(void)err;
-	if (argc > 1 && p == PROFILE_TURNSTILE && !strcmp(argv[1], "help")) {
-		usage(f, p);
-		return true;
-	}
-	for (int i = 1; i < argc; i++) {
-		const char *name = argv[i] + (argv[i][0] == '-' && argv[i][1] == '-' ? 2 : 1);
-		if (argv[i][0] != '-' || !argv[i][1])
-			continue;
-		size_t n = strcspn(name, "=");
-		const char *value = name[n] ? name + n + 1 : i + 1 < argc ? argv[i + 1] : NULL;
-		if (answer(name, n, value, p, f))
-			return true;
-		const struct option_row *r = find(name, n, p);
-		if (r && !name[n] && ((r->arg & ARG_KIND) == ARG_VALUE || (i + 1 < argc && belongs(r, argv[i + 1]))))
-			i++; /* a value is not an option, whatever it looks like */
-	}
-	return false;
 }

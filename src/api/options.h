@@ -6,6 +6,8 @@
 #ifndef API_OPTIONS_H
 #define API_OPTIONS_H
 
+#include "api/conditions.h"
+#include "gdb/gdb.h"
 #include "inspect/inspect.h"
 
 enum profile { PROFILE_TURNSTILE = 1, PROFILE_QEMU = 2, PROFILE_BOTH = 3 };
@@ -25,14 +27,27 @@ struct named_backend {
 #define OPT_NOTES    16
 #define OPT_ROWS     96 /* room for the table */
 
+/* Where refusals are explained: `once` is the block on a terminal and one line elsewhere. */
+enum tell { TELL_ONCE, TELL_BLOCK, TELL_LINE, TELL_ALL, TELL_OFF, TELL_WAYS };
+
 struct options {
 	struct machine_config cfg;
 	enum profile profile;
 	char *cpu; /* spec; parsed at the end */
 	u32 trace;
+	u64 sanitize; /* bit n: enum watch_kind n; 0: not asked for */
 	char *trace_file;
+	struct inspect_symbols symbols[INSPECT_SYMBOLS];
+	unsigned symbol_files;
+	struct trace_filter filter;
+	u64 ring;
 	bool stats, nodefaults, snapshot_all, kvm_noted;
 	char *stats_file;
+	enum tell tell;
+	char *explain_file;
+	struct condition_list fail_on, expect;
+	struct gdb_options gdb;
+	bool no_debug_exit;
 	unsigned serials;
 	struct named_backend backend[OPT_BACKENDS];
 	unsigned backends;
@@ -70,11 +85,21 @@ struct option_row {
 
 enum status options_parse(struct options *o, int argc, const char *const argv[], struct err *err) must_check;
 void options_free(struct options *o);
-/* true: argv asks for information, which was written to f. */
+const struct option_row *options_row(size_t n); /* NULL: past the last */
+const struct option_row *options_find(const char *name, size_t n, enum profile p); /* by name or alias; NULL: none */
+/* Is `word`, behind an option without a value, that value all the same? */
+bool options_belongs(const struct option_row *r, const char *word);
 /* How the option of this name was typed; NULL: it was not given. */
 const char *options_given(const struct options *o, const char *name);
 /* No output may destroy an input or another output. Looks at the files and changes none. */
 enum status files_check(struct options *o, struct err *err) must_check;
+/* ---- help.c ---- */
+struct exit_status_row {
+	const char *status, *meaning;
+};
+extern const struct exit_status_row exit_statuses[];
+extern const size_t exit_status_count;
+/* true: argv asks for information, which was written to f. */
 bool options_help(int argc, const char *const argv[], FILE *f, enum status *s, struct err *err);
 enum profile options_profile(const char *argv0);
 
@@ -96,7 +121,7 @@ enum status opt_note(struct options *o, struct err *err, const char *fmt, ...)
 enum status opt_bad(const struct options *o, struct err *err, const char *fmt, ...) printf_like(3, 4);
 bool opt_listed(const char *list, const char *word); /* space-separated; "*": any word */
 
-/* ---- opt_set.c, opt_devices.c, opt_smbios.c, opt_tpm.c: what the rows call ---- */
+/* ---- opt_set.c, opt_devices.c, opt_smbios.c, opt_symbols.c, opt_tell.c, opt_tpm.c, opt_trace.c: what the rows call ---- */
 #define OPT_SET(name)                                                                                                  \
 	enum status opt_##name(struct options *o, const struct option_row *row, char *value, struct err *err)
 OPT_SET(accept);
@@ -111,7 +136,14 @@ OPT_SET(serial);
 OPT_SET(debugcon);
 OPT_SET(rtc);
 OPT_SET(trace);
+OPT_SET(ring);
+OPT_SET(jitter);
 OPT_SET(stats);
+OPT_SET(sanitize);
+void opt_sanitize_help(FILE *f);
+OPT_SET(explain);
+OPT_SET(fail_on);
+OPT_SET(expect);
 OPT_SET(max_insns);
 OPT_SET(max_time);
 OPT_SET(timeout);
@@ -137,9 +169,20 @@ OPT_SET(chardev);
 OPT_SET(object);
 OPT_SET(device);
 OPT_SET(smbios);
+OPT_SET(symbols);
+
+/* ---- opt_debug.c ---- */
+OPT_SET(gdb);
+OPT_SET(wait_for_gdb);
+OPT_SET(break_on);
+OPT_SET(magic_break);
+OPT_SET(core);
+enum status opt_finish_debug(const struct options *o, struct err *err);
 OPT_SET(uuid);
 OPT_SET(tpm);
 OPT_SET(tpmdev);
+enum status opt_finish_tell(const struct options *o, struct err *err) must_check;
+const char *opt_tell_name(const struct options *o); /* "once", "block", ... */
 void opt_device_help(FILE *f);
 enum status opt_finish_devices(struct options *o, struct err *err) must_check;
 

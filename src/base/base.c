@@ -26,6 +26,26 @@ enum status err_in(struct err *e, enum status s, const char *where)
 	return s;
 }
 
+unsigned base_distance(const char *a, const char *b)
+{
+	unsigned row[65], n = (unsigned)strlen(b);
+
+	if (strlen(a) > 64 || n > 64)
+		return 99;
+	for (unsigned j = 0; j <= n; j++)
+		row[j] = j;
+	for (unsigned i = 0; a[i]; i++) {
+		unsigned diagonal = row[0];
+		row[0] = i + 1;
+		for (unsigned j = 0; j < n; j++) {
+			unsigned cost = diagonal + (a[i] != b[j]), best = row[j] < row[j + 1] ? row[j] : row[j + 1];
+			diagonal = row[j + 1];
+			row[j + 1] = cost < best + 1 ? cost : best + 1;
+		}
+	}
+	return row[n];
+}
+
 /* A test's knob, not machine state: it follows the thread that tests. */
 static _Thread_local struct alloc_knob knob;
 

@@ -80,6 +80,9 @@ struct err {
 enum status err_set(struct err *e, enum status s, const char *fmt, ...) printf_like(3, 4);
 enum status err_in(struct err *e, enum status s, const char *where); /* "where: " in front; NULL: nothing */
 
+/* How many letters must be changed, added or left out to make one word of the other (Levenshtein); 99 for one of more than 64. */
+unsigned base_distance(const char *a, const char *b);
+
 /* malloc family with the "nth allocation fails" stress knob. All memory of a machine comes through here. */
 struct alloc_knob {
 	u64 fail_at; /* 0: never; otherwise the nth allocation from now returns NULL */

@@ -28,11 +28,18 @@ void timer_disarm(struct timer *t)
 	note_next(t->clock);
 }
 
+void timer_loosen(struct timer *t)
+{
+	t->loose = true;
+}
+
 void timer_arm(struct timer *t, u64 when)
 {
 	struct clock *c = t->clock;
 
 	timer_disarm(t);
+	if (unlikely(c->late && t->loose))
+		when = max_u64(when, when + c->late(c->late_arg));
 	t->when = when;
 	t->seq = ++c->seq;
 	t->armed = true;

@@ -38,6 +38,9 @@ void os_wait_readable(const int *fds, unsigned n, int timeout_ms);
 /* Descriptors behind a channel. Every function returns -1 on failure with errno set. */
 int os_open_output(const char *path);
 bool os_may_write(const char *path); /* could os_open_output() succeed? Nothing is changed; errno says why not */
+/* A new folder, or one that is there and empty; a new file with all of `text`. false: errno. */
+bool os_create_folder(const char *path);
+bool os_create_file(const char *path, const char *text, size_t n, bool executable);
 void os_remove(const char *path);
 int os_unix_connect(const char *path);
 int os_unix_listen(const char *path);
@@ -48,6 +51,12 @@ bool os_write_all(int fd, const void *buf, size_t n); /* false: errno says why *
 bool os_write_at(int fd, u64 offset, const void *buf, size_t n);
 bool os_readable_source(int fd); /* not /dev/null, not closed */
 void os_close(int fd);
+
+/* ---- os_msr.c ---- */
+bool os_read_msr(unsigned cpu, u32 index, u64 *value, char *why, size_t size); /* false: `why` says why not */
+#define OS_INPUT_MOST (1ull << 30)
+/* The whole standard input; *data is to be freed with base_free(), also on failure. */
+enum status os_read_input(u8 **data, u64 *size, struct err *err) must_check;
 
 /* ---- os_process.c: another program that works for this one ---- */
 struct os_process {
@@ -67,6 +76,12 @@ bool os_socket_pair(int fd[2]);
 bool os_send(int fd, const void *buf, size_t n, int pass);
 /* At least `least` bytes, at most n. 0: the other side is gone or timeout_ms passed (errno: ETIMEDOUT). */
 size_t os_receive(int fd, void *buf, size_t least, size_t n, int timeout_ms);
+
+/* ---- os_socket.c: who comes from outside ---- */
+/* host "": every address; *port 0: any that is free, and which. -1: *why says it, or, where that is NULL, errno. */
+int os_tcp_listen(const char *host, u16 *port, const char **why);
+/* false: the other side is gone, or has taken nothing for so long. No signal. */
+bool os_socket_write(int fd, const void *buf, size_t n, int patience_ms);
 
 /* ---- os_kept.c: a file that is replaced as a whole and has one owner ---- */
 struct os_kept {

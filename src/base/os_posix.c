@@ -1,5 +1,6 @@
 #include "base/os.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -188,6 +189,42 @@ void os_wait_readable(const int *fds, unsigned n, int timeout_ms)
 int os_open_output(const char *path)
 {
 	return open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+}
+
+static bool is_empty(const char *path)
+{
+	struct dirent *e;
+	DIR *d = opendir(path);
+	bool empty = d != NULL;
+
+	while (empty && (e = readdir(d)) != NULL)
+		empty = !strcmp(e->d_name, ".") || !strcmp(e->d_name, "..");
+	if (d)
+		closedir(d);
+	return empty;
+}
+
+bool os_create_folder(const char *path)
+{
+	if (!mkdir(path, 0777))
+		return true;
+	if (errno == EEXIST && is_empty(path))
+		return true;
+	errno = errno == ENOTDIR ? EEXIST : errno;
+	return false;
+}
+
+bool os_create_file(const char *path, const char *text, size_t n, bool executable)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, executable ? 0777 : 0666);
+
+	if (fd < 0)
+		return false;
+	bool ok = os_write_all(fd, text, n);
+	int why = errno;
+	ok &= !close(fd);
+	errno = ok ? 0 : why;
+	return ok;
 }
 
 bool os_may_write(const char *path)

@@ -1,3 +1,5 @@
+#include "cli/stress.h"
+#include "cli/tell.h"
 #include "cli/terminal.h"
 
 #include <errno.h>
@@ -16,13 +18,11 @@ enum {
 	EXIT_OWN_FAULT = 8,
 	EXIT_NO_REBOOT = 10,
 	EXIT_DEADLOCK = 12,
+	EXIT_FAILED = 14,
 	EXIT_SIGNAL = 128,
 };
 
 #define REPORT_TO "please report this with the command line and the kernel"
-
-/* Output that was asked for could not be written: the run was for nothing, whatever it ended with. */
-static bool lost;
 
 /* ---- signals ---- */
 
@@ -113,30 +113,6 @@ static void say(const char *a, const char *b)
 	terminal_say(line);
 }
 
-/* On a terminal a refused entry is explained in full, once; elsewhere one line, which scripts know as a warning. What
- * kills the machine is told in full anywhere. */
-static int on_event(ts_machine *m, const ts_event *e, void *arg)
-{
-	bool full = e->kind == TS_ON_DEATH || isatty(STDERR_FILENO);
-	const char *text = full ? e->text : e->line;
-	size_t n = strlen(text);
-
-	(void)m;
-	(void)arg;
-	if (e->kind == TS_ON_TRACE) {
-		terminal_say(e->text);
-		return 0;
-	}
-	if (e->kind == TS_ON_REFUSED && e->count > 1)
-		return 0;
-	lost |= e->kind == TS_ON_NOTE && !strcmp(e->id, "lost");
-	terminal_say(full ? "turnstile: " : "turnstile: warning: ");
-	terminal_say(text);
-	if (!n || text[n - 1] != '\n')
-		terminal_say("\n");
-	return 0;
-}
-
 static void to_file(void *arg, const char *text, size_t len)
 {
 	fwrite(text, 1, len, arg);
@@ -167,7 +143,7 @@ static void write_stats(ts_machine *m)
 		ok &= !fclose(f);
 	if (!ok)
 		say(why, "");
-	lost |= !ok;
+	tell_lost |= !ok;
 }
 
 /* Where every processor is. */
@@ -180,8 +156,8 @@ static void say_where(ts_machine *m)
 
 static int limit_status(ts_machine *m, uint32_t which)
 {
-	static const char *const name[] = {"", "max-insns-option", "max-time-option", "timeout-option"};
-	const char *typed = which && which < 4 ? ts_option(m, name[which]) : NULL;
+	static const char *const name[] = {"", "max-insns-option", "max-time-option", "timeout-option", "break-on-option"};
+	const char *typed = which && which < 5 ? ts_option(m, name[which]) : NULL;
 
 	say(typed ? typed : "a limit", " is reached; status 6");
 	say_where(m);
@@ -198,6 +174,51 @@ static int signal_status(void)
 	         EXIT_SIGNAL + (int)last_signal);
 	say(text, "");
 	return EXIT_SIGNAL + (int)last_signal;
+}
+
+static void to_line(void *arg, const char *text, size_t len)
+{
+	snprintf(arg, 256, "%.*s", (int)len, text);
+}
+
+static int failed_status(ts_machine *m)
+{
+	char text[256] = "";
+
+	ts_report(m, "failed", to_line, text);
+	say(text, "; status 14");
+	return EXIT_FAILED;
+}
+
+static void say_unmet(void *arg, const char *text, size_t len)
+{
+	(void)arg;
+	for (const char *end; len && (end = memchr(text, '\n', len)); len -= (size_t)(end + 1 - text), text = end + 1) {
+		char line[256];
+		snprintf(line, sizeof(line), "%.*s", (int)(end - text), text);
+		say(line, "");
+	}
+}
+
+static void is_any(void *arg, const char *text, size_t len)
+{
+	(void)text;
+	*(bool *)arg = len != 0;
+}
+
+/* What --expect names and did not come is said, and is the status of a run that software ended by itself. */
+static int with_expectations(ts_machine *m, ts_stop why, int status)
+{
+	bool unmet = false;
+
+	ts_report(m, "unmet", is_any, &unmet);
+	if (!unmet)
+		return status;
+	ts_report(m, "unmet", say_unmet, NULL);
+	if (why != TS_POWEROFF && why != TS_EXIT_PORT && why != TS_RESET)
+		return status;
+	say("status 14", "");
+	return EXIT_FAILED;
 }
 
 static int status_of(ts_machine *m, ts_stop why, uint32_t value)
@@ -219,6 +240,7 @@ static int status_of(ts_machine *m, ts_stop why, uint32_t value)
 		return EXIT_DEADLOCK;
 	case TS_LIMIT: return limit_status(m, value);
 	case TS_STOPPED: return signal_status();
+	case TS_FAILED: return failed_status(m);
 	case TS_FAULT: break;
 	}
 	say("internal error: ", ts_error(m));
@@ -239,7 +261,7 @@ static int create(int argc, char **argv, ts_machine **m)
 	return s == TS_ENOMEM || s == TS_EFAULT ? EXIT_OWN_FAULT : EXIT_BAD_INPUT;
 }
 
-static int run(int argc, char **argv)
+static int run(int argc, char **argv, run_ended_fn *ended, void *arg)
 {
 	ts_machine *m = NULL;
 	ts_stop why = TS_FAULT;
@@ -250,20 +272,39 @@ static int run(int argc, char **argv)
 		return status;
 	running = m;
 	install_handlers();
-	ts_hook(m, TS_ON_DEATH | TS_ON_REFUSED | TS_ON_NOTE | TS_ON_TRACE, on_event, NULL);
+	tell_start(m);
+	ts_hook(m, TS_ON_DEATH | TS_ON_REFUSED | TS_ON_SANITIZE | TS_ON_NOTE | TS_ON_TRACE, tell_event, NULL);
 	terminal_start(m);
 	if (last_signal)
 		ts_request_stop(m);
 	ts_run(m, 0, &why, &value);
 	terminal_stop();
-	status = status_of(m, why, value);
+	status = with_expectations(m, why, status_of(m, why, value));
 	write_stats(m);
 	running = NULL;
+	if (ended)
+		ended(arg, m);
 	ts_destroy(m); /* the end of a trace is written here */
-	if (!lost || status > EXIT_SIGNAL)
+	if (!tell_lost || status > EXIT_SIGNAL)
 		return status;
 	say("output that was asked for is not complete; status 8", "");
 	return EXIT_OWN_FAULT;
+}
+
+/* What runs no machine. */
+static int command(int argc, char **argv)
+{
+	char err[600];
+	int status = 0;
+	ts_status s = ts_command(argc, (const char *const *)argv, to_file, stdout, &status, err, sizeof(err));
+
+	if (s == TS_OK && !fflush(stdout) && !ferror(stdout))
+		return status;
+	if (s == TS_OK)
+		say("standard output: ", strerror(errno));
+	else
+		fprintf(stderr, "%s\n", err);
+	return s == TS_EARG || s == TS_EIO ? EXIT_BAD_INPUT : EXIT_OWN_FAULT;
 }
 
 static bool is_qemu_name(const char *argv0)
@@ -279,18 +320,15 @@ int main(int argc, char **argv)
 	write_failures_are_errors();
 	ts_status s = ts_help(argc, (const char *const *)argv, to_file, stdout);
 
-	if (s == TS_OK && fflush(stdout)) {
+	if (s == TS_OK && (fflush(stdout) || ferror(stdout))) {
 		say("standard output: ", strerror(errno));
 		return EXIT_OWN_FAULT;
 	}
 	if (s == TS_OK)
 		return 0;
 	if (is_qemu_name(argv[0]) || (argc > 1 && !strcmp(argv[1], "run")))
-		return run(argc, argv);
-	if (argc > 1)
-		fprintf(stderr, "turnstile: %s: not a command; turnstile run [options] FILE, or turnstile --help\n",
-		        argv[1]);
-	else
-		fprintf(stderr, "turnstile: a command is missing; turnstile run [options] FILE, or turnstile --help\n");
-	return EXIT_BAD_INPUT;
+		return run(argc, argv, NULL, NULL);
+	if (argc > 1 && !strcmp(argv[1], "stress"))
+		return stress(argc, argv, run);
+	return command(argc, argv);
 }

@@ -338,6 +338,7 @@ enum status hpet_create(struct device **out, const struct dev_env *e, const stru
 	for (unsigned n = 0; n < TIMERS; n++) {
 		h->t[n].hpet = h;
 		timer_init(&h->t[n].timer, e->clock, matched, &h->t[n]);
+		timer_loosen(&h->t[n].timer);
 	}
 	dev_map(&h->dev, &h->range, &mmio_ops, false, 0xfed00000, 0x400);
 	hpet_reset(&h->dev);

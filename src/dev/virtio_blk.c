@@ -530,6 +530,7 @@ enum status virtio_blk_create(struct device **out, const struct dev_env *e, cons
 	b->path = cfg->path;
 	b->option = cfg->option;
 	timer_init(&b->timer, e->clock, timer_fired, b);
+	timer_loosen(&b->timer);
 	if (cfg->serial)
 		memcpy(b->serial, cfg->serial, min_u64(strlen(cfg->serial), ID_LEN));
 	enum status s = open_image(b, cfg->path, err);

@@ -163,6 +163,7 @@ static void *timer_new_opaque(SlirpTimerId id, void *cb_opaque, void *opaque)
 	t->id = id;
 	t->opaque = cb_opaque;
 	timer_init(&t->timer, n->v.pci.dev.clock, net_timer_fired, t);
+	timer_loosen(&t->timer);
 	return t;
 }
 

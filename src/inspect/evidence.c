@@ -7,7 +7,6 @@
 
 #include <inttypes.h>
 
-#define PLACE 96 /* room for a symbol and an offset */
 
 const char *evidence_mode(const struct cpu *c)
 {
@@ -130,20 +129,66 @@ void evidence_event(struct cpu *c, const struct event *e, const struct event *de
 
 /* ---- the chain ---- */
 
-static void walk(struct cpu *c, la_t la, struct text *t)
+/* Where a table's entry lies in memory, whatever stages lead there. false: nowhere. */
+static bool entry_place(struct cpu *c, bool guest_physical, u64 addr, pa_t *pa)
 {
-	struct walk_step step[8];
-	unsigned n = mmu_walk_steps(c, la, step, ARRAY_LEN(step));
+	const struct stage2_req q = {.gpa = addr, .why = S2_TABLE, .access = ACC_READ, .peek = true};
+	struct stage2_res r = {.pa = addr};
+
+	if (guest_physical && c->stage2 && c->virt->memory.stage2(c, &q, &r) != XR_OK)
+		return false;
+	*pa = r.pa;
+	return true;
+}
+
+/* With --explain=all, who wrote each entry. */
+static void walk_writers(struct inspect *i, struct cpu *c, bool guest_physical, const struct walk_step *step, unsigned n,
+                         struct text *t)
+{
+	for (unsigned k = 0; i->writers && k < n; k++) {
+		struct origin o;
+		struct text v = {0};
+		pa_t pa;
+
+		if (!entry_place(c, guest_physical, step[k].addr, &pa) || !writers_find(i->writers, pa, &o))
+			continue;
+		text_add(&v, "%s at %s: ", step[k].name, hex(step[k].addr, 0).s);
+		explain_origin(i, c, &o, &v);
+		text_label(t, "set", "%s", text_str(&v));
+		text_free(&v);
+	}
+}
+
+/* The entries of a walk behind what it began with; the last one with its place. */
+static void walk_line(const struct walk_step *step, unsigned n, struct text *v, struct text *t)
+{
+	for (unsigned k = 0; k + 1 < n; k++)
+		text_add(v, ", %s %s", step[k].name, hex(step[k].value, 0).s);
+	text_add(v, ", %s at %s = %s", step[n - 1].name, hex(step[n - 1].addr, 0).s, hex(step[n - 1].value, 0).s);
+	text_label(t, "walk", "%s", text_str(v));
+	text_free(v);
+}
+
+/* With a second stage: how that leads to the last entry, too. */
+static void walk(struct inspect *i, struct cpu *c, la_t la, struct text *t)
+{
+	struct walk_step step[8], second[8];
+	unsigned n = c->cr0 & CR0_PG ? mmu_walk_steps(c, la, step, ARRAY_LEN(step)) : 0, more = 0;
+	gpa_t gpa = n ? step[n - 1].addr : la;
 	struct text v = {0};
 
-	if (!(c->cr0 & CR0_PG) || !n)
+	if (n) {
+		text_add(&v, "CR3 %s", hex(c->cr3, 0).s);
+		walk_line(step, n, &v, t);
+		walk_writers(i, c, true, step, n, t);
+	}
+	if (c->stage2)
+		more = c->virt->memory.steps(c, gpa, second, ARRAY_LEN(second));
+	if (!more)
 		return;
-	text_add(&v, "CR3 %s", hex(c->cr3, 0).s);
-	for (unsigned k = 0; k + 1 < n; k++)
-		text_add(&v, ", %s %s", step[k].name, hex(step[k].value, 0).s);
-	text_add(&v, ", %s at %s = %s", step[n - 1].name, hex(step[n - 1].addr, 0).s, hex(step[n - 1].value, 0).s);
-	text_label(t, "walk", "%s", text_str(&v));
-	text_free(&v);
+	text_add(&v, "second stage of %s", hex(gpa, 0).s);
+	walk_line(second, more, &v, t);
+	walk_writers(i, c, false, second, more, t);
 }
 
 /* What was being delivered when chain[n] arose: the exceptions before it, combined as the manual says. */
@@ -156,7 +201,12 @@ static struct event delivered_at(const struct cpu *c, unsigned n)
 	return c->chain[n - 1];
 }
 
-static void chain(struct cpu *c, struct text *t)
+static bool died_of_faults(const struct cpu *c)
+{
+	return c->chain_n >= ARRAY_LEN(c->chain);
+}
+
+static void chain(struct inspect *i, struct cpu *c, struct text *t)
 {
 	static const char *const label[] = {"first", "second", "third"};
 	u64 walked = 0;
@@ -171,7 +221,7 @@ static void chain(struct cpu *c, struct text *t)
 		text_free(&v);
 		bool fault = e->type == EV_HW && e->vector == EX_PF;
 		if (fault && (!any || (e->payload & PAGE_MASK) != walked))
-			walk(c, e->payload, t);
+			walk(i, c, e->payload, t);
 		walked = fault ? e->payload & PAGE_MASK : walked;
 		any |= fault;
 	}
@@ -181,7 +231,9 @@ static void chain(struct cpu *c, struct text *t)
 
 static void note_idt(const struct cpu *c, struct text *t)
 {
-	if (!c->lidt && !c->guest)
+	if (c->guest && c->idtr.limit < 8)
+		text_label(t, "note", "the guest's IDT is empty (limit 0x%x)", c->idtr.limit);
+	else if (!c->lidt && !c->guest)
 		text_label(t, "note", "no LIDT since reset");
 	else if (c->idtr.limit < 8 && !c->guest)
 		text_label(t, "note", "LIDT set an empty IDT (limit 0x%x): software that wants a reset does this",
@@ -218,14 +270,12 @@ static void notes(const struct cpu *c, struct text *t)
 {
 	const char *block = c->virt->block;
 
-	if (c->rsm.check) {
-		refused_rsm(&c->rsm, t);
-	} else if (c->chain_n >= ARRAY_LEN(c->chain)) {
-		note_idt(c, t);
-		note_stack(c, t);
-	} else {
-		text_label(t, "note", "a VM exit could not load the monitor's state (%s %s)", block,
-		           hex(guest_block(c), 0).s);
+	if (!died_of_faults(c)) {
+		if (c->rsm.check)
+			refused_rsm(&c->rsm, t);
+		else
+			text_label(t, "note", "a VM exit could not load the monitor's state (%s %s)", block,
+			           hex(guest_block(c), 0).s);
 	}
 	if (!c->gif)
 		text_label(t, "note", "GIF is 0: nothing but RESET restarts this processor");
@@ -249,7 +299,7 @@ static void at(struct inspect *i, struct cpu *c, struct text *t)
 	u64 rip = rip_now(c);
 	u8 code[15];
 	size_t n = evidence_bytes(c, linear_rip(c, rip), code, sizeof(code));
-	char name[PLACE], text[128];
+	char name[PLACE_SIZE], text[128];
 
 	inspect_place(i, c, linear_rip(c, rip), name, sizeof(name));
 	disassemble(c, rip, code, n, text, sizeof(text));
@@ -271,7 +321,7 @@ static void from(struct inspect *i, struct cpu *c, struct text *t)
 	         exits = kept(c->lastexit_n, ARRAY_LEN(c->lastexit));
 	unsigned n = branches < SHOWN ? branches : SHOWN;
 	struct text v = {0};
-	char name[PLACE];
+	char name[PLACE_SIZE];
 
 	for (unsigned k = n; k > 0; k--) {
 		place(i, c, c->lastbr[(c->lastbr_n - k) % ARRAY_LEN(c->lastbr)].from, name, sizeof(name));
@@ -284,7 +334,7 @@ static void from(struct inspect *i, struct cpu *c, struct text *t)
 
 static void branch(struct inspect *i, struct cpu *c, const struct branch_record *r, unsigned times, struct text *t)
 {
-	char from_name[PLACE], to_name[PLACE], again[24] = "";
+	char from_name[PLACE_SIZE], to_name[PLACE_SIZE], again[24] = "";
 
 	if (times > 1)
 		snprintf(again, sizeof(again), ", %u times", times);
@@ -308,15 +358,6 @@ static void branches(struct inspect *i, struct cpu *c, struct text *t)
 		}
 		branch(i, c, r, times, t);
 		times = 1;
-	}
-}
-
-static void exits(const struct cpu *c, struct text *t)
-{
-	for (unsigned k = kept(c->lastexit_n, ARRAY_LEN(c->lastexit)); k > 0; k--) {
-		const struct exit_record *x = &c->lastexit[(c->lastexit_n - k) % ARRAY_LEN(c->lastexit)];
-		text_label(t, "exit", "%s (0x%" PRIx64 "), information %s and %s, guest rip 0x%" PRIx64, x->name,
-		           x->code, hex(x->info[0], 0).s, hex(x->info[1], 0).s, x->rip);
 	}
 }
 
@@ -410,7 +451,7 @@ void inspect_where(struct inspect *i, FILE *f)
 	for (unsigned k = 0; k < i->m->count; k++) {
 		struct cpu *c = i->m->cpus[k];
 		struct text t = {0};
-		char name[PLACE];
+		char name[PLACE_SIZE];
 
 		inspect_place(i, c, linear_rip(c, c->r[REG_RIP]), name, sizeof(name));
 		text_label(&t, "at", "%s%srip 0x%" PRIx64 ", cpu %u, insn %s, %s, CPL %u%s%s%s%s%s", name,
@@ -435,24 +476,54 @@ static const char *outcome(const struct inspect *i)
 	return i->m->cfg.no_reboot ? "a reset, which ends the run" : "the machine resets";
 }
 
+/* What led to the end. */
+static void faults(struct inspect *i, struct cpu *c, struct text *t)
+{
+	if (!died_of_faults(c))
+		return;
+	chain(i, c, t);
+	note_idt(c, t);
+	note_stack(c, t);
+}
+
+static void before(struct inspect *i, struct cpu *c, struct text *t)
+{
+	branches(i, c, t);
+	ring_recent(c, t);
+	registers(c, t);
+	segments(c, t);
+}
+
 void evidence_block(struct inspect *i, struct cpu *c, struct text *t)
 {
 	text_add(t, "%s: cpu %u shut down, %s, CPL %u, insn %s; %s\n",
-	         c->rsm.check                      ? "RSM refused"
-	         : c->chain_n >= ARRAY_LEN(c->chain) ? "triple fault"
-	                                             : "shutdown",
-	         c->index, evidence_mode(c), c->cpl,
-	         commas(c->insns).s, outcome(i));
-	if (c->chain_n >= ARRAY_LEN(c->chain))
-		chain(c, t);
+	         died_of_faults(c) ? "triple fault"
+	         : c->rsm.check    ? "RSM refused"
+	                           : "shutdown",
+	         c->index, evidence_mode(c), c->cpl, commas(c->insns).s, outcome(i));
+	faults(i, c, t);
 	notes(c, t);
 	at(i, c, t);
 	from(i, c, t);
-	branches(i, c, t);
-	exits(c, t);
-	registers(c, t);
-	segments(c, t);
+	before(i, c, t);
 	control_block(c, t);
+}
+
+void evidence_cause(struct cpu *c, struct text *t)
+{
+	if (died_of_faults(c))
+		evidence_event(c, &c->chain[0], NULL, t);
+}
+
+void evidence_guest(struct inspect *i, struct cpu *c, const struct refusal *r, struct text *t)
+{
+	text_add(t, "%s: %s %s, cpu %u, %s, CPL %u, insn %s\n", r->event, c->virt->block, hex(guest_block(c), 0).s,
+	         c->index, evidence_mode(c), c->cpl, commas(insn_number(c)).s);
+	faults(i, c, t);
+	at(i, c, t);
+	from(i, c, t);
+	text_label(t, "then", "%s", r->then);
+	before(i, c, t);
 }
 
 static void json_block(const struct cpu *c, struct text *t)
@@ -471,9 +542,18 @@ static void json_block(const struct cpu *c, struct text *t)
 	base_free(f);
 }
 
+void evidence_chain_json(const struct cpu *c, struct text *t)
+{
+	text_add(t, ",\"chain\":[");
+	for (unsigned n = 0; died_of_faults(c) && n < ARRAY_LEN(c->chain); n++)
+		text_add(t, "%s{\"vector\":%u,\"error\":%u,\"address\":\"0x%" PRIx64 "\"}", n ? "," : "",
+		         c->chain[n].vector, c->chain[n].error, c->chain[n].payload);
+	text_add(t, "]");
+}
+
 void evidence_json(struct inspect *i, struct cpu *c, struct text *t)
 {
-	char name[PLACE];
+	char name[PLACE_SIZE];
 
 	inspect_place(i, c, linear_rip(c, rip_now(c)), name, sizeof(name));
 	text_add(t,
@@ -481,11 +561,7 @@ void evidence_json(struct inspect *i, struct cpu *c, struct text *t)
 	         "\",\"place\":",
 	         c->index, c->insns, evidence_mode(c), c->cpl, rip_now(c));
 	text_json(t, name);
-	text_add(t, ",\"chain\":[");
-	for (unsigned n = 0; c->chain_n >= ARRAY_LEN(c->chain) && n < ARRAY_LEN(c->chain); n++)
-		text_add(t, "%s{\"vector\":%u,\"error\":%u,\"address\":\"0x%" PRIx64 "\"}", n ? "," : "",
-		         c->chain[n].vector, c->chain[n].error, c->chain[n].payload);
-	text_add(t, "]");
+	evidence_chain_json(c, t);
 	if (c->rsm.check)
 		text_add(t, ",\"check\":\"%s\",\"value\":\"%s\"", c->rsm.check, hex(c->rsm.value, c->rsm.width).s);
 	json_block(c, t);

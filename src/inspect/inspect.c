@@ -18,38 +18,16 @@ u64 guest_block(const struct cpu *c)
 	return c->virt->block_at(c);
 }
 
-/* Read on first use: most machines end without a question. */
-static const struct symbols *symbols_of(struct inspect *i)
-{
-	if (!i->symbols_tried && i->m->cfg.kernel)
-		i->symbols = symbols_open(i->m->cfg.kernel);
-	i->symbols_tried = true;
-	return i->symbols;
-}
-
-/*
- * An address is the kernel's if it leads to where the kernel was loaded, whatever page tables are in force: that holds
- * before paging, in a guest that shares its monitor's memory, and never for a user's or another kernel's code.
- */
-void inspect_place(struct inspect *i, struct cpu *c, la_t la, char *out, size_t len)
-{
-	const struct symbols *s = symbols_of(i);
-	u64 linked = la;
-	pa_t pa;
-
-	out[0] = 0;
-	if (!s)
-		return;
-	if (mmu_peek(c, la, &pa) ? !symbols_linked(s, pa, &linked) : c->guest)
-		return;
-	symbols_name(s, linked, out, len);
-}
-
 /* ---- hooks ---- */
 
 static void on_insn(void *arg, struct cpu *c, const struct insn *in)
 {
-	trace_insn(arg, c, in);
+	struct inspect *i = arg;
+
+	if (i->ring.at)
+		ring_insn(i, c, in);
+	if (i->o.trace & TRACE_INSN)
+		trace_insn(i, c, in);
 }
 
 static void on_event(void *arg, struct cpu *c, const struct event *e)
@@ -62,10 +40,24 @@ static void on_event(void *arg, struct cpu *c, const struct event *e)
 		trace_event(i, c, e);
 }
 
+static void on_returned(void *arg, struct cpu *c)
+{
+	struct inspect *i = arg;
+
+	if (i->o.trace & TRACE_INT)
+		trace_returned(i, c);
+}
+
+static void on_field(void *arg, struct cpu *c, const struct field_access *a)
+{
+	trace_field(arg, c, a);
+}
+
 static void on_smm(void *arg, struct cpu *c, bool entered)
 {
 	struct inspect *i = arg;
 
+	i->stats.smis += entered;
 	if (i->o.trace & TRACE_INT)
 		trace_smm(i, c, entered);
 }
@@ -85,9 +77,13 @@ static void on_entry(void *arg, struct cpu *c)
 	struct inspect *i = arg;
 
 	if (i->o.stats)
-		stats_entry(&i->stats, c);
-	if (i->o.trace & TRACE_VM)
+		stats_entry(i, c);
+	if (i->o.trace & TRACE_VMWRITE)
+		block_entered(i, c);
+	if (i->o.trace)
 		trace_entry(i, c);
+	if (i->o.switched)
+		i->o.switched(i->o.arg, c, NULL);
 }
 
 static void on_exit_(void *arg, struct cpu *c, const struct exit_record *x)
@@ -95,17 +91,28 @@ static void on_exit_(void *arg, struct cpu *c, const struct exit_record *x)
 	struct inspect *i = arg;
 
 	if (i->o.stats)
-		stats_exit(&i->stats, c, x);
-	if (i->o.trace & TRACE_VM)
+		stats_exit(i, c, x);
+	if (i->o.trace)
 		trace_exit(i, c, x);
+	if (i->o.trace & TRACE_VMWRITE)
+		block_left(i, c);
+	if (i->o.switched)
+		i->o.switched(i->o.arg, c, x);
 }
 
 static void on_refused(void *arg, struct cpu *c, const struct refusal *r)
 {
 	struct inspect *i = arg;
 
-	i->stats.refused++;
+	i->stats.refused += r->kind == REFUSAL_ENTRY;
 	explain_refusal(i, c, r);
+}
+
+static bool on_writer(void *arg, u64 pa, struct origin *out)
+{
+	const struct inspect *i = arg;
+
+	return writers_find(i->writers, pa, out);
 }
 
 static void on_death(void *arg, struct cpu *c)
@@ -115,11 +122,13 @@ static void on_death(void *arg, struct cpu *c)
 
 	trace_flush(i);
 	evidence_block(i, c, &t);
+	ring_insns(i, &t);
 	evidence_json(i, c, &json);
 	const char *text = text_str(&t);
 	size_t n = strcspn(text, "\n");
 	char line[160];
 	snprintf(line, sizeof(line), "%.*s", (int)n, text);
+	explain_keep(i, 1, &t, &json);
 	inspect_put(i, &(struct inspect_event){.kind = INSPECT_DEATH,
 	                                       .cpu = c,
 	                                       .id = "death",
@@ -151,19 +160,22 @@ static void on_note(void *arg, const char *text)
 static void set_hooks(struct inspect *i)
 {
 	struct hooks *h = &i->m->hooks;
-	bool vm = i->o.stats || (i->o.trace & TRACE_VM);
+	bool vm = i->o.stats || i->o.switched || i->o.trace;
 
 	*h = (struct hooks){
 	        .arg = i,
-	        .trace = i->o.trace | (i->o.stats ? (u32)TRACE_INT : 0),
+	        .trace = i->o.trace | (i->o.stats ? (u32)TRACE_INT : 0) | (i->o.ring ? (u32)TRACE_INSN : 0),
 	        .insn = on_insn,
 	        .event = on_event,
+	        .returned = on_returned,
+	        .field = on_field,
 	        .smm = on_smm,
 	        .io = on_io,
 	        .msr = on_msr,
 	        .vm_entry = vm ? on_entry : NULL,
 	        .vm_exit = vm ? on_exit_ : NULL,
 	        .refused = on_refused,
+	        .writer = i->writers ? on_writer : NULL,
 	        .death = on_death,
 	        .note = on_note,
 	};
@@ -182,8 +194,20 @@ enum status inspect_new(struct inspect **out, struct machine *m, const struct in
 		return err_set(err, ST_NOMEM, "out of memory");
 	i->m = m;
 	i->o = *o;
-	enum status s = o->trace ? trace_open(i, err) : ST_OK;
+	enum status s = places_open(i, err);
+	if (s == ST_OK)
+		s = ring_open(i, err);
+	if (s == ST_OK && o->trace)
+		s = trace_open(i, err);
+	if (s == ST_OK && o->writers)
+		s = writers_new(&i->writers, m, err);
+	if (s == ST_OK)
+		s = explain_open(i, err);
 	if (s != ST_OK) {
+		trace_close(i);
+		writers_free(i->writers);
+		ring_close(i);
+		places_close(i);
 		base_free(i);
 		return s;
 	}
@@ -198,9 +222,14 @@ void inspect_free(struct inspect *i)
 		return;
 	i->m->hooks = (struct hooks){0};
 	trace_close(i);
+	sink_close(i, &i->explain);
+	block_free(i);
+	ring_close(i);
+	stats_free(&i->stats);
 	explain_free(i);
+	writers_free(i->writers);
 	hash_free(&i->hashes);
-	symbols_close(i->symbols);
+	places_close(i);
 	base_free(i);
 }
 
@@ -208,6 +237,7 @@ void inspect_flush(struct inspect *i)
 {
 	trace_flush(i);
 	explain_repeats(i);
+	sink_flush(i, &i->explain);
 }
 
 void inspect_death(struct inspect *i, struct cpu *c, FILE *f)

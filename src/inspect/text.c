@@ -2,7 +2,6 @@
 #include "inspect/parts.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 
 enum { COLUMNS = 100, VALUE_COLUMN = 9 };
 
@@ -22,7 +21,7 @@ static bool reserve(struct text *t, size_t more)
 	return true;
 }
 
-static void add_args(struct text *t, const char *fmt, va_list ap)
+void text_add_args(struct text *t, const char *fmt, va_list ap)
 {
 	va_list again;
 
@@ -40,7 +39,7 @@ void text_add(struct text *t, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	add_args(t, fmt, ap);
+	text_add_args(t, fmt, ap);
 	va_end(ap);
 }
 
@@ -85,7 +84,7 @@ void text_label(struct text *t, const char *label, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	add_args(&value, fmt, ap);
+	text_add_args(&value, fmt, ap);
 	va_end(ap);
 	const char *p = text_str(&value);
 	do {

@@ -71,6 +71,8 @@ bool door_poll(struct machine *m)
 	}
 	for (unsigned i = 0; i < m->door.net_count; i++)
 		virtio_net_poll(m->door.nets[i], 0);
+	if (m->door.look)
+		m->door.look(m->door.look_arg);
 	return any;
 }
 
@@ -92,6 +94,8 @@ void door_wait(struct machine *m, u64 max_real_ns)
 	u64 ms = min_u64(max_real_ns / 1000000, 100);
 
 	door_flush(m);
+	if (m->door.look)
+		fds[n++] = m->door.look_fd;
 	for (struct chan *c = m->door.chans; c && n < ARRAY_LEN(fds); c = c->next)
 		if (chan_live(c))
 			fds[n++] = c->ops->fd(c);

@@ -116,6 +116,7 @@ enum status machine_create(struct machine **out, const struct machine_config *cf
 	m->cfg = *cfg;
 	spell(&m->cfg);
 	clock_init(&m->clock);
+	jitter_start(m);
 	m->bus.memfd = -1;
 	m->idle_since = UINT64_MAX;
 	m->note = cfg->note;
@@ -236,8 +237,14 @@ static u64 time_limit(const struct machine *m)
 
 static void stopped(struct machine *m, struct cpu *c)
 {
-	if (c->stop == CPU_STOP_SHUTDOWN) {
+	if (c->stop == CPU_STOP_DEBUG) {
+		pc_stop(m, MSTOP_DEBUG, c->index);
+	} else if (c->stop == CPU_STOP_SHUTDOWN && m->hold_death && m->dead != c) {
+		m->dead = c;
+		pc_stop(m, MSTOP_DEBUG, c->index);
+	} else if (c->stop == CPU_STOP_SHUTDOWN) {
 		c->stop = CPU_GO;
+		m->dead = NULL;
 		if (m->cfg.triple_fault_resets)
 			pc_shutdown(m, c);
 		else
@@ -252,20 +259,41 @@ static bool may_run(struct cpu *c)
 	return c->activity == ACT_RUN || c->attention;
 }
 
+/* The slice that a debugger interrupted goes on, if it is not over. */
+static cold u64 resumed(struct machine *m)
+{
+	u64 end = max_u64(m->slice_end, m->clock.now);
+
+	m->slice_end = 0;
+	return end;
+}
+
+/* A processor alone has nobody to take turns with. */
+static u64 slice_length(struct machine *m)
+{
+	if (m->count == 1)
+		return DOOR_INTERVAL;
+	return m->cfg.jitter ? jitter_slice(&m->jitter) : SLICE;
+}
+
 /* One slice of one processor. true: it did something. */
 static bool run_slice(struct machine *m, struct cpu *c, u64 target)
 {
 	u64 now = m->clock.now, left = budget(m, target), insns = c->insns;
 
-	if (!left || !may_run(c))
+	if (!left || !may_run(c) || (m->held & BIT(c->index)))
 		return false;
-	u64 until = now + min_u64(left, m->count > 1 ? SLICE : DOOR_INTERVAL);
+	u64 until = now + min_u64(left, m->slice_end ? resumed(m) - now : slice_length(m));
 	until = min_u64(until, min_u64(m->clock.next, time_limit(m)));
 	if (until <= now)
 		return true; /* a timer is due first */
 	cpu_run(c, until);
 	if (unlikely(c->stop))
 		stopped(m, c);
+	if (unlikely(m->stop == MSTOP_DEBUG) && m->clock.now < until && !c->yield && may_run(c)) {
+		m->slice_end = until;
+		m->turn = c->index;
+	}
 	return c->insns != insns || m->clock.now != now || c->activity == ACT_RUN;
 }
 
@@ -381,6 +409,10 @@ static void go_on(struct machine *m)
 		m->cpus[i]->stop = CPU_GO;
 	if (!m->started_ns)
 		m->started_ns = os_real_ns();
+	if (m->dead) {
+		m->dead->stop = CPU_STOP_SHUTDOWN;
+		stopped(m, m->dead);
+	}
 }
 
 enum machine_stop machine_run(struct machine *m, u64 max_insns, struct err *err)

@@ -31,6 +31,10 @@ void pc_init(struct machine *m);
 void pc_shutdown(struct machine *m, const struct cpu *c); /* c has shut down, and the chipset restarts it */
 void pc_stop(struct machine *m, enum machine_stop why, u32 value);
 
+/* ---- jitter.c ---- */
+void jitter_start(struct machine *m);
+u64 jitter_slice(struct jitter *j); /* instructions of the next turn */
+
 /* ---- tell.c ---- */
 void machine_note(struct machine *m, const char *fmt, ...) printf_like(2, 3);
 void machine_lost(struct machine *m, const char *fmt, ...) printf_like(2, 3); /* what was promised */

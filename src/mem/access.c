@@ -161,6 +161,18 @@ static struct initiator dma_who(const struct dma_request *r)
 	return (struct initiator){.by = BY_DEVICE, .id = r->requester};
 }
 
+static void tell_guarded(struct bus *b, struct initiator who, u64 pa, u64 len)
+{
+	for (u64 now; len; pa += now, len -= now) {
+		u64 room;
+		const u8 *host = space_memory(bus_space(b, who), pa, USE_READ, &room);
+
+		now = min_u64(len, PAGE_SIZE - (pa & ~PAGE_MASK));
+		if (host && (*mem_flag(b, host) & PAGE_GUARDED))
+			b->guarded_read(b->guarded_arg, who, pa, now);
+	}
+}
+
 static bool dma_in(struct bus *b, struct dma d, u64 at, u8 *buf, u64 len)
 {
 	for (u64 now, pa; len; at += now, buf += now, len -= now) {
@@ -169,6 +181,8 @@ static bool dma_in(struct bus *b, struct dma d, u64 at, u8 *buf, u64 len)
 			return dma_abort(b, d.ask.requester);
 		}
 		phys_read(b, dma_who(&d.ask), pa, buf, now);
+		if (unlikely(b->guarded_read))
+			tell_guarded(b, dma_who(&d.ask), pa, now);
 	}
 	return true;
 }

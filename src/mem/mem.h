@@ -15,6 +15,9 @@ enum page_flag {
 	PAGE_CODE = 1,    /* holds decoded instructions: the store goes through mem_written() */
 	PAGE_CLEAN = 2,   /* not written since the last snapshot or hash: first store clears it */
 	PAGE_WATCHED = 4, /* holds a line that a processor monitors */
+	PAGE_GUARDED = 8, /* a structure of virtualisation whose ordinary use is a mistake; loads are told as well */
+	PAGE_KEPT = 32,   /* who stores there is kept: all pages, or none */
+	PAGE_TABLE = 16,  /* paging structures that a processor may have cached something of */
 };
 
 /* A store to a page whose flag byte was not zero; inside one page. */
@@ -109,6 +112,9 @@ struct bus {
 	struct hooks *hooks;
 	struct clock *clock;
 	struct observer *observers; /* wired */
+	/* Told of what devices read of pages with PAGE_GUARDED. NULL: nobody listens. */
+	void (*guarded_read)(void *arg, struct initiator who, u64 pa, u64 len);
+	void *guarded_arg; /* wired */
 	struct initiator who;       /* scratch: whose access is under way; a device may ask */
 	struct dma_guard guard;     /* wired; allow NULL: devices may do everything */
 	struct secure_init secure;  /* wired */

@@ -31,6 +31,9 @@ const char *model_foreign(size_t n, const struct cpu_model **stands_in);
 /* The phys-bits key of a spec that model_parse accepts, otherwise the model's width. */
 u8 model_phys_bits(const char *spec, const struct cpu_model *model);
 
+/* The id of every check that some model's explanations can name, NULL behind the last. Some come twice. */
+const char *model_check_id(size_t n);
+
 /* Row sets of every model: the vendor's come on top. */
 #define MODEL_COMMON_INSNS                                                                                             \
 	&exec_far_rows, &exec_cregs_rows, &exec_tables_rows, &exec_system_rows, &exec_sysenter_rows, &exec_tsc_rows,   \

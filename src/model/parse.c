@@ -281,8 +281,8 @@ static enum status unknown_key(const char *word, struct err *err)
 
 /* ---- one specification ---- */
 
-#define SPEC_MAX 1024
-#define WORDS_MAX 96
+#define SPEC_MAX 8192 /* --cpu like:FILE switches most features one by one */
+#define WORDS_MAX 512
 
 struct spec {
 	char text[SPEC_MAX];

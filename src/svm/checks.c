@@ -3,12 +3,10 @@
  * processor's limits, and are true when the VMCB is refused. Every failure has the same outcome:
  * #VMEXIT(VMEXIT_INVALID), guest state in the VMCB unchanged.
  */
-#include <stdio.h>
-
 #include "svm/svm.h"
 
-#define SA(member)  ((u16)(VMCB_SAVE + offsetof(struct vmcb_save, member)))
-#define CTL(member) ((u16)offsetof(struct vmcb_control, member))
+#define SA(member)  SAVE_AT(member)
+#define CTL(member) CTL_AT(member)
 #define ATTRIB_L    BIT(9)
 #define ATTRIB_D    BIT(10)
 
@@ -187,12 +185,9 @@ static bool cr4_reserved(const struct svm_image *v)
 /* env.pdpte is filled only for a guest in legacy PAE paging without nested paging. */
 static bool pdpte_reserved(const struct svm_image *v)
 {
-	for (unsigned n = 0; n < 4; n++) {
-		u64 e = v->env.pdpte[n];
-
-		if ((e & 1) && ((e & 0x1e6) || above(v, e)))
+	for (unsigned n = 0; n < 4; n++)
+		if (svm_pdpe_wrong(v->env.pdpte[n], v->env.phys_bits))
 			return true;
-	}
 	return false;
 }
 
@@ -242,86 +237,86 @@ static bool inject_mode(const struct svm_image *v)
 #define INJECT "APM 2 \"Event Injection\""
 #define AVIC   "APM 2 \"Advanced Virtual Interrupt Controller\""
 #define NPAGE  "APM 2 \"Enabling Nested Paging\""
-#define END    0xffff
+#define END    SVM_FIELDS_END
 
 const struct svm_check svm_checks[] = {
 	{"svm.control.vmrun-intercept", SVM_GROUP_CONTROL, vmrun_intercept_clear, "the VMRUN intercept must be set",
 	 CCC,
-	 {0x010, END}},
+	 {0x010, END}, .one = BIT(0)},
 	{"svm.control.smi-intercept", SVM_GROUP_CONTROL, smi_intercept_clear,
 	 "the SMI intercept must be set (2005's processors only)", "33047 \"Canonicalization and Consistency Checks\"",
-	 {0x00c, END}},
+	 {0x00c, END}, .one = BIT(2)},
 	{"svm.control.vnmi-nmi-intercept", SVM_GROUP_CONTROL, vnmi_without_nmi,
-	 "V_NMI_ENABLE needs the NMI intercept", "APM 2 \"NMI Virtualization\"", {CTL(vintr), 0x00c, END}},
+	 "V_NMI_ENABLE needs the NMI intercept", "APM 2 \"NMI Virtualization\"", {CTL(vintr), 0x00c, END}, .zero = VINTR_NMI_EN},
 	{"svm.control.asid-zero", SVM_GROUP_CONTROL, asid_zero, "guest ASID must not be 0, which is the host's", CCC,
-	 {CTL(asid), END}},
+	 {CTL(asid), END}, .limit = SVM_LIMIT_NONE},
 	{"svm.control.asid-range", SVM_GROUP_CONTROL, asid_beyond,
 	 "guest ASID must be one that the processor implements", CCC,
-	 {CTL(asid), END}},
+	 {CTL(asid), END}, .limit = SVM_LIMIT_NONE},
 	{"svm.control.iopm-address", SVM_GROUP_CONTROL, iopm_beyond,
 	 "the I/O permissions map must end below the maximum physical address", "APM 2 \"IOIO Intercepts\"",
-	 {CTL(iopm_base_pa), END}},
+	 {CTL(iopm_base_pa), END}, .limit = SVM_LIMIT_ADDRESS},
 	{"svm.control.msrpm-address", SVM_GROUP_CONTROL, msrpm_beyond,
 	 "the MSR permissions map must end below the maximum physical address", "APM 2 \"MSR Intercepts\"",
-	 {CTL(msrpm_base_pa), END}},
+	 {CTL(msrpm_base_pa), END}, .limit = SVM_LIMIT_ADDRESS},
 
 	{"svm.nested.host-paging", SVM_GROUP_NESTED, np_host_unpaged,
 	 "nested paging needs a host with paging enabled", NPAGE,
-	 {CTL(nested_ctl), END}},
+	 {CTL(nested_ctl), END}, .zero = NESTED_NP_ENABLE},
 	{"svm.nested.ncr3-reserved", SVM_GROUP_NESTED, ncr3_reserved,
 	 "N_CR3 must not exceed the physical address width", NPAGE,
-	 {CTL(n_cr3), CTL(nested_ctl), END}},
+	 {CTL(n_cr3), CTL(nested_ctl), END}, .limit = SVM_LIMIT_ADDRESS},
 	{"svm.nested.g-pat", SVM_GROUP_NESTED, g_pat_invalid, "every byte of G_PAT must be 0, 1, 4, 5, 6 or 7", CCC,
-	 {SA(g_pat), CTL(nested_ctl), END}},
+	 {SA(g_pat), CTL(nested_ctl), END}, .limit = SVM_LIMIT_NONE},
 
 	{"svm.avic.x2avic-alone", SVM_GROUP_CONTROL, x2avic_alone, "x2AVIC mode needs AVIC enabled", AVIC,
-	 {CTL(vintr), END}},
+	 {CTL(vintr), END}, .one = VINTR_AVIC},
 	{"svm.avic.max-index", SVM_GROUP_CONTROL, avic_max_index,
 	 "AVIC_PHYSICAL_MAX_INDEX must not exceed 255, in x2AVIC mode 511", AVIC,
-	 {CTL(avic_physical_table), CTL(vintr), CTL(nested_ctl), END}},
+	 {CTL(avic_physical_table), CTL(vintr), CTL(nested_ctl), END}, .limit = SVM_LIMIT_NONE},
 	{"svm.avic.pointer", SVM_GROUP_CONTROL, avic_backing,
 	 "the AVIC pages must lie below the maximum physical address", AVIC,
-	 {CTL(avic_backing_page), CTL(vintr), CTL(nested_ctl), END}},
+	 {CTL(avic_backing_page), CTL(vintr), CTL(nested_ctl), END}, .limit = SVM_LIMIT_ADDRESS, .zero = 0xffffffffff000},
 	{"svm.avic.pointer", SVM_GROUP_CONTROL, avic_physical,
 	 "the AVIC pages must lie below the maximum physical address", AVIC,
-	 {CTL(avic_physical_table), CTL(vintr), CTL(nested_ctl), END}},
+	 {CTL(avic_physical_table), CTL(vintr), CTL(nested_ctl), END}, .limit = SVM_LIMIT_ADDRESS, .zero = 0xffffffffff000},
 	{"svm.avic.pointer", SVM_GROUP_CONTROL, avic_logical,
 	 "the AVIC pages must lie below the maximum physical address", AVIC,
-	 {CTL(avic_logical_table), CTL(vintr), CTL(nested_ctl), END}},
+	 {CTL(avic_logical_table), CTL(vintr), CTL(nested_ctl), END}, .limit = SVM_LIMIT_ADDRESS, .zero = 0xffffffffff000},
 
-	{"svm.guest.efer.svme", SVM_GROUP_CRX, svme_clear, "EFER.SVME must be 1", CCC, {SA(efer), END}},
+	{"svm.guest.efer.svme", SVM_GROUP_CRX, svme_clear, "EFER.SVME must be 1", CCC, {SA(efer), END}, .one = EFER_SVME},
 	{"svm.guest.efer.reserved", SVM_GROUP_CRX, efer_reserved, "reserved bits of EFER must be 0", CCC, {SA(efer),
-	 END}},
+	 END}, .limit = SVM_LIMIT_EFER},
 	{"svm.guest.efer.no-long-mode", SVM_GROUP_CRX, no_long_mode,
 	 "EFER.LMA and LME must be 0 on a processor without long mode",
-	 CCC, {SA(efer), END}},
+	 CCC, {SA(efer), END}, .zero = EFER_LMA | EFER_LME},
 	{"svm.guest.cr4.pae-long", SVM_GROUP_CRX, lme_without_pae, "EFER.LME with CR0.PG needs CR4.PAE", CCC,
-	 {SA(cr4), SA(efer), SA(cr0), END}},
+	 {SA(cr4), SA(efer), SA(cr0), END}, .one = CR4_PAE},
 	{"svm.guest.cr0.pe-long", SVM_GROUP_CRX, lme_without_pe, "EFER.LME with CR0.PG needs CR0.PE", CCC,
-	 {SA(cr0), SA(efer), END}},
+	 {SA(cr0), SA(efer), END}, .one = CR0_PE},
 	{"svm.guest.cs.l-and-d", SVM_GROUP_CRX, cs_l_and_d, "in long mode CS.L and CS.D must not both be 1", CCC,
-	 {SA(cs) + 2, SA(efer), SA(cr0), SA(cr4), END}},
+	 {SA(cs) + 2, SA(efer), SA(cr0), SA(cr4), END}, .limit = SVM_LIMIT_NONE},
 	{"svm.guest.cr0.nw-cd", SVM_GROUP_CRX, cr0_nw_without_cd, "CR0.NW must be 0 while CR0.CD is 0", CCC,
-	 {SA(cr0), END}},
-	{"svm.guest.cr0.upper", SVM_GROUP_CRX, cr0_upper, "CR0[63:32] must be 0", CCC, {SA(cr0), END}},
+	 {SA(cr0), END}, .zero = CR0_NW},
+	{"svm.guest.cr0.upper", SVM_GROUP_CRX, cr0_upper, "CR0[63:32] must be 0", CCC, {SA(cr0), END}, .zero = 0xffffffff00000000},
 	{"svm.guest.cr3.reserved", SVM_GROUP_CRX, cr3_reserved, "CR3 must not exceed the physical address width",
-	 CCC, {SA(cr3), END}},
+	 CCC, {SA(cr3), END}, .limit = SVM_LIMIT_ADDRESS},
 	{"svm.guest.cr4.reserved", SVM_GROUP_CRX, cr4_reserved, "reserved bits of CR4 must be 0", CCC, {SA(cr4),
-	 END}},
+	 END}, .limit = SVM_LIMIT_CR4},
 	{"svm.guest.pdpte.reserved", SVM_GROUP_CRX, pdpte_reserved,
 	 "reserved bits of the four PDPEs at CR3 must be 0 in legacy PAE paging without nested paging", CCC,
-	 {SA(cr3), END}},
+	 {SA(cr3), END}, .limit = SVM_LIMIT_NONE},
 
-	{"svm.guest.dr6.upper", SVM_GROUP_DRX, dr6_upper, "DR6[63:32] must be 0", CCC, {SA(dr6), END}},
-	{"svm.guest.dr7.upper", SVM_GROUP_DRX, dr7_upper, "DR7[63:32] must be 0", CCC, {SA(dr7), END}},
+	{"svm.guest.dr6.upper", SVM_GROUP_DRX, dr6_upper, "DR6[63:32] must be 0", CCC, {SA(dr6), END}, .zero = 0xffffffff00000000},
+	{"svm.guest.dr7.upper", SVM_GROUP_DRX, dr7_upper, "DR7[63:32] must be 0", CCC, {SA(dr7), END}, .zero = 0xffffffff00000000},
 
 	{"svm.inject.type", SVM_GROUP_EVENT, inject_type, "EVENTINJ type must be 0, 2, 3 or 4", INJECT,
-	 {CTL(eventinj), END}},
+	 {CTL(eventinj), END}, .limit = SVM_LIMIT_NONE},
 	{"svm.inject.vector", SVM_GROUP_EVENT, inject_vector, "EVENTINJ type 3 needs the vector of an exception",
 	 INJECT,
-	 {CTL(eventinj), END}},
+	 {CTL(eventinj), END}, .limit = SVM_LIMIT_NONE},
 	{"svm.inject.mode", SVM_GROUP_EVENT, inject_mode, "#OF and #BR cannot happen in 64-bit mode", INJECT,
-	 {CTL(eventinj), SA(efer), SA(cr0), SA(cs) + 2, END}},
+	 {CTL(eventinj), SA(efer), SA(cr0), SA(cs) + 2, END}, .limit = SVM_LIMIT_NONE},
 };
 /* clang-format on */
 const size_t svm_check_count = ARRAY_LEN(svm_checks);
@@ -378,122 +373,4 @@ u32 svm_check_groups(const struct svm_image *v, const struct svm_image *good)
 	if (v->save.dr6 != good->save.dr6 || v->save.dr7 != good->save.dr7)
 		groups |= 1u << SVM_GROUP_DRX;
 	return groups;
-}
-
-/* ---- the refusal told to whoever listens ---- */
-
-u64 svm_field_value(const struct svm_image *v, unsigned offset)
-{
-	const struct vmcb_field *f = vmcb_field_at(offset);
-	const u8 *base =
-	        offset < VMCB_SAVE ? (const u8 *)&v->control + offset : (const u8 *)&v->save + (offset - VMCB_SAVE);
-	u64 value = 0;
-
-	if (f && (offset < sizeof(v->control) || offset >= VMCB_SAVE)) /* what lies between them is in no check */
-		memcpy(&value, base, f->width);
-	return value;
-}
-
-static void decode_field(struct check_field *f, const struct svm_image *v, unsigned offset, const struct cpu *c)
-{
-	if (offset == CTL(asid))
-		snprintf(f->decoded, sizeof(f->decoded), "this processor has 1 to 0x%x", v->env.asids - 1);
-	else if (offset == SA(efer) && (f->value & ~v->env.efer_bits))
-		snprintf(f->decoded, sizeof(f->decoded), "reserved bits 0x%llx",
-		         (unsigned long long)(f->value & ~v->env.efer_bits));
-	else if (offset == SA(cr4) && (f->value & ~v->env.cr4_bits))
-		snprintf(f->decoded, sizeof(f->decoded), "reserved bits 0x%llx",
-		         (unsigned long long)(f->value & ~v->env.cr4_bits));
-	else if (offset == SA(efer))
-		snprintf(f->decoded, sizeof(f->decoded), "SVME %u, LMA %u, LME %u", !!(f->value & EFER_SVME),
-		         !!(f->value & EFER_LMA), !!(f->value & EFER_LME));
-	else if (offset == SA(cr0))
-		snprintf(f->decoded, sizeof(f->decoded), "PE %u, PG %u, CD %u, NW %u", !!(f->value & CR0_PE),
-		         !!(f->value & CR0_PG), !!(f->value & CR0_CD), !!(f->value & CR0_NW));
-	else if (offset == CTL(eventinj))
-		snprintf(f->decoded, sizeof(f->decoded), "vector %u, type %u", (unsigned)(u8)f->value,
-		         (unsigned)bits(f->value, 10, 8));
-	else if (offset == CTL(n_cr3) || offset == SA(cr3) || offset == CTL(iopm_base_pa) ||
-	         offset == CTL(msrpm_base_pa))
-		snprintf(f->decoded, sizeof(f->decoded), "%u physical address bits", c->phys_bits);
-}
-
-static void list_others(struct refusal *r, const struct svm_image *v, const struct svm_check *first)
-{
-	size_t used = 0;
-
-	snprintf(r->also, sizeof(r->also), "none");
-	for (const struct svm_check *k = first + 1; (k = svm_check_next(v, k, ~0u)) != NULL; k++) {
-		int n = snprintf(r->also + used, sizeof(r->also) - used, "%s%s", used ? ", " : "", k->id);
-
-		if (n < 0 || (size_t)n >= sizeof(r->also) - used)
-			return;
-		used += (size_t)n;
-	}
-}
-
-cold void svm_check_refuse(struct cpu *c, const struct svm_image *v, const struct svm_check *first, pa_t pa, u64 rip)
-{
-	struct refusal r = {
-	        .event = "VMRUN refused: #VMEXIT(VMEXIT_INVALID), EXITCODE 0xffffffffffffffff",
-	        .check = first->id,
-	        .rule = first->rule,
-	        .manual = first->manual,
-	        .then = "guest state in the VMCB unchanged; GIF 0",
-	        .guest = pa,
-	        .code = EXITCODE_INVALID,
-	        .rip = rip,
-	        .insn = c->insns,
-	        .cpu = c->index,
-	};
-
-	if (!c->hooks->refused)
-		return;
-	for (unsigned n = 0; n < SVM_CHECK_FIELDS && first->field[n] != END; n++) {
-		struct check_field *f = &r.field[r.fields++];
-
-		f->name = vmcb_field_at(first->field[n])->name;
-		f->value = svm_field_value(v, first->field[n]);
-		decode_field(f, v, first->field[n], c);
-	}
-	list_others(&r, v, first);
-	c->hooks->refused(c->hooks->arg, c, &r);
-}
-
-/*
- * "#VMEXIT": illegal bits in the host's PDPEs, found when they are reloaded, shut the processor down. The rest of the
- * host's state comes from a copy that VMRUN took and is never illegal.
- */
-cold void svm_check_shutdown(struct cpu *c)
-{
-	struct refusal r = {
-	        .event = "#VMEXIT failed: the processor shut down while it reloaded the host",
-	        .check = "svm.host.pdpte.reserved",
-	        .rule = "reserved bits of the host's four PDPEs must be 0 when #VMEXIT reloads them",
-	        .manual = "APM 2 \"#VMEXIT\"",
-	        .then = "shutdown; GIF 0",
-	        .also = "none",
-	        .guest = svm_of(c)->vmcb_pa,
-	        .rip = c->r[REG_RIP],
-	        .insn = c->insns,
-	        .cpu = c->index,
-	        .fields = 1,
-	};
-
-	if (!c->hooks->refused)
-		return;
-	r.field[0] = (struct check_field){.name = "host CR3", .value = c->cr3};
-	for (unsigned n = 0; n < 4; n++) {
-		static const char *const names[] = {"host PDPE 0", "host PDPE 1", "host PDPE 2", "host PDPE 3"};
-		u64 e = cpu_read_u64(c, BY_VIRT, (c->cr3 & 0xffffffe0) + 8 * n);
-		u64 wrong = e & 1 ? (e & 0x1e6) | (e >> c->phys_bits << c->phys_bits) : 0;
-
-		if (!wrong)
-			continue;
-		r.field[r.fields] = (struct check_field){.name = names[n], .value = e};
-		snprintf(r.field[r.fields].decoded, sizeof(r.field[0].decoded), "reserved bits 0x%llx",
-		         (unsigned long long)wrong);
-		r.fields++;
-	}
-	c->hooks->refused(c->hooks->arg, c, &r);
 }

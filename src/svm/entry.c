@@ -3,6 +3,7 @@
  * only, and so does everything that is loaded afterwards. Nothing of the processor changes before the checks have
  * passed, except the host state save area.
  */
+#include "cpu/state/watch.h"
 #include "svm/svm.h"
 
 /* ---- copy ---- */
@@ -81,7 +82,7 @@ static void implemented_intercepts(const struct cpu *c, u32 words[6])
 			words[rows[n].word] |= 1u << rows[n].bit;
 }
 
-static cold void find_limits(struct cpu *c, struct svm_env *e)
+cold void svm_env_fill(struct cpu *c, struct svm_env *e)
 {
 	u32 leaf[4];
 
@@ -122,7 +123,7 @@ static void copy_vmcb(struct cpu *c, struct svm_image *v, const struct svm_image
 	svm_state_copy(v, a.page);
 	v->env = last->env;
 	if (unlikely(!v->env.cr4_bits))
-		find_limits(c, &v->env);
+		svm_env_fill(c, &v->env);
 	keep_clean(c, v, last, pa);
 	rare = svm_state_rare(c, &v->control);
 	if (unlikely(rare))
@@ -186,6 +187,8 @@ static void tlb_control(struct cpu *c, const struct vmcb_control *ctl)
 		tlb_flush_all(c);
 	else if (by_asid && (ctl->tlb_control == TLB_CONTROL_ASID || ctl->tlb_control == TLB_CONTROL_ASID_NON_GLOBAL))
 		tlb_flush_space(c, space, ctl->tlb_control == TLB_CONTROL_ASID_NON_GLOBAL);
+	if (unlikely(c->watch))
+		svm_watch_tlb_control(c, space, ctl->tlb_control);
 	svm_of(c)->host_space = c->space;
 	c->space = space; /* cpu_update_mode() follows and takes the context from it, once */
 }
@@ -221,13 +224,15 @@ static cold enum xr vmrun_invalid(struct cpu *c, const struct svm_image *v, cons
 	struct vmcb_page tmp;
 	struct svm_access a;
 
-	svm_check_refuse(c, v, check, pa, rip);
+	svm_of(c)->vmcb_pa = pa;
+	svm_of(c)->refusing = true;
+	svm_explain(c, v, check, pa, rip);
+	svm_of(c)->refusing = false;
 	svm_open(c, &a, pa, &tmp);
 	a.page->control.exitcode = EXITCODE_INVALID;
 	a.page->control.exitinfo1 = a.page->control.exitinfo2 = a.page->control.exitintinfo = 0;
 	a.page->control.eventinj = 0;
 	svm_close_written(c, &a);
-	svm_of(c)->vmcb_pa = pa;
 	if (svm_of(c)->cached_pa == pa)
 		svm_of(c)->cached_pa = ~0ull; /* what was refused is not in the image: the next run loads all */
 	svm_record_exit(c, EXITCODE_INVALID, 0, 0, v->save.rip);
@@ -243,6 +248,8 @@ enum xr svm_enter(struct cpu *c, const struct insn *i, pa_t vmcb)
 	struct svm_image *v = &s->image[!s->cur];
 	const struct svm_check *failed;
 
+	if (unlikely(c->watch))
+		svm_watch_vmrun(c, i, vmcb);
 	copy_vmcb(c, v, last, vmcb);
 	save_host(c, &s->host, next_rip(c, i));
 
@@ -250,6 +257,8 @@ enum xr svm_enter(struct cpu *c, const struct insn *i, pa_t vmcb)
 	if (unlikely(failed))
 		return vmrun_invalid(c, v, failed, vmcb, insn_rip(c, i));
 
+	if (unlikely(c->watch))
+		svm_watch_entering(c, i, v, vmcb);
 	s->cur = !s->cur;
 	s->good = true;
 	s->recheck = 0;
@@ -265,6 +274,9 @@ enum xr svm_enter(struct cpu *c, const struct insn *i, pa_t vmcb)
 	if ((s->vintr & VINTR_IRQ) || s->avic)
 		cpu_raise(c, PEND_VIRQ);
 	c->attention = 1;
+	if (unlikely(c->watch))
+		svm_watch_entered(c);
+	recent_event(c, RECENT_ENTRY, &c->inject);
 	if (c->hooks->vm_entry)
 		c->hooks->vm_entry(c->hooks->arg, c);
 	return XR_OK;

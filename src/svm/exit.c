@@ -1,6 +1,7 @@
 /*
  * #VMEXIT: guest state and reasons to the VMCB, host state back. "#VMEXIT", "State Saved on Exit".
  */
+#include "cpu/state/watch.h"
 #include "svm/svm.h"
 
 void svm_record_exit(struct cpu *c, u64 code, u64 info1, u64 info2, u64 rip)
@@ -15,6 +16,8 @@ void svm_record_exit(struct cpu *c, u64 code, u64 info1, u64 info2, u64 rip)
 	        .guest = svm_of(c)->vmcb_pa,
 	        .rip = rip,
 	};
+	svm_note_exit(c, svm_of(c), code);
+	recent_exit(c);
 	if (c->hooks->vm_exit)
 		c->hooks->vm_exit(c->hooks->arg, c, e);
 }
@@ -58,12 +61,19 @@ static void fetch_bytes(struct cpu *c, struct svm_told *o)
 	}
 }
 
-/* "Instruction Bytes": on a data access's nested page fault or intercepted #PF. */
-static bool wants_bytes(const struct cpu *c, const struct exit_request *x)
+/* A nested page fault or an intercepted #PF. "Instruction Bytes": of a data access. */
+static void paging_exit(struct cpu *c, const struct exit_request *x, struct svm_told *o)
 {
-	if (!has(c, FEAT_DECODEASSISTS) || (x->id != ICPT_EXC + EX_PF && x->id != ICPT_STAGE2))
-		return false;
-	return !x->fetching || x->vectoring.type != EV_NONE; /* PF_I does not tell: it needs EFER.NXE or CR4.SMEP */
+	if (unlikely(x->id == ICPT_STAGE2 && (x->q[0] & PF_RSV)))
+		svm_explain_walk(c, x);
+	if (!has(c, FEAT_DECODEASSISTS))
+		return;
+	if (!x->fetching || x->vectoring.type != EV_NONE) { /* PF_I does not tell: it needs EFER.NXE or CR4.SMEP */
+		const struct exit_request kept = *x;
+
+		fetch_bytes(c, o);
+		c->exit = kept; /* a fetch that faults asks for an exit of its own, in the same place */
+	}
 }
 
 static void describe(struct cpu *c, const struct exit_request *x, struct svm_told *o)
@@ -95,7 +105,7 @@ static void settle_debug(struct cpu *c, const struct exit_request *x)
 
 static cold void shut_down(struct cpu *c)
 {
-	svm_check_shutdown(c);
+	svm_explain_shutdown(c);
 	if (c->hooks->death)
 		c->hooks->death(c->hooks->arg, c);
 	c->activity = ACT_SHUTDOWN;
@@ -135,12 +145,8 @@ void svm_exit(struct cpu *c, const struct exit_request *x)
 	struct svm_access a;
 
 	describe(c, x, &o);
-	if (unlikely(wants_bytes(c, x))) {
-		const struct exit_request kept = *x;
-
-		fetch_bytes(c, &o);
-		c->exit = kept; /* a fetch that faults asks for an exit of its own, in the same place */
-	}
+	if (x->id == ICPT_STAGE2 || x->id == ICPT_EXC + EX_PF)
+		paging_exit(c, x, &o);
 	settle_debug(c, x);
 	if (quirk(c, QUIRK_SVM_FIRST) && (x->id == ICPT_EXC + EX_BP || x->id == ICPT_EXC + EX_OF)) /* 2005: a trap */
 		c->r[REG_RIP] = (c->r[REG_RIP] + x->event.insn_len) & ip_mask(c);
@@ -151,6 +157,8 @@ void svm_exit(struct cpu *c, const struct exit_request *x)
 	s->recheck |= (u8)svm_state_save(c, s, v, a.page, &o, parts); /* what the guest changed has not been checked */
 	svm_close_written(c, &a);
 
+	if (unlikely(c->watch))
+		svm_watch_exit(c, x, a.page, &o);
 	svm_record_exit(c, o.code, o.info1, o.info2, c->r[REG_RIP]);
 	svm_leave(c, parts);
 }

@@ -43,6 +43,18 @@ const struct vmcb_field *vmcb_field_at(unsigned offset)
 	return NULL;
 }
 
+u64 svm_field_value(const struct svm_image *v, unsigned offset)
+{
+	const struct vmcb_field *f = vmcb_field_at(offset);
+	const u8 *base =
+	        offset < VMCB_SAVE ? (const u8 *)&v->control + offset : (const u8 *)&v->save + (offset - VMCB_SAVE);
+	u64 value = 0;
+
+	if (f && (offset < sizeof(v->control) || offset >= VMCB_SAVE)) /* what lies between them is in no check */
+		memcpy(&value, base, f->width);
+	return value;
+}
+
 static u64 value_at(const void *from, size_t at, size_t width)
 {
 	u64 value = 0;
@@ -61,19 +73,29 @@ static u64 host_value(const struct svm_host *h, const struct vmcb_field *f)
 }
 
 /* The VMCB as it lies in memory, and while a guest runs, the host that VMRUN put aside. */
-size_t svm_fields(const struct cpu *c, struct block_field *out, size_t room)
+static size_t fields_of(const struct cpu *c, u64 vmcb, bool host, struct block_field *out, size_t room)
 {
 	static const u8 of[] = {[VMCB_FIELD] = BLOCK_CONTROL, [VMCB_LIVE] = BLOCK_CONTROL, [VMCB_TOLD] = BLOCK_EXIT,
 	                        [VMCB_GUEST] = BLOCK_GUEST, [VMCB_SWAPPED] = BLOCK_GUEST};
 	const struct svm *s = svm_of(c);
 	u64 left;
-	const u8 *page = space_memory(cpu_sees(c), cpu_phys(c, s->vmcb_pa), USE_READ, &left);
+	const u8 *page = space_memory(cpu_sees(c), cpu_phys(c, vmcb), USE_READ, &left);
 	size_t n = 0;
 
 	for (const struct vmcb_field *f = vmcb_fields; page && f < vmcb_fields + vmcb_field_count && n + 2 <= room; f++) {
-		out[n++] = (struct block_field){f->name, of[f->kind], f->width, value_at(page, f->offset, f->width)};
-		if (f->kind == VMCB_SWAPPED && c->guest)
-			out[n++] = (struct block_field){f->name, BLOCK_HOST, f->width, host_value(&s->host, f)};
+		out[n++] = (struct block_field){f->name, of[f->kind], f->width, f->offset, value_at(page, f->offset, f->width)};
+		if (f->kind == VMCB_SWAPPED && host)
+			out[n++] = (struct block_field){f->name, BLOCK_HOST, f->width, f->offset, host_value(&s->host, f)};
 	}
 	return n;
+}
+
+size_t svm_fields(const struct cpu *c, struct block_field *out, size_t room)
+{
+	return fields_of(c, svm_of(c)->vmcb_pa, c->guest, out, room);
+}
+
+size_t svm_fields_at(struct cpu *c, u64 pa, struct block_field *out, size_t room)
+{
+	return svm_pa_ok(c, pa) ? fields_of(c, pa, false, out, room) : 0;
 }

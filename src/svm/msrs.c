@@ -2,6 +2,7 @@
 #include "svm/svm.h"
 
 #include "cpu/control/msr.h"
+#include "cpu/state/watch.h"
 
 static bool vm_cr_read(struct cpu *c, u32 index, u64 *value)
 {
@@ -13,11 +14,13 @@ static bool vm_cr_read(struct cpu *c, u32 index, u64 *value)
 /* Writing SVMDIS = 1 while SVM is enabled faults whatever LOCK says; LOCK protects bits 4:3 silently. */
 static bool vm_cr_write(struct cpu *c, u32 index, u64 value)
 {
-	const u64 lock_bits = VM_CR_LOCK | VM_CR_SVMDIS;
+	const u64 lock_bits = VM_CR_LOCK | VM_CR_SVMDIS, reserved = mask(63, quirk(c, QUIRK_SVM_FIRST) ? 3 : 5);
 
 	(void)index;
-	if (value >> (quirk(c, QUIRK_SVM_FIRST) ? 3 : 5) || ((value & VM_CR_SVMDIS) && (c->efer & EFER_SVME)))
-		return false;
+	if (value & reserved)
+		return svm_refuse_msr(c, SVM_VM_CR_RESERVED, value, value & reserved);
+	if ((value & VM_CR_SVMDIS) && (c->efer & EFER_SVME))
+		return svm_refuse_msr(c, SVM_VM_CR_SVMDIS, value, VM_CR_SVMDIS);
 	if ((c->vm_cr & VM_CR_LOCK) || !has(c, FEAT_SVM_LOCK))
 		value = (value & ~lock_bits) | (c->vm_cr & lock_bits);
 	c->vm_cr = value;
@@ -36,8 +39,12 @@ static bool hsave_read(struct cpu *c, u32 index, u64 *value)
 static bool hsave_write(struct cpu *c, u32 index, u64 value)
 {
 	(void)index;
+	if (value & ~PAGE_MASK)
+		return svm_refuse_msr(c, SVM_HSAVE_ADDRESS, value, value & ~PAGE_MASK);
 	if (!svm_pa_ok(c, value))
-		return false;
+		return svm_refuse_msr(c, SVM_HSAVE_WIDTH, value, value & ~mask(c->phys_bits - 1u, 0));
+	if (unlikely(c->watch))
+		c->watch->hsave(c, c->vm_hsave_pa, value);
 	c->vm_hsave_pa = value;
 	return true;
 }
@@ -82,9 +89,21 @@ static bool ratio_write(struct cpu *c, u32 index, u64 value)
 {
 	(void)index;
 	if (value >> 40)
-		return false;
+		return svm_refuse_msr(c, SVM_TSC_RATIO_RESERVED, value, value & mask(63, 40));
 	c->tsc_ratio = value;
 	return true;
+}
+
+static bool doorbell_read(struct cpu *c, u32 index, u64 *value)
+{
+	(void)index, (void)value;
+	return svm_refuse_msr(c, SVM_DOORBELL_READ, 0, 0);
+}
+
+static bool smm_ctl_read(struct cpu *c, u32 index, u64 *value)
+{
+	(void)index, (void)value;
+	return svm_refuse_msr(c, SVM_SMM_CTL_READ, 0, 0);
 }
 
 /* "Doorbell Register": 7:0 in the manual's table; software for processors with more APIC IDs writes 11:0. */
@@ -92,7 +111,7 @@ static bool doorbell_write(struct cpu *c, u32 index, u64 value)
 {
 	(void)index;
 	if (value >> 12)
-		return false;
+		return svm_refuse_msr(c, SVM_DOORBELL_RESERVED, value, value & mask(63, 12));
 	svm_avic_doorbell(c, (u32)value);
 	return true;
 }
@@ -104,14 +123,15 @@ static const struct msr_row rows[] = {
 	{.index = 0xc0010114, .count = 1, .name = "VM_CR", .feature = FEAT_SVM, .read = vm_cr_read,
 	 .write = vm_cr_write},
 	{MSR_AT(0xc0010115, 1, "IGNNE", ignne_msr), .feature = FEAT_SVM, .writable = 1},
-	{.index = 0xc0010116, .count = 1, .name = "SMM_CTL", .feature = FEAT_SVM, .write = svm_smm_ctl_write},
+	{.index = 0xc0010116, .count = 1, .name = "SMM_CTL", .feature = FEAT_SVM, .read = smm_ctl_read, .write = svm_smm_ctl_write},
 	{.index = 0xc0010117, .count = 1, .name = "VM_HSAVE_PA", .feature = FEAT_SVM, .read = hsave_read,
 	 .write = hsave_write},
 	{.index = 0xc0010118, .count = 1, .name = "SVM_KEY", .feature = FEAT_SVM_LOCK, .read = key_read,
 	 .write = key_write},
 	{.index = 0xc0010119, .count = 1, .name = "SMM_KEY", .feature = FEAT_SVM_LOCK, .read = key_read,
 	 .write = smm_key_write},
-	{.index = 0xc001011b, .count = 1, .name = "AVIC_DOORBELL", .feature = FEAT_AVIC, .write = doorbell_write},
+	{.index = 0xc001011b, .count = 1, .name = "AVIC_DOORBELL", .feature = FEAT_AVIC, .read = doorbell_read,
+	 .write = doorbell_write},
 };
 /* clang-format on */
 

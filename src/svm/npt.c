@@ -2,6 +2,7 @@
  * Nested paging: guest-physical to physical by the tables at N_CR3, in the paging mode the host was in at VMRUN.
  * "Nested Paging", "Nested Versus Guest Page Faults, Fault Ordering".
  */
+#include "cpu/state/watch.h"
 #include "svm/svm.h"
 
 static const struct walk_format *nested_format(const struct svm_host *h)
@@ -149,16 +150,18 @@ static enum xr log_page(struct cpu *c, const struct stage2_req *q, const struct 
 	return XR_OK;
 }
 
-enum xr svm_stage2(struct cpu *c, const struct stage2_req *q, struct stage2_res *r)
+static inlined enum xr translate(struct cpu *c, const struct stage2_req *q, struct walk_request wq, struct stage2_res *r,
+                                 unsigned *steps)
 {
-	struct walk_request wq = nested_request(c, q->gpa, q->peek);
 	u8 access = nested_access(q);
 	struct walk_result w;
 
 	if (unlikely(q->gpa >> wq.mode->rules.format->addr_bits)) /* wider than the nested mode maps */
 		return nested_fault(c, q, access, false, false);
 	wq.memo = q->memo;
-	TRY(walk_run(c, &wq, &w));
+	enum xr x = walk_run(c, &wq, &w);
+	*steps = wq.n_steps;
+	TRY(x);
 	if (w.kind != WALK_OK)
 		return nested_fault(c, q, access, false, w.kind == WALK_RESERVED);
 	if (!permitted(c, &w, access))
@@ -177,6 +180,71 @@ enum xr svm_stage2(struct cpu *c, const struct stage2_req *q, struct stage2_res 
 		r->page_shift = PAGE_SHIFT;
 	}
 	return XR_OK;
+}
+
+static cold enum xr watched_stage2(struct cpu *c, const struct stage2_req *q, struct stage2_res *r)
+{
+	struct walk_step step[WALK_LEVELS];
+	struct walk_request wq = nested_request(c, q->gpa, false);
+	unsigned steps = 0;
+
+	wq.steps = step;
+	wq.max_steps = ARRAY_LEN(step);
+	enum xr x = translate(c, q, wq, r, &steps);
+
+	c->watch->tables.walked(c, &(struct watch_walk){
+	                                   .tables = WATCH_NPT,
+	                                   .access = nested_access(q) | (gmet(c) ? 0 : WATCH_USER),
+	                                   .granted = x == XR_OK,
+	                                   .keeps_ad = true,
+	                                   .table = q->why != S2_FINAL,
+	                                   .asid = c->space,
+	                                   .root = wq.root,
+	                                   .addr = q->gpa,
+	                                   .mode = wq.mode,
+	                                   .mode_key = svm_of(c)->walk_key,
+	                                   .step = step,
+	                                   .steps = steps,
+	                                   .linear = q->linear,
+	                                   .has_linear = q->has_linear,
+	                           });
+	return x;
+}
+
+enum xr svm_stage2(struct cpu *c, const struct stage2_req *q, struct stage2_res *r)
+{
+	unsigned steps;
+
+	if (unlikely(c->watch) && !q->peek)
+		return watched_stage2(c, q, r);
+	return translate(c, q, nested_request(c, q->gpa, q->peek), r, &steps);
+}
+
+unsigned svm_stage2_steps(struct cpu *c, gpa_t gpa, struct walk_step *out, unsigned room)
+{
+	struct walk_request q = nested_request(c, gpa, true);
+	struct walk_result w;
+
+	if (!c->stage2 || gpa >> q.mode->rules.format->addr_bits)
+		return 0;
+	q.steps = out;
+	q.max_steps = room;
+	(void)!walk_run(c, &q, &w);
+	return q.n_steps;
+}
+
+void svm_nested_step(const struct cpu *c, unsigned n, u64 entry, struct svm_nested_step *s)
+{
+	const struct walk_mode *m = nested_mode(c);
+	const struct walk_format *f = m->rules.format;
+	const unsigned level = f->levels - n, each = f->entry_size == 8 ? 9 : 10;
+
+	s->maps = (entry & m->maps[level]) != 0;
+	s->wrong = entry & PTE_P ? entry & m->bad[s->maps][level] : 0;
+	s->no_address = f == &walk_legacy ? 0 : mask(f == &walk_pae ? 62 : 51, m->rules.phys_bits);
+	s->address = entry & mask(51, PAGE_SHIFT + (s->maps ? each * (level - 1) : 0)) & ~s->no_address;
+	s->no_nx = (m->rules.reserved & PTE_NX) != 0;
+	s->pdpe = f == &walk_pae && level == 3;
 }
 
 /* The host's mode and the execute trap stay what they are while the guest runs. */

@@ -4,7 +4,9 @@
 /* EFER.SVME is reserved while VM_CR.SVMDIS is set; nothing else is restricted. */
 static bool control_ok(const struct cpu *c, enum control_register which, u64 value)
 {
-	return !(which == CONTROL_EFER && (value & EFER_SVME) && (c->vm_cr & VM_CR_SVMDIS));
+	if (likely(which != CONTROL_EFER || !(value & EFER_SVME) || !(c->vm_cr & VM_CR_SVMDIS)))
+		return true;
+	return svm_refuse_msr(c->all[c->index], SVM_EFER_SVMDIS, value, EFER_SVME);
 }
 
 static bool a20_blocked(const struct cpu *c)
@@ -31,6 +33,13 @@ static void fini(struct cpu *c)
 	c->virt_state = NULL;
 }
 
+/* Whose VMCBs have run is not known any more. */
+static void loaded(struct cpu *c)
+{
+	memset(svm_of(c)->last, 0, sizeof(svm_of(c)->last));
+	svm_of(c)->forgot = true;
+}
+
 static void reset(struct cpu *c, bool is_init)
 {
 	/* "Action of INIT" clears VM_CR; "SVM-Lock": but not what is locked */
@@ -38,6 +47,7 @@ static void reset(struct cpu *c, bool is_init)
 	svm_secure_start_check(c);
 	memset(c->virt_state, 0, sizeof(struct svm));
 	svm_of(c)->cached_pa = ~0ull;
+	svm_of(c)->forgot = is_init; /* memory stays */
 	c->gif = true;
 	if (is_init)
 		return;
@@ -57,16 +67,38 @@ static const struct state_row rows[] = {
 };
 /* clang-format on */
 
+static const char *check_id(size_t n)
+{
+	if (n < svm_check_count)
+		return svm_checks[n].id;
+	n -= svm_check_count;
+	if (n < SVM_CAUSES)
+		return svm_causes[n].id;
+	n -= SVM_CAUSES;
+	if (n < SVM_PAGING_CAUSES)
+		return svm_paging_checks[n].id;
+	n -= SVM_PAGING_CAUSES;
+	return n ? NULL : svm_host_check.id;
+}
+
 const struct virt_ops svm_ops = {
         .name = "svm",
         .block = "VMCB",
+        .block_in_memory = true,
         .block_at = block_at,
         .fields = svm_fields,
+        .fields_at = svm_fields_at,
+        .decode = svm_words,
+        .view = svm_view,
+        .changed = svm_changed,
+        .check_id = check_id,
+        .exit_told = svm_exit_told,
+        .exit_at = svm_exit_at,
         .life = {
                 .init = init,
                 .fini = fini,
                 .reset = reset,
-                .loaded = virt_nothing,
+                .loaded = loaded,
                 .rows = rows,
                 .row_count = ARRAY_LEN(rows),
         },
@@ -94,12 +126,14 @@ const struct virt_ops svm_ops = {
                 .bus_lock = svm_bus_lock,
                 .completed = svm_avic_trap,
                 .shutdown = svm_shutdown,
+                .shutdown_code = 0x7f,
                 .exit = svm_exit,
         },
         .memory = {
                 .stage2 = svm_stage2,
                 .page_trap = svm_avic_access,
                 .flushed = virt_shares_nothing,
+                .steps = svm_stage2_steps,
         },
         .irq = {
                 .virq_ready = svm_virq_ready,

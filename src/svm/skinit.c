@@ -7,8 +7,6 @@
 
 #include "cpu/run/run.h"
 
-#include <stdio.h>
-
 #define SLB_SIZE   0x10000u /* the secure loader block */
 #define SLB_ENTRY  0u       /* word: where the loader begins */
 #define SLB_LENGTH 2u       /* word: bytes of the image, from the block's first one on */
@@ -38,31 +36,6 @@ static const struct cpu *unprepared(const struct cpu *c)
 		if (c->all[n] != c && c->all[n]->activity != ACT_WAIT_SIPI)
 			return c->all[n];
 	return c;
-}
-
-static cold void tell_unprepared(struct cpu *c, u32 slb, u64 rip)
-{
-	const struct cpu *who = unprepared(c);
-	struct refusal r = {
-	        .event = "SKINIT measured nothing: the processors were not prepared for it",
-	        .check = "svm.skinit.processors",
-	        .rule = "SKINIT is executed by the bootstrap processor while every other one waits for a Startup IPI",
-	        .manual = "33047 \"Secure Multiprocessor Initialization\"",
-	        .then = "the TPM is told of an empty image; the loader runs",
-	        .also = "none",
-	        .field = {{.name = "processor", .value = who->index}, {.name = "SLB", .value = slb, .width = 4}},
-	        .fields = 2,
-	        .guest = UINT64_MAX,
-	        .rip = rip,
-	        .insn = c->insns,
-	        .cpu = c->index,
-	};
-
-	if (!c->hooks->refused)
-		return;
-	snprintf(r.field[0].decoded, sizeof(r.field[0].decoded), "%s",
-	         who == c ? "not the bootstrap processor" : "not in the state that INIT leaves");
-	c->hooks->refused(c->hooks->arg, c, &r);
 }
 
 static u16 header(const struct cpu *c, u32 slb, u32 word)
@@ -97,7 +70,7 @@ void svm_skinit(struct cpu *c, u32 eax, u64 rip)
 	bool complete = svm_secure_start(c);
 
 	if (!complete)
-		tell_unprepared(c, slb, rip);
+		svm_tell_skinit(c, unprepared(c), slb, rip);
 	measure(c, slb, complete ? header(c, slb, SLB_LENGTH) : 0);
 	c->r[REG_RIP] = slb + header(c, slb, SLB_ENTRY);
 }

@@ -152,8 +152,12 @@ static void leave(struct cpu *c)
 bool svm_smm_ctl_write(struct cpu *c, u32 index, u64 value)
 {
 	(void)index;
-	if (has(c, FEAT_NO_SMM_CTL) || (c->hwcr & HWCR_SMMLOCK) || (value & ~(u64)ACTIONS))
-		return false;
+	if (has(c, FEAT_NO_SMM_CTL))
+		return svm_refuse_msr(c, SVM_SMM_CTL_ABSENT, value, 0);
+	if (c->hwcr & HWCR_SMMLOCK)
+		return svm_refuse_msr(c, SVM_SMM_CTL_LOCKED, value, 0);
+	if (value & ~(u64)ACTIONS)
+		return svm_refuse_msr(c, SVM_SMM_CTL_RESERVED, value, value & ~(u64)ACTIONS);
 	if (value & ENTER)
 		enter(c);
 	if (value & SMI_CYCLE)

@@ -1,10 +1,11 @@
 /*
- * svm: AMD's Secure Virtual Machine. entry.c: VMRUN (read it first); checks.c: the consistency checks as rows; exit.c:
+ * svm: AMD's Secure Virtual Machine. entry.c: VMRUN (read it first); checks.c: the consistency checks as rows; causes.c:
+ * why instructions fail, as rows; explain.c, decode.c: what failed, in words; exit.c:
  * #VMEXIT; map.h: the state map, a row for each field of the VMCB; state.c, fields.c: the loads and saves and the field
  * table that come from it; events.c: events as the VMCB has them; vmcb.c: the VMCB in memory; intercepts.c: the
  * intercept table and the decisions taken in the guest; npt.c: nested paging; virq.c: virtual interrupts and NMIs, TPR,
  * GIF; avic.c: the virtual APIC page; memtype.c: memory types; startup.c: INIT and the Startup IPI; skinit.c: the secure
- * start; smm.c: system-management mode; insns.c and msrs.c: the vendor's rows;
+ * start; smm.c: system-management mode; watch.c: what is told to who looks for mistakes; insns.c and msrs.c: the vendor's rows;
  * ops.c: the table of all that the processor calls. No file leads back to one that leads to it. May call: base, arch,
  * mem, cpu. Called by: the processor through cpu->virt, and the models that join the rows below.
  *
@@ -23,6 +24,7 @@
 #define SVM_SVM_H
 
 #include "cpu/cpu.h"
+#include "svm/causes.h"
 #include "svm/vmcb.h"
 
 extern const struct virt_ops svm_ops;
@@ -98,6 +100,12 @@ struct svm_behind {
 	struct svm_image image;
 };
 
+/* The exits of one VMCB on one processor. */
+struct svm_last {
+	pa_t pa;
+	u64 n, code, insn, when; /* how many; the last one's EXITCODE, instruction, and time of its VMRUN */
+};
+
 /* cpu->virt_state */
 struct svm {
 	u64 vmcb_pa;                /* of the guest that runs, or ran last */
@@ -125,6 +133,10 @@ struct svm {
 	struct walk_mode walk; /* cache: nested paging in the host's mode behind walk_key */
 	u64 walk_key;          /* cache; 0: none yet */
 	struct svm_place place[8]; /* cache: of the space, by page number */
+	struct svm_last last[32]; /* evidence: from the page's number on */
+	u8 newest;     /* evidence: which of them is the last exit's */
+	bool forgot;   /* evidence: there was no room for a VMCB, or its exits were before this processor's state came */
+	bool refusing; /* scratch: the other image is one that is being refused */
 };
 
 static inline struct svm *svm_of(const struct cpu *c)
@@ -141,6 +153,7 @@ static inline const struct vmcb_control *svm_control(const struct cpu *c)
 /* ---- checks.c ---- */
 enum svm_group { SVM_GROUP_CONTROL, SVM_GROUP_NESTED, SVM_GROUP_CRX, SVM_GROUP_DRX, SVM_GROUP_EVENT, SVM_GROUPS };
 #define SVM_CHECK_FIELDS 6
+#define SVM_FIELDS_END   0xffff
 struct svm_check {
 	const char *id;
 	u8 group;
@@ -148,16 +161,61 @@ struct svm_check {
 	const char *rule;
 	const char *manual;
 	u16 field[SVM_CHECK_FIELDS]; /* VMCB offsets of all it reads; 0xffff ends the list */
+	/* Of the first field, for who is told: bits that must be 0 and 1, and what depends on the processor. */
+	u8 limit; /* enum svm_limit */
+	u64 zero, one;
 };
+enum svm_limit { SVM_LIMIT_NONE, SVM_LIMIT_EFER, SVM_LIMIT_CR4, SVM_LIMIT_ADDRESS };
 extern const struct svm_check svm_checks[];
 extern const size_t svm_check_count;
 /* The first row that fails from `from` on, within the groups of the mask; NULL: all pass. */
 const struct svm_check *svm_check_next(const struct svm_image *v, const struct svm_check *from, u32 groups);
+/* "Reserved bits": of a PDPE of legacy PAE paging, which are set. */
+static inline u64 svm_pdpe_wrong(u64 e, unsigned phys_bits)
+{
+	return e & 1 ? e & (0x1e6 | ~mask(phys_bits - 1u, 0)) : 0;
+}
 /* The groups whose inputs differ from the last image that passed. */
 u32 svm_check_groups(const struct svm_image *v, const struct svm_image *good); /* good NULL: all */
-void svm_check_refuse(struct cpu *c, const struct svm_image *v, const struct svm_check *first, pa_t pa, u64 rip);
-void svm_check_shutdown(struct cpu *c); /* #VMEXIT could not reload the host */
-u64 svm_field_value(const struct svm_image *v, unsigned offset);
+
+/* ---- decode.c ---- */
+/* What a field says, "" where its number says all; k: the check that fails, of whose first field it says what is wrong, or
+ * NULL. Of the image v alone. */
+void svm_decode_field(char *out, size_t size, const struct svm_image *v, const struct svm_check *k, unsigned offset);
+void svm_decode_vm_cr(char *out, size_t size, u64 value);
+
+/* ---- explain.c ---- */
+void svm_explain(struct cpu *c, const struct svm_image *v, const struct svm_check *first, pa_t pa, u64 rip);
+void svm_explain_shutdown(struct cpu *c); /* #VMEXIT could not reload the host */
+void svm_explain_walk(struct cpu *c, const struct exit_request *x); /* #VMEXIT(NPF) by reserved bits: before it is left */
+
+/* Why reserved bits of nested page tables are. */
+enum svm_paging_cause {
+	SVM_ENTRY_NX, SVM_ENTRY_ADDRESS, SVM_ENTRY_SIZE, SVM_ENTRY_PDPE, SVM_ENTRY_LARGE, SVM_ENTRY_OTHER, SVM_PAGING_CAUSES
+};
+struct svm_paging_check {
+	const char *id, *rule, *manual;
+};
+extern const struct svm_paging_check svm_paging_checks[SVM_PAGING_CAUSES], svm_host_check; /* of #VMEXIT's PDPEs */
+
+/* ---- origin.c ---- */
+/* Who gave this field of the VMCB that VMRUN refuses, v, its value. */
+void svm_origin(struct cpu *c, const struct svm_image *v, const struct vmcb_field *f, struct origin *o);
+void svm_writer(struct cpu *c, pa_t pa, struct origin *o); /* the last store there, if somebody knows */
+size_t svm_changed(const struct cpu *c, struct check_change *out, size_t room);
+struct svm_last *svm_last_slow(struct svm *s, pa_t pa);
+/* An exit of the VMCB at vmcb_pa is over. */
+static inline void svm_note_exit(const struct cpu *c, struct svm *s, u64 code)
+{
+	struct svm_last *l = &s->last[s->newest];
+
+	if (unlikely(l->pa != s->vmcb_pa))
+		l = svm_last_slow(s, s->vmcb_pa);
+	l->n++;
+	l->code = code;
+	l->insn = c->insns;
+	l->when = s->pause_last;
+}
 
 /* ---- intercepts.c ---- */
 enum svm_info {
@@ -301,11 +359,29 @@ void svm_host_save(struct cpu *c, struct svm_host *restrict h, struct vmcb_save 
 void svm_host_load(struct cpu *c, const struct svm_host *h, u32 parts);
 
 /* ---- fields.c ---- */
+u64 svm_field_value(const struct svm_image *v, unsigned offset); /* 0: the image does not have it */
 size_t svm_fields(const struct cpu *c, struct block_field *out, size_t room);
+size_t svm_fields_at(struct cpu *c, u64 pa, struct block_field *out, size_t room);
+
+/* ---- view.c: what a debugger asks ---- */
+bool svm_view(const struct cpu *c, bool guest, struct virt_view *out);
+void svm_words(const struct cpu *c, u32 key, u64 value, char *out, size_t size);
+
+/* ---- told.c ---- */
+void svm_exit_told(const struct cpu *c, const struct exit_record *x, struct exit_told *o);
+bool svm_exit_at(size_t n, u64 *code, const char **name);
 
 /* ---- entry.c ---- */
 enum xr svm_enter(struct cpu *c, const struct insn *i, pa_t vmcb);
 void svm_control_load(struct cpu *c, struct svm *s, const struct vmcb_control *ctl); /* in guest mode from here on */
+void svm_env_fill(struct cpu *c, struct svm_env *e); /* what belongs to the processor, and not to this VMRUN */
+
+/* ---- watch.c: with c->watch ---- */
+void svm_watch_vmrun(struct cpu *c, const struct insn *i, pa_t pa); /* before anything of it is read */
+void svm_watch_entered(struct cpu *c);
+void svm_watch_tlb_control(struct cpu *c, u16 asid, u8 control);
+void svm_watch_entering(struct cpu *c, const struct insn *i, const struct svm_image *v, pa_t pa); /* it will run */
+void svm_watch_exit(struct cpu *c, const struct exit_request *x, const struct vmcb_page *page, const struct svm_told *o);
 
 /* ---- exit.c ---- */
 void svm_exit(struct cpu *c, const struct exit_request *x);
@@ -333,7 +409,16 @@ bool svm_smm_ctl_write(struct cpu *c, u32 index, u64 value);
 
 /* ---- npt.c ---- */
 enum xr svm_stage2(struct cpu *c, const struct stage2_req *q, struct stage2_res *r);
+unsigned svm_stage2_steps(struct cpu *c, gpa_t gpa, struct walk_step *out, unsigned room); /* virt_ops.memory.steps */
 void svm_stage2_enter(struct cpu *c); /* VMRUN */
+/* What the nth entry of a walk is, and which of its bits must be 0 and are not, for who explains it. *s: as the one before
+ * left it. */
+struct svm_nested_step {
+	u64 wrong, no_address; /* bits; those that no address has */
+	u64 address;           /* of the table or the page */
+	bool maps, no_nx, pdpe; /* a page; NX is reserved; legacy PAE's PDPE */
+};
+void svm_nested_step(const struct cpu *c, unsigned n, u64 entry, struct svm_nested_step *s);
 
 /* ---- memtype.c: "Combining Memory Types, MTRRs" ---- */
 enum { SVM_MT_CD = 8, SVM_MT_WC_PLUS = 9 }; /* beside the MT_ types of PAT and MTRRs */

@@ -86,6 +86,9 @@ struct vmcb_save {
 };
 
 #define VMCB_SAVE 0x400u
+/* Offsets in the page. */
+#define CTL_AT(member)  ((u16)offsetof(struct vmcb_control, member))
+#define SAVE_AT(member) ((u16)(VMCB_SAVE + offsetof(struct vmcb_save, member)))
 
 struct vmcb_page {
 	struct vmcb_control control;

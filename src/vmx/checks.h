@@ -148,6 +148,7 @@ struct vmx_msr_entry {
 	bool smm;
 	bool first;    /* QUIRK_VMX_FIRST */
 	bool accepted; /* WRMSR at CPL 0 would not fault */
+	bool beyond;   /* the list is longer than any may be */
 };
 struct vmx_msr_check {
 	const char *id;
@@ -161,18 +162,15 @@ const struct vmx_msr_check *vmx_msr_refused(const struct vmx_msr_entry *e); /* N
 /* ---- explain.c ---- */
 void vmx_explain(struct cpu *c, const struct vmx_image *g, const struct vmx_check *k, u64 rip);
 void vmx_explain_msr(struct cpu *c, const struct vmx_msr_check *k, u32 number, const struct vmx_msr_entry *e);
-/* What VMCALL looks at before it activates the dual-monitor treatment, but for VM-exit controls, whose rows VM entry has. */
-struct vmx_call_check {
-	u8 error;
-	const char *id, *words, *rule, *field, *manual;
-};
-extern const struct vmx_call_check vmx_call_checks[];
-extern const size_t vmx_call_check_count;
-/* A VMCALL that does not activate it; k: of error 20, the row of VM entry that fails. */
-void vmx_explain_call(struct cpu *c, u64 rip, unsigned error, const struct vmx_check *k, u64 value);
+
+/* ---- decode.c ---- */
 /* Bits of a field as people read them; "" where the number says it all. */
 void vmx_decode_field(char *out, size_t size, u32 encoding, u64 value);
+/* The first field of a check that fails: which bits are wrong and what would be allowed, then as above. */
+void vmx_decode_culprit(char *out, size_t size, const struct vmx_image *g, const struct vmx_check *k);
+const char *vmx_memory_type(unsigned type); /* of EPT */
 const char *vmx_input_name(unsigned input);
+const char *vmx_error_words(unsigned error); /* "VM-Instruction Error Numbers" */
 
 /* ---- what predicates are written with ---- */
 static inline u64 vmx_in(const struct vmx_image *g, unsigned input)

@@ -4,6 +4,12 @@
  */
 #include "vmx/checks_rows.h"
 
+/* IA32_VMX_MISC bits 27:25 recommend a maximum, behind which anything may happen. */
+static bool beyond(const struct vmx_msr_entry *e)
+{
+	return e->beyond;
+}
+
 /* The text of 2004 excludes no MSR and ignores bits 63:32 of an entry; but IA32_EFER is not for changing LMA and LME. */
 static bool segment_base(const struct vmx_msr_entry *e)
 {
@@ -41,6 +47,7 @@ static bool refused(const struct vmx_msr_entry *e)
 
 /* clang-format off */
 const struct vmx_msr_check vmx_msr_checks[] = {
+	{"vmx.msr-load.length", beyond, "the list must not be longer than IA32_VMX_MISC bits 27:25 recommend: 512 entries"},
 	{"vmx.msr-load.segment-base", segment_base, "IA32_FS_BASE and IA32_GS_BASE cannot be loaded from an MSR area"},
 	{"vmx.msr-load.x2apic", x2apic, "the MSRs of the x2APIC, 0x800 to 0x8ff, cannot be loaded from an MSR area"},
 	{"vmx.msr-load.smm", smm_only, "outside SMM an MSR that only SMM may write cannot be loaded"},

@@ -2,6 +2,7 @@
  * VMLAUNCH and VMRESUME: copy, check, commit. "VM Entries". The current VMCS is cached, so the copy is already made;
  * the checks look at it and at nothing else of memory but the link pointer's revision.
  */
+#include "cpu/state/watch.h"
 #include "vmx/vmx.h"
 
 /* "Event Injection", or what was pending. */
@@ -113,6 +114,10 @@ enum xr vmx_entry_failure(struct cpu *c, unsigned reason, u64 qualification)
 
 	vmcs_set(v, VMCS_EXIT_REASON, reason | BIT(31));
 	vmcs_set(v, VMCS_EXIT_QUALIFICATION, qualification);
+	if (unlikely(c->watch)) {
+		vmx_watch_written(c, VMCS_EXIT_REASON);
+		vmx_watch_written(c, VMCS_EXIT_QUALIFICATION);
+	}
 	vmx_record_exit(c, reason | BIT(31), qualification, rip);
 	c->exits++;
 	vmx_load_host(c);
@@ -182,6 +187,8 @@ enum xr vmx_enter(struct cpu *c, const struct insn *i, bool resume)
 	u32 failed, groups;
 	bool nmi_blocked = c->nmi_blocked;
 
+	if (unlikely(c->watch))
+		vmx_watch_read_by_entry(c, i, resume);
 	image_fill(c, v->f, resume, &g);
 	groups = groups_to_check(v, &g);
 	k = groups ? vmx_check_next(&g, &row, groups) : NULL;
@@ -189,6 +196,8 @@ enum xr vmx_enter(struct cpu *c, const struct insn *i, bool resume)
 		return vmx_refuse(c, i, &g, k);
 	groups_passed(v, &g);
 	v->entry_rip = insn_rip(c, i);
+	if (unlikely(c->watch))
+		vmx_watch_entering(c);
 	commit(c, v, &g.in[VMX_IN_PDPTE0 - VMX_IN]);
 	failed = vmx_msr_area(c, VMCS_ENTRY_MSR_LOAD_ADDR, VMCS_ENTRY_MSR_LOAD_COUNT, vmx_load_msrs);
 	if (failed) {
@@ -196,8 +205,12 @@ enum xr vmx_enter(struct cpu *c, const struct insn *i, bool resume)
 		return vmx_entry_failure(c, 34, failed);
 	}
 	v->launched = true;
+	vmx_diary_entry(v->diary);
 	inject(c, v);
 	c->attention = 1;
+	if (unlikely(c->watch))
+		vmx_watch_entered(c);
+	recent_event(c, RECENT_ENTRY, &c->inject);
 	if (c->hooks->vm_entry)
 		c->hooks->vm_entry(c->hooks->arg, c);
 	return XR_OK;

@@ -2,6 +2,7 @@
  * The second stage: EPT, and the TLB spaces that stand for (VPID, EPTP 51:12). "The Extended Page Table Mechanism",
  * "Caching Translation Information".
  */
+#include "cpu/state/watch.h"
 #include "vmx/vmx.h"
 
 /* ---- spaces ---- */
@@ -313,6 +314,15 @@ static enum xr refused(struct cpu *c, const struct stage2_req *q, const struct w
 	}
 }
 
+static cold enum xr misconfigured(struct cpu *c, const struct stage2_req *q, const struct walk_result *w)
+{
+	struct walk_step steps[5];
+
+	if (!q->peek && c->hooks->refused)
+		vmx_explain_walk(c, q, w, steps, vmx_stage2_steps(c, q->gpa, steps, ARRAY_LEN(steps)));
+	return leave(c, q, ICPT_STAGE2_MISCONFIG, 0);
+}
+
 /* ---- the second stage ---- */
 
 /* "Memory Type Used for Translated Guest-Physical Addresses": EPT's stands where the MTRRs' would. Exact as far as
@@ -335,10 +345,10 @@ static struct stage2_res result(const struct stage2_req *q, const struct walk_re
 	};
 }
 
-enum xr vmx_stage2(struct cpu *c, const struct stage2_req *q, struct stage2_res *r)
+static inlined enum xr translate(struct cpu *c, const struct stage2_req *q, struct walk_request wq, struct stage2_res *r,
+                                 unsigned *steps)
 {
 	struct vmx *v = vmx_of(c);
-	struct walk_request wq = ept_request(c, v, q);
 	u8 access = ept_access(q, wq.keep_ad);
 	u64 execute = execute_bit(v, q);
 	bool write = access & ACC_WRITE, full = false;
@@ -351,9 +361,11 @@ enum xr vmx_stage2(struct cpu *c, const struct stage2_req *q, struct stage2_res 
 	if (unlikely(full))
 		wq.keep_ad = false;
 	wq.memo = q->memo;
-	TRY(walk_run(c, &wq, &w));
+	enum xr x = walk_run(c, &wq, &w);
+	*steps = wq.n_steps;
+	TRY(x);
 	if (w.kind == WALK_RESERVED || (w.kind == WALK_OK && unlikely(vmx_paging_misconfigured(v, &w))))
-		return leave(c, q, ICPT_STAGE2_MISCONFIG, 0);
+		return misconfigured(c, q, &w);
 	if (w.kind == WALK_NOT_PRESENT)
 		return violation(c, q, access, 0, w.entry);
 	if (unlikely(!granted(w.all, access, execute)))
@@ -368,6 +380,60 @@ enum xr vmx_stage2(struct cpu *c, const struct stage2_req *q, struct stage2_res 
 	*r = result(q, &wq, &w, execute);
 	r->unguarded = vmx_unguarded(v, q, &w);
 	return XR_OK;
+}
+
+static cold enum xr watched_stage2(struct cpu *c, const struct stage2_req *q, struct stage2_res *r)
+{
+	struct vmx *v = vmx_of(c);
+	struct walk_step step[WALK_LEVELS];
+	struct walk_request wq = ept_request(c, v, q);
+	u8 access = ept_access(q, wq.keep_ad);
+	unsigned steps = 0;
+
+	wq.steps = step;
+	wq.max_steps = ARRAY_LEN(step);
+	enum xr x = translate(c, q, wq, r, &steps);
+
+	if ((access & ACC_EXEC) && execute_bit(v, q) == EPT_XU)
+		access = (u8)((access & ~ACC_EXEC) | WATCH_EXEC_USER);
+	c->watch->tables.walked(c, &(struct watch_walk){
+	                                   .tables = WATCH_EPT,
+	                                   .access = access,
+	                                   .granted = x == XR_OK,
+	                                   .keeps_ad = wq.keep_ad,
+	                                   .table = q->why != S2_FINAL,
+	                                   .root = wq.root,
+	                                   .addr = q->gpa,
+	                                   .mode = wq.mode,
+	                                   .mode_key = v->walk_key,
+	                                   .step = step,
+	                                   .steps = steps,
+	                                   .linear = q->linear,
+	                                   .has_linear = q->has_linear,
+	                           });
+	return x;
+}
+
+enum xr vmx_stage2(struct cpu *c, const struct stage2_req *q, struct stage2_res *r)
+{
+	unsigned steps;
+
+	if (unlikely(c->watch) && !q->peek)
+		return watched_stage2(c, q, r);
+	return translate(c, q, ept_request(c, vmx_of(c), q), r, &steps);
+}
+
+unsigned vmx_stage2_steps(struct cpu *c, gpa_t gpa, struct walk_step *out, unsigned room)
+{
+	struct walk_request q = ept_request(c, vmx_of(c), &(struct stage2_req){.gpa = gpa, .access = ACC_READ, .peek = true});
+	struct walk_result w;
+
+	if (!c->stage2 || gpa >> q.mode->rules.format->addr_bits)
+		return 0;
+	q.steps = out;
+	q.max_steps = room;
+	(void)!walk_run(c, &q, &w);
+	return q.n_steps;
 }
 
 void vmx_stage2_enter(struct cpu *c)

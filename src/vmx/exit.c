@@ -1,6 +1,7 @@
 /* VM exits: what is recorded, the guest state that is saved, the host state that is loaded. "VM Exits". */
 #include <Zydis/Zydis.h>
 
+#include "cpu/state/watch.h"
 #include "vmx/vmx.h"
 
 #define UNUSED __attribute__((unused)) /* by some rows */
@@ -16,6 +17,7 @@ void vmx_record_exit(struct cpu *c, u64 reason, u64 qualification, u64 rip)
 	        .guest = vmx_of(c)->current,
 	        .rip = rip,
 	};
+	recent_exit(c);
 	if (c->hooks->vm_exit)
 		c->hooks->vm_exit(c->hooks->arg, c, e);
 }
@@ -29,8 +31,9 @@ static cold void shut_down(struct cpu *c)
 }
 
 /* "VMX Aborts" */
-cold void vmx_abort(struct cpu *c, u32 indicator)
+cold void vmx_abort(struct cpu *c, u32 indicator, u32 number)
 {
+	vmx_explain_abort(c, indicator, number);
 	cpu_write_u32(c, BY_VIRT, vmx_of(c)->current + VMCS_REGION_ABORT, indicator);
 	shut_down(c);
 }
@@ -224,9 +227,9 @@ void vmx_load_host(struct cpu *c)
 	cpu_update_mode(c);
 	c->attention = 1;
 	if (!host64 && (c->cr4 & CR4_PAE) && mmu_load_pdptes(c, c->cr3) != XR_OK)
-		vmx_abort(c, 2);
+		vmx_abort(c, VMX_ABORT_PDPTE, 0);
 	else if (vmx_msr_area(c, VMCS_EXIT_MSR_LOAD_ADDR, VMCS_EXIT_MSR_LOAD_COUNT, vmx_load_msrs))
-		vmx_abort(c, 4);
+		vmx_abort(c, VMX_ABORT_LOAD, 0); /* the entry has been told */
 }
 
 static inlined u64 save(struct cpu *c, const struct exit_request *x, u64 marks)
@@ -241,6 +244,7 @@ static inlined u64 save(struct cpu *c, const struct exit_request *x, u64 marks)
 	if (has(c, FEAT_VMX_STORE_LMA))
 		vmcs_set(v, VMCS_ENTRY_CONTROLS,
 		         (vmcs_get(v, VMCS_ENTRY_CONTROLS) & ~(u64)ENTRY_GUEST64) | (long_mode(c) ? ENTRY_GUEST64 : 0));
+	vmx_diary_exit(v->diary, c, reason, vmcs_get(v, VMCS_EXIT_CONTROLS));
 	return reason;
 }
 
@@ -248,11 +252,14 @@ static inlined void load(struct cpu *c)
 {
 	const struct vmx *v = vmx_of(c);
 
+	u32 failed;
+
 	c->guest = false; /* the lists hold what RDMSR and WRMSR would, without offsets and virtualisation */
-	if (vmx_msr_area(c, VMCS_EXIT_MSR_STORE_ADDR, VMCS_EXIT_MSR_STORE_COUNT, vmx_store_msrs))
-		vmx_abort(c, 1);
+	failed = vmx_msr_area(c, VMCS_EXIT_MSR_STORE_ADDR, VMCS_EXIT_MSR_STORE_COUNT, vmx_store_msrs);
+	if (failed)
+		vmx_abort(c, VMX_ABORT_STORE, failed);
 	else if (long_mode(c) && !(vmcs_get(v, VMCS_EXIT_CONTROLS) & EXIT_HOST64))
-		vmx_abort(c, 6); /* the guest went there by itself: entry refuses an IA-32e mode guest of such a host */
+		vmx_abort(c, VMX_ABORT_MODE, 0); /* the guest went there by itself: entry refuses an IA-32e mode guest of such a host */
 	else
 		vmx_load_host(c);
 }
@@ -266,6 +273,8 @@ void vmx_exit(struct cpu *c, const struct exit_request *x)
 	if (x->id == ICPT_NMI || vmx_virtual_nmis(v))
 		c->nmi_blocked = x->id == ICPT_NMI;
 	vmx_timer_stop(c);
+	if (unlikely(c->watch))
+		vmx_watch_exit(c, x, reason);
 	vmx_record_exit(c, reason, x->q[0], c->r[REG_RIP]);
 	load(c);
 }
@@ -273,7 +282,11 @@ void vmx_exit(struct cpu *c, const struct exit_request *x)
 /* MEASURED: the halves are built into vmx_exit(). */
 cold u64 vmx_exit_save(struct cpu *c, const struct exit_request *x, u64 marks)
 {
-	return save(c, x, marks);
+	u64 reason = save(c, x, marks);
+
+	if (unlikely(c->watch))
+		vmx_watch_saved(c);
+	return reason;
 }
 
 cold void vmx_exit_load(struct cpu *c)

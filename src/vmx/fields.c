@@ -38,15 +38,19 @@ const struct vmcs_field *vmcs_field_at(u32 encoding)
 }
 
 /* Encoding bits 11:10 are the type, 14:13 the width. */
-size_t vmx_fields(const struct cpu *c, struct block_field *out, size_t room)
+size_t vmx_fields_of(const struct cpu *c, const u64 *values, struct block_field *out, size_t room)
 {
 	static const u8 of[] = {BLOCK_CONTROL, BLOCK_EXIT, BLOCK_GUEST, BLOCK_HOST}, width[] = {2, 8, 4, 8};
-	const struct vmx *v = vmx_of(c);
 	size_t n = 0;
 
 	for (const struct vmcs_field *f = vmcs_fields; f < vmcs_fields + vmcs_field_count && n < room; f++)
 		if (vmx_field_exists(vmx_caps(c), f->encoding))
 			out[n++] = (struct block_field){f->name, of[f->encoding >> 10 & 3], width[f->encoding >> 13 & 3],
-			                                vmcs_get(v, f->encoding)};
+			                                f->encoding, values[vmcs_slot(f->encoding)]};
 	return n;
+}
+
+size_t vmx_fields(const struct cpu *c, struct block_field *out, size_t room)
+{
+	return vmx_fields_of(c, vmx_of(c)->f, out, room);
 }

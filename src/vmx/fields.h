@@ -30,6 +30,14 @@ static inline unsigned vmcs_slot(u32 encoding)
 	return vmcs_group_first[vmcs_group(encoding)] + (encoding >> 1 & 0x1ff);
 }
 
+/* In bytes; fields of natural width have 8. */
+static inline u8 vmcs_width(u32 encoding)
+{
+	static const u8 width[4] = {2, 8, 4, 8};
+
+	return width[encoding >> 13 & 3];
+}
+
 /* The controls whose support decides whether a field exists: word << 5 | bit. */
 enum vmx_word { VMX_PIN, VMX_PROC, VMX_PROC2, VMX_EXIT, VMX_ENTRY, VMX_PROC3, VMX_EXIT2, VMX_WORDS };
 #define VMX_IF(word, bit) ((u8)(VMX_##word << 5 | (bit)))

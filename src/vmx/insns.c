@@ -2,31 +2,50 @@
  * The instructions of VMX, in the order of the manual's Operation listings: #UD outside VMX operation, the VM exit in
  * non-root operation, #GP(0) by CPL, then the operand. "VMX Instruction Reference".
  */
+#include <stdio.h>
+
 #include "cpu/exec/exec.h"
+#include "cpu/state/watch.h"
 #include "vmx/vmx.h"
 
 static enum xr gate(struct cpu *c, const struct insn *i, enum icpt id)
 {
 	if (!c->virt_root)
-		return fault_ud(c);
+		return vmx_refuse_insn(c, i, VMX_WHY_OUTSIDE, c->cr4, 0);
 	TRY(icpt_test(c, i, id, 0));
-	return c->cpl ? fault_gp(c, 0) : XR_OK;
+	return c->cpl ? vmx_refuse_insn(c, i, VMX_WHY_CPL, c->cpl, 0) : XR_OK;
 }
 
 /* ---- operands ---- */
 
-static bool pointer_ok(const struct cpu *c, u64 pa)
+/* Of a pointer that is not page-aligned or too wide: the first, or the second, of two rows. */
+static enum vmx_why bad_pointer(const struct cpu *c, u64 pa, enum vmx_why aligned, enum vmx_why wide)
 {
-	return is_aligned(pa, PAGE_SIZE) && !(pa >> c->phys_bits);
+	if (!is_aligned(pa, PAGE_SIZE))
+		return aligned;
+	return pa >> c->phys_bits ? wide : VMX_WHYS;
 }
 
 /* ---- entering and leaving VMX operation ---- */
 
 /* In 2004 neither an MSR nor the A20 gate is asked. */
-static bool may_vmxon(const struct cpu *c)
+static enum xr may_vmxon(struct cpu *c, const struct insn *i)
 {
-	return c->cpl == 0 && (c->cr0 & VMX_CR0_FIXED0) == VMX_CR0_FIXED0 &&
-	       (quirk(c, QUIRK_VMX_FIRST) || (!cpu_sees(c)->a20_masked && (c->feature_control & 5) == 5));
+	if (!(c->cr4 & CR4_VMXE))
+		return vmx_refuse_insn(c, i, VMX_WHY_VMXON_VMXE, c->cr4, 0);
+	if (c->cpl)
+		return vmx_refuse_insn(c, i, VMX_WHY_CPL, c->cpl, 0);
+	if (cpu_sees(c)->a20_masked && !quirk(c, QUIRK_VMX_FIRST))
+		return vmx_refuse_insn(c, i, VMX_WHY_VMXON_A20M, 1, 0);
+	if ((c->cr0 & VMX_CR0_FIXED0) != VMX_CR0_FIXED0)
+		return vmx_refuse_insn(c, i, VMX_WHY_VMXON_CR0, c->cr0, 0);
+	if (quirk(c, QUIRK_VMX_FIRST))
+		return XR_OK;
+	if (!(c->feature_control & 1))
+		return vmx_refuse_insn(c, i, VMX_WHY_VMXON_UNLOCKED, c->feature_control, 0);
+	if (!(c->feature_control & 4))
+		return vmx_refuse_insn(c, i, VMX_WHY_VMXON_DISABLED, c->feature_control, 0);
+	return XR_OK;
 }
 
 /* What the first doubleword of a region says. In 2004 software writes none: "Memory Region Provided to VMXON". */
@@ -38,22 +57,27 @@ static u32 revision_at(struct cpu *c, u64 pa)
 static enum xr vmxon(struct cpu *c, const struct insn *i)
 {
 	struct vmx *v = vmx_of(c);
+	enum vmx_why why;
+	u32 revision;
 	u64 pa;
 
 	if (c->virt_root) {
 		TRY(gate(c, i, ICPT_VMXON));
-		return vmx_fail(c, 15);
+		return vmx_refuse_insn(c, i, VMX_WHY_VMXON_ROOT, v->vmxon_pa, 0);
 	}
-	if (!(c->cr4 & CR4_VMXE))
-		return fault_ud(c);
-	if (!may_vmxon(c))
-		return fault_gp(c, 0);
+	TRY(may_vmxon(c, i));
 	TRY(op_read(c, i, 8, &pa));
 	v->current = VMCS_NONE;
-	if (!pointer_ok(c, pa) || revision_at(c, pa) != vmx_revision(c))
-		return vmx_fail_invalid(c);
+	why = bad_pointer(c, pa, VMX_WHY_VMXON_ALIGNED, VMX_WHY_VMXON_WIDE);
+	if (why != VMX_WHYS)
+		return vmx_refuse_insn(c, i, why, pa, 0);
+	revision = revision_at(c, pa);
+	if (revision != vmx_revision(c))
+		return vmx_refuse_insn(c, i, VMX_WHY_VMXON_REVISION, revision, pa);
 	v->vmxon_pa = quirk(c, QUIRK_VMX_FIRST) ? VMCS_NONE : pa; /* 2004: it may become a VMCS */
 	c->virt_root = true;
+	if (unlikely(c->watch))
+		c->watch->vmxon(c, pa);
 	if (cpu_sees(c)->a20_masked)
 		tlb_flush_all(c); /* A20M is blocked from here on */
 	return vmx_succeed(c);
@@ -65,7 +89,9 @@ static enum xr vmxoff(struct cpu *c, const struct insn *i)
 
 	TRY(gate(c, i, ICPT_VMXOFF));
 	if (v->dual)
-		return vmx_fail(c, 23);
+		return vmx_refuse_insn(c, i, VMX_WHY_VMXOFF_DUAL, v->transfer, 0);
+	if (unlikely(c->watch))
+		c->watch->vmxoff(c);
 	vmx_region_leave(c);
 	vmx_shadow_leave(c, v->shadow);
 	c->virt_root = false;
@@ -82,44 +108,54 @@ static enum xr vmxoff(struct cpu *c, const struct insn *i)
 static enum xr vmclear(struct cpu *c, const struct insn *i)
 {
 	struct vmx *v = vmx_of(c);
+	enum vmx_why why;
 	u64 pa;
 
 	TRY(gate(c, i, ICPT_VMCLEAR));
 	TRY(op_read(c, i, 8, &pa));
-	if (!pointer_ok(c, pa))
-		return vmx_fail(c, 2);
+	why = bad_pointer(c, pa, VMX_WHY_VMCLEAR_ALIGNED, VMX_WHY_VMCLEAR_WIDE);
+	if (why != VMX_WHYS)
+		return vmx_refuse_insn(c, i, why, pa, 0);
 	if (pa == v->vmxon_pa)
-		return vmx_fail(c, 3);
+		return vmx_refuse_insn(c, i, VMX_WHY_VMCLEAR_VMXON, pa, 0);
 	if (pa == v->current) {
 		v->launched = false;
 		vmx_region_leave(c);
 	}
 	vmx_shadow_leave(c, pa);
+	vmx_diary_cleared(c, pa);
 	cpu_write_u32(c, BY_VIRT, pa + VMCS_REGION_LAUNCHED, 0);
+	if (unlikely(c->watch))
+		c->watch->vmclear(c, pa);
 	return vmx_succeed(c);
 }
 
 static enum xr vmptrld(struct cpu *c, const struct insn *i)
 {
 	struct vmx *v = vmx_of(c);
+	enum vmx_why why;
 	u32 revision;
 	u64 pa;
 
 	TRY(gate(c, i, ICPT_VMPTRLD));
 	TRY(op_read(c, i, 8, &pa));
-	if (!pointer_ok(c, pa))
-		return vmx_fail(c, 9);
+	why = bad_pointer(c, pa, VMX_WHY_VMPTRLD_ALIGNED, VMX_WHY_VMPTRLD_WIDE);
+	if (why != VMX_WHYS)
+		return vmx_refuse_insn(c, i, why, pa, 0);
 	if (pa == v->vmxon_pa)
-		return vmx_fail(c, 10);
+		return vmx_refuse_insn(c, i, VMX_WHY_VMPTRLD_VMXON, pa, 0);
 	revision = revision_at(c, pa);
-	if ((revision & ~VMCS_SHADOW) != vmx_revision(c) ||
-	    ((revision & VMCS_SHADOW) && !has(c, FEAT_VMX_SHADOW_VMCS)))
-		return vmx_fail(c, 11);
+	if ((revision & ~VMCS_SHADOW) != vmx_revision(c))
+		return vmx_refuse_insn(c, i, VMX_WHY_VMPTRLD_REVISION, revision, pa);
+	if ((revision & VMCS_SHADOW) && !has(c, FEAT_VMX_SHADOW_VMCS))
+		return vmx_refuse_insn(c, i, VMX_WHY_VMPTRLD_SHADOW, revision, pa);
 	if (pa != v->current) {
 		vmx_region_leave(c);
 		vmx_shadow_leave(c, pa);
 		vmx_region_enter(c, pa, (revision & VMCS_SHADOW) != 0);
 	}
+	if (unlikely(c->watch))
+		c->watch->vmptrld(c, pa);
 	return vmx_succeed(c);
 }
 
@@ -153,7 +189,7 @@ static u64 field_read(struct cpu *c, u32 encoding, unsigned size)
 }
 
 /* Stores fit the field: outside 64-bit mode bits 63:32 become 0, and the high half is written alone. */
-static void field_write(struct cpu *c, u32 encoding, u64 value)
+static void field_write(struct cpu *c, const struct insn *i, u32 encoding, u64 value)
 {
 	u64 *field = target(c, encoding);
 
@@ -163,11 +199,35 @@ static void field_write(struct cpu *c, u32 encoding, u64 value)
 	case 2: value = (u32)value; break;
 	default: break;
 	}
+	vmx_diary_write(c->guest ? vmx_of(c)->shadow_diary : vmx_of(c)->diary, c, i, vmcs_slot(encoding & ~1u),
+	                *field);
 	if (*field == value) /* monitors write host RSP again and again: it needs no new check */
 		return;
 	*field = value;
 	if (!c->guest)
 		vmcs_written(vmx_of(c), encoding & ~1u);
+}
+
+static cold void tell(struct cpu *c, bool write, u32 encoding, u64 value)
+{
+	static const u8 width[4] = {2, 8, 4, 8};
+	const struct vmcs_field *f = vmcs_field_at(encoding);
+	struct field_access a = {.write = write, .name = f->name, .value = value, .width = width[encoding >> 13 & 3]};
+
+	if (!c->hooks->field || !(c->hooks->trace & (write ? TRACE_VMWRITE : TRACE_VMREAD)))
+		return;
+	if (encoding & 1)
+		snprintf(a.decoded, sizeof(a.decoded), "high half");
+	else
+		vmx_decode_field(a.decoded, sizeof(a.decoded), encoding, value);
+	c->hooks->field(c->hooks->arg, c, &a);
+}
+
+/* Somebody wants to know of each access. */
+static inline void told(struct cpu *c, bool write, u64 encoding, u64 value)
+{
+	if (unlikely(c->hooks->trace & (TRACE_VMREAD | TRACE_VMWRITE)))
+		tell(c, write, (u32)encoding, value);
 }
 
 static enum xr vmread(struct cpu *c, const struct insn *i)
@@ -178,25 +238,28 @@ static enum xr vmread(struct cpu *c, const struct insn *i)
 	TRY(gate(c, i, ICPT_VMREAD));
 	encoding = reg_get(c, i->r1, size);
 	if (no_target(c))
-		return vmx_fail_invalid(c);
+		return vmx_refuse_insn(c, i, c->guest ? VMX_WHY_VMREAD_NO_LINK : VMX_WHY_VMREAD_NO_VMCS, encoding, VMCS_NONE);
 	if (encoding >> 15 || !vmx_field_exists(vmx_caps(c), (u32)encoding))
-		return vmx_fail(c, 12);
+		return vmx_refuse_insn(c, i, VMX_WHY_VMREAD_FIELD, encoding, 0);
 	value = field_read(c, (u32)encoding, size);
+	if (unlikely(c->watch))
+		vmx_watch_read(c, (u32)encoding & ~1u, value);
 	if (i->flags & INSN_MEM)
 		TRY(op_write(c, i, size, value));
 	else
 		reg_set(c, i->r0, size, value);
+	told(c, false, encoding, value);
 	return vmx_succeed(c);
 }
 
 /* The text of 2004 leaves the order open: there the operand is read first. */
-static cold enum xr vmwrite_nowhere(struct cpu *c, const struct insn *i, unsigned size)
+static cold enum xr vmwrite_nowhere(struct cpu *c, const struct insn *i, unsigned size, u64 encoding)
 {
 	u64 value;
 
 	if ((i->flags & INSN_MEM) && quirk(c, QUIRK_VMX_FIRST))
 		TRY(op_read(c, i, size, &value));
-	return vmx_fail_invalid(c);
+	return vmx_refuse_insn(c, i, c->guest ? VMX_WHY_VMWRITE_NO_LINK : VMX_WHY_VMWRITE_NO_VMCS, encoding, VMCS_NONE);
 }
 
 static enum xr vmwrite(struct cpu *c, const struct insn *i)
@@ -207,16 +270,19 @@ static enum xr vmwrite(struct cpu *c, const struct insn *i)
 	TRY(gate(c, i, ICPT_VMWRITE));
 	encoding = reg_get(c, i->r0, size);
 	if (no_target(c))
-		return vmwrite_nowhere(c, i, size);
+		return vmwrite_nowhere(c, i, size, encoding);
 	if (i->flags & INSN_MEM)
 		TRY(op_read(c, i, size, &value));
 	else
 		value = reg_get(c, i->r1, size);
 	if (encoding >> 15 || !vmx_field_exists(vmx_caps(c), (u32)encoding))
-		return vmx_fail(c, 12);
+		return vmx_refuse_insn(c, i, VMX_WHY_VMWRITE_FIELD, encoding, 0);
 	if ((encoding >> 10 & 3) == 1 && !has(c, FEAT_VMX_VMWRITE_VMEXIT_FIELDS))
-		return vmx_fail(c, 13);
-	field_write(c, (u32)encoding, value);
+		return vmx_refuse_insn(c, i, VMX_WHY_VMWRITE_READ_ONLY, encoding, 0);
+	field_write(c, i, (u32)encoding, value);
+	if (unlikely(c->watch))
+		vmx_watch_written(c, (u32)encoding & ~1u);
+	told(c, true, encoding, value);
 	return vmx_succeed(c);
 }
 
@@ -229,8 +295,10 @@ static enum xr launch(struct cpu *c, const struct insn *i, enum icpt id, bool re
 
 	TRY(gate(c, i, id));
 	if (v->current == VMCS_NONE || v->is_shadow) {
+		enum xr r = vmx_refuse_insn(c, i, v->is_shadow && v->current != VMCS_NONE ? VMX_WHY_ENTRY_SHADOW : VMX_WHY_ENTRY_NO_VMCS,
+		                            v->current, 0);
 		c->r[REG_RIP] = next_rip(c, i);
-		return vmx_fail_invalid(c);
+		return r;
 	}
 	if (unlikely(c->smm) && !(vmcs_get(v, VMCS_ENTRY_CONTROLS) & ENTRY_SMM))
 		return vmx_smm_return(c, i, resume);
@@ -251,11 +319,13 @@ static enum xr vmresume(struct cpu *c, const struct insn *i)
 static enum xr vmcall(struct cpu *c, const struct insn *i)
 {
 	if (!c->virt_root)
-		return fault_ud(c);
+		return vmx_refuse_insn(c, i, VMX_WHY_OUTSIDE, c->cr4, 0);
 	TRY(icpt_test(c, i, ICPT_VMCALL, 0));
-	if (quirk(c, QUIRK_VMX_FIRST) || v86_mode(c) || (long_mode(c) && !mode64(c)))
-		return fault_ud(c);
-	return c->cpl ? fault_gp(c, 0) : vmx_smm_call(c, i);
+	if (quirk(c, QUIRK_VMX_FIRST))
+		return vmx_refuse_insn(c, i, VMX_WHY_VMCALL_FIRST, vmx_of(c)->current, 0);
+	if (v86_mode(c) || (long_mode(c) && !mode64(c)))
+		return vmx_unavailable(c, i);
+	return c->cpl ? vmx_refuse_insn(c, i, VMX_WHY_CPL, c->cpl, 0) : vmx_smm_call(c, i);
 }
 
 /* ---- INVEPT, INVVPID ---- */
@@ -267,11 +337,13 @@ static enum xr invept(struct cpu *c, const struct insn *i)
 	TRY(gate(c, i, ICPT_INVEPT));
 	type = reg_get(c, i->r0, mode64(c) ? 8 : 4);
 	if (!(type == 1 && has(c, FEAT_VMX_INVEPT_SINGLE_CONTEXT)) && !(type == 2 && has(c, FEAT_VMX_INVEPT_ALL_CONTEXT)))
-		return vmx_fail(c, 28);
+		return vmx_refuse_insn(c, i, VMX_WHY_INVEPT_TYPE, type, 0);
 	TRY(op_read128(c, i, d));
 	if (type == 1 && !vmx_eptp_ok(c, d[0]))
-		return vmx_fail(c, 28);
+		return vmx_refuse_insn(c, i, VMX_WHY_INVEPT_EPTP, d[0], type);
 	vmx_flush_ept(c, d[0], type == 2);
+	if (unlikely(c->watch))
+		c->watch->tables.invept(c, d[0], type == 2);
 	return vmx_succeed(c);
 }
 
@@ -294,11 +366,14 @@ static enum xr invvpid(struct cpu *c, const struct insn *i)
 	TRY(gate(c, i, ICPT_INVVPID));
 	type = reg_get(c, i->r0, mode64(c) ? 8 : 4);
 	if (!invvpid_type(c, type))
-		return vmx_fail(c, 28);
+		return vmx_refuse_insn(c, i, VMX_WHY_INVVPID_TYPE, type, 0);
 	TRY(op_read128(c, i, d));
-	if (d[0] >> 16 || (type != 2 && !d[0]) ||
-	    (type == 0 && !is_canonical(d[1], has(c, FEAT_LA57) ? 57 : 48)))
-		return vmx_fail(c, 28);
+	if (d[0] >> 16)
+		return vmx_refuse_insn(c, i, VMX_WHY_INVVPID_RESERVED, d[0], type);
+	if (type != 2 && !d[0])
+		return vmx_refuse_insn(c, i, VMX_WHY_INVVPID_ZERO, 0, type);
+	if (type == 0 && !is_canonical(d[1], has(c, FEAT_LA57) ? 57 : 48))
+		return vmx_refuse_insn(c, i, VMX_WHY_INVVPID_CANONICAL, d[1], d[0]);
 	if (type == 0)
 		vmx_flush_vpid_page(c, (u32)d[0], d[1]);
 	else
@@ -310,7 +385,7 @@ static enum xr invvpid(struct cpu *c, const struct insn *i)
 #define FLAGS (ROW_NO_REAL | ROW_NO_V86 | ROW_COMPAT_UD | ROW_LATE_ICPT)
 #define ROW_OF(feature_, m, text, function, flags_) \
 	{.mnemonic = ZYDIS_MNEMONIC_##m, .flags = FLAGS | (flags_), .feature = FEAT_##feature_, \
-	 .icpt = ICPT_##m, .form = text, .fn = function}
+	 .icpt = ICPT_##m, .form = text, .fn = function, .unavailable = vmx_unavailable}
 #define ROW(m, text, function, flags_) ROW_OF(VMX, m, text, function, flags_)
 
 static const struct insn_row rows[] = {
@@ -324,11 +399,11 @@ static const struct insn_row rows[] = {
 	ROW(VMLAUNCH, "VMLAUNCH",           vmlaunch, ROW_BRANCH | ROW_END),
 	ROW(VMRESUME, "VMRESUME",           vmresume, ROW_BRANCH | ROW_END),
 	{.mnemonic = ZYDIS_MNEMONIC_VMCALL, .flags = ROW_LATE_ICPT | ROW_END, .feature = FEAT_VMX,
-	 .icpt = ICPT_VMCALL, .form = "VMCALL", .fn = vmcall},
+	 .icpt = ICPT_VMCALL, .form = "VMCALL", .fn = vmcall, .unavailable = vmx_unavailable},
 	ROW_OF(VMX_INVEPT, INVEPT, "INVEPT r, m128", invept, ROW_END),
 	ROW_OF(VMX_INVVPID, INVVPID, "INVVPID r, m128", invvpid, ROW_END),
 	{.mnemonic = ZYDIS_MNEMONIC_VMFUNC, .flags = ROW_END, .feature = FEAT_VMX, .form = "VMFUNC",
-	 .fn = vmx_vmfunc},
+	 .fn = vmx_vmfunc, .unavailable = vmx_unavailable},
 };
 /* clang-format on */
 

@@ -10,13 +10,11 @@ static u32 longest(const struct cpu *c)
 u32 vmx_load_msrs(struct cpu *c, u64 addr, u32 count)
 {
 	for (u32 n = 0; n < count; n++) {
-		if (n == longest(c))
-			return n + 1;
-
 		u64 index = cpu_read_u64(c, BY_VIRT, addr + 16ull * n);
 		struct vmx_msr_entry e = {.index = (u32)index, .reserved = (u32)(index >> 32), .accepted = true};
 		const struct vmx_msr_check *k;
 
+		e.beyond = n == longest(c);
 		e.smm = c->smm;
 		e.first = quirk(c, QUIRK_VMX_FIRST);
 		e.efer = c->efer;

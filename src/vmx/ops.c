@@ -95,6 +95,7 @@ static enum status init(struct cpu *c)
 
 static void fini(struct cpu *c)
 {
+	vmx_diary_free(c);
 	base_free(c->virt_state);
 	c->virt_state = NULL;
 }
@@ -102,9 +103,13 @@ static void fini(struct cpu *c)
 static void reset(struct cpu *c, bool is_init)
 {
 	const u64 smm_ctl = is_init ? vmx_of(c)->smm_ctl : 0;
+	struct vmx_shelf *shelf = vmx_of(c)->shelf;
 
 	timer_disarm(&vmx_of(c)->preempt);
+	vmx_diary_close(&vmx_of(c)->diary);
+	vmx_diary_close(&vmx_of(c)->shadow_diary);
 	memset(c->virt_state, 0, sizeof(struct vmx));
+	vmx_of(c)->shelf = shelf;
 	vmx_of(c)->smm_ctl = smm_ctl;
 	vmx_timer_init(c);
 	vmx_caps_fill(c);
@@ -122,6 +127,7 @@ static void loaded(struct cpu *c)
 	v->checked = 0;
 	vmx_caps_fill(c);
 	vmx_timer_rearm(c);
+	vmx_diary_restart(c);
 }
 
 /* clang-format off */
@@ -151,11 +157,37 @@ static enum init_answer init_answer(const struct cpu *c)
 	return c->guest && quirk(c, QUIRK_VMX_FIRST) ? INIT_HELD : INIT_TAKEN;
 }
 
+static const char *check_id(size_t n)
+{
+	size_t entry = vmx_check_count();
+
+	if (n < entry)
+		return vmx_check_at(n)->id;
+	n -= entry;
+	if (n < vmx_msr_check_count)
+		return vmx_msr_checks[n].id;
+	n -= vmx_msr_check_count;
+	if (n < VMX_WHYS)
+		return vmx_insn_checks[n].id;
+	n -= VMX_WHYS;
+	if (n < VMX_EPT_CAUSES)
+		return vmx_ept_checks[n].id;
+	n -= VMX_EPT_CAUSES;
+	return n < vmx_abort_check_count ? vmx_abort_checks[n].id : NULL;
+}
+
 const struct virt_ops vmx_ops = {
         .name = "vmx",
         .block = "VMCS",
         .block_at = block_at,
         .fields = vmx_fields,
+        .fields_at = vmx_fields_at,
+        .decode = vmx_words,
+        .view = vmx_view,
+        .changed = vmx_changed,
+        .check_id = check_id,
+        .exit_told = vmx_exit_told,
+        .exit_at = vmx_exit_at,
         .life = {
                 .init = init,
                 .fini = fini,
@@ -189,6 +221,7 @@ const struct virt_ops vmx_ops = {
                 .bus_lock = virt_goes_on,
                 .completed = vmx_trap,
                 .shutdown = vmx_shutdown,
+                .shutdown_code = 2,
                 .exit = leave,
                 .lock_traps = true,
                 .intercept_first = true,
@@ -197,6 +230,7 @@ const struct virt_ops vmx_ops = {
                 .stage2 = vmx_stage2,
                 .page_trap = vmx_page_trap,
                 .flushed = vmx_guest_flushed,
+                .steps = vmx_stage2_steps,
         },
         .irq = {
                 .virq_ready = vmx_virq_ready,

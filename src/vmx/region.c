@@ -24,6 +24,7 @@ void vmx_region_enter(struct cpu *c, u64 pa, bool is_shadow)
 	v->is_shadow = is_shadow;
 	v->launched = cpu_read_u32(c, BY_VIRT, pa + VMCS_REGION_LAUNCHED) & 1;
 	load(c, pa, v->f);
+	vmx_diary_open(c, pa, &v->diary);
 	if (quirk(c, QUIRK_VMX_FIRST))
 		vmx_first_region(c);
 }
@@ -37,6 +38,7 @@ void vmx_region_leave(struct cpu *c)
 	cpu_write_u32(c, BY_VIRT, v->current + VMCS_REGION_LAUNCHED, (u32)v->launched);
 	write_back(c, v->current, v->f);
 	v->current = VMCS_NONE;
+	vmx_diary_close(&v->diary);
 }
 
 void vmx_region_peek(struct cpu *c, u64 pa, u64 f[VMCS_SLOTS], bool *launched)
@@ -60,6 +62,7 @@ u64 *vmx_shadow(struct cpu *c)
 	if (unlikely(v->shadow != link)) {
 		vmx_shadow_leave(c, v->shadow);
 		load(c, link, v->shadow_f);
+		vmx_diary_open(c, link, &v->shadow_diary);
 		v->shadow = link;
 	}
 	return v->shadow_f;
@@ -73,4 +76,5 @@ void vmx_shadow_leave(struct cpu *c, u64 pa)
 		return;
 	write_back(c, pa, v->shadow_f);
 	v->shadow = VMCS_NONE;
+	vmx_diary_close(&v->shadow_diary);
 }

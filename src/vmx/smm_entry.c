@@ -163,6 +163,7 @@ enum xr vmx_smm_return(struct cpu *c, const struct insn *i, bool resume)
 		return vmx_entry_failure(c, 34, failed);
 	}
 	v->launched = true;
+	vmx_diary_entry(v->diary);
 	vmx_inject(c, v);
 	k = carried_from(v);
 	change_vmcs(c, &k);
@@ -173,6 +174,8 @@ enum xr vmx_smm_return(struct cpu *c, const struct insn *i, bool resume)
 		v->injecting = false;
 	cpu_update_mode(c);
 	cpu_recheck(c);
+	if (c->guest)
+		recent_event(c, RECENT_ENTRY, &c->inject);
 	if (c->guest && c->hooks->vm_entry)
 		c->hooks->vm_entry(c->hooks->arg, c);
 	return XR_OK;

@@ -52,12 +52,6 @@ static bool features_ok(const struct cpu *c, u32 features)
 	return features & MSEG_IA32E ? has(c, FEAT_LM) : !mode64(c);
 }
 
-static enum xr refuse(struct cpu *c, const struct insn *i, unsigned error, const struct vmx_check *k, u64 value)
-{
-	vmx_explain_call(c, insn_rip(c, i), error, k, value);
-	return vmx_fail(c, error);
-}
-
 /* In the order of VMCALL's Operation listing. */
 static enum xr activate(struct cpu *c, const struct insn *i)
 {
@@ -67,17 +61,17 @@ static enum xr activate(struct cpu *c, const struct insn *i)
 	struct mseg m;
 
 	if (v->current == VMCS_NONE)
-		return vmx_fail_invalid(c);
+		return vmx_refuse_insn(c, i, VMX_WHY_VMCALL_NO_VMCS, v->current, 0);
 	if (v->launched)
-		return refuse(c, i, 19, NULL, v->launched);
+		return vmx_refuse_insn(c, i, VMX_WHY_VMCALL_CLEAR, v->launched, 0);
 	k = exit_controls(&g);
 	if (k)
-		return refuse(c, i, 20, k, vmx_value(&g, k->field[0]));
+		return vmx_refuse_call(c, i, &g, k);
 	m = mseg_read(c);
 	if (m.revision != VMX_MSEG_REVISION)
-		return refuse(c, i, 22, NULL, m.revision);
+		return vmx_refuse_insn(c, i, VMX_WHY_VMCALL_REVISION, m.revision, 0);
 	if (!features_ok(c, m.features))
-		return refuse(c, i, 24, NULL, m.features);
+		return vmx_refuse_insn(c, i, VMX_WHY_VMCALL_FEATURES, m.features, 0);
 	return cpu_exit(c, i, ICPT_VMCALL, 0, 0);
 }
 
@@ -85,8 +79,12 @@ enum xr vmx_smm_call(struct cpu *c, const struct insn *i)
 {
 	const struct vmx *v = vmx_of(c);
 
-	if (c->smm || !has(c, FEAT_VMX_DUAL_MONITOR) || !(v->smm_ctl & SMM_CTL_VALID))
-		return vmx_fail(c, 1);
+	if (c->smm)
+		return vmx_refuse_insn(c, i, VMX_WHY_VMCALL_SMM, v->smm_ctl, 0);
+	if (!has(c, FEAT_VMX_DUAL_MONITOR))
+		return vmx_refuse_insn(c, i, VMX_WHY_VMCALL_ABSENT, vmx_caps(c)->basic, 0);
+	if (!(v->smm_ctl & SMM_CTL_VALID))
+		return vmx_refuse_insn(c, i, VMX_WHY_VMCALL_NO_MONITOR, v->smm_ctl, 0);
 	return v->dual ? cpu_exit(c, i, ICPT_VMCALL, 0, 0) : activate(c, i);
 }
 

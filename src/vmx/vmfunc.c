@@ -16,6 +16,7 @@ static bool switch_eptp(struct cpu *c, u32 index)
 		return false;
 	vmcs_set(v, VMCS_EPTP, eptp);
 	vmcs_set(v, VMCS_EPTP_INDEX, (u16)index);
+	vmx_diary_lost(v->diary, vmcs_slot(VMCS_EPTP));
 	vmx_stage2_enter(c);
 	if (!(vmx_proc2(v) & PROC2_VPID))
 		vmx_flush_vpid(c, 0, false, false);
@@ -33,10 +34,12 @@ enum xr vmx_vmfunc(struct cpu *c, const struct insn *i)
 	const struct vmx *v;
 
 	if (!c->guest)
-		return fault_ud(c);
+		return vmx_refuse_insn(c, i, VMX_WHY_VMFUNC_ROOT, function, 0);
 	v = vmx_of(c);
-	if (!(vmx_proc2(v) & PROC2_VMFUNC) || function > 63)
-		return fault_ud(c);
+	if (!(vmx_proc2(v) & PROC2_VMFUNC))
+		return vmx_refuse_insn(c, i, VMX_WHY_VMFUNC_DISABLED, vmx_proc2(v), function);
+	if (function > 63)
+		return vmx_refuse_insn(c, i, VMX_WHY_VMFUNC_NUMBER, function, 0);
 	if (!(vmcs_get(v, VMCS_VMFUNC_CONTROLS) >> function & 1) || function != 0 || !switch_eptp(c, (u32)c->r[REG_RCX]))
 		return cpu_exit(c, i, ICPT_VMFUNC, 0, 0);
 	return XR_OK;

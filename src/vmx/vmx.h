@@ -1,23 +1,28 @@
 /*
  * vmx: Intel's Virtual Machine Extensions. entry.c: VMLAUNCH and VMRESUME (read it first); checks_*.c: the entry checks
- * as rows, checks.c: their runner, explain.c: a refusal in words; exit.c: VM exits; map.h: the state map, a row for each
- * field of the VMCS; state.c, fields.h, fields.c: the loads and saves, the encodings and the field table that come from
- * it; events.c: events as the VMCS has them; msr_areas.c: lists of MSRs; exits.c: a row for each exit
- * reason; smm_default.c: SMI and RSM without a monitor in SMM; smm_monitor.c, smm_entry.c: the dual-monitor treatment,
- * into SMM and out of it; intercepts.c: controls to intercepts, and what decides beside them; ept.c: the second stage and the TLB spaces; vapic.c: the virtual APIC; spp.c:
- * sub-page write permissions; paging_write.c: who may write paging structures; timing.c: the preemption timer, TSC,
- * PAUSE loops; vmfunc.c: VM functions; insns.c: the instructions; region.c: the VMCS in memory; msrs.c: capability
- * MSRs from the table of controls; conventions.c: how an instruction tells its outcome; first.c: what the processor of
- * 2004 does in another way; ops.c: the table of all that the processor calls. No file leads back to one that leads to it. What CPUID and the capability MSRs announce works;
- * everything else reads as unsupported. May call: base, arch, mem, cpu. Called by: the processor through cpu->virt, and
- * the models that join the rows below.
+ * as rows, checks.c: their runner, explain.c: a refusal in words, decode.c: values in words, diary.c: who set each
+ * field; insn_checks.c: why instructions fail, as rows, explain_insn.c: the only way for one to fail; explain_paging.c,
+ * explain_abort.c: EPT misconfigurations and VMX aborts in words; exit.c: VM exits; map.h: the state map, a row for
+ * each field of the VMCS; state.c, fields.h, fields.c: the loads and saves, the encodings and the field table that come
+ * from it; events.c: events as the VMCS has them; msr_areas.c: lists of MSRs; exits.c: a row for each exit reason;
+ * smm_default.c: SMI and RSM without a monitor in SMM; smm_monitor.c, smm_entry.c: the dual-monitor treatment, into SMM
+ * and out of it; intercepts.c: controls to intercepts, and what decides beside them; ept.c: the second stage and the
+ * TLB spaces; vapic.c: the virtual APIC; spp.c: sub-page write permissions; paging_write.c: who may write paging
+ * structures; timing.c: the preemption timer, TSC, PAUSE loops; vmfunc.c: VM functions; insns.c: the instructions;
+ * region.c: the VMCS in memory; msrs.c: capability MSRs from the table of controls; watch.c: what is told to who looks
+ * for mistakes; conventions.c: how an instruction tells its outcome; first.c: what the processor of 2004 does in
+ * another way; ops.c: the table of all that the processor calls. No file leads back to one that leads to it. What CPUID
+ * and the capability MSRs announce works; everything else reads as unsupported. May call: base, arch, mem, cpu. Called
+ * by: the processor through cpu->virt, and the models that join the rows below.
  */
 #ifndef VMX_VMX_H
 #define VMX_VMX_H
 
 #include "cpu/cpu.h"
 #include "vmx/checks.h"
+#include "vmx/diary.h"
 #include "vmx/fields.h"
+#include "vmx/insn_checks.h"
 
 extern const struct virt_ops vmx_ops;
 extern const struct row_set vmx_rows;
@@ -127,6 +132,9 @@ struct vmx {
 	u32 compiled_for[VMX_WORDS + 1]; /* cache: the controls and exception bitmap behind `compiled`; all 0: not compiled */
 	u64 compiled[5];         /* cache: cpu->icpt for them */
 	u64 entry_rip;           /* cache: of the VMLAUNCH or VMRESUME under way, for explanations */
+	struct vmx_diary *diary, *shadow_diary; /* evidence: of the current VMCS and of `shadow`; NULL: none */
+	struct vmx_shelf *shelf; /* evidence: of the first processor, everybody's */
+	u64 told_entry[64];      /* evidence: EPT misconfigurations that were told */
 	u64 smm_ctl;         /* IA32_SMM_MONITOR_CTL */
 	u64 transfer;        /* the SMM-transfer VMCS pointer; valid while `dual` */
 	bool dual;           /* the dual-monitor treatment is active */
@@ -215,8 +223,29 @@ static inline enum xr vmx_succeed(struct cpu *c)
 enum xr vmx_fail_invalid(struct cpu *c);
 enum xr vmx_fail(struct cpu *c, unsigned error); /* VMfailValid with a current VMCS, otherwise VMfailInvalid */
 
+/* ---- explain.c: what every refusal says; explain_insn.c: instructions that fail ---- */
+struct check_field vmx_field_told(const struct cpu *c, u32 encoding); /* of the current VMCS, and who set it */
+struct refusal vmx_refusal(const struct cpu *c, enum refusal_kind kind, const char *event, u64 rip);
+void vmx_explain_fields(const struct cpu *c, struct refusal *r, const struct vmx_image *g,
+                        const struct vmx_check *k); /* all that the row reads */
+/* The instruction fails: it is told why, and the row's outcome is returned. operand: where the row asks for another value. */
+enum xr vmx_refuse_insn(struct cpu *c, const struct insn *i, enum vmx_why why, u64 value, u64 operand);
+#define VMX_CALL_CONTROLS 20
+enum xr vmx_refuse_call(struct cpu *c, const struct insn *i, const struct vmx_image *g, const struct vmx_check *k);
+enum xr vmx_unavailable(struct cpu *c, const struct insn *i); /* insn_row.unavailable */
+
 /* ---- fields.c ---- */
 size_t vmx_fields(const struct cpu *c, struct block_field *out, size_t room);
+size_t vmx_fields_of(const struct cpu *c, const u64 *values, struct block_field *out, size_t room); /* by slot */
+
+/* ---- view.c: what a debugger asks ---- */
+size_t vmx_fields_at(struct cpu *c, u64 pa, struct block_field *out, size_t room);
+bool vmx_view(const struct cpu *c, bool guest, struct virt_view *out);
+void vmx_words(const struct cpu *c, u32 key, u64 value, char *out, size_t size);
+
+/* ---- told.c ---- */
+void vmx_exit_told(const struct cpu *c, const struct exit_record *x, struct exit_told *o);
+bool vmx_exit_at(size_t n, u64 *code, const char **name);
 
 /* ---- region.c. The VMCS region: revision, abort indicator, launch state, then the fields. ---- */
 void vmx_region_enter(struct cpu *c, u64 pa, bool is_shadow); /* becomes the current VMCS */
@@ -294,7 +323,16 @@ void vmx_guest_end(struct cpu *c); /* all that non-root operation has switched o
 u64 vmx_exit_save(struct cpu *c, const struct exit_request *x, u64 marks);
 void vmx_exit_load(struct cpu *c);
 void vmx_record_exit(struct cpu *c, u64 reason, u64 qualification, u64 rip);
-void vmx_abort(struct cpu *c, u32 indicator);
+void vmx_abort(struct cpu *c, u32 indicator, u32 number); /* number: of the MSR area's entry */
+
+/* ---- watch.c: with c->watch ---- */
+void vmx_watch_written(struct cpu *c, u32 encoding);
+void vmx_watch_read(struct cpu *c, u32 encoding, u64 value);
+void vmx_watch_read_by_entry(struct cpu *c, const struct insn *i, bool resume);
+void vmx_watch_entering(struct cpu *c);
+void vmx_watch_entered(struct cpu *c);
+void vmx_watch_exit(struct cpu *c, const struct exit_request *x, u64 reason);
+void vmx_watch_saved(struct cpu *c); /* the first part of it alone */
 
 /* ---- exits.c: the rows of the exit reasons ---- */
 enum vmx_exit_kind {
@@ -375,9 +413,39 @@ bool vmx_verification_fails(const struct vmx *v, const struct stage2_req *q, con
 /* ---- vmfunc.c ---- */
 enum xr vmx_vmfunc(struct cpu *c, const struct insn *i);
 
+/* ---- explain_paging.c ---- */
+enum vmx_ept_cause {
+	VMX_EPT_WRITE_ONLY,
+	VMX_EPT_EXECUTE_ONLY,
+	VMX_EPT_ADDRESS,
+	VMX_EPT_TABLE,
+	VMX_EPT_LARGE,
+	VMX_EPT_MEMORY_TYPE,
+	VMX_EPT_PAGING_WRITE,
+	VMX_EPT_CAUSES
+};
+struct vmx_ept_check {
+	const char *id, *rule, *manual;
+};
+extern const struct vmx_ept_check vmx_ept_checks[VMX_EPT_CAUSES];
+void vmx_explain_walk(struct cpu *c, const struct stage2_req *q, const struct walk_result *w, const struct walk_step *steps,
+                      unsigned count); /* the entries up to the one that is wrong */
+
+/* ---- explain_abort.c ---- */
+enum { VMX_ABORT_STORE = 1, VMX_ABORT_PDPTE = 2, VMX_ABORT_LOAD = 4, VMX_ABORT_MODE = 6 };
+#define VMX_ABORT_THEN "the processor shut down; the indicator is at byte 4 of the VMCS region"
+struct vmx_abort_check {
+	u8 indicator;
+	const char *id, *words, *rule; /* rule NULL: the row of the MSR says it */
+};
+extern const struct vmx_abort_check vmx_abort_checks[];
+extern const size_t vmx_abort_check_count;
+void vmx_explain_abort(struct cpu *c, u32 indicator, u32 number);
+
 /* ---- ept.c ---- */
 bool vmx_eptp_ok(const struct cpu *c, u64 eptp);
 enum xr vmx_stage2(struct cpu *c, const struct stage2_req *q, struct stage2_res *r);
+unsigned vmx_stage2_steps(struct cpu *c, gpa_t gpa, struct walk_step *out, unsigned room); /* virt_ops.memory.steps */
 void vmx_stage2_enter(struct cpu *c); /* VM entry, EPTP switching */
 u16 vmx_space(struct cpu *c);
 void vmx_guest_flushed(struct cpu *c, const struct tlb_match *m);

@@ -116,7 +116,7 @@ static void svm_refusal(ts_machine *m, const struct seen *s)
  */
 static void vmx_refusal(ts_machine *m, const struct seen *s)
 {
-	enum { VMLAUNCH_LENGTH = 3 };
+	enum { VMLAUNCH_LENGTH = 3, INSN_LENGTH_MAX = 15 };
 	const char *error = strstr(s->text, "error "), *reason = strstr(s->text, "exit reason ");
 	uint64_t revision = reg(m, "msr:0x480") & 0x7fffffff;
 
@@ -127,7 +127,10 @@ static void vmx_refusal(ts_machine *m, const struct seen *s)
 	} else {
 		check("the message tells an error", error != NULL, 1);
 		check("VM-instruction error", s->code, error ? strtoull(error + 6, NULL, 10) : 0);
-		check("the monitor is behind the instruction", reg(m, "rip"), s->rip + VMLAUNCH_LENGTH);
+		if (!strncmp(s->text, "VMLAUNCH", 8) || !strncmp(s->text, "VMRESUME", 8))
+			check("the monitor is behind the instruction", reg(m, "rip"), s->rip + VMLAUNCH_LENGTH);
+		else
+			check("the monitor is behind another instruction", reg(m, "rip") - s->rip <= INSN_LENGTH_MAX, 1);
 	}
 }
 

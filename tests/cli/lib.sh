@@ -27,7 +27,7 @@ has() {
 	done
 }
 
-# narrow FILE: no line is wider than 100 columns.
+# narrow FILE: no line is wider than 100 columns, but for what is one line wherever it goes.
 narrow() {
-	! grep -nE '^.{101}' "$work/$1" || fail "lines wider than 100 columns"
+	! grep -vE '^turnstile: warning: ' "$work/$1" | grep -nE '^.{101}' || fail "lines wider than 100 columns"
 }

@@ -30,6 +30,8 @@ static void bare_refused(void *arg, struct cpu *c, const struct refusal *r)
 	struct pc *p = arg;
 
 	(void)c;
+	if (r->kind == REFUSAL_ABORT && p->refused) /* what the way back from a refused entry ended in */
+		return;
 	p->refused = r->check;
 	snprintf(p->event, sizeof(p->event), "%s", r->event);
 }

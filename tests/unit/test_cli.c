@@ -421,6 +421,10 @@ static void accepts_what_runners_use(void **state)
 	        {{"-kernel", "k", "-netdev", "user,id=n,hostfwd=tcp::2222-:22", "-device", "virtio-net-pci,netdev=n"},
 	         NULL},
 	        {{"-kernel", "k", "-nic", "none", "-name", "x", "-smp", "cpus=4,sockets=1", "-m", "size=1G"}, NULL},
+	        {{"-kernel", "k", "-s", "-S"}, NULL},
+	        {{"-kernel", "k", "-gdb", "tcp::1234", "-S"}, NULL},
+	        {{"-kernel", "k", "-gdb", "unix:/tmp/x,server=on,wait=off"}, NULL},
+	        {{"--kernel", "k", "--gdb=4321", "--break-on", "refused,exit=48", "--magic-break", "--core=c"}, NULL},
 	};
 
 	(void)state;

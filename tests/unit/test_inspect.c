@@ -13,7 +13,9 @@
 
 #include <turnstile/turnstile.h>
 
+#include "api/conditions.h"
 #include "inspect/parts.h"
+#include "symbols/symbols.h"
 #include "model/model.h"
 
 static char folder[] = "/tmp/test_inspect.XXXXXX";
@@ -157,6 +159,14 @@ static size_t make_elf(u8 *f, u64 vaddr, const void *code, size_t code_len, cons
 	return ELF_SIZE;
 }
 
+static struct symbols *open_symbols(const char *path)
+{
+	struct symbols *s;
+	struct err err;
+
+	return symbols_open(&s, path, &err) == ST_OK ? s : NULL;
+}
+
 static const struct sym names[] = {
         {"start", LINKED, 0x10, 0x12},
         {"label", LINKED + 4, 0, 0x00}, /* inside start */
@@ -185,7 +195,7 @@ static void symbol_names(void **state)
 
 	(void)state;
 	make_elf(f, LINKED, "\xf4", 1, names, ARRAY_LEN(names));
-	struct symbols *s = symbols_open(write_file("names.elf", f, sizeof(f)));
+	struct symbols *s = open_symbols(write_file("names.elf", f, sizeof(f)));
 	assert_non_null(s);
 	for (size_t k = 0; k < ARRAY_LEN(cases); k++) {
 		bool found = symbols_name(s, cases[k].addr, name, sizeof(name));
@@ -213,7 +223,7 @@ static void symbol_files(void **state)
 		for (unsigned j = 0; j < ARRAY_LEN(flip); j++) {
 			memcpy(bad, f, sizeof(f));
 			bad[k] ^= flip[j];
-			struct symbols *s = symbols_open(write_file("bad.elf", bad, j ? sizeof(bad) : k + 1));
+			struct symbols *s = open_symbols(write_file("bad.elf", bad, j ? sizeof(bad) : k + 1));
 			if (!s)
 				continue;
 			symbols_name(s, LINKED + 5, name, sizeof(name));
@@ -221,7 +231,7 @@ static void symbol_files(void **state)
 			symbols_close(s);
 		}
 	}
-	assert_null(symbols_open("/nonexistent"));
+	assert_null(open_symbols("/nonexistent"));
 }
 
 /* ---- a machine with its teller ---- */
@@ -389,13 +399,94 @@ static void refusals(void **state)
 	                    "  manual SDM 3C \"Checks on Host Segment and Descriptor-Table Registers\"\n");
 	assert_string_equal(r.told->line[0],
 	                    "VMLAUNCH refused, error 8: vmx.host.selector.rpl-ti, Host DS selector (0x0c06) "
-	                    "0x002b, start+0x1");
+	                    "0x002b: index 5, TI 0, RPL 3 (RPL (bits 1:0) and TI (bit 2) of every host selector must be "
+	                    "0), at start+0x1");
 	contains(r.told->json[0], "\"check\":\"vmx.host.selector.rpl-ti\"");
 	inspect_flush(r.i);
 	inspect_flush(r.i);
 	assert_int_equal(r.told->n, 5);
 	assert_string_equal(r.told->text[0],
 	                    "vmx.host.selector.rpl-ti: refused 2 more times at start+0x1, rip 0x100001");
+	end_rig(&r);
+}
+
+/* ---- conditions of --fail-on ---- */
+
+static void conditions(void **state)
+{
+	static const struct {
+		enum inspect_kind kind;
+		enum refusal_kind refusal;
+		bool refused, sanitize;
+	} cases[] = {
+	        {INSPECT_REFUSED, REFUSAL_ENTRY, true, false},     {INSPECT_REFUSED, REFUSAL_INSN, true, false},
+	        {INSPECT_REFUSED, REFUSAL_ABORT, true, false},     {INSPECT_REFUSED, REFUSAL_PAGING, false, false},
+	        {INSPECT_REFUSED, REFUSAL_SHUTDOWN, false, false}, {INSPECT_SANITIZE, REFUSAL_SANITIZE, false, true},
+	        {INSPECT_NOTE, REFUSAL_ENTRY, false, false},
+	};
+
+	(void)state;
+	for (size_t k = 0; k < ARRAY_LEN(cases); k++) {
+		const struct inspect_event e = {.kind = cases[k].kind, .refusal = cases[k].refusal, .id = "x.y"};
+		struct condition_list refused = {.n = 0}, sanitize = {.n = 0}, named = {.n = 0}, expect = {.n = 0};
+
+		assert_true(condition_add(&refused, "refused", "") && condition_add(&sanitize, "sanitize", ""));
+		assert_true(condition_add(&named, "x.y", "") && condition_add(&expect, "x.y", ""));
+		assert_int_equal(condition_met(&refused, &(struct condition_list){.n = 0}, &e) != NULL, cases[k].refused);
+		assert_int_equal(condition_met(&sanitize, &(struct condition_list){.n = 0}, &e) != NULL, cases[k].sanitize);
+		/* By its name each counts, but for the one that is taken off. */
+		const struct condition *first = condition_met(&named, &expect, &e), *second = condition_met(&named, &expect, &e);
+		assert_null(first);
+		assert_int_equal(second != NULL, cases[k].kind != INSPECT_NOTE);
+	}
+}
+
+/* ---- writers.c ---- */
+
+static void last_writers(void **state)
+{
+	struct rig r = make_rig("amd", "\xf4", 1, 0, NULL, false);
+	struct bus *b = &r.m->bus;
+	struct cpu *c = r.m->cpus[0];
+	struct writers *w;
+	struct origin o;
+	struct err err;
+	const u8 bytes[16] = {1};
+
+	(void)state;
+	assert_int_equal(writers_new(&w, r.m, &err), ST_OK);
+	assert_false(writers_find(w, 0x200000, &o));
+	c->r[REG_RIP] = TEXT_AT + 3;
+	c->insns = 77;
+	phys_write(b, cpu_as(c, BY_CPU), 0x200004, bytes, 8); /* two words, a part of each */
+	for (unsigned n = 0; n < 2; n++) {
+		assert_true(writers_find(w, 0x200000 + 8 * n + n, &o));
+		assert_int_equal(o.kind, ORIGIN_STORE);
+		assert_true(o.placed);
+		assert_int_equal(o.rip, TEXT_AT + 3);
+		assert_int_equal(o.insn, 77);
+		assert_null(o.name);
+	}
+	assert_false(writers_find(w, 0x200010, &o));
+	/* Accessed bits, and a VMCB as a whole, are nobody's store; a device's and the processor's own are. */
+	c->insns = 78;
+	phys_write(b, cpu_as(c, BY_WALK), 0x200000, bytes, 8);
+	mem_written(b, cpu_as(c, BY_VIRT), bus_memory(b, 0x200000), 0x200000, PAGE_SIZE);
+	assert_true(writers_find(w, 0x200000, &o));
+	assert_int_equal(o.insn, 77);
+	phys_write(b, cpu_as(c, BY_VIRT), 0x200000, bytes, 8);
+	assert_true(writers_find(w, 0x200000, &o));
+	assert_string_equal(o.name, "stored by the processor itself");
+	assert_true(dma_write(b, 3 << 3 | 1, 0x200008, bytes, 8));
+	assert_true(writers_find(w, 0x200008, &o));
+	assert_false(o.placed);
+	assert_int_equal(o.code, 3 << 3 | 1);
+	struct text t = {0};
+	explain_origin(r.i, c, &o, &t);
+	assert_string_equal(text_str(&t), "stored by a device's DMA (00:03.1), insn 78");
+	text_free(&t);
+	assert_false(writers_find(w, 1ull << 45, &o)); /* no memory */
+	writers_free(w);
 	end_rig(&r);
 }
 
@@ -431,9 +522,9 @@ static void statistics(void **state)
 	char *s = stats_text(r.i);
 	contains(s, "VM entries      1,500, refused 0\n");
 	contains(s, "VM exits        1,500, and 16,993 instructions of the monitor");
-	contains(s, "VMEXIT_NPF (0x400)                              1,000   66.7 %           6,993   41.2 %");
-	contains(s, "VMEXIT_HLT (0x78)                                 500   33.3 %");
-	contains(s, "interrupts      1, NMI 0, by software 0\n");
+	contains(s, "  VMEXIT_NPF (0x400)                         1,000   66.7 %          7          7          7   0.0 %\n");
+	contains(s, "  VMEXIT_HLT (0x78)                            500   33.3 %         20         20         20   0.0 %\n");
+	contains(s, "interrupts      1, NMI 0, SMI 0, by software 0\n");
 	contains(s, "exceptions      1 (#PF 1)\n");
 	contains(s, "\nrepeatable: yes, state ");
 	free(s);
@@ -444,6 +535,74 @@ static void statistics(void **state)
 	contains(s, "VM exits        1,884,");
 	contains(s, "others (0x0)");
 	free(s);
+	end_rig(&r);
+}
+
+static int by_value(const void *a, const void *b)
+{
+	const u64 x = *(const u64 *)a, y = *(const u64 *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* What --stats says of so many of a hundred, against the sorted values themselves: never less, at most a sixteenth more. */
+static void percentiles(void **state)
+{
+	enum { N = 997 };
+	static u64 insns[N];
+	struct rig r = make_rig("amd", "\xf4", 1, 0, NULL, true);
+	struct hooks *h = &r.m->hooks;
+	struct cpu *c = r.m->cpus[0];
+	u64 seed = 1;
+
+	(void)state;
+	for (unsigned n = 0; n < N; n++) {
+		seed = seed * 6364136223846793005ull + 1442695040888963407ull;
+		insns[n] = seed >> 33 >> seed % 31;
+		h->vm_entry(h->arg, c);
+		h->vm_exit(h->arg, c, &(struct exit_record){.code = 1, .name = "X"});
+		c->insns += insns[n];
+	}
+	h->vm_entry(h->arg, c);
+	qsort(insns, N, sizeof(insns[0]), by_value);
+	struct exit_table *t = stats_sum(&r.i->stats);
+	assert_int_equal(t->n, 1);
+	assert_int_equal(t->row[0].count, N);
+	for (unsigned p = 1; p <= 100; p++) {
+		const u64 exact = insns[(N * p + 99) / 100 - 1], said = hist_percentile(t->row[0].hist, p);
+		assert_true(said >= exact && said <= exact + exact / 16);
+	}
+	exits_free(t);
+	end_rig(&r);
+}
+
+/* ---- ring.c ---- */
+
+/* What is kept at all times, oldest first: an exit, what an entry injects, an event; the last 32 of them. */
+static void ring(void **state)
+{
+	struct rig r = make_rig("amd", "\xf4", 1, 0, NULL, true);
+	struct cpu *c = r.m->cpus[0];
+	struct text t = {0};
+
+	(void)state;
+	for (unsigned n = 0; n < 40; n++) {
+		c->insns = 1000 + n;
+		c->lastexit[c->lastexit_n++ % ARRAY_LEN(c->lastexit)] =
+		        (struct exit_record){.code = 0x7b, .name = "VMEXIT_IOIO", .info = {0x200010, 0}, .rip = 0x4000 + n};
+		recent_exit(c);
+		recent_event(c, RECENT_ENTRY, &(struct event){.type = n % 2 ? EV_EXT : EV_NONE, .vector = 0x30});
+	}
+	recent_event(c, RECENT_EVENT, &(struct event){.type = EV_HW, .vector = EX_GP, .has_error = true});
+	ring_recent(c, &t);
+	const char *s = text_str(&t);
+	assert_memory_equal(s, "  entry  rip 0x", 15); /* the exit before it made room */
+	contains(s, "  exit   VMEXIT_IOIO (0x7b), information 0x200010 and 0: OUT of 1 byte at port 0x20,\n"
+	            "         guest rip 0x4027, insn 1,039\n"
+	            "  entry  injects external interrupt 0x30, rip 0x");
+	contains(s, "  event  #GP, error 0x0, rip 0x");
+	assert_null(strstr(s, "0x4018,"));
+	text_free(&t);
 	end_rig(&r);
 }
 
@@ -468,20 +627,20 @@ static void traces(void **state)
 	char *s = trace_of("t.txt", TRACE_INSN | TRACE_IO | TRACE_INT);
 
 	(void)state;
-	contains(s, "insn cpu 0 insn 0 rip 0x100000: e680                 out 0x80, al\n"
-	            "io   cpu 0 insn 0 rip 0x100000: write 1 byte at 0x80 (");
-	contains(s, "insn cpu 0 insn 1 rip 0x100002: b809000000           mov eax, 0x9\n");
-	contains(s, "int  cpu 0 insn 3 rip 0x100008: #UD\n");
+	contains(s, "      seconds          insn cpu in       event  rip                what\n"
+	            "  0.000000000             0   0 monitor  insn   0x100000           start                    e680                 out 0x80, al\n"
+	            "  0.000000000             0   0 monitor  io     0x100000           start                    write 1 byte at 0x80 (");
+	contains(s, " 1   0 monitor  insn   0x100002           start+0x2                b809000000           mov eax, 0x9\n");
+	contains(s, " 3   0 monitor  event  0x100008           start+0x8                #UD\n");
 	free(s);
 	s = trace_of("t.jsonl", TRACE_INSN);
-	contains(s, "{\"kind\":\"insn\",\"cpu\":0,\"insn\":0,\"time\":0,\"rip\":\"0x100000\",\"text\":\"out 0x80, "
-	            "al\",\"bytes\":\"e680\","
-	            "\"guest\":false}\n");
+	contains(s, "{\"kind\":\"insn\",\"cpu\":0,\"insn\":0,\"time\":0,\"guest\":0,\"rip\":\"0x100000\","
+	            "\"place\":\"start\",\"text\":\"out 0x80, al\",\"bytes\":\"e680\"}\n");
 	assert_null(strstr(s, "\"kind\":\"io\""));
 	free(s);
 	s = trace_of("t.json", TRACE_IO);
 	assert_memory_equal(s, "[{", 2);
-	contains(s, "\"cat\":\"io\",\"ph\":\"i\",\"s\":\"t\",\"ts\":0.000,\"pid\":1,\"tid\":0,");
+	contains(s, "\"cat\":\"io\",\"ph\":\"i\",\"s\":\"t\",\"ts\":0.000,\"pid\":1,\"tid\":100,");
 	assert_string_equal(s + strlen(s) - 2, "]\n");
 	free(s);
 }
@@ -494,7 +653,7 @@ static void trace_to_person(void **state)
 	machine_run(r.m, 2, &r.err);
 	assert_int_equal(r.told->n, 1);
 	assert_int_equal(r.told->kind[0], INSPECT_TRACE);
-	contains(r.told->text[0], "io   cpu 0 insn 0 rip 0x100000: write 1 byte at 0x80");
+	contains(r.told->text[0], " 0   0 monitor  io     0x100000           start                    write 1 byte at 0x80");
 	end_rig(&r);
 	struct inspect *i = NULL;
 	struct machine m = {0};
@@ -592,7 +751,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(numbers),      cmocka_unit_test(labels),          cmocka_unit_test(json_strings),
 	        cmocka_unit_test(symbol_names), cmocka_unit_test(symbol_files),    cmocka_unit_test(triple_fault),
-	        cmocka_unit_test(event_texts),  cmocka_unit_test(refusals),        cmocka_unit_test(statistics),
+	        cmocka_unit_test(event_texts),  cmocka_unit_test(refusals),        cmocka_unit_test(last_writers),
+	        cmocka_unit_test(statistics),   cmocka_unit_test(percentiles),     cmocka_unit_test(ring),
+	        cmocka_unit_test(conditions),
 	        cmocka_unit_test(traces),       cmocka_unit_test(trace_to_person), cmocka_unit_test(hashes),
 	        cmocka_unit_test(repeats),
 	};

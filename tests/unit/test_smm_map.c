@@ -213,6 +213,9 @@ static void test_refused(void **state)
 		steps(p, 1);
 		assert_non_null(c->rsm.check);
 		assert_string_equal(c->rsm.check, illegal[k].check);
+		assert_non_null(p->refused);
+		assert_string_equal(p->refused, illegal[k].check);
+		assert_string_equal(p->event, "RSM refused: shutdown");
 		assert_int_equal(c->rsm.at, SMBASE + (illegal[k].check[4] == 'e' && illegal[k].field == CR4_AT ? at[layout < 2][EFER_AT] : where));
 		assert_int_equal(c->activity, ACT_SHUTDOWN);
 		assert_int_equal(c->stop, CPU_STOP_SHUTDOWN);

@@ -60,11 +60,9 @@ static u32 vmx_step(struct pc *p, u64 pointer, u32 bytes)
 #define VMXON_PA 0x40000ull
 #define VMCS_PA  0x41000ull
 
-/* In VMX operation with a guest that halts. */
-static inline struct pc *pc_in_vmx(void)
+/* Into VMX operation, with a guest that halts. */
+static inline struct pc *pc_enter_vmx(struct pc *p)
 {
-	struct pc *p = pc_new("intel");
-
 	p->c->cr4 |= CR4_VMXE;
 	assert_true(msr_write(p->c, MSR_FEATURE_CONTROL, 5));
 	bus_write_u32(&p->bus, VMXON_PA, VMX_REVISION);
@@ -75,6 +73,11 @@ static inline struct pc *pc_in_vmx(void)
 	vmx_setup(p);
 	CODE(p, GUEST_CODE, 0xf4);
 	return p;
+}
+
+static inline struct pc *pc_in_vmx(void)
+{
+	return pc_enter_vmx(pc_new("intel"));
 }
 
 #endif

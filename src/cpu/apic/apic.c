@@ -309,7 +309,7 @@ void apic_rearm(struct cpu *c)
 			when = now + period - (now - a->timer_start) % period;
 	}
 	timer_arm(&a->timer, when);
-	if (c->clock->next == when)
+	if (c->clock->next == a->timer.when)
 		c->kick = c->yield = 1; /* the slice must end sooner than was planned */
 }
 
@@ -762,6 +762,7 @@ void apic_init(struct cpu *c, u32 id)
 	/* Integrated APIC, six LVT entries (a model with CMCI sets seven), directed EOI. */
 	c->apic.version = 0x14 | LVT_ERROR << 16 | VERSION_NO_EOI_BROADCAST;
 	timer_init(&c->apic.timer, c->clock, timer_fired, c);
+	timer_loosen(&c->apic.timer);
 	apic_reset(c, false);
 }
 

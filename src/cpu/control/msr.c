@@ -4,6 +4,8 @@
  */
 #include "cpu/control/msr.h"
 
+#include "arch/names.h"
+
 #include <stdio.h>
 
 /* Longer sets are ordered by index and searched by halves; the vendors' short ones need not be. */
@@ -82,6 +84,14 @@ const char *msr_name(const struct msr_row *r, u32 index, char out[MSR_NAME_MAX])
 	}
 	out[k] = 0;
 	return out;
+}
+
+void msr_words(struct words *w, const struct cpu *c, u32 index)
+{
+	const struct msr_row *r = msr_find(c, index);
+	char name[MSR_NAME_MAX] = "";
+
+	words_add(w, "0x%x%s%s", index, r ? " " : "", r ? msr_name(r, index, name) : "");
 }
 
 static u64 *member(struct cpu *c, const struct msr_row *r, u32 index)

@@ -14,6 +14,8 @@ const struct msr_row *msr_find(const struct cpu *c, u32 index);
  */
 #define MSR_NAME_MAX 32
 const char *msr_name(const struct msr_row *r, u32 index, char out[MSR_NAME_MAX]);
+struct words;
+void msr_words(struct words *w, const struct cpu *c, u32 index); /* "0xc0000080 EFER"; one that is none here: the number */
 extern const struct msr_set msr_common;
 
 /*

@@ -2,6 +2,7 @@
 #include "cpu/control/smm.h"
 
 #include "cpu/control/msr.h"
+#include "arch/names.h"
 #include "cpu/control/smm_map.h"
 #include "cpu/mmu/mmu.h"
 #include "cpu/state/phys.h"
@@ -270,8 +271,53 @@ static void resume(struct cpu *c, const struct smm_state *s)
 	c->smi_blocked = false;
 }
 
+/* The value of a register in words. */
+static void decode(const struct smm_check *k, u64 value, struct check_field *f)
+{
+	struct words w = {f->decoded, sizeof(f->decoded), 0};
+
+	switch (k->offset) {
+	case offsetof(struct smm_state, cr0): arch_bits(&w, &arch_cr0_names, value, CR0_PE | CR0_CD); break;
+	case offsetof(struct smm_state, cr4): arch_bits(&w, &arch_cr4_names, value, CR4_PAE); break;
+	case offsetof(struct smm_state, efer): arch_bits(&w, &arch_efer_names, value, EFER_LME); break;
+	case offsetof(struct smm_state, seg[SEG_CS].ar): arch_rights(&w, value); break;
+	default: break;
+	}
+}
+
+static cold void tell_refused(struct cpu *c, const struct smm_check *k, const struct rsm_refused *why, u64 rip)
+{
+	const bool outside = k == &smm_check_outside;
+	struct refusal r = {.kind = REFUSAL_INSN,
+	                    .event = outside ? "RSM refused: #UD" : "RSM refused: shutdown",
+	                    .check = k->id,
+	                    .rule = k->rule,
+	                    .manual = k->manual,
+	                    .then = outside ? "nothing of the instruction was done" : "the processor shut down",
+	                    .guest = c->guest ? c->virt->block_at(c) : UINT64_MAX,
+	                    .code = outside ? EX_UD : 0,
+	                    .rip = rip,
+	                    .insn = c->insns,
+	                    .cpu = c->index};
+
+	if (!c->hooks->refused)
+		return;
+	if (why->field) {
+		r.field[r.fields] = (struct check_field){.name = why->field, .value = why->value, .width = why->width};
+		decode(k, why->value, &r.field[r.fields++]);
+		r.field[r.fields++] = (struct check_field){.name = "its place in SMRAM", .value = why->at};
+	}
+	c->hooks->refused(c->hooks->arg, c, &r);
+}
+
+enum xr smm_rsm_outside(struct cpu *c, u64 rip)
+{
+	tell_refused(c, &smm_check_outside, &(struct rsm_refused){0}, rip);
+	return fault_ud(c);
+}
+
 /* Evidence: which field of the map, and the rule. */
-static enum xr refuse(struct cpu *c, const struct smm_map *m, const struct smm_check *k, const u8 image[SMM_BYTES])
+static enum xr refuse(struct cpu *c, const struct smm_map *m, const struct smm_check *k, const u8 image[SMM_BYTES], u64 rip)
 {
 	const struct smm_row *r = smm_check_field(m, k);
 
@@ -282,23 +328,11 @@ static enum xr refuse(struct cpu *c, const struct smm_map *m, const struct smm_c
 		c->rsm.width = r->width;
 		memcpy(&c->rsm.value, image + (r->at - SMM_IMAGE), r->width);
 	}
+	tell_refused(c, k, &c->rsm, rip);
 	c->chain_n = 0;
 	c->activity = ACT_SHUTDOWN;
 	return XR_STOP;
 }
-
-static const struct smm_check vendor_state = {
-	.id = "rsm.vendor",
-	.rule = "what the vendor keeps in the map must lead back to where the SMI came",
-	.manual = "SDM 3C \"Default Treatment of RSM\", APM 2 \"RSM in a Guest\"",
-	.offset = UINT16_MAX,
-};
-static const struct smm_check bad_pdptes = {
-	.id = "rsm.pdpte.reserved",
-	.rule = "with PAE paging the page-directory-pointer entries at CR3 must have no reserved bit",
-	.manual = "33047 \"Changes to RSM Instruction\"",
-	.offset = offsetof(struct smm_state, cr3),
-};
 
 /* "Changes to RSM Instruction": read anew with EFER.SVME, else they are what they were. A guest's own, behind a second
  * stage, are the vendor's. */
@@ -315,6 +349,7 @@ static bool restore_pdptes(struct cpu *c)
 enum xr smm_rsm(struct cpu *c)
 {
 	const struct smm_map *m = smm_map_of(c);
+	const u64 rip = c->cur ? insn_rip(c, c->cur) : c->r[REG_RIP];
 	const struct smm_check *bad;
 	u8 image[SMM_BYTES] = {0};
 	struct smm_state s;
@@ -325,7 +360,7 @@ enum xr smm_rsm(struct cpu *c)
 	load_image(m, image, &s);
 	bad = smm_check_state(c, &s);
 	if (bad)
-		return refuse(c, m, bad, image);
+		return refuse(c, m, bad, image, rip);
 	mend(c, &s);
 	restart_io(c, m, &s);
 	tell(c, false);
@@ -334,10 +369,10 @@ enum xr smm_rsm(struct cpu *c)
 	tlb_set_space(c, 0);
 	cpu_update_mode(c);
 	if (!c->virt->smm.leave(c, image + SMM_VENDOR))
-		return refuse(c, m, &vendor_state, image);
+		return refuse(c, m, &smm_check_vendor, image, rip);
 	cpu_update_mode(c);
 	if (!restore_pdptes(c))
-		return refuse(c, m, &bad_pdptes, image);
+		return refuse(c, m, &smm_check_pdptes, image, rip);
 	c->pending_db = c->smm_db;
 	c->smm_db = 0;
 	if (c->pending_db)

@@ -10,6 +10,7 @@
 
 enum xr smm_smi(struct cpu *c) must_check; /* between instructions: an SMI is taken, as the vendor wants it */
 void smm_enter(struct cpu *c);             /* the default treatment */
+enum xr smm_rsm_outside(struct cpu *c, u64 rip) must_check; /* RSM where there is nothing to resume: #UD */
 enum xr smm_rsm(struct cpu *c) must_check; /* RSM in SMM. XR_STOP with ACT_SHUTDOWN: the state is illegal */
 void smm_ranges_changed(struct cpu *c);    /* SMM_ADDR, SMM_MASK or the SMRRs: what of memory is seen */
 void smm_set(struct cpu *c, bool on);      /* SMRAM is seen, or not any more, and the chipset is told; nothing else */

@@ -107,6 +107,35 @@ const struct smm_check smm_checks[] = {
 /* clang-format on */
 const size_t smm_check_count = ARRAY_LEN(smm_checks);
 
+const struct smm_check smm_check_outside = {
+	.id = "rsm.outside-smm",
+	.rule = "RSM must be executed in system-management mode",
+	.manual = "APM 3 \"RSM\", SDM 2B \"RSM\"",
+	.offset = UINT16_MAX,
+};
+const struct smm_check smm_check_vendor = {
+	.id = "rsm.vendor",
+	.rule = "what the vendor keeps in the map must lead back to where the SMI came",
+	.manual = "SDM 3C \"Default Treatment of RSM\", APM 2 \"RSM in a Guest\"",
+	.offset = UINT16_MAX,
+};
+const struct smm_check smm_check_pdptes = {
+	.id = "rsm.pdpte.reserved",
+	.rule = "with PAE paging the page-directory-pointer entries at CR3 must have no reserved bit",
+	.manual = "33047 \"Changes to RSM Instruction\"",
+	.offset = offsetof(struct smm_state, cr3),
+};
+
+const char *smm_check_id(size_t n)
+{
+	static const struct smm_check *const others[] = {&smm_check_outside, &smm_check_vendor, &smm_check_pdptes};
+
+	if (n < smm_check_count)
+		return smm_checks[n].id;
+	n -= smm_check_count;
+	return n < ARRAY_LEN(others) ? others[n]->id : NULL;
+}
+
 const struct smm_check *smm_check_state(const struct cpu *c, const struct smm_state *s)
 {
 	for (size_t n = 0; n < smm_check_count; n++)

@@ -74,6 +74,8 @@ struct smm_check {
 };
 extern const struct smm_check smm_checks[];
 extern const size_t smm_check_count;
+extern const struct smm_check smm_check_outside, smm_check_vendor, smm_check_pdptes; /* beside those of the state */
+const char *smm_check_id(size_t n); /* of all of them; NULL: no more */
 const struct smm_check *smm_check_state(const struct cpu *c, const struct smm_state *s); /* the first that fails; NULL: none */
 /* The row of this map that holds a check's field; NULL: it has none. */
 const struct smm_row *smm_check_field(const struct smm_map *m, const struct smm_check *k);

@@ -187,14 +187,27 @@ static bool is_locked(const struct insn *i, const struct dec *d)
 	return (i->flags & INSN_MEM) && ((d->zi->attributes & ZYDIS_ATTRIB_HAS_LOCK) || d->zi->mnemonic == ZYDIS_MNEMONIC_XCHG);
 }
 
+/* It is #UD whatever its row asks for otherwise; the row is what it is called by. */
+static void bind_unavailable(struct insn *i, const struct insn_row *row, const struct dispatch *how)
+{
+	i->row = row;
+	i->fn = row->unavailable;
+	i->fast = how->call;
+}
+
 static void bind_row(struct insn *i, const struct dec *d)
 {
 	const struct insn_row *row = d->row;
 	const struct dispatch *how = d->cpu->decode->how;
 	const u32 gates = ROW_CPL0 | ROW_FPU | ROW_SSE | ROW_AVX | ROW_MMX;
 
-	if (!row || ud_by_mode(row->flags, d->mode) || (row->feature && !has(d->cpu, (enum feature)row->feature)))
+	if (!row || ud_by_mode(row->flags, d->mode) || (row->feature && !has(d->cpu, (enum feature)row->feature))) {
+		if (row && row->unavailable) {
+			bind_unavailable(i, row, how);
+			return;
+		}
 		row = &ud_row;
+	}
 	i->row = row;
 	i->fn = row->fn;
 	if (row->bind)
@@ -234,6 +247,19 @@ static bool decode_alt_cr8(const struct cpu *c, const ZydisDecoder *z, const u8 
 	return false;
 }
 
+/* Real and virtual-8086 mode do not have it, as the decoder says, but the row's handler wants to tell so. */
+static bool decode_elsewhere(const struct cpu *c, u8 mode, const u8 *bytes, size_t n, ZydisDecodedInstruction *zi, ZydisDecodedOperand *op)
+{
+	const struct dec d = {.zi = zi, .op = op, .mode = mode, .cpu = c};
+	const struct insn_row *row;
+
+	if ((mode & MODE_PE) ||
+	    !ZYAN_SUCCESS(ZydisDecoderDecodeFull(decode_index_decoder(c->decode, mode | MODE_PE), bytes, n, zi, op)))
+		return false;
+	row = decode_index_find(c->decode, &d);
+	return row && row->unavailable;
+}
+
 static int bind_invalid(const struct cpu *c, struct insn *i, const struct insn_row *row, size_t len)
 {
 	i->row = row;
@@ -259,7 +285,8 @@ int decode_bytes(const struct cpu *c, u8 mode, const u8 *bytes, size_t n, struct
 		return 0;
 	if (st == ZYDIS_STATUS_INSTRUCTION_TOO_LONG || st == ZYDIS_STATUS_NO_MORE_DATA)
 		return bind_invalid(c, out, &too_long_row, 1);
-	if (!ZYAN_SUCCESS(st) && !(st == ZYDIS_STATUS_ILLEGAL_LOCK && decode_alt_cr8(c, z, bytes, n, &zi, op)))
+	if (!ZYAN_SUCCESS(st) && !(st == ZYDIS_STATUS_ILLEGAL_LOCK && decode_alt_cr8(c, z, bytes, n, &zi, op)) &&
+	    !decode_elsewhere(c, mode, bytes, n, &zi, op))
 		return bind_invalid(c, out, &ud_row, 1);
 
 	if (foreign(&zi))

@@ -5,6 +5,7 @@
  * that instruction.
  */
 #include "cpu/decode/index.h"
+#include "cpu/state/debug.h"
 #include "cpu/state/events.h"
 #include "cpu/state/phys.h"
 
@@ -15,7 +16,9 @@
 #define PAGES_SIZE   (1u << 12)
 #define JUMP_SIZE    (1u << 12)
 #define NO_SUCCESSOR 0xffffu /* no page offset */
-#define KEY_ONE      0x80u   /* beside the mode in a key: a block of one instruction */
+#define KEY_PLACE    16      /* in a key: the place in memory, above the mode */
+#define KEY_ONE      0x80u   /* beside the mode: a block of one instruction */
+#define KEY_CUT      0x100u  /* a block in a page with a debugger's breakpoint: followed by no other but through block_next() */
 #define BLOCK_BYTES(n) (sizeof(struct block) + ((size_t)(n) + 1) * sizeof(struct insn))
 
 struct code_page {
@@ -110,7 +113,7 @@ static bool drop_blocks(struct code_cache *cc, struct code_page *p, u64 from, u6
 
 	while (*link) {
 		struct block *b = *link;
-		u64 place = b->key >> 8;
+		u64 place = b->key >> KEY_PLACE;
 
 		if (place < to && place + b->bytes > from) {
 			*link = b->page_next;
@@ -175,7 +178,7 @@ void code_cache_free(struct code_cache *cc)
 /* ---- building ---- */
 static void page_add(struct code_cache *cc, struct block *b)
 {
-	u64 number = b->key >> 8 >> PAGE_SHIFT;
+	u64 number = b->key >> KEY_PLACE >> PAGE_SHIFT;
 	struct code_page **head = &cc->pages[number % PAGES_SIZE], *p = *head;
 
 	while (p && p->number != number)
@@ -204,6 +207,26 @@ static void add_end(const struct cpu *c, struct block *b)
 	b->cost = b->n;
 }
 
+/* XCHG BX, BX, which does nothing, as a breakpoint: it completes, and the processor stops behind it. */
+static enum xr magic(struct cpu *c, const struct insn *i)
+{
+	(void)i;
+	debug_stop(c, DEBUG_MAGIC);
+	return XR_OK;
+}
+
+static cold void bind_magic(const struct cpu *c, const u8 *bytes, struct insn *i)
+{
+	unsigned prefix = (c->mode & MODE_SIZE) != MODE_16;
+
+	if (!c->debug->points->magic || i->len != 2 + prefix || bytes[prefix] != 0x87 || bytes[prefix + 1] != 0xdb)
+		return;
+	if (prefix && bytes[0] != 0x66)
+		return;
+	i->fn = magic;
+	i->fast = c->decode->how->call;
+}
+
 /* Decode from `bytes` until a branch, the end of the bytes, or max instructions. 0 decoded: the first needs more bytes. */
 static void fill_block(const struct cpu *c, struct block *b, const u8 *bytes, size_t n, unsigned max)
 {
@@ -219,6 +242,8 @@ static void fill_block(const struct cpu *c, struct block *b, const u8 *bytes, si
 
 		if (len == 0)
 			break;
+		if (unlikely(c->debug))
+			bind_magic(c, bytes + b->bytes, i);
 		b->n++;
 		b->bytes = (u16)(b->bytes + len);
 		if (i->row->flags & (ROW_BRANCH | ROW_END)) {
@@ -282,7 +307,8 @@ static struct block *lookup(struct code_cache *cc, u64 key)
 	return b;
 }
 
-static struct block *build(struct cpu *c, u64 key, const struct fetch *f, unsigned max)
+/* bytes: of those there, up to the page's end or a breakpoint. */
+static struct block *build(struct cpu *c, u64 key, const struct fetch *f, size_t bytes, unsigned max)
 {
 	struct code_cache *cc = c->code;
 
@@ -291,9 +317,11 @@ static struct block *build(struct cpu *c, u64 key, const struct fetch *f, unsign
 	struct block *b = (struct block *)(cc->arena + cc->used);
 
 	memset(b, 0, sizeof(*b));
-	fill_block(c, b, f->host, PAGE_SIZE - (f->pa & ~PAGE_MASK), max);
+	fill_block(c, b, f->host, bytes, max);
 	if (b->n == 0)
 		return NULL;
+	if (unlikely(key & KEY_CUT))
+		b->linkable = false;
 	arena_take(cc, BLOCK_BYTES(b->n));
 	cc->built++;
 	b->key = key;
@@ -308,18 +336,23 @@ static struct block *build(struct cpu *c, u64 key, const struct fetch *f, unsign
 static enum xr block_lookup(struct cpu *c, la_t la, struct block **out)
 {
 	struct fetch f;
+	u64 ahead = 0, bytes = PAGE_SIZE - (la & ~PAGE_MASK);
 
 	TRY(mmu_fetch(c, la, &f));
-	if (!f.host || c->stress.no_blocks)
+	if (unlikely(c->debug))
+		TRY(debug_fetch(c, la, f.pa, &ahead));
+	if (!f.host || c->stress.no_blocks || ahead == 1)
 		return scratch_block(c, la, &f, out);
+	if (ahead)
+		bytes = ahead;
 
 	/* The careful loop takes one instruction at a time: single steps, the monitor trap flag, shadows. */
-	u64 key = mem_place(c->bus, f.host) << 8 | c->mode | (c->careful ? KEY_ONE : 0);
+	u64 key = mem_place(c->bus, f.host) << KEY_PLACE | c->mode | (c->careful ? KEY_ONE : 0) | (ahead ? KEY_CUT : 0);
 	struct block *b = lookup(c->code, key);
 
 	if (!b)
-		b = build(c, key, &f, c->careful ? 1 : BLOCK_MAX);
-	if (!b || !block_fits(c, b))
+		b = build(c, key, &f, bytes, c->careful ? 1 : BLOCK_MAX);
+	if (!b || b->bytes > bytes || !block_fits(c, b))
 		return scratch_block(c, la, &f, out);
 	*out = b;
 	return XR_OK;

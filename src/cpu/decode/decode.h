@@ -21,7 +21,7 @@ struct dec {
 
 #define BLOCK_MAX 64
 struct block {
-	u64 key;              /* place of the first byte in memory << 8 | mode */
+	u64 key;              /* place of the first byte in memory, mode, and what else tells blocks apart */
 	u16 n;                /* instructions, without the end */
 	u16 bytes;
 	u32 cost;             /* cycles at least: n */

@@ -32,8 +32,13 @@ static enum xr gate(struct cpu *c, const struct insn *i)
 	return XR_OK;
 }
 
-static bool is_gated(const struct insn_row *row)
+/* What is not available is #UD before any gate. */
+static bool is_gated(const struct insn *i)
 {
+	const struct insn_row *row = i->row;
+
+	if (i->fn == row->unavailable)
+		return false;
 	return (row->flags & (ROW_CPL0 | ROW_SSE | ROW_AVX | ROW_MMX | ROW_FPU)) || row->icpt;
 }
 
@@ -87,7 +92,7 @@ enum xr insn_chain_gated(struct cpu *c, const struct insn *i)
 
 enum xr insn_run(struct cpu *c, const struct insn *i)
 {
-	if (is_gated(i->row))
+	if (is_gated(i))
 		TRY(gate(c, i));
 	return unlikely(i->fast == insn_locked_fast) ? insn_locked(c, i) : i->fn(c, i);
 }

@@ -545,6 +545,8 @@ enum xr do_iret(struct cpu *c, const struct insn *i)
 		c->exit.nmi_unblocked = unblocked;
 	if (r == XR_OK && c->guest)
 		c->virt->irq.iret_done(c);
+	if (unlikely(c->hooks->trace & TRACE_INT) && r == XR_OK && c->hooks->returned)
+		c->hooks->returned(c->hooks->arg, c);
 	return r;
 }
 

@@ -276,7 +276,7 @@ static enum xr wrpkru(struct cpu *c, const struct insn *i)
 static enum xr rsm(struct cpu *c, const struct insn *i)
 {
 	if (!c->smm)
-		return fault_ud(c);
+		return smm_rsm_outside(c, insn_rip(c, i));
 	TRY(c->virt->smm.rsm(c, i));
 	return smm_rsm(c);
 }

@@ -6,7 +6,9 @@
 
 #include "cpu/apic/apic.h"
 #include "cpu/mmu/mem.h"
+#include "cpu/state/debug.h"
 #include "cpu/state/time.h"
+#include "cpu/state/watch.h"
 
 /* "Canonical Addressing". Outside long mode linear addresses have 32 bits and wrap. */
 static enum xr check_canonical(struct cpu *c, la_t la, u32 len, unsigned access)
@@ -40,6 +42,16 @@ static void data_breakpoints(struct cpu *c, la_t la, u32 len, unsigned access)
 		c->pending_db |= hits;
 		cpu_raise(c, PEND_DB);
 	}
+}
+
+/* ---- a debugger's, outside the machine ---- */
+static cold void tell_debugger(struct cpu *c, const struct span *s, unsigned access)
+{
+	const unsigned use = (access & ACC_READ ? DEBUG_READ : 0) | (access & ACC_WRITE ? DEBUG_WRITE : 0);
+	la_t la = s->la;
+
+	for (unsigned n = 0; n < s->parts; la += s->part[n++].len)
+		debug_access(c, la, s->part[n].pa, s->part[n].len, use);
 }
 
 /* ---- what is not RAM ---- */
@@ -119,6 +131,8 @@ static void part_read(struct cpu *c, const struct span_part *p, u32 off, u8 *buf
 
 	if (likely(p->from)) {
 		memcpy(buf, p->from + off, len);
+		if (unlikely(c->watch))
+			watch_page(c, p->from + off, pa, len, USE_READ);
 		return;
 	}
 	while (len) {
@@ -190,6 +204,8 @@ static void fill_l1(struct cpu *c, la_t la, const struct xlate *x, const struct 
 
 	if (c->ctx == CTX_NEVER)
 		return;
+	if (unlikely(c->debug) && debug_watches_page(c, la & PAGE_MASK, x->pa & PAGE_MASK))
+		return;
 	if (x->entry) {
 		r = r && mmu_allowed(c, x->entry, ACC_READ);
 		w = w && x->entry->dirty && mmu_allowed(c, x->entry, ACC_WRITE);
@@ -198,9 +214,14 @@ static void fill_l1(struct cpu *c, la_t la, const struct xlate *x, const struct 
 		return;
 	u64 tag = (la & PAGE_MASK) | c->ctx;
 	u8 *host = space_host(part, x->pa);
+	bool held = unlikely(c->watch) && ((*mem_flag(c->bus, host) & PAGE_GUARDED) || x->suspect);
+	if (unlikely(c->watch)) {
+		h->held[n] = r && held ? tag : 0;
+		h->held_w[n] = w && x->suspect ? tag : 0;
+	}
 	c->l1[n] = (struct l1_entry){
-	        .tag_r = r ? tag : 0,
-	        .tag_w = w ? tag : 0,
+	        .tag_r = r && !held ? tag : 0,
+	        .tag_w = w && !x->suspect ? tag : 0,
 	        .add = (uintptr_t)host - (uintptr_t)la,
 	        .flag = mem_flag(c->bus, host),
 	};
@@ -209,15 +230,63 @@ static void fill_l1(struct cpu *c, la_t la, const struct xlate *x, const struct 
 		bloom_put(&h->l1_large, la, x->entry->guest_shift);
 }
 
+/* Loads of this page are told from now on. What the L1 knows of it stays known: another walk might find another answer. */
+cold void mmu_hold(struct cpu *c, const u8 *page)
+{
+	for (unsigned n = 0; n < 1u << L1_BITS; n++) {
+		struct l1_entry *e = &c->l1[n];
+
+		if (!e->tag_r || (const u8 *)((e->tag_r & PAGE_MASK) + e->add) != page)
+			continue;
+		c->l1_contexts->held[n] = e->tag_r;
+		e->tag_r = 0;
+	}
+}
+
+cold void mmu_hold_all(struct cpu *c)
+{
+	struct l1_contexts *h = c->l1_contexts;
+
+	for (unsigned n = 0; n < 1u << L1_BITS; n++) {
+		h->held[n] = c->l1[n].tag_r ? c->l1[n].tag_r : h->held[n];
+		h->held_w[n] = c->l1[n].tag_w ? c->l1[n].tag_w : h->held_w[n];
+		c->l1[n].tag_r = c->l1[n].tag_w = 0;
+	}
+	c->fetch_gen++; /* fetches ask again where their code is */
+	c->block_mode_changed = 1;
+}
+
+/* An access to a held page: told, and quick from now on if nobody objects. */
+static cold void use_held(struct cpu *c, la_t la, unsigned access, unsigned n)
+{
+	struct l1_contexts *h = c->l1_contexts;
+	struct l1_entry *e = &c->l1[n];
+
+	if (mmu_told(c, la, access))
+		return;
+	if (!(*e->flag & PAGE_GUARDED)) {
+		e->tag_r = h->held[n];
+		h->held[n] = 0;
+	}
+	e->tag_w = h->held_w[n];
+	h->held_w[n] = 0;
+}
+
 static bool l1_part(struct cpu *c, la_t la, unsigned access, struct span_part *p)
 {
 	unsigned n = (unsigned)(la >> PAGE_SHIFT) % (1u << L1_BITS);
 	const struct l1_entry *e = &c->l1[n];
 	u64 tag = (la & PAGE_MASK) | c->ctx;
 
-	if ((access & ACC_SUPER) || e->tag_r != tag || ((access & ACC_WRITE) && e->tag_w != tag))
+	const struct l1_contexts *h = c->l1_contexts;
+	bool watch = unlikely(c->watch);
+
+	if ((access & ACC_SUPER) || (e->tag_r != tag && !(watch && h->held[n] == tag)) ||
+	    ((access & ACC_WRITE) && e->tag_w != tag && !(watch && h->held_w[n] == tag)))
 		return false;
-	p->pa = c->l1_contexts->page[n] | (la & ~PAGE_MASK);
+	if (watch && (h->held[n] || h->held_w[n]))
+		use_held(c, la, access, n);
+	p->pa = h->page[n] | (la & ~PAGE_MASK);
 	p->from = p->to = (u8 *)(la + e->add);
 	return true;
 }
@@ -284,6 +353,8 @@ enum xr mem_span(struct cpu *c, la_t la, u32 len, unsigned access, struct span *
 {
 	TRY(translate_span(c, la, len, access, s));
 	data_breakpoints(c, la, len, access);
+	if (unlikely(c->debug))
+		tell_debugger(c, s, access);
 	return XR_OK;
 }
 
@@ -341,6 +412,8 @@ enum xr mmu_read_slow(struct cpu *c, la_t la, unsigned size, unsigned access, vo
 	else
 		span_read(c, &s, 0, out, size);
 	data_breakpoints(c, la, size, ACC_READ);
+	if (unlikely(c->debug))
+		tell_debugger(c, &s, ACC_READ);
 	return XR_OK;
 }
 
@@ -355,6 +428,8 @@ enum xr mmu_write_slow(struct cpu *c, la_t la, unsigned size, unsigned access, c
 	else
 		span_write(c, &s, 0, in, size);
 	data_breakpoints(c, la, size, ACC_WRITE);
+	if (unlikely(c->debug))
+		tell_debugger(c, &s, ACC_WRITE);
 	return XR_OK;
 }
 
@@ -366,7 +441,10 @@ enum xr mmu_fetch(struct cpu *c, la_t la, struct fetch *f)
 	struct fetch_entry *e = &h->fetch[(la >> PAGE_SHIFT) % FETCH_ENTRIES];
 	u64 tag = (la & PAGE_MASK) | h->ctx;
 
-	if (unlikely(e->tag != tag)) {
+	if (likely(e->tag == tag)) {
+		if (unlikely(c->watch))
+			(void)mmu_told(c, la, ACC_EXEC);
+	} else {
 		struct xlate x;
 		u64 room;
 
@@ -377,6 +455,8 @@ enum xr mmu_fetch(struct cpu *c, la_t la, struct fetch *f)
 		/* The number may have changed: a two-entry TLB drops contexts as it evicts. */
 		*e = (struct fetch_entry){.tag = (la & PAGE_MASK) | h->ctx, .page = x.pa & PAGE_MASK};
 		e->host = x.own ? NULL : space_memory(cpu_sees(c), e->page, USE_FETCH, &room);
+		if (unlikely(c->watch) && e->host)
+			watch_page(c, e->host, x.pa, 1, USE_FETCH);
 		if (x.entry && x.entry->guest_shift > PAGE_SHIFT)
 			bloom_put(&h->l1_large, la, x.entry->guest_shift);
 	}

@@ -4,6 +4,8 @@
  */
 #include "cpu/mmu/mmu_priv.h"
 
+#include "cpu/state/watch.h"
+
 #define ACC_KINDS (ACC_READ | ACC_WRITE | ACC_EXEC)
 
 /* ---- which walk ---- */
@@ -191,6 +193,8 @@ static enum xr both_stages(struct cpu *c, la_t la, unsigned access, struct tlb_e
 		        .has_linear = true,
 		};
 		struct stage2_res r = {.page_shift = PAGE_SHIFT};
+
+		c->tlb.count.second++;
 		TRY(c->virt->memory.stage2(c, &q, &r));
 		pa = r.pa;
 		e->perms = (u8)((e->perms & ACC_KINDS) | (r.perms & ACC_KINDS) << 4);
@@ -215,6 +219,7 @@ static enum xr walk_and_fill(struct cpu *c, la_t la, unsigned access, bool cache
 	struct tlb_entry e;
 	enum xr r = both_stages(c, la, access, &e);
 
+	c->tlb.count.walks++;
 	if (unlikely(r != XR_OK)) {
 		if (cached)
 			tlb_flush_page(c, c->space, tlb_current_pcid(c), la, true);
@@ -224,22 +229,68 @@ static enum xr walk_and_fill(struct cpu *c, la_t la, unsigned access, bool cache
 	return XR_OK;
 }
 
+static cold bool tell_watch(struct cpu *c, la_t la, unsigned access, const struct tlb_entry *e)
+{
+	gpa_t gpa = e->gpa + (la & (BIT(e->page_shift) - 1));
+
+	if (c->guest && !c->stage2)
+		c->watch->tables.used_directly(c, la, gpa, e->perms & ACC_KINDS);
+	return c->watch->tables.used(c, la, gpa, access & ACC_KINDS);
+}
+
 enum xr mmu_translate(struct cpu *c, la_t la, unsigned access, struct xlate *x)
 {
 	pa_t pa = la;
 
 	x->entry = NULL;
+	x->suspect = false;
 	if ((c->cr0 & CR0_PG) || c->stage2) {
 		const struct tlb_entry *e = tlb_lookup(c, la);
+
+		c->tlb.count.lookups++;
 		if (!e || !mmu_allowed(c, e, access) || ((access & ACC_WRITE) && !e->dirty))
 			TRY(walk_and_fill(c, la, access, e != NULL, &e));
 		pa = (e->pfn << PAGE_SHIFT) + (la & (BIT(e->page_shift) - 1));
 		x->entry = e;
+		if (unlikely(c->watch))
+			x->suspect = tell_watch(c, la, access, e);
+	} else if (unlikely(c->watch) && c->guest) {
+		c->watch->tables.used_directly(c, la, la, ACC_KINDS);
 	}
 	pa = cpu_phys(c, pa);
 	x->pa = pa;
 	x->own = ((pa & PAGE_MASK) == mmu_apic_page(c) && !(access & ACC_EXEC)) || (pa & PAGE_MASK) == c->trap_page;
 	return XR_OK;
+}
+
+/* What the L1 and the fetch cache know has outlived its entry in the TLB, maybe: then the first stage says once more where
+ * the address leads. */
+static bool guest_address(struct cpu *c, la_t la, gpa_t *gpa)
+{
+	const struct tlb_entry *e = tlb_lookup(c, la);
+	struct walk_request q = guest_request(c, la);
+	struct walk_result r;
+
+	q.peek = true;
+	*gpa = la;
+	if (e)
+		*gpa = e->gpa + (la & (BIT(e->page_shift) - 1));
+	else if (!(c->cr0 & CR0_PG))
+		return true;
+	else if (walk_run(c, &q, &r) != XR_OK || r.kind != WALK_OK)
+		return false;
+	else
+		*gpa = r.pa;
+	return true;
+}
+
+bool mmu_told(struct cpu *c, la_t la, unsigned access)
+{
+	gpa_t gpa;
+
+	if (!c->watch->tables.suspicious(c) || !((c->cr0 & CR0_PG) || c->stage2) || !guest_address(c, la, &gpa))
+		return false;
+	return c->watch->tables.used(c, la, gpa, access & ACC_KINDS);
 }
 
 /* ---- without side effects ---- */

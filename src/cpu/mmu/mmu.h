@@ -54,12 +54,16 @@ struct fetch {
 };
 enum xr mmu_fetch(struct cpu *c, la_t la, struct fetch *f) must_check;
 
+void mmu_hold(struct cpu *c, const u8 *page); /* its flag byte has got PAGE_GUARDED */
+/* Every access is told to the watch once more, and what is not suspect to it is quick again afterwards. */
+void mmu_hold_all(struct cpu *c);
 /* No faults, no accessed/dirty updates: debuggers, evidence, explanations. false: not mapped. */
 bool mmu_peek(struct cpu *c, la_t la, pa_t *pa);
 /* The paging entries a walk for `la` reads, for the evidence block's `walk` line. Returns the count. */
 struct walk_step {
 	const char *name; /* "PML4E" */
 	u64 addr, value;
+	pa_t pa; /* addr behind the second stage */
 };
 unsigned mmu_walk_steps(struct cpu *c, la_t la, struct walk_step *steps, unsigned max);
 
@@ -82,5 +86,8 @@ void mmu_veil(struct cpu *c, bool smm, const struct space_veil *veil, unsigned v
 enum xr mmu_load_pdptes(struct cpu *c, u64 cr3) must_check;
 enum status mmu_init(struct cpu *c); /* of a processor that is new: all else of it is zero */
 void mmu_fini(struct cpu *c);
+/* The n'th place of the TLB: *e, valid only if it may still be used. false: there are no more places. */
+bool mmu_tlb_at(const struct cpu *c, size_t n, struct tlb_entry *e);
+void mmu_forget_pointers(struct cpu *c); /* the L1 is filled anew: a debugger watches other pages than before */
 
 #endif

@@ -74,6 +74,8 @@ struct l1_contexts {
 	u16 bucket[CTX_HASH];
 	struct ctx_slot slot[CTX_MAX + 1];
 	pa_t page[1 << L1_BITS]; /* beside each L1 entry: where the page is */
+	u64 held[1 << L1_BITS];  /* ... what its tag_r would be, but that loads of a guarded page take the slow way */
+	u64 held_w[1 << L1_BITS]; /* ... and its tag_w, while the watch wants to hear of every access */
 	struct fetch_entry fetch[FETCH_ENTRIES];
 	struct bloom l1_large;  /* large guest pages with pieces in the L1 or the fetch cache since the last l1_gen */
 	struct bloom l2_pieces; /* large guest pages that are in L2 as smaller pieces */
@@ -99,7 +101,11 @@ struct xlate {
 	pa_t pa;                       /* A20 applied */
 	bool own;                      /* the local APIC's page, or the trap page: no memory, whatever is there */
 	const struct tlb_entry *entry; /* NULL: no paging and no second stage */
+	bool suspect;                  /* the watch wants to hear of the next access as well */
 };
+
+/* While there is a watch: of an access whose translation is cached. true: as `suspect`. */
+bool mmu_told(struct cpu *c, la_t la, unsigned access);
 
 /* One page: TLB, else walk. user: the access counts as CPL 3. */
 enum xr mmu_translate(struct cpu *c, la_t la, unsigned access, struct xlate *x) must_check;

@@ -8,6 +8,8 @@
  */
 #include "cpu/mmu/mmu_priv.h"
 
+#include "cpu/state/watch.h"
+
 u16 tlb_current_pcid(const struct cpu *c)
 {
 	if (!(c->cr0 & CR0_PG))
@@ -95,6 +97,8 @@ static void forget_contexts(struct cpu *c)
 	struct l1_contexts *h = c->l1_contexts;
 
 	memset(c->l1, 0, sizeof(c->l1));
+	memset(h->held, 0, sizeof(h->held));
+	memset(h->held_w, 0, sizeof(h->held_w));
 	memset(h->fetch, 0, sizeof(h->fetch));
 	memset(h->bucket, 0, sizeof(h->bucket));
 	memset(&h->l1_large, 0, sizeof(h->l1_large));
@@ -262,6 +266,24 @@ static bool is_dead(const struct tlb_entry *e, const struct ctx_key *k)
 	return e->born < (!e->global && e->pcid == key_pcid(k) ? k->epoch_some : k->epoch_all);
 }
 
+bool mmu_tlb_at(const struct cpu *c, size_t n, struct tlb_entry *e)
+{
+	const size_t small = TLB_SETS * (size_t)TLB_WAYS, large = ARRAY_LEN(c->tlb.large) * TLB_WAYS;
+
+	if (n >= small + large)
+		return false;
+	*e = n < small ? c->tlb.small[n / TLB_WAYS][n % TLB_WAYS]
+	               : c->tlb.large[(n - small) / TLB_WAYS][(n - small) % TLB_WAYS];
+	e->valid = e->valid && e->born >= (e->global ? epoch_all(c->l1_contexts, e->space)
+	                                             : epoch_some(c->l1_contexts, e->space, e->pcid));
+	return true;
+}
+
+void mmu_forget_pointers(struct cpu *c)
+{
+	drop_l1(c);
+}
+
 /* Where a new entry goes: into a free or dead way, else round robin. */
 static struct tlb_entry *victim(const struct ctx_key *k, struct tlb_entry *set, unsigned ways, u8 *next)
 {
@@ -307,10 +329,11 @@ const struct tlb_entry *tlb_insert(struct cpu *c, la_t la, struct tlb_entry *e, 
 }
 
 /* ---- flushes ---- */
-void tlb_flush_all(struct cpu *c)
+static void flush_everything(struct cpu *c)
 {
 	struct l1_contexts *h = c->l1_contexts;
 
+	c->tlb.count.flushes_all++;
 	h->flushed_everything = ++h->epoch;
 	h->large_sizes = 0;
 	memset(&h->l2_pieces, 0, sizeof(h->l2_pieces));
@@ -318,10 +341,18 @@ void tlb_flush_all(struct cpu *c)
 	mmu_update_context(c);
 }
 
+void tlb_flush_all(struct cpu *c)
+{
+	if (unlikely(c->watch))
+		c->watch->tables.emptied(c);
+	flush_everything(c);
+}
+
 void tlb_flush_space(struct cpu *c, u16 space, bool keep_global)
 {
 	struct l1_contexts *h = c->l1_contexts;
 
+	c->tlb.count.flushes_space++;
 	*(keep_global ? &h->flushed_local[space] : &h->flushed_all[space]) = ++h->epoch;
 	if (space == c->space)
 		mmu_update_context(c);
@@ -357,6 +388,7 @@ void tlb_flush_pcid(struct cpu *c, u16 space, u16 pcid, bool keep_global)
 	u32 key = pcid_key(space, pcid);
 	struct pcid_flush *p = pcid_slot(h, key);
 
+	c->tlb.count.flushes_space++;
 	if (p->key && p->key != key) {
 		/* The slot is needed: widen the older flush to all PCIDs of its space, which is always allowed
 		 * ("Operations that Invalidate TLBs and Paging-Structure Caches": more may go than is asked). */
@@ -406,6 +438,7 @@ static void flush_page(struct cpu *c, const struct victimise *v)
 {
 	struct l1_contexts *h = c->l1_contexts;
 
+	c->tlb.count.flushes_page++;
 	drop_from_set(c->tlb.small[small_set(c, v->la >> PAGE_SHIFT, v->space)], v, PAGE_SHIFT);
 	for (u32 sizes = h->large_sizes; sizes; sizes &= sizes - 1) {
 		unsigned shift = (unsigned)__builtin_ctz(sizes);
@@ -415,6 +448,7 @@ static void flush_page(struct cpu *c, const struct victimise *v)
 		for_each_entry(c, is_piece, v);
 	/* L1 and fetch cache are direct-mapped by linear page: one slot holds it, whichever context filled it. */
 	c->l1[(v->la >> PAGE_SHIFT) % (1u << L1_BITS)] = (struct l1_entry){.tag_r = 0};
+	h->held[(v->la >> PAGE_SHIFT) % (1u << L1_BITS)] = h->held_w[(v->la >> PAGE_SHIFT) % (1u << L1_BITS)] = 0;
 	h->fetch[(v->la >> PAGE_SHIFT) % FETCH_ENTRIES].tag = 0;
 	c->fetch_gen++;
 	if (any_large(&h->l1_large, v->la))
@@ -457,7 +491,7 @@ void tlb_flush_matching(struct cpu *c, const struct tlb_match *m)
 	} else if (!m->any_space && !m->globals) {
 		tlb_flush_pcid(c, m->space, m->pcid, true);
 	} else if (m->any_space && m->any_pcid && m->any_page && m->globals) {
-		tlb_flush_all(c);
+		flush_everything(c);
 	} else {
 		for_each_entry(c, is_match, m);
 		drop_l1(c);

@@ -177,6 +177,8 @@ static enum xr ask_stage2(struct cpu *c, const struct walk_request *q, u64 addr,
 	        .memo = memo,
 	};
 	struct stage2_res out;
+
+	c->tlb.count.second += !q->peek;
 	TRY(c->virt->memory.stage2(c, &s, &out));
 	r->entry_pa = cpu_phys(c, out.pa);
 	r->entry_dirty_ok = (out.perms & ACC_WRITE) && out.dirty_ok;
@@ -191,7 +193,7 @@ static inline enum xr nested_address(struct cpu *c, const struct walk_request *q
 {
 	struct walk_memo *m = &c->l1_contexts->memo[(addr >> PAGE_SHIFT) % WALK_MEMOS];
 
-	if (unlikely(q->peek || !c->stage2_mode || cpu_sees(c)->a20_masked))
+	if (unlikely(q->peek || !c->stage2_mode || cpu_sees(c)->a20_masked || c->watch))
 		return ask_stage2(c, q, addr, false, NULL, r);
 	if (likely(recall(c, m, addr, r)))
 		return XR_OK;
@@ -201,10 +203,11 @@ static inline enum xr nested_address(struct cpu *c, const struct walk_request *q
 
 /* ---- a step ---- */
 
-static cold void note_step(struct walk_request *q, const char *name, u64 addr, u64 entry)
+static cold void note_step(struct walk_request *q, const char *name, const struct walk_result *r)
 {
 	if (q->n_steps < q->max_steps)
-		q->steps[q->n_steps++] = (struct walk_step){.name = name, .addr = addr, .value = entry};
+		q->steps[q->n_steps++] = (struct walk_step){
+		        .name = name, .addr = r->entry_addr, .value = r->entry, .pa = r->entry_pa};
 }
 
 /* "EPT Misconfigurations". */
@@ -273,12 +276,12 @@ static inlined enum xr walk(struct cpu *c, struct walk_request *q, struct walk_r
 				r->entry_pa = cpu_phys(c, at);
 			entry = load_entry(c, q, size, r->entry_pa, &part);
 		}
+		r->entry = entry;
 		if (unlikely(q->steps))
-			note_step(q, l->name, at, entry);
+			note_step(q, l->name, r);
 
 		bool page = (entry & m->maps[level]) != 0;
 
-		r->entry = entry;
 		kind = WALK_NOT_PRESENT;
 		if (unlikely(!(entry & m->rules.present)))
 			break;

@@ -6,6 +6,7 @@
 #include "cpu/decode/decode.h"
 #include "cpu/exec/fpu.h"
 #include "cpu/state/phys.h"
+#include "cpu/state/watch.h"
 
 /* ---- creation ---- */
 
@@ -103,6 +104,8 @@ void cpu_reset(struct cpu *c, bool init)
 	}
 	apic_reset(c, init);
 	c->virt->life.reset(c, init);
+	if (unlikely(c->watch))
+		c->watch->reset(c, init);
 	tlb_flush_all(c);
 	c->activity = is_bootstrap(c) ? ACT_RUN : ACT_WAIT_SIPI;
 	cpu_update_mode(c);
@@ -121,6 +124,8 @@ void cpu_restart(struct cpu *c)
 	reset_run_state(c, true);
 	c->pend = held;
 	c->virt->life.reset(c, true);
+	if (unlikely(c->watch))
+		c->watch->reset(c, true);
 	tlb_flush_all(c);
 	c->activity = ACT_RUN;
 	cpu_update_mode(c);

@@ -7,6 +7,7 @@
 
 #include "cpu/apic/apic.h"
 #include "cpu/control/smm.h"
+#include "cpu/state/debug.h"
 
 /* ---- may it be taken now? ---- */
 
@@ -306,13 +307,21 @@ static void wake(struct cpu *c, const struct event_row *row)
 		c->activity = ACT_RUN;
 }
 
+/* A debugger steps, and lets no interrupt in between: one that sleeps is woken by it all the same. */
+static cold bool held_back(const struct cpu *c, const struct event_row *row)
+{
+	const u32 interrupts = PEND_SMI | PEND_NMI | PEND_NMI_WINDOW | PEND_VNMI | PEND_INTR | PEND_INTR_WINDOW | PEND_VIRQ | PEND_PREEMPT;
+
+	return c->debug->step && c->debug->hold && (row->pend & interrupts) && c->activity == ACT_RUN;
+}
+
 enum xr event_poll(struct cpu *c, struct delivery *d)
 {
 	const u32 vendors = c->guest ? PEND_VNMI | PEND_VIRQ : 0; /* pending or not is asked of the vendor */
 	const u32 look = (c->pend & ~(u32)(PEND_VNMI | PEND_VIRQ)) | vendors;
 
 	for (const struct event_row *row = event_rows; look && row < event_rows + ARRAY_LEN(event_rows); row++) {
-		if (!(look & row->pend) || !row->ready(c))
+		if (!(look & row->pend) || !row->ready(c) || (unlikely(c->debug) && held_back(c, row)))
 			continue;
 
 		u8 before = d->activity = c->activity;

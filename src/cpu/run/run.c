@@ -10,10 +10,13 @@
  * While a block runs, r[REG_RIP] holds the address of its first instruction; insn_rip() and next_rip() add the rest.
  * The fast loop lets a block's handlers tail-call each other; the careful loop runs the same handlers one at a time.
  */
+#include <stdio.h>
+
 #include "cpu/run/run.h"
 
 #include "cpu/decode/decode.h"
 #include "cpu/exec/exec.h"
+#include "cpu/state/debug.h"
 
 static inline void account(struct cpu *c)
 {
@@ -53,9 +56,51 @@ static void leave_guest(struct cpu *c, const struct delivery *d)
 	c->attention = 1;
 }
 
+static const char *exit_name(const struct cpu *c, u64 code)
+{
+	const char *name = "VM exit";
+	u64 at;
+
+	for (size_t n = 0; c->virt->exit_at(n, &at, &name) && at != code;)
+		n++;
+	return name;
+}
+
+/* A guest's own end is told while everything is still as it was. */
+static cold void tell_shutdown(struct cpu *c)
+{
+	bool faults = c->chain_n == ARRAY_LEN(c->chain);
+	char then[96];
+	const struct refusal r = {
+	        .kind = REFUSAL_SHUTDOWN,
+	        .event = faults ? "guest triple fault" : "guest shutdown",
+	        .check = CHECK_GUEST_SHUTDOWN,
+	        .rule = faults ? "an exception while #DF was being delivered" : "no exceptions led there",
+	        .manual = "SDM 3A \"Interrupt 8-Double Fault Exception (#DF)\", APM 2 \"#DF-Double-Fault Exception (Vector 8)\"",
+	        .then = then,
+	        .also = "",
+	        .guest = c->virt->block_at(c),
+	        .code = c->virt->guest.shutdown_code,
+	        .rip = c->r[REG_RIP],
+	        .insn = c->insns,
+	        .cpu = c->index,
+	};
+
+	snprintf(then, sizeof(then), "the guest was left: %s (0x%llx)", exit_name(c, r.code), (unsigned long long)r.code);
+	if (c->hooks->refused)
+		c->hooks->refused(c->hooks->arg, c, &r);
+}
+
 static void shut_down(struct cpu *c)
 {
 	if (c->guest && c->virt->guest.shutdown(c)) {
+		tell_shutdown(c);
+		c->chain_n = 0;
+		if (unlikely(c->debug) && c->debug->shutdowns) {
+			debug_stop(c, DEBUG_GUEST_SHUTDOWN);
+			c->debug->exiting = true;
+			return;
+		}
 		leave_guest(c, &(struct delivery){.activity = ACT_RUN});
 		return;
 	}
@@ -128,6 +173,7 @@ static void deliver(struct cpu *c, struct event e, struct delivery *d)
 		c->shadow = 0;
 		if (executed(&e) && !d->injected)
 			c->rflags &= ~(u32)FL_RF; /* "Resume Flag": a software interrupt pushes 0 */
+		recent_event(c, RECENT_EVENT, &e);
 		if (unlikely(c->hooks->trace & TRACE_INT) && c->hooks->event)
 			c->hooks->event(c->hooks->arg, c, &e);
 
@@ -514,10 +560,52 @@ static cold void run_stormed(struct cpu *c, u64 until)
 	}
 }
 
+/* ---- a debugger's single step ---- */
+
+/* One instruction, or as far as an event that takes its place is delivered. Who sleeps is woken first. */
+static cold void run_stepped(struct cpu *c, u64 until)
+{
+	while (c->clock->now < horizon(c, until) && !c->stop && !c->yield) {
+		const u64 rip = c->r[REG_RIP], exits = c->exits;
+
+		if (c->attention || c->inject.type != EV_NONE) {
+			poll(c);
+			if (c->r[REG_RIP] != rip || c->exits != exits)
+				debug_stop(c, DEBUG_STEP);
+			if (c->stop || c->attention)
+				continue;
+		}
+		if (c->activity != ACT_RUN)
+			return;
+		c->kick = c->block_mode_changed = 0;
+		step(c);
+		debug_stop(c, DEBUG_STEP);
+	}
+}
+
+static cold void run_debugged(struct cpu *c, u64 until)
+{
+	c->until = until;
+	if (c->debug->exiting) {
+		c->debug->exiting = false;
+		leave_guest(c, &(struct delivery){.activity = ACT_RUN});
+		if (c->debug->step)
+			debug_stop(c, DEBUG_STEP);
+	}
+	if (c->debug->step)
+		run_stepped(c, until);
+	else
+		run_on(c, until);
+}
+
 void cpu_run(struct cpu *c, u64 until)
 {
 	c->yield = false;
 	c->cur = NULL;
+	if (unlikely(c->debug) && (c->debug->step || c->debug->exiting)) {
+		run_debugged(c, until);
+		return;
+	}
 	if (unlikely(c->stress.smi_bits || c->stress.freeze_smm))
 		run_stormed(c, until);
 	else

@@ -100,6 +100,7 @@ struct insn_row {
 	bool (*match)(const struct dec *d);           /* NULL: any form of this mnemonic; first match in order wins */
 	void (*bind)(struct insn *i, const struct dec *d); /* picks specialised handlers; NULL: fn, generic chain */
 	insn_fn *fn;
+	insn_fn *unavailable; /* in place of #UD where mode or features take the instruction away: #UD, but says why; or NULL */
 	const void *op;  /* the family's own: an operation function or table */
 };
 

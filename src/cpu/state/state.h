@@ -11,6 +11,7 @@
 #include "base/state.h"
 #include "cpu/state/insn.h"
 #include "cpu/state/lapic.h"
+#include "cpu/state/recent.h"
 #include "cpu/state/tlb.h"
 #include "cpu/state/virt.h"
 #include "mem/mem.h"
@@ -81,11 +82,13 @@ struct rsm_refused {
 };
 
 struct cpu_model;
+struct debug;
 struct clock;
 struct block;
 struct code_cache;
 struct decode_index;
 struct delivery;
+struct watch_ops;
 
 /* Performance counters: what an instruction's form tells of it. */
 enum perf_form {
@@ -187,6 +190,7 @@ struct cpu {
 	/* ---- virtualisation ---- */
 	const struct virt_ops *virt; /* wired: by the model */
 	void *virt_state;      /* wired: the vendor's own; its rows are virt->life.rows */
+	const struct watch_ops *watch; /* wired: who looks for a monitor's mistakes; NULL: nobody */
 	bool guest;            /* in guest mode (SVM guest, VMX non-root) */
 	bool virt_root;        /* VMX operation, or EFER.SVME: the vendor's instructions are live */
 	bool stage2;           /* second-stage translation is on */
@@ -225,6 +229,8 @@ struct cpu {
 	u32 lastbr_n;          /* evidence */
 	struct exit_record lastexit[16]; /* evidence */
 	u32 lastexit_n;        /* evidence */
+	struct recent recent[RECENT]; /* evidence */
+	u32 recent_n;          /* evidence */
 
 	/* ---- wired: what surrounds it, given by cpu_init() and by the machine ---- */
 	unsigned index;        /* 0.. within the machine; the APIC id is apic.id */
@@ -234,6 +240,7 @@ struct cpu {
 	const struct space *seen[2]; /* cache: physical memory outside and in SMM: the bus's, or by mmu_veil() */
 	struct observer stores; /* of the stores that may end a wait at a monitored line */
 	struct hooks *hooks;
+	struct debug *debug;   /* who debugs it from outside; NULL: nobody (state/debug.h) */
 	const struct cpu_model *model;
 	struct feature_set feat;
 	struct code_cache *code;
@@ -250,7 +257,7 @@ struct cpu {
 	} stress;
 };
 
-enum cpu_stop { CPU_GO, CPU_STOP_SHUTDOWN, CPU_STOP_MACHINE, CPU_STOP_INTERNAL };
+enum cpu_stop { CPU_GO, CPU_STOP_SHUTDOWN, CPU_STOP_MACHINE, CPU_STOP_INTERNAL, CPU_STOP_DEBUG };
 
 /* The decoder's key: everything that changes how bytes decode or which handlers fit. */
 enum cpu_mode {
@@ -281,6 +288,34 @@ static inline u64 stack_mask(const struct cpu *c)
 {
 	unsigned s = stack_size(c);
 	return s == 8 ? ~0ull : s == 4 ? 0xffffffffull : 0xffffull;
+}
+
+/* ---- what happened last ---- */
+static inline struct recent *recent_next(struct cpu *c, u8 kind)
+{
+	struct recent *r = &c->recent[c->recent_n++ % RECENT];
+
+	r->insn = c->insns + (c->cur ? c->cur->idx : 0);
+	r->rip = c->r[REG_RIP];
+	r->kind = kind;
+	return r;
+}
+static inline void recent_event(struct cpu *c, u8 kind, const struct event *e)
+{
+	struct recent *r = recent_next(c, kind);
+
+	r->type = e->type;
+	if (kind == RECENT_ENTRY && likely(e->type == EV_NONE))
+		return;
+	r->info = e->payload;
+	r->error = e->error;
+	r->vector = e->vector;
+	r->has_error = e->has_error;
+}
+/* It is in lastexit. */
+static inline void recent_exit(struct cpu *c)
+{
+	recent_next(c, RECENT_EXIT)->info = c->lastexit_n - 1;
 }
 
 /* Address of the running instruction and of the next one; valid inside handlers. */

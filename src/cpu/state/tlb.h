@@ -38,7 +38,15 @@ struct tlb_entry {
 	u64 born;       /* flush epoch in which it was filled: flushes compare, nothing is scanned */
 };
 
+/* What the first level did not answer, and what became of it. */
+struct tlb_counts {
+	u64 lookups, walks;
+	u64 second; /* second-stage walks: of the address itself, and of paging structures */
+	u64 flushes_all, flushes_space, flushes_page;
+};
+
 struct tlb {
+	struct tlb_counts count; /* statistics */
 	struct tlb_entry small[TLB_SETS][TLB_WAYS]; /* 4 KiB */
 	struct tlb_entry large[64][TLB_WAYS];       /* 2 MiB, 4 MiB, 1 GiB */
 	u8 small_next[TLB_SETS], large_next[64];    /* round robin */

@@ -19,7 +19,20 @@ enum xr virt_intr_exits(struct cpu *c)                                { return c
 u64 virt_unscaled(struct cpu *c, u64 ticks)                           { (void)c; return ticks; }
 u64 virt_no_block(const struct cpu *c)                                { (void)c; return UINT64_MAX; }
 size_t virt_no_fields(const struct cpu *c, struct block_field *out, size_t room) { (void)c, (void)out, (void)room; return 0; }
+size_t virt_no_fields_at(struct cpu *c, u64 pa, struct block_field *out, size_t room) { (void)c, (void)pa, (void)out, (void)room; return 0; }
+void virt_no_words(const struct cpu *c, u32 key, u64 value, char *out, size_t size) { (void)c, (void)key, (void)value, (void)size; *out = 0; }
+bool virt_no_view(const struct cpu *c, bool guest, struct virt_view *out) { (void)c, (void)guest, (void)out; return false; }
+size_t virt_no_changes(const struct cpu *c, struct check_change *out, size_t room) { (void)c, (void)out, (void)room; return 0; }
+const char *virt_no_checks(size_t n)                                  { (void)n; return NULL; }
+bool virt_no_exits(size_t n, u64 *code, const char **name)            { (void)n, (void)code, (void)name; return false; }
 /* clang-format on */
+
+void virt_no_exit(const struct cpu *c, const struct exit_record *x, struct exit_told *out)
+{
+	(void)c;
+	(void)x;
+	*out = (struct exit_told){.text = ""};
+}
 
 static enum status none_init(struct cpu *c)
 {
@@ -37,6 +50,13 @@ const struct virt_ops virt_none = {
         .block = "",
         .block_at = virt_no_block,
         .fields = virt_no_fields,
+        .fields_at = virt_no_fields_at,
+        .decode = virt_no_words,
+        .view = virt_no_view,
+        .changed = virt_no_changes,
+        .check_id = virt_no_checks,
+        .exit_told = virt_no_exit,
+        .exit_at = virt_no_exits,
         .life = {.init = none_init, .fini = virt_nothing, .reset = none_reset, .loaded = virt_nothing},
         .rules = {.init = virt_init_taken, .started = virt_nothing, .a20_blocked = virt_a20_masks, .control_ok = virt_any_value},
         .smm = {

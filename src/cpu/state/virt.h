@@ -69,23 +69,89 @@ struct exit_record {
 	u64 rip;            /* guest rip saved */
 };
 
-/* A refused entry, told by the vendor's check runner. */
+/* The same in words: what the exit's qualification or information says, and the events that belong to it. */
+struct exit_told {
+	char text[160]; /* "" where there is nothing to say */
+	struct event event;     /* what exited; type EV_NONE: no event */
+	struct event vectoring; /* what was being delivered */
+	gpa_t gpa;
+	la_t linear;
+	bool has_gpa, has_linear;
+};
+
+/* Who gave something its value. */
+enum origin_kind {
+	ORIGIN_UNKNOWN,
+	ORIGIN_NEVER,   /* nobody since VMCLEAR */
+	ORIGIN_VMWRITE,
+	ORIGIN_STORE,
+	ORIGIN_EXIT,    /* saved by a VM exit */
+	ORIGIN_EARLY    /* a store before the first VMRUN of this page */
+};
+struct origin {
+	u8 kind;            /* enum origin_kind */
+	u8 cpu;
+	bool placed;        /* rip, cpu and insn are known */
+	la_t rip;           /* linear, of the instruction */
+	u64 insn;
+	u64 n, code;        /* ORIGIN_EXIT: the how manieth of this control block, from 1; its reason or EXITCODE */
+	const char *name;   /* ... what that is called */
+};
+
+/* What failed: a VM entry or VMRUN, another instruction of VMX, SVM or SMM, a VM exit (VMX abort, shutdown), a walk
+ * through second-level tables, a guest (triple fault); or what the sanitizer found. */
+enum refusal_kind {
+	REFUSAL_ENTRY,
+	REFUSAL_INSN,
+	REFUSAL_ABORT,
+	REFUSAL_PAGING,
+	REFUSAL_SHUTDOWN,
+	REFUSAL_SANITIZE,
+	REFUSAL_KINDS
+};
+
+/* Told by the vendor's check runner to whoever listens. The first field is the culprit. */
 struct check_field {
 	const char *name;   /* "VMCB+0x058 guest ASID" */
 	u64 value;
 	u8 width;           /* bytes to show in full, 0: as many digits as it takes */
-	char decoded[96];   /* "" if the value needs no decoding */
+	bool keyed;         /* key is valid */
+	u32 key;            /* the field's encoding, or its offset in the VMCB */
+	char decoded[192];  /* "" if the value needs no decoding */
+	struct origin set;
+};
+struct refusal_line {
+	const char *label;  /* "walk", "use", "flush", "set", "note" */
+	char text[192];
+	struct origin who;  /* of kind ORIGIN_UNKNOWN: not shown; else behind the text */
 };
 struct refusal {
+	enum refusal_kind kind;
 	const char *event;  /* the block's first line without the prefix */
 	const char *check, *rule, *manual, *then;
-	struct check_field field[8];
+	const char *fix;    /* NULL unless one fix is the usual one */
+	struct check_field field[9];
 	unsigned fields;
-	char also[1024];    /* every other failing id, comma-separated; "none" */
+	struct refusal_line line[12]; /* behind the fields, in this order */
+	unsigned lines;
+	char also[1024];    /* every other failing id, comma-separated; "none"; "": not asked */
 	u64 rip, insn;      /* of the entering instruction */
 	u64 guest, code, info[2]; /* as in struct exit_record; an instruction that failed: the VM-instruction error */
 	unsigned cpu;
 };
+
+/* A field of a control block that is not what it was at the block's last successful entry. */
+struct check_change {
+	const char *name;   /* as in struct check_field, and so are width, keyed, key */
+	u64 was, now;
+	u8 width;
+	bool keyed;
+	u32 key;
+	struct origin set;
+};
+
+/* A guest's own triple fault, to --fail-on and --expect. */
+#define CHECK_GUEST_SHUTDOWN "guest.triple-fault"
 
 /* A field of a guest's control block, for who wants to see it. */
 enum block_part { BLOCK_CONTROL, BLOCK_GUEST, BLOCK_HOST, BLOCK_EXIT, BLOCK_PARTS };
@@ -93,11 +159,20 @@ struct block_field {
 	const char *name; /* as in struct check_field */
 	u8 part;          /* enum block_part */
 	u8 width;         /* bytes */
+	u32 key;          /* its encoding, or its offset in the VMCB */
 	u64 value;
+};
+
+/* How one side of a world switch translates addresses: for a debugger, which may stand on the other one. */
+struct virt_view {
+	u64 cr0, cr3, cr4, efer, pat;
+	bool nested, ept;  /* there is a second stage; it is EPT, or else guest paging as the host has it */
+	u64 root;          /* of the second stage: EPTP, nCR3 */
 };
 
 struct tlb_match;
 struct walk_memo;
+struct walk_step;
 enum stage2_why { S2_FINAL, S2_TABLE, S2_PDPTE_LOAD };
 struct stage2_req {
 	gpa_t gpa;
@@ -153,10 +228,26 @@ enum control_register { CONTROL_CR0, CONTROL_CR4, CONTROL_EFER };
 struct virt_ops {
 	const char *name;  /* "svm", "vmx", "none" */
 	const char *block; /* what the manual calls the control block of a guest: "VMCB", "VMCS" */
+	bool block_in_memory; /* software reads and writes it as memory; otherwise by instructions */
 	u64 (*block_at)(const struct cpu *c); /* where that of the guest that runs, or ran last, lies; UINT64_MAX: nowhere */
 
 	/* The fields of that one as they are now, and of a host that is kept elsewhere; up to `room`. Returns how many. */
 	size_t (*fields)(const struct cpu *c, struct block_field *out, size_t room);
+	/* The same of the control block at pa, which may be another one. 0: there is none. */
+	size_t (*fields_at)(struct cpu *c, u64 pa, struct block_field *out, size_t room);
+	/* A value of one of those in words; "" if it needs none. */
+	void (*decode)(const struct cpu *c, u32 key, u64 value, char *out, size_t size);
+	/* The guest that runs or ran last, or its host. false: there is none. */
+	bool (*view)(const struct cpu *c, bool guest, struct virt_view *out);
+	/* What changed in the current one since its last successful entry: returns how many, of which `room` are told. */
+	size_t (*changed)(const struct cpu *c, struct check_change *out, size_t room);
+	/* The id of every check that this vendor's refusals can carry; NULL behind the last. Some come twice. */
+	const char *(*check_id)(size_t n);
+
+	/* An exit in words. `c`: the processor it has just left, where more can be read; NULL: none. */
+	void (*exit_told)(const struct cpu *c, const struct exit_record *x, struct exit_told *out);
+	/* The exits that there are, one after the other, for who looks for one by its name. false: n is past the last. */
+	bool (*exit_at)(size_t n, u64 *code, const char **name);
 
 	struct {
 		enum status (*init)(struct cpu *c); /* allocate cpu->virt_state */
@@ -205,6 +296,7 @@ struct virt_ops {
 		enum xr (*bus_lock)(struct cpu *c);
 		enum xr (*completed)(struct cpu *c); /* PEND_VENDOR: what the instruction that just completed left to do */
 		bool (*shutdown)(struct cpu *c);     /* triple fault: true if it became an exit request */
+		u64 shutdown_code;                   /* that exit's reason or EXITCODE */
 		void (*exit)(struct cpu *c, const struct exit_request *x); /* leaving: called by run.c only */
 		bool lock_traps;
 		/* MOV CR and MOV DR exit before the value, CPL and CR4.DE are checked; otherwise after every non-memory check. */
@@ -217,6 +309,9 @@ struct virt_ops {
 		enum xr (*page_trap)(struct cpu *c, la_t la, u32 len, unsigned access, pa_t *pa);
 		/* The guest invalidated translations of its space, all or those of a page: others may share them. */
 		void (*flushed)(struct cpu *c, const struct tlb_match *m);
+		/* The second-level entries that translate gpa, the root's first, as a debugger reads them; returns how many,
+		 * 0: there is no second stage. */
+		unsigned (*steps)(struct cpu *c, gpa_t gpa, struct walk_step *out, unsigned room);
 	} memory;
 
 	struct {
@@ -263,6 +358,13 @@ enum xr virt_intr_exits(struct cpu *c);
 u64 virt_unscaled(struct cpu *c, u64 ticks);
 u64 virt_no_block(const struct cpu *c);
 size_t virt_no_fields(const struct cpu *c, struct block_field *out, size_t room);
+size_t virt_no_fields_at(struct cpu *c, u64 pa, struct block_field *out, size_t room);
+void virt_no_words(const struct cpu *c, u32 key, u64 value, char *out, size_t size);
+bool virt_no_view(const struct cpu *c, bool guest, struct virt_view *out);
+size_t virt_no_changes(const struct cpu *c, struct check_change *out, size_t room);
+const char *virt_no_checks(size_t n);
+void virt_no_exit(const struct cpu *c, const struct exit_record *x, struct exit_told *out);
+bool virt_no_exits(size_t n, u64 *code, const char **name);
 extern const struct virt_ops virt_none;
 
 #endif

@@ -66,6 +66,8 @@ struct machine_config {
 	u64 rtc_epoch;
 	bool rtc_host; /* the computer's clock at start */
 	u64 seed;
+	bool jitter; /* schedules are drawn from jitter_seed */
+	u64 jitter_seed;
 	u64 max_insns, max_time_ns, timeout_ns; /* 0: no limit */
 	enum machine_idle idle;
 	bool no_reboot, triple_fault_resets;

@@ -23,15 +23,17 @@ enum machine_stop {
 	MSTOP_DEADLOCK,
 	MSTOP_LIMIT,
 	MSTOP_REQUEST,
+	MSTOP_FAILED, /* something came that was to end the run */
 	MSTOP_INTERNAL,
+	MSTOP_DEBUG, /* a debugger wants it to stand still */
 };
 /* A machine that stopped for this reason has nothing left to run. */
 static inline bool machine_ended(enum machine_stop why)
 {
 	return why == MSTOP_POWEROFF || why == MSTOP_EXIT_PORT || why == MSTOP_RESET || why == MSTOP_SHUTDOWN ||
-	       why == MSTOP_INTERNAL;
+	       why == MSTOP_FAILED || why == MSTOP_INTERNAL;
 }
-enum machine_limit { LIMIT_INSNS = 1, LIMIT_TIME, LIMIT_TIMEOUT };
+enum machine_limit { LIMIT_INSNS = 1, LIMIT_TIME, LIMIT_TIMEOUT, LIMIT_BREAK };
 
 /* The OR of everything that drives one interrupt input; a bit per input. */
 struct machine;
@@ -47,6 +49,13 @@ struct door {
 	unsigned net_count; /* wired */
 	bool typed;    /* evidence: input came in, the run is not repeatable */
 	u64 next_poll; /* cache: clock time of the next look outside */
+	void (*look)(void *arg); /* wired: a debugger's turn to look; NULL: there is none */
+	void *look_arg;          /* wired */
+	int look_fd;             /* wired: ends a wait; -1: none */
+};
+
+struct jitter {
+	u64 state;
 };
 
 struct machine {
@@ -80,8 +89,13 @@ struct machine {
 	bool loaded;                              /* the loader ran before: fw_cfg has its content */
 	volatile int stop_request;                /* scratch: set from a signal handler */
 	unsigned turn;                            /* whose slice is next */
+	u64 slice_end;   /* scratch: a debugger has interrupted that slice: how far it goes; 0: nobody has */
+	u32 held;        /* scratch: processors that a debugger lets stand, a bit each */
+	bool hold_death; /* wired: a debugger looks at a processor that shut down before anything comes of it */
+	struct cpu *dead; /* scratch: that one; NULL: none */
 	u64 idle_since; /* cache: clock time since when nobody ran, UINT64_MAX: somebody does */
 	u64 sleep_debt; /* cache: virtual idle time not yet slept in real time */
+	struct jitter jitter;   /* wired: a knob of the run, as struct stress is; unused without --jitter */
 	void (*note)(void *arg, const char *text), (*lost)(void *arg, const char *text);
 	void *note_arg; /* wired */
 };

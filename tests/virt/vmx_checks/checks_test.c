@@ -417,6 +417,7 @@ static void test_msr_rows(void)
 	        {NULL, {.index = 0x9b, .smm = true, .accepted = true}},
 	        {NULL, {.index = 0x7ff, .accepted = true}},
 	        {NULL, {.index = 0x900, .accepted = true}},
+	        {"vmx.msr-load.length", {.index = 0x277, .accepted = true, .beyond = true}},
 	        {"vmx.msr-load.segment-base", {.index = 0xc0000100, .accepted = true}},
 	        {"vmx.msr-load.segment-base", {.index = 0xc0000101, .accepted = true}},
 	        {"vmx.msr-load.x2apic", {.index = 0x800, .accepted = true}},

@@ -62,6 +62,19 @@ static const struct wrong wrongs[] = {
         {"VMCS link pointer", VMCS_LINK, 0x1001, 33, 4},
 };
 
+#ifdef VMDUMP /* each refused entry in the lines of tools/vmdump.h, on the debug console */
+#include "vmdump.h"
+static void put(void *arg, char ch)
+{
+	(void)arg;
+	outb(0xe9, (u8)ch);
+}
+static const struct vmdump dump = {.put = put};
+#define REFUSED() vmdump_vmcs(&dump)
+#else
+#define REFUSED()
+#endif
+
 static const u64 *resumed; /* where a failed VMRESUME must not arrive */
 
 /* The entry as it is, then with one field wrong, then right again. */
@@ -82,6 +95,7 @@ static void one(const struct wrong *w)
 		check(w->name, vmx_read(VMCS_EXIT_REASON), 0x80000000 | w->outcome);
 		check(w->name, vmx_read(VMCS_QUALIFICATION), w->qualification);
 	}
+	REFUSED();
 	/* the field, and the valid bit of the event, are as the monitor left them */
 	check(w->name, vmx_read(w->field), w->value);
 	if (w->field != VMCS_ENTRY_EVENT)
@@ -104,12 +118,14 @@ static void basic_checks(void)
 
 	check(REQ("vmx04.3.2.2.7") "VMRESUME of a clear VMCS", vmx_run(true), VMX_FAIL_VALID);
 	check("VMRESUME of a clear VMCS", vmx_read(VMCS_ERROR), 5);
+	REFUSED();
 	asm volatile("mov %%ss, %%eax\n\tmov %%eax, %%ss\n\tvmlaunch\n\tsetz %0"
 	             : "=q"(zero)
 	             :
 	             : "rax", "cc", "memory");
 	check(REQ("vmx04.3.2.1.2.now") "VMLAUNCH after MOV SS", zero, 1);
 	check("VMLAUNCH after MOV SS", vmx_read(VMCS_ERROR), 26);
+	REFUSED();
 }
 
 /* Values that no check looks at, or not with these controls: the entry goes on. */
@@ -275,12 +291,16 @@ int main(void)
 		print("vmx: this processor has no VMX\n");
 		return 1;
 	}
+#ifdef VMDUMP
+	vmdump_caps(&dump);
+#endif
 	basic_checks();
 	for (u32 n = 0; n < sizeof(wrongs) / sizeof(wrongs[0]); n++)
 		one(&wrongs[n]); /* the launch state stays clear: the later VMLAUNCH shows it */
 	enters("all put right, VMLAUNCH", false);
 	check(REQ("vmx04.3.2.2.6") "VMLAUNCH again", vmx_run(false), VMX_FAIL_VALID);
 	check("VMLAUNCH again", vmx_read(VMCS_ERROR), 4);
+	REFUSED();
 	resumed = &yes;
 	for (u32 n = 0; n < sizeof(wrongs) / sizeof(wrongs[0]); n++) {
 		one(&wrongs[n]);

@@ -1,40 +1,16 @@
-/*
- * Names of addresses, from the symbol table of the ELF that was given as kernel. "Symbol Table", System V ABI. The
- * nearest symbol below an address names it, as long as the address lies in the section of that symbol.
- */
-#include "base/os.h"
-#include "inspect/parts.h"
-
-#include <inttypes.h>
+/* The tables of an ELF: loaded segments, symbols, and what identifies it. What is missing or lies outside the file is not
+ * there. */
 #include <stdlib.h>
 
-enum { SHT_SYMTAB = 2, STT_NOTYPE = 0, STT_OBJECT = 1, STT_FUNC = 2, PT_LOAD = 1, SHN_ABS = 0xfff1 };
-#define SEGMENTS 16
-
-struct symbol {
-	u64 value, size, end; /* end: of its section */
-	const char *name;
-	u8 type, global;
-};
-
-struct symbols {
-	struct os_file f;
-	bool wide;
-	struct symbol *sym;
-	size_t n;
-	struct {
-		u64 vaddr, paddr, size;
-	} seg[SEGMENTS];
-	unsigned segs;
-};
+#include "symbols/parts.h"
 
 /* An unsigned field of 2, 4 or 8 bytes; 0 outside the file, which is what a missing table looks like. */
 static u64 field(const struct symbols *s, u64 at, unsigned size)
 {
 	u64 v = 0;
 
-	if (at <= s->f.size && size <= s->f.size - at)
-		memcpy(&v, s->f.data + at, size);
+	if (at <= s->size && size <= s->size - at)
+		memcpy(&v, s->data + at, size);
 	return v;
 }
 
@@ -52,9 +28,14 @@ static void read_segments(struct symbols *s)
 		u64 at = table + k * entry;
 		if (field(s, at, 4) != PT_LOAD)
 			continue;
-		s->seg[s->segs].vaddr = word(s, at, 8, 16);
-		s->seg[s->segs].paddr = word(s, at, 12, 24);
-		s->seg[s->segs++].size = word(s, at, 20, 40);
+		s->seg[s->segs++] = (struct segment){
+		        .offset = word(s, at, 4, 8),
+		        .vaddr = word(s, at, 8, 16),
+		        .paddr = word(s, at, 12, 24),
+		        .filed = word(s, at, 16, 32),
+		        .size = word(s, at, 20, 40),
+		        .align = word(s, at, 28, 48),
+		};
 	}
 }
 
@@ -83,10 +64,10 @@ static const char *string(const struct symbols *s, const struct section *strings
 {
 	u64 at = strings->offset + off;
 
-	if (off >= strings->size || at < off || at >= s->f.size)
+	if (off >= strings->size || at < off || at >= s->size)
 		return NULL;
-	u64 room = min_u64(strings->size - off, s->f.size - at);
-	const char *p = (const char *)s->f.data + at;
+	u64 room = min_u64(strings->size - off, s->size - at);
+	const char *p = (const char *)s->data + at;
 	return *p && memchr(p, 0, room) ? p : NULL;
 }
 
@@ -128,88 +109,96 @@ static int by_value(const void *a, const void *b)
 	return r ? r : strcmp(y->name, x->name);
 }
 
-static bool read_symbols(struct symbols *s)
+void symbols_sort(struct symbols *s)
+{
+	qsort(s->sym, s->n, sizeof(*s->sym), by_value);
+}
+
+static void read_symbols(struct symbols *s)
 {
 	for (u64 k = 0; k < field(s, s->wide ? 60 : 48, 2); k++) {
 		struct section table = section(s, k);
 		u64 entry = s->wide ? 24 : 16;
-		if (table.type != SHT_SYMTAB || table.entry != entry || table.offset > s->f.size)
+		if (table.type != SHT_SYMTAB || table.entry != entry || table.offset > s->size)
 			continue;
 		struct section strings = section(s, table.link);
-		u64 n = min_u64(table.size, s->f.size - table.offset) / entry;
+		u64 n = min_u64(table.size, s->size - table.offset) / entry;
 		s->sym = base_alloc(n * sizeof(*s->sym));
 		for (u64 j = 0; s->sym && j < n; j++)
 			add_symbol(s, table.offset + j * entry, &strings);
 		if (s->sym)
-			qsort(s->sym, s->n, sizeof(*s->sym), by_value);
-		return s->n != 0;
+			symbols_sort(s);
+		return;
 	}
-	return false;
 }
 
-struct symbols *symbols_open(const char *path)
-{
-	struct symbols *s = base_alloc(sizeof(*s));
-	struct err err;
+/* ---- what tells this image from another one ---- */
 
-	if (!s)
-		return NULL;
-	if (os_file_map(&s->f, path, &err) != ST_OK) {
-		base_free(s);
-		return NULL;
+/* What lies in the file for an address range. NULL: not all of it does. */
+static const u8 *filed(const struct symbols *s, u64 vaddr, u64 n)
+{
+	for (unsigned k = 0; k < s->segs; k++) {
+		const struct segment *g = &s->seg[k];
+		u64 at = vaddr - g->vaddr;
+
+		if (at < g->filed && n <= g->filed - at && g->offset <= s->size && at + n <= s->size - g->offset)
+			return s->data + g->offset + at;
 	}
-	if (s->f.size >= 52 && !memcmp(s->f.data, "\177ELF", 4)) {
-		s->wide = s->f.data[4] == 2;
-		read_segments(s);
-		if (read_symbols(s))
-			return s;
-	}
-	symbols_close(s);
 	return NULL;
 }
 
-void symbols_close(struct symbols *s)
+static void set_anchor(struct symbols *s, u64 vaddr, const u8 *bytes, u64 n)
 {
-	if (!s)
+	s->anchor.vaddr = vaddr;
+	s->anchor.bytes = bytes;
+	s->anchor.n = n;
+}
+
+/* A build id among the notes of one section: "GNU", type 3. */
+static void find_build_id(struct symbols *s, const struct section *notes)
+{
+	for (u64 at = 0; at + 12 <= notes->size;) {
+		u64 p = notes->offset + at, name = field(s, p, 4), size = field(s, p + 4, 4);
+		u64 whole = 12 + ((name + 3) & ~3ull) + ((size + 3) & ~3ull);
+
+		if (name == 4 && field(s, p + 8, 4) == 3 && field(s, p + 12, 4) == 0x554e47 && size <= 64) {
+			if (p <= s->size && whole <= s->size - p)
+				set_anchor(s, notes->addr + at, s->data + p, whole);
+			return;
+		}
+		at += whole;
+	}
+}
+
+/* Linux's; a separate file of debug information has it as an address without content. */
+static void find_banner(struct symbols *s)
+{
+	u64 at;
+
+	if (symbols_find(s, "linux_banner", &at)) {
+		const u8 *text = filed(s, at, 64);
+		if (text)
+			set_anchor(s, at, text, strnlen((const char *)text, 64));
+	}
+}
+
+static void find_anchor(struct symbols *s)
+{
+	for (u64 k = 0; k < field(s, s->wide ? 60 : 48, 2) && !s->anchor.n; k++) {
+		struct section notes = section(s, k);
+		if (notes.type == SHT_NOTE && notes.addr)
+			find_build_id(s, &notes);
+	}
+	if (!s->anchor.n)
+		find_banner(s);
+}
+
+void elf_read(struct symbols *s)
+{
+	if (s->size < 52 || memcmp(s->data, "\177ELF", 4) != 0)
 		return;
-	os_file_unmap(&s->f);
-	base_free(s->sym);
-	base_free(s);
-}
-
-bool symbols_name(const struct symbols *s, u64 vaddr, char *out, size_t len)
-{
-	size_t lo = 0, hi = s->n;
-
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-		if (s->sym[mid].value <= vaddr)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	/* A local label inside a function is nearer than the function: take the function, if there is one around. */
-	for (size_t k = lo, tries = 0; k && tries < 16; k--, tries++) {
-		const struct symbol *f = &s->sym[k - 1];
-		if (f->type != STT_FUNC || vaddr - f->value >= (f->size ? f->size : 1))
-			continue;
-		lo = k;
-		break;
-	}
-	if (!lo || vaddr >= s->sym[lo - 1].end)
-		return false;
-	u64 off = vaddr - s->sym[lo - 1].value;
-	snprintf(out, len, off ? "%s+0x%" PRIx64 : "%s", s->sym[lo - 1].name, off);
-	return true;
-}
-
-bool symbols_linked(const struct symbols *s, u64 pa, u64 *vaddr)
-{
-	for (unsigned k = 0; k < s->segs; k++) {
-		if (pa - s->seg[k].paddr >= s->seg[k].size)
-			continue;
-		*vaddr = s->seg[k].vaddr + (pa - s->seg[k].paddr);
-		return true;
-	}
-	return false;
+	s->wide = s->data[4] == 2;
+	read_segments(s);
+	read_symbols(s);
+	find_anchor(s);
 }

@@ -1,0 +1,138 @@
+/*
+ * Names of addresses. The kernel's file names what leads to where the kernel was loaded, whatever page tables are in
+ * force: that holds before paging, in a guest that shares its monitor's memory, and never for a user's or another kernel's
+ * code. Files of --symbols name what runs where they were linked, or were told to be; one with a build id or a banner is
+ * looked for in memory, for kernels move themselves.
+ */
+#include "inspect/parts.h"
+#include "symbols/symbols.h"
+
+enum place_rule { PLACE_LOADED /* the kernel */, PLACE_FIXED, PLACE_MOVES };
+
+static enum status open_file(struct place_file *f, const struct inspect_symbols *o, struct err *err)
+{
+	enum status s = symbols_open(&f->symbols, o->path, err);
+	const void *bytes;
+	u64 at;
+	size_t n;
+
+	if (s != ST_OK)
+		return err_in(err, s, o->option);
+	f->who = o->who;
+	if (o->has_at) {
+		f->how = PLACE_FIXED;
+		f->slide = o->at - symbols_image(f->symbols).first;
+	} else {
+		f->how = symbols_anchor(f->symbols, &at, &bytes, &n) ? PLACE_MOVES : PLACE_FIXED;
+	}
+	return ST_OK;
+}
+
+enum status places_open(struct inspect *i, struct err *err)
+{
+	enum status s = ST_OK;
+
+	for (unsigned n = 0; n < i->o.symbol_files && s == ST_OK; n++, i->places.count++)
+		s = open_file(&i->places.file[n], &i->o.symbols[n], err);
+	return s;
+}
+
+void places_close(struct inspect *i)
+{
+	for (unsigned n = 0; n < ARRAY_LEN(i->places.file); n++)
+		symbols_close(i->places.file[n].symbols);
+}
+
+/* Read on first use: most machines end without a question. What is no ELF, or has no symbols, has no names. */
+static void open_kernel(struct inspect *i)
+{
+	struct place_file *f = &i->places.file[i->places.count];
+	struct err err;
+
+	if (i->places.kernel_tried)
+		return;
+	i->places.kernel_tried = true;
+	if (!i->m->cfg.kernel || symbols_open(&f->symbols, i->m->cfg.kernel, &err) != ST_OK)
+		return;
+	f->how = PLACE_LOADED;
+	f->who = PLACE_MONITOR | PLACE_GUEST;
+	i->places.count++;
+}
+
+/* ---- where a file runs ---- */
+
+static bool holds(struct cpu *c, la_t la, const u8 *bytes, size_t n)
+{
+	u8 there[128];
+
+	n = min_u64(n, sizeof(there));
+	return evidence_bytes(c, la, there, n) == n && !memcmp(there, bytes, n);
+}
+
+/* A slide by which the file's anchor is in memory and `la` in the image. The last one is tried first. */
+static bool find_slide(struct place_file *f, struct cpu *c, la_t la)
+{
+	struct symbols_image image = symbols_image(f->symbols);
+	const void *bytes;
+	u64 at;
+	size_t n;
+
+	symbols_anchor(f->symbols, &at, &bytes, &n);
+	if (f->looked && la - f->slide - image.first < image.end - image.first && holds(c, at + f->slide, bytes, n))
+		return true;
+	/* Slides are multiples of the largest alignment: the highest that puts `la` behind the image's beginning first. */
+	u64 top = (la - image.first) & ~(image.align - 1);
+	for (u64 down = 0; down <= image.end - image.first; down += image.align) {
+		f->slide = top - down;
+		f->looked = la - f->slide - image.first < image.end - image.first && holds(c, at + f->slide, bytes, n);
+		if (f->looked)
+			return true;
+	}
+	return false;
+}
+
+static bool linked_at(struct place_file *f, struct cpu *c, la_t la, bool seen, u64 *linked)
+{
+	pa_t pa;
+
+	*linked = la - f->slide;
+	switch (f->how) {
+	case PLACE_LOADED: return seen && mmu_peek(c, la, &pa) ? symbols_linked(f->symbols, pa, linked) : !seen || !c->guest;
+	case PLACE_MOVES:
+		if (seen && !find_slide(f, c, la))
+			return false;
+		*linked = la - f->slide;
+		return seen || f->looked;
+	default: return true;
+	}
+}
+
+/* `seen`: the tables that translate `la` are in force. */
+static void place(struct inspect *i, struct cpu *c, la_t la, bool seen, u8 who, char *out, size_t len)
+{
+	out[0] = 0;
+	open_kernel(i);
+	for (unsigned n = 0; n < i->places.count; n++) {
+		struct place_file *f = &i->places.file[n];
+		char line[80];
+		u64 linked;
+
+		if (!(f->who & who) || !linked_at(f, c, la, seen, &linked) ||
+		    !symbols_name(f->symbols, linked, out, len - sizeof(line)))
+			continue;
+		size_t used = strlen(out);
+		if (symbols_line(f->symbols, linked, line, sizeof(line)))
+			snprintf(out + used, len - used, " %s", line);
+		return;
+	}
+}
+
+void inspect_place(struct inspect *i, struct cpu *c, la_t la, char *out, size_t len)
+{
+	place(i, c, la, true, c->guest ? PLACE_GUEST : PLACE_MONITOR, out, len);
+}
+
+void inspect_monitor_place(struct inspect *i, struct cpu *c, la_t la, char *out, size_t len)
+{
+	place(i, c, la, !c->guest, PLACE_MONITOR, out, len);
+}
