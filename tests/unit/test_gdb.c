@@ -139,9 +139,9 @@ static void hear(void *arg, const void *buf, size_t n)
 	s->heard[s->n] = 0;
 }
 
-static struct machine_config config(char *path, const char *cpu)
+static struct machine_config config(char *kernel, const char *cpu)
 {
-	struct machine_config c = {.ram = 8 << 20, .cpus = 2, .seed = 1, .idle = IDLE_SKIP, .kernel = path};
+	struct machine_config c = {.ram = 8 << 20, .cpus = 2, .seed = 1, .idle = IDLE_SKIP, .kernel = kernel};
 	struct err err;
 
 	assert_int_equal(model_parse(cpu, &c.model, &c.feat, &err), ST_OK);
@@ -149,10 +149,28 @@ static struct machine_config config(char *path, const char *cpu)
 	return c;
 }
 
+/* One file for all sessions: multiboot tells the machine its name, and two machines must be alike to the byte. */
+static char folder[] = "/tmp/test-gdb.XXXXXX", path[sizeof(folder) + sizeof("/kernel")];
+
+static int make_folder(void **state)
+{
+	(void)state;
+	if (!mkdtemp(folder))
+		return -1;
+	snprintf(path, sizeof(path), "%s/kernel", folder);
+	return 0;
+}
+
+static int remove_folder(void **state)
+{
+	(void)state;
+	unlink(path);
+	return rmdir(folder);
+}
+
 static void open_session(struct session *s, const struct gdb_options *o, const char *cpu)
 {
-	static char path[] = "/tmp/test-gdb.XXXXXX"; /* the same for all: multiboot tells the machine its name */
-	int fd = strchr(path, 'X') ? mkstemp(path) : open(path, O_CREAT | O_EXCL | O_WRONLY, 0600);
+	int fd = open(path, O_CREAT | O_TRUNC | O_WRONLY, 0600);
 	u8 image[64];
 	struct err err = {""};
 	struct machine_config c = config(path, cpu);
@@ -165,7 +183,6 @@ static void open_session(struct session *s, const struct gdb_options *o, const c
 	assert_int_equal(inspect_new(&s->i, s->m, &(struct inspect_options){.stats = true}, &err), ST_OK);
 	assert_int_equal(gdb_new(&s->g, s->m, s->i, o, &err), ST_OK);
 	gdb_attach(s->g, hear, s);
-	unlink(path);
 }
 
 static void close_session(struct session *s)
@@ -534,5 +551,5 @@ int main(void)
 	        cmocka_unit_test(leaves_no_trace), cmocka_unit_test(words),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
