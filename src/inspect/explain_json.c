@@ -13,19 +13,46 @@ static void add_string(struct text *t, const char *key, const char *value)
 		text_add(t, "null");
 }
 
-/* "vcpu_run+0x22 vcpu.c:301": the symbol, and the source line where there is one. */
+/* "vcpu.c:301", or "301" of the same file; what it is, goes to `file`. */
+static void add_line(struct text *t, const char *s, size_t n, char file[PLACE_SIZE])
+{
+	const char *colon = memrchr(s, ':', n);
+
+	if (colon)
+		snprintf(file, PLACE_SIZE, "%.*s", (int)(colon - s), s);
+	text_add(t, "\"file\":");
+	text_json(t, file);
+	text_add(t, ",\"line\":%u", (unsigned)strtoul(colon ? colon + 1 : s, NULL, 10));
+}
+
+/* "vcpu_run+0x22 vcpu.h:301 (from 59, vcpu.c:77)": the symbol, and where there is one the source line, with those that it was
+ * inlined in from the inside to the outside. */
 static void add_place(struct text *t, const char *place)
 {
-	const char *space = strrchr(place, ' '), *colon = space ? strrchr(space, ':') : NULL;
+	const char *from = strstr(place, " (from "), *end = from ? from : place + strlen(place);
+	const char *space = memrchr(place, ' ', (size_t)(end - place));
 	char part[PLACE_SIZE];
 
-	snprintf(part, sizeof(part), "%.*s", (int)(colon ? (size_t)(space - place) : strlen(place)), place);
+	if (space && !memchr(space, ':', (size_t)(end - space)))
+		space = NULL;
+	snprintf(part, sizeof(part), "%.*s", (int)((space ? space : end) - place), place);
 	add_string(t, "symbol", part[0] ? part : NULL);
-	if (!colon)
+	if (!space)
 		return;
-	snprintf(part, sizeof(part), "%.*s", (int)(colon - space - 1), space + 1);
-	add_string(t, "file", part);
-	text_add(t, ",\"line\":%u", (unsigned)strtoul(colon + 1, NULL, 10));
+	text_add(t, ",");
+	add_line(t, space + 1, (size_t)(end - space - 1), part);
+	if (!from)
+		return;
+	text_add(t, ",\"from\":[");
+	for (const char *p = from + strlen(" (from "); *p && *p != ')'; p += strspn(p, ", ")) {
+		const size_t n = strcspn(p, ",)");
+
+		text_add(t, "%s{", p[-1] == ' ' && p[-2] == ',' ? "," : "");
+		add_line(t, p, n, part);
+		text_add(t, "}");
+		p += n;
+	}
+	text_add(t, "]");
 }
 
 static void add_rip(struct inspect *i, struct cpu *c, la_t la, struct text *t)

@@ -41,6 +41,10 @@ const char *model_check_id(size_t n);
 		&exec_stack_rows, &exec_bit_rows, &exec_io_rows, &exec_x87_rows, &exec_xsave_rows, &exec_mmx_rows,     \
 		&exec_sse_rows, &exec_sseint_rows, &exec_avx_rows, &exec_crypto_rows
 
+/* The instructions of virtualisation that a model lacks, and who says why something about it is #GP. */
+extern const struct row_set *const model_without_vmx[], *const model_without_svm[], *const model_without_either[];
+extern const struct gp_reasons *const model_reasons[];
+
 /* What Turnstile's processors have in common, whoever made them. */
 #define MODEL_COMMON_FEATURES                                                                                          \
 	FEAT_FPU, FEAT_VME, FEAT_DE, FEAT_PSE, FEAT_TSC, FEAT_MSR, FEAT_PAE, FEAT_MCE, FEAT_CX8, FEAT_APIC, FEAT_SEP,  \

@@ -31,8 +31,9 @@ enum svm_shown {
 	                 .manual = (manual_), __VA_ARGS__},
 #define SHOW(...) {__VA_ARGS__}
 #define APM3(insn)  "APM 3 \"" insn "\""
-#define ABSENT(cause, id, insn, leaf) ROW_(cause, id ".absent", insn, EX_UD, SHOW(0), insn " needs a processor that has it: CPUID " leaf, APM3(insn))
-#define HAS_SVM "8000_0001h ECX bit 2"
+#define ABSENT(cause, id, insn, leaf) ROW_(cause, id ".absent", insn, EX_UD, SHOW(0), insn " needs a processor that has it: CPUID " leaf, APM3(insn), .fix = WITH_SVM)
+#define HAS_SVM  "8000_0001h ECX bit 2"
+#define WITH_SVM "run it with --cpu amd"
 #define GATE(cause, id, insn, leaf) \
 	ABSENT(cause, id, insn, leaf) \
 	ROW_(cause##_MODE, id ".protected-mode", insn, EX_UD, SHOW(SHOW_CR0, SHOW_VM), insn " is for protected mode only: CR0.PE must be 1 and RFLAGS.VM 0", APM3(insn)) \
@@ -81,6 +82,9 @@ const struct svm_cause_row svm_causes[SVM_CAUSES] = {
 	ROW_(INVLPGB_ASID, "invlpgb.asid", "INVLPGB", EX_GP, SHOW(SHOW_EDX, SHOW_RAX), "the ASID in EDX bits 15:0, valid by bit 2 of rAX, must be one that the processor implements", APM3("INVLPGB"))
 	TAKEN(TLBSYNC, "tlbsync", "TLBSYNC")
 
+	ROW_(EFER_ABSENT, "efer.svme-absent", "WRMSR to EFER", EX_GP, SHOW(SHOW_OPERAND), "EFER.SVME (bit 12) must be 0: this processor has no SVM", "APM 2 \"Enabling SVM\"",
+	     .fix = WITH_SVM)
+	ROW_(MSR_ABSENT, "msr.absent", "access to an MSR of SVM", EX_GP, SHOW(SHOW_ECX), "the processor must have SVM: CPUID " HAS_SVM, MSRS, .fix = WITH_SVM)
 	ROW_(EFER_SVMDIS, "efer.svmdis", "WRMSR to EFER", EX_GP, SHOW(SHOW_OPERAND, SHOW_VM_CR), "EFER.SVME must be 0 while VM_CR.SVMDIS is 1", "APM 2 \"Enabling SVM\"",
 	     .fix = "clear VM_CR.SVMDIS (MSR 0xc0010114 bit 4), unless VM_CR.LOCK is 1: then SVM is off by the firmware's wish")
 	ROW_(VM_CR_RESERVED, "vm-cr.reserved", "WRMSR to VM_CR", EX_GP, SHOW(SHOW_OPERAND), "reserved bits of VM_CR must be 0", MSRS)
@@ -163,12 +167,20 @@ static void show_wrong(const struct cpu *c, enum svm_cause why, u64 wrong, struc
 		words_add(&w, "%u pages beyond the first, this processor takes up to %u", (unsigned)(f->value & 0xffff), SVM_INVLPGB_MAX);
 	if (why == SVM_INVLPGB_ASID)
 		words_add(&w, "ASID 0x%x, this processor has 0 to 0x%x", (unsigned)(f->value & 0xffff), SVM_ASIDS - 1);
+	if (why == SVM_MSR_ABSENT)
+		words_add(&w, "%s; this processor (%s) has no SVM: use --cpu amd", svm_msr_row((u32)f->value)->name, c->model->name);
 	if (!wrong)
 		return;
 	arch_bit_list(&w, wrong);
 	words_add(&w, " must be 0");
 	if (wrong >> c->phys_bits && svm_causes[why].shows[0] != SHOW_ECX)
 		words_add(&w, ", %u physical address bits", c->phys_bits);
+}
+
+/* Whose guest it is: another maker's instruction may run in one, too. */
+static bool in_guest(const struct cpu *c)
+{
+	return c->guest && c->virt == &svm_ops;
 }
 
 static cold void tell(struct cpu *c, enum svm_cause why, u64 rip, u64 operand, u64 wrong)
@@ -183,7 +195,7 @@ static cold void tell(struct cpu *c, enum svm_cause why, u64 rip, u64 operand, u
 	        .manual = row->manual,
 	        .then = "nothing of the instruction was done",
 	        .fix = row->fix,
-	        .guest = c->guest ? svm_of(c)->vmcb_pa : UINT64_MAX,
+	        .guest = in_guest(c) ? svm_of(c)->vmcb_pa : UINT64_MAX,
 	        .code = row->vector,
 	        .rip = rip,
 	        .insn = c->insns,
@@ -197,7 +209,7 @@ static cold void tell(struct cpu *c, enum svm_cause why, u64 rip, u64 operand, u
 		show(c, &r, row->shows[n], operand);
 	if (r.fields)
 		show_wrong(c, why, wrong, &r.field[0]);
-	if (c->guest) {
+	if (in_guest(c)) {
 		r.line[r.lines] = (struct refusal_line){.label = "note"};
 		snprintf(r.line[r.lines++].text, sizeof(r.line[0].text), "in the guest of VMCB 0x%" PRIx64, r.guest);
 	}
@@ -216,6 +228,32 @@ cold bool svm_refuse_msr(struct cpu *c, enum svm_cause why, u64 value, u64 wrong
 		tell(c, why, insn_rip(c, c->cur), value, wrong);
 	return false;
 }
+
+/* SVM asks for nothing in CR0 and CR4. */
+static void no_reason(struct cpu *c, enum control_register which, u64 value)
+{
+	(void)c, (void)which, (void)value;
+}
+
+/* Systems ask for VM_HSAVE_PA wherever they run. */
+static cold void rdmsr_reason(struct cpu *c, u32 index)
+{
+	if (!has(c, FEAT_SVM) && svm_msr_row(index) && index != 0xc0010117)
+		svm_refuse_msr(c, SVM_MSR_ABSENT, 0, 0);
+}
+
+/* Where there is SVM, the write functions have told it. */
+static cold void wrmsr_reason(struct cpu *c, u32 index, u64 value)
+{
+	if (has(c, FEAT_SVM))
+		return;
+	if (index == 0xc0000080 && (value & EFER_SVME))
+		svm_refuse_msr(c, SVM_EFER_ABSENT, value, EFER_SVME);
+	else if (svm_msr_row(index))
+		svm_refuse_msr(c, SVM_MSR_ABSENT, value, 0);
+}
+
+const struct gp_reasons svm_gp_reasons = {.cr = no_reason, .rdmsr = rdmsr_reason, .wrmsr = wrmsr_reason};
 
 cold void svm_tell_skinit(struct cpu *c, const struct cpu *unprepared, u32 slb, u64 rip)
 {

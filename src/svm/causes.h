@@ -25,6 +25,7 @@ enum svm_cause {
 	SVM_INVLPGB, SVM_INVLPGB_TAKEN, SVM_INVLPGB_CPL,
 	SVM_INVLPGB_RAX, SVM_INVLPGB_ECX, SVM_INVLPGB_EDX, SVM_INVLPGB_COUNT, SVM_INVLPGB_NESTED, SVM_INVLPGB_ASID,
 	SVM_TLBSYNC, SVM_TLBSYNC_TAKEN, SVM_TLBSYNC_CPL,
+	SVM_EFER_ABSENT, SVM_MSR_ABSENT,
 	SVM_EFER_SVMDIS,
 	SVM_VM_CR_RESERVED, SVM_VM_CR_SVMDIS,
 	SVM_HSAVE_ADDRESS, SVM_HSAVE_WIDTH,
@@ -50,6 +51,7 @@ extern const struct svm_cause_row svm_causes[SVM_CAUSES];
 enum xr svm_refuse(struct cpu *c, const struct insn *i, enum svm_cause why, u64 operand, u64 wrong);
 /* An access to an MSR fails: false. Not told where no instruction makes it. */
 bool svm_refuse_msr(struct cpu *c, enum svm_cause why, u64 value, u64 wrong);
+extern const struct gp_reasons svm_gp_reasons;
 /* SKINIT has gone on. */
 void svm_tell_skinit(struct cpu *c, const struct cpu *unprepared, u32 slb, u64 rip);
 

@@ -136,3 +136,11 @@ static const struct msr_row rows[] = {
 /* clang-format on */
 
 const struct msr_set svm_msrs = {rows, ARRAY_LEN(rows)};
+
+const struct msr_row *svm_msr_row(u32 index)
+{
+	for (size_t n = 0; n < ARRAY_LEN(rows); n++)
+		if (index == rows[n].index)
+			return &rows[n];
+	return NULL;
+}

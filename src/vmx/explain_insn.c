@@ -4,6 +4,7 @@
  */
 #include <stdio.h>
 
+#include "cpu/control/msr.h"
 #include "cpu/exec/exec.h"
 #include "arch/names.h"
 #include "vmx/vmx.h"
@@ -62,12 +63,10 @@ static struct check_field value_of(const struct cpu *c, const struct vmx_insn_ch
 	return f;
 }
 
-static cold void explain(struct cpu *c, const struct insn *i, const struct vmx_insn_check *k, u64 value, u64 operand)
+static cold void tell(struct cpu *c, const struct insn *i, const struct vmx_insn_check *k, const char *event, u64 value, u64 operand)
 {
-	char event[128] = "";
 	struct refusal r = vmx_refusal(c, REFUSAL_INSN, event, insn_rip(c, i));
 
-	name_event(event, sizeof(event), c, i, k->outcome < VMX_WHY_INVALID ? vmx_error_words(k->outcome) : "", k->outcome);
 	r.check = k->id;
 	r.rule = k->rule;
 	r.manual = k->manual;
@@ -83,9 +82,12 @@ static cold void explain(struct cpu *c, const struct insn *i, const struct vmx_i
 cold enum xr vmx_refuse_insn(struct cpu *c, const struct insn *i, enum vmx_why why, u64 value, u64 operand)
 {
 	const struct vmx_insn_check *k = &vmx_insn_checks[why];
+	char event[128] = "";
 
-	if (c->hooks->refused)
-		explain(c, i, k, value, operand);
+	if (c->hooks->refused) {
+		name_event(event, sizeof(event), c, i, k->outcome < VMX_WHY_INVALID ? vmx_error_words(k->outcome) : "", k->outcome);
+		tell(c, i, k, event, value, operand);
+	}
 	switch (k->outcome) {
 	case VMX_WHY_UD: return fault_ud(c);
 	case VMX_WHY_GP: return fault_gp(c, 0);
@@ -112,6 +114,55 @@ cold enum xr vmx_refuse_call(struct cpu *c, const struct insn *i, const struct v
 	c->hooks->refused(c->hooks->arg, c, &r);
 	return vmx_fail(c, VMX_CALL_CONTROLS);
 }
+
+/* ---- CR0, CR4 and the MSRs of VMX: what is #GP ---- */
+
+static cold void tell_gp(struct cpu *c, enum vmx_why why, u64 value, u64 operand)
+{
+	char event[128] = "";
+
+	snprintf(event, sizeof(event), "%s refused: #GP(0)", vmx_insn_checks[why].insns);
+	tell(c, c->cur, &vmx_insn_checks[why], event, value, operand);
+}
+
+static cold void cr_reason(struct cpu *c, enum control_register which, u64 value)
+{
+	const bool vmxe = which == CONTROL_CR4 && (value & CR4_VMXE);
+
+	if (!has(c, FEAT_VMX) && vmxe)
+		tell_gp(c, VMX_WHY_CR4_ABSENT, value, 0);
+	else if (!c->virt_root && c->smm && vmxe)
+		tell_gp(c, VMX_WHY_CR4_SMM, value, 0);
+	else if (c->virt_root && which == CONTROL_CR0 && ((vmx_cr0_fixed0(c) & ~value) || value >> 32))
+		tell_gp(c, VMX_WHY_CR0_FIXED, value, 0);
+	else if (c->virt_root && which == CONTROL_CR4 && ((VMX_CR4_FIXED0 & ~value) || (value & ~vmx_caps(c)->cr4_fixed1)))
+		tell_gp(c, VMX_WHY_CR4_FIXED, value, 0);
+}
+
+/* Systems ask for IA32_FEATURE_CONTROL wherever they run, and on a maker's own processors for each of the others. */
+static cold void rdmsr_reason(struct cpu *c, u32 index)
+{
+	if (!has(c, FEAT_VMX) && vmx_msr_row(index) && index != MSR_FEATURE_CONTROL)
+		tell_gp(c, VMX_WHY_MSR_ABSENT, index, 0);
+}
+
+static cold void wrmsr_reason(struct cpu *c, u32 index, u64 value)
+{
+	if (!vmx_msr_row(index))
+		return;
+	if (!msr_find(c, index))
+		tell_gp(c, VMX_WHY_MSR_ABSENT, index, value);
+	else if (index == MSR_FEATURE_CONTROL && (c->feature_control & 1))
+		tell_gp(c, VMX_WHY_MSR_LOCKED, c->feature_control, value);
+	else if (index == MSR_FEATURE_CONTROL)
+		tell_gp(c, VMX_WHY_MSR_RESERVED, value, 0);
+	else if (index == MSR_SMM_MONITOR_CTL)
+		tell_gp(c, c->smm ? VMX_WHY_MSR_MONITOR : VMX_WHY_MSR_SMM, value, 0);
+	else
+		tell_gp(c, VMX_WHY_MSR_READ_ONLY, index, value);
+}
+
+const struct gp_reasons vmx_gp_reasons = {.cr = cr_reason, .rdmsr = rdmsr_reason, .wrmsr = wrmsr_reason};
 
 /* What mode or features take away is #UD before anything of the instruction runs; here it says why. */
 cold enum xr vmx_unavailable(struct cpu *c, const struct insn *i)

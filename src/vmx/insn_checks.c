@@ -1,20 +1,54 @@
-/* The rows of what makes an instruction of VMX fail, but for the checks of VM entry. "VMX Instruction Reference". */
+/*
+ * The rows of what makes an instruction of VMX fail, but for the checks of VM entry, and of writes to CR0, CR4 and MSRs. "VMX
+ * Instruction Reference", "Restrictions on VMX Operation".
+ */
 #include <inttypes.h>
 
 #include "arch/names.h"
+#include "cpu/control/msr.h"
 #include "vmx/vmx.h"
 
 /* ---- values in words ---- */
 
-static void cr0(struct words *w, const struct cpu *c, u64 value)
+/* "bit 13 must be 1: FIXED0 0x2000; " */
+static void fixed(struct words *w, u64 value, u64 fixed0, u64 fixed1)
 {
-	const u64 missing = VMX_CR0_FIXED0 & ~value;
+	const u64 missing = fixed0 & ~value, excess = value & ~fixed1;
 
-	(void)c;
 	if (missing) {
 		arch_bit_list(w, missing);
-		words_add(w, " must be 1: FIXED0 0x%" PRIx64 "; ", (u64)VMX_CR0_FIXED0);
+		words_add(w, " must be 1: FIXED0 0x%" PRIx64 "; ", fixed0);
 	}
+	if (excess) {
+		arch_bit_list(w, excess);
+		words_add(w, " must be 0: FIXED1 0x%" PRIx64 "; ", fixed1);
+	}
+}
+
+static void absent(struct words *w, const struct cpu *c, u64 value)
+{
+	(void)value;
+	if (has(c, FEAT_VMX))
+		words_add(w, "this processor is %s", c->model->name);
+	else
+		words_add(w, "this processor (%s) has no VMX: use --cpu intel", c->model->name);
+}
+
+static void msr(struct words *w, const struct cpu *c, u64 value)
+{
+	char name[MSR_NAME_MAX];
+	const struct msr_row *r = vmx_msr_row((u32)value);
+
+	words_add(w, "%s", msr_name(r, (u32)value, name));
+	if (!has(c, FEAT_VMX)) {
+		words_add(w, "; ");
+		absent(w, c, value);
+	}
+}
+
+static void cr0(struct words *w, const struct cpu *c, u64 value)
+{
+	fixed(w, value, vmx_cr0_fixed0(c), vmx_caps(c)->cr0_fixed1);
 	arch_bits(w, &arch_cr0_names, value, CR0_PE | CR0_NE | CR0_PG);
 }
 
@@ -28,6 +62,19 @@ static void cr4(struct words *w, const struct cpu *c, u64 value)
 {
 	(void)c;
 	arch_bits(w, &arch_cr4_names, value, CR4_VMXE);
+}
+
+static void fixed_cr4(struct words *w, const struct cpu *c, u64 value)
+{
+	fixed(w, value, VMX_CR4_FIXED0, vmx_caps(c)->cr4_fixed1);
+	cr4(w, c, value);
+}
+
+static void cr4_vmxe(struct words *w, const struct cpu *c, u64 value)
+{
+	arch_bit_list(w, CR4_VMXE);
+	words_add(w, " must be 0; ");
+	cr4(w, c, value);
 }
 
 static void flags(struct words *w, const struct cpu *c, u64 value)
@@ -47,6 +94,19 @@ static void feature_control(struct words *w, const struct cpu *c, u64 value)
 	(void)c;
 	words_add(w, "lock %u, VMX inside SMX %u, VMX outside SMX %u", (unsigned)(value & 1), (unsigned)(value >> 1 & 1),
 	          (unsigned)(value >> 2 & 1));
+}
+
+static void not_feature_control(struct words *w, const struct cpu *c, u64 value)
+{
+	(void)c;
+	arch_bit_list(w, value & ~FEATURE_CONTROL_BITS);
+	words_add(w, " must be 0");
+}
+
+static void not_monitor_ctl(struct words *w, const struct cpu *c, u64 value)
+{
+	arch_bit_list(w, value & ~vmx_monitor_ctl_bits(c));
+	words_add(w, " must be 0");
 }
 
 static void unaligned(struct words *w, const struct cpu *c, u64 value)
@@ -148,11 +208,16 @@ static void secondary(struct words *w, const struct cpu *c, u64 value)
 #define CONVENTIONS "VMX Instruction Reference"
 #define ANY         "all but VMCALL and VMFUNC"
 #define ON          "VMXON"
+#define WITH_VMX     "run it with --cpu intel"
+#define TO_CR0       "MOV to CR0"
+#define TO_CR4       "MOV to CR4"
+#define TO_CONTROL   "WRMSR to IA32_FEATURE_CONTROL"
+#define RESTRICTIONS "Restrictions on VMX Operation"
 #define REVISION_FIX "copy bits 30:0 of IA32_VMX_BASIC (0x480) there"
 
 const struct vmx_insn_check vmx_insn_checks[VMX_WHYS] = {
 	ROW(ABSENT, "insn.absent", "all", VMX_WHY_UD, "the processor must have the instruction, which CPUID and IA32_VMX_EPT_VPID_CAP report",
-	    "Discovering Support for VMX", .value = "CPUID.1:ECX.VMX"),
+	    "Discovering Support for VMX", .value = "CPUID.1:ECX.VMX", .decode = absent, .fix = WITH_VMX),
 	ROW(REAL, "insn.real-mode", ANY, VMX_WHY_UD, "instructions of VMX need protected mode", CONVENTIONS, .value = "CR0", .decode = mode_cr0),
 	ROW(V86, "insn.v86", "all but VMFUNC", VMX_WHY_UD, "there are no instructions of VMX in virtual-8086 mode", CONVENTIONS,
 	    .value = "RFLAGS", .decode = flags),
@@ -246,5 +311,27 @@ const struct vmx_insn_check vmx_insn_checks[VMX_WHYS] = {
 	ROW(VMFUNC_DISABLED, "vmfunc.disabled", "VMFUNC", VMX_WHY_UD, "\"enable VM functions\" must be 1", "VMFUNC", .value = "Secondary processor-based controls (0x401e)",
 	    .decode = secondary, .operand = "EAX"),
 	ROW(VMFUNC_NUMBER, "vmfunc.number", "VMFUNC", VMX_WHY_UD, "there are no functions above 63", "VMFUNC", .value = "EAX"),
+
+	ROW(CR4_ABSENT, "cr4.vmxe-absent", TO_CR4, VMX_WHY_GP, "CR4.VMXE (bit 13) must be 0: this processor has no VMX", "Enabling and Entering VMX Operation",
+	    .value = "CR4", .decode = cr4_vmxe, .fix = WITH_VMX),
+	ROW(CR4_SMM, "cr4.vmxe-in-smm", TO_CR4, VMX_WHY_GP, "CR4.VMXE (bit 13) cannot be set in SMM", "Protection of CR4.VMXE in SMM", .value = "CR4", .decode = cr4_vmxe),
+	ROW(CR0_FIXED, "cr0.fixed", TO_CR0, VMX_WHY_GP, "in VMX operation CR0 must have the bits that IA32_VMX_CR0_FIXED0 and FIXED1 fix", RESTRICTIONS,
+	    .value = "CR0", .decode = cr0),
+	ROW(CR4_FIXED, "cr4.fixed", TO_CR4, VMX_WHY_GP, "in VMX operation CR4 must have the bits that IA32_VMX_CR4_FIXED0 and FIXED1 fix", RESTRICTIONS,
+	    .value = "CR4", .decode = fixed_cr4),
+
+	ROW(MSR_ABSENT, "msr.absent", "access to an MSR of VMX", VMX_WHY_GP, "the processor must have the MSR, which CPUID and IA32_VMX_BASIC report",
+	    "Discovering Support for VMX", .value = "MSR", .decode = msr, .fix = WITH_VMX),
+	ROW(MSR_READ_ONLY, "msr.read-only", "WRMSR to an MSR of VMX", VMX_WHY_GP, "this MSR can only be read", "VMX Capability Reporting Facility",
+	    .value = "MSR", .decode = msr, .operand = "value"),
+	ROW(MSR_LOCKED, "feature-control.locked", TO_CONTROL, VMX_WHY_GP,
+	    "while the lock bit (bit 0) is 1 every write fails; only a reset clears it", "Enabling and Entering VMX Operation", .value = "IA32_FEATURE_CONTROL (0x3a)",
+	    .decode = feature_control, .operand = "value", .fix = "read it first, and write only where bit 0 is 0"),
+	ROW(MSR_RESERVED, "feature-control.reserved", TO_CONTROL, VMX_WHY_GP, "bits of features that the processor lacks, SMX among them, must be 0",
+	    "Enabling and Entering VMX Operation", .value = "value", .decode = not_feature_control, .fix = "write 5: locked, with VMX outside SMX operation"),
+	ROW(MSR_SMM, "smm-monitor-ctl.outside-smm", "WRMSR to IA32_SMM_MONITOR_CTL", VMX_WHY_GP, "IA32_SMM_MONITOR_CTL can be written in SMM only",
+	    "Enabling the Dual-Monitor Treatment", .value = "value"),
+	ROW(MSR_MONITOR, "smm-monitor-ctl.reserved", "WRMSR to IA32_SMM_MONITOR_CTL", VMX_WHY_GP, "reserved bits of IA32_SMM_MONITOR_CTL must be 0",
+	    "Enabling the Dual-Monitor Treatment", .value = "value", .decode = not_monitor_ctl),
 };
 /* clang-format on */

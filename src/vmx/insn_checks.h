@@ -1,5 +1,5 @@
 /*
- * Why an instruction of VMX that is no VM entry failed: one row for each place where it may, named by the code that
+ * Why an instruction of VMX that is no VM entry failed, or a write to what VMX has of CR0, CR4 and the MSRs: one row for each place where it may, named by the code that
  * fails there. Rows stand in the order in which an instruction looks.
  */
 #ifndef VMX_INSN_CHECKS_H
@@ -26,6 +26,8 @@ enum vmx_why {
 	VMX_WHY_INVEPT_TYPE, VMX_WHY_INVEPT_EPTP,
 	VMX_WHY_INVVPID_TYPE, VMX_WHY_INVVPID_RESERVED, VMX_WHY_INVVPID_ZERO, VMX_WHY_INVVPID_CANONICAL,
 	VMX_WHY_VMFUNC_ROOT, VMX_WHY_VMFUNC_DISABLED, VMX_WHY_VMFUNC_NUMBER,
+	VMX_WHY_CR4_ABSENT, VMX_WHY_CR4_SMM, VMX_WHY_CR0_FIXED, VMX_WHY_CR4_FIXED,
+	VMX_WHY_MSR_ABSENT, VMX_WHY_MSR_READ_ONLY, VMX_WHY_MSR_LOCKED, VMX_WHY_MSR_RESERVED, VMX_WHY_MSR_SMM, VMX_WHY_MSR_MONITOR,
 	VMX_WHYS
 };
 

@@ -353,7 +353,7 @@ static bool feature_control_read(struct cpu *c, u32 index, u64 *value)
 static bool feature_control_write(struct cpu *c, u32 index, u64 value)
 {
 	(void)index;
-	if ((c->feature_control & 1) || (value & ~5ull))
+	if ((c->feature_control & 1) || (value & ~FEATURE_CONTROL_BITS))
 		return false;
 	c->feature_control = value;
 	return true;
@@ -368,12 +368,15 @@ static bool smm_ctl_read(struct cpu *c, u32 index, u64 *value)
 	return true;
 }
 
+u64 vmx_monitor_ctl_bits(const struct cpu *c)
+{
+	return SMM_CTL_BASE | SMM_CTL_VALID | (has(c, FEAT_VMX_VMXOFF_KEEPS_SMI) ? SMM_CTL_KEEPS_BLOCKING : 0);
+}
+
 static bool smm_ctl_write(struct cpu *c, u32 index, u64 value)
 {
-	const u64 keeps = has(c, FEAT_VMX_VMXOFF_KEEPS_SMI) ? SMM_CTL_KEEPS_BLOCKING : 0;
-
 	(void)index;
-	if (!c->smm || (value & ~(SMM_CTL_BASE | SMM_CTL_VALID | keeps)))
+	if (!c->smm || (value & ~vmx_monitor_ctl_bits(c)))
 		return false;
 	vmx_of(c)->smm_ctl = value;
 	return true;
@@ -394,10 +397,10 @@ static bool read_only(struct cpu *c, u32 index, u64 value)
 
 /* clang-format off */
 static const struct msr_row rows[] = {
-	{.index = 0x03a, .count = 1, .name = "IA32_FEATURE_CONTROL", .feature = FEAT_VMX,
+	{.index = MSR_FEATURE_CONTROL, .count = 1, .name = "IA32_FEATURE_CONTROL", .feature = FEAT_VMX,
 	 .read = feature_control_read,
 	 .write = feature_control_write},
-	{.index = 0x09b, .count = 1, .name = "IA32_SMM_MONITOR_CTL", .feature = FEAT_VMX_DUAL_MONITOR,
+	{.index = MSR_SMM_MONITOR_CTL, .count = 1, .name = "IA32_SMM_MONITOR_CTL", .feature = FEAT_VMX_DUAL_MONITOR,
 	 .read = smm_ctl_read, .write = smm_ctl_write},
 	{.index = 0x09e, .count = 1, .name = "IA32_SMBASE", .feature = FEAT_VMX_SMBASE_MSR, .read = smbase_read, .write = read_only},
 	{.index = 0x480, .count = 0x14, .name = "IA32_VMX_BASIC|IA32_VMX_PINBASED_CTLS|IA32_VMX_PROCBASED_CTLS|IA32_VMX_EXIT_CTLS|IA32_VMX_ENTRY_CTLS|"
@@ -410,3 +413,11 @@ static const struct msr_row rows[] = {
 /* clang-format on */
 
 const struct msr_set vmx_msrs = {rows, ARRAY_LEN(rows)};
+
+const struct msr_row *vmx_msr_row(u32 index)
+{
+	for (size_t n = 0; n < ARRAY_LEN(rows); n++)
+		if (index - rows[n].index < rows[n].count)
+			return &rows[n];
+	return NULL;
+}

@@ -54,17 +54,20 @@ static bool intr_masked(struct cpu *c, bool *masked)
 	return true;
 }
 
+u64 vmx_cr0_fixed0(const struct cpu *c)
+{
+	const bool free = c->guest && (vmx_proc2(vmx_of(c)) & PROC2_UNRESTRICTED);
+
+	return free ? VMX_CR0_FIXED0 & ~(CR0_PE | CR0_PG) : VMX_CR0_FIXED0;
+}
+
 /* "Restrictions on VMX Operation": fixed bits of CR0 and CR4. */
 static bool control_ok(const struct cpu *c, enum control_register which, u64 value)
 {
-	u64 fixed0 = VMX_CR0_FIXED0;
-
 	if (!c->virt_root) /* "Protection of CR4.VMXE in SMM" */
 		return !(c->smm && which == CONTROL_CR4 && (value & CR4_VMXE));
-	if (c->guest && (vmx_proc2(vmx_of(c)) & PROC2_UNRESTRICTED))
-		fixed0 &= ~(CR0_PE | CR0_PG);
 	switch (which) {
-	case CONTROL_CR0: return (value & fixed0) == fixed0;
+	case CONTROL_CR0: return !(vmx_cr0_fixed0(c) & ~value);
 	case CONTROL_CR4: return (value & VMX_CR4_FIXED0) == VMX_CR4_FIXED0;
 	default: return true;
 	}

@@ -213,6 +213,12 @@ extern const size_t vmx_control_count;
 enum feature vmx_control_feature(const struct vmx_control *k); /* whose absence takes it away; FEAT_NONE: it stays */
 #define VMX_CR0_FIXED0       (CR0_PE | CR0_NE | CR0_PG)
 #define VMX_CR4_FIXED0       CR4_VMXE
+u64 vmx_cr0_fixed0(const struct cpu *c); /* of the processor as it is: an unrestricted guest is free to clear PE and PG */
+#define FEATURE_CONTROL_BITS 5ull /* lock, VMX outside SMX */
+#define MSR_FEATURE_CONTROL  0x3au
+#define MSR_SMM_MONITOR_CTL  0x9bu
+u64 vmx_monitor_ctl_bits(const struct cpu *c);
+const struct msr_row *vmx_msr_row(u32 index); /* on a model that lacks it, too; NULL: none of VMX */
 
 /* ---- conventions.c ---- */
 static inline enum xr vmx_succeed(struct cpu *c)
@@ -233,6 +239,7 @@ enum xr vmx_refuse_insn(struct cpu *c, const struct insn *i, enum vmx_why why, u
 #define VMX_CALL_CONTROLS 20
 enum xr vmx_refuse_call(struct cpu *c, const struct insn *i, const struct vmx_image *g, const struct vmx_check *k);
 enum xr vmx_unavailable(struct cpu *c, const struct insn *i); /* insn_row.unavailable */
+extern const struct gp_reasons vmx_gp_reasons;
 
 /* ---- fields.c ---- */
 size_t vmx_fields(const struct cpu *c, struct block_field *out, size_t room);

@@ -223,6 +223,17 @@ static const struct snippet snippets[] = {
 	{"svm.tlbsync.guest-enable", "amd", IN_GUEST, UD, NULL, .code = TLBSYNC},
 	{"svm.tlbsync.cpl", "amd", IN_HOST, GP, user, .code = TLBSYNC},
 
+	/* on another maker's processor */
+	{"svm.vmrun.absent", "intel", IN_HOST, UD, NULL, .code = VMRUN},
+	{"svm.vmload.absent", "core2", IN_HOST, UD, user, .code = VMLOAD},
+	{"svm.clgi.absent", "vanderpool", IN_HOST, UD, v86, .code = CLGI},
+	{"svm.vmmcall.absent", "plain", IN_HOST, UD, real, .code = VMMCALL},
+	{"svm.skinit.absent", "intel", IN_HOST, UD, NULL, .code = SKINIT},
+	{"svm.invlpgb.absent", "intel", IN_HOST, UD, NULL, .code = INVLPGB},
+	{"svm.efer.svme-absent", "intel", IN_HOST, GP, NULL, 0x1d01, 0xc0000080, .code = WRMSR, .shows = "value 1d01 bit 12 must be 0"},
+	{"svm.efer.svme-absent", "amd,-svm", IN_HOST, GP, NULL, 0x1d01, 0xc0000080, .code = WRMSR},
+	{"svm.msr.absent", "intel", IN_HOST, GP, NULL, 0x30000, 0xc0010117, .code = WRMSR, .shows = "ECX c0010117 VM_HSAVE_PA; this processor (intel) has no SVM: use --cpu amd"},
+	{"svm.msr.absent", "plain", IN_HOST, GP, NULL, 0, 0xc0010114, .code = RDMSR, .shows = "ECX c0010114 VM_CR; this processor (plain) has no SVM: use --cpu amd"},
 	{"svm.efer.svmdis", "amd", IN_HOST, GP, svm_disabled, 0x1d01, 0xc0000080, .code = WRMSR, .shows = "value 1d01 bit 12 must be 0"},
 	{"svm.vm-cr.reserved", "amd", IN_HOST, GP, NULL, 0x20, 0xc0010114, .code = WRMSR, .shows = "value 20 bit 5 must be 0"},
 	{"svm.vm-cr.reserved", "pacifica", IN_HOST, GP, NULL, 8, 0xc0010114, .code = WRMSR, .shows = "value 8 bit 3 must be 0"},
@@ -302,14 +313,14 @@ static void run_in_guest(struct pc *p, const struct snippet *s)
 static void one(const struct snippet *s)
 {
 	struct pc *p = pc_new(s->model);
-	const bool svm = strcmp(s->model, "intel") != 0 && strcmp(s->model, "amd,-svm") != 0, guest = s->where != IN_HOST;
+	const bool guest = s->where != IN_HOST;
 
 	p->hooks.refused = listen;
 	p->hooks.event = deliver;
 	p->hooks.trace = TRACE_INT;
 	first = (struct event){.type = EV_NONE};
 	memset(&told, 0, sizeof(told));
-	if (svm) {
+	if (has(p->c, FEAT_SVM)) {
 		p->c->efer |= EFER_SVME;
 		p->c->vm_hsave_pa = HSAVE_PA;
 	}

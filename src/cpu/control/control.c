@@ -113,6 +113,13 @@ static bool vendor_allows(const struct cpu *c, enum control_register which, u64 
 	return c->virt->rules.control_ok(c, which, v);
 }
 
+cold enum xr cr_refuse(struct cpu *c, enum control_register which, u64 v)
+{
+	for (const struct gp_reasons *const *r = c->model->reasons; c->hooks->refused && r && *r; r++)
+		(*r)->cr(c, which, v);
+	return fault_gp(c, 0);
+}
+
 bool cr0_valid(const struct cpu *c, u64 v)
 {
 	/* "Paged Real Mode": VMRUN may have brought a guest there; it stays when CLTS or LMSW write the rest. */
@@ -199,7 +206,7 @@ enum xr cr0_write(struct cpu *c, u64 v)
 
 	v |= CR0_ET;
 	if (!cr0_valid(c, v))
-		return fault_gp(c, 0);
+		return cr_refuse(c, CONTROL_CR0, v);
 	if ((v ^ old) & CR0_PG) {
 		if (!paging_switch_ok(c, v))
 			return fault_gp(c, 0);
@@ -254,7 +261,7 @@ enum xr cr4_write(struct cpu *c, u64 v)
 	u64 changed = v ^ c->cr4;
 
 	if (!cr4_valid(c, v) || !cr4_switch_ok(c, v))
-		return fault_gp(c, 0);
+		return cr_refuse(c, CONTROL_CR4, v);
 	if (pae_paging(c->cr0, v, c->efer) && (changed & (CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP)))
 		TRY(mmu_load_pdptes(c, c->cr3));
 	c->cr4 = v;

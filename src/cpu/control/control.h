@@ -12,6 +12,7 @@
 /* ---- control.c: control registers and mode ---- */
 void cpu_flags_changed(struct cpu *c, u32 old); /* after TF, IF, AC, VM, RF may have changed */
 void cpu_update_mode(struct cpu *c);   /* recompute mode, la_bits, careful, segment base cache, L1 context */
+enum xr cr_refuse(struct cpu *c, enum control_register which, u64 v); /* #GP, and whoever listens hears why */
 bool cr0_valid(const struct cpu *c, u64 v);
 u64 cr4_defined(const struct cpu *c); /* the bits that its features define */
 bool cr4_valid(const struct cpu *c, u64 v);

@@ -5,25 +5,28 @@ static size_t count_rows(const struct row_set *const *sets)
 {
 	size_t n = 0;
 
-	for (; *sets; sets++)
+	for (; sets && *sets; sets++)
 		n += (*sets)->count;
 	return n;
 }
 
 /* Rows of one mnemonic keep the order of their sets: first match wins. */
-static void fill_index(struct decode_index *d, const struct row_set *const *sets)
+static void fill_index(struct decode_index *d, const struct cpu_model *model)
 {
+	const struct row_set *const *const lists[] = {model->insns, model->foreign};
 	u32 count[ZYDIS_MNEMONIC_MAX_VALUE + 2] = {0};
 
-	for (const struct row_set *const *s = sets; *s; s++)
-		for (size_t k = 0; k < (*s)->count; k++)
-			count[(*s)->rows[k].mnemonic + 1]++;
+	for (size_t n = 0; n < ARRAY_LEN(lists); n++)
+		for (const struct row_set *const *s = lists[n]; s && *s; s++)
+			for (size_t k = 0; k < (*s)->count; k++)
+				count[(*s)->rows[k].mnemonic + 1]++;
 	for (size_t m = 1; m < ARRAY_LEN(count); m++)
 		count[m] += count[m - 1];
 	memcpy(d->first, count, sizeof(d->first));
-	for (const struct row_set *const *s = sets; *s; s++)
-		for (size_t k = 0; k < (*s)->count; k++)
-			d->rows[count[(*s)->rows[k].mnemonic]++] = &(*s)->rows[k];
+	for (size_t n = 0; n < ARRAY_LEN(lists); n++)
+		for (const struct row_set *const *s = lists[n]; s && *s; s++)
+			for (size_t k = 0; k < (*s)->count; k++)
+				d->rows[count[(*s)->rows[k].mnemonic]++] = &(*s)->rows[k];
 }
 
 static void init_decoder(ZydisDecoder *z, ZydisMachineMode machine, ZydisStackWidth stack, const struct cpu_model *m,
@@ -52,13 +55,13 @@ static void init_decoders(struct decode_index *d, const struct cpu_model *m, con
 enum status decode_index_new(const struct decode_index **out, const struct cpu_model *m, const struct feature_set *f,
 			     const struct dispatch *how)
 {
-	size_t n = count_rows(m->insns);
+	size_t n = count_rows(m->insns) + count_rows(m->foreign);
 	struct decode_index *d = base_alloc(sizeof(*d) + n * sizeof(d->rows[0]));
 
 	if (!d)
 		return ST_NOMEM;
 	d->how = how;
-	fill_index(d, m->insns);
+	fill_index(d, m);
 	init_decoders(d, m, f);
 	*out = d;
 	return ST_OK;

@@ -19,10 +19,10 @@ static enum xr cr_precheck(struct cpu *c, unsigned n, u64 v)
 	bool ok = true;
 
 	if (n == 0)
-		ok = cr0_valid(c, v | CR0_ET);
-	else if (n == 4)
-		ok = cr4_valid(c, v);
-	else if (n == 3)
+		return cr0_valid(c, v | CR0_ET) ? XR_OK : cr_refuse(c, CONTROL_CR0, v);
+	if (n == 4)
+		return cr4_valid(c, v) ? XR_OK : cr_refuse(c, CONTROL_CR4, v);
+	if (n == 3)
 		ok = !long_mode(c) || !((c->cr4 & CR4_PCIDE ? v & ~BIT(63) : v) >> c->phys_bits);
 	else if (n == 8)
 		ok = v < 16;

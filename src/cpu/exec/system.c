@@ -108,6 +108,17 @@ static void trace_msr(struct cpu *c, bool write, u32 index, u64 v, bool ok)
 		c->hooks->msr(c->hooks->arg, c, write, index, v, ok);
 }
 
+static cold enum xr msr_refuse(struct cpu *c, bool write, u32 index, u64 v)
+{
+	for (const struct gp_reasons *const *r = c->model->reasons; c->hooks->refused && r && *r; r++) {
+		if (write)
+			(*r)->wrmsr(c, index, v);
+		else
+			(*r)->rdmsr(c, index);
+	}
+	return fault_gp(c, 0);
+}
+
 static enum xr rdmsr(struct cpu *c, const struct insn *i)
 {
 	u32 index = (u32)c->r[REG_RCX];
@@ -127,7 +138,7 @@ static enum xr rdmsr(struct cpu *c, const struct insn *i)
 
 	trace_msr(c, false, index, v, ok);
 	if (!ok)
-		return fault_gp(c, 0);
+		return msr_refuse(c, false, index, 0);
 	c->r[REG_RAX] = (u32)v;
 	c->r[REG_RDX] = v >> 32;
 	return XR_OK;
@@ -152,7 +163,7 @@ static enum xr wrmsr(struct cpu *c, const struct insn *i)
 
 	trace_msr(c, true, index, v, ok);
 	if (!ok)
-		return fault_gp(c, 0);
+		return msr_refuse(c, true, index, v);
 	return index == MSR_EFER ? icpt_test(c, i, ICPT_EFER_WRITE_TRAP, c->efer) : XR_OK;
 }
 

@@ -44,6 +44,9 @@ struct cpu_model {
 	const struct virt_ops *virt;
 	const enum feature *features; /* FEAT_NONE-terminated */
 	const struct row_set *const *insns; /* NULL-terminated; the first row that matches wins */
+	const struct row_set *const *foreign; /* the like: another maker's, #UD here by their `unavailable`, which says why;
+	                                        * NULL: none */
+	const struct gp_reasons *const *reasons; /* NULL-terminated; NULL: none */
 	const struct msr_set { const struct msr_row *rows; size_t count; } *const *msrs; /* NULL-terminated */
 	const struct cpuid_leaf *leaves; /* everything that is not a feature bit; leaf ~0 terminated */
 	u32 max_leaf, max_ext_leaf;

@@ -221,6 +221,15 @@ enum init_answer { INIT_TAKEN, INIT_HELD, INIT_REDIRECTED };
 /* Registers whose values the architecture restricts further while virtualisation is on. */
 enum control_register { CONTROL_CR0, CONTROL_CR4, CONTROL_EFER };
 
+/* Says why the instruction under way is #GP by what it writes, if that has to do with virtualisation: each vendor of its
+ * own bits and MSRs, on a model that lacks them, too. What kernels read to learn whether it is there is no failure. Asked
+ * only while somebody listens. */
+struct gp_reasons {
+	void (*cr)(struct cpu *c, enum control_register which, u64 value); /* CR0 or CR4 */
+	void (*rdmsr)(struct cpu *c, u32 index);
+	void (*wrmsr)(struct cpu *c, u32 index, u64 value);
+};
+
 /*
  * A vendor fills every group. What it does not have stands as one of the defaults below, so that nobody asks for NULL;
  * virt_none has guests of no kind, and leaves the groups that only guests reach empty.
