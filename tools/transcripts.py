@@ -3,13 +3,15 @@
 of a file one after the other in one empty folder, and compares what they print; --write puts it into the file.
 
 A command is a line that begins with "$ "; the lines below it are its output, "..." among them any lines. Addresses, instruction
-numbers and lines of sources may differ: another compiler puts things elsewhere. Blocks of other kinds are left alone.
+numbers and lines of sources may differ: another compiler puts things elsewhere. Blocks of other kinds are left alone. Of gdb, lines
+that begin with "(gdb) " are its commands; the socket that it is to use may take a while to be there.
 """
 import os
 import re
 import subprocess
 import sys
 import tempfile
+import time
 
 BLOCK = re.compile(r'^```console\n(.*?)^```\n', re.M | re.S)
 LOOSE = [(r'0x[0-9a-f]+', '0x_'), (r'insn [0-9,]+', 'insn _'), (r'\.c:[0-9]+', '.c:_'), (r'wall time.*', 'wall time _'),
@@ -46,6 +48,21 @@ def run(command, folder, env):
     return [line.rstrip() for line in done.stdout.decode(errors='replace').split('\n')[:-1]]
 
 
+def session(command, want, folder, env):
+    """gdb with the commands that stand among what it has shown, which it shows as a terminal would."""
+    socket = re.search(r'target remote ([a-z]+)', command)
+    where = open(os.path.join(folder, '.where')).read().strip()
+    for _ in range(600):
+        if not socket or os.path.exists(os.path.join(where, socket.group(1))):
+            break
+        time.sleep(0.05)
+    with open(os.path.join(folder, '.gdb'), 'w') as f:
+        for line in want:
+            if line.startswith('(gdb) '):
+                f.write(f'echo {line}\\n\n{line[6:]}\n')
+    return run(f"timeout 100 {command} -nx -batch -ex 'set pagination off' -iex 'set debuginfod enabled off' -x {folder}/.gdb", folder, env)
+
+
 def matches(want, got):
     """`...` stands for any number of lines."""
     if not want:
@@ -74,7 +91,7 @@ def document(path, build, write):
         nonlocal steps, wrong
         out = []
         for command, want in split(match.group(1)):
-            got = run(command, folder, env)
+            got = session(command, want, folder, env) if command.startswith('gdb ') else run(command, folder, env)
             steps += 1
             if not matches(want, got):
                 wrong += 1

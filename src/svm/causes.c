@@ -167,8 +167,6 @@ static void show_wrong(const struct cpu *c, enum svm_cause why, u64 wrong, struc
 		words_add(&w, "%u pages beyond the first, this processor takes up to %u", (unsigned)(f->value & 0xffff), SVM_INVLPGB_MAX);
 	if (why == SVM_INVLPGB_ASID)
 		words_add(&w, "ASID 0x%x, this processor has 0 to 0x%x", (unsigned)(f->value & 0xffff), SVM_ASIDS - 1);
-	if (why == SVM_MSR_ABSENT)
-		words_add(&w, "%s; this processor (%s) has no SVM: use --cpu amd", svm_msr_row((u32)f->value)->name, c->model->name);
 	if (!wrong)
 		return;
 	arch_bit_list(&w, wrong);
@@ -180,10 +178,11 @@ static void show_wrong(const struct cpu *c, enum svm_cause why, u64 wrong, struc
 /* Whose guest it is: another maker's instruction may run in one, too. */
 static bool in_guest(const struct cpu *c)
 {
-	return c->guest && c->virt == &svm_ops;
+	return c->guest && has(c, FEAT_SVM);
 }
 
-static cold void tell(struct cpu *c, enum svm_cause why, u64 rip, u64 operand, u64 wrong)
+/* words: of the culprit, too. */
+static cold void tell(struct cpu *c, enum svm_cause why, u64 rip, u64 operand, u64 wrong, const char *words)
 {
 	const struct svm_cause_row *row = &svm_causes[why];
 	char event[80];
@@ -209,6 +208,8 @@ static cold void tell(struct cpu *c, enum svm_cause why, u64 rip, u64 operand, u
 		show(c, &r, row->shows[n], operand);
 	if (r.fields)
 		show_wrong(c, why, wrong, &r.field[0]);
+	if (r.fields && words[0])
+		snprintf(r.field[0].decoded, sizeof(r.field[0].decoded), "%s", words);
 	if (in_guest(c)) {
 		r.line[r.lines] = (struct refusal_line){.label = "note"};
 		snprintf(r.line[r.lines++].text, sizeof(r.line[0].text), "in the guest of VMCB 0x%" PRIx64, r.guest);
@@ -218,42 +219,25 @@ static cold void tell(struct cpu *c, enum svm_cause why, u64 rip, u64 operand, u
 
 cold enum xr svm_refuse(struct cpu *c, const struct insn *i, enum svm_cause why, u64 operand, u64 wrong)
 {
-	tell(c, why, insn_rip(c, i), operand, wrong);
+	tell(c, why, insn_rip(c, i), operand, wrong, "");
 	return svm_causes[why].vector == EX_UD ? fault_ud(c) : fault_gp(c, 0);
 }
 
 cold bool svm_refuse_msr(struct cpu *c, enum svm_cause why, u64 value, u64 wrong)
 {
 	if (c->cur)
-		tell(c, why, insn_rip(c, c->cur), value, wrong);
+		tell(c, why, insn_rip(c, c->cur), value, wrong, "");
 	return false;
 }
 
-/* SVM asks for nothing in CR0 and CR4. */
-static void no_reason(struct cpu *c, enum control_register which, u64 value)
+cold void svm_refuse_absent(struct cpu *c, const char *name)
 {
-	(void)c, (void)which, (void)value;
-}
+	char words[96];
 
-/* Systems ask for VM_HSAVE_PA wherever they run. */
-static cold void rdmsr_reason(struct cpu *c, u32 index)
-{
-	if (!has(c, FEAT_SVM) && svm_msr_row(index) && index != 0xc0010117)
-		svm_refuse_msr(c, SVM_MSR_ABSENT, 0, 0);
+	snprintf(words, sizeof(words), "%s; this processor (%s) has no SVM: use --cpu amd", name, c->model->name);
+	if (c->cur)
+		tell(c, SVM_MSR_ABSENT, insn_rip(c, c->cur), 0, 0, words);
 }
-
-/* Where there is SVM, the write functions have told it. */
-static cold void wrmsr_reason(struct cpu *c, u32 index, u64 value)
-{
-	if (has(c, FEAT_SVM))
-		return;
-	if (index == 0xc0000080 && (value & EFER_SVME))
-		svm_refuse_msr(c, SVM_EFER_ABSENT, value, EFER_SVME);
-	else if (svm_msr_row(index))
-		svm_refuse_msr(c, SVM_MSR_ABSENT, value, 0);
-}
-
-const struct gp_reasons svm_gp_reasons = {.cr = no_reason, .rdmsr = rdmsr_reason, .wrmsr = wrmsr_reason};
 
 cold void svm_tell_skinit(struct cpu *c, const struct cpu *unprepared, u32 slb, u64 rip)
 {

@@ -51,7 +51,7 @@ extern const struct svm_cause_row svm_causes[SVM_CAUSES];
 enum xr svm_refuse(struct cpu *c, const struct insn *i, enum svm_cause why, u64 operand, u64 wrong);
 /* An access to an MSR fails: false. Not told where no instruction makes it. */
 bool svm_refuse_msr(struct cpu *c, enum svm_cause why, u64 value, u64 wrong);
-extern const struct gp_reasons svm_gp_reasons;
+void svm_refuse_absent(struct cpu *c, const char *name); /* an MSR of SVM, on a processor without */
 /* SKINIT has gone on. */
 void svm_tell_skinit(struct cpu *c, const struct cpu *unprepared, u32 slb, u64 rip);
 

@@ -137,10 +137,41 @@ static const struct msr_row rows[] = {
 
 const struct msr_set svm_msrs = {rows, ARRAY_LEN(rows)};
 
-const struct msr_row *svm_msr_row(u32 index)
+/* ---- why an access is #GP on a processor without SVM; where there is SVM, the functions above have told it ---- */
+
+#define MSR_EFER        0xc0000080u
+#define MSR_VM_HSAVE_PA 0xc0010117u
+
+/* The name of an MSR of SVM, also on a model that lacks it; NULL: it is none. */
+static const char *name_of(u32 index)
 {
 	for (size_t n = 0; n < ARRAY_LEN(rows); n++)
 		if (index == rows[n].index)
-			return &rows[n];
+			return rows[n].name;
 	return NULL;
 }
+
+/* SVM asks for nothing in CR0 and CR4. */
+static void no_reason(struct cpu *c, enum control_register which, u64 value)
+{
+	(void)c, (void)which, (void)value;
+}
+
+/* Systems ask for VM_HSAVE_PA wherever they run. */
+static cold void rdmsr_reason(struct cpu *c, u32 index)
+{
+	if (!has(c, FEAT_SVM) && name_of(index) && index != MSR_VM_HSAVE_PA)
+		svm_refuse_absent(c, name_of(index));
+}
+
+static cold void wrmsr_reason(struct cpu *c, u32 index, u64 value)
+{
+	if (has(c, FEAT_SVM))
+		return;
+	if (index == MSR_EFER && (value & EFER_SVME))
+		svm_refuse_msr(c, SVM_EFER_ABSENT, value, EFER_SVME);
+	else if (name_of(index))
+		svm_refuse_absent(c, name_of(index));
+}
+
+const struct gp_reasons svm_gp_reasons = {.cr = no_reason, .rdmsr = rdmsr_reason, .wrmsr = wrmsr_reason};

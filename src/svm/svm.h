@@ -30,7 +30,7 @@
 extern const struct virt_ops svm_ops;
 extern const struct row_set svm_rows;
 extern const struct msr_set svm_msrs;
-const struct msr_row *svm_msr_row(u32 index); /* on a model that lacks it, too; NULL: none of SVM */
+extern const struct gp_reasons svm_gp_reasons;
 
 #define SVM_ASIDS       0x8000u
 #define SVM_INVLPGB_MAX 7u /* CPUID 8000_0008h EDX[15:0]: pages beyond the first */

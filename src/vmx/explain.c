@@ -94,7 +94,7 @@ struct refusal vmx_refusal(const struct cpu *c, enum refusal_kind kind, const ch
 {
 	return (struct refusal){.kind = kind,
 	                        .event = event,
-	                        .guest = c->virt == &vmx_ops && vmx_of(c) ? vmx_of(c)->current : VMCS_NONE,
+	                        .guest = has(c, FEAT_VMX) && vmx_of(c) ? vmx_of(c)->current : VMCS_NONE, /* on a processor that has it */
 	                        .rip = rip,
 	                        .insn = c->insns + (c->cur ? c->cur->idx : 0),
 	                        .cpu = c->index};

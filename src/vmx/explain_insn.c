@@ -119,8 +119,10 @@ cold enum xr vmx_refuse_call(struct cpu *c, const struct insn *i, const struct v
 
 static cold void tell_gp(struct cpu *c, enum vmx_why why, u64 value, u64 operand)
 {
-	char event[128] = "";
+	char event[128];
 
+	if (!c->cur)
+		return; /* no instruction does it */
 	snprintf(event, sizeof(event), "%s refused: #GP(0)", vmx_insn_checks[why].insns);
 	tell(c, c->cur, &vmx_insn_checks[why], event, value, operand);
 }

@@ -342,6 +342,13 @@ static bool capability_read(struct cpu *c, u32 index, u64 *value)
 	return true;
 }
 
+u64 vmx_cr0_fixed0(const struct cpu *c)
+{
+	const bool free = c->guest && (vmx_proc2(vmx_of(c)) & PROC2_UNRESTRICTED);
+
+	return free ? VMX_CR0_FIXED0 & ~(CR0_PE | CR0_PG) : VMX_CR0_FIXED0;
+}
+
 static bool feature_control_read(struct cpu *c, u32 index, u64 *value)
 {
 	(void)index;

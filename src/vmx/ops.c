@@ -54,13 +54,6 @@ static bool intr_masked(struct cpu *c, bool *masked)
 	return true;
 }
 
-u64 vmx_cr0_fixed0(const struct cpu *c)
-{
-	const bool free = c->guest && (vmx_proc2(vmx_of(c)) & PROC2_UNRESTRICTED);
-
-	return free ? VMX_CR0_FIXED0 & ~(CR0_PE | CR0_PG) : VMX_CR0_FIXED0;
-}
-
 /* "Restrictions on VMX Operation": fixed bits of CR0 and CR4. */
 static bool control_ok(const struct cpu *c, enum control_register which, u64 value)
 {
