@@ -6,6 +6,7 @@
 #include <turnstile/turnstile.h>
 
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -112,21 +113,25 @@ static void svm_refusal(ts_machine *m, const struct seen *s)
 	check("the monitor is behind VMRUN", reg(m, "rip"), s->rip + VMRUN_LENGTH);
 }
 
+static bool faults(const char *text)
+{
+	return strstr(text, " refused: #GP") || strstr(text, " refused: #UD");
+}
+
 /* "VMfailValid, error 7: ..." or "exit reason 0x80000021 (...)". "VM-Instruction Error Numbers", "VM-Entry Failures".
  */
 static void vmx_refusal(ts_machine *m, const struct seen *s)
 {
 	enum { VMLAUNCH_LENGTH = 3, INSN_LENGTH_MAX = 15 };
 	const char *error = strstr(s->text, "error "), *reason = strstr(s->text, "exit reason ");
-	const char *fault = strstr(s->text, " refused: #");
 	uint64_t revision = reg(m, "msr:0x480") & 0x7fffffff;
 
 	check("the event names a VMCS", phys(m, s->guest, 4), revision);
 	if (reason) {
 		check("exit reason", s->code, strtoull(reason + 12, NULL, 16));
 		check("a failed entry", s->code >> 31, 1);
-	} else if (fault) {
-		check("the exception's vector", s->code, strncmp(fault, " refused: #GP", 13) ? 6 : 13);
+	} else if (faults(s->text)) {
+		check("the exception's vector", s->code, strstr(s->text, " refused: #GP") ? 13 : 6);
 	} else {
 		check("the message tells an error", error != NULL, 1);
 		check("VM-instruction error", s->code, error ? strtoull(error + 6, NULL, 10) : 0);
@@ -160,7 +165,7 @@ static void vendor(const char *cpu, const char *kernel, unsigned least,
 	for (ts_run(m, 0, &why, NULL); why == TS_STOPPED; ts_run(m, 0, &why, NULL)) {
 		check("one event a stop", s.count, ++stops);
 		check("its kind", s.kind, TS_ON_REFUSED);
-		check("stopped at that instruction", retired(m), s.insn + !strstr(s.text, " refused: #")); /* a fault retires nothing */
+		check("stopped at that instruction", retired(m), s.insn + !faults(s.text)); /* which then has retired nothing */
 		refusal(m, &s);
 	}
 	check("ends as ever", why, TS_POWEROFF);
