@@ -1,6 +1,6 @@
 /*
- * What the files of inspect/ know of each other. text.c: the one grammar of all messages; places.c: names of
- * addresses; guests.c: numbers of guests; evidence.c, explain.c, trace*.c, stats*.c, ring.c, sink.c, hash.c: what is told; inspect.c:
+ * What the files of inspect/ know of each other. text.c: the one grammar of all messages; places.c, kernels.c, modules.c: names of
+ * addresses, eye.c: memory where they are asked for; guests.c: numbers of guests; evidence.c, explain.c, trace*.c, stats*.c, ring.c, sink.c, hash.c: what is told; inspect.c:
  * who asked for it, and the hook table.
  */
 #ifndef INSPECT_PARTS_H
@@ -292,6 +292,57 @@ void inspect_place(struct inspect *i, struct cpu *c, la_t la, char *out, size_t 
 /* The same of an address in the monitor, even while a guest runs. */
 void inspect_monitor_place(struct inspect *i, struct cpu *c, la_t la, char *out, size_t len);
 
+/* ---- eye.c ---- */
+struct eye {
+	struct cpu *c;
+	bool apart;   /* the monitor is looked at while a guest runs */
+	bool through; /* what a guest has not touched yet is looked for in its monitor: so far behind it */
+	u64 slide;
+	struct virt_view view; /* of the monitor, with either */
+};
+/* On this processor's monitor, or on who runs; false: not in long mode. */
+bool eye_open(struct eye *e, struct cpu *c, bool monitor);
+/* Second-stage tables are filled when a guest touches its pages, but in the process that gives a guest its memory all of it is
+ * there, and in one piece, like a kernel's image in the guest. From a page of it on that is there in both. false: there is none. */
+bool eye_through(struct eye *e, la_t from, la_t to);
+/* What is mapped; zeros for the rest. Returns how many bytes there were. */
+size_t eye_read(const struct eye *e, la_t la, void *out, size_t size);
+
+/* ---- kernels.c ---- */
+#define KERNELS       4  /* Linux kernels whose names are known at a time */
+#define KERNEL_ANCHOR 96
+struct kernel {
+	struct symbols *symbols; /* NULL: none here */
+	u64 anchor;              /* where these bytes are, and are in no other kernel */
+	u8 bytes[KERNEL_ANCHOR];
+	unsigned guest;          /* who had it last; 0: the monitor */
+	u64 used;                /* for what is forgotten first: the number of the question */
+	struct module *module;   /* as the list was when it began with first_module */
+	unsigned modules;
+	u64 first_module, again; /* again: the time before which the list is not read once more */
+};
+struct kernels {
+	struct kernel at[KERNELS];
+	u64 questions;
+	u64 again[GUESTS + 1]; /* by guest: the time before which there is no other search */
+};
+/* "do_idle+0x1f" as the Linux kernel that runs in the monitor, or in this processor's guest, would say it. false: unknown. */
+bool kernels_name(struct inspect *i, struct cpu *c, la_t la, bool monitor, char *out, size_t len);
+void kernels_close(struct kernels *k);
+
+/* ---- modules.c ---- */
+#define MODULES     512
+#define MODULE_NAME 56
+struct module {
+	u64 at, tables, symbols_at; /* struct module, its core_kallsyms, and what that points to */
+	u64 first, end;             /* of its functions */
+	char name[MODULE_NAME];
+	struct symbols *symbols;
+};
+/* "kvm_vcpu_block+0x2a [kvm]". */
+bool modules_name(struct kernel *k, const struct eye *e, la_t la, char *out, size_t len);
+void modules_close(struct kernel *k);
+
 /* ---- hash.c ---- */
 struct hashes {
 	u64 *page; /* by place in the memory file: hash of its content, 0: all zeros */
@@ -305,6 +356,7 @@ struct inspect {
 	struct machine *m;
 	struct inspect_options o;
 	struct places places;
+	struct kernels kernels;
 	struct guests guests;
 	struct stats stats;
 	struct trace trace;

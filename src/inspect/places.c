@@ -2,7 +2,7 @@
  * Names of addresses. The kernel's file names what leads to where the kernel was loaded, whatever page tables are in
  * force: that holds before paging, in a guest that shares its monitor's memory, and never for a user's or another kernel's
  * code. Files of --symbols name what runs where they were linked, or were told to be; one with a build id or a banner is
- * looked for in memory, for kernels move themselves.
+ * looked for in memory, for kernels move themselves. What none of them names, a Linux kernel may name itself.
  */
 #include "inspect/parts.h"
 #include "symbols/symbols.h"
@@ -41,6 +41,7 @@ void places_close(struct inspect *i)
 {
 	for (unsigned n = 0; n < ARRAY_LEN(i->places.file); n++)
 		symbols_close(i->places.file[n].symbols);
+	kernels_close(&i->kernels);
 }
 
 /* Read on first use: most machines end without a question. What is no ELF, or has no symbols, has no names. */
@@ -125,6 +126,7 @@ static void place(struct inspect *i, struct cpu *c, la_t la, bool seen, u8 who, 
 			snprintf(out + used, len - used, " %s", line);
 		return;
 	}
+	kernels_name(i, c, la, who == PLACE_MONITOR, out, len);
 }
 
 void inspect_place(struct inspect *i, struct cpu *c, la_t la, char *out, size_t len)

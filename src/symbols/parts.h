@@ -1,5 +1,5 @@
 /* What the files of symbols/ know of each other. elf.c: an ELF's tables; pe.c: a PE as an ELF; lines.c: DWARF;
- * symbols.c: the questions. */
+ * kallsyms.c: a Linux kernel's names in its memory; symbols.c: the questions. */
 #ifndef SYMBOLS_PARTS_H
 #define SYMBOLS_PARTS_H
 

@@ -54,7 +54,12 @@ struct symbols *symbols_of_names(const struct symbol_name *names, size_t n, u64 
 		used += strlen(names[k].name) + 1;
 		strcpy(copy, names[k].name);
 		s->sym[s->n++] = (struct symbol){
-		        .value = names[k].value, .end = end, .name = copy, .type = names[k].code ? STT_FUNC : STT_NOTYPE};
+		        .value = names[k].value,
+		        .size = names[k].size,
+		        .end = end,
+		        .name = copy,
+		        .type = names[k].code ? STT_FUNC : STT_NOTYPE,
+		};
 	}
 	symbols_sort(s);
 	return s;

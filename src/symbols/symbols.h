@@ -1,6 +1,7 @@
 /*
  * symbols: names and source lines of addresses, from an ELF or PE file: its symbol table ("Symbol Table", System V ABI;
- * "COFF Symbol Table", PE Format) and its DWARF, which elfutils reads. Addresses are those that the file was linked for.
+ * "COFF Symbol Table", PE Format) and its DWARF, which elfutils reads; or from what a Linux kernel has in memory.
+ * Addresses are those that the file was linked for.
  * May call: base. Called by: inspect, api.
  */
 #ifndef SYMBOLS_SYMBOLS_H
@@ -14,11 +15,19 @@ struct symbols;
 enum status symbols_open(struct symbols **out, const char *path, struct err *err) must_check;
 /* The same from names found elsewhere, sorted or not; `name` is copied. */
 struct symbol_name {
-	u64 value;
+	u64 value, size; /* size 0: not known */
 	const char *name;
 	bool code;
 };
 struct symbols *symbols_of_names(const struct symbol_name *names, size_t n, u64 end); /* NULL: out of memory */
+/* A Linux kernel's own names. `bytes`: its memory around the place where kallsyms_sign() has found a sign of them, the
+ * first at the linear address `at`, which is a multiple of 8; *tokens: the place of a table that no other kernel has there.
+ * NULL: no such tables, or out of memory. */
+#define KALLSYMS_SIGN   20 /* bytes of the sign */
+#define KALLSYMS_BEFORE (16ull << 20) /* what may belong to the tables in front of it, and behind */
+#define KALLSYMS_BEHIND (8ull << 20)
+struct symbols *kallsyms_read(const u8 *bytes, size_t size, u64 at, size_t sign, size_t *tokens);
+size_t kallsyms_sign(const u8 *bytes, size_t size); /* size: there is none */
 void symbols_close(struct symbols *s);
 
 /* "early_print+0x12" of an address. false: no symbol there. */
