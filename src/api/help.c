@@ -87,10 +87,10 @@ static void version(FILE *f, enum profile p)
 	if (p == PROFILE_QEMU)
 		fprintf(f, "QEMU emulator version 7.2.0 (answered by Turnstile %s, which is not QEMU)\n", TS_VERSION);
 	else
-		fprintf(f, "turnstile %s%s%s%s\nwith Zydis %u.%u.%u, libslirp %s, elfutils 0.%u\n", TS_VERSION,
+		fprintf(f, "turnstile %s%s%s%s\nwith Zydis %u.%u.%u, libslirp %s, elfutils 0.%u\n%s\n", TS_VERSION,
 		        TS_COMMIT[0] ? " (" : "", TS_COMMIT, TS_COMMIT[0] ? ")" : "", (unsigned)ZYDIS_VERSION_MAJOR(zydis),
 		        (unsigned)ZYDIS_VERSION_MINOR(zydis), (unsigned)ZYDIS_VERSION_PATCH(zydis), slirp_version_string(),
-		        _ELFUTILS_VERSION);
+		        _ELFUTILS_VERSION, jit_available() ? "interpreter and translator" : "interpreter");
 }
 
 static void machine_help(FILE *f)

@@ -352,8 +352,10 @@ OPT_SET(stress)
 			s->split_access = true;
 		else if (!key && !strcmp(v, "poll-every"))
 			s->poll_every = true;
+		else if (!key && !strcmp(v, "jit-check"))
+			o->cfg.jit.check = true;
 		else
-			return BAD(" %s: tiny-tlb, no-blocks, split-access, poll-every or allocation=N", value);
+			return BAD(" %s: tiny-tlb, no-blocks, split-access, poll-every, jit-check or allocation=N", value);
 	}
 	return ST_OK;
 }

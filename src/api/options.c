@@ -36,6 +36,8 @@ static const struct option_row table[] = {
 	{ "idle", NULL, ARG_VALUE, PROFILE_BOTH, "skip|wait", "an idle machine skips time, or waits as long (waits while input may come)", opt_idle, NULL },
 	{ "no-reboot", NULL, ARG_NONE | ARG_MANY, PROFILE_BOTH, "", "end at a reset, status 10", opt_flag, NULL },
 	{ "on-triple-fault", NULL, ARG_VALUE, PROFILE_BOTH, "stop|reset", "what a triple fault does (stop)", opt_triple, NULL },
+	{ "jit", NULL, ARG_VALUE, PROFILE_BOTH, "off|on|N", "translate blocks of code that have run N times; on: 64 (off)", opt_jit, NULL },
+	{ "jit-cache", NULL, ARG_VALUE, PROFILE_BOTH, "SIZE", "room for translated code, in MiB, or with K, M, G; at most 1G (64M)", opt_jit_cache, NULL },
 	{ "stress", NULL, ARG_VALUE, PROFILE_TURNSTILE, "KNOB[,KNOB...]", NULL, opt_stress, NULL }, /* for tests */
 	/* what is told */
 	{ "explain", NULL, ARG_VALUE, PROFILE_BOTH, "once|block|line|all|off[,FILE]", "what fails: a block on a terminal, else one line (once); FILE.txt or .jsonl", opt_explain, NULL },
@@ -287,6 +289,8 @@ static enum status finish(struct options *o, struct err *err)
 		return err_set(err, ST_ARG, "--debugcon and -device pc-testdev both want port E9h; use one of them");
 	if (opt_finish_debug(o, err) != ST_OK)
 		return ST_ARG;
+	if (opt_finish_jit(o, err) != ST_OK)
+		return ST_NOMEM;
 	return processor(o, err);
 }
 
@@ -297,6 +301,7 @@ static void defaults(struct options *o)
 	o->cfg.rtc_epoch = 1704067200; /* 2024-01-01 00:00:00: fixed, so that runs repeat */
 	o->cfg.triple_fault_resets = o->profile == PROFILE_QEMU;
 	o->cpu = opt_copy(o, "amd", 3);
+	opt_default_jit(o);
 }
 
 static bool is_run(const struct options *o, int argc, const char *const argv[])

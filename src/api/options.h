@@ -48,6 +48,7 @@ struct options {
 	struct condition_list fail_on, expect;
 	struct gdb_options gdb;
 	bool no_debug_exit;
+	const char *jit_cache_option; /* as it was typed; NULL: not given */
 	unsigned serials;
 	struct named_backend backend[OPT_BACKENDS];
 	unsigned backends;
@@ -152,6 +153,8 @@ OPT_SET(flag);
 OPT_SET(triple);
 OPT_SET(stress);
 OPT_SET(seed);
+OPT_SET(jit);
+OPT_SET(jit_cache);
 OPT_SET(fwcfg);
 OPT_SET(machine);
 OPT_SET(accel);
@@ -170,6 +173,10 @@ OPT_SET(object);
 OPT_SET(device);
 OPT_SET(smbios);
 OPT_SET(symbols);
+
+/* ---- opt_jit.c ---- */
+void opt_default_jit(struct options *o);
+enum status opt_finish_jit(struct options *o, struct err *err) must_check;
 
 /* ---- opt_debug.c ---- */
 OPT_SET(gdb);

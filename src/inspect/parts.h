@@ -112,6 +112,12 @@ struct exit_table *stats_sum(const struct stats *s); /* NULL: out of memory; for
 void exits_free(struct exit_table *t);
 /* The least value that so many of a hundred do not exceed, up to a 16th more. */
 u64 hist_percentile(const struct histogram *h, unsigned percent);
+double stats_percent(u64 part, u64 whole);
+void stats_head(FILE *f, const char *what); /* the left column */
+
+/* ---- stats_jit.c ---- */
+void stats_jit_print(const struct machine *m, FILE *f);
+void stats_jit_json(const struct machine *m, struct text *t);
 
 /* ---- trace_filter.c ---- */
 enum status trace_resolve(struct inspect *i, struct err *err) must_check;

@@ -5,12 +5,12 @@
 
 #include <inttypes.h>
 
-static double percent(u64 part, u64 whole)
+double stats_percent(u64 part, u64 whole)
 {
 	return whole ? 100.0 * (double)part / (double)whole : 0;
 }
 
-static void head(FILE *f, const char *what)
+void stats_head(FILE *f, const char *what)
 {
 	fprintf(f, "%-16s", what);
 }
@@ -28,17 +28,18 @@ static void print_work(struct inspect *i, FILE *f)
 
 	for (unsigned k = 0; k < m->count; k++)
 		guest += m->cpus[k]->guest_insns;
-	head(f, "instructions");
-	fprintf(f, "%s, of them in guests %s (%.1f %%)\n", commas(insns).s, commas(guest).s, percent(guest, insns));
+	stats_head(f, "instructions");
+	fprintf(f, "%s, of them in guests %s (%.1f %%)\n", commas(insns).s, commas(guest).s,
+	        stats_percent(guest, insns));
 	for (unsigned k = 0; m->count > 1 && k < m->count; k++) {
 		char name[16];
 		snprintf(name, sizeof(name), "  cpu %u", k);
-		head(f, name);
+		stats_head(f, name);
 		fprintf(f, "%s\n", commas(m->cpus[k]->insns).s);
 	}
-	head(f, "virtual time");
+	stats_head(f, "virtual time");
 	fprintf(f, "%" PRIu64 ".%09" PRIu64 " s\n", m->clock.now / 1000000000, m->clock.now % 1000000000);
-	head(f, "wall time");
+	stats_head(f, "wall time");
 	fprintf(f, "%.3f s, %.1f MIPS\n", (double)wall * 1e-9, wall ? (double)insns * 1e3 / (double)wall : 0);
 }
 
@@ -50,9 +51,10 @@ static void print_exit(FILE *f, const struct exit_stat *e, u64 exits, u64 time)
 	char name[64];
 
 	snprintf(name, sizeof(name), "%s (0x%" PRIx64 ")", e->name, e->code);
-	fprintf(f, "  %-36s %11s %6.1f %% %10s %10s %10s %5.1f %%\n", name, commas(e->count).s, percent(e->count, exits),
-	        handled ? commas(e->insns / e->hist->n).s : "-", handled ? commas(hist_percentile(e->hist, 50)).s : "-",
-	        handled ? commas(hist_percentile(e->hist, 99)).s : "-", percent(e->time, time));
+	fprintf(f, "  %-36s %11s %6.1f %% %10s %10s %10s %5.1f %%\n", name, commas(e->count).s,
+	        stats_percent(e->count, exits), handled ? commas(e->insns / e->hist->n).s : "-",
+	        handled ? commas(hist_percentile(e->hist, 50)).s : "-",
+	        handled ? commas(hist_percentile(e->hist, 99)).s : "-", stats_percent(e->time, time));
 }
 
 #define GUEST_LINES 12 /* of the table for people */
@@ -82,9 +84,11 @@ static void print_guests(struct inspect *i, FILE *f)
 			exits += e->count;
 			most = !most || e->count > most->count ? e : most;
 		}
-		snprintf(name, sizeof(name), "%u, %s 0x%" PRIx64, g, i->m->cpus[0]->virt->block, i->guests.block[g - 1]);
-		fprintf(f, "  %-36s %11s %8s %11s %9.1f %%   %-.22s\n", name, commas(exits).s, commas(s->guest[g]->entries).s,
-		        commas(s->guest[g]->insns).s, percent(s->guest[g]->time, time), most ? most->name : "");
+		snprintf(name, sizeof(name), "%u, %s 0x%" PRIx64, g, i->m->cpus[0]->virt->block,
+		         i->guests.block[g - 1]);
+		fprintf(f, "  %-36s %11s %8s %11s %9.1f %%   %-.22s\n", name, commas(exits).s,
+		        commas(s->guest[g]->entries).s, commas(s->guest[g]->insns).s,
+		        stats_percent(s->guest[g]->time, time), most ? most->name : "");
 	}
 }
 
@@ -96,9 +100,10 @@ static void print_time(const struct stats *s, const struct exit_table *t, u64 al
 		inside += s->guest[g] ? s->guest[g]->time : 0;
 	for (unsigned n = 0; n < t->n; n++)
 		handling += t->row[n].time;
-	head(f, "time");
-	fprintf(f, "%.1f %% in guests, %.1f %% from an exit to the next entry, %.1f %% elsewhere\n", percent(inside, all),
-	        percent(handling, all), percent(all - min_u64(all, inside + handling), all));
+	stats_head(f, "time");
+	fprintf(f, "%.1f %% in guests, %.1f %% from an exit to the next entry, %.1f %% elsewhere\n",
+	        stats_percent(inside, all), stats_percent(handling, all),
+	        stats_percent(all - min_u64(all, inside + handling), all));
 }
 
 static void print_exits(struct inspect *i, FILE *f)
@@ -111,14 +116,15 @@ static void print_exits(struct inspect *i, FILE *f)
 		exits += t->row[n].count;
 		insns += t->row[n].insns;
 	}
-	head(f, "VM entries");
+	stats_head(f, "VM entries");
 	fprintf(f, "%s, refused %s\n", commas(s->entries).s, commas(s->refused).s);
-	head(f, "VM exits");
+	stats_head(f, "VM exits");
 	fprintf(f, "%s, and %s instructions of the monitor between exit and next entry\n", commas(exits).s,
 	        commas(insns).s);
 	if (exits) {
 		fprintf(f, "  %-36s %11s %8s %32s\n", "", "", "", "instructions of the monitor");
-		fprintf(f, "  %-36s %11s %8s %10s %10s %10s %7s\n", "exit", "count", "share", "mean", "50th %", "99th %", "time");
+		fprintf(f, "  %-36s %11s %8s %10s %10s %10s %7s\n", "exit", "count", "share", "mean", "50th %",
+		        "99th %", "time");
 		for (unsigned n = 0; n < t->n; n++)
 			print_exit(f, &t->row[n], exits, all_time(i->m));
 		print_guests(i, f);
@@ -136,10 +142,10 @@ static void print_events(const struct stats *s, FILE *f)
 
 	for (unsigned v = 0; v < 32; v++)
 		sum += s->exceptions[v];
-	head(f, "interrupts");
-	fprintf(f, "%s, NMI %s, SMI %s, by software %s\n", commas(s->interrupts).s, commas(s->nmis).s, commas(s->smis).s,
-	        commas(s->soft).s);
-	head(f, "exceptions");
+	stats_head(f, "interrupts");
+	fprintf(f, "%s, NMI %s, SMI %s, by software %s\n", commas(s->interrupts).s, commas(s->nmis).s,
+	        commas(s->smis).s, commas(s->soft).s);
+	stats_head(f, "exceptions");
 	fprintf(f, "%s", commas(sum).s);
 	for (unsigned v = 0; v < 32; v++) {
 		if (!s->exceptions[v])
@@ -171,11 +177,12 @@ static void print_tlb(const struct machine *m, FILE *f)
 {
 	const struct tlb_counts t = tlb_sum(m);
 
-	head(f, "TLB");
-	fprintf(f, "lookups %s, walks %s, second-stage walks %s\n", commas(t.lookups).s, commas(t.walks).s, commas(t.second).s);
-	head(f, "TLB flushes");
-	fprintf(f, "%s of everything, %s of an address space, %s of a page\n", commas(t.flushes_all).s, commas(t.flushes_space).s,
-	        commas(t.flushes_page).s);
+	stats_head(f, "TLB");
+	fprintf(f, "lookups %s, walks %s, second-stage walks %s\n", commas(t.lookups).s, commas(t.walks).s,
+	        commas(t.second).s);
+	stats_head(f, "TLB flushes");
+	fprintf(f, "%s of everything, %s of an address space, %s of a page\n", commas(t.flushes_all).s,
+	        commas(t.flushes_space).s, commas(t.flushes_page).s);
 }
 
 /* ---- as JSON ---- */
@@ -190,8 +197,8 @@ static void json_exit_rows(const struct exit_table *t, struct text *out)
 		text_add(out, "%s{\"name\":", sep);
 		text_json(out, e->name);
 		text_add(out,
-		         ",\"code\":\"0x%" PRIx64 "\",\"count\":%" PRIu64 ",\"instructions\":%" PRIu64 ",\"mean\":%" PRIu64
-		         ",\"p50\":%" PRIu64 ",\"p99\":%" PRIu64 ",\"time\":%" PRIu64 "}",
+		         ",\"code\":\"0x%" PRIx64 "\",\"count\":%" PRIu64 ",\"instructions\":%" PRIu64
+		         ",\"mean\":%" PRIu64 ",\"p50\":%" PRIu64 ",\"p99\":%" PRIu64 ",\"time\":%" PRIu64 "}",
 		         e->code, e->count, e->insns, e->hist && e->hist->n ? e->insns / e->hist->n : 0,
 		         hist_percentile(e->hist, 50), hist_percentile(e->hist, 99), e->time);
 		sep = ",";
@@ -239,8 +246,8 @@ static void json_events(const struct stats *s, struct text *t)
 	const char *sep = "";
 
 	text_add(t,
-	         ",\"interrupts\":%" PRIu64 ",\"nmis\":%" PRIu64 ",\"smis\":%" PRIu64 ",\"software_interrupts\":%" PRIu64
-	         ",\"exceptions\":{",
+	         ",\"interrupts\":%" PRIu64 ",\"nmis\":%" PRIu64 ",\"smis\":%" PRIu64
+	         ",\"software_interrupts\":%" PRIu64 ",\"exceptions\":{",
 	         s->interrupts, s->nmis, s->smis, s->soft);
 	for (unsigned v = 0; v < 32; v++) {
 		if (!s->exceptions[v])
@@ -269,6 +276,7 @@ void inspect_stats_json(struct inspect *i, FILE *f)
 	json_exits(i, &t);
 	json_events(&i->stats, &t);
 	json_tlb(m, &t);
+	stats_jit_json(m, &t);
 	text_add(&t, ",\"mmio\":%" PRIu64 ",\"ports\":%" PRIu64 ",\"blocks\":%" PRIu64 ",\"repeatable\":%s",
 	         m->bus.mmio_accesses, m->bus.port_accesses, code_cache_built(m->code),
 	         why ? "false,\"because\":" : "true");
@@ -291,10 +299,11 @@ void inspect_stats(struct inspect *i, FILE *f)
 	print_exits(i, f);
 	print_events(&i->stats, f);
 	print_tlb(m, f);
-	head(f, "device accesses");
+	stats_head(f, "device accesses");
 	fprintf(f, "MMIO %s, ports %s\n", commas(m->bus.mmio_accesses).s, commas(m->bus.port_accesses).s);
-	head(f, "blocks decoded");
+	stats_head(f, "blocks decoded");
 	fprintf(f, "%s\n", commas(code_cache_built(m->code)).s);
+	stats_jit_print(m, f);
 	if (why)
 		fprintf(f, "repeatable: no (%s)\n", why);
 	else

@@ -43,7 +43,10 @@ static enum status make_cpu(struct machine *m, unsigned i, struct err *err)
 	c->stress = m->cfg.stress;
 	/* Distinct, never zero, and a function of the seed alone. */
 	c->rng = (m->cfg.seed + i + 1) * 0x9e3779b97f4a7c15ull | 1;
-	return cpu_init(c, m->cfg.model, &m->cfg.feat, &m->bus, err);
+	enum status s = cpu_init(c, m->cfg.model, &m->cfg.feat, &m->bus, err);
+	if (s == ST_OK && m->jit && jit_attach(m->jit, c) != ST_OK)
+		return err_set(err, ST_NOMEM, "out of memory for the translator");
+	return s;
 }
 
 static enum status make_cpus(struct machine *m, struct err *err)
@@ -51,6 +54,8 @@ static enum status make_cpus(struct machine *m, struct err *err)
 	if (decode_index_new(&m->decode, m->cfg.model, &m->cfg.feat, &exec_dispatch) != ST_OK ||
 	    code_cache_new(&m->code, &m->bus) != ST_OK)
 		return err_set(err, ST_NOMEM, "out of memory for the decoder");
+	if (m->cfg.jit.threshold && jit_new(&m->jit, &m->cfg.jit, m->code, &m->bus) != ST_OK)
+		return err_set(err, ST_NOMEM, "out of memory for the translator");
 	for (unsigned i = 0; i < m->cfg.cpus; i++) {
 		enum status s = make_cpu(m, i, err);
 		if (s != ST_OK)
@@ -142,6 +147,7 @@ void machine_destroy(struct machine *m)
 	pc_fini(m);
 	for (unsigned i = 0; i < CPU_MAX; i++)
 		base_free(m->cpu_mem[i]);
+	jit_free(m->jit);
 	if (m->code)
 		code_cache_free(m->code);
 	if (m->decode)

@@ -3,6 +3,7 @@
 #define MACHINE_STATE_CONFIG_H
 
 #include "cpu/cpu.h"
+#include "jit/jit.h"
 #include "machine/state/smbios.h"
 
 enum machine_idle { IDLE_AUTO, IDLE_SKIP, IDLE_WAIT };
@@ -73,6 +74,7 @@ struct machine_config {
 	bool no_reboot, triple_fault_resets;
 	bool no_smi; /* the chipset's SMI# is not connected */
 	struct stress stress; /* every processor's knobs */
+	struct jit_config jit;
 	bool testdev, pcitestdev;
 	u16 debugexit_port, debugexit_size;        /* size 0: none */
 	void (*note)(void *arg, const char *text); /* one line a person may want to know */

@@ -68,6 +68,7 @@ struct machine {
 	void *cpu_mem[CPU_MAX]; /* wired */
 	unsigned count;         /* wired */
 	struct code_cache *code;
+	struct jit *jit; /* cache: of translated code, from what is decoded; NULL: everything is interpreted */
 	const struct decode_index *decode;
 
 	struct device *devices; /* every one, for reset, state and destruction */
