@@ -9,6 +9,7 @@
 #include "base/base.h"
 
 #define SPR  "measured on Sapphire Rapids"
+#define ZEN5 "measured on an AMD EPYC of family 1Ah"
 #define AMDS "measured on an AMD processor"
 
 /* clang-format off */
@@ -29,6 +30,8 @@
 	QUIRK(VEC_CHECKS_ALIGNMENT, "with alignment checking, operands of 16 and 32 bytes must be aligned to 16, of half-precision conversions to their size", "APM 2 \"#AC\"; " AMDS) \
 	QUIRK(EXT_OUTSIDE_ONLY, "EXT of a selector error code is 1 only if the event came from outside the processor, not for exceptions", "APM 2 \"Selector-Error Code\"") \
 	QUIRK(XSETBV_EXITS_FIRST, "the intercept of XSETBV is looked at before the privilege level", "APM 2 \"Instruction Intercepts\"") \
+	QUIRK(CANONICAL_TO_THE_END, "with alignment checking, a misaligned operand of which only the end is not canonical is #GP or #SS, not #AC", ZEN5) \
+	QUIRK(XSAVE_START_FIRST, "a misaligned area of XSAVE or XRSTOR is #GP even with alignment checking; its start is looked at before its end", ZEN5) \
 	QUIRK(PAUSE_WITHOUT_REX_B, "F3 90 with REX.B exchanges R8 and rAX", "APM 3 \"XCHG\"; " AMDS)
 
 #define QUIRK_LIST_AMD_2005(QUIRK) \
@@ -51,7 +54,6 @@
 	QUIRK(X87_OP_EXCEPTION, "the x87 opcode register is written by unmasked exceptions only", "SDM 1 \"Fopcode Compatibility Sub-mode\"; " SPR) \
 	QUIRK(FBSTP_HALVES, "FBSTP writes eight bytes before the other two are looked at", SPR) \
 	QUIRK(DP_CROSSWISE, "DPPS and DPPD add for each element by itself, so that NaN operands have another order in each", SPR) \
-	QUIRK(IMAGE_END_FIRST, "FXSAVE, FXRSTOR and XSAVE look at the last byte of their memory first, FNSTENV, FLDENV, FNSAVE and FRSTOR at the first and the last", SPR) \
 	QUIRK(XRSTOR_HEADER_FIRST, "XRSTOR reads XCOMP_BV before the rest of its area is looked at", SPR) \
 	QUIRK(VCVTPS2PH_DENORMAL_PE, "VCVTPS2PH with underflow unmasked reports a denormal source as inexact", SPR) \
 	QUIRK(VCVTPS2PH_RAISES_FIRST, "VCVTPS2PH raises its exceptions before the destination is looked at", SPR)

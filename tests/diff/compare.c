@@ -89,7 +89,7 @@ static void compare_x87(struct list *l, const struct diff_case *k, const struct 
                         const struct diff_end *host)
 {
 	static const char *const tags = "tag";
-	u16 sw = (u16)(rule_sw_mask(k, host) & ~k->hide_sw);
+	u16 sw = (u16)(rule_sw_mask(k) & ~k->hide_sw);
 	enum tolerance tol = rule_tolerance(k->row);
 
 	value(l, "cw", core->s.cw, host->s.cw);

@@ -332,7 +332,7 @@ void corpus_add(struct corpus_writer *w, const struct diff_case *k, const u8 *be
 	if (!w->answer(k, c.after, &c.end))
 		return;
 	c.undefined = rule_undefined(k);
-	c.sw_mask = rule_sw_mask(k, &c.end);
+	c.sw_mask = rule_sw_mask(k);
 	shrink_registers(&s);
 	for (u32 at = 0; at < DATA_SIZE; at += 1024)
 		shrink_memory(&s, at, 1024);

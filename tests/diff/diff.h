@@ -135,12 +135,12 @@ void diff_pattern(u8 *data);                               /* DATA_SIZE bytes th
 /* Why a row is not compared on this computer; NULL: it is. */
 const char *rule_excluded(const struct cpu *c, const struct insn_row *row, enum diff_mode mode);
 /* The same for one instruction of a row that is compared otherwise. */
-bool rule_refuses(const struct diff_case *k, enum diff_mode mode);
+bool rule_refuses(const struct diff_case *k);
 bool rule_bytes_safe(const u8 *bytes, size_t n, enum diff_mode mode);
 u32 rule_undefined(const struct diff_case *k);
 enum tolerance { TOL_EXACT, TOL_X87_TRANSCENDENTAL, TOL_RECIPROCAL };
 enum tolerance rule_tolerance(const struct insn_row *row);
-u16 rule_sw_mask(const struct diff_case *k, const struct diff_end *host); /* status-word bits that count */
+u16 rule_sw_mask(const struct diff_case *k); /* status-word bits that count */
 bool rule_is_rep(const struct diff_case *k);
 bool rule_reads_selector(const struct diff_case *k);
 bool rule_is_gather(const struct diff_case *k);

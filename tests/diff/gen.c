@@ -72,12 +72,16 @@ static int by_address(const void *a, const void *b)
 	return x->row < y->row ? -1 : x->row > y->row;
 }
 
-static size_t row_index(const struct gen *g, const struct insn_row *row)
+static const struct row_at *row_place(const struct gen *g, const struct insn_row *row)
 {
 	struct row_at key = {.row = row};
-	const struct row_at *at = bsearch(&key, g->at, g->row_count, sizeof(key), by_address);
 
-	return at->index;
+	return bsearch(&key, g->at, g->row_count, sizeof(key), by_address);
+}
+
+static size_t row_index(const struct gen *g, const struct insn_row *row)
+{
+	return row_place(g, row)->index;
 }
 
 struct row_count *gen_count(struct gen *g, const struct insn_row *row)
@@ -96,7 +100,10 @@ static const struct insn_row *find_row(const struct gen *g, const u8 *bytes, siz
 	if (!*valid)
 		return NULL;
 	rule_fix_operands(zi, op);
-	return decode_index_find(g->cpu->decode, &d);
+
+	const struct insn_row *row = decode_index_find(g->cpu->decode, &d);
+
+	return row && row_place(g, row) ? row : NULL; /* the other maker's are #UD */
 }
 
 /* Does this form reach a row? Keep it. false: the opcode takes no ModRM byte, so its other values are the same form. */
@@ -359,7 +366,7 @@ static bool settle(struct gen *g, struct diff_case *k)
 		g->no_row[k->zi.mnemonic] = 1;
 		return false;
 	}
-	return wanted(g, k->row) && !rule_excluded(g->cpu, k->row, g->mode) && !rule_refuses(k, g->mode);
+	return wanted(g, k->row) && !rule_excluded(g->cpu, k->row, g->mode) && !rule_refuses(k);
 }
 
 bool gen_decode(const struct gen *g, struct diff_case *k)

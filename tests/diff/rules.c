@@ -112,45 +112,6 @@ static u32 ignored_by_fault(const struct diff_case *k, const struct diff_end *co
 	return parts;
 }
 
-/* Every answer of the maker's processors is known to the model. */
-static bool all_measured(const struct diff_case *k)
-{
-	return !strcmp(k->cpu->model->vendor, "GenuineIntel");
-}
-
-/*
- * Where AMD's processors were seen to answer otherwise than the model did, before there was a place to write the answer
- * down. Our `amd` model follows what was noted then; until an AMD computer has recorded these cases (diff --record), they
- * are not held against it.
- */
-static u32 unmeasured(const struct diff_case *k, const struct diff_end *core, const struct diff_end *host)
-{
-	const char *f = k->row ? k->row->form : "";
-	bool string = k->zi.meta.category == ZYDIS_CATEGORY_STRINGOP;
-
-	if (all_measured(k))
-		return 0;
-	if (core->vector >= 0 && host->vector >= 0 && (host->vector == EX_AC || core->vector == EX_AC))
-		return PART_ALL;
-	if (k->row && string && core->vector >= 0 && host->vector >= 0 && core->vector != host->vector)
-		return PART_ALL;
-	if (starts(f, "CALL") && core->vector == EX_GP && (host->vector == EX_SS || host->vector == EX_PF))
-		return PART_ALL;
-	if (rule_is_rep(k) && k->zi.meta.category == ZYDIS_CATEGORY_IOSTRINGOP && host->vector != core->vector)
-		return PART_ALL;
-	if (starts(f, "SHA") && host->vector != core->vector)
-		return PART_ALL;
-	if (core->vector < 0 || core->vector != host->vector)
-		return 0;
-	if (starts(f, "POPA"))
-		return PART_GPRS;
-	if (core->vector == EX_PF && (strstr(f, "SAVE") || strstr(f, "RSTOR") || strstr(f, "ENV")))
-		return PART_CR2;
-	if (starts(f, "CVTPI2") || strstr(f, "2PI mm") || starts(f, "MASKMOVQ"))
-		return PART_X87;
-	return 0;
-}
-
 /* clang-format off */
 static bool is_prefix(u8 b, enum diff_mode mode)
 {
@@ -176,7 +137,6 @@ static bool has_many_prefixes(const struct diff_case *k)
 u32 rule_ignored(const struct diff_case *k, const struct diff_end *core, const struct diff_end *host)
 {
 	const char *f = k->row ? k->row->form : "";
-	u32 parts;
 
 	if (rule_strict)
 		return 0;
@@ -192,12 +152,11 @@ u32 rule_ignored(const struct diff_case *k, const struct diff_end *core, const s
 	if (k->invalid && host->vector == EX_GP && has_many_prefixes(k))
 		return PART_ALL;
 	/* Misaligned, and beyond the limit or not canonical: either comes first. */
-	if (((k->row && (k->row->flags & ROW_SSE)) || strstr(f, "SAVE") || strstr(f, "RSTOR")) &&
+	if (((k->row && (k->row->flags & (ROW_SSE | ROW_AVX))) || strstr(f, "SAVE") || strstr(f, "RSTOR")) &&
 	    ((core->vector == EX_SS && host->vector == EX_GP) ||
 	     (core->vector == EX_GP && (host->vector == EX_SS || host->vector == EX_AC))))
 		return PART_ALL;
-	parts = unmeasured(k, core, host);
-	return core->vector >= 0 && core->vector == host->vector ? parts | ignored_by_fault(k, core, host) : parts;
+	return core->vector >= 0 && core->vector == host->vector ? ignored_by_fault(k, core, host) : 0;
 }
 
 bool rule_is_rep(const struct diff_case *k)
@@ -232,31 +191,13 @@ static bool has_prefix(const struct diff_case *k, u8 prefix)
 	return false;
 }
 
-/* As unmeasured(), but where the answers are of another instruction altogether. */
-static bool refuses_unmeasured(const struct diff_case *k, enum diff_mode mode)
-{
-	unsigned m = k->row->mnemonic;
-
-	if (all_measured(k))
-		return false;
-	if (mode != DIFF_64 && (m == ZYDIS_MNEMONIC_VPINSRD || m == ZYDIS_MNEMONIC_VPEXTRD) && k->zi.raw.vex.W)
-		return true;
-	if (k->zi.opcode == 0x0d && k->zi.opcode_map == ZYDIS_OPCODE_MAP_0F && k->zi.raw.modrm.mod == 3)
-		return true;
-	if ((m == ZYDIS_MNEMONIC_LOOPE || m == ZYDIS_MNEMONIC_LOOPNE) && (has_prefix(k, 0xf2) || has_prefix(k, 0xf3)))
-		return true;
-	return m == ZYDIS_MNEMONIC_MOVSXD && k->op[0].size == 16 && k->op[1].type == ZYDIS_OPERAND_TYPE_MEMORY;
-}
-
-bool rule_refuses(const struct diff_case *k, enum diff_mode mode)
+bool rule_refuses(const struct diff_case *k)
 {
 	unsigned m = k->row->mnemonic;
 
 	if (m == ZYDIS_MNEMONIC_CLZERO && has_prefix(k, 0x64))
 		return true;
 	if (rule_reads_selector(k) && refuses_selector(k))
-		return true;
-	if (refuses_unmeasured(k, mode))
 		return true;
 	/* The result is undefined when the count exceeds the operand size. */
 	if ((m == ZYDIS_MNEMONIC_SHLD || m == ZYDIS_MNEMONIC_SHRD) && k->op[0].size == 16 &&
@@ -341,17 +282,8 @@ enum tolerance rule_tolerance(const struct insn_row *row)
 }
 
 /* clang-format on */
-static bool is_fcomi(const struct insn_row *row)
+u16 rule_sw_mask(const struct diff_case *k)
 {
-	return row->mnemonic == ZYDIS_MNEMONIC_FCOMI || row->mnemonic == ZYDIS_MNEMONIC_FCOMIP ||
-	       row->mnemonic == ZYDIS_MNEMONIC_FUCOMI || row->mnemonic == ZYDIS_MNEMONIC_FUCOMIP;
-}
-
-u16 rule_sw_mask(const struct diff_case *k, const struct diff_end *host)
-{
-	(void)host;
-	if (k->row && is_fcomi(k->row) && !all_measured(k))
-		return (u16)~0x200u;
 	if (rule_tolerance(k->row) == TOL_X87_TRANSCENDENTAL)
 		return (u16)~0x200u;
 	return 0xffff;
@@ -359,8 +291,6 @@ u16 rule_sw_mask(const struct diff_case *k, const struct diff_end *host)
 
 const char *rule_note(const struct insn_row *row)
 {
-	if (is_fcomi(row))
-		return "C1: on Intel's processors only";
 	if (rule_tolerance(row) == TOL_X87_TRANSCENDENTAL)
 		return "result within 2 units in the last place; C1 (rounded up) follows the approximation";
 	if (rule_tolerance(row) == TOL_RECIPROCAL)

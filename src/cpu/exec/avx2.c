@@ -153,7 +153,7 @@ static enum xr half_span(struct cpu *c, const struct insn *i, unsigned access, s
 
 	TRY(insn_la(c, i, i->memsz, access, &la));
 	if (quirk(c, QUIRK_VEC_CHECKS_ALIGNMENT))
-		TRY(alignment_check(c, la, i->memsz));
+		TRY(alignment_check(c, la, i->memsz, i->memsz));
 	return mem_span(c, la, i->memsz, access | vec_stack(i), s);
 }
 

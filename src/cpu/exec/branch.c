@@ -166,17 +166,25 @@ HANDLER(jmp64_m)
 }
 CHAIN_BRANCH(jmp64_m)
 
-/* The target of CALL comes before its push, or behind it. */
-static inline enum xr call_check(struct cpu *c, u64 target)
+static cold enum xr refuse_call(struct cpu *c, unsigned size)
 {
-	return quirk(c, QUIRK_CALL_PUSHES_FIRST) ? XR_OK : branch_check(c, target);
+	TRY(push_prove(c, size));
+	return fault_gp(c, 0);
+}
+
+/* The stack is looked at before the target, on any processor; what is pushed may be there before, or not at all. */
+static inline enum xr call_check(struct cpu *c, unsigned size, u64 target)
+{
+	if (quirk(c, QUIRK_CALL_PUSHES_FIRST) || likely(branch_check(c, target) == XR_OK))
+		return XR_OK;
+	return refuse_call(c, size);
 }
 
 static inline enum xr call64_to(struct cpu *c, const struct insn *i, u64 target)
 {
 	u64 sp = c->r[REG_RSP] - 8;
 
-	TRY(call_check(c, target));
+	TRY(call_check(c, 8, target));
 	TRY(mem_write64(c, sp, ACC_STACK, c->r[REG_RIP] + i->aux));
 	TRY(jump64(c, i, target));
 	c->r[REG_RSP] = sp;
@@ -261,7 +269,7 @@ static enum xr call_to(struct cpu *c, const struct insn *i, u64 target)
 {
 	u64 sp = c->r[REG_RSP];
 
-	TRY(call_check(c, target));
+	TRY(call_check(c, i->opsz, target));
 	TRY(push(c, i->opsz, next_rip(c, i)));
 
 	enum xr r = branch_to(c, i, target);

@@ -112,6 +112,7 @@ enum xr op_read128(struct cpu *c, const struct insn *i, u64 out[2]) must_check;
 
 /* ---- stack: pushes and pops at the stack-address size, faulting as #SS ---- */
 enum xr push(struct cpu *c, unsigned size, u64 v) must_check;
+enum xr push_prove(struct cpu *c, unsigned size) must_check; /* would a push fault? */
 enum xr push_selector(struct cpu *c, unsigned size, u16 sel) must_check; /* PUSH Sreg */
 enum xr pop(struct cpu *c, unsigned size, u64 *v) must_check;
 /* RSP <- v at the stack-address size, upper bits kept for 16-bit stacks. */

@@ -301,7 +301,7 @@ static enum xr env_span(struct cpu *c, const struct insn *i, unsigned size, unsi
 	la_t la;
 
 	TRY(insn_la(c, i, size, access, &la));
-	TRY(alignment_check(c, la, i->opsz == 2 ? 2 : 4));
+	TRY(alignment_check(c, la, size, i->opsz == 2 ? 2 : 4));
 	TRY(mem_span(c, la, i->opsz == 2 ? 2 : 4, access | stack_access(i), s));
 	return image_span(c, i, la, size, access, s);
 }

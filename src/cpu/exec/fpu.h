@@ -180,14 +180,14 @@ static inline unsigned stack_access(const struct insn *i)
 {
 	return i->seg == SEG_SS ? ACC_STACK : 0;
 }
-/* An image of the FPU's state in memory: which of its pages a fault names depends on where the processor starts. */
+/* An image of the FPU's state in memory: processors of both makers look at its last byte first. */
 static inline enum xr image_span(struct cpu *c, const struct insn *i, la_t la, u32 size, unsigned access, struct span *s)
 {
 	u64 ea = insn_ea(c, i), end = i->addrsz == 8 ? ea + size - 1 : (u32)(ea + size - 1);
 	la_t last = la + (end - ea);
 
 	access |= stack_access(i);
-	if (quirk(c, QUIRK_IMAGE_END_FIRST) && (!long_mode(c) || is_canonical(last, c->la_bits)))
+	if (!long_mode(c) || is_canonical(last, c->la_bits))
 		TRY(mem_span(c, long_mode(c) ? last : (u32)last, 1, access, s));
 	return mem_span(c, la, size, access, s);
 }

@@ -160,9 +160,9 @@ void vec_bind(struct insn *i, const struct dec *d)
 
 /* ---- memory, where the L1 has no answer ---- */
 
-static enum xr vec_alignment(struct cpu *c, la_t la)
+static enum xr vec_alignment(struct cpu *c, la_t la, unsigned size)
 {
-	return quirk(c, QUIRK_VEC_CHECKS_ALIGNMENT) ? alignment_check(c, la, 16) : XR_OK;
+	return quirk(c, QUIRK_VEC_CHECKS_ALIGNMENT) ? alignment_check(c, la, size, 16) : XR_OK;
 }
 
 enum xr vec_read_slow(struct cpu *c, la_t la, unsigned size, unsigned access, void *out)
@@ -171,7 +171,7 @@ enum xr vec_read_slow(struct cpu *c, la_t la, unsigned size, unsigned access, vo
 
 	if (size <= 8)
 		return mmu_read_slow(c, la, size, access, out);
-	TRY(vec_alignment(c, la));
+	TRY(vec_alignment(c, la, size));
 	TRY(mem_span(c, la, size, access, &s));
 	span_read(c, &s, 0, out, size);
 	return XR_OK;
@@ -183,7 +183,7 @@ enum xr vec_write_slow(struct cpu *c, la_t la, unsigned size, unsigned access, c
 
 	if (size <= 8)
 		return mmu_write_slow(c, la, size, access, in);
-	TRY(vec_alignment(c, la));
+	TRY(vec_alignment(c, la, size));
 	TRY(mem_span(c, la, size, access, &s));
 	span_write(c, &s, 0, in, size);
 	return XR_OK;

@@ -39,6 +39,15 @@ enum xr push(struct cpu *c, unsigned size, u64 v)
 	return push_bytes(c, size, size, v);
 }
 
+enum xr push_prove(struct cpu *c, unsigned size)
+{
+	la_t la;
+	u64 old;
+
+	TRY(stack_la(c, (c->r[REG_RSP] - size) & stack_mask(c), size, ACC_WRITE, &la));
+	return mem_rmw(c, la, size, ACC_STACK, &old);
+}
+
 enum xr push_selector(struct cpu *c, unsigned size, u16 sel)
 {
 	return push_bytes(c, size, size == 4 && quirk(c, QUIRK_PUSH_SREG_16) ? 2 : size, sel);

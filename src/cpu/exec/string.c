@@ -11,7 +11,7 @@ static enum xr movs_prove(struct cpu *c, const struct insn *i, la_t la, unsigned
 {
 	struct span s;
 
-	TRY(alignment_check(c, la, i->opsz));
+	TRY(alignment_check(c, la, i->opsz, i->opsz));
 	return mem_span(c, la, i->opsz, access, &s);
 }
 

@@ -37,7 +37,7 @@ enum xr x87_prove(struct cpu *c, const struct insn *i, unsigned size, struct spa
 	la_t la;
 
 	TRY(insn_la(c, i, size, ACC_WRITE, &la));
-	TRY(alignment_check(c, la, size > 8 ? 8 : size));
+	TRY(alignment_check(c, la, size, size > 8 ? 8 : size));
 	return mem_span(c, la, size, ACC_WRITE | stack_access(i), s);
 }
 

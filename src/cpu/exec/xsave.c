@@ -185,7 +185,7 @@ static enum xr fx_span(struct cpu *c, const struct insn *i, unsigned access, str
 	if (c->cr0 & CR0_TS)
 		return fault_nm(c);
 	TRY(insn_la(c, i, LEGACY_SIZE, access, &la));
-	TRY(alignment_check(c, la, 4));
+	TRY(alignment_check(c, la, LEGACY_SIZE, 4));
 	if (!is_aligned(la, 16))
 		return fault_gp(c, 0);
 	return image_span(c, i, la, LEGACY_SIZE, access, s);
@@ -257,9 +257,12 @@ static enum xr area_span(struct cpu *c, const struct insn *i, u32 size, unsigned
 	la_t la;
 
 	TRY(insn_la(c, i, size, access, &la));
-	TRY(alignment_check(c, la, 4));
+	if (!quirk(c, QUIRK_XSAVE_START_FIRST))
+		TRY(alignment_check(c, la, size, 4));
 	if (!is_aligned(la, 64))
 		return fault_gp(c, 0);
+	if (quirk(c, QUIRK_XSAVE_START_FIRST))
+		TRY(mem_span(c, la, 4, access | stack_access(i), s));
 	return image_span(c, i, la, size, access, s);
 }
 

@@ -361,7 +361,7 @@ enum xr mem_span(struct cpu *c, la_t la, u32 len, unsigned access, struct span *
 /* ---- scalars ---- */
 static enum xr check_alignment(struct cpu *c, la_t la, unsigned size, unsigned access)
 {
-	return access & ACC_SUPER ? XR_OK : alignment_check(c, la, size);
+	return access & ACC_SUPER ? XR_OK : alignment_check(c, la, size, size);
 }
 
 #define CACHE_LINE 64u

@@ -103,15 +103,17 @@ enum xr mem_rmw(struct cpu *c, la_t la, unsigned size, unsigned access, u64 *out
  * "Alignment Check Exception (#AC)" for accesses by mem_span(), before it; the scalar ones above check by themselves.
  * While the check is on no L1 entry matches, so that every access comes where it is made. DEVIATION from "Priority Among
  * Concurrent Events": processors of both makers check before they translate; only an address that is not canonical
- * comes first.
+ * comes first, on some if only its end is not.
  */
-static inline enum xr alignment_check(struct cpu *c, la_t la, unsigned align)
+static inline enum xr alignment_check(struct cpu *c, la_t la, unsigned size, unsigned align)
 {
 	if (likely(!(la & (align - 1)) || c->cpl != 3 || !(c->cr0 & CR0_AM) || !(c->rflags & FL_AC)))
 		return XR_OK;
-	if ((c->efer & EFER_LMA) && !is_canonical(la, c->la_bits))
+	if (!(c->efer & EFER_LMA))
+		return cpu_fault(c, EX_AC, 0);
+	if (quirk(c, QUIRK_CANONICAL_TO_THE_END) && !is_canonical(la + size - 1, c->la_bits))
 		return XR_OK;
-	return cpu_fault(c, EX_AC, 0);
+	return is_canonical(la, c->la_bits) ? cpu_fault(c, EX_AC, 0) : XR_OK;
 }
 
 #endif
