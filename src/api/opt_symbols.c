@@ -1,10 +1,25 @@
-/* --symbols FILE[@ADDRESS][,for=monitor|guest]: whose addresses get names. */
+/* --symbols FILE[@ADDRESS][,.SECTION=ADDRESS...][,for=monitor|guest]: whose addresses get names. */
 #include "api/options.h"
+
+static enum status section(struct options *o, struct inspect_symbols *s, const char *name, const char *value, struct err *err)
+{
+	struct inspect_section *at = &s->section[s->sections];
+
+	if (s->sections == INSPECT_SECTIONS)
+		return opt_bad(o, err, ": at most %u sections", INSPECT_SECTIONS);
+	at->name = name;
+	if (!opt_number(value, &at->at))
+		return opt_bad(o, err, " %s=%s: an address", name, value);
+	s->sections++;
+	return ST_OK;
+}
 
 static enum status key(struct options *o, struct inspect_symbols *s, const char *name, const char *value, struct err *err)
 {
+	if (name[0] == '.')
+		return section(o, s, name, value, err);
 	if (strcmp(name, "for") != 0)
-		return opt_bad(o, err, " %s: unknown; FILE[@ADDRESS][,for=monitor|guest]", name);
+		return opt_bad(o, err, " %s: unknown; FILE[@ADDRESS][,.SECTION=ADDRESS...][,for=monitor|guest]", name);
 	if (!strcmp(value, "monitor"))
 		s->who = PLACE_MONITOR;
 	else if (!strcmp(value, "guest"))
@@ -39,9 +54,9 @@ OPT_SET(symbols)
 		if (!name && !s->path)
 			split_address(s, v);
 		else if (!name)
-			return opt_bad(o, err, " %s: FILE[@ADDRESS][,for=monitor|guest]", v);
+			return opt_bad(o, err, " %s: FILE[@ADDRESS][,.SECTION=ADDRESS...][,for=monitor|guest]", v);
 		else if (key(o, s, name, v, err) != ST_OK)
 			return ST_ARG;
 	}
-	return s->path && *s->path ? ST_OK : opt_bad(o, err, ": a file is missing: FILE[@ADDRESS][,for=monitor|guest]");
+	return s->path && *s->path ? ST_OK : opt_bad(o, err, ": a file is missing: FILE[@ADDRESS][,.SECTION=ADDRESS...][,for=monitor|guest]");
 }

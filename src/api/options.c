@@ -46,7 +46,7 @@ static const struct option_row table[] = {
 	{ "trace", NULL, ARG_VALUE, PROFILE_BOTH, "KIND[,KIND...][,KEY=VALUE...][:FILE]", "vm, insn, int, mmio, io, msr, vmread, vmwrite; only where cpu=N, rip=FROM-TO, insns=FROM-TO, reason=EXIT, in=guest|monitor; limit=SIZE keeps the last; FILE.txt, .jsonl or .json (Perfetto)", opt_trace, NULL },
 	{ "ring", NULL, ARG_VALUE, PROFILE_BOTH, "N", "keep the last N instructions, for when the machine dies (slow, as --trace=insn is)", opt_ring, NULL },
 	{ "stats", NULL, ARG_OPTIONAL, PROFILE_BOTH, "[=FILE]", "counts at the end; as JSON in FILE.json and FILE.jsonl", opt_stats, NULL },
-	{ "symbols", NULL, ARG_VALUE | ARG_MANY, PROFILE_BOTH, "FILE[@ADDRESS][,for=monitor|guest]", "names and source lines from an ELF or PE file; may be given several times", opt_symbols, NULL },
+	{ "symbols", NULL, ARG_VALUE | ARG_MANY, PROFILE_BOTH, "FILE[@ADDRESS][,.SECTION=ADDRESS...][,for=monitor|guest]", "names and source lines from an ELF, PE or .ko file; may be given several times", opt_symbols, NULL },
 	{ "sanitize", NULL, ARG_OPTIONAL, PROFILE_BOTH, "[=KIND,...]", "report a monitor's mistakes that silicon forgives; --sanitize=help lists the kinds", opt_sanitize, NULL },
 	/* who looks inside */
 	{ "gdb", NULL, ARG_OPTIONAL, PROFILE_BOTH, "[=tcp:HOST:PORT|unix:PATH]", "listen for gdb (tcp:127.0.0.1:1234)", opt_gdb, "tcp: unix:" },

@@ -29,13 +29,19 @@ struct inspect_event {
 	u64 count; /* how often this check has refused this instruction so far: the explanation is for the first */
 };
 
-/* A file with symbols: FILE[@ADDRESS][,for=monitor|guest]. */
+/* A file with symbols: FILE[@ADDRESS][,.SECTION=ADDRESS...][,for=monitor|guest]. */
+#define INSPECT_SECTIONS 16
 enum place_who { PLACE_MONITOR = 1, PLACE_GUEST = 2 };
 struct inspect_symbols {
 	const char *path, *option; /* as on the command line, for messages */
 	u64 at;                    /* the linear address of its first byte, with has_at */
 	bool has_at;
 	u8 who;                    /* enum place_who bits */
+	struct inspect_section {
+		const char *name;
+		u64 at;
+	} section[INSPECT_SECTIONS]; /* of a relocatable object */
+	unsigned sections;
 };
 #define INSPECT_SYMBOLS 16
 /* Which events a trace is for. Ranges are alternatives, kinds of condition hold together. */

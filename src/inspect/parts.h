@@ -10,7 +10,8 @@
 
 #include "inspect/inspect.h"
 
-#define PLACE_SIZE 192 /* room for inspect_place() */
+#define PLACE_SIZE  192 /* room for inspect_place() */
+#define MODULE_NAME 56  /* in struct module of Linux */
 
 /* ---- text.c ---- */
 /* Text that grows. Out of memory: what does not fit is left out. */
@@ -284,6 +285,7 @@ struct place_file {
 	struct symbols *symbols;
 	u8 how, who;      /* enum place_rule; enum place_who bits */
 	bool looked;      /* the slide is what a search has found last */
+	char module[MODULE_NAME]; /* of which it is the file; "" none, or where it is was told */
 	u64 slide;        /* where it runs minus where it was linked */
 };
 struct places {
@@ -337,8 +339,7 @@ bool kernels_name(struct inspect *i, struct cpu *c, la_t la, bool monitor, char 
 void kernels_close(struct kernels *k);
 
 /* ---- modules.c ---- */
-#define MODULES     512
-#define MODULE_NAME 56
+#define MODULES 512
 struct module {
 	u64 at, tables, symbols_at; /* struct module, its core_kallsyms, and what that points to */
 	u64 first, end;             /* of its functions */

@@ -7,11 +7,33 @@
 #include "inspect/parts.h"
 #include "symbols/symbols.h"
 
-enum place_rule { PLACE_LOADED /* the kernel */, PLACE_FIXED, PLACE_MOVES };
+enum place_rule { PLACE_LOADED /* the kernel */, PLACE_FIXED, PLACE_MOVES, PLACE_MODULE /* where Linux says */ };
+
+/* A module has the name of its file, with underscores. */
+static void module_name(const char *path, char out[MODULE_NAME])
+{
+	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path, *end = strstr(name, ".ko");
+
+	snprintf(out, MODULE_NAME, "%.*s", end ? (int)min_u64((u64)(end - name), MODULE_NAME - 1) : 0, name);
+	for (char *p = out; *p; p++)
+		*p = *p == '-' ? '_' : *p;
+}
+
+static enum status open_symbols(struct place_file *f, const struct inspect_symbols *o, struct err *err)
+{
+	struct symbols_section at[INSPECT_SECTIONS + 1];
+	size_t n = 0;
+
+	if (o->has_at)
+		at[n++] = (struct symbols_section){".text", o->at};
+	for (unsigned k = 0; k < o->sections; k++)
+		at[n++] = (struct symbols_section){o->section[k].name, o->section[k].at};
+	return symbols_open(&f->symbols, o->path, at, n, err);
+}
 
 static enum status open_file(struct place_file *f, const struct inspect_symbols *o, struct err *err)
 {
-	enum status s = symbols_open(&f->symbols, o->path, err);
+	enum status s = open_symbols(f, o, err);
 	const void *bytes;
 	u64 at;
 	size_t n;
@@ -19,7 +41,11 @@ static enum status open_file(struct place_file *f, const struct inspect_symbols 
 	if (s != ST_OK)
 		return err_in(err, s, o->option);
 	f->who = o->who;
-	if (o->has_at) {
+	if (symbols_is_object(f->symbols)) {
+		f->how = o->has_at || o->sections ? PLACE_FIXED : PLACE_MODULE;
+		if (f->how == PLACE_MODULE)
+			module_name(o->path, f->module);
+	} else if (o->has_at) {
 		f->how = PLACE_FIXED;
 		f->slide = o->at - symbols_image(f->symbols).first;
 	} else {
@@ -53,7 +79,7 @@ static void open_kernel(struct inspect *i)
 	if (i->places.kernel_tried)
 		return;
 	i->places.kernel_tried = true;
-	if (!i->m->cfg.kernel || symbols_open(&f->symbols, i->m->cfg.kernel, &err) != ST_OK)
+	if (!i->m->cfg.kernel || symbols_open(&f->symbols, i->m->cfg.kernel, NULL, 0, &err) != ST_OK)
 		return;
 	f->how = PLACE_LOADED;
 	f->who = PLACE_MONITOR | PLACE_GUEST;
@@ -104,7 +130,27 @@ static bool linked_at(struct place_file *f, struct cpu *c, la_t la, bool seen, u
 			return false;
 		*linked = la - f->slide;
 		return seen || f->looked;
+	case PLACE_MODULE: return false;
 	default: return true;
+	}
+}
+
+/* "vmx_vcpu_run+0x1a [kvm_intel]", as the kernel says: its file has the line. */
+static void add_module_line(struct inspect *i, u8 who, char *out, size_t len)
+{
+	char function[PLACE_SIZE], module[MODULE_NAME + 1] = "", line[80];
+	unsigned offset = 0;
+	u64 linked;
+
+	if (sscanf(out, "%191[^+ ]+%x [%56[^]]", function, &offset, module) != 3 && sscanf(out, "%191[^+ ] [%56[^]]", function, module) != 2)
+		return;
+	for (unsigned n = 0; n < i->places.count; n++) {
+		struct place_file *f = &i->places.file[n];
+		size_t used = strlen(out);
+
+		if (f->how == PLACE_MODULE && (f->who & who) && !strcmp(f->module, module) &&
+		    symbols_find_only(f->symbols, function, &linked) && symbols_line(f->symbols, linked + offset, line, sizeof(line)))
+			snprintf(out + used, len - used, " %s", line);
 	}
 }
 
@@ -126,7 +172,8 @@ static void place(struct inspect *i, struct cpu *c, la_t la, bool seen, u8 who, 
 			snprintf(out + used, len - used, " %s", line);
 		return;
 	}
-	kernels_name(i, c, la, who == PLACE_MONITOR, out, len);
+	if (kernels_name(i, c, la, who == PLACE_MONITOR, out, len))
+		add_module_line(i, who, out, len);
 }
 
 void inspect_place(struct inspect *i, struct cpu *c, la_t la, char *out, size_t len)

@@ -7,7 +7,33 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-enum status symbols_open(struct symbols **out, const char *path, struct err *err)
+/* A PE and an object as a linked ELF. */
+static void link_file(struct symbols *s, const struct symbols_section *at, size_t n)
+{
+	if (s->size > 2 && !memcmp(s->data, "MZ", 2)) {
+		s->made = pe_as_elf(s->f.data, s->f.size, &s->size);
+	} else {
+		s->made = object_as_elf(s->f.data, s->f.size, at, n);
+		s->object = s->made != NULL;
+	}
+	if (s->made)
+		s->data = s->made;
+}
+
+/* Sections that the file does not have. */
+static enum status check_sections(const struct symbols *s, const char *path, const struct symbols_section *at, size_t n,
+                                  struct err *err)
+{
+	for (size_t k = 0; k < n; k++) {
+		if (!s->object && strcmp(at[k].name, ".text") != 0)
+			return err_set(err, ST_ARG, "%s: %s=: only the sections of a relocatable object are told one by one", path, at[k].name);
+		if (s->object && !object_has(s->f.data, s->f.size, at[k].name))
+			return err_set(err, ST_ARG, "%s: has no section %s", path, at[k].name);
+	}
+	return ST_OK;
+}
+
+enum status symbols_open(struct symbols **out, const char *path, const struct symbols_section *at, size_t n, struct err *err)
 {
 	struct symbols *s = base_alloc(sizeof(*s));
 
@@ -21,8 +47,12 @@ enum status symbols_open(struct symbols **out, const char *path, struct err *err
 	}
 	s->data = s->f.data;
 	s->size = s->f.size;
-	if (s->size > 2 && !memcmp(s->data, "MZ", 2) && (s->made = pe_as_elf(s->f.data, s->f.size, &s->size)))
-		s->data = s->made;
+	link_file(s, at, n);
+	st = check_sections(s, path, at, n, err);
+	if (st != ST_OK) {
+		symbols_close(s);
+		return st;
+	}
 	bool elf = s->size > 4 && !memcmp(s->data, "\177ELF", 4);
 	elf_read(s);
 	if (s->n || (elf && lines_open(s))) {
@@ -111,6 +141,24 @@ bool symbols_find(const struct symbols *s, const char *name, u64 *vaddr)
 		return true;
 	}
 	return false;
+}
+
+bool symbols_find_only(const struct symbols *s, const char *name, u64 *vaddr)
+{
+	unsigned found = 0;
+
+	for (size_t k = 0; k < s->n; k++) {
+		if (strcmp(s->sym[k].name, name) != 0)
+			continue;
+		*vaddr = s->sym[k].value;
+		found++;
+	}
+	return found == 1;
+}
+
+bool symbols_is_object(const struct symbols *s)
+{
+	return s->object;
 }
 
 bool symbols_linked(const struct symbols *s, u64 pa, u64 *vaddr)

@@ -11,8 +11,16 @@
 
 struct symbols;
 
-/* ST_ARG: neither ELF nor PE; without symbols and lines; ST_IO, ST_NOMEM. err->text names the path. */
-enum status symbols_open(struct symbols **out, const char *path, struct err *err) must_check;
+/* Where sections of a relocatable object are. Of one for which none is told, only names can be asked for. */
+struct symbols_section {
+	const char *name;
+	u64 at;
+};
+/* The n sections are of an object; what is linked takes a single .text as a remark. ST_ARG: neither ELF nor PE; without
+ * symbols and lines; no such section; ST_IO, ST_NOMEM. err->text names the path. */
+enum status symbols_open(struct symbols **out, const char *path, const struct symbols_section *at, size_t n,
+                         struct err *err) must_check;
+bool symbols_is_object(const struct symbols *s);
 /* The same from names found elsewhere, sorted or not; `name` is copied. */
 struct symbol_name {
 	u64 value, size; /* size 0: not known */
@@ -34,7 +42,8 @@ void symbols_close(struct symbols *s);
 bool symbols_name(const struct symbols *s, u64 vaddr, char *out, size_t len);
 /* "boot.c:41", and of code that was built into its callers "vmcs.c:53 (from 271, boot.c:405)". false: unknown. */
 bool symbols_line(struct symbols *s, u64 vaddr, char *out, size_t len);
-/* The address of a name. */
+/* The address of a name; symbols_find_only(): of the only one that is called so. */
+bool symbols_find_only(const struct symbols *s, const char *name, u64 *vaddr);
 bool symbols_find(const struct symbols *s, const char *name, u64 *vaddr);
 /* The linked address of what lies at a physical address. false: not this file's. */
 bool symbols_linked(const struct symbols *s, u64 pa, u64 *vaddr);

@@ -164,7 +164,7 @@ static struct symbols *open_symbols(const char *path)
 	struct symbols *s;
 	struct err err;
 
-	return symbols_open(&s, path, &err) == ST_OK ? s : NULL;
+	return symbols_open(&s, path, NULL, 0, &err) == ST_OK ? s : NULL;
 }
 
 static const struct sym names[] = {
