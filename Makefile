@@ -3,7 +3,7 @@ BUILD  ?= build
 PREFIX ?= /usr/local
 CC     ?= cc
 
-.PHONY: all build demo check check-long mutate bench install deb container clean help
+.PHONY: all build demo check check-long mutate bench bench-docs install deb container clean help
 
 all: build
 
@@ -13,7 +13,8 @@ help:
 	@echo 'make check       run the tests; ends with "N passed, N failed, N skipped"'
 	@echo 'make check-long  the long campaigns and the full matrices: about an hour; FUZZ_SECONDS=3600 for hours of fuzzing'
 	@echo 'make mutate      random mutants of the sources against the tests that reach them (ARGS="--count 300 --seed 2 --files src/vmx")'
-	@echo 'make bench       speed ratios against Bochs and QEMU/TCG where they are installed'
+	@echo 'make bench       speed ratios against Bochs and QEMU/TCG where they are installed (make deps-bench installs QEMU); ARGS="--only sh --rounds 1"'
+	@echo 'make bench-docs  the loads alone, their table and picture written into docs/BENCHMARKS.md'
 	@echo 'make install     DESTDIR= PREFIX=$(PREFIX)'
 	@echo 'make deb         a Debian source package and its packages, in $(BUILD)/deb; checked by lintian'
 	@echo 'make container   an image of Debian with Turnstile in it, for CI: $(BUILD)/container/turnstile.tar (as root)'
@@ -45,8 +46,11 @@ check-long: deps-check build
 mutate: deps-check build
 	@tools/mutate --build $(BUILD) $(ARGS)
 
-bench: deps-build build
-	@python3 bench/run.py --build $(BUILD)
+bench: deps-demo build
+	@python3 bench/run.py --build $(BUILD) $(ARGS)
+
+bench-docs: deps-bench build
+	@python3 bench/run.py --build $(BUILD) --only loads --write $(ARGS)
 
 install: build
 	@meson configure $(BUILD) -Dprefix=$(PREFIX) && DESTDIR='$(DESTDIR)' meson install -C $(BUILD) --quiet

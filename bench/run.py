@@ -2,8 +2,8 @@
 """Speed ratios, measured side by side in one run: Turnstile against Debian's Bochs and QEMU/TCG where they are installed.
 Absolute times mean little on a shared machine; each figure is the best of --repeat rounds taken in turn.
 
-  run.py [--build DIR] [--repeat N] [--only NAME]
-  run.py [--build DIR] --against DIR [--rounds N] [--repeat N] [--wall] [--only NAME]
+  run.py [--build DIR] [--repeat N] [--rounds N] [--only NAME] [--jit SETTING] [--write]
+  run.py [--build DIR] --against DIR [--rounds N] [--repeat N] [--wall] [--only NAME] [--jit SETTING]
 
 With --against our own measures alone are taken, with both builds in turn: processor time of the program (the other load of the
 computer counts little, but the kernel tells it in ticks, of 4 ms here and there) or, with --wall, wall time; the ratio of each
@@ -24,6 +24,10 @@ import tempfile
 import termios
 import threading
 import time
+
+import loads
+import page
+import ratios
 
 ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'))
 GUESTS = ['intloop', 'memloop', 'vmrun', 'nested', 'vmx'] # vmx: TCG has none, so Bochs alone is the peer
@@ -368,15 +372,54 @@ def main():
     ap.add_argument('--only', action='append')
     ap.add_argument('--against', metavar='DIR', help='another build of ours: compare the two')
     ap.add_argument('--rounds', type=int, default=5)
+    ap.add_argument('--jit', metavar='SETTING', help='passed on to our machine where it has that option')
+    ap.add_argument('--write', action='store_true', help='put the table and the picture into docs/BENCHMARKS.md')
     ap.add_argument('--wall', action='store_true', help='with --against, on a quiet computer: wall time')
     a = ap.parse_args()
-    if a.against:
+    build, base = os.path.abspath(a.build), a.against and os.path.abspath(a.against)
+    known = OWN + ['looking', 'kvm-in-kvm', 'loads', 'compute'] + loads.NAMES
+    wrong = [n for n in a.only or [] if n not in known]
+    if wrong:
+        ap.error(f'no measure {wrong[0]}: there are {", ".join(known)}')
+    chosen = [n for n in loads.NAMES if not a.only or n in a.only or 'loads' in a.only or ('compute' in a.only and loads.is_compute(n))]
+    if a.jit and not loads.knows_jit(build):
+        print(f'--jit {a.jit}: this build has no such option', file=sys.stderr)
+    if base:
         names = [n for n in a.only or OWN if n in OWN]
-        sys.exit(not compare(os.path.abspath(a.build), os.path.abspath(a.against), names, a.rounds, a.repeat, wall if a.wall else processor))
+        clock = wall if a.wall else processor
+        good = not names or compare(build, base, names, a.rounds, a.repeat, clock)
+        sys.exit(not (compare_loads(build, base, chosen, a) and good))
+    if chosen:
+        measure_loads(build, chosen, a)
+    if not a.only or set(a.only) - set(loads.NAMES) - {'loads', 'compute'}:
+        measure_machine(build, a)
+
+
+def compare_loads(build, base, chosen, a):
+    """The loads with two builds; true: nothing is more than 3 % slower. Unless they are named they are left out: they take minutes."""
+    if not a.only or not chosen:
+        return True
+    rows, machines = loads.measure(build, base, chosen, a.rounds, a.jit, peers=False)
+    print(ratios.table(rows, machines, 'Turnstile'))
+    slower = [r.name for r in rows if (r.ratio('Turnstile', 'before') or 0) > SLOWER]
+    print(f'SLOWER: {", ".join(slower)}' if slower else 'nothing is slower')
+    return not slower
+
+
+def measure_loads(build, chosen, a):
+    rows, machines = loads.measure(build, None, chosen, a.rounds, a.jit)
+    peers = [m for m in machines if m != 'Turnstile']
+    print(ratios.table(rows, machines, 'Turnstile'))
+    for line in ratios.summary(rows, 'Turnstile', peers) + [note for row in rows for note in row.notes]:
+        print(line)
+    if a.write:
+        page.write(rows, machines, build, a.rounds, a.jit)
+
+
+def measure_machine(build, a):
     for v in versions():
         print('peer: ' + v)
     print('settings: QEMU -M q35 -accel tcg -cpu max; Bochs model=ryzen (boot: corei7_haswell_4770), ips=1000000000, sync=none, disk boot')
-    build = os.path.abspath(a.build)
     startup, resident = measure_startup(build)
     best = measure(build, [n for n in a.only or GUESTS if n in GUESTS], a.repeat)
     if not a.only or 'boot' in a.only:
