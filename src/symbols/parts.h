@@ -32,7 +32,8 @@ struct symbols {
 		u64 vaddr, n;
 		const u8 *bytes;
 	} anchor;
-	void *elf, *dwarf; /* elfutils' */
+	struct elfutils *elfutils; /* once lines were asked for */
+	void *elf, *dwarf;
 };
 
 /* ---- elf.c: fills what is there ---- */

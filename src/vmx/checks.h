@@ -22,19 +22,22 @@ struct vmx_caps {
 	u8 phys_bits, la_bits;
 	bool sgx, rtm, bus_lock;
 	bool first; /* QUIRK_VMX_FIRST */
-	u64 fields[16]; /* by VMX_FIELD_KEY: this field exists */
+	u8 slot[2048]; /* by VMX_FIELD_KEY: the slot of the field plus 1; 0: it does not exist */
 };
-#define VMX_FIELD_KEY(encoding) (((encoding) >> 13 & 3) << 8 | ((encoding) >> 10 & 3) << 6 | ((encoding) >> 1 & 63))
+#define VMX_FIELD_KEY(encoding) (((encoding) >> 4 & 0x6c0) | ((encoding) >> 1 & 63)) /* bit 12 is 0 */
 
-/* VMREAD and VMWRITE ask each time. Bit 12 and bits 31:15 are 0, indexes go to 63 here, only fields of 64 bits have a
- * high half. */
+/* The slot of a field plus 1, of any encoding; 0: there is no such field. VMREAD and VMWRITE ask each time. Bit 12 and bits
+ * 63:15 are 0, indexes go to 63 here, only fields of 64 bits have a high half. */
+static inline unsigned vmx_field_slot(const struct vmx_caps *p, u64 encoding)
+{
+	if ((encoding & ~0x6c7full) || ((encoding & 1) && (encoding >> 13 & 3) != 1))
+		return 0;
+	return p->slot[VMX_FIELD_KEY((u32)encoding)];
+}
+
 static inline bool vmx_field_exists(const struct vmx_caps *p, u32 encoding)
 {
-	u32 key = VMX_FIELD_KEY(encoding);
-
-	if ((encoding & 0xffff9380) || ((encoding & 1) && (encoding >> 13 & 3) != 1))
-		return false;
-	return p->fields[key >> 6] >> (key & 63) & 1;
+	return vmx_field_slot(p, encoding) != 0;
 }
 
 /* What checks look at besides fields; numbers above every encoding. */

@@ -47,8 +47,8 @@ void vmx_diary_cleared(struct cpu *c, u64 pa); /* VMCLEAR: no field has been wri
 void vmx_diary_restart(struct cpu *c);         /* state came from outside */
 void vmx_diary_free(struct cpu *c);
 
-/* This instruction is about to write the field, which is `was`. */
-static inline void vmx_diary_write(struct vmx_diary *d, const struct cpu *c, const struct insn *i, unsigned slot, u64 was)
+/* The instruction i at rip is about to write the field, which is `was`. */
+static inline void vmx_diary_write(struct vmx_diary *d, const struct cpu *c, const struct insn *i, u64 rip, unsigned slot, u64 was)
 {
 	struct vmx_mark *m;
 
@@ -57,7 +57,7 @@ static inline void vmx_diary_write(struct vmx_diary *d, const struct cpu *c, con
 	m = &d->mark[slot];
 	if (m->turn.entries != d->turn.entries)
 		m->was = was;
-	m->rip = insn_rip(c, i);
+	m->rip = rip;
 	m->insn = c->insns + i->idx;
 	m->turn = d->turn;
 	m->kind = ORIGIN_VMWRITE;

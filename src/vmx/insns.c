@@ -8,7 +8,7 @@
 #include "cpu/state/watch.h"
 #include "vmx/vmx.h"
 
-static enum xr gate(struct cpu *c, const struct insn *i, enum icpt id)
+static inlined enum xr gate(struct cpu *c, const struct insn *i, enum icpt id)
 {
 	if (!c->virt_root)
 		return vmx_refuse_insn(c, i, VMX_WHY_OUTSIDE, c->cr4, 0);
@@ -199,8 +199,8 @@ static void field_write(struct cpu *c, const struct insn *i, u32 encoding, u64 v
 	case 2: value = (u32)value; break;
 	default: break;
 	}
-	vmx_diary_write(c->guest ? vmx_of(c)->shadow_diary : vmx_of(c)->diary, c, i, vmcs_slot(encoding & ~1u),
-	                *field);
+	vmx_diary_write(c->guest ? vmx_of(c)->shadow_diary : vmx_of(c)->diary, c, i, insn_rip(c, i),
+	                vmcs_slot(encoding & ~1u), *field);
 	if (*field == value) /* monitors write host RSP again and again: it needs no new check */
 		return;
 	*field = value;
@@ -239,7 +239,7 @@ static enum xr vmread(struct cpu *c, const struct insn *i)
 	encoding = reg_get(c, i->r1, size);
 	if (no_target(c))
 		return vmx_refuse_insn(c, i, c->guest ? VMX_WHY_VMREAD_NO_LINK : VMX_WHY_VMREAD_NO_VMCS, encoding, VMCS_NONE);
-	if (encoding >> 15 || !vmx_field_exists(vmx_caps(c), (u32)encoding))
+	if (!vmx_field_slot(vmx_caps(c), encoding))
 		return vmx_refuse_insn(c, i, VMX_WHY_VMREAD_FIELD, encoding, 0);
 	value = field_read(c, (u32)encoding, size);
 	if (unlikely(c->watch))
@@ -275,7 +275,7 @@ static enum xr vmwrite(struct cpu *c, const struct insn *i)
 		TRY(op_read(c, i, size, &value));
 	else
 		value = reg_get(c, i->r1, size);
-	if (encoding >> 15 || !vmx_field_exists(vmx_caps(c), (u32)encoding))
+	if (!vmx_field_slot(vmx_caps(c), encoding))
 		return vmx_refuse_insn(c, i, VMX_WHY_VMWRITE_FIELD, encoding, 0);
 	if ((encoding >> 10 & 3) == 1 && !has(c, FEAT_VMX_VMWRITE_VMEXIT_FIELDS))
 		return vmx_refuse_insn(c, i, VMX_WHY_VMWRITE_READ_ONLY, encoding, 0);
@@ -284,6 +284,54 @@ static enum xr vmwrite(struct cpu *c, const struct insn *i)
 		vmx_watch_written(c, (u32)encoding & ~1u);
 	told(c, true, encoding, value);
 	return vmx_succeed(c);
+}
+
+/* ---- ... as monitors use them: in root operation, registers in 64-bit code, and nobody looks ---- */
+
+/* The slot of a field, in whole, that is there and may be accessed without a word; -1: by the instruction above. */
+static inlined int plain_slot(const struct cpu *c, u64 encoding)
+{
+	const struct vmx *v = vmx_of(c);
+	const bool looked_at = c->watch || (c->hooks->trace & (TRACE_VMREAD | TRACE_VMWRITE));
+
+	if (unlikely(!c->virt_root | c->guest | (c->cpl != 0) | (v->current == VMCS_NONE) | looked_at | (encoding & 1)))
+		return -1;
+	return (int)vmx_field_slot(&v->caps, encoding) - 1;
+}
+
+static enum xr vmread_fast(struct cpu *c, const struct insn *i)
+{
+	const int slot = plain_slot(c, reg64(c, i->r1));
+
+	if (unlikely(slot < 0))
+		return insn_chain_call(c, i);
+	set_reg64(c, i->r0, vmx_of(c)->f[slot]);
+	(void)!vmx_succeed(c);
+	return NEXT(c, i);
+}
+
+static enum xr vmwrite_fast(struct cpu *c, const struct insn *i)
+{
+	static const u64 bits_of[4] = {0xffff, ~0ull, 0xffffffff, ~0ull};
+	const u64 encoding = reg64(c, i->r0), value = reg64(c, i->r1) & bits_of[encoding >> 13 & 3];
+	const int slot = plain_slot(c, encoding);
+	struct vmx *v = vmx_of(c);
+
+	if (unlikely(slot < 0 || (encoding >> 10 & 3) == 1))
+		return insn_chain_call(c, i);
+	vmx_diary_write(v->diary, c, i, c->r[REG_RIP] + i->off, (unsigned)slot, v->f[slot]);
+	if (v->f[slot] != value) {
+		v->f[slot] = value;
+		v->checked &= (u16)~v->readers[slot];
+	}
+	(void)!vmx_succeed(c);
+	return NEXT(c, i);
+}
+
+static void bind_plain_access(struct insn *i, const struct dec *d)
+{
+	if ((d->mode & MODE_SIZE) == MODE_64 && !(i->flags & INSN_MEM))
+		i->fast = d->row->fn == vmread ? vmread_fast : vmwrite_fast;
 }
 
 /* ---- VMLAUNCH, VMRESUME, VMCALL ---- */
@@ -386,6 +434,9 @@ static enum xr invvpid(struct cpu *c, const struct insn *i)
 #define ROW_OF(feature_, m, text, function, flags_) \
 	{.mnemonic = ZYDIS_MNEMONIC_##m, .flags = FLAGS | (flags_), .feature = FEAT_##feature_, \
 	 .icpt = ICPT_##m, .form = text, .fn = function, .unavailable = vmx_unavailable}
+#define ROW_BOUND(m, text, function) \
+	{.mnemonic = ZYDIS_MNEMONIC_##m, .flags = FLAGS, .feature = FEAT_VMX, .bind = bind_plain_access, \
+	 .icpt = ICPT_##m, .form = text, .fn = function, .unavailable = vmx_unavailable}
 #define ROW(m, text, function, flags_) ROW_OF(VMX, m, text, function, flags_)
 
 static const struct insn_row rows[] = {
@@ -394,8 +445,8 @@ static const struct insn_row rows[] = {
 	ROW(VMCLEAR,  "VMCLEAR m64",        vmclear,  0),
 	ROW(VMPTRLD,  "VMPTRLD m64",        vmptrld,  0),
 	ROW(VMPTRST,  "VMPTRST m64",        vmptrst,  0),
-	ROW(VMREAD,   "VMREAD r/m, r",      vmread,   0),
-	ROW(VMWRITE,  "VMWRITE r, r/m",     vmwrite,  0),
+	ROW_BOUND(VMREAD,  "VMREAD r/m, r",   vmread),
+	ROW_BOUND(VMWRITE, "VMWRITE r, r/m",  vmwrite),
 	ROW(VMLAUNCH, "VMLAUNCH",           vmlaunch, ROW_BRANCH | ROW_END),
 	ROW(VMRESUME, "VMRESUME",           vmresume, ROW_BRANCH | ROW_END),
 	{.mnemonic = ZYDIS_MNEMONIC_VMCALL, .flags = ROW_LATE_ICPT | ROW_END, .feature = FEAT_VMX,

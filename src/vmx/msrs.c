@@ -242,12 +242,9 @@ void vmx_caps_of(const struct feature_set *f, const struct cpu_model *m, struct 
 	                           (p->allowed1[VMX_PROC2] & PROC2_EPT ? EPT_CAPS : 0) |
 	                                   (p->allowed1[VMX_PROC2] & PROC2_VPID ? VPID_CAPS : 0));
 	p->vmfunc = p->allowed1[VMX_PROC2] & PROC2_VMFUNC ? what_is_left(f, 0x491, VMX_VMFUNC_EPTP_SWITCHING) : 0;
-	for (size_t n = 0; n < vmcs_field_count; n++) {
-		u32 key = VMX_FIELD_KEY((u32)vmcs_fields[n].encoding);
-
-		if (exists(p, &vmcs_fields[n]))
-			p->fields[key >> 6] |= BIT(key & 63);
-	}
+	for (const struct vmcs_field *k = vmcs_fields; k < vmcs_fields + vmcs_field_count; k++)
+		if (exists(p, k))
+			p->slot[VMX_FIELD_KEY((u32)k->encoding)] = (u8)(vmcs_slot(k->encoding) + 1);
 }
 
 /* Every bit of CR4 that this processor lets software set. */
