@@ -125,9 +125,20 @@ static void read_block(bool bad)
 	go(bad ? block() : 0, READABLE);
 }
 
+/* All of memory as it is, as first monitors map it: the guest can reach whatever there is. */
+static void one_to_one(bool bad)
+{
+	start();
+	if (!bad)
+		hide(0, NOTHING);
+	guest_visit(AREA, READ);
+	guest_end_visits();
+}
+
 #define CASES                                                                                                          \
 	{"reach.control-block", control_block}, {"reach.bitmap/later", control_block_later},                           \
-	{"reach.host-state", host_state}, {"reach.bitmap", bitmap}, {"reach.table", tables}, {"reach.read", read_block}
+	{"reach.host-state", host_state}, {"reach.bitmap", bitmap}, {"reach.table", tables}, {"reach.read", read_block},  \
+	{"reach/one-to-one", one_to_one}
 
 const struct one_case vmx_reach_cases[] = {
 	CASES, {"reach.msr-area", msr_area}, {"reach.apic", apic}, {NULL, NULL}};
