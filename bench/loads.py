@@ -32,29 +32,29 @@ ENVIRONMENT = {
 # name, group, command. `compute` counts in the mean; `virtual` needs KVM; the interpreter takes 2 to 5 s for each.
 LOADS = [
     ('integer', 'compute', 'load integer 150000000'),
-    ('memory', 'compute', 'load memory 1000'),
+    ('memory', 'compute', 'load memory 4000'),
     ('core-mix', 'compute', 'load core-mix 10000'),
-    ('qsort', 'compute', 'load qsort 18'),
-    ('nbody-sse2', 'compute', 'load nbody-sse2 150000'),
-    ('nbody-x87', 'compute', 'load nbody-x87 150000'),
-    ('sha256', 'compute', 'sha256sum' + ' text' * 40),
-    ('gzip', 'compute', 'gzip -c' + ' text' * 6),
+    ('qsort', 'compute', 'load qsort 30'),
+    ('nbody-sse2', 'compute', 'load nbody-sse2 450000'),
+    ('nbody-x87', 'compute', 'load nbody-x87 100000'),
+    ('sha256', 'compute', 'sha256sum' + ' text' * 30),
+    ('gzip', 'compute', 'gzip -nc' + ' text' * 6),
     ('unxz', 'compute', 'xz -dc' + ' text.xz' * 12),
     ('awk', 'compute', 'mawk -f words.awk' + ' text' * 2),
     ('sh', 'compute', 'dash loop.sh 10000'),
-    ('python', 'compute', 'python3 -S objects.py 80'),
+    ('python', 'compute', 'python3 -S objects.py 150'),
     ('cc1', 'compute', 'cc1 -quiet -fpreprocessed -O2 source.i -o -'),
     ('sha512', 'compute', 'crypto sha512 60'),
     ('aes', 'compute', 'crypto aes 60'),
     ('rsa', 'compute', 'crypto rsa 80 key.pem'),
     ('memcpy', 'compute', 'load memcpy 2500'),
     ('chase', 'compute', 'load chase 8000000'),
-    ('syscalls', 'system', 'load syscalls 1500000'),
+    ('syscalls', 'system', 'load syscalls 3000000'),
     ('fork', 'system', 'load fork 1500'),
     ('faults', 'system', 'load faults 120'),
     ('kvm-integer', 'virtual', 'vm integer 150000000'),
-    ('kvm-memory', 'virtual', 'vm memory 1000'),
-    ('kvm-client', 'virtual', 'kvm-client'),
+    ('kvm-memory', 'virtual', 'vm memory 4000'),
+    ('kvm-client', 'virtual', 'clients.sh 15'),
 ]
 APART = ['boot-vmlinux', 'boot-bzimage', 'qemu-kvm', 'systemd'] # machines of their own
 NAMES = [name for name, _, _ in LOADS] + APART
@@ -68,7 +68,7 @@ OURS = {'load': 'bench/loads/load', 'vm': 'bench/loads/vm', 'crypto': 'bench/loa
 DEBIANS = {'sha256sum': 'usr/bin/sha256sum', 'gzip': 'bin/gzip', 'xz': 'usr/bin/xz', 'mawk': 'usr/bin/mawk', 'dash': 'bin/dash',
            'python3': 'usr/bin/python3.11', 'cc1': 'usr/lib/gcc/x86_64-linux-gnu/12/cc1'}
 PACKAGES = ['coreutils+', 'gzip+', 'xz-utils+', 'mawk+', 'dash+', 'python3.11-minimal+', 'cpp-12+', 'libssl3+']
-SCRIPTS = ['loop.sh', 'words.awk', 'objects.py']
+SCRIPTS = ['loop.sh', 'words.awk', 'objects.py', 'clients.sh']
 LIBCRYPTO = 'usr/lib/x86_64-linux-gnu/libcrypto.so.3'
 
 
@@ -337,7 +337,8 @@ def linux_round(plan, files, image, rows, n, work):
     try:
         for row in rows:
             command = next(c for name, _, c in LOADS if name == row.name)
-            if shlex.split(command)[0] not in files.programs:
+            if shlex.split(command)[0] not in [*files.programs, *SCRIPTS]:
+                say(f'{row.name}: skipped: {command.split()[0]} was not built (libssl-dev is missing)')
                 continue
             one_load({k: m for k, m in machines.items() if k != 'native' or row.group != 'virtual'}, row, command)
     finally:
@@ -387,8 +388,8 @@ def second_round(plan, row, image, n):
             m.close()
 
 
-def measure(build, base, names, rounds, jit, peers=True):
-    """[Row] of the loads that are asked for, and the names of the machines."""
+def measure(build, base, names, rounds, jit, peers=True, each=lambda rows, machines, n: None):
+    """[Row] of the loads that are asked for, and the names of the machines; `each` is told what there is after every round."""
     plan, files = Plan(build, base, jit, peers), Files(build)
     rows = [ratios.Row(name, group) for name, group, _ in LOADS if name in names]
     apart = {name: ratios.Row(name, 'boot' if name.startswith('boot') else 'virtual') for name in APART if name in names}
@@ -409,4 +410,5 @@ def measure(build, base, names, rounds, jit, peers=True):
                     boot_round(plan, row, shell_image(build), n, 'shell: REACHED', kernel=kernel, memory='512M')
             if rows:
                 linux_round(plan, files, image, rows, n, work)
+            each(rows + list(apart.values()), plan.names(), n + 1)
     return rows + list(apart.values()), plan.names()

@@ -97,19 +97,20 @@ def wall(p):
 
 
 def processor(p):
-    """Seconds of processor time so far, as of the last tick; the program has one thread."""
-    return int(open(f'/proc/{p.pid}/schedstat').read().split()[0]) / 1e9
+    """Seconds of processor time so far, of all threads; and of its child's, since `bochs` is a script around the program."""
+    with open(f'/proc/{p.pid}/task/{p.pid}/children') as f:
+        return sum(loads.process_clock(int(pid)) for pid in [p.pid, *f.read().split()])
 
 
-def follow(command, out_path, limit, clock=wall):
+def follow(command, out_path, limit, clock=processor):
     """Run command until its COM1 file ends with the line `over` or the process leaves; {name: seconds / count}."""
     open(out_path, 'w').close()
     p = start(command)
-    started, results, seen, over, deadline = {}, {}, '', False, time.time() + limit
+    started, results, seen, over, now, deadline = {}, {}, '', False, 0, time.time() + limit
     with open(out_path, errors='replace') as f:
         while time.time() < deadline:
             text = f.read()
-            now = clock(p)
+            now = clock(p) if p.poll() is None else now
             seen += text
             lines = seen.split('\n')
             seen = lines.pop()
@@ -182,7 +183,7 @@ def boot_machines(build, work, kernel, initrd):
         yield 'bochs', ['bochs', '-q', '-f', rc, '-rc', go], out
 
 
-def boot_time(command, out_path, limit, clock=wall):
+def boot_time(command, out_path, limit, clock=processor):
     """Seconds from start to the shell's line."""
     open(out_path, 'w').close()
     begin = time.time()
@@ -373,7 +374,7 @@ def main():
     ap.add_argument('--against', metavar='DIR', help='another build of ours: compare the two')
     ap.add_argument('--rounds', type=int, default=5)
     ap.add_argument('--jit', metavar='SETTING', help='passed on to our machine where it has that option')
-    ap.add_argument('--write', action='store_true', help='put the table and the picture into docs/BENCHMARKS.md')
+    ap.add_argument('--write', action='store_true', help='put table and picture of the loads into docs/BENCHMARKS.md, after every round')
     ap.add_argument('--wall', action='store_true', help='with --against, on a quiet computer: wall time')
     a = ap.parse_args()
     build, base = os.path.abspath(a.build), a.against and os.path.abspath(a.against)
@@ -407,13 +408,14 @@ def compare_loads(build, base, chosen, a):
 
 
 def measure_loads(build, chosen, a):
-    rows, machines = loads.measure(build, None, chosen, a.rounds, a.jit)
+    def written(rows, machines, rounds):
+        page.write(rows, machines, build, rounds, a.jit)
+
+    rows, machines = loads.measure(build, None, chosen, a.rounds, a.jit, **({'each': written} if a.write else {}))
     peers = [m for m in machines if m != 'Turnstile']
     print(ratios.table(rows, machines, 'Turnstile'))
     for line in ratios.summary(rows, 'Turnstile', peers) + [note for row in rows for note in row.notes]:
         print(line)
-    if a.write:
-        page.write(rows, machines, build, a.rounds, a.jit)
 
 
 def measure_machine(build, a):

@@ -1,4 +1,4 @@
-/* Benchmarks that run on Turnstile, Bochs and QEMU alike: the runner takes wall time between the two lines on COM1. */
+/* Benchmarks that run on Turnstile, Bochs and QEMU alike: the runner takes processor time between the two lines on COM1. */
 #ifndef BENCH_H
 #define BENCH_H
 

@@ -1,4 +1,4 @@
-/* The loads that are programs of ours: each does N units of work and returns a sum of what it computed, which is the same everywhere. */
+/* The loads that are programs of ours: each does N units of work and returns a sum of it, which is the same everywhere. */
 #ifndef LOADS_H
 #define LOADS_H
 
