@@ -48,7 +48,7 @@ def about(build, rounds, jit):
 def drawn(rows, own, peer):
     bars = [(r.name, r.ratio(own, peer)) for r in rows if r.ratio(own, peer)]
     marks = [(name, {r.name: r.ratio(name, peer) for r in rows if r.ratio(name, peer)}) for name in ('TCG icount', 'native')]
-    return picture.draw(f'Time over that of {peer}: shorter to the left is faster', f'{own} / {peer}', peer, bars,
+    return picture.draw(f'Time over that of {peer}: further left is faster', f'{own} / {peer}', peer, bars,
                         [(f'{name} / {peer}', of) for name, of in marks])
 
 
