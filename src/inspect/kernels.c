@@ -34,6 +34,7 @@ static bool read_kernel(const struct eye *e, struct kernel *k, la_t sign)
 		/* The end of the table in front of it counts the bytes of all names. */
 		*k = (struct kernel){.symbols = s, .anchor = from + tokens - KERNEL_ANCHOR / 2};
 		memcpy(k->bytes, bytes + tokens - KERNEL_ANCHOR / 2, KERNEL_ANCHOR);
+		(void)symbols_find(s, "modules", &k->list);
 	}
 	base_free(bytes);
 	return s != NULL;

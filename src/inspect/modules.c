@@ -186,16 +186,16 @@ static bool name_known(const struct kernel *k, const struct eye *e, la_t la, cha
 
 bool modules_name(struct kernel *k, const struct eye *e, la_t la, char *out, size_t len)
 {
-	u64 head, first;
+	u64 first;
 
 	if (name_known(k, e, la, out, len))
 		return true;
 	/* A module that is loaded becomes the list's first. */
-	if (time_now(e->c) < k->again || !symbols_find(k->symbols, "modules", &head) ||
-	    eye_read(e, head, &first, sizeof(first)) != sizeof(first) || first == k->first_module)
+	if (!k->list || time_now(e->c) < k->again || eye_read(e, k->list, &first, sizeof(first)) != sizeof(first) ||
+	    first == k->first_module)
 		return false;
 	k->again = time_now(e->c) + SCAN_INTERVAL;
-	scan(k, e, head, first);
+	scan(k, e, k->list, first);
 	return name_known(k, e, la, out, len);
 }
 

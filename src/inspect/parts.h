@@ -325,6 +325,7 @@ struct kernel {
 	u8 bytes[KERNEL_ANCHOR];
 	unsigned guest;          /* who had it last; 0: the monitor */
 	u64 used;                /* for what is forgotten first: the number of the question */
+	u64 list;                /* of its modules; 0: it does not say where */
 	struct module *module;   /* as the list was when it began with first_module */
 	unsigned modules;
 	u64 first_module, again; /* again: the time before which the list is not read once more */
