@@ -149,8 +149,10 @@ static void add_module_line(struct inspect *i, u8 who, char *out, size_t len)
 		size_t used = strlen(out);
 
 		if (f->how == PLACE_MODULE && (f->who & who) && !strcmp(f->module, module) &&
-		    symbols_find_only(f->symbols, function, &linked) && symbols_line(f->symbols, linked + offset, line, sizeof(line)))
+		    symbols_find_only(f->symbols, function, &linked) && symbols_line(f->symbols, linked + offset, line, sizeof(line))) {
 			snprintf(out + used, len - used, " %s", line);
+			return;
+		}
 	}
 }
 
