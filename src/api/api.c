@@ -155,6 +155,29 @@ static void leave_core(ts_machine *t, enum machine_stop why)
 		machine_lost(t->m, "%s", err.text);
 }
 
+/* ---- the screen ---- */
+
+static void leave_picture(ts_machine *t)
+{
+	const struct display_options *d = &t->o.display;
+	struct err err;
+
+	if (d->kind != DISPLAY_PPM && d->kind != DISPLAY_PNG)
+		return;
+	if (screen_dump(t->m, d->kind, d->at, &err) != ST_OK)
+		machine_lost(t->m, "%s %s", d->option, err.text);
+}
+
+/* "auto": nobody has said how the machine is to talk to people. */
+static const char *display_name(const ts_machine *t)
+{
+	const struct options *o = &t->o;
+
+	if (o->display.kind == DISPLAY_TEXT)
+		return "text";
+	return o->display.option || o->serials || o->nodefaults || o->profile == PROFILE_QEMU ? "none" : "auto";
+}
+
 /* ---- life ---- */
 
 static enum status build(ts_machine *t, int argc, const char *const argv[], struct err *err)
@@ -217,8 +240,10 @@ void ts_destroy(ts_machine *t)
 {
 	if (!t)
 		return;
-	if (t->m)
+	if (t->m) {
 		door_flush(t->m);
+		leave_picture(t);
+	}
 	gdb_free(t->gdb);
 	sanitize_free(t->sanitize);
 	inspect_free(t->inspect);
@@ -296,6 +321,8 @@ const char *ts_option(ts_machine *t, const char *name)
 		return t->o.stats ? t->o.stats_file ? t->o.stats_file : "" : NULL;
 	if (!strcmp(name, "terminal"))
 		return reads_terminal(t) ? "raw" : NULL;
+	if (!strcmp(name, "display"))
+		return display_name(t);
 	if (!strcmp(name, "gdb"))
 		return gdb_address(t->gdb);
 	if (!strcmp(name, "explain"))
@@ -342,6 +369,8 @@ ts_status ts_report(ts_machine *t, const char *what, ts_put_fn *fn, void *arg)
 		inspect_ring(t->inspect, f);
 	else if (!strcmp(what, "hash"))
 		fprintf(f, "%016" PRIx64 "\n", inspect_hash(t->inspect));
+	else if (!strcmp(what, "screen") || !strcmp(what, "screen.ansi"))
+		screen_text(t->m, strlen(what) > 6, f);
 	else if (!strcmp(what, "status"))
 		status_line(t, f);
 	else

@@ -95,6 +95,7 @@ static void add_configured(struct files *f, struct options *o)
 	add_path(f, options_given(o, "explain"), o->explain_file, WRITES);
 	add_path(f, o->gdb.core_option, o->gdb.core, WRITES);
 	add_path(f, options_given(o, "stats"), o->stats_file, WRITES);
+	add_path(f, o->display.option, o->display.at, WRITES);
 }
 
 /* The shell may have led them into files, and two of them into one. */

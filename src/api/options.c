@@ -22,6 +22,8 @@ static const struct option_row table[] = {
 	{ "rng", NULL, ARG_NONE | ARG_MANY, PROFILE_TURNSTILE, "", "a virtio entropy source, seeded by --seed", opt_flag, NULL },
 	{ "fw-cfg", "fw_cfg", ARG_VALUE | ARG_MANY, PROFILE_BOTH, "name=NAME,file=FILE|string=TEXT", "a file for fw_cfg", opt_fwcfg, NULL },
 	{ "no-debug-exit", NULL, ARG_NONE | ARG_MANY, PROFILE_TURNSTILE, "", "no debug-exit port F4h (a value V written there ends with status 2V+1)", opt_flag, NULL },
+	{ "vga", NULL, ARG_VALUE, PROFILE_BOTH, "std|none", "a VGA with a linear frame buffer as a PCI function, or no VGA at all (a plain one)", opt_vga, NULL },
+	{ "display", NULL, ARG_VALUE, PROFILE_BOTH, "text|ppm:FILE|png:FILE|none", "show the screen: as text, or as a picture at the end; gives --vga std", opt_display, NULL },
 	{ "device", NULL, ARG_VALUE | ARG_MANY, PROFILE_BOTH, "NAME[,KEY=VALUE...]", "one more device; --device help lists them", opt_device, NULL },
 	{ "smbios", NULL, ARG_VALUE | ARG_MANY, PROFILE_BOTH, "type=N,KEY=VALUE...", "names that SMBIOS gives the machine, in QEMU's words", opt_smbios, NULL },
 	{ "uuid", NULL, ARG_VALUE, PROFILE_BOTH, "UUID", "the machine's UUID: -smbios type=1,uuid=UUID", opt_uuid, NULL },
@@ -64,8 +66,6 @@ static const struct option_row table[] = {
 	{ "nodefaults", NULL, ARG_NONE | ARG_MANY, PROFILE_BOTH, NULL, NULL, opt_flag, NULL },
 	{ "snapshot", NULL, ARG_NONE | ARG_MANY, PROFILE_BOTH, NULL, NULL, opt_flag, NULL },
 	{ "nographic", NULL, ARG_NONE | ARG_MANY, PROFILE_BOTH, NULL, NULL, opt_accept, "*" },
-	{ "display", NULL, ARG_VALUE, PROFILE_BOTH, "no display yet; use -display none", NULL, opt_accept, "none" },
-	{ "vga", NULL, ARG_VALUE, PROFILE_BOTH, "no display yet; use -vga none", NULL, opt_accept, "none" },
 	{ "vnc", NULL, ARG_VALUE, PROFILE_BOTH, "no display yet; use -vnc none", NULL, opt_accept, "none" },
 	{ "monitor", NULL, ARG_VALUE, PROFILE_BOTH, "no monitor; use -monitor none", NULL, opt_accept, "none null" },
 	{ "parallel", NULL, ARG_VALUE, PROFILE_BOTH, "no parallel port; use -parallel none", NULL, opt_accept, "none null" },
@@ -280,6 +280,7 @@ static enum status finish(struct options *o, struct err *err)
 	if (s != ST_OK)
 		return s;
 	debug_exit_port(o);
+	opt_finish_screen(o);
 	if (!o->cfg.kernel)
 		return err_set(err, ST_ARG, "no kernel: give FILE or --kernel FILE");
 	o->cfg.kernel_option = options_given(o, "kernel");

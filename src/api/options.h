@@ -9,6 +9,7 @@
 #include "api/conditions.h"
 #include "gdb/gdb.h"
 #include "inspect/inspect.h"
+#include "screen/screen.h"
 
 enum profile { PROFILE_TURNSTILE = 1, PROFILE_QEMU = 2, PROFILE_BOTH = 3 };
 
@@ -47,6 +48,8 @@ struct options {
 	char *explain_file;
 	struct condition_list fail_on, expect;
 	struct gdb_options gdb;
+	struct display_options display;
+	bool vga_given;
 	bool no_debug_exit;
 	const char *jit_cache_option; /* as it was typed; NULL: not given */
 	unsigned serials;
@@ -177,6 +180,11 @@ OPT_SET(symbols);
 /* ---- opt_jit.c ---- */
 void opt_default_jit(struct options *o);
 enum status opt_finish_jit(struct options *o, struct err *err) must_check;
+
+/* ---- opt_screen.c ---- */
+OPT_SET(vga);
+OPT_SET(display);
+void opt_finish_screen(struct options *o);
 
 /* ---- opt_debug.c ---- */
 OPT_SET(gdb);

@@ -152,6 +152,17 @@ static void say_where(ts_machine *m)
 	ts_report(m, "where", to_file, stderr);
 }
 
+/* A text mode as the machine leaves it: where it was asked for, and on a terminal of which nobody has said what is for. */
+static void show_screen(ts_machine *m)
+{
+	const char *how = ts_option(m, "display");
+	bool terminal = isatty(STDOUT_FILENO);
+
+	if (!strcmp(how, "text") || (!strcmp(how, "auto") && terminal))
+		ts_report(m, terminal ? "screen.ansi" : "screen", to_file, stdout);
+	tell_lost |= fflush(stdout) || ferror(stdout);
+}
+
 /* ---- exit statuses ---- */
 
 static int limit_status(ts_machine *m, uint32_t which)
@@ -279,6 +290,7 @@ static int run(int argc, char **argv, run_ended_fn *ended, void *arg)
 		ts_request_stop(m);
 	ts_run(m, 0, &why, &value);
 	terminal_stop();
+	show_screen(m);
 	status = with_expectations(m, why, status_of(m, why, value));
 	write_stats(m);
 	running = NULL;

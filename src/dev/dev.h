@@ -22,6 +22,8 @@ struct device_ops {
 	void (*destroy)(struct device *d);
 	const struct state_row *rows;    /* over the structure that starts with struct device */
 	size_t row_count;
+	/* Nobody has ever asked it anything: for the state hash it is not there. NULL: it always is. */
+	bool (*untouched)(const struct device *d);
 	u64 (*extra_hash)(struct device *d, u64 seed); /* state outside the rows (disk overlay, ...); may be NULL */
 };
 

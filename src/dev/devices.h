@@ -45,6 +45,15 @@ void ferr_set(struct device *d, bool active);
 /* i8042 with keyboard and mouse ports, 60h, 64h; port 92h. */
 enum status i8042_create(struct device **out, const struct dev_env *e, struct irq_line irq1, struct irq_line irq12);
 
+/* VGA. extended: a PCI function with a linear frame buffer and an option ROM (NULL: none; copied), else the fixed addresses. */
+struct vga_config {
+	bool extended;
+	const void *rom;
+	u32 rom_size;
+};
+enum status vga_create(struct device **out, const struct dev_env *e, const struct vga_config *cfg);
+void vga_text_mode(struct device *vga); /* mode 3 and an empty screen, as a BIOS leaves it */
+
 /* 16550A at `base`. chan may be NULL. */
 enum status uart_create(struct device **out, const struct dev_env *e, u16 base, struct irq_line irq, struct chan *chan);
 

@@ -16,23 +16,24 @@ static u64 hash_cpu(u64 h, struct cpu *c)
 	return h;
 }
 
-static bool all_zero(const u8 *p)
+/* As if nobody had ever written there. */
+static bool all_blank(const u8 *p, u16 blank)
 {
-	return !p[0] && !memcmp(p, p + 1, PAGE_SIZE - 1);
+	return !memcmp(p, &blank, sizeof(blank)) && !memcmp(p, p + sizeof(blank), PAGE_SIZE - sizeof(blank));
 }
 
-static void hash_page(struct hashes *h, const struct bus *b, const struct mem_block *m, u64 page)
+static void hash_page(struct hashes *h, const struct bus *b, const struct mem_block *m, u16 blank, u64 page)
 {
 	const u8 *p = b->memory + m->offset + (page << PAGE_SHIFT);
 	u64 pa = m->base + (page << PAGE_SHIFT), *slot = &h->page[(m->offset >> PAGE_SHIFT) + page];
-	u64 v = all_zero(p) ? 0 : state_mix(state_mix(0, &pa, sizeof(pa)), p, PAGE_SIZE);
+	u64 v = all_blank(p, blank) ? 0 : state_mix(state_mix(0, &pa, sizeof(pa)), p, PAGE_SIZE);
 
 	h->sum += v - *slot; /* a sum does not care which page changed first */
 	*slot = v;
 	*mem_flag(b, p) |= PAGE_CLEAN;
 }
 
-static void hash_block(struct hashes *h, const struct bus *b, const struct mem_block *m)
+static void hash_block(struct hashes *h, const struct bus *b, const struct mem_block *m, u16 blank)
 {
 	const u64 clean = PAGE_CLEAN * 0x0101010101010101ull;
 	const u8 *flags = mem_flag(b, b->memory + m->offset);
@@ -47,15 +48,23 @@ static void hash_block(struct hashes *h, const struct bus *b, const struct mem_b
 			}
 		}
 		if (!(flags[page] & PAGE_CLEAN))
-			hash_page(h, b, m, page);
+			hash_page(h, b, m, blank, page);
 	}
+}
+
+/* Devices' memory, at addresses that nothing else has. */
+static void hash_aside(struct hashes *h, const struct bus *b, const struct mem_aside *a)
+{
+	const struct mem_block m = {.base = BIT(52) | a->offset, .size = a->size, .offset = a->offset};
+
+	hash_block(h, b, &m, a->blank);
 }
 
 /* false: out of memory. */
 static bool hash_ready(struct hashes *h, const struct bus *b)
 {
 	if (!h->page) {
-		h->pages = b->ram_size >> PAGE_SHIFT;
+		h->pages = b->memory_size >> PAGE_SHIFT;
 		h->page = hostmem_filled(0, h->pages * sizeof(*h->page));
 	}
 	return h->page != NULL;
@@ -79,12 +88,16 @@ u64 inspect_hash(struct inspect *i)
 		h = hash_cpu(h, m->cpus[k]);
 	h = state_hash(h, machine_rows, machine_row_count, m);
 	for (struct device *d = m->devices; d; d = d->next) {
+		if (d->ops->untouched && d->ops->untouched(d))
+			continue;
 		h = state_hash(h, d->ops->rows, d->ops->row_count, d);
 		if (d->ops->extra_hash)
 			h = d->ops->extra_hash(d, h);
 	}
 	for (unsigned k = 0; k < m->bus.blocks; k++)
 		if (!m->bus.block[k].rom)
-			hash_block(&i->hashes, &m->bus, &m->bus.block[k]);
+			hash_block(&i->hashes, &m->bus, &m->bus.block[k], 0);
+	for (unsigned k = 0; k < m->bus.asides; k++)
+		hash_aside(&i->hashes, &m->bus, &m->bus.aside[k]);
 	return state_mix(h, &i->hashes.sum, sizeof(i->hashes.sum));
 }

@@ -329,6 +329,7 @@ static enum status platform_devices(struct build *b)
 	m->cpus[0]->ferr_pin = ferr_pin;
 	m->cpus[0]->ferr_pin_arg = d;
 	MAKE("i8042", i8042_create(&d, &b->env, line(m, IRQSRC_ISA, 1), line(m, IRQSRC_ISA, 12)));
+	m->i8042 = d;
 	lines(m, IRQSRC_HPET, all);
 	MAKE("hpet", hpet_create(&d, &b->env, all));
 	m->hpet = d;
@@ -456,6 +457,19 @@ static enum status pci_bridges(struct build *b)
 	return northbridge(b);
 }
 
+/* The plain one is no PCI function: a machine that nobody gave a screen is none the different for it. */
+static enum status screen(struct build *b)
+{
+	struct vga_config cfg = {.extended = b->m->cfg.vga == MACHINE_VGA_STD};
+	struct device *d;
+
+	if (b->m->cfg.vga == MACHINE_VGA_NONE)
+		return ST_OK;
+	MAKE("vga", vga_create(&d, &b->env, &cfg));
+	b->m->vga = d;
+	return ST_OK;
+}
+
 static enum status network_card(struct build *b, const struct net_config *k, struct device **out)
 {
 	enum status s = virtio_net_create(out, &b->env, k->devfn, (const char *const *)k->hostfwd, k->mac, b->err);
@@ -573,7 +587,7 @@ static enum status fwcfg_files(struct build *b)
 enum status pc_build(struct machine *m, struct err *err)
 {
 	static enum status (*const steps[])(struct build * b) = {
-	        controllers, platform_devices, serial_ports, pci_bridges, trusted_platform, pci_devices, test_devices,
+	        controllers, platform_devices, serial_ports, pci_bridges, trusted_platform, screen, pci_devices, test_devices,
 	        fwcfg_files,
 	};
 	struct build b = {

@@ -42,6 +42,13 @@ struct mem_block { /* RAM low and high, then ROM images */
 	bool rom;
 };
 
+/* Memory of a device, behind RAM in the file: in no space but by an overlay. */
+#define MEM_ASIDES 4
+struct mem_aside {
+	u64 offset, size; /* in the file; page aligned */
+	u16 blank;        /* what every word of it holds that nobody has written */
+};
+
 struct bus;
 
 /* offset is relative to the range's base; size 1, 2, 4 or 8 (ports: 1, 2, 4). The bus splits accesses a device does not
@@ -98,6 +105,8 @@ struct bus {
 	u32 generations;                    /* cache: given out to maps */
 	struct mem_block block[MEM_BLOCKS]; /* wired */
 	unsigned blocks;                    /* wired */
+	struct mem_aside aside[MEM_ASIDES];      /* wired */
+	unsigned asides;                         /* wired */
 	struct space_overlay *overlay[OVERLAYS]; /* wired: the last one laid wins where two speak of the same use */
 	unsigned overlays;                       /* wired */
 	u8 *memory;       /* wired: the memory file, RAM low and high back to back, then ROM images. Its content is state */
@@ -136,6 +145,8 @@ struct bus {
 enum status bus_init(struct bus *b, struct clock *clock, struct hooks *hooks, u64 ram_size, u64 low_end, struct err *err);
 void bus_fini(struct bus *b);
 enum status bus_add_rom(struct bus *b, u64 base, const void *image, u64 size, struct err *err);
+/* Memory that belongs to a device: where it is; NULL: there is no more. Every word of it holds `blank`. */
+u8 *bus_add_aside(struct bus *b, u64 size, u16 blank);
 static inline u64 mem_place(const struct bus *b, const u8 *host)
 {
 	return (u64)(host - b->memory);

@@ -76,6 +76,20 @@ enum status bus_add_rom(struct bus *b, u64 base, const void *image, u64 size, st
 	return ST_OK;
 }
 
+u8 *bus_add_aside(struct bus *b, u64 size, u16 blank)
+{
+	u8 *p = b->memory + b->file_size;
+
+	if (b->asides == MEM_ASIDES || !is_aligned(size, PAGE_SIZE) || size > b->memory_size - b->file_size ||
+	    !hostmem_resize(b->memfd, b->file_size + size))
+		return NULL;
+	b->aside[b->asides++] = (struct mem_aside){.offset = b->file_size, .size = size, .blank = blank};
+	b->file_size += size;
+	for (u64 n = 0; blank && n < size; n += sizeof(blank))
+		memcpy(p + n, &blank, sizeof(blank));
+	return p;
+}
+
 /* ---- who is told ---- */
 void bus_observe(struct bus *b, struct observer *o)
 {

@@ -43,13 +43,25 @@ static u8 *in_block(const struct bus *b, const struct mem_block *m, u64 pa)
 	return m ? b->memory + m->offset + (pa - m->base) : NULL;
 }
 
+/* What a device shows of its memory there. NULL: nothing. */
+static u8 *device_memory(const struct bus *b, const struct layers *l, unsigned space, unsigned use)
+{
+	for (unsigned n = 0; n < l->overs; n++)
+		if (l->over[n]->device && (l->over[n]->to[space].memory & use))
+			return b->memory + l->over[n]->memory + (l->base - l->over[n]->base);
+	return NULL;
+}
+
 /* NULL: no memory. */
 static u8 *destination(const struct bus *b, const struct layers *l, unsigned space, unsigned use)
 {
 	bool outside = l->rom != NULL;
+	u8 *host;
 
 	for (unsigned n = 0; n < l->overs; n++) {
 		const struct space_overlay *o = l->over[n];
+		if (o->device)
+			continue;
 		if (o->to[space].memory & use)
 			return b->memory + o->memory + (l->base - o->base);
 		if (o->to[space].outside & use) {
@@ -57,9 +69,10 @@ static u8 *destination(const struct bus *b, const struct layers *l, unsigned spa
 			break;
 		}
 	}
-	if (!outside)
+	if (!outside && l->ram)
 		return in_block(b, l->ram, l->base);
-	return use == USE_WRITE ? NULL : in_block(b, l->rom, l->base);
+	host = device_memory(b, l, space, use);
+	return host || use == USE_WRITE ? host : in_block(b, l->rom, l->base);
 }
 
 /* ---- the map ---- */

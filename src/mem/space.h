@@ -56,6 +56,7 @@ struct space {
 struct space_overlay {
 	u64 base, size;
 	u64 memory; /* where the first page lies in memory */
+	bool device; /* a device's own memory: seen where otherwise the device would be asked */
 	struct {
 		u8 memory, outside; /* enum use: accesses that go there, or past all RAM to ROM, devices or nobody */
 	} to[SPACES];

@@ -92,8 +92,8 @@ static void refuses_bad_input(void **state)
 	        {{"k", "--trace=vm:"}, "file name is empty"},
 	        {{"k", "--stats="}, "file name is empty"},
 	        {{"k", "--no-reboot=yes"}, "takes no value"},
-	        {{"k", "-vga", "std"}, "-vga std: no display yet; use -vga none"},
-	        {{"k", "-display", "gtk"}, "no display yet"},
+	        {{"k", "-vga", "cirrus"}, "-vga cirrus: std or none"},
+	        {{"k", "-display", "gtk"}, "-display gtk: text, ppm:FILE, png:FILE or none"},
 	        {{"k", "-bios", "seabios.bin"}, "no firmware yet"},
 	        {{"k", "-device", "e1000"}, "no such device"},
 	        {{"k", "-device", "virtio-blk-pc"}, "did you mean virtio-blk-pci?"},
@@ -241,7 +241,7 @@ static void refuses_what_is_not_meant(void **state)
 	        {{"k", "-overcommit", "mem-lock=maybe"}, "on or off"},
 	        {{"k", "-global", "bogus"}, "not DRIVER.PROPERTY=VALUE"},
 	        {{"k", "--bios", "b"}, "--bios b: no firmware yet"},
-	        {{"k", "-display", ""}, "no display yet"},
+	        {{"k", "-display", ""}, "text, ppm:FILE, png:FILE or none"},
 	};
 
 	(void)state;

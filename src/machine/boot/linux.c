@@ -21,6 +21,10 @@ enum {
 	PREF_ADDRESS = 0x258,
 	INIT_SIZE = 0x260,
 	/* boot_params outside the setup header */
+	VIDEO_COLUMNS = 0x007, /* screen_info */
+	VIDEO_LINES = 0x00e,
+	VIDEO_IS_VGA = 0x00f,
+	VIDEO_POINTS = 0x010,
 	EXT_RAMDISK_IMAGE = 0x0c0,
 	ACPI_RSDP_ADDR = 0x070,
 	ALT_MEM_K = 0x1e0,
@@ -96,6 +100,20 @@ static void put_e820(const struct boot *b, u8 *params)
 	put32(params + ALT_MEM_K, (machine_low_ram(b->m) - 0x100000) >> 10);
 }
 
+/* Mode 3 of a VGA that is found. The plain one is not: no kernel takes it for its console. */
+static void put_screen(const struct boot *b, u8 *params)
+{
+	enum { MODE = 0x006, MODE_3 = 3, IS_VGA = 1, POINTS = 16 };
+
+	if (b->m->cfg.vga != MACHINE_VGA_STD)
+		return;
+	params[MODE] = MODE_3;
+	params[VIDEO_COLUMNS] = 80;
+	params[VIDEO_LINES] = 25;
+	params[VIDEO_IS_VGA] = IS_VGA;
+	params[VIDEO_POINTS] = POINTS;
+}
+
 static void build_params(const struct boot *b, u8 *params, u64 cmdline)
 {
 	const u8 *d = b->kernel.data;
@@ -109,6 +127,7 @@ static void build_params(const struct boot *b, u8 *params, u64 cmdline)
 	put32(params + CMD_LINE_PTR, cmdline);
 	put64(params + ACPI_RSDP_ADDR, b->m->rsdp);
 	put_e820(b, params);
+	put_screen(b, params);
 }
 
 enum status linux_load(struct boot *b, struct err *err)

@@ -244,6 +244,8 @@ void boot_firmware(struct machine *m)
 		cpu_update_mode(m->cpus[i]);
 	}
 	set_virtual_wire(m->cpus[0]);
+	if (m->vga)
+		vga_text_mode(m->vga);
 	set_legacy(m);
 	set_pci(m);
 	set_acpi_mode(m);
@@ -324,6 +326,17 @@ static enum status set_fwcfg(struct boot *b)
 	return s == ST_OK ? set_initrd_data(b, INITRD_DATA) : s;
 }
 
+/* "Video Control Data Area": mode 3, 80 columns, a page of 4000 bytes, the CRT controller's port, 25 rows of 16 lines. */
+static void set_video_data(struct machine *m)
+{
+	static const struct {
+		u16 at, v;
+	} word[] = {{0x449, 80 << 8 | 3}, {0x44b, 0}, {0x44c, 0x1000}, {0x460, 0x0d0e}, {0x463, 0x3d4}, {0x484, 16 << 8 | 24}};
+
+	for (size_t i = 0; i < ARRAY_LEN(word); i++)
+		bus_write(&m->bus, word[i].at, &word[i].v, sizeof(word[i].v));
+}
+
 /* The BIOS data area at 40:00, as programs look for memory and serial ports there, and the first byte of the extended
  * one: its size in KiB. */
 void boot_bios_data(struct machine *m)
@@ -340,6 +353,8 @@ void boot_bios_data(struct machine *m)
 	};
 	const u8 ebda_kib = (0xa0000 - MACHINE_EBDA) >> 10;
 
+	if (m->cfg.vga == MACHINE_VGA_STD)
+		set_video_data(m);
 	for (size_t i = 0; i < ARRAY_LEN(word); i++)
 		bus_write(&m->bus, word[i].at, &word[i].v, sizeof(word[i].v));
 	bus_write(&m->bus, MACHINE_EBDA, &ebda_kib, 1);

@@ -8,6 +8,9 @@
 
 enum machine_idle { IDLE_AUTO, IDLE_SKIP, IDLE_WAIT };
 
+/* Which VGA: the one at fixed addresses that every PC has, none, or a PCI function with a linear frame buffer. */
+enum machine_vga { MACHINE_VGA_PLAIN, MACHINE_VGA_NONE, MACHINE_VGA_STD };
+
 #define MACHINE_DISKS    16
 #define MACHINE_NETS     4
 #define MACHINE_CONSOLES 4
@@ -53,6 +56,7 @@ struct machine_config {
 	const char *console_option[MACHINE_CONSOLES];
 	unsigned consoles;
 	unsigned rngs;
+	enum machine_vga vga;
 	struct edu_config edu[MACHINE_EDUS];
 	unsigned edus;
 	struct fwcfg_config {

@@ -73,7 +73,7 @@ struct machine {
 
 	struct device *devices; /* every one, for reset, state and destruction */
 	struct device *pic, *ioapic, *rtc, *hpet, *pm, *smi, *tco, *fwcfg;
-	struct device *tis, *northbridge, *dram; /* NULL: none */
+	struct device *tis, *northbridge, *dram, *vga, *i8042; /* NULL: none */
 	struct pci_bus *pci;
 	struct tpm *tpm; /* wired: the engine behind the TPM; NULL: there is none */
 	struct irq_source irqs[IRQSRC_COUNT];
