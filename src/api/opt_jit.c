@@ -1,5 +1,7 @@
-/* How guests are run: --jit, --jit-cache. */
+/* How guests are run: --jit, --jit-cache, --block-cache. */
 #include "api/options.h"
+
+#include "cpu/decode/decode.h"
 
 #define BAD(...) opt_bad(o, err, __VA_ARGS__)
 
@@ -27,6 +29,18 @@ OPT_SET(jit)
 	if (!jit_available())
 		return BAD(" %s: there is no translator for this computer; the interpreter runs everything", value);
 	o->cfg.jit.threshold = (u32)n;
+	return ST_OK;
+}
+
+OPT_SET(block_cache)
+{
+	(void)row;
+	if (!opt_size(value, 1ull << 20, &o->cfg.block_cache))
+		return BAD(" %s: not a size (16, 512K, 64M)", value);
+	if (o->cfg.block_cache < CODE_CACHE_LEAST || o->cfg.block_cache > CODE_CACHE_MOST)
+		return BAD(" %s: 64K to 4G", value);
+	if (!is_aligned(o->cfg.block_cache, PAGE_SIZE))
+		return BAD(" %s: not a multiple of 4096 bytes", value);
 	return ST_OK;
 }
 

@@ -39,6 +39,7 @@ static const struct option_row table[] = {
 	{ "no-reboot", NULL, ARG_NONE | ARG_MANY, PROFILE_BOTH, "", "end at a reset, status 10", opt_flag, NULL },
 	{ "on-triple-fault", NULL, ARG_VALUE, PROFILE_BOTH, "stop|reset", "what a triple fault does (stop)", opt_triple, NULL },
 	{ "jit", NULL, ARG_VALUE, PROFILE_BOTH, "off|on|N", "translate blocks of code that have run N times; on: 64 (off)", opt_jit, NULL },
+	{ "block-cache", NULL, ARG_VALUE, PROFILE_BOTH, "SIZE", "room for decoded instructions, which is taken as it is needed, in MiB, or with K, M, G; 64K to 4G (256M)", opt_block_cache, NULL },
 	{ "jit-cache", NULL, ARG_VALUE, PROFILE_BOTH, "SIZE", "room for translated code, in MiB, or with K, M, G; at most 1G (64M)", opt_jit_cache, NULL },
 	{ "stress", NULL, ARG_VALUE, PROFILE_TURNSTILE, "KNOB[,KNOB...]", NULL, opt_stress, NULL }, /* for tests */
 	/* what is told */

@@ -158,6 +158,7 @@ OPT_SET(stress);
 OPT_SET(seed);
 OPT_SET(jit);
 OPT_SET(jit_cache);
+OPT_SET(block_cache);
 OPT_SET(fwcfg);
 OPT_SET(machine);
 OPT_SET(accel);

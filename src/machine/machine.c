@@ -52,7 +52,8 @@ static enum status make_cpu(struct machine *m, unsigned i, struct err *err)
 static enum status make_cpus(struct machine *m, struct err *err)
 {
 	if (decode_index_new(&m->decode, m->cfg.model, &m->cfg.feat, &exec_dispatch) != ST_OK ||
-	    code_cache_new(&m->code, &m->bus) != ST_OK)
+	    code_cache_new(&m->code, &m->bus) != ST_OK ||
+	    (m->cfg.block_cache && code_cache_limit(m->code, m->cfg.block_cache) != ST_OK))
 		return err_set(err, ST_NOMEM, "out of memory for the decoder");
 	if (m->cfg.jit.threshold && jit_new(&m->jit, &m->cfg.jit, m->code, &m->bus) != ST_OK)
 		return err_set(err, ST_NOMEM, "out of memory for the translator");

@@ -52,12 +52,17 @@ static void device_not_available(void)
 	write_cr0(cr0 | 8); /* TS */
 	RAISES("#NM FLD1 with TS", EX_NM, 0, AT, "", "fld1");
 	RAISES("#NM SSE with TS", EX_NM, 0, AT, "", "xorps %%xmm0, %%xmm0");
+	RAISES("#NM MOVAPS with TS", EX_NM, 0, AT, "", "movaps %%xmm0, %%xmm1");
+	RAISES("#NM MOVUPS with TS, load", EX_NM, 0, AT, "", "movups (%%rsp), %%xmm1");
+	RAISES("#NM MOVDQU with TS, store", EX_NM, 0, AT, "lea -64(%%rsp), %%rax", "movdqu %%xmm1, (%%rax)");
+	RAISES("#NM before #GP", EX_NM, 0, AT, "lea 1(%%rsp), %%rax", "movaps (%%rax), %%xmm0");
 	RAISES("#NM WAIT with TS, MP", EX_NM, 0, AT, "", "fwait");
 	write_cr0((cr0 | 8) & ~2ull);
 	RUNS("WAIT with TS, no MP", "", "fwait");
 	write_cr0(cr0 | 4); /* EM */
 	RAISES("#NM FLD1 with EM", EX_NM, 0, AT, "", "fld1");
 	RAISES("#UD SSE with EM", EX_UD, 0, AT, "", "xorps %%xmm0, %%xmm0");
+	RAISES("#UD MOVD with EM, load", EX_UD, 0, AT, "", "movd (%%rsp), %%xmm1");
 	RUNS("WAIT with EM", "", "fwait");
 	write_cr0(cr0);
 	RUNS("CLTS leaves TS clear", "clts", "fld1; fstp %%st(0)");
@@ -65,6 +70,7 @@ static void device_not_available(void)
 
 	write_cr4(cr4 & ~0x200ull); /* OSFXSR */
 	RAISES("#UD SSE without OSFXSR", EX_UD, 0, AT, "", "xorps %%xmm0, %%xmm0");
+	RAISES("#UD MOVQ without OSFXSR, load", EX_UD, 0, AT, "", "movq (%%rsp), %%xmm1");
 	write_cr4(cr4);
 }
 
@@ -108,6 +114,7 @@ static void addresses(void)
 	RAISES("#SS non-canonical push", EX_SS, 0, AT, "mov not_canonical, %%rax; mov %%rax, %%rsp", "push %%rax");
 	RAISES("#GP non-canonical jump", EX_GP, 0, AT, "mov not_canonical, %%rax", "jmp *%%rax");
 	RAISES("#GP FS non-canonical", EX_GP, 0, AT, "mov not_canonical, %%rbp", "mov %%fs:(%%rbp), %%ecx");
+	RAISES("#GP MOVAPS misaligned, store", EX_GP, 0, AT, "lea -63(%%rsp), %%rax", "movaps %%xmm0, (%%rax)");
 	RAISES("#GP MOVAPS misaligned", EX_GP, 0, AT, "lea 1(%%rsp), %%rax", "movaps (%%rax), %%xmm0");
 	RAISES("#GP CMPXCHG16B misaligned", EX_GP, 0, AT, "lea t_stack3 + 8, %%rsi", "cmpxchg16b (%%rsi)");
 	RAISES("#PF read", EX_PF, 0, AT, "mov $0x4000000123, %%rax", "mov (%%rax), %%cl");

@@ -22,6 +22,13 @@ enum xr cpu_fault(struct cpu *c, unsigned vector, u32 error)
 	return XR_FAULT;
 }
 
+/* Handlers are called alone here: none follows another. */
+enum xr insn_chain_gated(struct cpu *c, const struct insn *i)
+{
+	(void)c, (void)i;
+	abort();
+}
+
 static la_t forbidden = 1; /* this page faults; 1: none */
 
 static enum xr touch(struct cpu *c, la_t la, u32 len)

@@ -1,8 +1,8 @@
 /*
  * The decoded-block cache of a machine. A block is a straight run of instructions inside one page of memory, keyed by
  * (place in memory, mode), so that it stays right wherever the page is mapped; all blocks lie in one bounded arena that is
- * recycled whole. A store into a page that holds code invalidates the blocks it touches and ends the running one after
- * that instruction.
+ * recycled whole, and takes memory as it fills; the tables grow with what is in it. A store into a page that holds code
+ * invalidates the blocks it touches and ends the running one after that instruction.
  */
 #include "cpu/decode/index.h"
 #include "cpu/state/debug.h"
@@ -11,10 +11,11 @@
 
 #include <sys/mman.h>
 
-#define ARENA_SIZE   (32u << 20)
-#define HASH_SIZE    (1u << 15)
-#define PAGES_SIZE   (1u << 12)
-#define JUMP_SIZE    (1u << 12)
+#define HASH_FIRST   12      /* bits */
+#define HASH_MOST    20
+#define PAGES_FIRST  8
+#define PAGES_MOST   16
+#define JUMP_SIZE    (1u << 14)
 #define NO_SUCCESSOR 0xffffu /* no page offset */
 #define KEY_PLACE    16      /* in a key: the place in memory, above the mode */
 #define KEY_ONE      0x80u   /* beside the mode: a block of one instruction */
@@ -27,16 +28,23 @@ struct code_page {
 	struct code_page *next;
 };
 
+/* Chains behind 2 to the power of `bits` heads. */
+struct table {
+	void **head;
+	unsigned bits, most;
+	size_t used; /* links in all chains */
+};
+
 struct code_cache {
 	struct bus *bus;
 	struct observer stores;
 	struct cpu *running; /* whose block a store may hit */
 	u8 *arena;
-	size_t used;
+	size_t size, used;
 	u32 generation;      /* arena recycled: every block pointer held elsewhere is void */
 	u64 built;           /* statistics */
-	struct block *hash[HASH_SIZE];
-	struct code_page *pages[PAGES_SIZE];
+	struct table blocks; /* struct block, by hash_next */
+	struct table pages;  /* struct code_page, by next */
 };
 
 /* Linear address -> block, valid within one translation context. */
@@ -52,10 +60,72 @@ struct jump_cache {
 
 static const struct insn_row end_row = {.form = "(end)"};
 
-static unsigned hash_key(u64 key)
+/* ---- tables ---- */
+
+static void **head_of(const struct table *t, u64 key)
 {
-	return (unsigned)((key * 0x9e3779b97f4a7c15ull) >> 49);
+	return &t->head[key * 0x9e3779b97f4a7c15ull >> (64 - t->bits)];
 }
+
+static struct block **block_head(const struct code_cache *cc, u64 key)
+{
+	return (struct block **)head_of(&cc->blocks, key);
+}
+
+static struct code_page **page_head(const struct code_cache *cc, u64 number)
+{
+	return (struct code_page **)head_of(&cc->pages, number);
+}
+
+static bool table_new(struct table *t, unsigned bits, unsigned most)
+{
+	*t = (struct table){.head = base_alloc(sizeof(void *) << bits), .bits = bits, .most = most};
+	return t->head;
+}
+
+/* A link more. Where chains become long on average, and there is memory, the table is twice as large from here on: `move`
+ * brings the chains of the old one over. */
+static void table_linked(struct code_cache *cc, struct table *t, void (*move)(struct code_cache *cc, void *first))
+{
+	const struct table old = *t;
+	struct table twice;
+
+	if (t->used++ < (size_t)1 << old.bits || old.bits == old.most || !table_new(&twice, old.bits + 1, old.most))
+		return;
+	twice.used = t->used;
+	*t = twice;
+	for (size_t n = 0; n < (size_t)1 << old.bits; n++)
+		move(cc, old.head[n]);
+	base_free(old.head);
+}
+
+static void move_blocks(struct code_cache *cc, void *first)
+{
+	struct block *next;
+
+	for (struct block *b = first; b; b = next) {
+		struct block **head = block_head(cc, b->key);
+
+		next = b->hash_next;
+		b->hash_next = *head;
+		*head = b;
+	}
+}
+
+static void move_pages(struct code_cache *cc, void *first)
+{
+	struct code_page *next;
+
+	for (struct code_page *p = first; p; p = next) {
+		struct code_page **head = page_head(cc, p->number);
+
+		next = p->next;
+		p->next = *head;
+		*head = p;
+	}
+}
+
+/* ---- life ---- */
 
 enum status decode_cpu_init(struct cpu *c)
 {
@@ -85,25 +155,26 @@ static void *arena_take(struct code_cache *cc, size_t n)
 
 void code_cache_flush(struct code_cache *cc)
 {
-	for (unsigned k = 0; k < PAGES_SIZE; k++) {
-		for (struct code_page *p = cc->pages[k]; p; p = p->next) {
+	for (size_t k = 0; k < (size_t)1 << cc->pages.bits; k++)
+		for (struct code_page *p = cc->pages.head[k]; p; p = p->next)
 			cc->bus->memory_flags[p->number] &= (u8)~PAGE_CODE;
-		}
-	}
-	memset(cc->hash, 0, sizeof(cc->hash));
-	memset(cc->pages, 0, sizeof(cc->pages));
+	memset(cc->blocks.head, 0, sizeof(void *) << cc->blocks.bits);
+	memset(cc->pages.head, 0, sizeof(void *) << cc->pages.bits);
+	cc->blocks.used = cc->pages.used = 0;
 	cc->used = 0;
 	cc->generation++;
 }
 
 static void unhash(struct code_cache *cc, struct block *b)
 {
-	struct block **p = &cc->hash[hash_key(b->key)];
+	struct block **p = block_head(cc, b->key);
 
 	while (*p && *p != b)
 		p = &(*p)->hash_next;
-	if (*p)
-		*p = b->hash_next;
+	if (!*p)
+		return;
+	*p = b->hash_next;
+	cc->blocks.used--;
 }
 
 /* Drop the blocks of one page that overlap [from, to) and say whether any is left. */
@@ -132,32 +203,62 @@ static void code_written(void *arg, const struct written *w)
 {
 	struct code_cache *cc = arg;
 	u64 place = mem_place(cc->bus, w->host), number = place >> PAGE_SHIFT;
-	struct code_page **link = &cc->pages[number % PAGES_SIZE];
+	struct code_page **link = page_head(cc, number);
 
 	while (*link && (*link)->number != number)
 		link = &(*link)->next;
 	if (!*link || drop_blocks(cc, *link, place, place + w->len))
 		return;
 	*link = (*link)->next;
+	cc->pages.used--;
 	cc->bus->memory_flags[number] &= (u8)~PAGE_CODE;
 }
 
-/* ---- life ---- */
+static void *map_arena(size_t size)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+static void release(struct code_cache *cc)
+{
+	if (cc->arena)
+		munmap(cc->arena, cc->size);
+	base_free(cc->blocks.head);
+	base_free(cc->pages.head);
+	base_free(cc);
+}
+
 enum status code_cache_new(struct code_cache **out, struct bus *bus)
 {
 	struct code_cache *cc = base_alloc(sizeof(*cc));
 
 	if (!cc)
 		return ST_NOMEM;
-	cc->arena = mmap(NULL, ARENA_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (cc->arena == MAP_FAILED) {
-		base_free(cc);
+	cc->size = CODE_CACHE_USUAL;
+	cc->arena = map_arena(cc->size);
+	if (!cc->arena || !table_new(&cc->blocks, HASH_FIRST, HASH_MOST) || !table_new(&cc->pages, PAGES_FIRST, PAGES_MOST)) {
+		release(cc);
 		return ST_NOMEM;
 	}
 	cc->bus = bus;
 	cc->stores = (struct observer){.pages = PAGE_CODE, .written = code_written, .arg = cc};
 	bus_observe(bus, &cc->stores);
 	*out = cc;
+	return ST_OK;
+}
+
+enum status code_cache_limit(struct code_cache *cc, u64 size)
+{
+	u8 *arena = map_arena(size);
+
+	if (!arena)
+		return ST_NOMEM;
+	code_cache_flush(cc);
+	munmap(cc->arena, cc->size);
+	cc->arena = arena;
+	cc->size = size;
 	return ST_OK;
 }
 
@@ -171,15 +272,14 @@ void code_cache_free(struct code_cache *cc)
 	if (!cc)
 		return;
 	bus_unobserve(cc->bus, &cc->stores);
-	munmap(cc->arena, ARENA_SIZE);
-	base_free(cc);
+	release(cc);
 }
 
 /* ---- building ---- */
 static void page_add(struct code_cache *cc, struct block *b)
 {
 	u64 number = b->key >> KEY_PLACE >> PAGE_SHIFT;
-	struct code_page **head = &cc->pages[number % PAGES_SIZE], *p = *head;
+	struct code_page **head = page_head(cc, number), *p = *head;
 
 	while (p && p->number != number)
 		p = p->next;
@@ -189,6 +289,7 @@ static void page_add(struct code_cache *cc, struct block *b)
 		p->blocks = NULL;
 		p->next = *head;
 		*head = p;
+		table_linked(cc, &cc->pages, move_pages);
 		cc->bus->memory_flags[number] |= PAGE_CODE;
 	}
 	b->page_next = p->blocks;
@@ -300,7 +401,7 @@ static enum xr scratch_block(struct cpu *c, la_t la, const struct fetch *f, stru
 
 static struct block *lookup(struct code_cache *cc, u64 key)
 {
-	struct block *b = cc->hash[hash_key(key)];
+	struct block *b = *block_head(cc, key);
 
 	while (b && b->key != key)
 		b = b->hash_next;
@@ -312,7 +413,7 @@ static struct block *build(struct cpu *c, u64 key, const struct fetch *f, size_t
 {
 	struct code_cache *cc = c->code;
 
-	if (cc->used + BLOCK_BYTES(BLOCK_MAX) + sizeof(struct code_page) + 128 > ARENA_SIZE)
+	if (cc->used + BLOCK_BYTES(BLOCK_MAX) + sizeof(struct code_page) + 128 > cc->size)
 		code_cache_flush(cc);
 	struct block *b = (struct block *)(cc->arena + cc->used);
 
@@ -327,8 +428,9 @@ static struct block *build(struct cpu *c, u64 key, const struct fetch *f, size_t
 	b->key = key;
 	b->valid = true;
 	b->succ[0].off = b->succ[1].off = NO_SUCCESSOR;
-	b->hash_next = cc->hash[hash_key(key)];
-	cc->hash[hash_key(key)] = b;
+	b->hash_next = *block_head(cc, key);
+	*block_head(cc, key) = b;
+	table_linked(cc, &cc->blocks, move_blocks);
 	page_add(cc, b);
 	return b;
 }

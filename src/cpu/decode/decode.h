@@ -51,7 +51,11 @@ static inline bool block_fits(const struct cpu *c, const struct block *b)
 enum status decode_index_new(const struct decode_index **out, const struct cpu_model *m, const struct feature_set *f,
 			     const struct dispatch *how);
 void decode_index_free(const struct decode_index *d);
+#define CODE_CACHE_LEAST (64ull << 10)
+#define CODE_CACHE_USUAL (256ull << 20)
+#define CODE_CACHE_MOST  (4ull << 30)
 enum status code_cache_new(struct code_cache **out, struct bus *bus);
+enum status code_cache_limit(struct code_cache *cc, u64 size); /* bytes of blocks at most, before the first one */
 void code_cache_free(struct code_cache *cc);
 void code_cache_flush(struct code_cache *cc);
 

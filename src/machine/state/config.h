@@ -79,6 +79,7 @@ struct machine_config {
 	bool no_smi; /* the chipset's SMI# is not connected */
 	struct stress stress; /* every processor's knobs */
 	struct jit_config jit;
+	u64 block_cache; /* bytes of decoded instructions; 0: as many as usual */
 	bool testdev, pcitestdev;
 	u16 debugexit_port, debugexit_size;        /* size 0: none */
 	void (*note)(void *arg, const char *text); /* one line a person may want to know */
