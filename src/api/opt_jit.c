@@ -57,6 +57,17 @@ OPT_SET(jit_cache)
 	return ST_OK;
 }
 
+bool opt_jit_range(const char *s, struct jit_config *j)
+{
+	const char *dash = strchr(s, '-');
+	char from[32];
+
+	if (!dash || (size_t)(dash - s) >= sizeof(from))
+		return false;
+	snprintf(from, sizeof(from), "%.*s", (int)(dash - s), s);
+	return opt_number(from, &j->from) && opt_number(dash + 1, &j->to) && j->from < j->to;
+}
+
 /* What was asked for of a translator that is not used. */
 enum status opt_finish_jit(struct options *o, struct err *err)
 {

@@ -354,8 +354,10 @@ OPT_SET(stress)
 			s->poll_every = true;
 		else if (!key && !strcmp(v, "jit-check"))
 			o->cfg.jit.check = true;
+		else if (key && !strcmp(key, "jit-range") && opt_jit_range(v, &o->cfg.jit))
+			continue;
 		else
-			return BAD(" %s: tiny-tlb, no-blocks, split-access, poll-every, jit-check or allocation=N", value);
+			return BAD(" %s: tiny-tlb, no-blocks, split-access, poll-every, jit-check, jit-range=FROM-TO or allocation=N", value);
 	}
 	return ST_OK;
 }

@@ -180,6 +180,7 @@ OPT_SET(symbols);
 
 /* ---- opt_jit.c ---- */
 void opt_default_jit(struct options *o);
+bool opt_jit_range(const char *s, struct jit_config *j); /* 0x1000-0x2000 */
 enum status opt_finish_jit(struct options *o, struct err *err) must_check;
 
 /* ---- opt_screen.c ---- */

@@ -18,6 +18,7 @@ struct code_cache;
 struct jit_config {
 	u32 threshold; /* a block is translated when it has been entered so often; 0: never */
 	u64 cache;     /* bytes of code; 0: as many as usual */
+	u64 from, to;  /* for tests: only blocks that begin in [from, to), linear; to 0: all */
 	bool check;    /* lock-step: the interpreter does everything again, and a difference ends the program */
 };
 
