@@ -107,6 +107,17 @@ static u8 *two_pages(u64 second)
 	return (u8 *)VA + 0x10000;
 }
 
+/* What cannot be decoded is looked at again when any byte of it changes, not the first alone. */
+static void invalid(void)
+{
+	u8 *p = page_alloc();
+
+	memcpy(p, (u8[]){0x41, 0x0f, 0x04, 0xc3}, 4); /* 0F 04 is no instruction, */
+	check("no instruction", CATCH(call(p)), EX_UD);
+	p[2] = 0xc8; /* BSWAP R8D and RET are two */
+	check("its third byte makes it one", CATCH(call(p)), -1);
+}
+
 static void crossing(void)
 {
 	u8 *p = two_pages(FLAGS);
@@ -157,6 +168,7 @@ int main(void)
 	same_page();
 	other_page();
 	dma();
+	invalid();
 	crossing();
 	return guest_verdict();
 }

@@ -269,6 +269,11 @@ static int bind_invalid(const struct cpu *c, struct insn *i, const struct insn_r
 	return (int)len;
 }
 
+size_t decode_reach(const struct insn *i, size_t n)
+{
+	return i->row == &ud_row || i->row == &too_long_row ? min_u64(n, ZYDIS_MAX_INSTRUCTION_LENGTH) : i->len;
+}
+
 int decode_bytes(const struct cpu *c, u8 mode, const u8 *bytes, size_t n, struct insn *out)
 {
 	const ZydisDecoder *z = decode_index_decoder(c->decode, mode);

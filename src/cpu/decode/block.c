@@ -186,7 +186,7 @@ static bool drop_blocks(struct code_cache *cc, struct code_page *p, u64 from, u6
 		struct block *b = *link;
 		u64 place = b->key >> KEY_PLACE;
 
-		if (place < to && place + b->bytes > from) {
+		if (place < to && place + b->reach > from) {
 			*link = b->page_next;
 			b->valid = false;
 			unhash(cc, b);
@@ -423,6 +423,7 @@ static struct block *build(struct cpu *c, u64 key, const struct fetch *f, size_t
 		return NULL;
 	if (unlikely(key & KEY_CUT))
 		b->linkable = false;
+	b->reach = (u16)(b->insn[b->n - 1].off + decode_reach(&b->insn[b->n - 1], bytes - b->insn[b->n - 1].off));
 	arena_take(cc, BLOCK_BYTES(b->n));
 	cc->built++;
 	b->key = key;

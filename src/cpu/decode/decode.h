@@ -30,6 +30,7 @@ struct block {
 	struct { u16 off; struct block *b; } succ[2]; /* within the same linear page: next rip's page offset -> block */
 	struct { u64 rip, context; struct block *b; } far[2]; /* in 64-bit mode: in another page, while block_context() is this */
 	u8 succ_turn;
+	u16 reach;            /* bytes that make it what it is: of its instructions, and what made the last one invalid */
 	bool linkable;        /* its last instruction changes neither mode nor translation */
 	bool scratch;         /* not in the cache: page-crossing, cut by a limit, outside RAM */
 	struct insn insn[];   /* n of them, then the end pseudo-instruction */
@@ -71,6 +72,8 @@ enum xr block_next(struct cpu *c, struct block *prev, u64 before, struct block *
 /* One instruction from bytes; out->off and out->idx are taken from the caller. Returns its length, 0 if n is too few bytes
  * to tell. What does not decode, has no row, or is too long becomes an instruction that raises #UD or #GP(0). */
 int decode_bytes(const struct cpu *c, u8 mode, const u8 *bytes, size_t n, struct insn *out);
+/* Of the n bytes there were: those that made it what it is. What is invalid may become valid by any that was looked at. */
+size_t decode_reach(const struct insn *i, size_t n);
 void disassemble(const struct cpu *c, u64 rip, const u8 *bytes, size_t n, char *text, size_t text_len);
 
 #endif
