@@ -9,6 +9,7 @@
 #include <setjmp.h>
 #include <stdlib.h>
 
+#include "jit/jit.h"
 #include "model/model.h"
 
 #define RAM_SIZE    (16ull << 20)
@@ -25,12 +26,15 @@
 #define DATA_AT     0x200000ull
 #define CODE_AT     0x300000ull
 
+bool core_translates;
+
 struct core {
 	struct cpu *cpu;
 	struct bus bus;
 	struct clock clock;
 	struct hooks hooks;
 	struct code_cache *code;
+	struct jit *jit; /* NULL: interpreted */
 	const struct decode_index *index;
 	struct cpu *all[1];
 	enum diff_mode mode;
@@ -146,7 +150,11 @@ static bool make_cpu(struct core *w, const struct cpu_model *m)
 	c->count = 1;
 	c->code = w->code;
 	c->decode = w->index;
-	return cpu_init(c, m, &features, &w->bus, NULL) == ST_OK;
+	if (cpu_init(c, m, &features, &w->bus, NULL) != ST_OK)
+		return false;
+	if (!core_translates)
+		return true;
+	return jit_new(&w->jit, &(struct jit_config){.threshold = 1}, w->code, &w->bus) == ST_OK && jit_attach(w->jit, c) == ST_OK;
 }
 
 const struct cpu_model *core_model(const char *vendor)
@@ -174,6 +182,7 @@ void core_free(struct core *w)
 {
 	if (w->cpu)
 		cpu_fini(w->cpu);
+	jit_free(w->jit);
 	decode_index_free(w->index);
 	code_cache_free(w->code);
 	bus_fini(&w->bus);
@@ -184,6 +193,11 @@ void core_free(struct core *w)
 struct cpu *core_cpu(struct core *w)
 {
 	return w->cpu;
+}
+
+u64 core_translated(const struct core *w)
+{
+	return jit_counts(w->jit)->run;
 }
 
 u8 *core_data(struct core *w)

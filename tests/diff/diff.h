@@ -153,6 +153,8 @@ const char *rule_note(const struct insn_row *row); /* what is masked, for --list
 /* ---- core.c, host.c ---- */
 struct core;
 const struct cpu_model *core_model(const char *vendor);
+extern bool core_translates; /* --jit: what the careful loop does not run is translated at once */
+u64 core_translated(const struct core *w); /* instructions */
 struct core *core_new(enum diff_mode mode, const struct cpu_model *m, u64 gs_base, u64 fs_base);
 void core_free(struct core *w);
 struct cpu *core_cpu(struct core *w);

@@ -2,6 +2,7 @@
  * diff [--mode 64|32|16] [--cases N] [--seed N] [--row TEXT] [--list] [--minimise] [--failures N] [--strict]
  *      [--record FILE [--per-row N]]
  * diff --corpus FILE
+ * --jit: by translated code.
  *
  * Case n of seed S is made from S + n alone, so any failing case repeats as `--seed S+n --cases 1`.
  */
@@ -10,6 +11,8 @@
 #include <cpuid.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#include "jit/jit.h"
 #include <time.h>
 #include <unistd.h>
 
@@ -305,7 +308,7 @@ static _Noreturn void usage(const char *what)
 {
 	fprintf(stderr,
 	        "diff: %s\nusage: diff [--mode 64|32|16] [--cases N] [--seed N] [--row TEXT] [--failures N] [--list] "
-	        "[--minimise] [--strict] [--record FILE [--per-row N]]\n       diff --corpus FILE\n",
+	        "[--minimise] [--strict] [--jit] [--record FILE [--per-row N]]\n       diff [--jit] --corpus FILE\n",
 	        what);
 	exit(2);
 }
@@ -333,6 +336,8 @@ static struct options parse(int argc, char **argv)
 			o.minimise = true;
 		else if (!strcmp(a, "--strict"))
 			rule_strict = true;
+		else if (!strcmp(a, "--jit"))
+			core_translates = true;
 		else if (!strcmp(a, "--cases"))
 			o.cases = number("--cases wants a number", v), n++;
 		else if (!strcmp(a, "--seed"))
@@ -371,6 +376,10 @@ int main(int argc, char **argv)
 	const char *why;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (core_translates && !jit_available()) {
+		printf("there is no translator for this computer\n");
+		return 77;
+	}
 	if (r.o.corpus)
 		return replay(r.o.corpus);
 	if (!host_init(r.o.mode, &why)) {
@@ -395,6 +404,9 @@ int main(int argc, char **argv)
 		usage("no row to run");
 	else
 		campaign(&r);
+	if (core_translates && !r.o.list && printf("%llu instructions by translated code\n", (unsigned long long)core_translated(r.core)) &&
+	    !core_translated(r.core))
+		r.failed++;
 	if (r.recorder && !record_save(r.recorder, r.o.record))
 		usage("--record: the file could not be written, or zstd is not there");
 	free(r.pattern);
