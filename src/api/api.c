@@ -15,6 +15,7 @@ struct ts_machine {
 	struct inspect *inspect;
 	struct sanitize *sanitize; /* NULL: not asked for */
 	struct gdb *gdb;           /* NULL: nobody debugs */
+	struct monitor *monitor;   /* NULL: nobody has asked for one */
 	bool cored;                /* --core is written */
 	uint32_t mask;
 	ts_hook_fn *hook;
@@ -216,7 +217,9 @@ static enum status build(ts_machine *t, int argc, const char *const argv[], stru
 	s = inspect_new(&t->inspect, t->m, &io, err);
 	if (s == ST_OK && t->o.sanitize)
 		s = sanitize_new(&t->sanitize, &t->m->bus, t->m->cpus, t->m->count, t->o.sanitize, err);
-	return s == ST_OK && wants_gdb(&t->o) ? gdb_new(&t->gdb, t->m, t->inspect, &t->o.gdb, err) : s;
+	if (s == ST_OK && wants_gdb(&t->o))
+		s = gdb_new(&t->gdb, t->m, t->inspect, &t->o.gdb, err);
+	return s == ST_OK && t->o.monitor.count ? monitor_new(&t->monitor, t->m, &t->o.monitor, err) : s;
 }
 
 ts_status ts_create(int argc, const char *const argv[], ts_machine **out, char *err, size_t err_len)
@@ -244,6 +247,7 @@ void ts_destroy(ts_machine *t)
 		door_flush(t->m);
 		leave_picture(t);
 	}
+	monitor_free(t->monitor);
 	gdb_free(t->gdb);
 	sanitize_free(t->sanitize);
 	inspect_free(t->inspect);
@@ -268,6 +272,7 @@ ts_status ts_run(ts_machine *t, uint64_t max, ts_stop *why, uint32_t *value)
 		t->error.text[0] = 0;
 	stop = t->gdb ? gdb_run(t->gdb, max, &t->error) : machine_run(t->m, max, &t->error);
 	leave_core(t, stop);
+	monitor_ended(t->monitor);
 	inspect_flush(t->inspect);
 	*why = map[stop];
 	if (value)

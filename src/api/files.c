@@ -95,6 +95,9 @@ static void add_configured(struct files *f, struct options *o)
 	add_path(f, options_given(o, "explain"), o->explain_file, WRITES);
 	add_path(f, o->gdb.core_option, o->gdb.core, WRITES);
 	add_path(f, options_given(o, "stats"), o->stats_file, WRITES);
+	for (unsigned i = 0; i < o->monitor.count; i++)
+		if (!strncmp(o->monitor.spec[i].at, "unix:", 5))
+			add_path(f, o->monitor.spec[i].option, o->monitor.spec[i].at + 5, CHANGES);
 	add_path(f, o->display.option, o->display.at, WRITES);
 }
 

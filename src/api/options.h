@@ -9,7 +9,7 @@
 #include "api/conditions.h"
 #include "gdb/gdb.h"
 #include "inspect/inspect.h"
-#include "screen/screen.h"
+#include "monitor/monitor.h"
 
 enum profile { PROFILE_TURNSTILE = 1, PROFILE_QEMU = 2, PROFILE_BOTH = 3 };
 
@@ -49,6 +49,7 @@ struct options {
 	struct condition_list fail_on, expect;
 	struct gdb_options gdb;
 	struct display_options display;
+	struct monitor_options monitor;
 	bool vga_given;
 	bool no_debug_exit;
 	const char *jit_cache_option; /* as it was typed; NULL: not given */
@@ -186,6 +187,7 @@ enum status opt_finish_jit(struct options *o, struct err *err) must_check;
 /* ---- opt_screen.c ---- */
 OPT_SET(vga);
 OPT_SET(display);
+OPT_SET(monitor);
 void opt_finish_screen(struct options *o);
 
 /* ---- opt_debug.c ---- */

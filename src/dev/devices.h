@@ -44,6 +44,7 @@ void ferr_set(struct device *d, bool active);
 
 /* i8042 with keyboard and mouse ports, 60h, 64h; port 92h. */
 enum status i8042_create(struct device **out, const struct dev_env *e, struct irq_line irq1, struct irq_line irq12);
+void i8042_listen(struct device *d, struct chan *keys); /* its bytes are scan codes of set 1 */
 
 /* VGA. extended: a PCI function with a linear frame buffer and an option ROM (NULL: none; copied), else the fixed addresses. */
 struct vga_config {

@@ -1,6 +1,6 @@
 /*
- * i8042 keyboard controller (60h, 64h) with a keyboard and a mouse behind it, and the fast A20/reset port 92h. There is
- * no source of keystrokes or movement: the devices only answer commands, as a host without hands on it would see them.
+ * i8042 keyboard controller (60h, 64h) with a keyboard and a mouse behind it, and the fast A20/reset port 92h. Keys
+ * come from a channel, if somebody has one; nobody moves the mouse, which only answers commands. Keys do not repeat.
  * IBM PS/2 Technical Reference, "Keyboard and Auxiliary Device Controller", "Keyboard", "Mouse".
  */
 #include "dev/devices.h"
@@ -53,17 +53,49 @@ static bool take(struct ps2_queue *q, u8 *v)
 	return true;
 }
 
-/* Set 2 to set 1, for what a keyboard without keys can send: scan code set numbers and its id. */
+/* "Keyboard Controller", the translation of set 2 to set 1. What is not in it passes unchanged. */
+static const u8 set_1[0x80] = {
+        0xff, 0x43, 0x41, 0x3f, 0x3d, 0x3b, 0x3c, 0x58, 0x64, 0x44, 0x42, 0x40, 0x3e, 0x0f, 0x29, 0x59, 0x65, 0x38, 0x2a, 0x70, 0x1d, 0x10,
+        0x02, 0x5a, 0x66, 0x71, 0x2c, 0x1f, 0x1e, 0x11, 0x03, 0x5b, 0x67, 0x2e, 0x2d, 0x20, 0x12, 0x05, 0x04, 0x5c, 0x68, 0x39, 0x2f, 0x21,
+        0x14, 0x13, 0x06, 0x5d, 0x69, 0x31, 0x30, 0x23, 0x22, 0x15, 0x07, 0x5e, 0x6a, 0x72, 0x32, 0x24, 0x16, 0x08, 0x09, 0x5f, 0x6b, 0x33,
+        0x25, 0x17, 0x18, 0x0b, 0x0a, 0x60, 0x6c, 0x34, 0x35, 0x26, 0x27, 0x19, 0x0c, 0x61, 0x6d, 0x73, 0x28, 0x74, 0x1a, 0x0d, 0x62, 0x6e,
+        0x3a, 0x36, 0x1c, 0x1b, 0x75, 0x2b, 0x63, 0x76, 0x55, 0x56, 0x77, 0x78, 0x79, 0x7a, 0x0e, 0x7b, 0x7c, 0x4f, 0x7d, 0x4b, 0x47, 0x7e,
+        0x7f, 0x6f, 0x52, 0x53, 0x50, 0x4c, 0x4d, 0x48, 0x01, 0x45, 0x57, 0x4e, 0x51, 0x4a, 0x37, 0x49, 0x46, 0x54,
+};
+
 static u8 translate(u8 v)
 {
 	switch (v) {
-	case 0x01: return 0x43;
-	case 0x02: return 0x41;
-	case 0x03: return 0x3f;
+	case 0x00: return 0x00; /* an answer, no key */
 	case 0x83: return 0x41;
 	case 0x84: return 0x54;
-	default: return v;
+	default: return v < ARRAY_LEN(set_1) ? set_1[v] : v;
 	}
+}
+
+static u8 set_2(u8 code)
+{
+	enum { F7 = 0x41 };
+
+	for (unsigned n = 1; n < ARRAY_LEN(set_1); n++)
+		if (set_1[n] == code)
+			return code == F7 ? 0x83 : (u8)n;
+	return 0;
+}
+
+/* A byte from the keyboard as the controller hands it on: F0h, which says that a key was let go, becomes its bit 7. */
+static bool take_key(struct i8042 *k, u8 *v)
+{
+	enum { RELEASE = 0xf0 };
+	bool released = (k->ctr & CTR_XLATE) && k->kbd.len > 1 && k->kbd.data[0] == RELEASE;
+
+	if (released)
+		take(&k->kbd, v);
+	if (!take(&k->kbd, v))
+		return false;
+	if (k->ctr & CTR_XLATE)
+		*v = (u8)(translate(*v) | (released ? 0x80 : 0));
+	return true;
 }
 
 /* Fill the output buffer from whoever has something: the controller first, then the keyboard, then the mouse. */
@@ -76,8 +108,8 @@ static void refill(struct i8042 *k)
 			k->output = v;
 			k->full = true;
 			k->from_aux = false;
-		} else if (!(k->ctr & CTR_KBD_OFF) && take(&k->kbd, &v)) {
-			k->output = k->ctr & CTR_XLATE ? translate(v) : v;
+		} else if (!(k->ctr & CTR_KBD_OFF) && take_key(k, &v)) {
+			k->output = v;
 			k->full = true;
 			k->from_aux = false;
 		} else if (!(k->ctr & CTR_AUX_OFF) && take(&k->aux, &v)) {
@@ -184,6 +216,36 @@ static void kbd_write(struct i8042 *k, u8 v)
 	default: kbd_reply(k, RESEND); return;
 	}
 	kbd_reply(k, ACK);
+}
+
+/* ---- keys from outside, in set 1 ---- */
+
+static size_t key_room(void *dev)
+{
+	const struct i8042 *k = dev;
+
+	return (QUEUE - k->kbd.len) / 2u;
+}
+
+static void key_input(void *dev, const u8 *buf, size_t n)
+{
+	struct i8042 *k = dev;
+
+	for (size_t i = 0; i < n && k->kbd_scanning; i++) {
+		bool native = k->scancode_set == 1 || buf[i] == 0xe0;
+
+		if (!native && (buf[i] & 0x80))
+			put(&k->kbd, 0xf0);
+		put(&k->kbd, native ? buf[i] : set_2(buf[i] & 0x7f));
+	}
+	refill(k);
+}
+
+void i8042_listen(struct device *d, struct chan *keys)
+{
+	keys->room = key_room;
+	keys->input = key_input;
+	keys->dev = d;
 }
 
 /* ---- mouse ---- */

@@ -73,12 +73,14 @@ bool door_poll(struct machine *m)
 		virtio_net_poll(m->door.nets[i], 0);
 	if (m->door.look)
 		m->door.look(m->door.look_arg);
+	if (m->door.attend)
+		m->door.attend(m->door.attend_arg);
 	return any;
 }
 
 bool door_live(const struct machine *m)
 {
-	if (m->door.net_count)
+	if (m->door.net_count || m->door.attend_live)
 		return true;
 	for (struct chan *c = m->door.chans; c; c = c->next)
 		if (chan_live(c))
@@ -89,13 +91,15 @@ bool door_live(const struct machine *m)
 void door_wait(struct machine *m, u64 max_real_ns)
 {
 	enum { NET_SLICE_MS = 5 }; /* libslirp's own descriptors are polled by the device: share the wait */
-	int fds[16];
+	int fds[32];
 	unsigned n = 0;
 	u64 ms = min_u64(max_real_ns / 1000000, 100);
 
 	door_flush(m);
 	if (m->door.look)
 		fds[n++] = m->door.look_fd;
+	if (m->door.attend)
+		n += m->door.attend_fds(m->door.attend_arg, fds + n, 16);
 	for (struct chan *c = m->door.chans; c && n < ARRAY_LEN(fds); c = c->next)
 		if (chan_live(c))
 			fds[n++] = c->ops->fd(c);

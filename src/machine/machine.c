@@ -166,6 +166,7 @@ static enum status reset_machine(struct machine *m, struct err *err)
 		dram_power_lost(m->dram);
 	m->power_lost = m->reset_pending = m->sleep_pending = m->asleep = m->wake_pending = false;
 	pc_reset(m);
+	m->resets++;
 	for (unsigned i = 0; i < m->count; i++) {
 		m->cpus[i]->stop = CPU_GO;
 		cpu_reset(m->cpus[i], false);
@@ -342,7 +343,7 @@ static bool all_masked(const struct machine *m)
 /* Nothing but a reset from outside can go on from here: no interrupt, no SMI, no watchdog. */
 static bool hopeless(const struct machine *m)
 {
-	return all_masked(m) && !m->asleep && !smi_awaited(m->smi) && !tco_runs(m->tco);
+	return all_masked(m) && !m->asleep && !m->door.attend_live && !smi_awaited(m->smi) && !tco_runs(m->tco);
 }
 
 /* Real time for virtual time, in pieces the computer can sleep for. */

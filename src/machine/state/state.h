@@ -52,6 +52,10 @@ struct door {
 	void (*look)(void *arg); /* wired: a debugger's turn to look; NULL: there is none */
 	void *look_arg;          /* wired */
 	int look_fd;             /* wired: ends a wait; -1: none */
+	void (*attend)(void *arg); /* wired: a monitor's turn to look; NULL: there is none */
+	unsigned (*attend_fds)(void *arg, int *fds, unsigned room); /* wired: what ends a wait for it */
+	void *attend_arg;          /* wired */
+	bool attend_live;          /* wired: somebody may come, so that a machine that stands still is not lost */
 };
 
 struct jitter {
@@ -79,6 +83,7 @@ struct machine {
 	struct irq_source irqs[IRQSRC_COUNT];
 	u32 irq_wire[2]; /* PIC inputs, I/O APIC inputs as driven now */
 
+	u64 resets; /* statistics: how often it was reset */
 	struct door door;
 	u64 rsdp, facs; /* where the tables stand */
 	u64 started_ns; /* wired: real time of the first run */
