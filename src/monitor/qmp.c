@@ -1,8 +1,6 @@
 /* QMP: a greeting, commands as JSON objects, each with an answer, and events. QEMU's documentation, "QMP Protocol". */
 #include "monitor/parts.h"
 
-
-
 #include <inttypes.h>
 #include <stdlib.h>
 #include <stdarg.h>

@@ -290,11 +290,11 @@ static const struct command *find(const char *word)
 {
 	static const struct {
 		const char *name, *means;
-	} other[] = {{"c", "cont"}, {"s", "stop"}, {"q", "quit"}, {"?", "help"}, {"p", NULL}};
+	} other[] = {{"c", "cont"}, {"s", "stop"}, {"q", "quit"}, {"?", "help"}};
 	size_t n = strcspn(word, "/");
 
 	for (size_t i = 0; i < ARRAY_LEN(other); i++)
-		if (!strcmp(word, other[i].name) && other[i].means)
+		if (!strcmp(word, other[i].name))
 			return find(other[i].means);
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
 		if (strlen(commands[i].name) == n && !memcmp(commands[i].name, word, n) &&
