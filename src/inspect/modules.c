@@ -103,31 +103,43 @@ static void open_symbols(const struct eye *e, const struct core_kallsyms *k, str
 	base_free(names);
 }
 
-/* false: its symbols are not to be had, or not yet. */
-static bool open_module(const struct eye *e, u64 at, struct module *m, u64 *all)
+/* Where `kallsyms` is: found in any module that is loaded, good for all of this kernel. 0: not in this one. */
+static unsigned find_tables(const u8 bytes[MODULE_BYTES], u64 at)
+{
+	u64 p;
+
+	for (unsigned off = AT_NAME + MODULE_NAME; off + 8 + sizeof(struct core_kallsyms) <= MODULE_BYTES; off += 8) {
+		memcpy(&p, bytes + off, 8);
+		if (p == at + off + 8)
+			return off;
+	}
+	return 0;
+}
+
+/* While a module is being started, `kallsyms` points to other tables, with what is needed only then. false: there are none. */
+static bool open_module(struct kernel *k, const struct eye *e, u64 at, struct module *m, u64 *all)
 {
 	u8 bytes[MODULE_BYTES];
-	struct core_kallsyms k;
-	u64 p;
+	struct core_kallsyms t;
 
 	*m = (struct module){.at = at};
 	eye_read(e, at, bytes, sizeof(bytes));
 	memcpy(m->name, bytes + AT_NAME, MODULE_NAME);
-	for (unsigned off = AT_NAME + MODULE_NAME; off + 8 + sizeof(k) <= sizeof(bytes); off += 8) {
-		memcpy(&p, bytes + off, 8);
-		if (p != at + off + 8)
-			continue;
-		memcpy(&k, bytes + off + 8, sizeof(k));
-		k.count = (u32)k.count;
-		if (!k.count || k.count > SYMBOLS_MOST || k.count > *all)
-			continue;
-		*all -= k.count;
-		m->tables = p;
-		m->symbols_at = k.symbols;
-		open_symbols(e, &k, m);
-		return m->symbols != NULL;
-	}
-	return false;
+	unsigned off = find_tables(bytes, at);
+	m->loaded = off != 0;
+	k->tables_at = off ? off : k->tables_at;
+	if (!k->tables_at)
+		return false;
+	memcpy(&m->tables, bytes + k->tables_at, 8);
+	if (eye_read(e, m->tables, &t, sizeof(t)) != sizeof(t))
+		return false;
+	t.count = (u32)t.count;
+	if (!t.count || t.count > SYMBOLS_MOST || t.count > *all)
+		return false;
+	*all -= t.count;
+	m->symbols_at = t.symbols;
+	open_symbols(e, &t, m);
+	return m->symbols != NULL;
 }
 
 /* ---- the list ---- */
@@ -137,7 +149,7 @@ static bool take_known(struct kernel *k, const struct eye *e, u64 at, struct mod
 {
 	for (unsigned n = 0; n < k->modules; n++) {
 		struct module *m = &k->module[n];
-		if (m->at != at || !m->symbols || !still_there(e, m))
+		if (m->at != at || !m->symbols || !m->loaded || !still_there(e, m))
 			continue;
 		*out = *m;
 		m->symbols = NULL;
@@ -157,11 +169,11 @@ static void scan(struct kernel *k, const struct eye *e, u64 head, u64 first)
 	k->first_module = first;
 	for (unsigned steps = 0; node != head && node && steps < MODULES; steps++) {
 		u64 at = node - AT_LIST;
-		bool known = take_known(k, e, at, &list[n]) || open_module(e, at, &list[n], &all);
+		bool known = take_known(k, e, at, &list[n]) || open_module(k, e, at, &list[n], &all);
 
-		n += known;
-		if (!known)
+		if (!known || !list[n].loaded)
 			k->first_module = 0; /* one is being loaded: the list is to be read again */
+		n += known;
 		if (eye_read(e, node, &node, sizeof(node)) != sizeof(node))
 			break;
 	}
@@ -195,7 +207,10 @@ bool modules_name(struct kernel *k, const struct eye *e, la_t la, char *out, siz
 	    first == k->first_module)
 		return false;
 	k->again = time_now(e->c) + SCAN_INTERVAL;
+	bool knew = k->tables_at;
 	scan(k, e, k->list, first);
+	if (!knew && k->tables_at && !k->first_module) /* the newest come first, and are not loaded yet */
+		scan(k, e, k->list, first);
 	return name_known(k, e, la, out, len);
 }
 

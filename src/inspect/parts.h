@@ -326,6 +326,7 @@ struct kernel {
 	unsigned guest;          /* who had it last; 0: the monitor */
 	u64 used;                /* for what is forgotten first: the number of the question */
 	u64 list;                /* of its modules; 0: it does not say where */
+	unsigned tables_at;      /* of `kallsyms` in its struct module; 0: not known yet */
 	struct module *module;   /* as the list was when it began with first_module */
 	unsigned modules;
 	u64 first_module, again; /* again: the time before which the list is not read once more */
@@ -342,7 +343,8 @@ void kernels_close(struct kernels *k);
 /* ---- modules.c ---- */
 #define MODULES 512
 struct module {
-	u64 at, tables, symbols_at; /* struct module, its core_kallsyms, and what that points to */
+	u64 at, tables, symbols_at; /* struct module, its tables of symbols, and what they point to */
+	bool loaded;                /* these are the tables that stay */
 	u64 first, end;             /* of its functions */
 	char name[MODULE_NAME];
 	struct symbols *symbols;

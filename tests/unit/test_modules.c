@@ -170,6 +170,24 @@ static void being_loaded(void **state)
 	assert_in_range(reads, 0, 8); /* an unknown address does not make it read the list once more */
 }
 
+/* What is being started has other tables then, and both are found: the place of the pointer is the same in all modules. */
+static void being_started(void **state)
+{
+	struct world *w = *state;
+	const u64 early = AT + 0x1e000;
+
+	w->beta = make_module(1, "beta", 0x1a0, false);
+	memcpy(memory + (early - AT), memory + (w->beta.tables - AT), 24);
+	put(w->beta.tables - 8, early, 8);
+	memset(memory + (w->beta.tables - AT), 0, 24);
+	is(w, w->beta.text + 0x44, "beta_1+0x4 [beta]");
+	memcpy(memory + (w->beta.tables - AT), memory + (early - AT), 24);
+	put(w->beta.tables - 8, w->beta.tables, 8);
+	memset(memory + (early - AT), 0, 24);
+	is(w, w->beta.text + 0x44, "beta_1+0x4 [beta]");
+	is(w, w->alpha.text + 0x40, "alpha_1 [alpha]");
+}
+
 static void hostile(void **state)
 {
 	static const u64 values[] = {0, 1, 0xffff, 0x10000, 0xffffffff, UINT64_MAX, LIST, AT, AT + ROOM - 4, AT + 0x1008};
@@ -201,6 +219,7 @@ int main(void)
 	        cmocka_unit_test_setup_teardown(loaded, start, end),
 	        cmocka_unit_test_setup_teardown(unloaded, start, end),
 	        cmocka_unit_test_setup_teardown(being_loaded, start, end),
+	        cmocka_unit_test_setup_teardown(being_started, start, end),
 	        cmocka_unit_test_setup_teardown(hostile, start, end),
 	};
 
