@@ -49,7 +49,7 @@ def read_list():
 
 def unit_rows(build):
     folder = os.path.join(build, 'tests')
-    return [Row('unit/' + n[5:], 'check', 1, os.path.join(folder, n)) for n in sorted(os.listdir(folder))
+    return [Row('unit/' + n[5:], 'check', 0.5, os.path.join(folder, n)) for n in sorted(os.listdir(folder))
             if n.startswith('test_') and os.access(os.path.join(folder, n), os.X_OK) and not n.endswith('.p')]
 
 

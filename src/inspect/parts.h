@@ -283,6 +283,7 @@ size_t evidence_bytes(struct cpu *c, la_t la, u8 *buf, size_t n); /* what can be
 /* ---- places.c ---- */
 struct place_file {
 	struct symbols *symbols;
+	struct place_known *known; /* places that were asked for; NULL: none yet */
 	u8 how, who;      /* enum place_rule; enum place_who bits */
 	bool looked;      /* the slide is what a search has found last */
 	char module[MODULE_NAME]; /* of which it is the file; "" none, or where it is was told */

@@ -66,7 +66,7 @@ enum status places_open(struct inspect *i, struct err *err)
 void places_close(struct inspect *i)
 {
 	for (unsigned n = 0; n < ARRAY_LEN(i->places.file); n++)
-		symbols_close(i->places.file[n].symbols);
+		symbols_close(i->places.file[n].symbols), base_free(i->places.file[n].known);
 	kernels_close(&i->kernels);
 }
 
@@ -156,6 +156,46 @@ static void add_module_line(struct inspect *i, u8 who, char *out, size_t len)
 	}
 }
 
+/* The same few instructions are asked for again and again, and a file's debug information is slow to read. */
+#define KNOWN 256u
+struct place_known {
+	u64 linked;
+	char text[PLACE_SIZE]; /* "": not one yet */
+};
+
+static bool read_place(const struct place_file *f, u64 linked, char *out, size_t len)
+{
+	char line[80];
+	size_t used;
+
+	if (!symbols_name(f->symbols, linked, out, len - sizeof(line)))
+		return false;
+	used = strlen(out);
+	if (symbols_line(f->symbols, linked, line, sizeof(line)))
+		snprintf(out + used, len - used, " %s", line);
+	return true;
+}
+
+static bool find_place(struct place_file *f, u64 linked, char *out, size_t len)
+{
+	struct place_known *k;
+
+	if (!f->known)
+		f->known = base_alloc(KNOWN * sizeof(*f->known));
+	if (!f->known || len != PLACE_SIZE)
+		return read_place(f, linked, out, len);
+	k = &f->known[(linked ^ linked >> 8) % KNOWN];
+	if (!k->text[0] || k->linked != linked) {
+		k->text[0] = 0;
+		if (!read_place(f, linked, out, len))
+			return false;
+		k->linked = linked;
+		snprintf(k->text, sizeof(k->text), "%s", out);
+	}
+	snprintf(out, len, "%s", k->text);
+	return true;
+}
+
 /* `seen`: the tables that translate `la` are in force. */
 static void place(struct inspect *i, struct cpu *c, la_t la, bool seen, u8 who, char *out, size_t len)
 {
@@ -163,16 +203,10 @@ static void place(struct inspect *i, struct cpu *c, la_t la, bool seen, u8 who, 
 	open_kernel(i);
 	for (unsigned n = 0; n < i->places.count; n++) {
 		struct place_file *f = &i->places.file[n];
-		char line[80];
 		u64 linked;
 
-		if (!(f->who & who) || !linked_at(f, c, la, seen, &linked) ||
-		    !symbols_name(f->symbols, linked, out, len - sizeof(line)))
-			continue;
-		size_t used = strlen(out);
-		if (symbols_line(f->symbols, linked, line, sizeof(line)))
-			snprintf(out + used, len - used, " %s", line);
-		return;
+		if ((f->who & who) && linked_at(f, c, la, seen, &linked) && find_place(f, linked, out, len))
+			return;
 	}
 	if (kernels_name(i, c, la, who == PLACE_MONITOR, out, len))
 		add_module_line(i, who, out, len);
