@@ -90,7 +90,8 @@ const char *ts_option(ts_machine *m, const char *name);
  * (a line for each processor), "failed" (what --fail-on ended the run by), "unmet" (a line
  * for each refusal that --expect named and that did not come), "ring" (the last exits, entries and events of each processor, and
  * the instructions that --ring keeps), "hash" (16 digits over registers, devices
- * and RAM: equal after equally many instructions of equal runs). TS_EARG: no such report. */
+ * and RAM: equal after equally many instructions of equal runs), "in-line" (how many bytes the guest has written to standard output if
+ * they end within a line, otherwise nothing). TS_EARG: no such report. */
 ts_status ts_report(ts_machine *m, const char *what, ts_put_fn *put, void *arg);
 /* Sees what is typed before the guest does, at a slice boundary; returns how many bytes of buf to keep. */
 ts_status ts_key_filter(ts_machine *m, size_t (*fn)(void *arg, uint8_t *buf, size_t n), void *arg);

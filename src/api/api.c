@@ -351,6 +351,13 @@ static void status_line(ts_machine *t, FILE *f)
 	        machine_insns(t->m), t->m->clock.now / 1000000000, (unsigned)(t->m->clock.now / 1000000 % 1000), exits);
 }
 
+static void in_line(const ts_machine *t, FILE *f)
+{
+	for (const struct chan *c = t->m->door.chans; c; c = c->next)
+		if (c->in_line)
+			fprintf(f, "%" PRIu64 "\n", c->in_line);
+}
+
 ts_status ts_report(ts_machine *t, const char *what, ts_put_fn *fn, void *arg)
 {
 	char *text = NULL;
@@ -376,6 +383,8 @@ ts_status ts_report(ts_machine *t, const char *what, ts_put_fn *fn, void *arg)
 		fprintf(f, "%016" PRIx64 "\n", inspect_hash(t->inspect));
 	else if (!strcmp(what, "screen") || !strcmp(what, "screen.ansi"))
 		screen_text(t->m, strlen(what) > 6, f);
+	else if (!strcmp(what, "in-line"))
+		in_line(t, f);
 	else if (!strcmp(what, "status"))
 		status_line(t, f);
 	else

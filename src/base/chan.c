@@ -14,6 +14,7 @@ struct fd_chan {
 	bool wait;    /* a server waits for its first client */
 	bool bound;   /* the socket at path is ours */
 	bool pending; /* not started yet */
+	u64 gone;     /* bytes that have left */
 	size_t used;
 	u8 buf[4096]; /* output waiting for the next slice boundary */
 	char path[];  /* file or socket; "" if there is none */
@@ -36,6 +37,9 @@ static void fd_flush(struct chan *c)
 		/* A peer may leave when it likes; a disk that is full is nobody's wish. */
 		c->promised = c->promised || errno == ENOSPC || errno == EFBIG || errno == EDQUOT;
 	}
+	f->gone += f->used;
+	if (f->used && f->out == 1)
+		c->in_line = f->buf[f->used - 1] == '\n' ? 0 : f->gone;
 	f->used = 0;
 }
 

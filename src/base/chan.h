@@ -35,6 +35,7 @@ struct chan {
 	int failed;    /* errno of the write after which output is lost; 0: none */
 	bool promised; /* output that was asked for and must not be lost: a file; a peer may leave when it likes */
 	bool told;     /* `failed` was said */
+	u64 in_line;   /* standard output stands within a line: bytes that have gone there; 0: it does not, or it is another */
 };
 
 static inline void chan_write(struct chan *c, const u8 *buf, size_t n)

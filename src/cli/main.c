@@ -110,6 +110,7 @@ static void say(const char *a, const char *b)
 	char line[1024];
 
 	snprintf(line, sizeof(line), "turnstile: %s%s\n", a, b);
+	terminal_fresh_line();
 	terminal_say(line);
 }
 

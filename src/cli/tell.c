@@ -97,6 +97,7 @@ int tell_event(ts_machine *m, const ts_event *e, void *arg)
 	tell_lost |= e->kind == TS_ON_NOTE && !strcmp(e->id, "lost");
 	if (unwanted(e))
 		return 0;
+	terminal_fresh_line();
 	terminal_say(full || way.terminal ? "turnstile: " : "turnstile: warning: ");
 	if (full)
 		say_block(e->text);

@@ -2,7 +2,9 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <termios.h>
 #include <time.h>
 #include <unistd.h>
@@ -33,6 +35,31 @@ void terminal_say(const char *text)
 		fputc(*text, stderr);
 	}
 	fflush(stderr);
+}
+
+/* Do the guest's output and our messages go to one place? */
+static bool is_shared(void)
+{
+	struct stat out, err;
+
+	return !fstat(STDOUT_FILENO, &out) && !fstat(STDERR_FILENO, &err) && out.st_dev == err.st_dev && out.st_ino == err.st_ino;
+}
+
+static void keep_count(void *arg, const char *text, size_t len)
+{
+	(void)len;
+	*(unsigned long long *)arg = strtoull(text, NULL, 10);
+}
+
+void terminal_fresh_line(void)
+{
+	static unsigned long long ended; /* where a message has ended the guest's line */
+	unsigned long long at = 0;
+
+	if (!terminal_get()->m || !is_shared() || ts_report(terminal_get()->m, "in-line", keep_count, &at) != TS_OK || !at || at == ended)
+		return;
+	ended = at;
+	terminal_say("\n");
 }
 
 static void say_help(void)

@@ -18,5 +18,6 @@ void terminal_again(void);          /* raw again after SIGCONT; async-signal-saf
 bool terminal_left(void);           /* Ctrl-A x was typed */
 /* Text to stderr, with carriage returns while the terminal is raw. */
 void terminal_say(const char *text);
+void terminal_fresh_line(void); /* where the guest's output and messages share a file: a message begins a line */
 
 #endif

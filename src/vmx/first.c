@@ -40,12 +40,11 @@ bool vmx_first_lacks(const struct vmx_check *k, const struct vmx_caps *p)
  * have what is without effect. */
 void vmx_first_region(struct cpu *c)
 {
-	static const u64 width[4] = {0xffff, ~0ull, 0xffffffff, ~0ull};
 	struct vmx *v = vmx_of(c);
 
 	for (const struct vmcs_field *f = vmcs_fields; f < vmcs_fields + vmcs_field_count; f++)
 		v->f[vmcs_slot(f->encoding)] &=
-		        vmx_field_exists(vmx_caps(c), f->encoding) ? width[f->encoding >> 13 & 3] : 0;
+		        vmx_field_exists(vmx_caps(c), f->encoding) ? mask(8u * vmcs_width(f->encoding) - 1, 0) : 0;
 	vmcs_set(v, VMCS_LINK_POINTER, VMCS_NONE);
 }
 

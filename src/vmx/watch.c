@@ -144,11 +144,9 @@ static void reads(const struct vmx *v, u64 *set)
 
 static void show(struct check_field *f, const struct vmx *v, u32 encoding)
 {
-	static const u8 width[4] = {2, 8, 4, 8};
-
 	*f = (struct check_field){.name = vmcs_field_at(encoding)->name,
 	                          .value = vmcs_get(v, encoding),
-	                          .width = width[encoding >> 13 & 3],
+	                          .width = vmcs_width(encoding),
 	                          .keyed = true,
 	                          .key = encoding,
 	                          .set = {.kind = ORIGIN_NEVER}};

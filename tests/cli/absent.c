@@ -31,6 +31,7 @@ int main(void)
 {
 	u32 r[4];
 
+	print("it begins: ");
 	cpuid(1, 0, r);
 	if (!(r[2] & 1 << 5))
 		vmx();
