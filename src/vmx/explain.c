@@ -33,6 +33,36 @@ static struct check_field value_of(const struct vmx_image *g, u32 encoding)
 	                            .key = encoding};
 }
 
+/* Where in memory an input of the checks was read. */
+static u64 place_of(const struct vmx_image *g, unsigned input)
+{
+	switch (input) {
+	case VMX_IN_EXEC_WORD: return vmx_value(g, VMCS_EXECUTIVE_VMCS);
+	case VMX_IN_LINK_WORD: return vmx_value(g, VMCS_LINK_POINTER);
+	case VMX_IN_VTPR: return vmx_value(g, VMCS_VIRTUAL_APIC_ADDR) + 0x80;
+	default: return (vmx_value(g, VMCS_GUEST_CR3) & 0xffffffe0) + 8 * (input - VMX_IN_PDPTE0);
+	}
+}
+
+static bool is_pdpte(unsigned input)
+{
+	return input >= VMX_IN_PDPTE0 && input < VMX_IN_PDPTE0 + 4;
+}
+
+/* Of what lies in memory who stored it, as far as stores are kept; with EPT the PDPTEs are fields. */
+static struct origin input_origin(const struct cpu *c, const struct vmx_image *g, unsigned input)
+{
+	const bool ept = (vmx_value(g, VMCS_PROC_CONTROLS) & PROC_SECONDARY) && (vmx_value(g, VMCS_PROC2_CONTROLS) & PROC2_EPT);
+	const bool in_memory = input == VMX_IN_EXEC_WORD || input == VMX_IN_LINK_WORD || input == VMX_IN_VTPR || is_pdpte(input);
+	struct origin o = {0};
+
+	if (is_pdpte(input) && ept)
+		return vmx_origin(c, VMCS_GUEST_PDPTE0 + 2 * (input - VMX_IN_PDPTE0));
+	if (in_memory && c->hooks->writer && !c->hooks->writer(c->hooks->arg, place_of(g, input), &o))
+		o.kind = ORIGIN_UNKNOWN;
+	return o;
+}
+
 /* The first is the culprit: which of its bits are wrong is said, too. */
 void vmx_explain_fields(const struct cpu *c, struct refusal *r, const struct vmx_image *g, const struct vmx_check *k)
 {
@@ -42,8 +72,8 @@ void vmx_explain_fields(const struct cpu *c, struct refusal *r, const struct vmx
 		struct check_field *f = &r->field[r->fields];
 
 		*f = value_of(g, k->field[r->fields]);
-		if (f->keyed && !merged)
-			f->set = vmx_origin(c, f->key);
+		if (!merged)
+			f->set = f->keyed ? vmx_origin(c, f->key) : input_origin(c, g, k->field[r->fields]);
 		if (!r->fields)
 			vmx_decode_culprit(f->decoded, sizeof(f->decoded), g, k);
 		else
