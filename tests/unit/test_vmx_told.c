@@ -193,6 +193,61 @@ static void test_changes(void **state)
 	pc_free(p);
 }
 
+/* Of what a check looks at in memory, the store; with EPT the PDPTEs are fields. */
+static u64 asked;
+
+static bool writer(void *arg, u64 pa, struct origin *o)
+{
+	(void)arg;
+	asked = pa;
+	*o = (struct origin){.kind = ORIGIN_STORE, .placed = true, .rip = 0x1234, .insn = 77};
+	return true;
+}
+
+static void refused(struct pc *p, const char *id, const char *name, unsigned field, enum origin_kind kind, u64 pa)
+{
+	p->hooks.writer = writer;
+	asked = 0;
+	told = 0;
+	(void)vmx_step(p, 0, VMLAUNCH);
+	assert_int_equal(told, 1);
+	assert_string_equal(last.check, id);
+	assert_string_equal(names[field], name);
+	assert_int_equal(last.field[field].set.kind, kind);
+	assert_int_equal(asked, pa);
+	pc_free(p);
+}
+
+/* A guest with PAE paging, whose second PDPTE has a reserved bit. */
+static struct pc *pae_guest(bool ept)
+{
+	struct pc *p = ready();
+	struct vmx *v = vmx_of(p->c);
+
+	vmcs_set(v, VMCS_ENTRY_CONTROLS, vmcs_get(v, VMCS_ENTRY_CONTROLS) & ~(u64)ENTRY_GUEST64);
+	vmcs_set(v, VMCS_GUEST_EFER, 0);
+	vmcs_set(v, VMCS_GUEST_CS_AR, 0xc09b);
+	vmcs_set(v, VMCS_GUEST_CR3, 0x61020);
+	bus_write_u64(&p->bus, 0x61028, 0x7021);
+	if (ept)
+		vmwrite(p, VMCS_GUEST_PDPTE0 + 2, 0x7021);
+	else
+		vmcs_set(v, VMCS_PROC2_CONTROLS, 0);
+	return p;
+}
+
+static void test_memory(void **state)
+{
+	struct pc *p = ready();
+
+	(void)state;
+	bus_write_u32(&p->bus, OTHER_PA, 0x1234);
+	vmcs_set(vmx_of(p->c), VMCS_LINK_POINTER, OTHER_PA);
+	refused(p, "vmx.guest.link-pointer.revision", "first doubleword at the VMCS link pointer", 1, ORIGIN_STORE, OTHER_PA);
+	refused(pae_guest(false), "vmx.guest.pdpte", "PDPTE1", 0, ORIGIN_STORE, 0x61028);
+	refused(pae_guest(true), "vmx.guest.pdpte", "PDPTE1", 0, ORIGIN_VMWRITE, 0);
+}
+
 /* ---- EPT misconfigurations ---- */
 
 static const struct {
@@ -337,7 +392,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(test_origins), cmocka_unit_test(test_regions),        cmocka_unit_test(test_many),
 	        cmocka_unit_test(test_shadow),  cmocka_unit_test(test_changes),        cmocka_unit_test(test_misconfigurations),
-	        cmocka_unit_test(test_abort_msrs), cmocka_unit_test(test_abort_state),
+	        cmocka_unit_test(test_abort_msrs), cmocka_unit_test(test_memory), cmocka_unit_test(test_abort_state),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
