@@ -1,9 +1,8 @@
-/* The one grammar of all messages: an event line, then labels two spaces in, at most 100 columns. */
+/* Text that grows, and the grammar of all messages (base/said.h) in it. */
+#include "base/said.h"
 #include "inspect/parts.h"
 
 #include <inttypes.h>
-
-enum { COLUMNS = 100, VALUE_COLUMN = 9 };
 
 static bool reserve(struct text *t, size_t more)
 {
@@ -61,23 +60,6 @@ const char *text_str(const struct text *t)
 	return t->s ? t->s : "";
 }
 
-/* How much of s goes on a line of `room` columns: up to the last ", " or, failing that, the last space. */
-static size_t line_length(const char *s, size_t room)
-{
-	size_t n = strlen(s), comma = 0, space = 0;
-
-	if (n <= room)
-		return n;
-	for (size_t k = 1; k <= room; k++) {
-		if (s[k] != ' ')
-			continue;
-		space = k;
-		if (s[k - 1] == ',' || s[k - 1] == ';')
-			comma = k;
-	}
-	return comma ? comma : space ? space : room;
-}
-
 void text_label(struct text *t, const char *label, const char *fmt, ...)
 {
 	struct text value = {0};
@@ -88,8 +70,8 @@ void text_label(struct text *t, const char *label, const char *fmt, ...)
 	va_end(ap);
 	const char *p = text_str(&value);
 	do {
-		size_t n = line_length(p, COLUMNS - VALUE_COLUMN);
-		text_add(t, "  %-*s%.*s\n", VALUE_COLUMN - 2, label, (int)n, p);
+		size_t n = said_line(p);
+		text_add(t, "  %-*s%.*s\n", SAID_VALUE - 2, label, (int)n, p);
 		label = "";
 		p += n;
 		p += strspn(p, " ");
@@ -99,15 +81,11 @@ void text_label(struct text *t, const char *label, const char *fmt, ...)
 
 void text_json(struct text *t, const char *s)
 {
+	char one[8];
+
 	text_add(t, "\"");
-	for (; *s; s++) {
-		if (*s == '"' || *s == '\\')
-			text_add(t, "\\%c", *s);
-		else if ((u8)*s < 0x20)
-			text_add(t, "\\u%04x", (unsigned)(u8)*s);
-		else
-			text_add(t, "%c", *s);
-	}
+	for (; *s; s++)
+		text_add(t, "%s", said_json(*s, one));
 	text_add(t, "\"");
 }
 

@@ -1,44 +1,19 @@
 /* What the rows say of a dump, for a person and as JSON. */
+#include "base/said.h"
 #include "judge/judge.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
 
-enum { COLUMNS = 100, VALUE_COLUMN = 9 };
-
-/* ---- the grammar of all messages: labels two spaces in, at most 100 columns ---- */
-
-static size_t line_length(const char *s, size_t room)
-{
-	size_t n = strlen(s), comma = 0, space = 0;
-
-	for (size_t k = 1; n > room && k <= room; k++) {
-		if (s[k] != ' ')
-			continue;
-		space = k;
-		if (s[k - 1] == ',' || s[k - 1] == ';')
-			comma = k;
-	}
-	return n <= room ? n : comma ? comma : space ? space : room;
-}
-
 static void printf_like(3, 4) label(FILE *out, const char *name, const char *fmt, ...)
 {
 	char text[1024];
-	const char *p = text;
 	va_list ap;
 
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	do {
-		size_t n = line_length(p, COLUMNS - VALUE_COLUMN);
-
-		fprintf(out, "  %-*s%.*s\n", VALUE_COLUMN - 2, name, (int)n, p);
-		name = "";
-		p += n;
-		p += strspn(p, " ");
-	} while (*p);
+	said_label(out, name, text);
 }
 
 static void number(char out[24], const struct check_field *f)
@@ -55,20 +30,6 @@ static void place(FILE *out, const char *name, u32 line)
 		fprintf(out, "%s:%u: ", name, line);
 	else
 		fprintf(out, "%s: ", name);
-}
-
-static void string(FILE *out, const char *s)
-{
-	fputc('"', out);
-	for (; *s; s++) {
-		if (*s == '"' || *s == '\\')
-			fprintf(out, "\\%c", *s);
-		else if ((u8)*s < 0x20)
-			fprintf(out, "\\u%04x", (unsigned)(u8)*s);
-		else
-			fputc(*s, out);
-	}
-	fputc('"', out);
 }
 
 /* ---- one dump ---- */
@@ -133,11 +94,11 @@ static void json_row(struct state *s, const struct dump *d, const struct judged 
 	unsigned shown = 0;
 
 	fprintf(out, "%s{\"check\":", s->rows++ ? "," : "");
-	string(out, j->id);
+	said_string(out, j->id);
 	fprintf(out, ",\"verdict\":\"%s\",\"line\":%u,\"rule\":", j->verdict == JUDGE_FAIL ? "fail" : "unknown", line_of(d, j));
-	string(out, j->rule);
+	said_string(out, j->rule);
 	fprintf(out, ",\"manual\":");
-	string(out, j->manual);
+	said_string(out, j->manual);
 	fprintf(out, ",\"fields\":[");
 	for (unsigned n = 0; n < j->keys; n++) {
 		struct check_field f;
@@ -146,15 +107,15 @@ static void json_row(struct state *s, const struct dump *d, const struct judged 
 			continue;
 		judge_field(d, j, j->key[n], &f);
 		fprintf(out, "%s{\"name\":", shown++ ? "," : "");
-		string(out, f.name);
+		said_string(out, f.name);
 		fprintf(out, ",\"value\":\"0x%" PRIx64 "\",\"decoded\":", f.value);
-		string(out, f.decoded);
+		said_string(out, f.decoded);
 		fprintf(out, "}");
 	}
 	fprintf(out, "],\"needs\":[");
 	for (unsigned n = 0; n < j->needs; n++) {
 		fprintf(out, "%s", n ? "," : "");
-		string(out, dump_name(d, j->need[n]));
+		said_string(out, dump_name(d, j->need[n]));
 	}
 	if (j->caps_doubt)
 		fprintf(out, "\"capability MSRs\"");
@@ -238,18 +199,18 @@ static void note_absent(const struct judge_report *r, const struct dump *d)
 static void json_head(const struct judge_report *r, const struct dump *d, const char *how)
 {
 	fprintf(r->out, "{\"file\":");
-	string(r->out, r->name);
+	said_string(r->out, r->name);
 	fprintf(r->out, ",\"line\":%u,\"dump\":%u,\"of\":%u,\"block\":\"%s\",\"source\":", d->line, d->number, r->of,
 	        d->kind == DUMP_VMCS ? "vmcs" : "vmcb");
-	string(r->out, d->source);
+	said_string(r->out, d->source);
 	if (d->kind == DUMP_VMCS && dump_has(d, VMCS_EXIT_REASON))
 		fprintf(r->out, ",\"exit_reason\":\"0x%" PRIx64 "\"", dump_value(d, VMCS_EXIT_REASON));
 	fprintf(r->out, ",\"judged\":");
-	string(r->out, how);
+	said_string(r->out, how);
 	fprintf(r->out, ",\"notes\":[");
 	for (unsigned n = 0; n < d->notes; n++) {
 		fprintf(r->out, "%s{\"line\":%u,\"text\":", n ? "," : "", d->note[n].line);
-		string(r->out, d->note[n].text);
+		said_string(r->out, d->note[n].text);
 		fprintf(r->out, "}");
 	}
 	fprintf(r->out, "],\"rows\":[");

@@ -2,6 +2,7 @@
 #include <ctype.h>
 #include <stdarg.h>
 
+#include "base/said.h"
 #include "lookup/parts.h"
 
 /* clang-format off */
@@ -33,8 +34,6 @@ const size_t lookup_model_count = ARRAY_LEN(lookup_models);
 
 /* ---- printing ---- */
 
-#define WIDTH 100
-
 void say_title(struct ask *a, const char *fmt, ...)
 {
 	va_list ap;
@@ -49,26 +48,13 @@ void say_title(struct ask *a, const char *fmt, ...)
 
 void say(struct ask *a, const char *label, const char *fmt, ...)
 {
-	char text[2048], *p = text;
-	unsigned column;
+	char text[2048];
 	va_list ap;
 
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	column = (unsigned)fprintf(a->out, "  %-6s ", label);
-	for (bool first = true; *p; first = false) {
-		size_t n = strcspn(p, " "), spaces = strspn(p + n, " ");
-
-		if (!first && column + 1 + n > WIDTH) {
-			fprintf(a->out, "\n%9s", "");
-			column = 9;
-			first = true;
-		}
-		column += (unsigned)fprintf(a->out, "%s%.*s", first ? "" : " ", (int)n, p);
-		p += n + spaces;
-	}
-	fputc('\n', a->out);
+	said_label(a->out, label, text);
 }
 
 void say_bits(struct ask *a, const struct bit_names *names, u64 value)

@@ -1,4 +1,5 @@
 /* The tables, as text or as JSON. */
+#include "base/said.h"
 #include "lookup/parts.h"
 
 #define COLUMNS 5
@@ -32,17 +33,6 @@ const char *lookup_kind(size_t n)
 	return n < ARRAY_LEN(kinds) ? kinds[n].name : NULL;
 }
 
-static void json_string(FILE *f, const char *s)
-{
-	fputc('"', f);
-	for (; *s; s++) {
-		if (*s == '"' || *s == '\\')
-			fputc('\\', f);
-		fputc(*s, f);
-	}
-	fputc('"', f);
-}
-
 void sheet_row(struct sheet *s, const char *const *cells)
 {
 	if (s->json)
@@ -50,7 +40,7 @@ void sheet_row(struct sheet *s, const char *const *cells)
 	for (unsigned n = 0; n < COLUMNS && s->kind->column[n].name; n++) {
 		if (s->json) {
 			fprintf(s->out, "%s\"%s\":", n ? "," : "", s->kind->column[n].name);
-			json_string(s->out, cells[n]);
+			said_string(s->out, cells[n]);
 		} else {
 			fprintf(s->out, "%s%-*s", n ? " " : "", s->kind->column[n].width, cells[n]);
 		}
