@@ -297,6 +297,7 @@ static int run(int argc, char **argv, run_ended_fn *ended, void *arg)
 	running = NULL;
 	if (ended)
 		ended(arg, m);
+	terminal_forget();
 	ts_destroy(m); /* the end of a trace is written here */
 	if (!tell_lost || status > EXIT_SIGNAL)
 		return status;

@@ -62,6 +62,11 @@ void terminal_fresh_line(void)
 	terminal_say("\n");
 }
 
+void terminal_forget(void)
+{
+	terminal_get()->m = NULL;
+}
+
 static void say_help(void)
 {
 	terminal_say("\nCtrl-A h  this help\nCtrl-A s  status line\nCtrl-A x  leave\nCtrl-A Ctrl-A  send Ctrl-A\n");

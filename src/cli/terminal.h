@@ -16,6 +16,7 @@ void terminal_start(ts_machine *m); /* raw mode and the key filter, if standard 
 void terminal_stop(void);           /* async-signal-safe; may be called any number of times */
 void terminal_again(void);          /* raw again after SIGCONT; async-signal-safe */
 bool terminal_left(void);           /* Ctrl-A x was typed */
+void terminal_forget(void);         /* the machine goes away */
 /* Text to stderr, with carriage returns while the terminal is raw. */
 void terminal_say(const char *text);
 void terminal_fresh_line(void); /* where the guest's output and messages share a file: a message begins a line */
