@@ -17,9 +17,9 @@
 #define PAGES_MOST   16
 #define JUMP_SIZE    (1u << 14)
 #define NO_SUCCESSOR 0xffffu /* no page offset */
-#define KEY_PLACE    16      /* in a key: the place in memory, above the mode */
-#define KEY_ONE      0x80u   /* beside the mode: a block of one instruction */
-#define KEY_CUT      0x100u  /* a block in a page with a debugger's breakpoint: followed by no other but through block_next() */
+#define KEY_PLACE    BLOCK_KEY_PLACE
+#define KEY_ONE      BLOCK_KEY_ONE
+#define KEY_CUT      BLOCK_KEY_CUT
 #define BLOCK_BYTES(n) (sizeof(struct block) + ((size_t)(n) + 1) * sizeof(struct insn))
 
 struct code_page {
@@ -43,6 +43,7 @@ struct code_cache {
 	size_t size, used;
 	u32 generation;      /* arena recycled: every block pointer held elsewhere is void */
 	u64 built;           /* statistics */
+	const struct translator *translator; /* NULL: there is none */
 	struct table blocks; /* struct block, by hash_next */
 	struct table pages;  /* struct code_page, by next */
 };
@@ -163,6 +164,8 @@ void code_cache_flush(struct code_cache *cc)
 	cc->blocks.used = cc->pages.used = 0;
 	cc->used = 0;
 	cc->generation++;
+	if (cc->translator)
+		cc->translator->flushed(cc->translator->arg);
 }
 
 static void unhash(struct code_cache *cc, struct block *b)
@@ -190,6 +193,8 @@ static bool drop_blocks(struct code_cache *cc, struct code_page *p, u64 from, u6
 			*link = b->page_next;
 			b->valid = false;
 			unhash(cc, b);
+			if (b->native)
+				cc->translator->dropped(cc->translator->arg, b);
 			if (cc->running)
 				cc->running->kick = 1;
 		} else {
@@ -273,6 +278,11 @@ void code_cache_free(struct code_cache *cc)
 		return;
 	bus_unobserve(cc->bus, &cc->stores);
 	release(cc);
+}
+
+void code_cache_translate(struct code_cache *cc, const struct translator *t)
+{
+	cc->translator = t;
 }
 
 /* ---- building ---- */
@@ -408,6 +418,11 @@ static struct block *lookup(struct code_cache *cc, u64 key)
 	return b;
 }
 
+struct block *code_cache_peek(struct code_cache *cc, u64 key)
+{
+	return lookup(cc, key);
+}
+
 /* bytes: of those there, up to the page's end or a breakpoint. */
 static struct block *build(struct cpu *c, u64 key, const struct fetch *f, size_t bytes, unsigned max)
 {
@@ -433,6 +448,8 @@ static struct block *build(struct cpu *c, u64 key, const struct fetch *f, size_t
 	*block_head(cc, key) = b;
 	table_linked(cc, &cc->blocks, move_blocks);
 	page_add(cc, b);
+	if (cc->translator && !(key & (KEY_ONE | KEY_CUT)))
+		cc->translator->built(cc->translator->arg, c, b);
 	return b;
 }
 

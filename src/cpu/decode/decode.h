@@ -20,6 +20,9 @@ struct dec {
 };
 
 #define BLOCK_MAX 64
+#define BLOCK_KEY_PLACE 16   /* in a key: the place in memory, above the mode */
+#define BLOCK_KEY_ONE   0x80u  /* beside the mode: a block of one instruction */
+#define BLOCK_KEY_CUT   0x100u /* a block in a page with a debugger's breakpoint: followed by no other but through block_next() */
 struct block {
 	u64 key;              /* place of the first byte in memory, mode, and what else tells blocks apart */
 	u16 n;                /* instructions, without the end */
@@ -33,6 +36,11 @@ struct block {
 	u16 reach;            /* bytes that make it what it is: of its instructions, and what made the last one invalid */
 	bool linkable;        /* its last instruction changes neither mode nor translation */
 	bool scratch;         /* not in the cache: page-crossing, cut by a limit, outside RAM */
+	/* The translator's own; all 0 as the block is built. */
+	u32 heat;             /* entries so far */
+	u32 flushes;          /* of the translator when native was right */
+	void *native;
+	insn_fn *first;       /* what insn[0].fast was */
 	struct insn insn[];   /* n of them, then the end pseudo-instruction */
 };
 
@@ -59,6 +67,17 @@ enum status code_cache_new(struct code_cache **out, struct bus *bus);
 enum status code_cache_limit(struct code_cache *cc, u64 size); /* bytes of blocks at most, before the first one */
 void code_cache_free(struct code_cache *cc);
 void code_cache_flush(struct code_cache *cc);
+
+/* Who makes native code of blocks: told of each that may be run more than once, when it comes and when it goes. */
+struct translator {
+	void (*built)(void *arg, const struct cpu *c, struct block *b);
+	void (*dropped)(void *arg, struct block *b);
+	void (*flushed)(void *arg); /* every block is void */
+	void *arg;
+};
+void code_cache_translate(struct code_cache *cc, const struct translator *t); /* NULL: nobody */
+struct block *code_cache_peek(struct code_cache *cc, u64 key); /* NULL: not decoded */
+
 
 /* Per-processor scratch: called by cpu_init and cpu_fini. */
 enum status decode_cpu_init(struct cpu *c);

@@ -449,7 +449,9 @@ static void flush_page(struct cpu *c, const struct victimise *v)
 	/* L1 and fetch cache are direct-mapped by linear page: one slot holds it, whichever context filled it. */
 	c->l1[(v->la >> PAGE_SHIFT) % (1u << L1_BITS)] = (struct l1_entry){.tag_r = 0};
 	h->held[(v->la >> PAGE_SHIFT) % (1u << L1_BITS)] = h->held_w[(v->la >> PAGE_SHIFT) % (1u << L1_BITS)] = 0;
-	h->fetch[(v->la >> PAGE_SHIFT) % FETCH_ENTRIES].tag = 0;
+	struct fetch_entry *f = &h->fetch[(v->la >> PAGE_SHIFT) % FETCH_ENTRIES];
+	if (!((f->tag ^ v->la) & PAGE_MASK)) /* another page's stays: how often that is looked up is nobody's accident */
+		f->tag = 0;
 	c->fetch_gen++;
 	if (any_large(&h->l1_large, v->la))
 		drop_l1(c);

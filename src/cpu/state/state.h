@@ -89,6 +89,9 @@ struct code_cache;
 struct decode_index;
 struct delivery;
 struct watch_ops;
+struct jit;
+struct jit_target;
+struct jit_store;
 
 /* Performance counters: what an instruction's form tells of it. */
 enum perf_form {
@@ -125,6 +128,21 @@ struct cpu {
 	u32 left;              /* cache: instructions of the block retired when the chain ended */
 	u32 charged;           /* cache: of those, already added to the clock */
 	struct clock *clock;   /* wired */
+	struct native_run {    /* cache: of src/jit/, while translated code runs */
+		s32 budget;    /* instructions it may still run */
+		u16 flags;     /* the arithmetic flags: high byte as LAHF has them, low byte OF: see jit/flags.c */
+		u16 unused;
+		u64 branch;    /* taken branches, times the size of a place in the ring */
+		struct { u64 id, to; } ring[16];
+		u64 context;   /* block_context() */
+		struct jit_target *targets; /* wired: linear address -> code */
+		u64 target;    /* of an indirect branch under way */
+		u64 branch_base;
+		struct jit_store *log; /* lock-step: behind the last store */
+		s32 start;     /* budget when the clock was right */
+		u32 result;    /* enum xr of a handler */
+	} native;
+	struct jit *jit;       /* wired; NULL: there is none */
 
 	/* ---- architectural ---- */
 	struct seg seg[SEG_COUNT];
