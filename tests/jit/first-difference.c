@@ -146,6 +146,10 @@ static void halve(struct search *s)
 {
 	unsigned long long from = s->from, to = s->to ? s->to : ~0ull;
 
+	if (range_differs(s, 1, 2)) { /* nothing begins there */
+		printf("they differ without translated code as well, or this translator cannot be told what to translate\n");
+		return;
+	}
 	if (!s->to && range_differs(s, 0, 1ull << 47))
 		to = 1ull << 47;
 	else if (!s->to)
