@@ -255,13 +255,19 @@ static struct jit_code *translate(struct jit *j, struct cpu *c, struct block *b)
 	return t;
 }
 
+/* A test looks for the superblock that differs. */
+static bool left_out(const struct jit *j, u64 rip)
+{
+	return j->cfg.to && (rip < j->cfg.from || rip >= j->cfg.to);
+}
+
 static enum xr first_insn(struct cpu *c, const struct insn *i)
 {
 	struct block *b = (struct block *)((u8 *)(uintptr_t)i - offsetof(struct block, insn));
 	struct jit *j = c->jit;
 	struct jit_code *t = code_at(j, b, c->r[REG_RIP]);
 
-	if (unlikely(!may_run(c)))
+	if (unlikely(!may_run(c) || left_out(j, c->r[REG_RIP])))
 		return b->first(c, i);
 	if (likely(t != NULL) && c->clock->now + t->n <= horizon(c))
 		return j->cfg.check ? check_run(j, c, b, t) : jit_run(j, c, t);
