@@ -18,7 +18,7 @@ void stats_jit_print(const struct machine *m, FILE *f)
 	stats_head(f, "translating");
 	fprintf(f, "%.3f ms of the wall time\n", (double)k->ns * 1e-6);
 	stats_head(f, "tiers");
-	fprintf(f, "%.2f %% of instructions translated, %.2f %% interpreted; %s by handlers from translated code\n",
+	fprintf(f, "%.2f %% of instructions translated, %.2f %% interpreted; %s by handlers from there\n",
 	        stats_percent(k->run, insns), 100 - stats_percent(min_u64(k->run, insns), insns), commas(k->calls).s);
 	if (m->cfg.jit.check) {
 		stats_head(f, "lock-step");

@@ -243,8 +243,11 @@ void analyse(struct tr *t)
 	}
 	t->asked[t->n] = true;
 	for (unsigned k = t->n; k-- > 0;) {
-		const struct props *p = &t->p[k];
+		struct props *p = &t->p[k];
 
+		/* Of registers, and yet the handler's: see count() and xadd(). */
+		if ((p->kind == K_COUNT && asked) || p->kind == K_XADD)
+			p->leaves = true;
 		if (p->writes == W_ALL)
 			asked = false;
 		asked = asked || p->reads || p->leaves;
