@@ -63,14 +63,13 @@ static void add_initrd(struct files *f, struct options *o)
 }
 
 /* It is replaced as a whole, by what is prepared beside it. */
-static void add_tpm(struct files *f, struct options *o)
+static void add_kept(struct files *f, struct options *o, const char *option, const char *path)
 {
-	const char *path = o->cfg.tpm_state;
 	char *next = path ? os_kept_next(path) : NULL;
 
-	add_path(f, o->cfg.tpm_option, path, CHANGES);
+	add_path(f, option, path, CHANGES);
 	if (next)
-		add_path(f, o->cfg.tpm_option, opt_copy(o, next, strlen(next)), CHANGES);
+		add_path(f, option, opt_copy(o, next, strlen(next)), CHANGES);
 	base_free(next);
 }
 
@@ -80,6 +79,9 @@ static void add_configured(struct files *f, struct options *o)
 
 	add_path(f, options_given(o, "kernel"), c->kernel, READS);
 	add_initrd(f, o);
+	add_path(f, c->firmware.option, c->firmware.bios, READS);
+	add_path(f, c->firmware.option, c->firmware.code, READS);
+	add_kept(f, o, c->firmware.option, c->firmware.vars);
 	for (unsigned i = 0; i < o->inputs; i++)
 		add_path(f, o->input_option[i], o->input[i], READS);
 	for (unsigned i = 0; i < c->disks; i++)
@@ -90,7 +92,7 @@ static void add_configured(struct files *f, struct options *o)
 	add_channel(f, o, c->debugcon_option, c->debugcon);
 	for (unsigned i = 0; i < c->consoles; i++)
 		add_channel(f, o, c->console_option[i], c->console[i]);
-	add_tpm(f, o);
+	add_kept(f, o, c->tpm_option, c->tpm_state);
 	add_path(f, options_given(o, "trace"), o->trace_file, WRITES);
 	add_path(f, options_given(o, "explain"), o->explain_file, WRITES);
 	add_path(f, o->gdb.core_option, o->gdb.core, WRITES);

@@ -27,26 +27,6 @@ OPT_SET(refuse)
 	return BAD("%s%s: %s", value ? " " : "", value ? value : "", row->accepts);
 }
 
-OPT_SET(boot)
-{
-	const char *p = value;
-	char *key, *v;
-
-	(void)row;
-	if (!*value)
-		return BAD(": a value is missing");
-	while (opt_item(o, &p, &key, &v)) {
-		bool drives = !key || !strcmp(key, "order") || !strcmp(key, "once"), on;
-		if (drives ? *v && strspn(v, "abcdefghijklmnop") == strlen(v)
-		           : (opt_listed("menu strict", key) && opt_bool(v, &on)) ||
-		                     opt_listed("splash splash-time reboot-timeout", key))
-			continue;
-		return BAD(" %s: '%s' is unknown (order=DRIVES, once=DRIVES, menu=on|off, strict=on|off)", value,
-		           key && !drives ? key : v);
-	}
-	return NOTE(" %s: has no effect: the kernel is booted directly", value);
-}
-
 OPT_SET(cpu)
 {
 	(void)row;

@@ -15,6 +15,10 @@ static const struct option_row table[] = {
 	{ "kernel", NULL, ARG_VALUE, PROFILE_BOTH, "FILE", "bzImage, ELF with a PVH note, Multiboot 1 or 2", opt_kernel, NULL },
 	{ "initrd", NULL, ARG_VALUE, PROFILE_BOTH, "FILE[,FILE...]", "initial RAM disk; for Multiboot modules, each 'FILE ARGS'", opt_initrd, NULL },
 	{ "append", NULL, ARG_VALUE, PROFILE_BOTH, "STRING", "the kernel's command line", opt_append, NULL },
+	{ "bios", NULL, ARG_OPTIONAL, PROFILE_BOTH, "[FILE]", "start a BIOS, Debian's SeaBIOS or FILE, which starts a disk", opt_bios, "*" },
+	{ "uefi", NULL, ARG_OPTIONAL, PROFILE_TURNSTILE, "[VARS][,smm]", "start Debian's OVMF, with variables kept in VARS; smm: its build for secure boot", opt_uefi, "*" },
+	{ "pflash", NULL, ARG_VALUE | ARG_MANY, PROFILE_BOTH, "CODE[,VARS][,smm]", "start UEFI firmware from flash; smm: variables are written in SMM alone", opt_pflash, NULL },
+	{ "boot", NULL, ARG_VALUE, PROFILE_BOTH, "[order=]c|d|n...|menu", "what firmware starts: disk, CD, network, or what its menu says", opt_boot, NULL },
 	{ "serial", NULL, ARG_VALUE | ARG_MANY, PROFILE_BOTH, "stdio|mon:stdio|null|none|file:PATH|unix:PATH|pty|chardev:ID", "COM1, and given twice COM2 (stdio)", opt_serial, NULL },
 	{ "debugcon", NULL, ARG_VALUE, PROFILE_BOTH, "stdio|null|none|file:PATH|unix:PATH|pty", "port E9h", opt_debugcon, NULL },
 	{ "disk", NULL, ARG_VALUE | ARG_MANY, PROFILE_TURNSTILE, "FILE[,ro][,snapshot]", "a raw image as a virtio disk; may be given several times", opt_disk, NULL },
@@ -76,7 +80,6 @@ static const struct option_row table[] = {
 	{ "no-fd-bootchk", NULL, ARG_NONE | ARG_MANY, PROFILE_BOTH, NULL, NULL, opt_accept, "*" },
 	{ "global", NULL, ARG_VALUE | ARG_MANY, PROFILE_BOTH, NULL, NULL, opt_global, NULL },
 	{ "name", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_accept, "*" },
-	{ "boot", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_boot, NULL },
 	{ "msg", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_switches, "timestamp guest-name" },
 	{ "overcommit", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_switches, "mem-lock cpu-pm" },
 	{ "nic", NULL, ARG_VALUE | ARG_MANY, PROFILE_BOTH, NULL, NULL, opt_net, NULL },
@@ -88,8 +91,6 @@ static const struct option_row table[] = {
 	{ "chardev", NULL, ARG_VALUE | ARG_MANY, PROFILE_BOTH, NULL, NULL, opt_chardev, NULL },
 	{ "object", NULL, ARG_VALUE | ARG_MANY, PROFILE_BOTH, NULL, NULL, opt_object, NULL },
 	/* what is not there yet, or never will be, and what to do instead */
-	{ "bios", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_refuse, "no firmware yet; use --kernel" },
-	{ "pflash", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_refuse, "no firmware yet; use --kernel" },
 	{ "cdrom", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_refuse, "no CD drive; use --disk FILE,ro" },
 	{ "fda", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_refuse, "no floppy drive; use --disk" },
 	{ "mon", NULL, ARG_VALUE, PROFILE_BOTH, NULL, NULL, opt_refuse, "use --monitor or --qmp" },
@@ -188,6 +189,8 @@ bool options_belongs(const struct option_row *r, const char *word)
 {
 	const char *p = (r->arg & ARG_KIND) == ARG_OPTIONAL && r->accepts && word ? r->accepts : "";
 
+	if (!strcmp(p, "*"))
+		return *word && *word != '-';
 	for (size_t n; *p; p += n + (p[n] == ' ')) {
 		n = strcspn(p, " ");
 		if (!strncmp(word, p, n))
@@ -251,6 +254,7 @@ static enum status processor(struct options *o, struct err *err)
 	if (s != ST_OK)
 		return err_in(err, s, o->option);
 	o->cfg.phys_bits = model_phys_bits(o->cpu, o->cfg.model);
+	opt_fit_firmware(o);
 	const char *unheard = model_unheard(o->cpu);
 	if (unheard)
 		s = opt_note(o, err, " %s: has no effect", unheard);
@@ -282,8 +286,11 @@ static enum status finish(struct options *o, struct err *err)
 		return s;
 	debug_exit_port(o);
 	opt_finish_screen(o);
-	if (!o->cfg.kernel)
+	if (!o->cfg.kernel && !o->cfg.firmware.option)
 		return err_set(err, ST_ARG, "no kernel: give FILE or --kernel FILE");
+	s = opt_finish_firmware(o, options_given(o, "boot"), err);
+	if (s != ST_OK)
+		return s;
 	o->cfg.kernel_option = options_given(o, "kernel");
 	o->cfg.initrd_option = options_given(o, "initrd");
 	o->cfg.append_option = options_given(o, "append");

@@ -35,6 +35,7 @@ struct options {
 	struct machine_config cfg;
 	enum profile profile;
 	char *cpu; /* spec; parsed at the end */
+	const char *boot; /* what firmware is to start, as it was given; NULL: not */
 	u32 trace;
 	u64 sanitize; /* bit n: enum watch_kind n; 0: not asked for */
 	char *trace_file;
@@ -126,7 +127,7 @@ enum status opt_note(struct options *o, struct err *err, const char *fmt, ...)
 enum status opt_bad(const struct options *o, struct err *err, const char *fmt, ...) printf_like(3, 4);
 bool opt_listed(const char *list, const char *word); /* space-separated; "*": any word */
 
-/* ---- opt_set.c, opt_devices.c, opt_smbios.c, opt_symbols.c, opt_tell.c, opt_tpm.c, opt_trace.c: what the rows call ---- */
+/* ---- opt_set.c, opt_devices.c, opt_firmware.c, opt_smbios.c, opt_symbols.c, opt_tell.c, opt_tpm.c, opt_trace.c: what the rows call ---- */
 #define OPT_SET(name)                                                                                                  \
 	enum status opt_##name(struct options *o, const struct option_row *row, char *value, struct err *err)
 OPT_SET(accept);
@@ -161,6 +162,11 @@ OPT_SET(jit);
 OPT_SET(jit_cache);
 OPT_SET(block_cache);
 OPT_SET(fwcfg);
+OPT_SET(bios);
+OPT_SET(pflash);
+OPT_SET(uefi);
+void opt_fit_firmware(struct options *o); /* the processor, to what firmware can do with it */
+enum status opt_finish_firmware(struct options *o, const char *boot_option, struct err *err) must_check;
 OPT_SET(machine);
 OPT_SET(accel);
 OPT_SET(enable_kvm);

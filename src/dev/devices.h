@@ -86,6 +86,7 @@ void acpipm_bios_release(struct device *pm); /* sets GBL_STS */
 struct smi_sink {
 	void (*bios_release)(void *arg); /* BIOS_RLS was written */
 	void *arg;
+	bool events; /* each cause is an SMI# as it comes, whatever EOS says: what firmware for virtual machines relies on */
 };
 struct smi_config { /* by the LPC bridge's registers */
 	bool smi_lock, microcontroller;

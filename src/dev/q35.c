@@ -5,7 +5,7 @@
 #include "dev/pci.h"
 
 enum {
-	EPBAR = 0x40, MCHBAR = 0x48, GGC = 0x52, DEVEN = 0x54, PCIEXBAR = 0x60, DMIBAR = 0x68, PAM0 = 0x90, PAM6 = 0x96,
+	EPBAR = 0x40, MCHBAR = 0x48, EXT_TSEG = 0x50, GGC = 0x52, DEVEN = 0x54, PCIEXBAR = 0x60, DMIBAR = 0x68, PAM0 = 0x90, PAM6 = 0x96,
 	LAC = 0x97, REMAPBASE = 0x98, REMAPLIMIT = 0x9a, SMRAM = 0x9d, ESMRAMC = 0x9e, TOM = 0xa0, TOUUD = 0xa2,
 	TSEGMB = 0xac, TOLUD = 0xb0, SKPD = 0xdc,
 };
@@ -276,6 +276,7 @@ static void registers(struct pci_dev *p)
 	for (unsigned r = PAM0; r <= PAM6; r++)
 		pci_writable(p, r, 1, r == PAM0 ? 0x30 : 0x33);
 	pci_set32(p, PCIEXBAR, RESET_ECAM);
+	pci_writable(p, EXT_TSEG, 2, 0xffff); /* DEVIATION: reserved; firmware writes all ones here and takes them for a no */
 	pci_writable(p, PCIEXBAR, 4, 0xfc000007);
 	pci_writable(p, PCIEXBAR + 4, 4, 0xf);
 	pci_writable(p, EPBAR, 4, 0xfffff001);
@@ -371,7 +372,7 @@ enum status q35_create(struct device **out, const struct dev_env *e, struct pci_
 {
 	static const struct pci_ids ids = {
 		.vendor = 0x8086, .device = 0x29c0, .class_code = 0x060000, .revision = 2,
-		.subsystem_vendor = 0x8086, .subsystem = 0x29c0,
+		.subsystem_vendor = 0x1af4, .subsystem = 0x1100, /* by which firmware knows a virtual machine's */
 	};
 	struct q35 *q = base_alloc(sizeof(*q));
 

@@ -27,6 +27,7 @@ struct smi {
 	u32 en, sts;
 	u32 levels; /* PM1_STS_REG, GPE0, TCO: what other devices tell */
 	u8 apm_cnt, apm_sts;
+	u32 told;           /* with sink.events: causes that have been an SMI# already */
 	bool sent;          /* an SMI# since reset: from then on EOS decides */
 	bool tco_lock;      /* TCO_LOCK: TCO_EN stays as it is */
 	bool en_lock;       /* cache: SMI_LOCK of GEN_PMCON_1: GBL_SMI_EN does */
@@ -77,23 +78,36 @@ static u32 status(const struct smi *s)
 	return s->sts | s->levels;
 }
 
+static void send(struct smi *s)
+{
+	if (s->platform && s->platform->smi)
+		s->platform->smi(s->platform->arg);
+}
+
 /* "SMI_EN", EOS: the first SMI# behind a reset goes out without it; each one clears it, and the next one waits for it. */
 static void update(struct smi *s)
 {
 	u32 causes = (status(s) & s->en & (STICKY | TCO)) | (s->levels & EVENTS);
 
 	rearm(s);
+	if (s->sink.events) {
+		bool fresh = causes & ~s->told;
+		s->told = causes;
+		if (fresh && (s->en & GBL_SMI_EN))
+			send(s);
+		return;
+	}
 	if (!(s->en & GBL_SMI_EN) || !causes || (s->sent && !(s->en & EOS)))
 		return;
 	s->sent = true;
 	s->en &= ~(u32)EOS;
-	if (s->platform && s->platform->smi)
-		s->platform->smi(s->platform->arg);
+	send(s);
 }
 
 static void cause(struct smi *s, u32 bit)
 {
 	s->sts |= bit;
+	s->told &= ~bit;
 	update(s);
 }
 
@@ -307,6 +321,7 @@ static void smi_reset(struct device *d)
 	s->en = s->sts = s->levels = 0;
 	s->apm_cnt = s->apm_sts = 0;
 	s->sent = s->tco_lock = false;
+	s->told = 0;
 	s->sw_start = UINT64_MAX;
 	s->periods = d->clock->now / period(s);
 	rearm(s);
@@ -338,7 +353,7 @@ static const struct state_row rows[] = {
 	STATE(1, struct smi, en), STATE(2, struct smi, sts), STATE(3, struct smi, apm_cnt), STATE(4, struct smi, apm_sts),
 	STATE(5, struct smi, sent), STATE(6, struct smi, pm.base), STATE(7, struct smi, pm.mapped),
 	STATE(8, struct smi, periods), STATE(9, struct smi, sw_start), STATE(10, struct smi, levels), STATE(11, struct smi, tco_lock),
-	STATE(12, struct smi, per_sel),
+	STATE(12, struct smi, per_sel), STATE(13, struct smi, told),
 };
 /* clang-format on */
 

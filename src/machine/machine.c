@@ -10,6 +10,7 @@
 #include "machine/acpi/acpi.h"
 #include "dev/devices.h"
 #include "machine/boot/boot.h"
+#include "machine/firmware.h"
 #include "machine/machine.h"
 
 #include <stdio.h>
@@ -69,6 +70,8 @@ static enum status make_cpus(struct machine *m, struct err *err)
 /* Behind a start, a reset, or a sleep that memory has not outlived. */
 static enum status play_firmware(struct machine *m, struct err *err)
 {
+	if (m->cfg.firmware.option)
+		return firmware_start(m, err);
 	boot_dram(m, false);
 	boot_shadow(m);
 	enum status s = acpi_build(m, err);
@@ -85,7 +88,7 @@ static enum status build(struct machine *m, struct err *err)
 	if (s == ST_OK)
 		s = make_cpus(m, err);
 	if (s == ST_OK)
-		s = boot_rom(m, err);
+		s = m->cfg.firmware.option ? firmware_rom(m, err) : boot_rom(m, err);
 	if (s == ST_OK)
 		s = pc_build(m, err);
 	if (s == ST_OK)
@@ -194,6 +197,10 @@ static enum status wake_up(struct machine *m, struct err *err)
 	m->asleep = m->wake_pending = false;
 	for (unsigned i = 0; i < m->count; i++)
 		cpu_reset(m->cpus[i], false);
+	if (m->cfg.firmware.option) {
+		firmware_wake(m);
+		return ST_OK;
+	}
 	boot_dram(m, true);
 	boot_shadow(m); /* the host bridge lost its registers, and the tables lie there */
 	return boot_kept(m) ? boot_resume(m, err) : play_firmware(m, err);

@@ -5,6 +5,7 @@
 #include "dev/devices.h"
 #include "base/os.h"
 #include "dev/tpm.h"
+#include "machine/firmware.h"
 #include "machine/machine.h"
 
 void pc_stop(struct machine *m, enum machine_stop why, u32 value)
@@ -63,7 +64,7 @@ void pc_init(struct machine *m)
 	enum { SHUTDOWN_STATUS = 0x0f };
 	const struct cpu *first = m->cpus[0];
 
-	if (!rtc_cmos(m->rtc, SHUTDOWN_STATUS) && (init_restarts(first) || first->virt->rules.root_blocks_init)) {
+	if (!m->cfg.firmware.option && !rtc_cmos(m->rtc, SHUTDOWN_STATUS) && (init_restarts(first) || first->virt->rules.root_blocks_init)) {
 		reset(m);
 		return;
 	}
@@ -86,10 +87,23 @@ static void init(void *arg)
 	pc_init(arg);
 }
 
+/* With firmware for virtual machines that has not negotiated more (etc/smi is not offered): the processor that wrote. */
+static struct cpu *smi_taker(const struct machine *m)
+{
+	struct initiator who = m->bus.who;
+
+	return m->cpus[who.by == BY_CPU && who.id < m->count ? who.id : 0];
+}
+
 /* SMI# is one wire to all of them: each one's turn comes soon, and who caused it sees the end of their handlers. */
 static void smi(void *arg)
 {
 	struct machine *m = arg;
+
+	if (m->cfg.firmware.option) {
+		cpu_raise(smi_taker(m), PEND_SMI);
+		return;
+	}
 
 	for (unsigned i = 0; i < m->count; i++) {
 		cpu_raise(m->cpus[i], PEND_SMI);
@@ -333,7 +347,8 @@ static enum status platform_devices(struct build *b)
 	lines(m, IRQSRC_HPET, all);
 	MAKE("hpet", hpet_create(&d, &b->env, all));
 	m->hpet = d;
-	MAKE("smi", smi_create(&d, &b->env, MACHINE_PMBASE, (struct smi_sink){.bios_release = bios_release, .arg = m}));
+	struct smi_sink sink = {.bios_release = bios_release, .arg = m, .events = m->cfg.firmware.option};
+	MAKE("smi", smi_create(&d, &b->env, MACHINE_PMBASE, sink));
 	m->smi = d;
 	MAKE("acpi", acpipm_create(&d, &b->env, MACHINE_PMBASE, line(m, IRQSRC_ISA, 9), m->smi));
 	m->pm = d;
@@ -380,6 +395,8 @@ static enum status serial_ports(struct build *b)
 	if (s != ST_OK)
 		return s;
 	MAKE("debugcon", debugcon_create(&d, &b->env, 0xe9, c));
+	if (b->m->cfg.firmware.option)
+		MAKE("debugcon", debugcon_create(&d, &b->env, 0x402, c)); /* where firmware for virtual machines speaks */
 	return ST_OK;
 }
 
@@ -572,6 +589,16 @@ static enum status test_devices(struct build *b)
 	return ST_OK;
 }
 
+static enum status flash(struct build *b)
+{
+	struct device *d;
+
+	for (unsigned chip = 0; chip < 2; chip++)
+		if (firmware_has_flash(b->m, chip))
+			MAKE("flash", firmware_flash(b->m, &d, &b->env, chip, b->err));
+	return ST_OK;
+}
+
 static enum status fwcfg_files(struct build *b)
 {
 	const struct machine_config *cfg = &b->m->cfg;
@@ -588,7 +615,7 @@ enum status pc_build(struct machine *m, struct err *err)
 {
 	static enum status (*const steps[])(struct build * b) = {
 	        controllers, platform_devices, serial_ports, pci_bridges, trusted_platform, screen, pci_devices, test_devices,
-	        fwcfg_files,
+	        flash, fwcfg_files,
 	};
 	struct build b = {
 	        .m = m,

@@ -1,6 +1,7 @@
 #include "machine/smbios.h"
 
 #include "cpu/cpu.h"
+#include "dev/devices.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +21,7 @@ enum { MAJOR = 3, MINOR = 0 };
 /* ---- one structure: a formatted area, and the strings that its bytes number ---- */
 
 struct table {
-	const struct machine *m;
+	struct machine *m;
 	u8 data[TABLE_ROOM];
 	u32 n, start, largest;
 	u16 count;
@@ -376,16 +377,25 @@ static void put(u8 *p, u64 v, unsigned n)
 		*p++ = (u8)v;
 }
 
-/* "SMBIOS 3.0 (64-bit) Entry Point" and "SMBIOS 2.1 (32-bit) Entry Point", for one set of structures. */
+/* "SMBIOS 3.0 (64-bit) Entry Point" */
+static void entry64(const struct table *t, u64 structures, u8 e[ENTRY64_SIZE])
+{
+	static const u8 fixed[ENTRY64_SIZE] = {'_', 'S', 'M', '3', '_', 0, ENTRY64_SIZE, MAJOR, MINOR, 0, 1, 0};
+
+	memcpy(e, fixed, sizeof(fixed));
+	put(e + 12, t->n, 4);
+	put(e + 16, structures, 8);
+	e[5] = checksum(e, ENTRY64_SIZE);
+}
+
+/* The same with "SMBIOS 2.1 (32-bit) Entry Point", for one set of structures. */
 static void write_entries(struct bus *b, const struct table *t)
 {
-	u8 e[ENTRY64_SIZE] = {'_', 'S', 'M', '3', '_', 0, ENTRY64_SIZE, MAJOR, MINOR, 0, 1, 0};
+	u8 e[ENTRY64_SIZE];
 	u8 old[ENTRY32_SIZE] = {'_', 'S', 'M', '_', 0, ENTRY32_SIZE, MAJOR, MINOR, [16] = '_', 'D', 'M', 'I', '_'};
 	const u64 structures = MACHINE_DMI_BASE + STRUCTURES;
 
-	put(e + 12, t->n, 4);
-	put(e + 16, structures, 8);
-	e[5] = checksum(e, sizeof(e));
+	entry64(t, structures, e);
 	bus_write(b, MACHINE_DMI_BASE + ENTRY64, e, sizeof(e));
 	put(old + 8, t->largest, 2);
 	put(old + 22, t->n, 2);
@@ -395,6 +405,24 @@ static void write_entries(struct bus *b, const struct table *t)
 	old[21] = checksum(old + 16, 15);
 	old[4] = checksum(old, sizeof(old));
 	bus_write(b, MACHINE_DMI_BASE + ENTRY32, old, sizeof(old));
+}
+
+static void write_all(const struct table *t)
+{
+	struct bus *b = &t->m->bus;
+
+	bus_write(b, MACHINE_DMI_BASE + STRUCTURES, t->data, t->n);
+	write_entries(b, t);
+}
+
+/* For firmware, which finds a place: the entry point tells the version. */
+static bool offer_all(const struct table *t)
+{
+	u8 e[ENTRY64_SIZE];
+
+	entry64(t, 0, e);
+	return fwcfg_add_file(t->m->fwcfg, "etc/smbios/smbios-tables", t->data, t->n) == ST_OK &&
+	       fwcfg_add_file(t->m->fwcfg, "etc/smbios/smbios-anchor", e, sizeof(e)) == ST_OK;
 }
 
 /* ---- values ---- */
@@ -431,9 +459,10 @@ bool smbios_release(const char *s, u8 *major, u8 *minor)
 	return true;
 }
 
-enum status smbios_build(struct machine *m, struct err *err)
+static enum status build(struct machine *m, bool offer, struct err *err)
 {
 	struct table *t = base_alloc(sizeof(*t));
+	bool kept = true;
 
 	if (!t)
 		return err_set(err, ST_NOMEM, "out of memory");
@@ -447,11 +476,22 @@ enum status smbios_build(struct machine *m, struct err *err)
 	memory(t);
 	boot_and_end(t);
 	bool full = t->full;
-	if (!full) {
-		bus_write(&m->bus, MACHINE_DMI_BASE + STRUCTURES, t->data, t->n);
-		write_entries(&m->bus, t);
-	}
+	if (!full && offer)
+		kept = offer_all(t);
+	else if (!full)
+		write_all(t);
 	base_free(t);
-	return full ? err_set(err, ST_ARG, "--smbios: the strings have more than %u KiB together", TABLE_ROOM >> 10)
-	            : ST_OK;
+	if (full)
+		return err_set(err, ST_ARG, "--smbios: the strings have more than %u KiB together", TABLE_ROOM >> 10);
+	return kept ? ST_OK : err_set(err, ST_NOMEM, "out of memory");
+}
+
+enum status smbios_build(struct machine *m, struct err *err)
+{
+	return build(m, false, err);
+}
+
+enum status smbios_offer(struct machine *m, struct err *err)
+{
+	return build(m, true, err);
 }

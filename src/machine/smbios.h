@@ -18,5 +18,6 @@ bool smbios_uuid(const char *s, u8 out[16]); /* in the order of the structure; f
 bool smbios_release(const char *s, u8 *major, u8 *minor);
 
 enum status smbios_build(struct machine *m, struct err *err) must_check;
+enum status smbios_offer(struct machine *m, struct err *err) must_check; /* on fw_cfg, for firmware */
 
 #endif

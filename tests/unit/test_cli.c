@@ -94,7 +94,10 @@ static void refuses_bad_input(void **state)
 	        {{"k", "--no-reboot=yes"}, "takes no value"},
 	        {{"k", "-vga", "cirrus"}, "-vga cirrus: std or none"},
 	        {{"k", "-display", "gtk"}, "-display gtk: text, ppm:FILE, png:FILE or none"},
-	        {{"k", "-bios", "seabios.bin"}, "no firmware yet"},
+	        {{"k", "-bios", "seabios.bin"}, "-bios: a BIOS starts no kernel from a file"},
+	        {{"-bios", "b", "-pflash", "c"}, "-pflash: -bios is there already"},
+	        {{"-pflash", "a,b,c"}, "there are two chips"},
+	        {{"-pflash", ""}, "a file is missing"},
 	        {{"k", "-device", "e1000"}, "no such device"},
 	        {{"k", "-device", "virtio-blk-pc"}, "did you mean virtio-blk-pci?"},
 	        {{"k", "-device", "virtio-blk-pci,drive=d0"}, "no -drive with this id"},
@@ -240,7 +243,7 @@ static void refuses_what_is_not_meant(void **state)
 	        {{"k", "-msg", "bogus=on"}, "unknown key 'bogus'"},
 	        {{"k", "-overcommit", "mem-lock=maybe"}, "on or off"},
 	        {{"k", "-global", "bogus"}, "not DRIVER.PROPERTY=VALUE"},
-	        {{"k", "--bios", "b"}, "--bios b: no firmware yet"},
+	        {{"k", "--bios", "b"}, "--bios: a BIOS starts no kernel"},
 	        {{"k", "-display", ""}, "text, ppm:FILE, png:FILE or none"},
 	};
 

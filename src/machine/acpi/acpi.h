@@ -9,5 +9,7 @@
 
 /* Writes every table below 1 MiB and sets m->rsdp. */
 enum status acpi_build(struct machine *m, struct err *err) must_check;
+/* Leaves all that to firmware, which finds the tables on fw_cfg. */
+enum status acpi_offer(struct machine *m, struct err *err) must_check;
 
 #endif

@@ -1,21 +1,34 @@
 /* Table layouts: "ACPI Software Programming Model" of the ACPI specification, revision 6. */
 #include "machine/acpi/acpi.h"
 
+#include "machine/acpi/loader.h"
+
 #include "dsdt_aml.h"
 #include "tpm_aml.h"
 
+enum { RSDP_SIZE = 36, RSDP_ROOM = 0x40 };
+
+/* All tables, one behind the other, at `base`; who offers them to firmware counts from 0 and says where addresses are. */
 struct tables {
 	struct machine *m;
-	u64 next; /* physical address of the next table */
+	struct acpi_loader *loader; /* NULL: they go where base says */
+	u64 base;
+	u8 data[MACHINE_ACPI_END - MACHINE_ACPI_BASE];
+	u32 next;
 	u64 xsdt[8];
 	unsigned count;
 	bool full;
 };
 
-/* One table under construction. */
+/* One table under construction, and which of its fields are addresses of others. */
 struct table {
 	u8 data[4096];
 	u32 len;
+	struct {
+		u32 at;
+		u8 size;
+	} address[16];
+	unsigned addresses;
 };
 
 static void byte(struct table *t, u64 v)
@@ -42,6 +55,17 @@ static void qword(struct table *t, u64 v)
 	dword(t, v >> 32);
 }
 
+static void address(struct table *t, u64 v, u8 size)
+{
+	if (t->addresses < ARRAY_LEN(t->address)) {
+		t->address[t->addresses].at = t->len;
+		t->address[t->addresses++].size = size;
+	}
+	dword(t, v);
+	if (size == 8)
+		dword(t, v >> 32);
+}
+
 static void text(struct table *t, const char *s, unsigned width)
 {
 	size_t n = strlen(s);
@@ -62,7 +86,7 @@ static u8 checksum(const u8 *p, u64 n)
 /* "System Description Table Header" */
 static void begin(struct table *t, const char *signature, u8 revision)
 {
-	t->len = 0;
+	t->len = t->addresses = 0;
 	text(t, signature, 4);
 	dword(t, 0); /* length */
 	byte(t, revision);
@@ -78,21 +102,29 @@ static u64 place(struct tables *ts, const void *data, u64 size, u64 align)
 {
 	u64 at = (ts->next + align - 1) & ~(align - 1);
 
-	if (at + size > MACHINE_ACPI_END) {
+	if (at + size > sizeof(ts->data)) {
 		ts->full = true;
 		return 0;
 	}
-	bus_write(&ts->m->bus, at, data, size);
-	ts->next = at + size;
-	return at;
+	memcpy(ts->data + at, data, size);
+	ts->next = (u32)(at + size);
+	return ts->base + at;
 }
 
 static u64 finish(struct tables *ts, struct table *t)
 {
+	enum { CHECKSUM = 9 };
+
 	t->data[4] = (u8)t->len;
 	t->data[5] = (u8)(t->len >> 8);
-	t->data[9] = checksum(t->data, t->len);
-	return place(ts, t->data, t->len, 16);
+	if (!ts->loader)
+		t->data[CHECKSUM] = checksum(t->data, t->len);
+	u64 at = place(ts, t->data, t->len, 16);
+	for (unsigned n = 0; ts->loader && n < t->addresses; n++)
+		loader_pointer(ts->loader, LOADER_TABLES, (u32)at + t->address[n].at, t->address[n].size);
+	if (ts->loader)
+		loader_checksum(ts->loader, LOADER_TABLES, (u32)at + CHECKSUM, (u32)at, t->len);
+	return at;
 }
 
 static void listed(struct tables *ts, u64 at)
@@ -151,7 +183,7 @@ static void fadt_extended_blocks(struct table *t)
 	gas_io(t, 0, 0);
 }
 
-/* "Fixed ACPI Description Table (FADT)". SMI_CMD is 0: the machine is in ACPI mode from the start. */
+/* "Fixed ACPI Description Table (FADT)". SMI_CMD is 0: the machine is in ACPI mode from the start, with firmware as well. */
 static void build_fadt(struct tables *ts, struct table *t, u64 facs, u64 dsdt)
 {
 	enum { LEGACY_DEVICES = 1, HAS_8042 = 2, NO_VGA = 4 };
@@ -165,8 +197,8 @@ static void build_fadt(struct tables *ts, struct table *t, u64 facs, u64 dsdt)
 	};
 
 	begin(t, "FACP", 6);
-	dword(t, facs);
-	dword(t, dsdt);
+	address(t, facs, 4);
+	address(t, dsdt, 4);
 	byte(t, 0);
 	byte(t, 1);  /* preferred profile: desktop */
 	word(t, 9);  /* SCI_INT */
@@ -187,7 +219,7 @@ static void build_fadt(struct tables *ts, struct table *t, u64 facs, u64 dsdt)
 	word(t, 0);
 	byte(t, 3);  /* minor version: 6.3 */
 	qword(t, 0); /* X_FIRMWARE_CTRL: the 32-bit field serves */
-	qword(t, dsdt);
+	address(t, dsdt, 8);
 	fadt_extended_blocks(t);
 	qword(t, 0); /* hypervisor vendor */
 	listed(ts, finish(ts, t));
@@ -279,8 +311,8 @@ static void build_tpm(struct tables *ts, struct table *t)
 	qword(t, 0);
 	dword(t, TIS);
 	text(t, "", PARAMETERS);
-	dword(t, MACHINE_TPM_LOG_SIZE);
-	qword(t, MACHINE_TPM_LOG);
+	dword(t, ts->loader ? 0 : MACHINE_TPM_LOG_SIZE); /* firmware has a log of its own */
+	qword(t, ts->loader ? 0 : MACHINE_TPM_LOG);
 	listed(ts, finish(ts, t));
 	listed(ts, place(ts, tpm_aml, sizeof(tpm_aml), 16));
 }
@@ -327,48 +359,98 @@ static u64 build_facs(struct tables *ts)
 	return ts->m->facs;
 }
 
-/* RSDT and XSDT list the same tables; the RSDP at the area's start names both. */
+/* RSDT and XSDT list the same tables; the RSDP names both. */
 static void build_roots(struct tables *ts, struct table *t)
 {
 	begin(t, "RSDT", 1);
 	for (unsigned i = 0; i < ts->count; i++)
-		dword(t, ts->xsdt[i]);
+		address(t, ts->xsdt[i], 4);
 	u64 rsdt = finish(ts, t);
 	begin(t, "XSDT", 1);
 	for (unsigned i = 0; i < ts->count; i++)
-		qword(t, ts->xsdt[i]);
+		address(t, ts->xsdt[i], 8);
 	u64 xsdt = finish(ts, t);
-	t->len = 0;
+	t->len = t->addresses = 0;
 	text(t, "RSD PTR ", 8);
 	byte(t, 0);
 	text(t, "TURNST", 6);
 	byte(t, 2);
 	dword(t, rsdt);
-	dword(t, 36);
+	dword(t, RSDP_SIZE);
 	qword(t, xsdt);
 	dword(t, 0);
+}
+
+static void build_all(struct tables *ts, struct table *t)
+{
+	u64 dsdt = place(ts, dsdt_aml, sizeof(dsdt_aml), 16), facs = build_facs(ts);
+
+	build_fadt(ts, t, facs, dsdt);
+	build_madt(ts, t);
+	build_hpet(ts, t);
+	build_mcfg(ts, t);
+	build_ssdt(ts, t);
+	if (ts->m->tis)
+		build_tpm(ts, t);
+	build_roots(ts, t);
+}
+
+/* The RSDP, which lies in `t`, in front of the other tables. */
+static void write_tables(const struct tables *ts, struct table *t)
+{
+	struct bus *bus = &ts->m->bus;
+
 	t->data[8] = checksum(t->data, 20);
-	t->data[32] = checksum(t->data, 36);
-	bus_write(&ts->m->bus, MACHINE_ACPI_BASE, t->data, 36);
+	t->data[32] = checksum(t->data, RSDP_SIZE);
+	bus_write(bus, MACHINE_ACPI_BASE, t->data, RSDP_SIZE);
+	bus_write(bus, ts->base + RSDP_ROOM, ts->data + RSDP_ROOM, ts->next - RSDP_ROOM);
 	ts->m->rsdp = MACHINE_ACPI_BASE;
+}
+
+static void offer_tables(const struct tables *ts, const struct table *t)
+{
+	enum { RSDT = 16, XSDT = 24 };
+
+	loader_pointer(ts->loader, LOADER_RSDP, RSDT, 4);
+	loader_pointer(ts->loader, LOADER_RSDP, XSDT, 8);
+	loader_checksum(ts->loader, LOADER_RSDP, 8, 0, 20);
+	loader_checksum(ts->loader, LOADER_RSDP, 32, 0, RSDP_SIZE);
+	loader_offer(ts->loader, ts->m->fwcfg, ts->data, ts->next, t->data, RSDP_SIZE);
+}
+
+static enum status build(struct machine *m, struct acpi_loader *loader, struct err *err)
+{
+	struct tables *ts = base_alloc(sizeof(*ts));
+	struct table *t = base_alloc(sizeof(*t));
+	bool full = false;
+
+	if (ts && t) {
+		*ts = (struct tables){.m = m, .loader = loader, .next = RSDP_ROOM, .base = loader ? 0 : MACHINE_ACPI_BASE};
+		build_all(ts, t);
+		full = ts->full;
+		if (!full && loader)
+			offer_tables(ts, t);
+		else if (!full)
+			write_tables(ts, t);
+	}
+	bool ok = ts && t && (!loader || !loader->failed);
+	base_free(ts);
+	base_free(t);
+	if (full)
+		return err_set(err, ST_FAULT, "the ACPI tables do not fit into their 16 KiB");
+	return ok ? ST_OK : err_set(err, ST_NOMEM, "out of memory");
 }
 
 enum status acpi_build(struct machine *m, struct err *err)
 {
-	struct tables ts = {.m = m, .next = MACHINE_ACPI_BASE + 0x40};
-	struct table *t = base_alloc(sizeof(*t));
+	return build(m, NULL, err);
+}
 
-	if (!t)
-		return err_set(err, ST_NOMEM, "out of memory");
-	u64 dsdt = place(&ts, dsdt_aml, sizeof(dsdt_aml), 16), facs = build_facs(&ts);
-	build_fadt(&ts, t, facs, dsdt);
-	build_madt(&ts, t);
-	build_hpet(&ts, t);
-	build_mcfg(&ts, t);
-	build_ssdt(&ts, t);
-	if (m->tis)
-		build_tpm(&ts, t);
-	build_roots(&ts, t);
-	base_free(t);
-	return ts.full ? err_set(err, ST_FAULT, "the ACPI tables do not fit into their 16 KiB") : ST_OK;
+enum status acpi_offer(struct machine *m, struct err *err)
+{
+	struct acpi_loader *l = loader_new();
+	enum status s = l ? build(m, l, err) : err_set(err, ST_NOMEM, "out of memory");
+
+	loader_free(l);
+	return s;
 }

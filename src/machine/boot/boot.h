@@ -125,6 +125,8 @@ enum status boot_resume(struct machine *m, struct err *err) must_check;
 /* ---- platform.c ---- */
 void boot_firmware(struct machine *m); /* processors and devices as firmware leaves them, at start and behind a sleep */
 void boot_bios_data(struct machine *m); /* before the image, which may lie there */
+void boot_cmos(struct machine *m);      /* sizes of memory, number of processors */
+void boot_acpi_mode(struct machine *m); /* SCI_EN */
 enum status boot_platform(struct boot *b, struct err *err) must_check;
 
 /* ---- elf.c ---- */

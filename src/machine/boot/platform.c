@@ -70,7 +70,8 @@ static void set_legacy(struct machine *m)
 	out8(m, 0x40, 0);
 }
 
-static void set_cmos(struct machine *m)
+/* What a reset does not change: the shutdown status is software's, and was 0 at power-on. */
+void boot_cmos(struct machine *m)
 {
 	u64 low = machine_low_ram(m), high = machine_high_ram(m);
 	u64 kib = min_u64((low - 0x100000) >> 10, 0xffff), above16 = low > BIT(24) ? (low - BIT(24)) >> 16 : 0;
@@ -79,8 +80,6 @@ static void set_cmos(struct machine *m)
 		u8 index;
 		u64 v;
 	} byte[] = {
-	        {0x0e, 0},
-	        {0x0f, 0},
 	        {0x10, 0},
 	        {0x12, 0},
 	        {0x14, 0x02}, /* a coprocessor, no floppy */
@@ -181,7 +180,7 @@ static unsigned assign_bar(struct machine *m, unsigned devfn, unsigned n, struct
 }
 
 /* The machine is in ACPI mode from the start: the FADT has no SMI_CMD. */
-static void set_acpi_mode(struct machine *m)
+void boot_acpi_mode(struct machine *m)
 {
 	enum { PM1_CNT = 4, SCI_EN = 1 };
 
@@ -248,7 +247,7 @@ void boot_firmware(struct machine *m)
 		vga_text_mode(m->vga);
 	set_legacy(m);
 	set_pci(m);
-	set_acpi_mode(m);
+	boot_acpi_mode(m);
 }
 
 /* ---- fw_cfg: what the loader knows, under the keys software reads ---- */
@@ -365,7 +364,9 @@ enum status boot_platform(struct boot *b, struct err *err)
 	struct machine *m = b->m;
 
 	boot_firmware(m);
-	set_cmos(m);
+	boot_cmos(m);
+	rtc_set_cmos(m->rtc, 0x0e, 0); /* no faults found, an ordinary start */
+	rtc_set_cmos(m->rtc, 0x0f, 0);
 	if (!m->loaded && set_fwcfg(b) != ST_OK)
 		return err_set(err, ST_NOMEM, "out of memory");
 	m->loaded = true;

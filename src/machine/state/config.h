@@ -37,6 +37,17 @@ struct edu_config {
 	int devfn; /* -1: next free slot */
 };
 
+/* Stock firmware instead of a kernel, or in front of one. */
+struct firmware_config {
+	char *bios;                      /* a ROM image; NULL: none */
+	char *code, *vars;               /* flash: an image, and the file of its variables */
+	const char *vars_template;       /* what they are without a file */
+	const char *option;              /* as on the command line, for messages; NULL: no firmware */
+	char order[4];                   /* of drives: c, d, n */
+	bool menu;
+	bool smm_only;                   /* the flash hears system management mode alone */
+};
+
 /* What to build: filled by api/options.c from the command line, owned by the caller. */
 struct machine_config {
 	const struct cpu_model *model;
@@ -46,6 +57,7 @@ struct machine_config {
 	unsigned cpus;
 	char *kernel, *initrd, *append;
 	const char *kernel_option, *initrd_option, *append_option; /* as on the command line, for messages */
+	struct firmware_config firmware;
 	char *serial[2], *debugcon;                                /* channel specs, NULL: none */
 	const char *serial_option[2], *debugcon_option;            /* as on the command line, for messages */
 	struct disk_config disk[MACHINE_DISKS];

@@ -86,6 +86,7 @@ struct machine {
 	u64 resets; /* statistics: how often it was reset */
 	struct door door;
 	u64 rsdp, facs; /* where the tables stand */
+	u64 code_size;  /* wired: of the flash with firmware's code */
 	u64 started_ns; /* wired: real time of the first run */
 
 	enum machine_stop stop; /* scratch: what machine_run() will answer */
