@@ -35,12 +35,18 @@ def processor():
     return m[1].strip() if m else 'unknown'
 
 
+def version(build):
+    """The commit that changed the emulator last; the page itself is changed while this runs."""
+    commit = first_line(['git', 'log', '-1', '--format=%h', '--', 'src', 'include'])
+    changed = first_line(['git', 'status', '--porcelain', '--', 'src', 'include'])
+    return commit + (', changed' if changed else '') if commit else first_line([build + '/turnstile', '--version'])
+
+
 def about(build, rounds, jit):
     """When, where and with which versions."""
     release = open(os.path.join(build, 'guest/release')).read().strip()
     said = [f'date: {time.strftime("%Y-%m-%d")}', f'processor: {processor()}, {os.cpu_count()} processors',
-            f'Turnstile: {first_line(["git", "describe", "--always", "--dirty"]) or first_line([build + "/turnstile", "--version"])}'
-            + (f', --jit {jit}' if jit else ''), f'TCG: {first_line(["qemu-system-x86_64", "--version"]) or "not installed"}',
+            f'Turnstile: {version(build)}' + (f', --jit {jit}' if jit else ''), f'TCG: {first_line(["qemu-system-x86_64", "--version"]) or "not installed"}',
             f'guest: Linux {release}', f'rounds: {rounds}']
     return '\n'.join('- ' + s for s in said)
 
