@@ -243,16 +243,6 @@ static void exits_page(FILE *f)
 
 static void svm_fields_page(FILE *f)
 {
-	static const char *const clean[] = {
-#define GROUP(bit, name, text) [bit] = #bit " " text,
-	        VMCB_CLEAN_MAP(GROUP)
-#undef GROUP
-	};
-	static const char *const kinds[] = {
-#define KIND(name, text) text,
-	        VMCB_KIND_MAP(KIND)
-#undef KIND
-	};
 	static const struct {
 		const char *loaded, *saved;
 	} parts[] = {
@@ -273,9 +263,12 @@ static void svm_fields_page(FILE *f)
 	for (size_t n = 0; n < vmcb_field_count; n++) {
 		const struct vmcb_field *k = &vmcb_fields[n];
 		const char *name = strchr(k->name, ' ');
+		char clean[64] = "";
 
+		if (k->clean != CLEAN_NEVER)
+			snprintf(clean, sizeof(clean), "%u %s", k->clean, vmcb_clean_text(k->clean));
 		fprintf(f, "| %03xh | %s | %u | %s | %s | %s | %s | %s%s%s |\n", k->offset, name ? name + 1 : k->name, k->width,
-		        k->clean < ARRAY_LEN(clean) ? clean[k->clean] : "", kinds[k->kind], parts[k->part].loaded,
+		        clean, vmcb_kind_text(k->kind), parts[k->part].loaded,
 		        k->kind == VMCB_FIELD ? "" : parts[k->part].saved, k->member[0] ? "`" : "", k->member, k->member[0] ? "`" : "");
 	}
 	fprintf(f, "\n%zu fields.\n", vmcb_field_count);

@@ -152,22 +152,12 @@ static void decode_vmcb(char *out, size_t size, const struct vmcb_field *f, u64 
 
 static void say_vmcb(struct ask *a, const struct vmcb_field *f)
 {
-	static const char *const clean[] = {
-#define GROUP(bit, name, text) [bit] = #bit " " text,
-	        VMCB_CLEAN_MAP(GROUP)
-#undef GROUP
-	};
-	static const char *const kinds[] = {
-#define KIND(name, text) text,
-	        VMCB_KIND_MAP(KIND)
-#undef KIND
-	};
 	char text[512];
 
 	say_title(a, "VMCB field %s", f->name);
-	say(a, "kind", "%u byte%s; %s", f->width, f->width == 1 ? "" : "s", kinds[f->kind]);
-	if (f->clean < ARRAY_LEN(clean))
-		say(a, "clean", "bit %s", clean[f->clean]);
+	say(a, "kind", "%u byte%s; %s", f->width, f->width == 1 ? "" : "s", vmcb_kind_text(f->kind));
+	if (f->clean != CLEAN_NEVER)
+		say(a, "clean", "bit %u %s", f->clean, vmcb_clean_text(f->clean));
 	if (a->has_value) {
 		decode_vmcb(text, sizeof(text), f, a->value);
 		say(a, "value", "0x%" PRIx64 "%s%s", a->value, text[0] ? ": " : "", text);

@@ -51,18 +51,13 @@ static void show_field(struct cpu *c, const struct svm_image *v, const struct sv
 /* "VMCB Clean Bits": the processor's copy counted, and memory says something else. */
 static void note_clean(struct cpu *c, const struct svm_image *v, pa_t pa, struct refusal *r, unsigned offset)
 {
-	static const char *const groups[] = {
-#define GROUP(bit, name, text) [bit] = text,
-	        VMCB_CLEAN_MAP(GROUP)
-#undef GROUP
-	};
 	const struct vmcb_field *f = vmcb_field_at(offset);
 	const u64 memory = memory_value(c, pa, f);
 
 	if (f->clean == CLEAN_NEVER || !(v->control.clean >> f->clean & 1) || memory == svm_field_value(v, offset))
 		return;
 	add_line(r, "note", "clean bit %u (%s) is set, so the processor's copy of %s counts, not 0x%" PRIx64 " in memory", f->clean,
-	         groups[f->clean], f->name, memory);
+	         vmcb_clean_text(f->clean), f->name, memory);
 }
 
 /* What a check looks at beside the VMCB. */

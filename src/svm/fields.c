@@ -35,6 +35,28 @@ const struct vmcb_field vmcb_fields[] = {VMCB_MAP(FIELD, LIVE, TOLD, GUEST, SWAP
 /* clang-format on */
 const size_t vmcb_field_count = ARRAY_LEN(vmcb_fields);
 
+const char *vmcb_clean_text(unsigned clean)
+{
+	static const char *const texts[] = {
+#define GROUP(bit, name, text) [bit] = text,
+	        VMCB_CLEAN_MAP(GROUP)
+#undef GROUP
+	};
+
+	return clean < ARRAY_LEN(texts) ? texts[clean] : NULL;
+}
+
+const char *vmcb_kind_text(unsigned kind)
+{
+	static const char *const texts[] = {
+#define KIND(name, text) text,
+	        VMCB_KIND_MAP(KIND)
+#undef KIND
+	};
+
+	return texts[kind];
+}
+
 const struct vmcb_field *vmcb_field_at(unsigned offset)
 {
 	for (size_t n = 0; n < vmcb_field_count; n++)

@@ -182,5 +182,7 @@ struct vmcb_field {
 extern const struct vmcb_field vmcb_fields[];
 extern const size_t vmcb_field_count;
 const struct vmcb_field *vmcb_field_at(unsigned offset);
+const char *vmcb_clean_text(unsigned clean); /* what the bits of a group keep; NULL for CLEAN_NEVER */
+const char *vmcb_kind_text(unsigned kind);   /* enum vmcb_kind */
 
 #endif

@@ -7,29 +7,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "dev/flash.h"
+#include "trials.h"
 
 enum { SIZE = 132 * FLASH_BLOCK, MOMENTS_US = 30000, BYTES = 64 };
 #define BASE (0x100000000ull - SIZE)
-
-static u64 random_state;
-
-static u64 draw(u64 n)
-{
-	random_state ^= random_state << 13;
-	random_state ^= random_state >> 7;
-	random_state ^= random_state << 17;
-	return random_state % n;
-}
-
-static _Noreturn void bad(const char *what, unsigned trial)
-{
-	printf("FAIL: trial %u: %s\n", trial, what);
-	exit(1);
-}
 
 /* ---- the machine ---- */
 
@@ -163,17 +147,9 @@ static void make(const char *file)
 int main(int argc, char **argv)
 {
 	char folder[] = "/tmp/flash-kill-XXXXXX", file[64], beside[96];
-	unsigned trials = 50, acknowledged = 0;
+	unsigned trials = trials_asked(argc, argv), acknowledged = 0;
 	u8 number = 0xff;
 
-	random_state = (u64)time(NULL);
-	for (int i = 1; i + 1 < argc; i += 2) {
-		if (!strcmp(argv[i], "--trials"))
-			trials = (unsigned)strtoul(argv[i + 1], NULL, 0);
-		else if (!strcmp(argv[i], "--seed"))
-			random_state = strtoull(argv[i + 1], NULL, 0);
-	}
-	random_state = random_state * 0x9e3779b97f4a7c15ull | 1;
 	if (!mkdtemp(folder))
 		return 1;
 	snprintf(file, sizeof(file), "%s/vars", folder);

@@ -7,10 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "../unit/tpm_fixture.h"
+#include "trials.h"
 
 enum { INDEX = 0x01500000, COUNTER = 0x01500001, KEYS = 4, MOMENTS_US = 100000 };
 #define KEY(n) (0x81000000u + (n))
@@ -29,22 +29,7 @@ struct kept {
 	u8 keys; /* a bit for each */
 };
 
-static u64 random_state;
 static unsigned checks;
-
-static u64 draw(u64 n)
-{
-	random_state ^= random_state << 13;
-	random_state ^= random_state >> 7;
-	random_state ^= random_state << 17;
-	return random_state % n;
-}
-
-static _Noreturn void bad(const char *what, unsigned trial)
-{
-	printf("FAIL: trial %u: %s\n", trial, what);
-	exit(1);
-}
 
 static bool power_on(struct tpm_test *x, const char *file, const char *helper, struct err *err)
 {
@@ -192,17 +177,9 @@ static unsigned trial(const char *file, const char *helper, struct kept *k, unsi
 int main(int argc, char **argv)
 {
 	char helper[4096], folder[] = "/tmp/tpm-kill-XXXXXX", file[64];
-	unsigned trials = 50, acknowledged = 0;
+	unsigned trials = trials_asked(argc, argv), acknowledged = 0;
 	struct kept k;
 
-	random_state = (u64)time(NULL);
-	for (int i = 1; i + 1 < argc; i += 2) {
-		if (!strcmp(argv[i], "--trials"))
-			trials = (unsigned)strtoul(argv[i + 1], NULL, 0);
-		else if (!strcmp(argv[i], "--seed"))
-			random_state = strtoull(argv[i + 1], NULL, 0);
-	}
-	random_state = random_state * 0x9e3779b97f4a7c15ull | 1;
 	if (!tpm_test_helper(helper, sizeof(helper))) {
 		printf("skipped: killed TPMs: turnstile-tpm was not built: libtpms-dev and libssl-dev are not installed\n");
 		return 77;
